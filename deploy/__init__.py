@@ -1,0 +1,1 @@
+"""Exporters: an operator or an architecture becomes a file for one runtime."""

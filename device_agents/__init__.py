@@ -1,0 +1,1 @@
+"""Devices and the agents that run artefacts on them."""

@@ -1,0 +1,202 @@
+"""The one wire format between the host and whatever runs artefacts.
+
+A *plan* (one JSON object on one line) goes in; *records* (JSON Lines, each
+flushed) come out, `hello` first and `bye` last. Everything that runs an
+artefact speaks it: the native runner, the Python worker, the simulated device.
+
+Rules that every runner keeps:
+  * Items are loaded first, each announced by `begin`; an item that cannot be
+    loaded or executed yields one `failure`, the others go on.
+  * Each round visits every item once, in an order drawn from `order_seed`.
+    A visit runs `warmup` untimed calls (the first of which is timed apart as
+    `first_ns`, the cold call), then one block of `loops` calls.
+  * `loops` 0 lets the runner choose it once per item, so that a block lasts
+    at least `min_block_ns`.
+  * A block during which the thread was involuntarily switched out is redone,
+    `max_attempts` times in all; what was seen last is reported with its count
+    of switches, and the host rejects it if that is not zero.
+  * The sentinel is visited before every `sentinel_every` items.
+  * Times are integer nanoseconds of a monotonic clock, per block.
+  * A line cut in half, or a stream without `bye`, is a lost device.
+"""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+
+from search.errors import DeviceLost
+
+PROTOCOL_SCHEMA = 1
+
+
+class Wire(BaseModel):
+    """Base of everything on the wire: frozen, no unknown fields, no coercion."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class PlanItem(Wire):
+    """One artefact to run.
+
+    `input` and `output` name raw tensor files (the method's own dtype and
+    memory order, inputs concatenated); null means a seeded random input and
+    no output kept.
+    """
+
+    id: int = Field(ge=0)
+    file: str
+    sha256: str
+    method: str = "forward"
+    loops: int = Field(default=0, ge=0)
+    input: str | None = None
+    output: str | None = None
+
+
+class Plan(Wire):
+    """What one launch of a runner must do."""
+
+    schema_version: Literal[1] = 1
+    nonce: str
+    backend: str
+    threads: int = Field(ge=1)
+    affinity: tuple[int, ...] | None = None
+    order_seed: int = Field(ge=0)
+    rounds: int = Field(ge=0)
+    warmup: int = Field(default=2, ge=1)
+    min_block_ns: int = Field(default=1_000_000, ge=0)
+    max_loops: int = Field(default=10_000, ge=1)
+    max_attempts: int = Field(default=5, ge=1)
+    sentinel: int | None = None
+    sentinel_every: int = Field(default=10, ge=1)
+    max_temperature_c: float | None = None
+    items: tuple[PlanItem, ...]
+
+    @model_validator(mode="after")
+    def _ids_are_unique(self) -> Self:
+        ids = [item.id for item in self.items]
+        if len(set(ids)) != len(ids):
+            raise ValueError("two items of a plan share an id")
+        if self.sentinel is not None and self.sentinel not in ids:
+            raise ValueError("the sentinel is not among the items")
+        return self
+
+
+class Hello(Wire):
+    """Who is measuring, with what. Unknown is null."""
+
+    type: Literal["hello"] = "hello"
+    schema_version: Literal[1] = 1
+    nonce: str
+    runner: str
+    runner_sha256: str | None = None
+    runtime: str
+    runtime_version: str | None = None
+    backend: str
+    threads: int
+    affinity: tuple[int, ...] | None = None
+    clock_resolution_ns: int | None = None
+    pid: int | None = None
+
+
+class Begin(Wire):
+    """The runner is about to load this item: if it dies now, this one is why."""
+
+    type: Literal["begin"] = "begin"
+    item: int
+
+
+class Loaded(Wire):
+    """An item is ready: `loops` is what the runner chose for its blocks."""
+
+    type: Literal["loaded"] = "loaded"
+    item: int
+    load_ns: int
+    loops: int
+
+
+class Sample(Wire):
+    """One timed block of one item."""
+
+    type: Literal["sample"] = "sample"
+    item: int
+    round: int
+    loops: int = Field(ge=1)
+    ns: int = Field(ge=0)
+    first_ns: int | None = None
+    switches: int = 0
+    attempts: int = 1
+    at_ns: int
+    freq_khz: int | None = None
+    temperature_mc: int | None = None
+
+
+class Sentinel(Wire):
+    """One timed block of the reference operator."""
+
+    type: Literal["sentinel"] = "sentinel"
+    loops: int = Field(ge=1)
+    ns: int = Field(ge=0)
+    switches: int = 0
+    at_ns: int
+    freq_khz: int | None = None
+    temperature_mc: int | None = None
+
+
+class Failure(Wire):
+    """One item could not be loaded or executed; the others go on."""
+
+    type: Literal["failure"] = "failure"
+    item: int
+    kind: str
+    message: str
+
+
+class Bye(Wire):
+    """The plan is complete; the counts must agree with what was received."""
+
+    type: Literal["bye"] = "bye"
+    samples: int
+    sentinels: int
+    failures: int
+    max_rss_kb: int | None = None
+
+
+Record = Annotated[
+    Hello | Begin | Loaded | Sample | Sentinel | Failure | Bye, Field(discriminator="type")
+]
+_RECORD: TypeAdapter[Record] = TypeAdapter(Record)
+
+
+def dump_plan(plan: Plan) -> str:
+    """Return the plan as one line of JSON, without the newline."""
+    return plan.model_dump_json()
+
+
+def load_plan(text: str) -> Plan:
+    """Read a plan back.
+
+    Raises:
+        ValueError: The text is not a plan of this schema.
+    """
+    return Plan.model_validate_json(text)
+
+
+def dump_record(record: Record) -> str:
+    """Return a record as one line of JSON, without the newline."""
+    return record.model_dump_json(exclude_none=True)
+
+
+def parse_record(line: str) -> Record:
+    """Read one line of a runner's output.
+
+    Raises:
+        DeviceLost: The line is cut, garbled or of another schema.
+    """
+    try:
+        return _RECORD.validate_json(line)
+    except ValidationError as error:
+        shown = line if len(line) <= 80 else f"{line[:80]}…"
+        raise DeviceLost(
+            f"The runner sent a line that is not a record: {shown!r}.",
+            "The connection or the runner broke; run again with --resume.",
+        ) from error

@@ -1,0 +1,1 @@
+"""Search spaces, latency tables and the algorithms that consume them."""

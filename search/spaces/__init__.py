@@ -1,0 +1,1 @@
+"""Search spaces: which operators may stand in which layer."""
