@@ -1,0 +1,186 @@
+"""Build artefacts in parallel processes, each checked before it is stored."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from multiprocessing import get_context
+
+from deploy.artefact import Artefact, Subject, cached_path, digest, find, store
+from deploy.registry import ExporterEntry, make_exporter, toolchain
+from search.errors import ExportError, KitError
+
+FP32_TOLERANCE = 1e-4
+# int8's error is reported, not judged; but beyond this it is another network.
+INT8_SANITY = 1.0
+_BYTES_PER_WORKER = 2**30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Built:
+    """The outcome for one subject: an artefact, or the reason why there is none."""
+
+    subject: Subject
+    artefact: Artefact | None
+    reason: str = ""
+    cached: bool = False
+
+
+def default_workers() -> int:
+    """One process a core, but no more than free memory allows."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return max(1, min(cores or 1, free // _BYTES_PER_WORKER, 8))
+
+
+def lookup(subjects: Sequence[Subject], entry: ExporterEntry) -> dict[str, Artefact]:
+    """The subjects that are built already, by name."""
+    versions = toolchain(entry)
+    found = {
+        subject.name: find(
+            cached_path(entry.name, entry.suffix, digest(subject, entry.name, versions))
+        )
+        for subject in subjects
+    }
+    return {name: artefact for name, artefact in found.items() if artefact is not None}
+
+
+def build_all(
+    subjects: Sequence[Subject], entry: ExporterEntry, workers: int | None = None
+) -> Iterator[Built]:
+    """Yield one outcome a subject, cached ones first, then as they finish.
+
+    A subject whose export raises, or kills its process twice, yields a
+    reason; the others go on. Closing the iterator cancels what has not begun.
+    """
+    ready = lookup(subjects, entry)
+    for subject in subjects:
+        if subject.name in ready:
+            yield Built(subject=subject, artefact=ready[subject.name], cached=True)
+    todo = [subject for subject in subjects if subject.name not in ready]
+    if not todo:
+        return
+    yield from _build_parallel(todo, entry, min(workers or default_workers(), len(todo)))
+
+
+def _build_parallel(todo: list[Subject], entry: ExporterEntry, workers: int) -> Iterator[Built]:
+    left = {subject.name: subject for subject in todo}
+    try:
+        for built in _run_pool(todo, entry, workers):
+            del left[built.subject.name]
+            yield built
+    except BrokenProcessPool:
+        # The pool cannot say which subject killed its process. One at a time
+        # it can: the oldest one that is left.
+        yield from _build_serially(left, entry)
+
+
+def _build_serially(left: dict[str, Subject], entry: ExporterEntry) -> Iterator[Built]:
+    while left:
+        try:
+            for built in _run_pool(list(left.values()), entry, 1):
+                del left[built.subject.name]
+                yield built
+        except BrokenProcessPool:
+            culprit = left.pop(next(iter(left)))
+            reason = "the exporter's process died (out of memory, or a crash of a tool)"
+            yield Built(subject=culprit, artefact=None, reason=reason)
+
+
+def _run_pool(todo: list[Subject], entry: ExporterEntry, workers: int) -> Iterator[Built]:
+    context = get_context("spawn")  # torch's threads do not survive a fork
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
+    try:
+        running: dict[Future[Artefact], Subject] = {}
+        queue = list(reversed(todo))
+        while queue or running:
+            while queue and len(running) < workers + 1:
+                subject = queue.pop()
+                running[pool.submit(build_one, subject, entry)] = subject
+            done, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                subject = running.pop(future)
+                yield _outcome(future, subject)
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _outcome(future: "Future[Artefact]", subject: Subject) -> Built:
+    try:
+        return Built(subject=subject, artefact=future.result())
+    except BrokenProcessPool:
+        raise
+    except OSError:
+        raise  # a full or read-only disk is not this subject's fault
+    except Exception as error:
+        reason = str(error) if isinstance(error, KitError) else f"{type(error).__name__}: {error}"
+        return Built(subject=subject, artefact=None, reason=reason[:500])
+
+
+def _start_worker() -> None:
+    # Ctrl-C reaches the whole process group; the parent decides what to do.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.environ["OMP_NUM_THREADS"] = "1"
+    import torch
+
+    torch.set_num_threads(1)
+
+
+def build_one(subject: Subject, entry: ExporterEntry) -> Artefact:
+    """Export one subject, check its output against torch, store it.
+
+    Raises:
+        ExportError: The module cannot be exported, or its file computes
+            something else.
+    """
+    import torch
+
+    from deploy.network import fold_batch_norm, load_weights, seeded_network
+    from search.blocks import example_input
+
+    started = time.monotonic()
+    exporter = make_exporter(entry)
+    network = seeded_network(subject.operators)
+    if subject.weights:
+        load_weights(network, subject.weights)
+    example = example_input(subject.operators)
+    with torch.no_grad():
+        expected = network(example)
+        content = exporter.export(fold_batch_norm(network), example)
+        actual = exporter.run(content, example)
+    error = relative_error(actual, expected)
+    _judge(error, entry, subject)
+    versions = toolchain(entry)
+    return store(
+        cached_path(entry.name, entry.suffix, digest(subject, entry.name, versions)),
+        content,
+        exporter=entry.name,
+        subject=[operator.key for operator in subject.operators],
+        toolchain=versions,
+        relative_error=error,
+        build_seconds=time.monotonic() - started,
+    )
+
+
+def relative_error(actual: object, expected: object) -> float:
+    """Largest difference over the largest expected magnitude; inf if shapes differ."""
+    from torch import Tensor
+
+    assert isinstance(actual, Tensor) and isinstance(expected, Tensor)
+    if actual.shape != expected.shape:
+        return float("inf")
+    scale = expected.abs().max().clamp_min(1e-12)
+    return float((actual - expected).abs().max() / scale)
+
+
+def _judge(error: float, entry: ExporterEntry, subject: Subject) -> None:
+    limit = INT8_SANITY if entry.name.endswith("int8") else FP32_TOLERANCE
+    if not error <= limit:
+        raise ExportError(
+            f"{entry.name} computes something else for {subject.name}: relative error "
+            f"{error:.2g}, allowed {limit:g}.",
+            "Report this operator with the versions of torch and the exporter.",
+        )

@@ -1,0 +1,126 @@
+"""ExecuTorch programs (.pte) delegated to XNNPACK, in fp32 and int8."""
+
+import contextlib
+import io
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from search.errors import ExportError
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the toolchain's chatter (and nothing of ours) off the terminal."""
+    level = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(level)
+
+
+class XnnpackFp32:
+    """One delegate, 32-bit floats."""
+
+    name = "xnnpack-fp32"
+    suffix = ".pte"
+
+    def export(self, module: nn.Module, example: Tensor) -> bytes:
+        """Lower to XNNPACK; refuses programs with work outside the delegate."""
+        with _quiet():
+            return _lower(torch.export.export(module, (example,), strict=False))
+
+    def run(self, content: bytes, example: Tensor) -> Tensor:
+        """Run through ExecuTorch's Python bindings."""
+        with _quiet():
+            return _run(content, example)
+
+
+class XnnpackInt8:
+    """PT2E static quantisation: int8 activations, per-channel int8 weights."""
+
+    name = "xnnpack-int8"
+    suffix = ".pte"
+
+    def export(self, module: nn.Module, example: Tensor) -> bytes:
+        """Calibrate on the example (and noise of its range), convert, lower."""
+        with _quiet():
+            return _lower(torch.export.export(_quantise(module, example), (example,), strict=False))
+
+    def run(self, content: bytes, example: Tensor) -> Tensor:
+        """Run through ExecuTorch's Python bindings."""
+        with _quiet():
+            return _run(content, example)
+
+
+def _quantise(module: nn.Module, example: Tensor) -> nn.Module:
+    from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
+        XNNPACKQuantizer,
+        get_symmetric_quantization_config,
+    )
+    from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+
+    quantizer = XNNPACKQuantizer()
+    quantizer.set_global(get_symmetric_quantization_config(is_per_channel=True))
+    graph = torch.export.export(module, (example,), strict=False).module()
+    prepared = prepare_pt2e(graph, quantizer)
+    with torch.no_grad():
+        prepared(example)
+        prepared(example.flip(1).contiguous(memory_format=_order(example)))
+    converted: nn.Module = convert_pt2e(prepared)
+    return converted
+
+
+def _order(x: Tensor) -> torch.memory_format:
+    plain = x.is_contiguous()
+    return torch.contiguous_format if plain else torch.channels_last
+
+
+def _lower(program: torch.export.ExportedProgram) -> bytes:
+    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+    from executorch.exir import EdgeCompileConfig, to_edge_transform_and_lower
+
+    try:
+        edge = to_edge_transform_and_lower(
+            program,
+            partitioner=[XnnpackPartitioner()],
+            # The validity pass doubles the time and only checks our own graph.
+            compile_config=EdgeCompileConfig(_check_ir_validity=False),
+        )
+        _refuse_undelegated(edge.exported_program())
+        content: bytes = edge.to_executorch().buffer
+    except ExportError:
+        raise
+    except Exception as error:
+        raise ExportError(f"XNNPACK cannot take this module: {error}") from error
+    return content
+
+
+def _refuse_undelegated(program: Any) -> None:
+    """Work outside the delegate would be timed as if it were XNNPACK's."""
+    outside = [
+        node.name
+        for node in program.graph.nodes
+        if node.op == "call_function"
+        and node.name != "getitem"
+        and not node.name.startswith(("executorch_call_delegate", "getitem_"))
+    ]
+    if outside:
+        raise ExportError(f"Parts are not delegated to XNNPACK: {', '.join(outside[:5])}.")
+
+
+def _run(content: bytes, example: Tensor) -> Tensor:
+    os.environ.setdefault("KINETO_LOG_LEVEL", "5")
+    from executorch.extension.pybindings import _portable_lib
+
+    program = _portable_lib._load_for_executorch_from_buffer(content)
+    output: Tensor = program.forward([example])[0]
+    return output.clone()

@@ -1,0 +1,51 @@
+"""ONNX files, checked with ONNX Runtime."""
+
+import contextlib
+import io
+import logging
+import warnings
+
+import torch
+from torch import Tensor, nn
+
+from search.errors import ExportError
+
+OPSET = 18
+
+
+class OnnxFp32:
+    """One ONNX graph with its weights inside, 32-bit floats."""
+
+    name = "onnx-fp32"
+    suffix = ".onnx"
+
+    def export(self, module: nn.Module, example: Tensor) -> bytes:
+        """Export through torch.export; the input is plain NCHW."""
+        try:
+            with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+                warnings.simplefilter("ignore")
+                logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+                program = torch.onnx.export(
+                    module,
+                    (example.contiguous(),),
+                    dynamo=True,
+                    opset_version=OPSET,
+                    verbose=False,
+                    optimize=True,
+                )
+            assert program is not None
+            return program.model_proto.SerializeToString()
+        except Exception as error:
+            raise ExportError(f"ONNX cannot take this module: {error}") from error
+
+    def run(self, content: bytes, example: Tensor) -> Tensor:
+        """Run with ONNX Runtime on one CPU thread."""
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        session = onnxruntime.InferenceSession(
+            content, options, providers=["CPUExecutionProvider"]
+        )
+        name = session.get_inputs()[0].name
+        return torch.from_numpy(session.run(None, {name: example.contiguous().numpy()})[0])

@@ -1,0 +1,62 @@
+// The measuring loop over one plan.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "host_facts.h"
+#include "plan.h"
+#include "program.h"
+#include "records.h"
+
+namespace kit {
+
+class Bench {
+ public:
+  Bench(const Plan& plan, const Sensors& sensors, const Output& output);
+
+  // Writes everything between `hello` and `bye`, and `bye`.
+  void run();
+
+ private:
+  struct Item {
+    const PlanItem* plan;
+    std::unique_ptr<LoadedProgram> program;  // null once it has failed
+    int64_t loops = 1;
+  };
+
+  struct Block {
+    int64_t ns = 0;
+    int64_t at_ns = 0;
+    int64_t switches = 0;
+    int64_t attempts = 0;
+  };
+
+  void load(Item& item);
+  Maybe prepare(Item& item);
+  Maybe choose_loops(Item& item);
+  void run_round(int64_t round);
+  void visit(Item& item, int64_t round);
+  void visit_sentinel();
+  Maybe measure(Item& item, int64_t& first_ns, Block& block);
+  Maybe time_block(Item& item, Block& block);
+  Maybe call(Item& item, int64_t times);
+  void fail(Item& item, const Problem& problem);
+  void wait_until_cool();
+  Record& add_state(Record& record) const;
+
+  template <typename Step>
+  bool guarded(Item& item, const char* kind, Step step);
+
+  const Plan& plan_;
+  const Sensors& sensors_;
+  const Output& output_;
+  std::vector<Item> items_;
+  Item* sentinel_ = nullptr;
+  bool waited_in_vain_ = false;
+  int64_t samples_ = 0;
+  int64_t sentinels_ = 0;
+  int64_t failures_ = 0;
+};
+
+}  // namespace kit

@@ -1,0 +1,60 @@
+// One method of one .pte file, ready to be executed again and again.
+#pragma once
+
+#include <executorch/runtime/executor/program.h>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "memory.h"
+
+namespace kit {
+
+// Why an item failed, as its `failure` record says it.
+struct Problem {
+  std::string kind;  // load, input, execute or output
+  std::string message;
+};
+
+using Maybe = std::optional<Problem>;  // nothing: all went well
+
+// Names a step and ExecuTorch's error, as word and number.
+std::string describe(const std::string& step, executorch::runtime::Error error);
+
+class LoadedProgram {
+ public:
+  Maybe load(const std::string& file, const std::string& method);
+
+  // From the raw file (inputs concatenated in memory order), or else random
+  // numbers from the seed.
+  Maybe set_inputs(const std::optional<std::string>& file, uint64_t seed);
+
+  // Writes the outputs' raw bytes, concatenated in memory order.
+  Maybe save_outputs(const std::string& file) const;
+
+  executorch::runtime::Error execute() { return method_->execute(); }
+
+ private:
+  Maybe plan_memory(const executorch::runtime::MethodMeta& meta);
+  Maybe place_outputs(const executorch::runtime::MethodMeta& meta);
+  Maybe make_input_buffers(const executorch::runtime::MethodMeta& meta);
+  Maybe read_inputs(const std::string& file);
+  Maybe bind_input(size_t index, const executorch::runtime::TensorInfo& info, Buffer& buffer);
+  uint8_t* keep(size_t size);
+
+  // In this order, so that the method goes before all that it points to.
+  FileLoader loader_;
+  HeapAllocator allocator_;
+  std::vector<std::unique_ptr<Buffer>> buffers_;
+  std::vector<executorch::runtime::Span<uint8_t>> spans_;
+  std::vector<std::unique_ptr<Buffer>> inputs_;  // null where an input is no tensor
+  std::optional<executorch::runtime::HierarchicalAllocator> planned_;
+  std::optional<executorch::runtime::MemoryManager> manager_;
+  std::unique_ptr<executorch::runtime::Program> program_;
+  std::unique_ptr<executorch::runtime::Method> method_;
+};
+
+}  // namespace kit

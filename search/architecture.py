@@ -1,0 +1,150 @@
+"""Architecture: a whole network as its operators, and its file format.
+
+An architecture is complete: absolute channels, resolution and classes, no
+reference to a space or a table. Its JSON file lists operator keys in order of
+execution, so what is trained, timed and shipped is one list.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from search.counts import count
+from search.errors import UsageError
+from search.files import write_text
+from search.operators import OperatorSpec, parse_key
+
+ARCHITECTURE_SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Architecture:
+    """A network: its operators from the image to the class scores.
+
+    Raises:
+        UsageError: Neighbouring operators do not fit each other.
+    """
+
+    name: str
+    operators: tuple[OperatorSpec, ...]
+    space: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.operators:
+            raise UsageError(f"The architecture {self.name!r} has no operators.")
+        for before, after in zip(self.operators, self.operators[1:], strict=False):
+            if _output_of(before) != _input_of(after):
+                raise UsageError(
+                    f"In {self.name!r}, {after.key} cannot follow {before.key}: "
+                    "channels, size, batch or dtype differ."
+                )
+
+    @property
+    def resolution(self) -> int:
+        """Side of the square input image."""
+        return self.operators[0].height
+
+    @property
+    def classes(self) -> int:
+        """Width of the last operator."""
+        return self.operators[-1].out_channels
+
+    @property
+    def dtype(self) -> str:
+        """Number format of all operators."""
+        return self.operators[0].dtype
+
+    @property
+    def flops(self) -> int:
+        """Multiply-adds of one forward call."""
+        return sum(count(operator).flops for operator in self.operators)
+
+    @property
+    def params(self) -> int:
+        """Trainable parameters, batch norm included."""
+        return sum(count(operator).params for operator in self.operators)
+
+    def with_dtype(self, dtype: str) -> "Architecture":
+        """The same network in another number format."""
+        return Architecture(
+            name=self.name,
+            operators=tuple(operator.with_dtype(dtype) for operator in self.operators),
+            space=self.space,
+        )
+
+
+def _output_of(spec: OperatorSpec) -> tuple[object, ...]:
+    channels = spec.in_channels if spec.kind == "skip" else spec.out_channels
+    return channels, spec.out_height, spec.out_width, spec.batch, spec.dtype
+
+
+def _input_of(spec: OperatorSpec) -> tuple[object, ...]:
+    return spec.in_channels, spec.height, spec.width, spec.batch, spec.dtype
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    schema_version: Literal[1]
+    name: str
+    space: str | None = None
+    operators: list[str]
+
+
+def dump_architecture(architecture: Architecture) -> str:
+    """The architecture as the text of its JSON file."""
+    content = _File(
+        schema_version=ARCHITECTURE_SCHEMA,
+        name=architecture.name,
+        space=architecture.space,
+        operators=[operator.key for operator in architecture.operators],
+    )
+    return content.model_dump_json(indent=2) + "\n"
+
+
+def parse_architecture(text: str, origin: str = "the text") -> Architecture:
+    """Read an architecture from JSON text.
+
+    Raises:
+        UsageError: Not an architecture, or of a newer schema.
+    """
+    try:
+        version = json.loads(text).get("schema_version")
+        if isinstance(version, int) and version > ARCHITECTURE_SCHEMA:
+            raise UsageError(
+                f"{origin} has schema {version}, newer than {ARCHITECTURE_SCHEMA}.",
+                "Update the kit.",
+            )
+        content = _File.model_validate_json(text)
+    except (ValidationError, json.JSONDecodeError, AttributeError) as error:
+        raise UsageError(f"{origin} is not an architecture file: {error}") from error
+    return Architecture(
+        name=content.name, operators=parse_keys(content.operators), space=content.space
+    )
+
+
+def parse_keys(keys: Sequence[str]) -> tuple[OperatorSpec, ...]:
+    """Parse a list of operator keys."""
+    return tuple(parse_key(key) for key in keys)
+
+
+def read_architecture(path: Path) -> Architecture:
+    """Read an architecture file.
+
+    Raises:
+        UsageError: The file cannot be read or is not an architecture.
+    """
+    try:
+        text = path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"Cannot read {path}: {error}") from error
+    return parse_architecture(text, str(path))
+
+
+def write_architecture(architecture: Architecture, path: Path) -> None:
+    """Write the file atomically."""
+    write_text(path, dump_architecture(architecture))

@@ -1,0 +1,86 @@
+"""FLOPs, parameters and bytes of an operator, counted from its spec.
+
+FLOPs are multiply-adds of convolutions and matrix products (the papers'
+convention); parameters include batch norm's scale and shift and the
+classifier's bias; byte counts serve as features of the latency model.
+"""
+
+from dataclasses import dataclass
+
+from search.operators import OperatorSpec
+
+BYTES = {"fp32": 4, "fp16": 2, "int8": 1, "w8": 2}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """What an operator costs on paper."""
+
+    flops: int
+    params: int
+    input_bytes: int
+    output_bytes: int
+    middle_bytes: int
+    weight_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Convolution:
+    """One convolution inside an operator, followed by batch norm."""
+
+    kernel: int
+    groups: int
+    in_channels: int
+    out_channels: int
+    out_pixels: int
+
+    @property
+    def weights(self) -> int:
+        """Weights without bias or norm."""
+        return self.kernel**2 * self.in_channels * self.out_channels // self.groups
+
+    @property
+    def flops(self) -> int:
+        """Multiply-adds for one image."""
+        return self.weights * self.out_pixels
+
+
+def convolutions(spec: OperatorSpec) -> tuple[Convolution, ...]:
+    """The operator's convolutions in order of execution, without squeeze-excite."""
+    pixels_in, pixels_out = spec.height * spec.width, spec.out_height * spec.out_width
+    if spec.kind == "conv":
+        return (
+            Convolution(spec.kernel, spec.groups, spec.in_channels, spec.out_channels, pixels_out),
+        )
+    if spec.kind != "ir":
+        return ()
+    mid = spec.mid_channels
+    first = Convolution(1, spec.groups, spec.in_channels, mid, pixels_in)
+    depthwise = Convolution(spec.kernel, mid, mid, mid, pixels_out)
+    last = Convolution(1, spec.groups, mid, spec.out_channels, pixels_out)
+    return (first, depthwise, last) if spec.first_pointwise else (depthwise, last)
+
+
+def count(spec: OperatorSpec) -> Counts:
+    """Count one operator at its batch size."""
+    convs = convolutions(spec)
+    flops = sum(conv.flops for conv in convs)
+    params = sum(conv.weights + 2 * conv.out_channels for conv in convs)
+    squeeze = 2 * spec.mid_channels * spec.squeeze_channels
+    if spec.squeeze_channels:
+        flops += squeeze
+        params += squeeze + spec.mid_channels + spec.squeeze_channels
+    if spec.kind == "classifier":
+        flops += spec.in_channels * spec.out_channels
+        params += spec.in_channels * spec.out_channels + spec.out_channels
+    size, batch = BYTES[spec.dtype], spec.batch
+    out_pixels = 1 if spec.kind == "classifier" else spec.out_height * spec.out_width
+    middle = sum(conv.out_channels * conv.out_pixels for conv in convs[:-1])
+    return Counts(
+        flops=flops * batch,
+        params=params,
+        input_bytes=size * batch * spec.in_channels * spec.height * spec.width,
+        output_bytes=size * batch * spec.out_channels * out_pixels,
+        middle_bytes=size * batch * middle,
+        weight_bytes=params * (1 if spec.dtype == "w8" else size),
+    )

@@ -1,0 +1,236 @@
+"""OperatorSpec: the frozen identity of one timed thing, and its key.
+
+An operator is one block (or one fixed part) of a network, because fusion and
+dispatch make sums of single convolutions wrong. Its key spells out all that
+changes its speed, and is the only name that tables, artefacts and
+architectures use:
+
+    ir_k3_e6_m144_g1_relu_i24_o32_h56_w56_s2_r0_p1_b1_fp32
+    conv_k3_g1_relu_i3_o16_h224_w224_s2_b1_fp32
+    classifier_i1984_o1000_h7_w7_b1_fp32
+    skip_i24_h56_w56_b1_fp32
+    empty_b1_fp32
+
+    k kernel   e expansion   m middle channels   g groups of the 1x1
+    se squeezed channels and their gate (left out without squeeze-excite)
+    i, o channels in, out    h, w height and width in    s stride
+    r residual add           p first 1x1 present         b batch
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from search.errors import UsageError
+
+KINDS = ("ir", "conv", "classifier", "skip", "empty")
+ACTIVATIONS = ("relu", "relu6", "hswish", "hswish6", "swish", "none")
+GATES = ("hsigmoid", "sigmoid")
+DTYPES = ("fp32", "fp16", "int8", "w8")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperatorSpec:
+    """One operator at one shape; equal specs are the same measurement.
+
+    `expansion` is descriptive, `mid_channels` is what is built. `hswish6` is
+    h-swish spelled x * relu6(x + 3) / 6, which compilers lower differently
+    from the `hswish` operator.
+
+    Raises:
+        UsageError: The fields contradict each other.
+    """
+
+    kind: str
+    dtype: str = "fp32"
+    batch: int = 1
+    kernel: int = 1
+    expansion: float = 1.0
+    mid_channels: int = 0
+    groups: int = 1
+    squeeze_channels: int = 0
+    gate: str = "hsigmoid"
+    activation: str = "none"
+    in_channels: int = 0
+    out_channels: int = 0
+    height: int = 0
+    width: int = 0
+    stride: int = 1
+    residual: bool = False
+    first_pointwise: bool = True
+
+    def __post_init__(self) -> None:
+        for problem, wrong in _CONTRADICTIONS:
+            if wrong(self):
+                raise UsageError(f"Not a possible operator: {problem} ({self.kind}).")
+
+    @property
+    def key(self) -> str:
+        """The canonical text; `parse_key` gives this spec back."""
+        return "_".join([self.kind, *_GRAMMAR[self.kind].write(self), self.dtype])
+
+    def __str__(self) -> str:
+        return self.key
+
+    @property
+    def out_height(self) -> int:
+        """Height of the output for 'same' padding."""
+        return -(-self.height // self.stride)
+
+    @property
+    def out_width(self) -> int:
+        """Width of the output for 'same' padding."""
+        return -(-self.width // self.stride)
+
+    @property
+    def input_shape(self) -> tuple[int, int, int, int]:
+        """Batch, channels, height, width."""
+        if self.kind == "empty":
+            return (self.batch, 1, 1, 1)
+        return (self.batch, self.in_channels, self.height, self.width)
+
+    def with_dtype(self, dtype: str) -> "OperatorSpec":
+        """The same operator in another number format."""
+        return replace(self, dtype=dtype)
+
+
+_CONTRADICTIONS: tuple[tuple[str, Callable[[OperatorSpec], bool]], ...] = (
+    ("unknown kind", lambda o: o.kind not in KINDS),
+    ("unknown dtype", lambda o: o.dtype not in DTYPES),
+    ("unknown activation", lambda o: o.activation not in ACTIVATIONS),
+    ("unknown gate", lambda o: o.gate not in GATES),
+    ("batch below 1", lambda o: o.batch < 1),
+    ("no channels or no pixels", lambda o: o.kind != "empty" and not _has_size(o)),
+    ("even kernel", lambda o: o.kernel % 2 == 0 or o.kernel < 1),
+    ("stride below 1", lambda o: o.stride < 1),
+    ("no middle channels", lambda o: o.kind == "ir" and o.mid_channels < 1),
+    ("groups do not divide the channels", lambda o: not _groups_divide(o)),
+    (
+        "a residual add needs stride 1 and equal widths",
+        lambda o: o.residual and (o.stride != 1 or o.in_channels != o.out_channels),
+    ),
+    (
+        "without its first 1x1 a block cannot widen",
+        lambda o: o.kind == "ir" and not o.first_pointwise and o.mid_channels != o.in_channels,
+    ),
+)
+
+
+def _has_size(spec: OperatorSpec) -> bool:
+    out_ok = spec.kind == "skip" or spec.out_channels >= 1
+    return spec.in_channels >= 1 and spec.height >= 1 and spec.width >= 1 and out_ok
+
+
+def _groups_divide(spec: OperatorSpec) -> bool:
+    if spec.groups < 1:
+        return False
+    return all(
+        channels % spec.groups == 0
+        for channels in (spec.in_channels, spec.out_channels, spec.mid_channels)
+    )
+
+
+# --- the key's grammar -------------------------------------------------------
+
+_LETTERS = {
+    "k": "kernel",
+    "e": "expansion",
+    "m": "mid_channels",
+    "g": "groups",
+    "i": "in_channels",
+    "o": "out_channels",
+    "h": "height",
+    "w": "width",
+    "s": "stride",
+    "r": "residual",
+    "p": "first_pointwise",
+    "b": "batch",
+}
+_NUMBER = re.compile(r"(?:0|[1-9]\d*)(?:\.\d*[1-9])?")
+_SQUEEZE = re.compile(r"se([1-9]\d*)-([a-z]+)")
+
+
+@dataclass(frozen=True, slots=True)
+class _Tokens:
+    """The tokens of one kind, in order: letters, `se` (optional) and `act`."""
+
+    order: tuple[str, ...]
+
+    def write(self, spec: OperatorSpec) -> list[str]:
+        written = []
+        for token in self.order:
+            if token == "act":  # noqa: S105
+                written.append(spec.activation)
+            elif token == "se":  # noqa: S105
+                if spec.squeeze_channels:
+                    written.append(f"se{spec.squeeze_channels}-{spec.gate}")
+            else:
+                value = getattr(spec, _LETTERS[token])
+                written.append(f"{token}{float(value):.6g}" if token == "e" else f"{token}{value:d}")
+        return written
+
+    def read(self, words: list[str]) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        rest = list(words)
+        for token in self.order:
+            if token == "se" and not (rest and rest[0].startswith("se")):  # noqa: S105
+                continue
+            values |= _read_word(token, rest.pop(0))
+        if rest:
+            raise ValueError(f"{rest[0]!r} does not belong here")
+        return values
+
+
+def _read_word(token: str, word: str) -> dict[str, Any]:
+    if token == "act":  # noqa: S105
+        return {"activation": word}
+    if token == "se":  # noqa: S105
+        match = _SQUEEZE.fullmatch(word)
+        if not match:
+            raise ValueError(f"{word!r} is not a squeeze-excite token")
+        return {"squeeze_channels": int(match[1]), "gate": match[2]}
+    if not word.startswith(token) or not _NUMBER.fullmatch(word[len(token) :]):
+        raise ValueError(f"{word!r} stands where {token}<number> belongs")
+    number = word[len(token) :]
+    if token == "e":  # noqa: S105
+        return {"expansion": float(number)}
+    if token in "rp" and number not in "01":
+        raise ValueError(f"{word!r} must be 0 or 1")
+    return {_LETTERS[token]: bool(int(number)) if token in "rp" else int(number)}
+
+
+_GRAMMAR = {
+    "ir": _Tokens(("k", "e", "m", "g", "se", "act", "i", "o", "h", "w", "s", "r", "p", "b")),
+    "conv": _Tokens(("k", "g", "act", "i", "o", "h", "w", "s", "b")),
+    "classifier": _Tokens(("i", "o", "h", "w", "b")),
+    "skip": _Tokens(("i", "h", "w", "b")),
+    "empty": _Tokens(("b",)),
+}
+
+
+def parse_key(key: str) -> OperatorSpec:
+    """Return the spec whose `key` is exactly this text.
+
+    Raises:
+        UsageError: A word is unknown, missing, repeated or not canonical.
+    """
+    kind, *words = key.split("_")
+    try:
+        if kind not in _GRAMMAR:
+            raise ValueError(f"{kind!r} is no kind of operator")
+        if len(words) < 2:
+            raise ValueError("it is cut short")
+        values = _GRAMMAR[kind].read(words[:-1])
+        spec = OperatorSpec(kind=kind, dtype=words[-1], **values)
+    except (ValueError, IndexError, UsageError) as error:
+        raise UsageError(
+            f"{key!r} is not an operator key: {error}", "Keys look like " + EXAMPLE_KEY + "."
+        ) from error
+    if spec.key != key:
+        raise UsageError(f"{key!r} is not canonical.", f"Write {spec.key}.")
+    return spec
+
+
+EXAMPLE_KEY = "ir_k3_e6_m144_g1_relu_i24_o32_h56_w56_s2_r0_p1_b1_fp32"
+FIELD_NAMES = tuple(field.name for field in fields(OperatorSpec))

@@ -1,0 +1,141 @@
+"""What every search space answers: layers, their legal choices, operators."""
+
+import hashlib
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+from typing import Protocol
+
+from search.architecture import Architecture
+from search.errors import UsageError
+from search.operators import OperatorSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """One candidate of one layer: its short name and the operator behind it."""
+
+    name: str
+    operator: OperatorSpec
+
+    @property
+    def is_skip(self) -> bool:
+        """True for the identity, which costs nothing and is never measured."""
+        return self.operator.kind == "skip"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layer:
+    """One searched position, with the choices that are legal there."""
+
+    name: str
+    choices: tuple[Choice, ...]
+
+    def choice(self, name: str) -> Choice:
+        """The choice of that name.
+
+        Raises:
+            UsageError: Not legal in this layer.
+        """
+        for choice in self.choices:
+            if choice.name == name:
+                return choice
+        legal = ", ".join(choice.name for choice in self.choices)
+        raise UsageError(f"{name!r} is not a choice of layer {self.name}.", f"Legal: {legal}.")
+
+
+class SearchSpace(Protocol):
+    """A family of networks: fixed parts round a row of searched layers."""
+
+    @property
+    def spec(self) -> str:
+        """Text from which `search.spaces.registry.parse_space` rebuilds the space."""
+        ...
+
+    @property
+    def before(self) -> tuple[OperatorSpec, ...]:
+        """Fixed operators in front of the searched layers."""
+        ...
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """Searched layers in order."""
+        ...
+
+    @property
+    def after(self) -> tuple[OperatorSpec, ...]:
+        """Fixed operators behind the searched layers."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpaceSize:
+    """The size of a space, as the papers count it."""
+
+    layers: int
+    candidates: int
+    networks: int
+    unique_operators: int
+
+
+class LayeredSpace:
+    """Shared answers of every space made of fixed parts and layers."""
+
+    spec: str
+    before: tuple[OperatorSpec, ...]
+    layers: tuple[Layer, ...]
+    after: tuple[OperatorSpec, ...]
+
+    @cached_property
+    def operators(self) -> tuple[OperatorSpec, ...]:
+        """Unique operators that cost time, in order of first use; no skips."""
+        candidates = (choice.operator for layer in self.layers for choice in layer.choices)
+        every = (*self.before, *candidates, *self.after)
+        return tuple(dict.fromkeys(operator for operator in every if operator.kind != "skip"))
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hash of all that the space allows, independent of this code's layout."""
+        lines = [operator.key for operator in self.before]
+        lines += [
+            " ".join(f"{choice.name}={choice.operator.key}" for choice in layer.choices)
+            for layer in self.layers
+        ]
+        lines += [operator.key for operator in self.after]
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+    @property
+    def size(self) -> SpaceSize:
+        """Candidates (skips included), networks and unique operators."""
+        widths = [len(layer.choices) for layer in self.layers]
+        return SpaceSize(
+            layers=len(widths),
+            candidates=sum(widths),
+            networks=prod(widths),
+            unique_operators=len(self.operators),
+        )
+
+    def architecture(self, choices: Sequence[str], name: str = "custom") -> Architecture:
+        """The network that takes these choices, one a layer.
+
+        Raises:
+            UsageError: Wrong number of choices, or one that is not legal.
+        """
+        if len(choices) != len(self.layers):
+            raise UsageError(
+                f"{name!r} names {len(choices)} choices; {self.spec} has {len(self.layers)} layers."
+            )
+        chosen = [
+            layer.choice(word).operator for layer, word in zip(self.layers, choices, strict=True)
+        ]
+        return Architecture(
+            name=name, operators=(*self.before, *chosen, *self.after), space=self.spec
+        )
+
+    def random_architecture(self, generator: random.Random, name: str) -> Architecture:
+        """A network drawn uniformly, layer by layer."""
+        return self.architecture(
+            [generator.choice(layer.choices).name for layer in self.layers], name
+        )

@@ -1,0 +1,251 @@
+"""The FBNet space: 22 searched layers, nine candidates each.
+
+Source: FBNet (arXiv 1812.03443), Table 1 (macro-architecture) and Table 2
+(candidate blocks). Skip is legal only where input and output agree, which
+leaves 192 candidates and 9^16 * 8^6 networks (the paper's 9^22 ignores that).
+"""
+
+import re
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from search.errors import UsageError
+from search.operators import DTYPES, OperatorSpec
+from search.spaces.base import Choice, Layer, LayeredSpace
+
+
+class Block(NamedTuple):
+    """One row of the paper's Table 2."""
+
+    kernel: int
+    expansion: int
+    groups: int
+
+
+class Stage(NamedTuple):
+    """One searched row of the paper's Table 1."""
+
+    channels: int
+    repeats: int
+    stride: int
+
+
+class Macro(NamedTuple):
+    """The fixed frame of a space."""
+
+    stem_channels: int
+    stem_stride: int
+    stages: tuple[Stage, ...]
+    head_channels: int
+    resolution: int
+    classes: int
+
+
+BLOCKS = {
+    "k3_e1": Block(3, 1, 1),
+    "k3_e1_g2": Block(3, 1, 2),
+    "k3_e3": Block(3, 3, 1),
+    "k3_e6": Block(3, 6, 1),
+    "k5_e1": Block(5, 1, 1),
+    "k5_e1_g2": Block(5, 1, 2),
+    "k5_e3": Block(5, 3, 1),
+    "k5_e6": Block(5, 6, 1),
+}
+SKIP = "skip"
+
+
+def _stages(*rows: tuple[int, int, int]) -> tuple[Stage, ...]:
+    return tuple(Stage(*row) for row in rows)
+
+
+_FBNET = ((16, 1, 1), (24, 4, 2), (32, 4, 2), (64, 4, 2), (112, 4, 1), (184, 4, 2), (352, 1, 1))
+# The printed strides reduce a 32x32 image to one pixel; these keep 4x4.
+_CIFAR = ((16, 1, 1), (24, 4, 1), (32, 4, 2), (64, 4, 2), (112, 4, 1), (184, 4, 2), (352, 1, 1))
+_MINI = ((16, 1, 1), (24, 2, 2), (40, 2, 2), (80, 1, 2))
+
+PRESETS = {
+    "fbnet": Macro(16, 2, _stages(*_FBNET), 1984, 224, 1000),
+    "fbnet-cifar": Macro(16, 1, _stages(*_CIFAR), 1984, 32, 10),
+    "fbnet-mini": Macro(16, 1, _stages(*_MINI), 256, 32, 10),
+}
+
+
+def scale_channels(channels: int, width: float) -> int:
+    """Channels under a width multiplier: rounded *up* to a multiple of 8.
+
+    Rounding up is what the released FBNet-96-0.35 shows (24 * 0.35 = 8.4
+    becomes 16), unlike MobileNetV2's rounding to the nearest.
+    """
+    return channels if width == 1 else 8 * -int(-channels * width // 8)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FBNetSpace(LayeredSpace):
+    """The FBNet space at one resolution, width, class count and dtype.
+
+    `always_pointwise` keeps the first 1x1 convolution of a block whose
+    expansion is 1, as the paper draws it; the authors' release drops it, and
+    so does the default.
+
+    Raises:
+        UsageError: The strides do not divide the resolution, or a value is
+            out of range.
+    """
+
+    preset: str = "fbnet"
+    resolution: int = 0
+    width: float = 1.0
+    classes: int = 0
+    head_channels: int = 0
+    always_pointwise: bool = False
+    batch: int = 1
+    dtype: str = "fp32"
+    spec: str = field(init=False)
+    before: tuple[OperatorSpec, ...] = field(init=False, repr=False)
+    layers: tuple[Layer, ...] = field(init=False, repr=False)
+    after: tuple[OperatorSpec, ...] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.preset not in PRESETS:
+            raise UsageError(
+                f"Unknown FBNet preset {self.preset!r}.", f"Known: {', '.join(PRESETS)}."
+            )
+        macro = PRESETS[self.preset]
+        for name, default in (
+            ("resolution", macro.resolution),
+            ("classes", macro.classes),
+            ("head_channels", macro.head_channels),
+        ):
+            if not getattr(self, name):
+                object.__setattr__(self, name, default)
+        self._check(macro)
+        object.__setattr__(self, "spec", self._spec())
+        for name, value in zip(("before", "layers", "after"), self._build(macro), strict=True):
+            object.__setattr__(self, name, value)
+
+    def _check(self, macro: Macro) -> None:
+        stride = macro.stem_stride
+        for stage in macro.stages:
+            stride *= stage.stride
+        if self.resolution < stride or self.resolution % stride:
+            raise UsageError(
+                f"The strides of {self.preset} do not divide a resolution of {self.resolution}.",
+                f"Take a positive multiple of {stride}.",
+            )
+        if not 0.05 <= self.width <= 4:
+            raise UsageError(f"A width multiplier of {self.width} is outside 0.05 to 4.")
+        if self.classes < 1 or self.head_channels < 1 or self.batch < 1:
+            raise UsageError("Classes, head channels and batch must be at least 1.")
+        if self.dtype not in DTYPES:
+            raise UsageError(f"Unknown dtype {self.dtype!r}.", f"Known: {', '.join(DTYPES)}.")
+
+    def _spec(self) -> str:
+        return (
+            f"{self.preset}-r{self.resolution}-x{self.width:.6g}-c{self.classes}"
+            f"-h{self.head_channels}-p{self.always_pointwise:d}-b{self.batch}-{self.dtype}"
+        )
+
+    def _build(
+        self, macro: Macro
+    ) -> tuple[tuple[OperatorSpec, ...], tuple[Layer, ...], tuple[OperatorSpec, ...]]:
+        channels, size = scale_channels(macro.stem_channels, self.width), self.resolution
+        stem = self._conv(3, 3, channels, size, macro.stem_stride)
+        size //= macro.stem_stride
+        layers = []
+        for number, stage in enumerate(macro.stages, 1):
+            out_channels = scale_channels(stage.channels, self.width)
+            for repeat in range(stage.repeats):
+                stride = stage.stride if repeat == 0 else 1
+                name = f"stage{number}.{repeat + 1}"
+                layers.append(self._layer(name, channels, out_channels, size, stride))
+                channels, size = out_channels, size // stride
+        head = self._conv(1, channels, self.head_channels, size, 1)
+        classifier = OperatorSpec(
+            kind="classifier",
+            in_channels=self.head_channels,
+            out_channels=self.classes,
+            height=size,
+            width=size,
+            batch=self.batch,
+            dtype=self.dtype,
+        )
+        return (stem,), tuple(layers), (head, classifier)
+
+    def _conv(
+        self, kernel: int, in_channels: int, out_channels: int, size: int, stride: int
+    ) -> OperatorSpec:
+        return OperatorSpec(
+            kind="conv",
+            kernel=kernel,
+            activation="relu",
+            in_channels=in_channels,
+            out_channels=out_channels,
+            height=size,
+            width=size,
+            stride=stride,
+            batch=self.batch,
+            dtype=self.dtype,
+        )
+
+    def _layer(
+        self, name: str, in_channels: int, out_channels: int, size: int, stride: int
+    ) -> Layer:
+        choices = [
+            Choice(name=word, operator=self._block(block, in_channels, out_channels, size, stride))
+            for word, block in BLOCKS.items()
+        ]
+        if stride == 1 and in_channels == out_channels:
+            skip = OperatorSpec(
+                kind="skip",
+                in_channels=in_channels,
+                height=size,
+                width=size,
+                batch=self.batch,
+                dtype=self.dtype,
+            )
+            choices.append(Choice(name=SKIP, operator=skip))
+        return Layer(name=name, choices=tuple(choices))
+
+    def _block(
+        self, block: Block, in_channels: int, out_channels: int, size: int, stride: int
+    ) -> OperatorSpec:
+        return OperatorSpec(
+            kind="ir",
+            kernel=block.kernel,
+            expansion=block.expansion,
+            mid_channels=block.expansion * in_channels,
+            groups=block.groups,
+            activation="relu",
+            in_channels=in_channels,
+            out_channels=out_channels,
+            height=size,
+            width=size,
+            stride=stride,
+            residual=stride == 1 and in_channels == out_channels,
+            first_pointwise=self.always_pointwise or block.expansion > 1,
+            batch=self.batch,
+            dtype=self.dtype,
+        )
+
+
+_SPEC = re.compile(
+    r"(?P<preset>[a-z-]+?)-r(?P<resolution>\d+)-x(?P<width>[\d.]+)-c(?P<classes>\d+)"
+    r"-h(?P<head_channels>\d+)-p(?P<always_pointwise>[01])-b(?P<batch>\d+)-(?P<dtype>\w+)"
+)
+
+
+def parse_spec(spec: str) -> FBNetSpace | None:
+    """Rebuild a space from its `spec`; None when the text is of another family."""
+    match = _SPEC.fullmatch(spec)
+    if not match or match["preset"] not in PRESETS:
+        return None
+    return FBNetSpace(
+        preset=match["preset"],
+        resolution=int(match["resolution"]),
+        width=float(match["width"]),
+        classes=int(match["classes"]),
+        head_channels=int(match["head_channels"]),
+        always_pointwise=match["always_pointwise"] == "1",
+        batch=int(match["batch"]),
+        dtype=match["dtype"],
+    )

@@ -1,0 +1,65 @@
+"""Spaces by name: the one list that the command lines offer."""
+
+from collections.abc import Callable
+
+from search.errors import UsageError
+from search.spaces import fbnet
+from search.spaces.base import LayeredSpace
+
+# A family's parser returns None for a spec that is not its own.
+_PARSERS: tuple[Callable[[str], LayeredSpace | None], ...] = (fbnet.parse_spec,)
+
+
+def space_names() -> tuple[str, ...]:
+    """Names that `make_space` knows."""
+    return tuple(fbnet.PRESETS)
+
+
+def make_space(
+    name: str,
+    *,
+    resolution: int | None = None,
+    width: float = 1.0,
+    classes: int | None = None,
+    head_channels: int | None = None,
+    always_pointwise: bool = False,
+    batch: int = 1,
+    dtype: str = "fp32",
+) -> LayeredSpace:
+    """Build a space by name; None means the space's own default.
+
+    Raises:
+        UsageError: Unknown name, or values that the space cannot take.
+    """
+    if name not in fbnet.PRESETS:
+        raise UsageError(f"Unknown space {name!r}.", f"Known: {', '.join(space_names())}.")
+    for label, value in (
+        ("resolution", resolution),
+        ("classes", classes),
+        ("head channels", head_channels),
+    ):
+        if value is not None and value < 1:
+            raise UsageError(f"The {label} must be at least 1, not {value}.")
+    return fbnet.FBNetSpace(
+        preset=name,
+        resolution=resolution or 0,
+        width=width,
+        classes=classes or 0,
+        head_channels=head_channels or 0,
+        always_pointwise=always_pointwise,
+        batch=batch,
+        dtype=dtype,
+    )
+
+
+def parse_space(spec: str) -> LayeredSpace:
+    """Rebuild the space that a table or an architecture names.
+
+    Raises:
+        UsageError: No known family wrote this spec.
+    """
+    for parse in _PARSERS:
+        space = parse(spec)
+        if space is not None:
+            return space
+    raise UsageError(f"Unknown space {spec!r}.", "Update the kit, or check the table.")
