@@ -1,30 +1,31 @@
 """What every exporter promises."""
 
+from dataclasses import dataclass
 from typing import Protocol
 
-from torch import Tensor, nn
+from deploy.artefact import Subject
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """The content of a file that passed its check, and how far it is off."""
+
+    content: bytes
+    relative_error: float
 
 
 class Exporter(Protocol):
-    """Turns a module into the bytes of one file, and can run such bytes here.
+    """Turns a subject into the bytes of one checked file.
 
-    `export` gets a module in eval mode with batch norm folded, an example
-    input in the memory order the file shall expect, and must leave the module
-    as it was. `run` evaluates a file on this machine with the same runtime
-    that will be timed, or an interpreter of it: the check of every artefact.
+    The check runs the bytes on this machine, with the runtime that will be
+    timed or an interpreter of it, against the torch module.
     """
 
-    name: str
-    suffix: str
-
-    def export(self, module: nn.Module, example: Tensor) -> bytes:
-        """The file's content.
+    def build(self, subject: Subject) -> Draft:
+        """The file's content and its error against torch.
 
         Raises:
-            ExportError: The module cannot be expressed for this runtime.
+            ExportError: The subject cannot be expressed for this runtime, or
+                the file computes something else.
         """
-        ...
-
-    def run(self, content: bytes, example: Tensor) -> Tensor:
-        """The file's output for this input."""
         ...

@@ -11,6 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from deploy.artefact import Subject
+from deploy.base import Draft
+from deploy.checked import build_checked, largest_error, rms_error
 from search.errors import ExportError
 
 
@@ -27,38 +30,35 @@ def _quiet() -> Iterator[None]:
         logging.disable(level)
 
 
+FP32_LIMIT = 1e-4
+# Reported rather than judged; but beyond this it is another network.
+INT8_LIMIT = 0.5
+
+
 class XnnpackFp32:
     """One delegate, 32-bit floats."""
 
-    name = "xnnpack-fp32"
-    suffix = ".pte"
-
-    def export(self, module: nn.Module, example: Tensor) -> bytes:
+    def build(self, subject: Subject) -> Draft:
         """Lower to XNNPACK; refuses programs with work outside the delegate."""
         with _quiet():
-            return _lower(torch.export.export(module, (example,), strict=False))
-
-    def run(self, content: bytes, example: Tensor) -> Tensor:
-        """Run through ExecuTorch's Python bindings."""
-        with _quiet():
-            return _run(content, example)
+            return build_checked(subject, _export, _run, largest_error, FP32_LIMIT)
 
 
 class XnnpackInt8:
     """PT2E static quantisation: int8 activations, per-channel int8 weights."""
 
-    name = "xnnpack-int8"
-    suffix = ".pte"
-
-    def export(self, module: nn.Module, example: Tensor) -> bytes:
-        """Calibrate on the example (and noise of its range), convert, lower."""
+    def build(self, subject: Subject) -> Draft:
+        """Calibrate on the example input and its flip, convert, lower."""
         with _quiet():
-            return _lower(torch.export.export(_quantise(module, example), (example,), strict=False))
+            return build_checked(subject, _export_int8, _run, rms_error, INT8_LIMIT)
 
-    def run(self, content: bytes, example: Tensor) -> Tensor:
-        """Run through ExecuTorch's Python bindings."""
-        with _quiet():
-            return _run(content, example)
+
+def _export(module: nn.Module, example: Tensor) -> bytes:
+    return _lower(torch.export.export(module, (example,), strict=False))
+
+
+def _export_int8(module: nn.Module, example: Tensor) -> bytes:
+    return _export(_quantise(module, example), example)
 
 
 def _quantise(module: nn.Module, example: Tensor) -> nn.Module:

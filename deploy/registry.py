@@ -18,13 +18,14 @@ class ExporterEntry:
     """Where an exporter is, and what shapes its files besides the module.
 
     `packages` and the sources named here are part of every artefact's
-    address, so that an update never reuses a file of another toolchain.
+    address, so that an update never reuses a file of another toolchain. An
+    exporter without packages is light: it runs in the caller's process.
     """
 
     name: str
     suffix: str
     target: str
-    packages: tuple[str, ...]
+    packages: tuple[str, ...] = ()
 
 
 _ET = ("torch", "executorch")
@@ -43,6 +44,12 @@ _ENTRIES: dict[tuple[str, str], ExporterEntry] = {
         suffix=".onnx",
         target="deploy.onnx:OnnxFp32",
         packages=("torch", "onnx", "onnxscript"),
+    ),
+    ("simulated", "fp32"): ExporterEntry(
+        name="simulated", suffix=".json", target="deploy.simulated:SimulatedExporter"
+    ),
+    ("simulated", "int8"): ExporterEntry(
+        name="simulated", suffix=".json", target="deploy.simulated:SimulatedExporter"
     ),
 }
 
@@ -100,7 +107,7 @@ def toolchain(entry: ExporterEntry) -> dict[str, str]:
             "Install the kit with its 'profile' extra.",
         ) from error
     root = Path(__file__).parent.parent
-    own = ("search/blocks.py", "deploy/network.py", entry.target.split(":")[0].replace(".", "/"))
-    sources = [root / name if name.endswith(".py") else root / f"{name}.py" for name in own]
+    own = ("search.blocks", "deploy.network", "deploy.checked", entry.target.partition(":")[0])
+    sources = [root / f"{name.replace('.', '/')}.py" for name in own]
     revision = sha256_bytes(b"\0".join(path.read_bytes() for path in sources))[:16]
     return {**versions, "kit": revision}

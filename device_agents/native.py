@@ -167,17 +167,17 @@ def _python_library() -> list[str]:
 
     A Python built without a shared library leaves an archive to link in.
     """
-    known = {name: str(value or "") for name, value in sysconfig.get_config_vars().items()}
-    places = [known["LIBDIR"], known["LIBPL"], f"{sys.base_prefix}/lib"]
+    names = ("LIBDIR", "LIBPL", "INSTSONAME", "LDVERSION", "LIBS", "SYSLIBS")
+    known = {name: str(sysconfig.get_config_var(name) or "") for name in names}
     stem = f"libpython{known['LDVERSION']}"
-    for name in (known["INSTSONAME"], f"{stem}.so.1.0", f"{stem}.so"):
-        for place in places:
-            if ".so" in name and (Path(place) / name).is_file():
-                return [str(Path(place) / name), f"-Wl,-rpath,{place}"]
-    for place in places:
-        if (Path(place) / f"{stem}.a").is_file():
+    places = [known["LIBDIR"], known["LIBPL"], f"{sys.base_prefix}/lib"]
+    for name in (known["INSTSONAME"], f"{stem}.so.1.0", f"{stem}.so", f"{stem}.a"):
+        found = [Path(place) / name for place in places if place and (Path(place) / name).is_file()]
+        if found and ".so" in name:
+            return [str(found[0]), f"-Wl,-rpath,{found[0].parent}"]
+        if found:
             needed = shlex.split(f"{known['LIBS']} {known['SYSLIBS']}")
-            return [str(Path(place) / f"{stem}.a"), *needed, "-ldl", "-lpthread", "-lutil", "-lm"]
+            return [str(found[0]), *needed, "-ldl", "-lpthread", "-lutil", "-lm"]
     raise DeviceError(
         "This Python brings no library (libpython) to link the native runner with.",
         "Install its development files, or measure with the Python runtime.",

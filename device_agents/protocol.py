@@ -8,8 +8,10 @@ Rules that every runner keeps:
   * Items are loaded first, each announced by `begin`; an item that cannot be
     loaded or executed yields one `failure`, the others go on.
   * Each round visits every item once, in an order drawn from `order_seed`.
-    A visit runs `warmup` untimed calls (the first of which is timed apart as
-    `first_ns`, the cold call), then one block of `loops` calls.
+    A visit rewrites the input (so that it is as fresh in the caches as a
+    previous layer would leave it), times the first call apart as `first_ns`
+    (other operators ran in between, as inside a network), makes up `warmup`
+    calls in all, then times one block of `loops` calls.
   * `loops` 0 lets the runner choose it once per item, so that a block lasts
     at least `min_block_ns`.
   * A block during which the thread was involuntarily switched out is redone,

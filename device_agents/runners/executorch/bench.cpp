@@ -173,6 +173,7 @@ void Bench::visit_sentinel() {
 }
 
 Maybe Bench::measure(Item& item, int64_t& first_ns, Block& block) {
+  if (Maybe failed = item.program->rewrite_inputs()) return failed;
   const int64_t start = now_ns();
   if (Maybe failed = call(item, 1)) return failed;
   first_ns = now_ns() - start;

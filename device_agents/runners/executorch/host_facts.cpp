@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <fstream>
 
 namespace kit {
 namespace {
@@ -97,9 +98,14 @@ int64_t involuntary_switches(bool all_threads) {
 }
 
 std::optional<int64_t> max_rss_kb() {
-  rusage usage = {};
-  if (getrusage(RUSAGE_SELF, &usage) != 0 || usage.ru_maxrss <= 0) return std::nullopt;
-  return usage.ru_maxrss;
+  // Not ru_maxrss: that counts what the parent held before it started us.
+  std::ifstream status("/proc/self/status");
+  std::string word;
+  int64_t size = 0;
+  while (status >> word && word != "VmHWM:") {
+  }
+  if (!(status >> size)) return std::nullopt;
+  return size;
 }
 
 Affinity::Affinity() {

@@ -32,6 +32,10 @@ class LoadedProgram {
   // numbers from the seed.
   Maybe set_inputs(const std::optional<std::string>& file, uint64_t seed);
 
+  // Writes the inputs again, so that they are as fresh in the caches as a
+  // previous layer would leave them.
+  Maybe rewrite_inputs();
+
   // Writes the outputs' raw bytes, concatenated in memory order.
   Maybe save_outputs(const std::string& file) const;
 

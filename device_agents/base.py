@@ -1,0 +1,80 @@
+"""What every device agent promises."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
+
+from device_agents.protocol import Plan, Record
+from search.manifest import DeviceInfo, Source
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentSettings:
+    """How the runner is to be started."""
+
+    backend: str
+    threads: int
+    affinity: tuple[int, ...] | None
+    runner: str = "auto"
+    timeout_s: float = 120.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Steadiness:
+    """What can be said of the device's state right now; unknown is None."""
+
+    governor: str | None = None
+    fixed_performance_mode: bool | None = None
+    temperature_c: float | None = None
+    load_average: float | None = None
+
+
+class DeviceAgent(Protocol):
+    """Runs plans on one device; a context manager that owns the runner.
+
+    Invariants:
+      * `run` yields `hello` first and `bye` last, whose counts agree with
+        what was yielded; otherwise it raises.
+      * A plan is complete or it raises `Transient`; records yielded before
+        that are valid and stay so.
+      * After a raise, `run` can be called again: the runner is restarted.
+      * `source` is what the resulting table must be marked as.
+    """
+
+    source: Source
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+    def info(self) -> DeviceInfo:
+        """Identity of the device; nothing that names its owner."""
+        ...
+
+    def steadiness(self) -> Steadiness:
+        """State that changes how fast it is."""
+        ...
+
+    def deliver(self, path: Path, sha256: str) -> str:
+        """Make one artefact available; returns the name a plan calls it by.
+
+        Raises:
+            DeviceError: No room, or the copy differs.
+        """
+        ...
+
+    def run(self, plan: Plan) -> Iterator[Record]:
+        """Run one plan, yielding records as they come.
+
+        Raises:
+            DeviceLost: The runner died or its stream broke off.
+            DeviceTimeout: Nothing came for `timeout_s`.
+        """
+        ...

@@ -1,0 +1,59 @@
+"""Device: the passive facts of a device, read from TOML.
+
+A new device is a new file: `devices/<name>.toml` beside this module, or any
+path given to `--device`.
+"""
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from search.errors import UsageError
+
+_FOLDER = Path(__file__).parent / "devices"
+
+
+class Device(BaseModel):
+    """What is known of a device before it is touched.
+
+    `match` holds patterns (shell style) of reported properties, by which an
+    agent recognises the device among those attached.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    platform: str
+    title: str
+    backend: str
+    threads: int = Field(ge=1)
+    dtype: str = "fp32"
+    match: dict[str, str] = {}
+    options: dict[str, Any] = {}
+
+
+def device_names() -> tuple[str, ...]:
+    """Devices that come with the kit."""
+    return tuple(sorted(path.stem for path in _FOLDER.glob("*.toml")))
+
+
+def load_device(name: str) -> Device:
+    """The device of this name, or of this TOML file.
+
+    Raises:
+        UsageError: No such device, or a broken file.
+    """
+    path = Path(name) if name.endswith(".toml") else _FOLDER / f"{name}.toml"
+    if not name.endswith(".toml") and name not in device_names():
+        raise UsageError(
+            f"Unknown device {name!r}.",
+            f"Known: {', '.join(device_names())}; or name a TOML file.",
+        )
+    try:
+        return Device.model_validate(tomllib.loads(path.read_text()))
+    except OSError as error:
+        raise UsageError(f"Cannot read {path}: {error.strerror}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, ValidationError) as error:
+        raise UsageError(f"{path} is not a device file: {error}") from error

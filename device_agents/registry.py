@@ -1,0 +1,56 @@
+"""Agents by platform; outside agents come by the entry point `device_agents`."""
+
+from collections.abc import Callable
+from importlib import import_module
+from importlib.metadata import entry_points
+
+from device_agents.base import AgentSettings, DeviceAgent
+from device_agents.device import Device
+from search.errors import UsageError
+
+Factory = Callable[[Device, AgentSettings], DeviceAgent]
+
+_FACTORIES: dict[str, str] = {
+    "host": "device_agents.registry:_host",
+    "simulated": "device_agents.registry:_simulated",
+}
+
+
+def _host(_: Device, settings: AgentSettings) -> DeviceAgent:
+    from device_agents.host import HostAgent
+
+    return HostAgent(settings)
+
+
+def _simulated(device: Device, settings: AgentSettings) -> DeviceAgent:
+    from device_agents.simulated import SimulatedAgent, Truth
+
+    return SimulatedAgent(settings, Truth.from_options(device.options))
+
+
+def platforms() -> tuple[str, ...]:
+    """Platforms for which an agent is known."""
+    outside = tuple(point.name for point in entry_points(group="device_agents"))
+    return tuple(dict.fromkeys((*_FACTORIES, *outside)))
+
+
+def make_agent(device: Device, settings: AgentSettings) -> DeviceAgent:
+    """The agent of a device's platform.
+
+    Raises:
+        UsageError: No agent for this platform, or two that claim it.
+    """
+    outside = {point.name: point for point in entry_points(group="device_agents")}
+    taken = sorted(set(outside) & set(_FACTORIES))
+    if taken:
+        raise UsageError(f"Two agents claim the platform {taken[0]!r}.", "Uninstall one of them.")
+    if device.platform in outside:
+        factory: Factory = outside[device.platform].load()
+        return factory(device, settings)
+    if device.platform not in _FACTORIES:
+        raise UsageError(
+            f"No agent for the platform {device.platform!r}.", f"Known: {', '.join(platforms())}."
+        )
+    module, _, name = _FACTORIES[device.platform].partition(":")
+    built: Factory = getattr(import_module(module), name)
+    return built(device, settings)

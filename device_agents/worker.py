@@ -1,0 +1,298 @@
+"""The Python runner: executes artefacts through Python runtimes.
+
+`python -m device_agents.worker --serve` reads one plan a line and answers
+with records (`device_agents.protocol`). It is the fallback where the native
+runner is not built, and the only runner of ONNX Runtime. ExecuTorch's Python
+bindings add 6-11 us to each call; the dispatch floor records it.
+"""
+
+import contextlib
+import gc
+import os
+import random
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import IO, Any
+
+from device_agents.protocol import (
+    Begin,
+    Bye,
+    Failure,
+    Hello,
+    Loaded,
+    Plan,
+    PlanItem,
+    Record,
+    Sample,
+    Sentinel,
+    dump_record,
+    load_plan,
+)
+
+RUNNER = "python"
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A loaded artefact: `call` executes it once, `refresh` rewrites its input."""
+
+    call: Callable[[], Any]
+    refresh: Callable[[], None]
+
+
+def _load_executorch(item: PlanItem, threads: int) -> Program:
+    from executorch.extension.pybindings import _portable_lib
+
+    module = _portable_lib._load_for_executorch(item.file)
+    sizes = tuple(module.method_meta(item.method).input_tensor_meta(0).sizes())
+    x, source = _random_input(sizes, item.id)
+    inputs = [x]
+    run_method, method = module.run_method, item.method
+    # Cloning outputs would be timed too, and wakes torch's own thread pool.
+    return Program(
+        lambda: run_method(method, inputs, clone_outputs=False), lambda: x.copy_(source)
+    )
+
+
+def _random_input(sizes: tuple[int, ...], seed: int) -> tuple[Any, Any]:
+    """The tensor a program reads, and the values to refresh it from.
+
+    The bindings do not tell a program's memory order; the exporters' rule
+    (`search.blocks.example_input`) is repeated: only images lie plain.
+    """
+    import torch
+
+    generator = torch.Generator().manual_seed(seed)
+    source = torch.rand(sizes, generator=generator) * 2 - 1
+    if len(sizes) == 4 and sizes[1] > 4:
+        source = source.contiguous(memory_format=torch.channels_last)
+    return source.clone(), source
+
+
+def _load_onnxruntime(item: PlanItem, threads: int) -> Program:
+    import numpy as np
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "1")
+    session = onnxruntime.InferenceSession(item.file, options, providers=["CPUExecutionProvider"])
+    meta = session.get_inputs()[0]
+    generator = np.random.default_rng(item.id)
+    source = generator.uniform(-1, 1, meta.shape).astype(np.float32)
+    x = source.copy()
+    feed, run = {meta.name: x}, session.run
+    return Program(lambda: run(None, feed), lambda: np.copyto(x, source))
+
+
+_LOADERS: dict[str, tuple[str, str, Callable[[PlanItem, int], Program]]] = {
+    "xnnpack": ("executorch", "executorch", _load_executorch),
+    "onnxruntime": ("onnxruntime", "onnxruntime", _load_onnxruntime),
+}
+
+
+class _Bench:
+    """One plan being run."""
+
+    def __init__(self, plan: Plan, write: Callable[[Record], None]) -> None:
+        self.plan = plan
+        self.write = write
+        self.programs: dict[int, Program] = {}
+        self.loops: dict[int, int] = {}
+        self.counts = {"sample": 0, "sentinel": 0, "failure": 0}
+
+    def run(self) -> None:
+        self.write(self._hello())
+        for item in self.plan.items:
+            self._guard(item.id, "load", lambda item=item: self._load(item))
+        # A collection in the middle of a block would be timed with it.
+        gc.collect()
+        gc.freeze()
+        gc.disable()
+        try:
+            for number in range(self.plan.rounds):
+                self._round(number)
+        finally:
+            gc.enable()
+            gc.unfreeze()
+        self.write(
+            Bye(
+                samples=self.counts["sample"],
+                sentinels=self.counts["sentinel"],
+                failures=self.counts["failure"],
+                max_rss_kb=_max_rss_kb(),
+            )
+        )
+
+    def _hello(self) -> Hello:
+        plan = self.plan
+        if plan.affinity is not None:
+            with contextlib.suppress(OSError, AttributeError):
+                os.sched_setaffinity(0, plan.affinity)
+        runtime, package, _ = _LOADERS[plan.backend]
+        if plan.backend == "xnnpack":
+            import torch
+            from executorch.extension.pybindings import _portable_lib
+
+            torch.set_num_threads(1)
+            # An equal count would keep the pool's old threads and affinity.
+            _portable_lib._unsafe_reset_threadpool(1)
+            _portable_lib._unsafe_reset_threadpool(plan.threads)
+        observed = tuple(sorted(os.sched_getaffinity(0))) if plan.affinity else None
+        return Hello(
+            nonce=plan.nonce,
+            runner=RUNNER,
+            runtime=runtime,
+            runtime_version=version(package),
+            backend=plan.backend,
+            threads=plan.threads,
+            affinity=observed,
+            clock_resolution_ns=max(1, round(time.get_clock_info("perf_counter").resolution * 1e9)),
+            pid=os.getpid(),
+        )
+
+    def _guard(self, item: int, kind: str, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except Exception as error:
+            self.programs.pop(item, None)
+            message = f"{type(error).__name__}: {error}"[:500]
+            self.counts["failure"] += 1
+            self.write(Failure(item=item, kind=kind, message=message))
+
+    def _load(self, item: PlanItem) -> None:
+        self.write(Begin(item=item.id))
+        if not Path(item.file).is_file():
+            raise FileNotFoundError(item.file)
+        started = time.perf_counter_ns()
+        program = _LOADERS[self.plan.backend][2](item, self.plan.threads)
+        load_ns = time.perf_counter_ns() - started
+        for _ in range(self.plan.warmup):
+            program.call()
+        self.programs[item.id] = program
+        self.loops[item.id] = item.loops or self._choose_loops(program)
+        self.write(Loaded(item=item.id, load_ns=load_ns, loops=self.loops[item.id]))
+
+    def _choose_loops(self, program: Program) -> int:
+        once = min(_time_calls(program.call, 1) for _ in range(3))
+        wanted = -(-self.plan.min_block_ns // max(once, 1))
+        return max(1, min(wanted, self.plan.max_loops))
+
+    def _round(self, number: int) -> None:
+        order = sorted(self.programs)
+        random.Random(self.plan.order_seed * 1_000_003 + number).shuffle(order)  # noqa: S311
+        for position, item in enumerate(order):
+            sentinel = self.plan.sentinel
+            if sentinel in self.programs and position % self.plan.sentinel_every == 0:
+                self._guard(sentinel, "execute", lambda s=sentinel: self._sentinel(s))
+            if item in self.programs:
+                self._guard(item, "execute", lambda i=item: self._sample(i, number))
+
+    def _sentinel(self, item: int) -> None:
+        _, ns, switches, _ = self._visit(item)
+        self.counts["sentinel"] += 1
+        self.write(
+            Sentinel(
+                loops=self.loops[item], ns=ns, switches=switches, at_ns=time.perf_counter_ns()
+            )
+        )
+
+    def _sample(self, item: int, number: int) -> None:
+        first_ns, ns, switches, attempts = self._visit(item)
+        self.counts["sample"] += 1
+        self.write(
+            Sample(
+                item=item,
+                round=number,
+                loops=self.loops[item],
+                ns=ns,
+                first_ns=first_ns,
+                switches=switches,
+                attempts=attempts,
+                at_ns=time.perf_counter_ns(),
+            )
+        )
+
+    def _visit(self, item: int) -> tuple[int | None, int, int, int]:
+        program, loops = self.programs[item], self.loops[item]
+        count = _switch_counter(self.plan.threads)
+        program.refresh()
+        before = count()
+        first_ns: int | None = _time_calls(program.call, 1)
+        if count() != before:
+            first_ns = None
+        for _ in range(self.plan.warmup - 1):
+            program.call()
+        for attempt in range(1, self.plan.max_attempts + 1):
+            before = count()
+            ns = _time_calls(program.call, loops)
+            switches = count() - before
+            if not switches:
+                break
+        return first_ns, ns, switches, attempt
+
+
+def _time_calls(call: Callable[[], Any], loops: int) -> int:
+    clock, numbers = time.perf_counter_ns, range(loops)
+    started = clock()
+    for _ in numbers:
+        call()
+    return clock() - started
+
+
+def _switch_counter(threads: int) -> Callable[[], int]:
+    """Involuntary context switches of the thread, or of all its pool."""
+    try:
+        import resource
+
+        who = resource.RUSAGE_THREAD if threads == 1 else resource.RUSAGE_SELF
+    except (ImportError, AttributeError):
+        return lambda: 0
+    usage = resource.getrusage
+    return lambda: usage(who).ru_nivcsw
+
+
+def _max_rss_kb() -> int | None:
+    # Not ru_maxrss: that outlives exec and would be the parent's peak.
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1])
+    return None
+
+
+def _plans(stream: IO[str]) -> Iterator[Plan]:
+    for line in stream:
+        if line.strip():
+            yield load_plan(line)
+
+
+def serve(stdin: IO[str], stdout: IO[str]) -> None:
+    """Answer plans until the input ends or the reader goes away."""
+
+    def write(record: Record) -> None:
+        stdout.write(dump_record(record) + "\n")
+        stdout.flush()
+
+    with contextlib.suppress(BrokenPipeError):
+        for plan in _plans(stdin):
+            _Bench(plan, write).run()
+            gc.collect()
+
+
+def _claim_stdout() -> IO[str]:
+    """Keep file descriptor 1 for records: runtimes print to it from C."""
+    mine = os.dup(1)
+    os.dup2(2, 1)
+    return os.fdopen(mine, "w", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    serve(sys.stdin, _claim_stdout())
+    # A runtime's exit handlers may crash; the work is done and flushed.
+    os._exit(0)

@@ -1,0 +1,346 @@
+"""A campaign from settings to a table: plan, build, measure, judge, examine, write."""
+
+import contextlib
+import os
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import filelock
+import pandas as pd
+
+from deploy.artefact import Artefact, Subject
+from deploy.build import build_all, lookup
+from deploy.cache import cache_root
+from deploy.registry import ExporterEntry, exporter_entry
+from device_agents.base import DeviceAgent, Steadiness
+from profiler.journal import Journal
+from profiler.measure import Item, Measurement
+from profiler.plan import EMPTY, CampaignPlan, make_plan
+from profiler.progress import Progress
+from profiler.settings import Settings
+from profiler.tabulate import Record, tabulate
+from search.errors import DeviceError, UsageError
+from search.manifest import DeviceInfo
+from search.table import MANIFEST, Table, read_manifest, write_table
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Coverage:
+    """What a campaign would do (`--dry-run`)."""
+
+    space: str
+    layers: int
+    candidates: int
+    networks: int
+    unique_operators: int
+    selected_operators: int
+    whole_networks: int
+    built: int
+    to_build: int
+    measured: int
+    missing: int
+    estimated_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What the user asked for besides the settings."""
+
+    output: Path
+    resume: bool = False
+    restart: bool = False
+    workers: int | None = None
+    context: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def coverage(settings: Settings, output: Path) -> Coverage:
+    """Coverage and estimated time, without torch, a runtime or the device."""
+    plan = make_plan(settings)
+    entry = exporter_entry(settings.backend, settings.dtype)
+    built = lookup(plan.subjects, entry)
+    journal = _journal_path(output, settings)
+    measured = _journal_count(journal, settings, plan)
+    size = plan.space.size
+    return Coverage(
+        space=plan.space.spec,
+        layers=size.layers,
+        candidates=size.candidates,
+        networks=size.networks,
+        unique_operators=size.unique_operators,
+        selected_operators=len(plan.operators),
+        whole_networks=len(plan.calibration) + len(plan.exam),
+        built=len(built),
+        to_build=len(plan.subjects) - len(built),
+        measured=measured,
+        missing=len(plan.operators) - measured,
+        estimated_seconds=round(_estimate_s(plan, entry, built), 1),
+    )
+
+
+# Seen on two cores; only the estimate depends on it.
+_BUILD_S = {"xnnpack-fp32": (0.9, 4.8), "xnnpack-int8": (2.6, 21.0), "onnx-fp32": (0.5, 1.6)}
+_START_S = 7.0
+_GMACS_PER_S = 50.0
+
+
+def _estimate_s(plan: CampaignPlan, entry: ExporterEntry, built: Mapping[str, Artefact]) -> float:
+    effort = plan.settings.effort
+    operator_s, network_s = _BUILD_S.get(entry.name, (0.0, 0.0))
+    todo = [subject for subject in plan.subjects if subject.name not in built]
+    work = sum(network_s if len(subject.operators) > 1 else operator_s for subject in todo)
+    build_s = (work / (os.cpu_count() or 1) + _START_S) if work else 0.0
+    networks = (*plan.calibration, *plan.exam)
+    calls = effort.warmup + effort.network_loops
+    flops = sum(sum(_flops(operator) for operator in s.operators) for s in networks)
+    visit_s = flops / _GMACS_PER_S / 1e9 * calls
+    visit_s += len(plan.operators) * (effort.min_block_us * 1.6 + 600) / 1e6
+    return build_s + effort.passes * (effort.rounds * visit_s + 0.06 * len(networks) + 1)
+
+
+def _flops(operator: object) -> int:
+    from search.counts import count
+    from search.operators import OperatorSpec
+
+    assert isinstance(operator, OperatorSpec)
+    return count(operator).flops
+
+
+def _journal_path(output: Path, settings: Settings) -> Path:
+    return output / ".journal" / f"{settings.device}-{settings.identity}.sqlite"
+
+
+def _journal_count(path: Path, settings: Settings, plan: CampaignPlan) -> int:
+    if not path.exists():
+        return 0
+    with Journal(path, settings.identity) as journal:
+        blocks = journal.blocks()
+    wanted = settings.effort.passes * settings.effort.rounds
+    return sum(len(blocks.get(operator.key, ())) >= wanted for operator in plan.operators)
+
+
+def run_campaign(
+    settings: Settings, agent: DeviceAgent, request: Request, progress: Progress
+) -> Table:
+    """Do all that is left to do and write the table.
+
+    Raises:
+        UsageError: Bad input, an unfinished campaign without --resume, or a
+            second campaign at once.
+        DeviceError, DeviceLost, DeviceTimeout: The device, with what was
+            measured kept in the journal.
+        KeyboardInterrupt: Likewise.
+    """
+    plan = make_plan(settings)
+    entry = exporter_entry(settings.backend, settings.dtype)
+    device = agent.info()
+    _check_output(request.output)
+    with _only_one(device.id), _open_journal(settings, request) as journal:
+        progress.say(_announce(plan, device))
+        artefacts = _build(plan, entry, journal, request, progress)
+        started, before = time.monotonic(), agent.steadiness()
+        _measure(plan, agent, journal, artefacts, progress)
+        _add_time(journal, time.monotonic() - started)
+        table = _write(plan, agent, journal, artefacts, request, before)
+        journal.delete()
+    with contextlib.suppress(OSError):
+        journal.path.parent.rmdir()
+    return table
+
+
+def _announce(plan: CampaignPlan, device: DeviceInfo) -> str:
+    size, settings = plan.space.size, plan.settings
+    networks = len(plan.calibration) + len(plan.exam)
+    return (
+        f"{device.model}: {len(plan.operators)} operators for {size.candidates} candidates of "
+        f"{plan.space.spec}, and {networks} whole networks "
+        f"({settings.backend}, {settings.threads} thread(s), {settings.effort.preset})"
+    )
+
+
+def _check_output(output: Path) -> None:
+    """Refuse before any work what would fail after it."""
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        probe = output / f".probe-{uuid.uuid4().hex}"
+        probe.write_bytes(b"\0" * 65536)
+        probe.unlink()
+    except OSError as error:
+        raise UsageError(
+            f"Cannot write to {output}: {error.strerror}.", "Choose another folder with --output."
+        ) from error
+
+
+@contextlib.contextmanager
+def _only_one(device: str) -> Iterator[None]:
+    """Two campaigns on one device would measure each other."""
+    path = cache_root() / "locks" / f"{device}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(path)
+    try:
+        with lock.acquire(timeout=0):
+            yield
+    except filelock.Timeout as error:
+        raise UsageError(
+            f"Another campaign is measuring on {device} at this moment.",
+            "Wait until it has ended: two at once would measure each other.",
+        ) from error
+
+
+def _open_journal(settings: Settings, request: Request) -> Journal:
+    path = _journal_path(request.output, settings)
+    if path.exists() and request.restart:
+        for suffix in ("", "-wal", "-shm"):
+            path.with_name(path.name + suffix).unlink(missing_ok=True)
+    if path.exists() and not request.resume:
+        raise UsageError(
+            "A campaign with these settings was begun and not finished.",
+            "Add --resume to go on with it, or --restart to begin again.",
+        )
+    if request.resume and not path.exists():
+        raise UsageError(
+            "There is no unfinished campaign with these settings to resume.",
+            "Leave --resume out, or use the settings it was begun with.",
+        )
+    return Journal(path, settings.identity)
+
+
+def _build(
+    plan: CampaignPlan,
+    entry: ExporterEntry,
+    journal: Journal,
+    request: Request,
+    progress: Progress,
+) -> dict[str, Artefact]:
+    """Artefacts by subject; what cannot be built becomes a recorded failure."""
+    progress.stage("build", len(plan.subjects))
+    artefacts = {}
+    failed = journal.failures()
+    for built in build_all(plan.subjects, entry, request.workers):
+        progress.advance()
+        name = built.subject.name
+        if built.artefact is not None:
+            artefacts[name] = built.artefact
+        elif name not in failed:
+            journal.add_failure(name, "export", built.reason)
+            progress.say(f"failed: {name}: {built.reason}")
+    if plan.sentinel not in artefacts:
+        raise DeviceError(
+            f"The reference operator {plan.sentinel} could not be built.",
+            "See the reason above; nothing can be measured without it.",
+        )
+    return artefacts
+
+
+def _measure(
+    plan: CampaignPlan,
+    agent: DeviceAgent,
+    journal: Journal,
+    artefacts: Mapping[str, Artefact],
+    progress: Progress,
+) -> None:
+    networks = {subject.name for subject in (*plan.calibration, *plan.exam)}
+    items = [
+        Item(name=name, artefact=artefact, is_network=name in networks)
+        for name, artefact in artefacts.items()
+    ]
+    items.sort(key=lambda item: item.name)
+    sentinel = next(item for item in items if item.name == plan.sentinel)
+    Measurement(
+        settings=plan.settings,
+        agent=agent,
+        journal=journal,
+        items=items,
+        sentinel=sentinel,
+        progress=progress,
+    ).run()
+
+
+def _add_time(journal: Journal, seconds: float) -> None:
+    before = float(journal.fact("measuring_s") or 0)
+    journal.set_fact("measuring_s", str(before + seconds))
+
+
+def _write(
+    plan: CampaignPlan,
+    agent: DeviceAgent,
+    journal: Journal,
+    artefacts: Mapping[str, Artefact],
+    request: Request,
+    before: Steadiness,
+) -> Table:
+    device = agent.info()
+    stem = table_stem(plan.settings)
+    folder, parent = next_version(request.output / device.id, stem)
+    record = Record(
+        plan=plan,
+        journal=journal,
+        artefacts=artefacts,
+        device=device,
+        steadiness=before,
+        source=agent.source,
+        parent_id=parent,
+        title=folder.name,
+        created_utc=datetime.now(UTC).isoformat(timespec="seconds"),
+        context=dict(request.context),
+        notes=request.notes,
+    )
+    manifest, entries, exam = tabulate(record)
+    samples = samples_frame(journal)
+    try:
+        return write_table(folder, manifest, entries, samples, exam)
+    except OSError as error:
+        raise DeviceError(
+            f"The table could not be written to {folder}: {error.strerror}.",
+            "Everything measured is in the journal: make room and add --resume.",
+        ) from error
+
+
+def table_stem(settings: Settings) -> str:
+    """A table's name without its version: what it is a table of."""
+    stem = f"{settings.space}-{settings.backend}-t{settings.threads}"
+    if settings.runner == "python":
+        stem += "-python"
+    return stem if settings.filter is None else f"{stem}-partial"
+
+
+def next_version(device_folder: Path, stem: str) -> tuple[Path, str | None]:
+    """The folder of the next version, and the id of the newest one before it."""
+    versions = {}
+    for path in device_folder.glob(f"{stem}-v*"):
+        number = path.name.removeprefix(f"{stem}-v")
+        if number.isdigit() and (path / MANIFEST).exists():
+            versions[int(number)] = path
+    if not versions:
+        return device_folder / f"{stem}-v1", None
+    newest = max(versions)
+    return device_folder / f"{stem}-v{newest + 1}", read_manifest(versions[newest]).table_id
+
+
+SAMPLE_COLUMNS: Sequence[str] = (
+    "item",
+    "pass",
+    "round",
+    "loops",
+    "ns",
+    "first_ns",
+    "switches",
+    "at_ns",
+    "freq_khz",
+    "temperature_mc",
+)
+
+
+def samples_frame(journal: Journal) -> pd.DataFrame:
+    """Raw blocks as integers; unknown is null."""
+    frame = pd.DataFrame(journal.raw(), columns=list(SAMPLE_COLUMNS))
+    return frame.astype({name: "Int64" for name in SAMPLE_COLUMNS if name != "item"})
+
+
+def is_network(subject: Subject) -> bool:
+    """Whether a subject is a whole network."""
+    return subject.name != EMPTY and len(subject.operators) > 1

@@ -1,0 +1,277 @@
+"""The command line: parse, call, print. No logic of its own."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from search.errors import EXIT_GATE, EXIT_INTERRUPTED, KitError, UsageError
+
+app = typer.Typer(
+    add_completion=True,
+    no_args_is_help=False,
+    pretty_exceptions_enable=False,
+    help="Measure latency tables on a device, and read, check and compare them.",
+)
+
+Form = Annotated[str, typer.Option("--format", help="table, json or csv (on standard output).")]
+
+
+@app.callback(invoke_without_command=True)
+def measure(
+    context: typer.Context,
+    device: Annotated[str, typer.Option(help="Device name or TOML file.")] = "host",
+    space: Annotated[
+        str, typer.Option(help="Search space: fbnet, fbnet-cifar, fbnet-mini, or a full spec.")
+    ] = "fbnet",
+    resolution: Annotated[int | None, typer.Option(help="Input side in pixels.")] = None,
+    width: Annotated[float, typer.Option(help="Width multiplier.")] = 1.0,
+    classes: Annotated[int | None, typer.Option(help="Number of classes.")] = None,
+    head: Annotated[int | None, typer.Option(help="Channels of the last 1x1 convolution.")] = None,
+    keep_pointwise: Annotated[
+        bool, typer.Option(help="Keep the first 1x1 at expansion 1, as the paper draws it.")
+    ] = False,
+    dtype: Annotated[str | None, typer.Option(help="fp32 or int8.")] = None,
+    backend: Annotated[str | None, typer.Option(help="xnnpack or onnxruntime.")] = None,
+    threads: Annotated[int | None, typer.Option(help="Threads of the runtime.")] = None,
+    affinity: Annotated[str, typer.Option(help="auto, none, 0-3,6 or mask:f0.")] = "auto",
+    runner: Annotated[str, typer.Option(help="auto, native or python.")] = "auto",
+    fast: Annotated[bool, typer.Option("--fast", help="A rough table, quickly.")] = False,
+    rigorous: Annotated[bool, typer.Option("--rigorous", help="100 exam networks.")] = False,
+    iterations: Annotated[int | None, typer.Option(help="Timed blocks an operator.")] = None,
+    warmup: Annotated[int | None, typer.Option(help="Warm-up calls a visit.")] = None,
+    min_time: Annotated[float | None, typer.Option(help="Shortest block, microseconds.")] = None,
+    precision: Annotated[
+        float | None, typer.Option(help="Half-width of the interval asked for, percent.")
+    ] = None,
+    networks: Annotated[int | None, typer.Option(help="Networks of the exam.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of order and random networks.")] = 0,
+    filter_: Annotated[
+        str | None, typer.Option("--filter", help="Only operators whose key matches this.")
+    ] = None,
+    cooldown: Annotated[float, typer.Option(help="Seconds of rest between passes.")] = 0.0,
+    max_temp: Annotated[float | None, typer.Option(help="Wait above this, Celsius.")] = None,
+    timeout: Annotated[float, typer.Option(help="Longest silence of the runner, seconds.")] = 120.0,
+    jobs: Annotated[int | None, typer.Option(help="Parallel builds.")] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of tables.")] = Path(
+        "tables"
+    ),
+    extra: Annotated[
+        list[str] | None, typer.Option("--context", help="key=value to record (repeatable).")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an unfinished run.")] = False,
+    restart: Annotated[bool, typer.Option("--restart", help="Discard an unfinished run.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print coverage and time.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    form: Form = "table",
+) -> None:
+    """Measure a table (the default), or run one of the commands below."""
+    if context.invoked_subcommand is not None:
+        return
+    from device_agents.device import load_device
+    from profiler.options import adjust_effort, choose_effort, parse_affinity, parse_context
+    from profiler.settings import Settings
+    from search.spaces.registry import make_space, parse_space, space_names
+
+    _check_form(form)
+    target = load_device(device)
+    dtype = dtype or target.dtype
+    threads = threads or target.threads
+    if space in space_names() or "-r" not in space:
+        chosen = make_space(
+            space,
+            resolution=resolution,
+            width=width,
+            classes=classes,
+            head_channels=head,
+            always_pointwise=keep_pointwise,
+            dtype=dtype,
+        )
+    else:
+        chosen = parse_space(space)
+        dtype = chosen.before[0].dtype
+    settings = Settings(
+        device=target.name,
+        space=chosen.spec,
+        dtype=dtype,
+        backend=backend or target.backend,
+        threads=threads,
+        affinity=parse_affinity(affinity, threads, target.platform),
+        runner=runner,
+        seed=seed,
+        effort=adjust_effort(
+            choose_effort(fast, rigorous),
+            iterations=iterations,
+            warmup=warmup,
+            min_time_us=min_time,
+            precision=precision,
+            networks=networks,
+        ),
+        filter=filter_,
+        max_temperature_c=max_temp,
+        timeout_s=timeout,
+        cooldown_s=cooldown,
+    )
+    if resume and restart:
+        raise UsageError("--resume and --restart exclude each other.")
+    if dry_run:
+        from profiler.campaign import coverage
+        from profiler.show import show_coverage
+
+        show_coverage(coverage(settings, output), form)
+        return
+    from profiler.campaign import Request
+
+    request = Request(
+        output=output,
+        resume=resume,
+        restart=restart,
+        workers=jobs,
+        context=parse_context(extra or []),
+    )
+    _run(settings, target, request, quiet, form)
+
+
+def _run(settings: object, target: object, request: object, quiet: bool, form: str) -> None:
+    from device_agents.base import AgentSettings
+    from device_agents.device import Device
+    from device_agents.registry import make_agent
+    from profiler.campaign import Request, run_campaign
+    from profiler.gates import problems
+    from profiler.progress import make_progress
+    from profiler.settings import Settings
+    from profiler.show import show_table, summary
+
+    assert isinstance(settings, Settings)
+    assert isinstance(target, Device)
+    assert isinstance(request, Request)
+    agent_settings = AgentSettings(
+        backend=settings.backend,
+        threads=settings.threads,
+        affinity=settings.affinity,
+        runner=settings.runner,
+        timeout_s=settings.timeout_s,
+    )
+    with make_agent(target, agent_settings) as agent, make_progress(quiet) as progress:
+        table = run_campaign(settings, agent, request, progress)
+    if form == "table":
+        for line in summary(table):
+            typer.echo(line)
+        typer.echo(f"written to {table.path}")
+    else:
+        show_table(table, form, None, None)
+    if problems(table):
+        raise typer.Exit(EXIT_GATE)
+
+
+@app.command()
+def devices(form: Form = "table") -> None:
+    """List the devices that the kit knows, and the platforms it can drive."""
+    from device_agents.device import device_names, load_device
+    from profiler.options import to_json
+
+    _check_form(form)
+    known = [load_device(name) for name in device_names()]
+    if form == "json":
+        typer.echo(to_json([device.model_dump() for device in known]))
+        return
+    separator = "," if form == "csv" else "  "
+    for device in known:
+        columns = (device.name, device.platform, device.backend, device.title)
+        widths = (0, 0, 0, 0) if form == "csv" else (12, 10, 10, 0)
+        cells = [text.ljust(size) for text, size in zip(columns, widths, strict=True)]
+        typer.echo(separator.join(cells))
+
+
+@app.command()
+def show(
+    table: Annotated[Path, typer.Argument(help="Folder of a table.")],
+    every: Annotated[bool, typer.Option("--all", help="All rows, not the 20 slowest.")] = False,
+    match: Annotated[str | None, typer.Option(help="Only keys that contain this.")] = None,
+    form: Form = "table",
+) -> None:
+    """Print a table: what it is, how far to trust it, its operators."""
+    from profiler.show import show_table
+    from search.table import read_table
+
+    _check_form(form)
+    show_table(read_table(table), form, None if every else 20, match)
+
+
+@app.command()
+def validate(
+    table: Annotated[Path, typer.Argument(help="Folder of a table.")],
+    form: Form = "table",
+) -> None:
+    """Check that a table is whole, unedited, complete and examined (exit 1 if not)."""
+    from profiler.gates import problems
+    from profiler.options import to_json
+    from search.spaces.registry import parse_space
+    from search.table import read_table
+
+    _check_form(form)
+    read = read_table(table)
+    found = problems(read)
+    if parse_space(read.manifest.space.spec).sha256 != read.manifest.space.sha256:
+        found.append("the space's definition has changed since this table was measured")
+    if form == "json":
+        typer.echo(to_json({"table": read.label, "valid": not found, "problems": found}))
+    else:
+        for problem in found:
+            typer.echo(f"PROBLEM: {problem}")
+        verdict = "whole, complete and examined" if not found else f"{len(found)} problem(s)"
+        typer.echo(f"{read.label}: {verdict}")
+    if found:
+        raise typer.Exit(EXIT_GATE)
+
+
+@app.command()
+def diff(
+    old: Annotated[Path, typer.Argument(help="Table to compare with.")],
+    new: Annotated[Path, typer.Argument(help="Table to judge.")],
+    threshold: Annotated[float, typer.Option(help="Smallest change that counts.")] = 0.05,
+    fdr: Annotated[float, typer.Option(help="False discovery rate.")] = 0.05,
+    form: Form = "table",
+) -> None:
+    """Compare two tables operator by operator; exit 1 if any became slower."""
+    from profiler.diff import compare_tables
+    from profiler.show import show_difference
+    from search.table import read_table
+
+    _check_form(form)
+    if threshold < 0 or not 0 < fdr < 1:
+        raise UsageError("--threshold must not be negative, --fdr must lie between 0 and 1.")
+    difference = compare_tables(read_table(old), read_table(new), threshold=threshold, fdr=fdr)
+    show_difference(difference, form)
+    if difference.regressions:
+        raise typer.Exit(EXIT_GATE)
+
+
+def _check_form(form: str) -> None:
+    if form not in ("table", "json", "csv"):
+        raise UsageError(f"Unknown --format {form!r}.", "Known: table, json, csv.")
+
+
+def main() -> NoReturn:
+    """Run; every error becomes a sentence and an exit code."""
+    try:
+        app(standalone_mode=False)
+        code = 0
+    except KitError as error:
+        code = _fail(str(error), error.exit_code)
+    except typer.Exit as error:
+        code = error.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        code = _fail(
+            "Interrupted. Everything measured is kept; the same command with --resume goes on.",
+            EXIT_INTERRUPTED,
+        )
+    except BrokenPipeError:
+        code = 0
+    sys.exit(code)
+
+
+def _fail(text: str, code: int) -> int:
+    typer.echo(text, err=True)
+    return code

@@ -1,0 +1,167 @@
+"""Two tables of one thing: which operators changed, and is it more than noise.
+
+Each operator's change is a ratio of medians whose standard error comes from
+both intervals. Over hundreds of operators some will look changed by chance:
+the false discovery rate is held by Benjamini and Hochberg's step-up procedure
+(JRSS B 57, 1995). A change counts when it is significant *and* larger than
+`threshold`.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats as scipy_stats
+
+from search.errors import TableError
+from search.manifest import Manifest
+from search.table import Entry, Table
+
+DEFAULT_THRESHOLD = 0.05
+# Two runs of one machine differ by more than the intervals inside each: the
+# layout of memory, the neighbours of a virtual machine. Taken as part of the
+# standard error of every operator.
+BETWEEN_RUNS = 0.01
+_Z = 1.96
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One operator in both tables; ratios are new over old."""
+
+    key: str
+    old_us: float
+    new_us: float
+    ratio: float
+    low: float
+    high: float
+    p_value: float
+    significant: bool
+    verdict: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """Everything that differs between two tables."""
+
+    identity: tuple[str, ...]
+    changes: tuple[Change, ...]
+    only_old: tuple[str, ...]
+    only_new: tuple[str, ...]
+    median_absolute: float
+    p95_absolute: float
+
+    @property
+    def regressions(self) -> tuple[Change, ...]:
+        """Operators that became slower."""
+        return tuple(change for change in self.changes if change.verdict == "slower")
+
+    @property
+    def improvements(self) -> tuple[Change, ...]:
+        """Operators that became faster."""
+        return tuple(change for change in self.changes if change.verdict == "faster")
+
+
+def compare_tables(
+    old: Table, new: Table, *, threshold: float = DEFAULT_THRESHOLD, fdr: float = 0.05
+) -> Difference:
+    """Compare operator by operator.
+
+    Raises:
+        TableError: The tables share no operator.
+    """
+    before = {entry.key: entry for entry in old.entries if entry.status != "failed"}
+    after = {entry.key: entry for entry in new.entries if entry.status != "failed"}
+    shared = [key for key in before if key in after]
+    if not shared:
+        raise TableError(
+            f"{old.label} and {new.label} share no measured operator.",
+            "Compare tables of the same space, resolution and dtype.",
+        )
+    rows = [_ratio(before[key], after[key]) for key in shared]
+    significant = benjamini_hochberg([row[3] for row in rows], fdr)
+    changes = tuple(
+        _change(before[key], after[key], row, bool(flag), threshold)
+        for key, row, flag in zip(shared, rows, significant, strict=True)
+    )
+    absolute = np.abs([change.ratio - 1 for change in changes])
+    return Difference(
+        identity=identity_differences(old.manifest, new.manifest),
+        changes=changes,
+        only_old=tuple(key for key in before if key not in after),
+        only_new=tuple(key for key in after if key not in before),
+        median_absolute=float(np.median(absolute)),
+        p95_absolute=float(np.percentile(absolute, 95)),
+    )
+
+
+def _ratio(old: Entry, new: Entry) -> tuple[float, float, float, float]:
+    """Ratio, its 95 % interval, and the two-sided p-value of 'no change'."""
+    assert old.median_us is not None
+    assert new.median_us is not None
+    log_ratio = math.log(new.median_us / old.median_us)
+    error = math.sqrt(_log_error(old) ** 2 + _log_error(new) ** 2 + 2 * BETWEEN_RUNS**2)
+    p_value = 2 * float(scipy_stats.norm.sf(abs(log_ratio) / error))
+    low, high = math.exp(log_ratio - _Z * error), math.exp(log_ratio + _Z * error)
+    return math.exp(log_ratio), low, high, p_value
+
+
+def _log_error(entry: Entry) -> float:
+    assert entry.low_us is not None
+    assert entry.high_us is not None
+    return math.log(entry.high_us / entry.low_us) / 2 / _Z
+
+
+def _change(
+    old: Entry,
+    new: Entry,
+    row: tuple[float, float, float, float],
+    significant: bool,
+    threshold: float,
+) -> Change:
+    ratio, low, high, p_value = row
+    verdict = "same"
+    if significant and ratio > 1 + threshold:
+        verdict = "slower"
+    elif significant and ratio < 1 / (1 + threshold):
+        verdict = "faster"
+    return Change(
+        key=old.key,
+        old_us=old.median_us or 0.0,
+        new_us=new.median_us or 0.0,
+        ratio=ratio,
+        low=low,
+        high=high,
+        p_value=p_value,
+        significant=significant,
+        verdict=verdict,
+    )
+
+
+def benjamini_hochberg(p_values: list[float], rate: float) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """Which hypotheses are rejected with the false discovery rate below `rate`."""
+    adjusted = scipy_stats.false_discovery_control(p_values, method="bh")
+    return np.asarray(adjusted <= rate)
+
+
+def identity_differences(old: Manifest, new: Manifest) -> tuple[str, ...]:
+    """What else differs: the comparison is then of two settings, not of two runs."""
+    pairs = {
+        "device": (old.device.model, new.device.model),
+        "OS build": (old.device.os_build, new.device.os_build),
+        "runtime": (
+            f"{old.runtime.name} {old.runtime.version}",
+            f"{new.runtime.name} {new.runtime.version}",
+        ),
+        "backend": (old.runtime.backend, new.runtime.backend),
+        "runner": (
+            f"{old.runtime.runner} {(old.runtime.runner_sha256 or '')[:8]}",
+            f"{new.runtime.runner} {(new.runtime.runner_sha256 or '')[:8]}",
+        ),
+        "threads": (old.protocol.threads, new.protocol.threads),
+        "affinity": (old.protocol.affinity_observed, new.protocol.affinity_observed),
+        "governor": (old.protocol.governor, new.protocol.governor),
+        "source": (old.source, new.source),
+        "space": (old.space.spec, new.space.spec),
+    }
+    return tuple(f"{name}: {a} -> {b}" for name, (a, b) in pairs.items() if a != b)

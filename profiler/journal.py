@@ -1,0 +1,211 @@
+"""The journal: everything measured, on disk as soon as it arrives.
+
+One sqlite file a campaign. A block is identified by (item, pass, round), so
+nothing is counted twice; what a killed run wrote is there for `--resume`.
+"""
+
+import contextlib
+import json
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from device_agents.protocol import Hello, Sample, Sentinel
+from profiler.stats import Block
+from search.errors import UsageError
+
+JOURNAL_SCHEMA = 1
+_TABLES = """
+CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS blocks (
+    item TEXT NOT NULL, pass INTEGER NOT NULL, round INTEGER NOT NULL,
+    loops INTEGER NOT NULL, ns INTEGER NOT NULL, first_ns INTEGER,
+    switches INTEGER NOT NULL, at_ns INTEGER NOT NULL,
+    freq_khz INTEGER, temperature_mc INTEGER,
+    PRIMARY KEY (item, pass, round));
+CREATE TABLE IF NOT EXISTS sentinels (
+    pass INTEGER NOT NULL, at_ns INTEGER NOT NULL, loops INTEGER NOT NULL,
+    ns INTEGER NOT NULL, switches INTEGER NOT NULL, temperature_mc INTEGER);
+CREATE TABLE IF NOT EXISTS failures (
+    item TEXT PRIMARY KEY, kind TEXT NOT NULL, message TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS hellos (nonce TEXT PRIMARY KEY, content TEXT NOT NULL);
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredFailure:
+    """Why an item has no measurement."""
+
+    kind: str
+    message: str
+
+
+class Journal:
+    """Append-only record of one campaign.
+
+    Raises:
+        UsageError: The file is damaged, newer, or of another campaign.
+    """
+
+    def __init__(self, path: Path, identity: str) -> None:
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._base = sqlite3.connect(path, isolation_level=None)
+            self._base.execute("PRAGMA journal_mode=WAL")
+            self._base.execute("PRAGMA synchronous=NORMAL")
+            self._base.executescript(_TABLES)
+            self._check(identity)
+        except sqlite3.DatabaseError as error:
+            raise UsageError(
+                f"The journal {path} is damaged: {error}.",
+                "Start again with --restart (what it held is lost), or restore the file.",
+            ) from error
+
+    def _check(self, identity: str) -> None:
+        mine = {"schema": str(JOURNAL_SCHEMA), "identity": identity}
+        for name, value in mine.items():
+            stored = self.fact(name)
+            if stored is None:
+                self.set_fact(name, value)
+            elif stored != value:
+                raise UsageError(
+                    f"The journal {self.path} is of another campaign ({name} {stored}).",
+                    "Use the settings it was begun with, or another --output.",
+                )
+        result = self._base.execute("PRAGMA quick_check").fetchone()
+        if result[0] != "ok":
+            raise sqlite3.DatabaseError(str(result[0]))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Flush and close; further calls fail."""
+        with contextlib.suppress(sqlite3.Error):
+            self._base.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        self._base.close()
+
+    def delete(self) -> None:
+        """Close and remove the file: its content lives on in a table."""
+        self.close()
+        for suffix in ("", "-wal", "-shm"):
+            self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
+
+    # --- facts
+
+    def fact(self, name: str) -> str | None:
+        """A stored fact."""
+        row = self._base.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def set_fact(self, name: str, value: str) -> None:
+        """Store a fact, replacing an older value."""
+        self._base.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
+
+    # --- what a run yields
+
+    def add(
+        self,
+        pass_number: int,
+        samples: Sequence[tuple[str, int, Sample]],
+        sentinels: Iterable[Sentinel],
+    ) -> None:
+        """Store samples as (item, round, sample) and sentinels, all or none."""
+        self._base.execute("BEGIN")
+        try:
+            self._base.executemany(
+                "INSERT OR IGNORE INTO blocks VALUES (?,?,?,?,?,?,?,?,?,?)",
+                [
+                    (item, pass_number, number, s.loops, s.ns, s.first_ns)
+                    + (s.switches, s.at_ns, s.freq_khz, s.temperature_mc)
+                    for item, number, s in samples
+                ],
+            )
+            self._base.executemany(
+                "INSERT INTO sentinels VALUES (?,?,?,?,?,?)",
+                [
+                    (pass_number, s.at_ns, s.loops, s.ns, s.switches, s.temperature_mc)
+                    for s in sentinels
+                ],
+            )
+            self._base.execute("COMMIT")
+        except BaseException:
+            with contextlib.suppress(sqlite3.Error):
+                self._base.execute("ROLLBACK")
+            raise
+
+    def add_failure(self, item: str, kind: str, message: str) -> None:
+        """Store why an item cannot be measured."""
+        self._base.execute(
+            "INSERT OR REPLACE INTO failures VALUES (?,?,?)", (item, kind, message)
+        )
+
+    def add_hello(self, hello: Hello) -> None:
+        """Store who measured."""
+        self._base.execute(
+            "INSERT OR IGNORE INTO hellos VALUES (?,?)", (hello.nonce, hello.model_dump_json())
+        )
+
+    # --- reading back
+
+    def rounds_done(self, pass_number: int) -> dict[str, int]:
+        """Blocks that each item has in a pass."""
+        rows = self._base.execute(
+            "SELECT item, COUNT(*) FROM blocks WHERE pass = ? GROUP BY item", (pass_number,)
+        )
+        return {str(item): int(number) for item, number in rows}
+
+    def blocks(self) -> dict[str, list[Block]]:
+        """All blocks by item, in order of time."""
+        rows = self._base.execute(
+            "SELECT item, pass, round, loops, ns, first_ns, switches, at_ns FROM blocks "
+            "ORDER BY item, pass, round"
+        )
+        found: dict[str, list[Block]] = {}
+        for item, pass_number, number, loops, ns, first_ns, switches, at_ns in rows:
+            block = Block(
+                pass_number=pass_number,
+                round=number,
+                loops=loops,
+                ns=ns,
+                first_ns=first_ns,
+                switches=switches,
+                at_ns=at_ns,
+            )
+            found.setdefault(str(item), []).append(block)
+        return found
+
+    def sentinels(self) -> tuple[list[int], list[float]]:
+        """Times (ns) and values (us per call) of undisturbed sentinels."""
+        rows = self._base.execute(
+            "SELECT at_ns, ns, loops FROM sentinels WHERE switches = 0 ORDER BY rowid"
+        ).fetchall()
+        return [int(row[0]) for row in rows], [row[1] / row[2] / 1e3 for row in rows]
+
+    def hottest_c(self) -> float | None:
+        """Highest temperature that any block reported."""
+        row = self._base.execute("SELECT MAX(temperature_mc) FROM blocks").fetchone()
+        return None if row[0] is None else row[0] / 1000
+
+    def failures(self) -> dict[str, StoredFailure]:
+        """Failed items."""
+        rows = self._base.execute("SELECT item, kind, message FROM failures")
+        return {
+            str(item): StoredFailure(kind=str(kind), message=str(message))
+            for item, kind, message in rows
+        }
+
+    def hellos(self) -> list[Hello]:
+        """All runners that took part."""
+        rows = self._base.execute("SELECT content FROM hellos").fetchall()
+        return [Hello.model_validate(json.loads(row[0]), strict=False) for row in rows]
+
+    def raw(self) -> list[tuple[object, ...]]:
+        """Every block as stored, for the table's samples."""
+        return self._base.execute("SELECT * FROM blocks ORDER BY pass, at_ns").fetchall()

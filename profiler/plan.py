@@ -1,0 +1,105 @@
+"""What a campaign will measure: operators, networks, and the sentinel."""
+
+import random
+import re
+from dataclasses import dataclass
+from functools import cached_property
+
+from deploy.artefact import Subject
+from profiler.settings import Settings
+from search.counts import count
+from search.errors import UsageError
+from search.operators import OperatorSpec
+from search.spaces.base import LayeredSpace
+from search.spaces.registry import parse_space
+
+EMPTY = "empty"
+
+
+@dataclass(frozen=True)
+class CampaignPlan:
+    """Everything to be measured, in a fixed order.
+
+    `operators` are the space's unique ones that pass the filter;
+    `calibration` and `exam` are random networks (none under a filter, since
+    a partial table cannot predict a network).
+    """
+
+    settings: Settings
+    space: LayeredSpace
+    operators: tuple[OperatorSpec, ...]
+    calibration: tuple[Subject, ...]
+    exam: tuple[Subject, ...]
+
+    @cached_property
+    def empty(self) -> Subject:
+        """The program that does nothing: its time is the dispatch floor."""
+        return Subject(
+            name=EMPTY, operators=(OperatorSpec(kind="empty", dtype=self.settings.dtype),)
+        )
+
+    @cached_property
+    def subjects(self) -> tuple[Subject, ...]:
+        """All that needs an artefact."""
+        singles = tuple(Subject.of(operator) for operator in self.operators)
+        return (self.empty, *singles, *self.calibration, *self.exam)
+
+    @cached_property
+    def sentinel(self) -> str:
+        """The operator of median FLOPs, by which drift is watched."""
+        ranked = sorted(self.operators, key=lambda operator: (count(operator).flops, operator.key))
+        return ranked[len(ranked) // 2].key
+
+
+def make_plan(settings: Settings) -> CampaignPlan:
+    """Work out what to measure.
+
+    Raises:
+        UsageError: Unknown space, or a filter that matches nothing.
+    """
+    space = parse_space(settings.space)
+    operators = select(space.operators, settings.filter)
+    partial = len(operators) < len(space.operators)
+    calibration, exam = (settings.effort.calibration, settings.effort.exam)
+    networks = () if partial else draw_networks(space, calibration + exam, settings.seed)
+    return CampaignPlan(
+        settings=settings,
+        space=space,
+        operators=operators,
+        calibration=networks[:calibration],
+        exam=networks[calibration:],
+    )
+
+
+def select(operators: tuple[OperatorSpec, ...], pattern: str | None) -> tuple[OperatorSpec, ...]:
+    """Operators whose key contains the regular expression.
+
+    Raises:
+        UsageError: A broken expression, or one that matches nothing.
+    """
+    if pattern is None:
+        return operators
+    try:
+        expression = re.compile(pattern)
+    except re.error as error:
+        raise UsageError(f"--filter {pattern!r} is not a regular expression: {error}.") from error
+    chosen = tuple(operator for operator in operators if expression.search(operator.key))
+    if not chosen:
+        raise UsageError(
+            f"--filter {pattern!r} matches none of {len(operators)} operators.",
+            f"Keys look like {operators[len(operators) // 2].key}.",
+        )
+    return chosen
+
+
+def draw_networks(space: LayeredSpace, number: int, seed: int) -> tuple[Subject, ...]:
+    """Distinct random networks of the space (fewer if the space is that small)."""
+    generator = random.Random(seed)  # noqa: S311
+    found: dict[tuple[OperatorSpec, ...], Subject] = {}
+    for _ in range(100 * number):
+        if len(found) == number:
+            break
+        architecture = space.random_architecture(generator, f"random-{seed}-{len(found):03d}")
+        subject = Subject(name=architecture.name, operators=architecture.operators)
+        found.setdefault(subject.operators, subject)
+    return tuple(found.values())

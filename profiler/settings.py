@@ -1,0 +1,108 @@
+"""What a campaign is asked to do, and the presets behind --fast and --rigorous."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+
+from search.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effort:
+    """How much is measured.
+
+    A pass loads every program anew and visits each `rounds` times; after
+    `passes` of them, up to `extra_passes` go to items that have not reached
+    `target_relative_ci` yet. `calibration` and `exam` count whole networks.
+    """
+
+    preset: str
+    passes: int
+    extra_passes: int
+    rounds: int
+    target_relative_ci: float
+    calibration: int
+    exam: int
+    warmup: int = 2
+    min_block_us: float = 1000.0
+    network_loops: int = 2
+
+
+PRESETS = {
+    effort.preset: effort
+    for effort in (
+        Effort(
+            preset="fast",
+            passes=4,
+            extra_passes=4,
+            rounds=6,
+            target_relative_ci=0.08,
+            calibration=8,
+            exam=8,
+        ),
+        Effort(
+            preset="default",
+            passes=8,
+            extra_passes=8,
+            rounds=8,
+            target_relative_ci=0.05,
+            calibration=16,
+            exam=16,
+        ),
+        Effort(
+            preset="rigorous",
+            passes=12,
+            extra_passes=12,
+            rounds=10,
+            target_relative_ci=0.03,
+            calibration=60,
+            exam=100,
+        ),
+    )
+}
+
+# A table below this bar is written, but the command ends with exit code 1
+# and search refuses it.
+BAR_MAPE = 0.04
+BAR_SPEARMAN = 0.90
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything that decides what a campaign measures and how."""
+
+    device: str
+    space: str
+    dtype: str
+    backend: str
+    threads: int
+    affinity: tuple[int, ...] | None
+    runner: str
+    seed: int
+    effort: Effort
+    filter: str | None = None
+    max_temperature_c: float | None = None
+    timeout_s: float = 120.0
+    cooldown_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        effort = self.effort
+        if self.threads < 1:
+            raise UsageError(f"--threads must be at least 1, not {self.threads}.")
+        if min(effort.passes, effort.rounds, effort.warmup) < 1:
+            raise UsageError("Passes, rounds and warm-ups must be at least 1.")
+        if not 0 < effort.target_relative_ci < 1:
+            raise UsageError("The precision target must lie between 0 and 1.")
+        if self.affinity is not None and len(self.affinity) < self.threads:
+            raise UsageError(
+                f"{self.threads} threads cannot be pinned to {len(self.affinity)} core(s).",
+                "Give --affinity at least one core a thread.",
+            )
+        if self.timeout_s <= 0:
+            raise UsageError("--timeout must be positive.")
+
+    @property
+    def identity(self) -> str:
+        """Hash of the settings: campaigns that share it can resume each other."""
+        text = json.dumps(asdict(self), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,0 +1,193 @@
+"""Tables for people: what `show`, `diff` and the end of a campaign print."""
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+
+from rich.console import Console
+from rich.table import Table as RichTable
+
+from profiler.campaign import Coverage
+from profiler.diff import Difference
+from profiler.gates import problems
+from profiler.options import to_json
+from search.manifest import Exam, Score
+from search.table import Entry, Table, entries_to_csv
+
+FORMATS = ("table", "json", "csv")
+
+
+def console() -> Console:
+    """Standard output; plain and unwrapped when it is not a terminal."""
+    out = Console(highlight=False, markup=False, soft_wrap=True)
+    return out if out.is_terminal else Console(highlight=False, markup=False, width=100)
+
+
+def show_table(table: Table, form: str, top: int | None, pattern: str | None) -> None:
+    """Print one table."""
+    entries = [entry for entry in table.entries if pattern is None or pattern in entry.key]
+    if form == "json":
+        content = {
+            "manifest": table.manifest.model_dump(mode="json"),
+            "entries": [asdict(entry) for entry in entries],
+        }
+        print(to_json(content))  # noqa: T201
+    elif form == "csv":
+        print(entries_to_csv(entries), end="")  # noqa: T201
+    else:
+        _show_for_people(table, entries, top)
+
+
+def _show_for_people(table: Table, entries: Sequence[Entry], top: int | None) -> None:
+    out = console()
+    for line in summary(table):
+        out.print(line)
+    rows = sorted(entries, key=lambda entry: -(entry.median_us or 0))[:top]
+    grid = RichTable(title=None, box=None, pad_edge=False)
+    grid.add_column("operator", overflow="fold")
+    for name in ("us", "+-%", "first us", "blocks"):
+        grid.add_column(name, justify="right")
+    grid.add_column("status")
+    for entry in rows:
+        grid.add_row(*_cells(entry))
+    out.print(grid)
+    if len(rows) < len(entries):
+        out.print(f"({len(rows)} slowest of {len(entries)} rows; --all shows every one)")
+
+
+def _cells(entry: Entry) -> tuple[str, ...]:
+    if entry.median_us is None:
+        return entry.key, "-", "-", "-", "0", f"failed: {entry.reason}"
+    first = "-" if entry.first_us is None else f"{entry.first_us:.1f}"
+    half = f"{100 * entry.relative_half_width:.1f}"
+    return entry.key, f"{entry.median_us:.1f}", half, first, str(entry.blocks), entry.status
+
+
+def summary(table: Table) -> list[str]:
+    """What a table is and how far it can be trusted, in a few lines."""
+    m = table.manifest
+    runtime = f"{m.runtime.name} {m.runtime.version or '?'}, {m.runtime.backend}"
+    source = "" if m.source == "measured" else f"  ** {m.source.upper()}, NOT MEASURED **"
+    lines = [
+        f"{table.label}{source}",
+        f"  device     {m.device.model} ({m.device.os or '?'} {m.device.os_build or ''})",
+        f"  runtime    {runtime}, {m.runtime.runner} runner",
+        f"  protocol   {m.protocol.dtype}, {m.protocol.threads} thread(s), "
+        f"{m.protocol.preset}, {_floor(m.protocol.dispatch_floor_us)}",
+        f"  space      {m.space.spec}: {m.space.candidates} candidates",
+        f"  coverage   {m.space.operators_measured} of {m.space.operators_expected} operators, "
+        f"{m.space.operators_unstable} unstable, {m.space.operators_failed} failed, "
+        f"{m.space.operators_missing} missing",
+    ]
+    if m.calibration is not None:
+        terms = " + ".join(
+            f"{slope:.3g} {name}"
+            for name, slope in zip(m.calibration.features, m.calibration.slopes, strict=True)
+        )
+        lines.append(f"  model      {m.calibration.intercept_us:.0f} us + {terms}")
+        lines.append(
+            f"             cross-validated MAPE {m.calibration.cross_validated_mape:.2%} on "
+            f"{m.calibration.networks} networks; plain sum {m.calibration.raw_sum_mape:.2%}"
+        )
+    lines += _exam_lines(m.exam)
+    lines += [f"  note       {note}" for note in m.notes]
+    lines += [f"  PROBLEM    {problem}" for problem in problems(table)]
+    return lines
+
+
+def _floor(floor_us: float | None) -> str:
+    return "dispatch floor unknown" if floor_us is None else f"dispatch floor {floor_us:.2f} us"
+
+
+def _exam_lines(exam: Exam | None) -> list[str]:
+    if exam is None:
+        return ["  exam       none"]
+    verdict = "passed" if exam.passed else "FAILED"
+    return [
+        f"  exam       {verdict} on {exam.networks} networks held out, "
+        f"MAPE {_percent(exam.mape)}",
+        f"             within 5 % {_percent(exam.within_5_percent)}, "
+        f"within 10 % {_percent(exam.within_10_percent)}, worst {exam.max_relative_error:.1%}",
+        f"             RMSE {exam.rmse_us.value:.0f} us [{exam.rmse_us.low:.0f}, "
+        f"{exam.rmse_us.high:.0f}], Spearman {exam.spearman.value:.4f} "
+        f"[{exam.spearman.low:.4f}, {exam.spearman.high:.4f}]",
+        f"             95 % intervals held {exam.interval_coverage:.0%} of them",
+    ]
+
+
+def _percent(score: Score) -> str:
+    return f"{score.value:.2%} [{score.low:.2%}, {score.high:.2%}]"
+
+
+def show_difference(difference: Difference, form: str) -> None:
+    """Print a comparison of two tables."""
+    if form == "json":
+        print(to_json(asdict(difference)))  # noqa: T201
+    elif form == "csv":
+        print(_csv([asdict(change) for change in difference.changes]), end="")  # noqa: T201
+    else:
+        _difference_for_people(difference)
+
+
+def _difference_for_people(difference: Difference) -> None:
+    out = console()
+    for line in difference.identity:
+        out.print(f"differs in {line}")
+    changed = [change for change in difference.changes if change.verdict != "same"]
+    if changed:
+        grid = RichTable(box=None, pad_edge=False)
+        grid.add_column("operator", overflow="fold")
+        for name in ("old us", "new us", "change", "95 % interval"):
+            grid.add_column(name, justify="right")
+        grid.add_column("verdict")
+        for change in sorted(changed, key=lambda change: -change.ratio):
+            interval = f"{change.low - 1:+.1%} .. {change.high - 1:+.1%}"
+            grid.add_row(
+                change.key,
+                f"{change.old_us:.1f}",
+                f"{change.new_us:.1f}",
+                f"{change.ratio - 1:+.1%}",
+                interval,
+                change.verdict,
+            )
+        out.print(grid)
+    for title, keys in (("only in old", difference.only_old), ("only in new", difference.only_new)):
+        if keys:
+            out.print(f"{title}: {', '.join(keys[:5])}{' ...' if len(keys) > 5 else ''}")
+    out.print(
+        f"{len(difference.changes)} operators: {len(difference.regressions)} slower, "
+        f"{len(difference.improvements)} faster; absolute difference median "
+        f"{difference.median_absolute:.2%}, 95th percentile {difference.p95_absolute:.2%}"
+    )
+
+
+def show_coverage(coverage: Coverage, form: str) -> None:
+    """Print what a campaign would do."""
+    if form == "json":
+        print(to_json(asdict(coverage)))  # noqa: T201
+        return
+    if form == "csv":
+        print(_csv([asdict(coverage)]), end="")  # noqa: T201
+        return
+    out = console()
+    out.print(f"space             {coverage.space}")
+    out.print(f"layers            {coverage.layers}")
+    out.print(f"candidates        {coverage.candidates}")
+    out.print(f"networks          {coverage.networks:.3g}")
+    out.print(f"unique operators  {coverage.unique_operators} ({coverage.selected_operators} asked)")
+    out.print(f"already measured  {coverage.measured}")
+    out.print(f"missing           {coverage.missing}")
+    out.print(f"whole networks    {coverage.whole_networks} for calibration and exam")
+    out.print(f"artefacts         {coverage.built} built, {coverage.to_build} to build")
+    out.print(f"estimated time    {coverage.estimated_seconds:.0f} s")
+
+
+def _csv(rows: Iterable[dict[str, object]]) -> str:
+    rows = list(rows)
+    buffer = io.StringIO()
+    if rows:
+        writer = csv.DictWriter(buffer, fieldnames=list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    return buffer.getvalue()

@@ -1,0 +1,227 @@
+"""From raw blocks to a judged value: pure functions, no device, no files.
+
+A block is `loops` calls in a row; its value is nanoseconds per call. Blocks
+come in passes (programs are reloaded between passes, so a pass also samples
+where the memory happened to lie). The centre is the median over blocks; its
+interval is a bootstrap that redraws passes, then blocks within them, so that
+slow changes of the machine widen it.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float64]
+
+THROTTLED = 1.10  # a sentinel this much above its own median marks a slow window
+_DRAWS = 300
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """One accepted or rejected block of one item."""
+
+    pass_number: int
+    round: int
+    loops: int
+    ns: int
+    first_ns: int | None
+    switches: int
+    at_ns: int
+
+    @property
+    def us(self) -> float:
+        """Microseconds of one call."""
+        return self.ns / self.loops / 1e3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """What the blocks of one item say; times in microseconds per call."""
+
+    median_us: float
+    low_us: float
+    high_us: float
+    first_us: float | None
+    first_low_us: float | None
+    first_high_us: float | None
+    lower_quartile_us: float
+    mean_us: float
+    min_us: float
+    mad_us: float
+    p5_us: float
+    p95_us: float
+    blocks: int
+    calls: int
+    passes: int
+    rejected: int
+    stable: bool
+
+    @property
+    def relative_half_width(self) -> float:
+        """Half the interval over the median."""
+        return (self.high_us - self.low_us) / 2 / self.median_us
+
+
+def judge(
+    blocks: Sequence[Block],
+    *,
+    target: float,
+    level: float = 0.95,
+    seed: int = 0,
+    slow_windows: Sequence[tuple[int, int]] = (),
+) -> Judged | None:
+    """Judge one item; None when no block was acceptable.
+
+    Rejected: blocks with an involuntary context switch, and blocks inside a
+    window in which the sentinel ran slow (unless nothing else is left: then
+    they count, and the item cannot be stable).
+    """
+    unpreempted = [block for block in blocks if block.switches == 0]
+    kept = [block for block in unpreempted if not _inside(block.at_ns, slow_windows)]
+    throttled = not kept
+    kept = kept or unpreempted
+    if not kept:
+        return None
+    values = np.array([block.us for block in kept])
+    groups = np.array([block.pass_number for block in kept])
+    low, high = bootstrap_interval(values, groups, level=level, seed=seed)
+    first = _first_calls(kept, level, seed)
+    centre = float(np.median(values))
+    half_width = (high - low) / 2 / centre
+    q5, q25, q95 = np.percentile(values, [5, 25, 95])
+    return Judged(
+        median_us=centre,
+        low_us=min(low, centre),
+        high_us=max(high, centre),
+        first_us=first[0],
+        first_low_us=first[1],
+        first_high_us=first[2],
+        lower_quartile_us=float(q25),
+        mean_us=float(values.mean()),
+        min_us=float(values.min()),
+        mad_us=float(np.median(np.abs(values - centre))),
+        p5_us=float(q5),
+        p95_us=float(q95),
+        blocks=len(kept),
+        calls=sum(block.loops for block in kept),
+        passes=len(set(groups.tolist())),
+        rejected=len(blocks) - len(kept),
+        stable=half_width <= target and not throttled and len(kept) > 1,
+    )
+
+
+def _first_calls(
+    blocks: Sequence[Block], level: float, seed: int
+) -> tuple[float | None, float | None, float | None]:
+    timed = [(block.first_ns / 1e3, block.pass_number) for block in blocks if block.first_ns]
+    if not timed:
+        return None, None, None
+    values = np.array([value for value, _ in timed])
+    groups = np.array([group for _, group in timed])
+    centre = float(np.median(values))
+    low, high = bootstrap_interval(values, groups, level=level, seed=seed)
+    return centre, min(low, centre), max(high, centre)
+
+
+def bootstrap_interval(
+    values: Array, groups: npt.NDArray[np.int_], *, level: float, seed: int
+) -> tuple[float, float]:
+    """Percentile interval of the median under a two-stage bootstrap.
+
+    Passes are redrawn, then blocks within each (Davison & Hinkley, Bootstrap
+    Methods and their Application, section 3.8). With fewer than four passes
+    there is too little to redraw, and blocks alone are.
+    """
+    if len(values) == 1:
+        return float(values[0]), float(values[0])
+    generator = np.random.default_rng(seed)
+    members = [values[groups == group] for group in np.unique(groups)]
+    if len(members) < 4:
+        drawn = generator.choice(values, (_DRAWS, len(values)))
+    else:
+        drawn = _two_stage(members, generator)
+    tail = (1 - level) / 2 * 100
+    low, high = np.percentile(np.median(drawn, axis=1), [tail, 100 - tail])
+    return float(low), float(high)
+
+
+def _two_stage(members: Sequence[Array], generator: np.random.Generator) -> Array:
+    """Redrawn blocks, draws x (passes * blocks a pass); passes count equally."""
+    sizes = np.array([len(member) for member in members])
+    widest = int(sizes.max())
+    padded = np.stack([np.resize(member, widest) for member in members])
+    chosen = generator.integers(len(members), size=(_DRAWS, len(members)))
+    unit = generator.random((_DRAWS, len(members), widest))
+    within = (unit * sizes[chosen][:, :, None]).astype(np.int64)
+    drawn: Array = padded[chosen[:, :, None], within].reshape(_DRAWS, -1)
+    return drawn
+
+
+def _inside(at_ns: int, windows: Sequence[tuple[int, int]]) -> bool:
+    return any(start <= at_ns <= end for start, end in windows)
+
+
+# --- the sentinel ------------------------------------------------------------
+
+
+def slow_windows(times_ns: Sequence[int], values_us: Sequence[float]) -> list[tuple[int, int]]:
+    """Stretches of time in which the sentinel stayed above its own median.
+
+    A stretch begins where the running median of three is more than
+    `THROTTLED` times the overall median; it reaches to the sentinels before
+    and after, because nothing is known of what lies between.
+    """
+    if len(values_us) < 5:
+        return []
+    order = np.argsort(np.asarray(times_ns))
+    times = np.asarray(times_ns)[order]
+    values = np.asarray(values_us, dtype=np.float64)[order]
+    padded = np.concatenate([values[:1], values, values[-1:]])
+    smooth = np.median(np.stack([padded[:-2], padded[1:-1], padded[2:]]), axis=0)
+    slow = smooth > THROTTLED * np.median(values)
+    windows: list[tuple[int, int]] = []
+    for i in np.flatnonzero(slow):
+        start = int(times[max(i - 1, 0)])
+        end = int(times[min(i + 1, len(times) - 1)])
+        if windows and start <= windows[-1][1]:
+            windows[-1] = (windows[-1][0], max(end, windows[-1][1]))
+        else:
+            windows.append((start, end))
+    return windows
+
+
+def drift(times_ns: Sequence[int], values_us: Sequence[float]) -> float | None:
+    """Relative change of the sentinel over the run: last quarter against first."""
+    if len(values_us) < 8:
+        return None
+    values = np.asarray(values_us, dtype=np.float64)[np.argsort(np.asarray(times_ns))]
+    quarter = len(values) // 4
+    return float(np.median(values[-quarter:]) / np.median(values[:quarter]) - 1)
+
+
+# --- whole tables ------------------------------------------------------------
+
+
+def score_interval(
+    statistic: Callable[[Array, Array], float],
+    predicted: Array,
+    measured: Array,
+    *,
+    level: float = 0.95,
+    seed: int = 0,
+    draws: int = 1000,
+) -> tuple[float, float, float]:
+    """A statistic of paired values with its bootstrap interval over networks."""
+    generator = np.random.default_rng(seed)
+    value = statistic(predicted, measured)
+    picks = generator.integers(len(measured), size=(draws, len(measured)))
+    drawn = np.array([statistic(predicted[pick], measured[pick]) for pick in picks])
+    drawn = drawn[np.isfinite(drawn)]
+    if not len(drawn):
+        return value, value, value
+    tail = (1 - level) / 2 * 100
+    low, high = np.percentile(drawn, [tail, 100 - tail])
+    return value, float(low), float(high)

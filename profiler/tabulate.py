@@ -1,0 +1,244 @@
+"""From a finished journal to the parts of a table."""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from deploy.artefact import Artefact, Subject
+from device_agents.base import Steadiness
+from device_agents.protocol import Hello
+from profiler.exam import MeasuredNetwork, calibrate, examine
+from profiler.journal import Journal
+from profiler.measure import judge_all
+from profiler.metadata import kit_info
+from profiler.plan import EMPTY, CampaignPlan
+from profiler.settings import BAR_MAPE, BAR_SPEARMAN
+from profiler.stats import Judged, drift
+from search.counts import count
+from search.errors import DeviceError
+from search.manifest import (
+    Calibration,
+    DeviceInfo,
+    Exam,
+    Manifest,
+    Protocol,
+    RuntimeInfo,
+    Source,
+    SpaceInfo,
+)
+from search.operators import OperatorSpec
+from search.table import EXAM_COLUMNS, Entry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """All that a table is made of."""
+
+    plan: CampaignPlan
+    journal: Journal
+    artefacts: Mapping[str, Artefact]
+    device: DeviceInfo
+    steadiness: Steadiness
+    source: Source
+    parent_id: str | None
+    title: str
+    created_utc: str
+    context: Mapping[str, str]
+    notes: tuple[str, ...]
+
+
+def tabulate(record: Record) -> tuple[Manifest, tuple[Entry, ...], pd.DataFrame]:
+    """Manifest, rows and exam of one campaign."""
+    plan, journal = record.plan, record.journal
+    judged = judge_all(journal, plan.settings)
+    entries = tuple(_entry(operator, judged, record) for operator in plan.operators)
+    by_key = {entry.key: entry for entry in entries if entry.status != "failed"}
+    calibration = calibrate(_networks(plan.calibration, by_key, judged), plan.settings.seed)
+    exam, rows = _examine(_networks(plan.exam, by_key, judged), calibration, plan.settings.seed)
+    manifest = Manifest(
+        table_id=uuid.uuid4().hex,
+        parent_id=record.parent_id,
+        created_utc=record.created_utc,
+        source=record.source,
+        title=record.title,
+        kit=kit_info(),
+        space=_space_info(plan, entries),
+        device=record.device,
+        runtime=_runtime_info(record),
+        protocol=_protocol(record, judged),
+        calibration=calibration,
+        exam=exam,
+        context=dict(record.context),
+        notes=(*record.notes, *_network_notes(record)),
+        files_sha256={},
+    )
+    return manifest, entries, rows
+
+
+def _network_notes(record: Record) -> tuple[str, ...]:
+    """Networks that could not be measured are named, not passed over."""
+    failed = record.journal.failures()
+    networks = (*record.plan.calibration, *record.plan.exam)
+    return tuple(
+        f"network {network.name} was not measured: {failed[network.name].message}"
+        for network in networks
+        if network.name in failed
+    )
+
+
+def _entry(operator: OperatorSpec, judged: Mapping[str, Judged], record: Record) -> Entry:
+    counts, artefact = count(operator), record.artefacts.get(operator.key)
+    common = {
+        "key": operator.key,
+        "flops": counts.flops,
+        "params": counts.params,
+        "input_bytes": counts.input_bytes,
+        "output_bytes": counts.output_bytes,
+        "weight_bytes": counts.weight_bytes,
+        "artefact_sha256": artefact.sha256 if artefact else None,
+        "artefact_error": artefact.relative_error if artefact else None,
+    }
+    failure = record.journal.failures().get(operator.key)
+    found = judged.get(operator.key)
+    if failure is not None or found is None:
+        reason = f"{failure.kind}: {failure.message}" if failure else _NO_BLOCK
+        return Entry(status="failed", reason=reason, **common)
+    target = record.plan.settings.effort.target_relative_ci
+    reason = None if found.stable else _unstable_reason(found, target)
+    return Entry(
+        status="ok" if found.stable else "unstable",
+        reason=reason,
+        median_us=found.median_us,
+        low_us=found.low_us,
+        high_us=found.high_us,
+        first_us=found.first_us,
+        first_low_us=found.first_low_us,
+        first_high_us=found.first_high_us,
+        lower_quartile_us=found.lower_quartile_us,
+        mean_us=found.mean_us,
+        min_us=found.min_us,
+        mad_us=found.mad_us,
+        p5_us=found.p5_us,
+        p95_us=found.p95_us,
+        blocks=found.blocks,
+        calls=found.calls,
+        passes=found.passes,
+        rejected_blocks=found.rejected,
+        **common,
+    )
+
+
+_NO_BLOCK = "preempted: no block ran undisturbed"
+
+
+def _unstable_reason(found: Judged, target: float) -> str:
+    return (
+        f"interval of +-{found.relative_half_width:.1%} after {found.blocks} blocks, "
+        f"asked for {target:.1%}"
+    )
+
+
+def _networks(
+    subjects: Sequence[Subject], entries: Mapping[str, Entry], judged: Mapping[str, Judged]
+) -> list[MeasuredNetwork]:
+    """Networks that were measured and whose operators all have rows."""
+    found = []
+    for subject in subjects:
+        keys = [operator.key for operator in subject.operators if operator.kind != "skip"]
+        if subject.name in judged and all(key in entries for key in keys):
+            network = MeasuredNetwork(
+                name=subject.name,
+                entries=tuple(entries[key] for key in keys),
+                measured_us=judged[subject.name].median_us,
+            )
+            found.append(network)
+    return found
+
+
+def _examine(
+    networks: list[MeasuredNetwork], calibration: Calibration | None, seed: int
+) -> tuple[Exam | None, pd.DataFrame]:
+    if calibration is None or len(networks) < 3:
+        return None, pd.DataFrame(columns=list(EXAM_COLUMNS))
+    return examine(
+        networks, calibration, bar_mape=BAR_MAPE, bar_spearman=BAR_SPEARMAN, seed=seed
+    )
+
+
+def _space_info(plan: CampaignPlan, entries: Sequence[Entry]) -> SpaceInfo:
+    status = [entry.status for entry in entries]
+    size = plan.space.size
+    return SpaceInfo(
+        spec=plan.space.spec,
+        sha256=plan.space.sha256,
+        layers=size.layers,
+        candidates=size.candidates,
+        operators_expected=size.unique_operators,
+        operators_measured=status.count("ok"),
+        operators_unstable=status.count("unstable"),
+        operators_failed=status.count("failed"),
+        operators_missing=size.unique_operators - len(entries),
+        filter=plan.settings.filter,
+    )
+
+
+def _hello(record: Record) -> Hello:
+    hellos = record.journal.hellos()
+    if not hellos:
+        raise DeviceError("No runner ever answered.", "See the failures above.")
+    first = hellos[0]
+    for other in hellos[1:]:
+        mine = (first.runner, first.runner_sha256, first.runtime_version, first.affinity)
+        if mine != (other.runner, other.runner_sha256, other.runtime_version, other.affinity):
+            raise DeviceError(
+                "The campaign was resumed with another runner, runtime or affinity than it was "
+                "begun with; such rows never share a table.",
+                "Begin again with --restart.",
+            )
+    return first
+
+
+def _runtime_info(record: Record) -> RuntimeInfo:
+    hello = _hello(record)
+    packages = kit_info().packages
+    return RuntimeInfo(
+        name=hello.runtime,
+        version=hello.runtime_version,
+        backend=hello.backend,
+        runner=hello.runner,
+        runner_sha256=hello.runner_sha256,
+        toolchain={name: packages[name] for name in ("torch", "executorch") if name in packages},
+    )
+
+
+def _protocol(record: Record, judged: Mapping[str, Judged]) -> Protocol:
+    settings, journal = record.plan.settings, record.journal
+    effort, hello = settings.effort, _hello(record)
+    times, values = journal.sentinels()
+    sentinel, floor = judged.get(record.plan.sentinel), judged.get(EMPTY)
+    return Protocol(
+        dtype=settings.dtype,
+        threads=hello.threads,
+        affinity_asked=settings.affinity,
+        affinity_observed=hello.affinity,
+        governor=record.steadiness.governor,
+        fixed_performance_mode=record.steadiness.fixed_performance_mode,
+        preset=effort.preset,
+        seed=settings.seed,
+        passes=effort.passes,
+        rounds_per_pass=effort.rounds,
+        warmup=effort.warmup,
+        min_block_us=effort.min_block_us,
+        target_relative_ci=effort.target_relative_ci,
+        temperature_limit_c=settings.max_temperature_c,
+        preempted_rejected=sum(found.rejected for found in judged.values()),
+        sentinel_key=record.plan.sentinel,
+        sentinel_median_us=sentinel.median_us if sentinel else None,
+        sentinel_drift=drift(times, values),
+        dispatch_floor_us=floor.median_us if floor else None,
+        max_temperature_c=journal.hottest_c(),
+        load_average_start=record.steadiness.load_average,
+        duration_s=float(journal.fact("measuring_s") or 0),
+    )

@@ -1,0 +1,178 @@
+"""What a table says of itself: every field of `manifest.json`, typed.
+
+Units are in the names; unknown is null. `MANIFEST_SCHEMA` counts the schema;
+`search.table_upgrades` holds one step for each older one.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+MANIFEST_SCHEMA = 1
+
+Source = Literal["measured", "imported", "predicted", "simulated"]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class Part(BaseModel):
+    """Base of the manifest's parts: frozen, no unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Kit(Part):
+    """The program that wrote the table."""
+
+    version: str
+    commit: str | None = None
+    dirty: bool | None = None
+    python: str | None = None
+    packages: dict[str, str] = {}
+
+
+class SpaceInfo(Part):
+    """Which space, and the proof of coverage."""
+
+    spec: str
+    sha256: str
+    layers: int
+    candidates: int
+    operators_expected: int
+    operators_measured: int
+    operators_unstable: int
+    operators_failed: int
+    operators_missing: int
+    filter: str | None = None
+
+
+class CpuCluster(Part):
+    """Cores that are equal to each other."""
+
+    cpus: tuple[int, ...]
+    name: str | None = None
+    max_khz: int | None = None
+    capacity: int | None = None
+
+
+class DeviceInfo(Part):
+    """The thing that was measured."""
+
+    id: str
+    kind: Literal["host", "android", "ios", "simulated"]
+    manufacturer: str | None = None
+    model: str | None = None
+    soc: str | None = None
+    os: str | None = None
+    os_build: str | None = None
+    abi: str | None = None
+    clusters: tuple[CpuCluster, ...] = ()
+    ram_mb: int | None = None
+    serial_hash: str | None = None
+    virtual: bool | None = None
+
+
+class RuntimeInfo(Part):
+    """The software that executed the operators."""
+
+    name: str
+    version: str | None
+    backend: str
+    runner: str
+    runner_sha256: str | None = None
+    toolchain: dict[str, str] = {}
+
+
+class Protocol(Part):
+    """How it was measured. Rows of differing protocols never share a table."""
+
+    dtype: str
+    threads: int
+    affinity_asked: tuple[int, ...] | None = None
+    affinity_observed: tuple[int, ...] | None = None
+    governor: str | None = None
+    fixed_performance_mode: bool | None = None
+    preset: str
+    order: Literal["random"] = "random"
+    seed: int
+    passes: int
+    rounds_per_pass: int
+    warmup: int
+    min_block_us: Finite
+    target_relative_ci: Finite
+    ci_level: Finite = 0.95
+    temperature_limit_c: Finite | None = None
+    preempted_rejected: int = 0
+    sentinel_key: str | None = None
+    sentinel_median_us: Finite | None = None
+    sentinel_drift: Finite | None = None
+    dispatch_floor_us: Finite | None = None
+    max_temperature_c: Finite | None = None
+    load_average_start: Finite | None = None
+    duration_s: Finite | None = None
+
+
+class Calibration(Part):
+    """Network latency = intercept + sum over operators of slopes . features.
+
+    `features` names columns of an operator (`search.latency.FEATURES`);
+    `covariance` is that of (intercept, *slopes). `relative_residual` is the
+    cross-validated relative error (root mean square) of one network, the
+    noise of the operators' rows included; an interval reaches
+    `interval_factor` (Student's t) standard deviations to either side.
+    """
+
+    features: tuple[str, ...]
+    slopes: tuple[Finite, ...]
+    intercept_us: Finite
+    covariance: tuple[tuple[Finite, ...], ...]
+    networks: int
+    relative_residual: Finite
+    interval_factor: Finite
+    cross_validated_mape: Finite
+    raw_sum_mape: Finite
+    method: str
+
+
+class Score(Part):
+    """A statistic with its bootstrap interval."""
+
+    value: Finite
+    low: Finite
+    high: Finite
+
+
+class Exam(Part):
+    """Held-out random networks, measured in the same run, against the model."""
+
+    networks: int
+    mape: Score
+    rmse_us: Score
+    within_5_percent: Score
+    within_10_percent: Score
+    spearman: Score
+    max_relative_error: Finite
+    interval_coverage: Finite
+    bar_mape: Finite
+    bar_spearman: Finite
+    passed: bool
+
+
+class Manifest(Part):
+    """The whole of `manifest.json`."""
+
+    schema_version: Literal[1] = MANIFEST_SCHEMA
+    table_id: str
+    parent_id: str | None = None
+    created_utc: str
+    source: Source
+    title: str
+    kit: Kit
+    space: SpaceInfo
+    device: DeviceInfo
+    runtime: RuntimeInfo
+    protocol: Protocol
+    calibration: Calibration | None = None
+    exam: Exam | None = None
+    context: dict[str, str] = {}
+    notes: tuple[str, ...] = ()
+    files_sha256: dict[str, str]

@@ -1,0 +1,365 @@
+"""Latency tables: the contract between measuring and searching.
+
+A table is a folder that is never edited after it was written:
+
+    manifest.json     who, what, how, calibration, exam, hashes of the rest
+    entries.csv       one row an operator (`Entry`)
+    samples.parquet   raw integer nanoseconds
+    exam.csv          each examined network, predicted and measured
+
+Reading one imports neither torch nor any runtime, and executes nothing.
+"""
+
+import io
+import json
+import math
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any, get_args
+
+import pandas as pd
+from pydantic import ValidationError
+
+from search.errors import MissingOperator, TableError, UsageError
+from search.files import sha256_bytes
+from search.manifest import MANIFEST_SCHEMA, Manifest
+from search.operators import OperatorSpec, parse_key
+from search.table_upgrades import UPGRADES
+
+ENTRIES, SAMPLES, EXAM, MANIFEST = "entries.csv", "samples.parquet", "exam.csv", "manifest.json"
+SEAL = "manifest_sha256"
+EXAM_COLUMNS = ("network", "predicted_us", "predicted_low_us", "predicted_high_us", "measured_us")
+STATUSES = ("ok", "unstable", "failed")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One row: an operator with what was measured of it.
+
+    `median_us` is the time of one call, back to back; the interval around it
+    is a bootstrap over blocks at the manifest's level. `first_us` is the
+    first call after other operators ran (its input just written), as inside a
+    network. `status` "unstable" means that the precision asked for was not
+    reached; "failed" rows have a reason and no times.
+    """
+
+    key: str
+    status: str
+    reason: str | None = None
+    median_us: float | None = None
+    low_us: float | None = None
+    high_us: float | None = None
+    first_us: float | None = None
+    first_low_us: float | None = None
+    first_high_us: float | None = None
+    lower_quartile_us: float | None = None
+    mean_us: float | None = None
+    min_us: float | None = None
+    mad_us: float | None = None
+    p5_us: float | None = None
+    p95_us: float | None = None
+    blocks: int = 0
+    calls: int = 0
+    passes: int = 0
+    rejected_blocks: int = 0
+    flops: int = 0
+    params: int = 0
+    input_bytes: int = 0
+    output_bytes: int = 0
+    weight_bytes: int = 0
+    artefact_sha256: str | None = None
+    artefact_error: float | None = None
+
+    def __post_init__(self) -> None:
+        parse_key(self.key)
+        if self.status not in STATUSES:
+            raise TableError(f"Row {self.key}: unknown status {self.status!r}.")
+        if self.status == "failed" and not self.reason:
+            raise TableError(f"Row {self.key}: failed without a reason.")
+        if self.status != "failed" and not _sane_times(self):
+            raise TableError(f"Row {self.key}: its times are missing or not positive.")
+
+    @property
+    def operator(self) -> OperatorSpec:
+        """The operator of this row."""
+        return parse_key(self.key)
+
+    @property
+    def relative_half_width(self) -> float:
+        """Half the interval over the median; infinite for a failed row."""
+        if self.median_us is None or self.low_us is None or self.high_us is None:
+            return math.inf
+        return (self.high_us - self.low_us) / 2 / self.median_us
+
+
+def _sane_times(entry: Entry) -> bool:
+    low, mid, high = entry.low_us, entry.median_us, entry.high_us
+    if low is None or mid is None or high is None:
+        return False
+    return 0 < low <= mid <= high < math.inf
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table in memory; `path` is None until it is written."""
+
+    manifest: Manifest
+    entries: tuple[Entry, ...]
+    exam: pd.DataFrame
+    path: Path | None = None
+
+    @cached_property
+    def _by_key(self) -> Mapping[str, Entry]:
+        return {entry.key: entry for entry in self.entries}
+
+    @property
+    def label(self) -> str:
+        """Short name for people: device, title and, if not measured, its source."""
+        mark = "" if self.manifest.source == "measured" else f" [{self.manifest.source}]"
+        return f"{self.manifest.device.id}/{self.manifest.title}{mark}"
+
+    def lookup(self, operator: OperatorSpec) -> Entry:
+        """The row of one operator.
+
+        Never interpolates: a guessed cost would steer the search.
+
+        Raises:
+            MissingOperator: Not in this table, or it failed; names the
+                command that adds it.
+        """
+        entry = self._by_key.get(operator.key)
+        remedy = f"Measure it: {profile_command(self.manifest)}"
+        if entry is None:
+            raise MissingOperator(f"The table {self.label} has no row {operator.key}.", remedy)
+        if entry.status == "failed":
+            raise MissingOperator(
+                f"In the table {self.label}, {operator.key} failed: {entry.reason}.", remedy
+            )
+        return entry
+
+    def samples(self) -> pd.DataFrame:
+        """Raw samples, one row a block (read from disk on demand)."""
+        if self.path is None:
+            raise UsageError("This table has not been written yet.")
+        return pd.read_parquet(self.path / SAMPLES)
+
+
+def profile_command(manifest: Manifest) -> str:
+    """The command that measures such a table again."""
+    device = manifest.device.kind if manifest.device.kind in ("host", "simulated") else "NAME"
+    space, protocol = manifest.space, manifest.protocol
+    return (
+        f"python -m profiler --device {device} --space {space.spec} --dtype {protocol.dtype} "
+        f"--backend {manifest.runtime.backend} --threads {protocol.threads}"
+    )
+
+
+# --- writing -----------------------------------------------------------------
+
+
+def write_table(
+    folder: Path,
+    manifest: Manifest,
+    entries: Iterable[Entry],
+    samples: pd.DataFrame,
+    exam: pd.DataFrame,
+) -> Table:
+    """Write a new folder; all of it appears at once or nothing does.
+
+    `manifest.files_sha256` is filled in here.
+
+    Raises:
+        TableError: The folder exists already (tables are never edited).
+    """
+    if folder.exists():
+        raise TableError(f"{folder} exists already; tables are never overwritten.")
+    entries = tuple(entries)
+    parts = {
+        ENTRIES: entries_to_csv(entries).encode(),
+        SAMPLES: _to_parquet(samples),
+        EXAM: exam.to_csv(index=False, float_format="%.6g").encode(),
+    }
+    hashes = {name: sha256_bytes(content) for name, content in parts.items()}
+    manifest = manifest.model_copy(update={"files_sha256": hashes})
+    parts[MANIFEST] = seal(manifest).encode()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    try:
+        for name, content in parts.items():
+            _write_synced(temporary / name, content)
+        temporary.chmod(0o755)
+        temporary.rename(folder)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    return Table(manifest=manifest, entries=entries, exam=exam, path=folder)
+
+
+def _write_synced(path: Path, content: bytes) -> None:
+    with path.open("wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def _to_parquet(frame: pd.DataFrame) -> bytes:
+    buffer = io.BytesIO()
+    frame.to_parquet(buffer, index=False, compression="zstd")
+    return buffer.getvalue()
+
+
+def seal(manifest: Manifest) -> str:
+    """The manifest as text, with the hash of its own content at the end."""
+    content = manifest.model_dump(mode="json")
+    return json.dumps({**content, SEAL: _seal_of(content)}, indent=1, sort_keys=False) + "\n"
+
+
+def _seal_of(content: Mapping[str, Any]) -> str:
+    return sha256_bytes(json.dumps(content, sort_keys=True).encode())
+
+
+def entries_to_csv(entries: Iterable[Entry]) -> str:
+    """Rows as CSV; unknown is an empty cell."""
+    columns = [field.name for field in fields(Entry)]
+    frame = pd.DataFrame([asdict(entry) for entry in entries], columns=columns)
+    for column in frame.columns:
+        if frame[column].isna().all():
+            frame[column] = ""
+    text: str = frame.to_csv(index=False, float_format="%.6g")
+    return text
+
+
+# --- reading -----------------------------------------------------------------
+
+
+def read_table(folder: Path) -> Table:
+    """Read and verify a table.
+
+    Raises:
+        TableError: Not a table, truncated, edited, inconsistent, or of a
+            newer schema.
+    """
+    manifest = read_manifest(folder)
+    parts = {}
+    for name in (ENTRIES, SAMPLES, EXAM):
+        try:
+            parts[name] = (folder / name).read_bytes()
+        except OSError as error:
+            raise TableError(f"{folder} lacks {name}: {error.strerror}.", _AGAIN) from error
+        if sha256_bytes(parts[name]) != manifest.files_sha256.get(name):
+            raise TableError(
+                f"{folder / name} is not what was measured: it was edited or truncated.", _AGAIN
+            )
+    entries = parse_entries(parts[ENTRIES].decode(), str(folder / ENTRIES))
+    exam = pd.read_csv(io.BytesIO(parts[EXAM]))
+    if tuple(exam.columns[: len(EXAM_COLUMNS)]) != EXAM_COLUMNS:
+        raise TableError(f"{folder / EXAM} has other columns than {', '.join(EXAM_COLUMNS)}.")
+    table = Table(manifest=manifest, entries=entries, exam=exam, path=folder)
+    _check_counts(table)
+    return table
+
+
+_AGAIN = "Restore the folder from where it came, or measure again."
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read a manifest alone, upgraded to today's schema.
+
+    Raises:
+        TableError: Missing, edited, or of a newer schema.
+    """
+    path = folder / MANIFEST
+    try:
+        content = json.loads(path.read_text())
+    except OSError as error:
+        raise TableError(
+            f"{folder} is not a table: {path.name} cannot be read ({error.strerror}).",
+            "Name a folder such as tables/<device>/<name>.",
+        ) from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise TableError(f"{path} is damaged: {error}.", _AGAIN) from error
+    if not isinstance(content, dict):
+        raise TableError(f"{path} is not a manifest.", _AGAIN)
+    return _parse_manifest(content, path)
+
+
+def _parse_manifest(content: dict[str, Any], path: Path) -> Manifest:
+    version = content.get("schema_version")
+    if not isinstance(version, int):
+        raise TableError(f"{path} names no schema version.", _AGAIN)
+    if version > MANIFEST_SCHEMA:
+        raise TableError(
+            f"{path} has schema {version}; this kit reads up to {MANIFEST_SCHEMA}.",
+            "Update the kit.",
+        )
+    if content.pop(SEAL, None) != _seal_of(content):
+        raise TableError(f"{path} was edited after it was written.", _AGAIN)
+    for step in range(version, MANIFEST_SCHEMA):
+        content = UPGRADES[step](content)
+    try:
+        return Manifest.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(word) for word in first["loc"])
+        raise TableError(f"{path} is not a valid manifest: {where}: {first['msg']}.") from error
+
+
+def parse_entries(text: str, origin: str) -> tuple[Entry, ...]:
+    """Read rows back.
+
+    Raises:
+        TableError: Other columns, a broken key, or impossible values.
+    """
+    try:
+        frame = pd.read_csv(io.StringIO(text), keep_default_na=False, dtype=str)
+    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise TableError(f"{origin} cannot be parsed: {error}.") from error
+    expected = [field.name for field in fields(Entry)]
+    if list(frame.columns) != expected:
+        raise TableError(f"{origin} has other columns than this schema.", _AGAIN)
+    try:
+        rows = tuple(_parse_entry(row) for row in frame.to_dict("records"))
+    except (ValueError, UsageError) as error:
+        raise TableError(f"{origin} holds an impossible row: {error}.", _AGAIN) from error
+    if len({row.key for row in rows}) != len(rows):
+        raise TableError(f"{origin} names an operator twice.", _AGAIN)
+    return rows
+
+
+def _parse_entry(row: Mapping[Any, str]) -> Entry:
+    values: dict[str, Any] = {}
+    for field in fields(Entry):
+        cell = row[field.name]
+        kinds = get_args(field.type) or (field.type,)
+        if cell == "" and type(None) in kinds:
+            values[field.name] = None
+        else:
+            values[field.name] = kinds[0](cell)
+    return Entry(**values)
+
+
+def _check_counts(table: Table) -> None:
+    space = table.manifest.space
+    by_status = {
+        status: sum(entry.status == status for entry in table.entries) for status in STATUSES
+    }
+    written = {
+        "ok": space.operators_measured,
+        "unstable": space.operators_unstable,
+        "failed": space.operators_failed,
+    }
+    if by_status != written:
+        raise TableError(
+            f"{table.path}: the manifest counts {written}, the rows are {by_status}.", _AGAIN
+        )
+    protocol = table.manifest.protocol
+    strangers = [entry.key for entry in table.entries if entry.operator.dtype != protocol.dtype]
+    if strangers:
+        raise TableError(
+            f"{table.path} mixes number formats: {strangers[0]} in a table of {protocol.dtype}."
+        )
