@@ -41,9 +41,10 @@ def _export(module: nn.Module, example: Tensor) -> bytes:
                 optimize=True,
             )
         assert program is not None
-        return program.model_proto.SerializeToString()
+        content: bytes = program.model_proto.SerializeToString()
     except Exception as error:
         raise ExportError(f"ONNX cannot take this module: {error}") from error
+    return content
 
 
 def _run(content: bytes, example: Tensor) -> Tensor:

@@ -173,9 +173,7 @@ def _pump(process: "subprocess.Popen[str]", lines: "queue.SimpleQueue[str | None
 
 def _choose_runner(settings: AgentSettings) -> tuple[list[str], dict[str, str]]:
     if settings.runner not in RUNNERS:
-        raise UsageError(
-            f"Unknown runner {settings.runner!r}.", f"Known: {', '.join(RUNNERS)}."
-        )
+        raise UsageError(f"Unknown runner {settings.runner!r}.", f"Known: {', '.join(RUNNERS)}.")
     built = native.find() if settings.backend == "xnnpack" else None
     if settings.runner == "native" and built is None:
         raise UsageError(

@@ -145,7 +145,7 @@ class SimulatedAgent:
         """Nothing is known, as on a phone without root."""
         return Steadiness()
 
-    def deliver(self, path: Path, sha256: str) -> str:
+    def deliver(self, path: Path, sha256: str) -> str:  # noqa: ARG002
         """Files are read where they lie."""
         return str(path)
 
@@ -222,14 +222,15 @@ class SimulatedAgent:
     def _block(
         self, plan: Plan, specs: tuple[OperatorSpec, ...], loops: int
     ) -> tuple[int, int, int]:
-        for attempt in range(1, plan.max_attempts + 1):
+        attempt = 0
+        while True:
+            attempt += 1
             ns = round(self._call_ns(specs) * loops)
             switches = int(self._random.random() < self.truth.preemption)
             ns += switches * 4 * _MS
             self._busy_ns += ns
-            if not switches:
-                break
-        return ns, switches, attempt
+            if not switches or attempt == plan.max_attempts:
+                return ns, switches, attempt
 
     def _call_ns(self, specs: tuple[OperatorSpec, ...]) -> float:
         truth, draw = self.truth, self._random

@@ -12,17 +12,18 @@ from pathlib import Path
 import filelock
 import pandas as pd
 
-from deploy.artefact import Artefact, Subject
+from deploy.artefact import Artefact
 from deploy.build import build_all, lookup
 from deploy.cache import cache_root
 from deploy.registry import ExporterEntry, exporter_entry
 from device_agents.base import DeviceAgent, Steadiness
 from profiler.journal import Journal
 from profiler.measure import Item, Measurement
-from profiler.plan import EMPTY, CampaignPlan, make_plan
+from profiler.plan import CampaignPlan, make_plan
 from profiler.progress import Progress
 from profiler.settings import Settings
 from profiler.tabulate import Record, tabulate
+from search.counts import count
 from search.errors import DeviceError, UsageError
 from search.manifest import DeviceInfo
 from search.table import MANIFEST, Table, read_manifest, write_table
@@ -96,18 +97,10 @@ def _estimate_s(plan: CampaignPlan, entry: ExporterEntry, built: Mapping[str, Ar
     build_s = (work / (os.cpu_count() or 1) + _START_S) if work else 0.0
     networks = (*plan.calibration, *plan.exam)
     calls = effort.warmup + effort.network_loops
-    flops = sum(sum(_flops(operator) for operator in s.operators) for s in networks)
+    flops = sum(count(operator).flops for s in networks for operator in s.operators)
     visit_s = flops / _GMACS_PER_S / 1e9 * calls
     visit_s += len(plan.operators) * (effort.min_block_us * 1.6 + 600) / 1e6
     return build_s + effort.passes * (effort.rounds * visit_s + 0.06 * len(networks) + 1)
-
-
-def _flops(operator: object) -> int:
-    from search.counts import count
-    from search.operators import OperatorSpec
-
-    assert isinstance(operator, OperatorSpec)
-    return count(operator).flops
 
 
 def _journal_path(output: Path, settings: Settings) -> Path:
@@ -339,8 +332,3 @@ def samples_frame(journal: Journal) -> pd.DataFrame:
     """Raw blocks as integers; unknown is null."""
     frame = pd.DataFrame(journal.raw(), columns=list(SAMPLE_COLUMNS))
     return frame.astype({name: "Int64" for name in SAMPLE_COLUMNS if name != "item"})
-
-
-def is_network(subject: Subject) -> bool:
-    """Whether a subject is a whole network."""
-    return subject.name != EMPTY and len(subject.operators) > 1

@@ -138,7 +138,9 @@ def _change(
     )
 
 
-def benjamini_hochberg(p_values: list[float], rate: float) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+def benjamini_hochberg(
+    p_values: list[float], rate: float
+) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
     """Which hypotheses are rejected with the false discovery rate below `rate`."""
     adjusted = scipy_stats.false_discovery_control(p_values, method="bh")
     return np.asarray(adjusted <= rate)

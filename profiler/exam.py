@@ -43,7 +43,8 @@ class MeasuredNetwork:
 
     def features(self, names: Sequence[str]) -> Array:
         """Summed features of its operators."""
-        return np.sum([feature_vector(entry, names) for entry in self.entries], axis=0)
+        total: Array = np.sum([feature_vector(entry, names) for entry in self.entries], axis=0)
+        return total
 
 
 def calibrate(networks: Sequence[MeasuredNetwork], seed: int) -> Calibration | None:
@@ -138,7 +139,9 @@ def examine(
         (network.name, e.value_us, e.low_us, e.high_us, network.measured_us)
         for network, e in zip(networks, estimates, strict=True)
     ]
-    inside = np.array([e.low_us <= m <= e.high_us for e, m in zip(estimates, measured, strict=True)])
+    inside = np.array(
+        [e.low_us <= m <= e.high_us for e, m in zip(estimates, measured, strict=True)]
+    )
     scores = {
         name: _score(statistic, predicted, measured, seed) for name, statistic in STATISTICS.items()
     }

@@ -122,8 +122,10 @@ class Journal:
             self._base.executemany(
                 "INSERT OR IGNORE INTO blocks VALUES (?,?,?,?,?,?,?,?,?,?)",
                 [
-                    (item, pass_number, number, s.loops, s.ns, s.first_ns)
-                    + (s.switches, s.at_ns, s.freq_khz, s.temperature_mc)
+                    (
+                        *(item, pass_number, number, s.loops, s.ns, s.first_ns),
+                        *(s.switches, s.at_ns, s.freq_khz, s.temperature_mc),
+                    )
                     for item, number, s in samples
                 ],
             )
@@ -142,9 +144,7 @@ class Journal:
 
     def add_failure(self, item: str, kind: str, message: str) -> None:
         """Store why an item cannot be measured."""
-        self._base.execute(
-            "INSERT OR REPLACE INTO failures VALUES (?,?,?)", (item, kind, message)
-        )
+        self._base.execute("INSERT OR REPLACE INTO failures VALUES (?,?,?)", (item, kind, message))
 
     def add_hello(self, hello: Hello) -> None:
         """Store who measured."""

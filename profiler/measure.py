@@ -158,9 +158,7 @@ class Measurement:
         done, failed = self.journal.rounds_done(number), self.journal.failures()
         rounds = self.settings.effort.rounds
         return [
-            item
-            for item in batch
-            if item.name not in failed and done.get(item.name, 0) < rounds
+            item for item in batch if item.name not in failed and done.get(item.name, 0) < rounds
         ]
 
     def _fail(self, name: str, kind: str, message: str) -> None:

@@ -77,7 +77,7 @@ class Lines(Silent):
 
     def say(self, text: str) -> None:
         """Print to standard error."""
-        print(text, file=sys.stderr, flush=True)  # noqa: T201
+        print(text, file=sys.stderr, flush=True)
 
 
 class Bars(Silent):

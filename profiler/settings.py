@@ -55,7 +55,7 @@ PRESETS = {
             extra_passes=12,
             rounds=10,
             target_relative_ci=0.03,
-            calibration=60,
+            calibration=40,
             exam=100,
         ),
     )

@@ -32,9 +32,9 @@ def show_table(table: Table, form: str, top: int | None, pattern: str | None) ->
             "manifest": table.manifest.model_dump(mode="json"),
             "entries": [asdict(entry) for entry in entries],
         }
-        print(to_json(content))  # noqa: T201
+        print(to_json(content))
     elif form == "csv":
-        print(entries_to_csv(entries), end="")  # noqa: T201
+        print(entries_to_csv(entries), end="")
     else:
         _show_for_people(table, entries, top)
 
@@ -105,8 +105,7 @@ def _exam_lines(exam: Exam | None) -> list[str]:
         return ["  exam       none"]
     verdict = "passed" if exam.passed else "FAILED"
     return [
-        f"  exam       {verdict} on {exam.networks} networks held out, "
-        f"MAPE {_percent(exam.mape)}",
+        f"  exam       {verdict} on {exam.networks} networks held out, MAPE {_percent(exam.mape)}",
         f"             within 5 % {_percent(exam.within_5_percent)}, "
         f"within 10 % {_percent(exam.within_10_percent)}, worst {exam.max_relative_error:.1%}",
         f"             RMSE {exam.rmse_us.value:.0f} us [{exam.rmse_us.low:.0f}, "
@@ -123,9 +122,9 @@ def _percent(score: Score) -> str:
 def show_difference(difference: Difference, form: str) -> None:
     """Print a comparison of two tables."""
     if form == "json":
-        print(to_json(asdict(difference)))  # noqa: T201
+        print(to_json(asdict(difference)))
     elif form == "csv":
-        print(_csv([asdict(change) for change in difference.changes]), end="")  # noqa: T201
+        print(_csv([asdict(change) for change in difference.changes]), end="")
     else:
         _difference_for_people(difference)
 
@@ -165,17 +164,19 @@ def _difference_for_people(difference: Difference) -> None:
 def show_coverage(coverage: Coverage, form: str) -> None:
     """Print what a campaign would do."""
     if form == "json":
-        print(to_json(asdict(coverage)))  # noqa: T201
+        print(to_json(asdict(coverage)))
         return
     if form == "csv":
-        print(_csv([asdict(coverage)]), end="")  # noqa: T201
+        print(_csv([asdict(coverage)]), end="")
         return
     out = console()
     out.print(f"space             {coverage.space}")
     out.print(f"layers            {coverage.layers}")
     out.print(f"candidates        {coverage.candidates}")
     out.print(f"networks          {coverage.networks:.3g}")
-    out.print(f"unique operators  {coverage.unique_operators} ({coverage.selected_operators} asked)")
+    out.print(
+        f"unique operators  {coverage.unique_operators} ({coverage.selected_operators} asked)"
+    )
     out.print(f"already measured  {coverage.measured}")
     out.print(f"missing           {coverage.missing}")
     out.print(f"whole networks    {coverage.whole_networks} for calibration and exam")

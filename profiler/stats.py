@@ -176,8 +176,9 @@ def slow_windows(times_ns: Sequence[int], values_us: Sequence[float]) -> list[tu
     """
     if len(values_us) < 5:
         return []
-    order = np.argsort(np.asarray(times_ns))
-    times = np.asarray(times_ns)[order]
+    times_array = np.asarray(times_ns, dtype=np.int64)
+    order = np.argsort(times_array)
+    times = times_array[order]
     values = np.asarray(values_us, dtype=np.float64)[order]
     padded = np.concatenate([values[:1], values, values[-1:]])
     smooth = np.median(np.stack([padded[:-2], padded[1:-1], padded[2:]]), axis=0)

@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
@@ -89,27 +89,16 @@ def _network_notes(record: Record) -> tuple[str, ...]:
 
 
 def _entry(operator: OperatorSpec, judged: Mapping[str, Judged], record: Record) -> Entry:
-    counts, artefact = count(operator), record.artefacts.get(operator.key)
-    common = {
-        "key": operator.key,
-        "flops": counts.flops,
-        "params": counts.params,
-        "input_bytes": counts.input_bytes,
-        "output_bytes": counts.output_bytes,
-        "weight_bytes": counts.weight_bytes,
-        "artefact_sha256": artefact.sha256 if artefact else None,
-        "artefact_error": artefact.relative_error if artefact else None,
-    }
     failure = record.journal.failures().get(operator.key)
     found = judged.get(operator.key)
     if failure is not None or found is None:
         reason = f"{failure.kind}: {failure.message}" if failure else _NO_BLOCK
-        return Entry(status="failed", reason=reason, **common)
+        return _with_counts(Entry(key=operator.key, status="failed", reason=reason), record)
     target = record.plan.settings.effort.target_relative_ci
-    reason = None if found.stable else _unstable_reason(found, target)
-    return Entry(
+    entry = Entry(
+        key=operator.key,
         status="ok" if found.stable else "unstable",
-        reason=reason,
+        reason=None if found.stable else _unstable_reason(found, target),
         median_us=found.median_us,
         low_us=found.low_us,
         high_us=found.high_us,
@@ -126,7 +115,21 @@ def _entry(operator: OperatorSpec, judged: Mapping[str, Judged], record: Record)
         calls=found.calls,
         passes=found.passes,
         rejected_blocks=found.rejected,
-        **common,
+    )
+    return _with_counts(entry, record)
+
+
+def _with_counts(entry: Entry, record: Record) -> Entry:
+    counts, artefact = count(entry.operator), record.artefacts.get(entry.key)
+    return replace(
+        entry,
+        flops=counts.flops,
+        params=counts.params,
+        input_bytes=counts.input_bytes,
+        output_bytes=counts.output_bytes,
+        weight_bytes=counts.weight_bytes,
+        artefact_sha256=artefact.sha256 if artefact else None,
+        artefact_error=artefact.relative_error if artefact else None,
     )
 
 
@@ -162,9 +165,7 @@ def _examine(
 ) -> tuple[Exam | None, pd.DataFrame]:
     if calibration is None or len(networks) < 3:
         return None, pd.DataFrame(columns=list(EXAM_COLUMNS))
-    return examine(
-        networks, calibration, bar_mape=BAR_MAPE, bar_spearman=BAR_SPEARMAN, seed=seed
-    )
+    return examine(networks, calibration, bar_mape=BAR_MAPE, bar_spearman=BAR_SPEARMAN, seed=seed)
 
 
 def _space_info(plan: CampaignPlan, entries: Sequence[Entry]) -> SpaceInfo:

@@ -98,7 +98,7 @@ class _File(BaseModel):
 def dump_architecture(architecture: Architecture) -> str:
     """The architecture as the text of its JSON file."""
     content = _File(
-        schema_version=ARCHITECTURE_SCHEMA,
+        schema_version=1,
         name=architecture.name,
         space=architecture.space,
         operators=[operator.key for operator in architecture.operators],

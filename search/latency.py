@@ -38,7 +38,7 @@ def _first_extra(entry: Entry) -> float:
 FEATURES: Mapping[str, Callable[[Entry], float]] = {
     "steady_us": _median,
     "first_extra_us": _first_extra,
-    "operators": lambda entry: 1.0,
+    "operators": lambda _: 1.0,
     "weight_mb": lambda entry: entry.weight_bytes / 1e6,
     "moved_mb": lambda entry: (entry.input_bytes + entry.output_bytes) / 1e6,
 }
@@ -148,7 +148,8 @@ class CostMatrix:
         """
         picked = np.asarray(choices)
         offsets = np.arange(self.costs.shape[0]) * self.costs.shape[1]
-        return np.take(self.costs.ravel(), picked + offsets).sum(axis=1) + self.fixed_us
+        prices: Array = np.take(self.costs.ravel(), picked + offsets).sum(axis=1) + self.fixed_us
+        return prices
 
     def fastest_us(self) -> float:
         """The lowest latency that any network of the space can have."""

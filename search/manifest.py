@@ -160,7 +160,7 @@ class Exam(Part):
 class Manifest(Part):
     """The whole of `manifest.json`."""
 
-    schema_version: Literal[1] = MANIFEST_SCHEMA
+    schema_version: Literal[1] = 1
     table_id: str
     parent_id: str | None = None
     created_utc: str

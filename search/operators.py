@@ -159,45 +159,47 @@ class _Tokens:
 
     def write(self, spec: OperatorSpec) -> list[str]:
         written = []
-        for token in self.order:
-            if token == "act":  # noqa: S105
+        for letter in self.order:
+            if letter == "act":
                 written.append(spec.activation)
-            elif token == "se":  # noqa: S105
+            elif letter == "se":
                 if spec.squeeze_channels:
                     written.append(f"se{spec.squeeze_channels}-{spec.gate}")
             else:
-                value = getattr(spec, _LETTERS[token])
-                written.append(f"{token}{float(value):.6g}" if token == "e" else f"{token}{value:d}")
+                value = getattr(spec, _LETTERS[letter])
+                written.append(
+                    f"{letter}{float(value):.6g}" if letter == "e" else f"{letter}{value:d}"
+                )
         return written
 
     def read(self, words: list[str]) -> dict[str, Any]:
         values: dict[str, Any] = {}
         rest = list(words)
-        for token in self.order:
-            if token == "se" and not (rest and rest[0].startswith("se")):  # noqa: S105
+        for letter in self.order:
+            if letter == "se" and not (rest and rest[0].startswith("se")):
                 continue
-            values |= _read_word(token, rest.pop(0))
+            values |= _read_word(letter, rest.pop(0))
         if rest:
             raise ValueError(f"{rest[0]!r} does not belong here")
         return values
 
 
-def _read_word(token: str, word: str) -> dict[str, Any]:
-    if token == "act":  # noqa: S105
+def _read_word(letter: str, word: str) -> dict[str, Any]:
+    if letter == "act":
         return {"activation": word}
-    if token == "se":  # noqa: S105
+    if letter == "se":
         match = _SQUEEZE.fullmatch(word)
         if not match:
-            raise ValueError(f"{word!r} is not a squeeze-excite token")
+            raise ValueError(f"{word!r} is not a squeeze-excite letter")
         return {"squeeze_channels": int(match[1]), "gate": match[2]}
-    if not word.startswith(token) or not _NUMBER.fullmatch(word[len(token) :]):
-        raise ValueError(f"{word!r} stands where {token}<number> belongs")
-    number = word[len(token) :]
-    if token == "e":  # noqa: S105
+    if not word.startswith(letter) or not _NUMBER.fullmatch(word[len(letter) :]):
+        raise ValueError(f"{word!r} stands where {letter}<number> belongs")
+    number = word[len(letter) :]
+    if letter == "e":
         return {"expansion": float(number)}
-    if token in "rp" and number not in "01":
+    if letter in "rp" and number not in "01":
         raise ValueError(f"{word!r} must be 0 or 1")
-    return {_LETTERS[token]: bool(int(number)) if token in "rp" else int(number)}
+    return {_LETTERS[letter]: bool(int(number)) if letter in "rp" else int(number)}
 
 
 _GRAMMAR = {

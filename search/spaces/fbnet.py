@@ -149,31 +149,37 @@ class FBNetSpace(LayeredSpace):
         self, macro: Macro
     ) -> tuple[tuple[OperatorSpec, ...], tuple[Layer, ...], tuple[OperatorSpec, ...]]:
         channels, size = scale_channels(macro.stem_channels, self.width), self.resolution
-        stem = self._conv(3, 3, channels, size, macro.stem_stride)
+        frame = Frame(self.always_pointwise, self.batch, self.dtype)
+        stem = frame.conv(3, 3, channels, size, macro.stem_stride)
         size //= macro.stem_stride
         layers = []
         for number, stage in enumerate(macro.stages, 1):
             out_channels = scale_channels(stage.channels, self.width)
             for repeat in range(stage.repeats):
                 stride = stage.stride if repeat == 0 else 1
-                name = f"stage{number}.{repeat + 1}"
-                layers.append(self._layer(name, channels, out_channels, size, stride))
+                choices = (
+                    Choice(name=name, operator=operator)
+                    for name in (*BLOCKS, SKIP)
+                    if (operator := frame.block(name, channels, out_channels, size, stride))
+                )
+                layers.append(Layer(name=f"stage{number}.{repeat + 1}", choices=tuple(choices)))
                 channels, size = out_channels, size // stride
-        head = self._conv(1, channels, self.head_channels, size, 1)
-        classifier = OperatorSpec(
-            kind="classifier",
-            in_channels=self.head_channels,
-            out_channels=self.classes,
-            height=size,
-            width=size,
-            batch=self.batch,
-            dtype=self.dtype,
-        )
+        head = frame.conv(1, channels, self.head_channels, size, 1)
+        classifier = frame.classifier(self.head_channels, self.classes, size)
         return (stem,), tuple(layers), (head, classifier)
 
-    def _conv(
+
+class Frame(NamedTuple):
+    """What all operators of a network share; makes them by their short names."""
+
+    always_pointwise: bool
+    batch: int
+    dtype: str
+
+    def conv(
         self, kernel: int, in_channels: int, out_channels: int, size: int, stride: int
     ) -> OperatorSpec:
+        """Stem (3x3) or head (1x1)."""
         return OperatorSpec(
             kind="conv",
             kernel=kernel,
@@ -187,28 +193,26 @@ class FBNetSpace(LayeredSpace):
             dtype=self.dtype,
         )
 
-    def _layer(
-        self, name: str, in_channels: int, out_channels: int, size: int, stride: int
-    ) -> Layer:
-        choices = [
-            Choice(name=word, operator=self._block(block, in_channels, out_channels, size, stride))
-            for word, block in BLOCKS.items()
-        ]
-        if stride == 1 and in_channels == out_channels:
-            skip = OperatorSpec(
-                kind="skip",
-                in_channels=in_channels,
-                height=size,
-                width=size,
-                batch=self.batch,
-                dtype=self.dtype,
-            )
-            choices.append(Choice(name=SKIP, operator=skip))
-        return Layer(name=name, choices=tuple(choices))
+    def classifier(self, in_channels: int, classes: int, size: int) -> OperatorSpec:
+        """Average pool and linear layer."""
+        return OperatorSpec(
+            kind="classifier",
+            in_channels=in_channels,
+            out_channels=classes,
+            height=size,
+            width=size,
+            batch=self.batch,
+            dtype=self.dtype,
+        )
 
-    def _block(
-        self, block: Block, in_channels: int, out_channels: int, size: int, stride: int
-    ) -> OperatorSpec:
+    def block(
+        self, name: str, in_channels: int, out_channels: int, size: int, stride: int
+    ) -> OperatorSpec | None:
+        """A candidate by its name in Table 2; None for a skip that is not legal."""
+        same = stride == 1 and in_channels == out_channels
+        if name == SKIP:
+            return self._skip(in_channels, size) if same else None
+        block = BLOCKS[name]
         return OperatorSpec(
             kind="ir",
             kernel=block.kernel,
@@ -221,8 +225,18 @@ class FBNetSpace(LayeredSpace):
             height=size,
             width=size,
             stride=stride,
-            residual=stride == 1 and in_channels == out_channels,
+            residual=same,
             first_pointwise=self.always_pointwise or block.expansion > 1,
+            batch=self.batch,
+            dtype=self.dtype,
+        )
+
+    def _skip(self, channels: int, size: int) -> OperatorSpec:
+        return OperatorSpec(
+            kind="skip",
+            in_channels=channels,
+            height=size,
+            width=size,
             batch=self.batch,
             dtype=self.dtype,
         )

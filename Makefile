@@ -1,0 +1,43 @@
+# Two commands do everything: `make profile` and `make test`.
+#
+#   PYTHON       interpreter for the virtual environment (3.11)
+#   TORCH_INDEX  extra package index for PyTorch; set it to PyTorch's index of
+#                CPU wheels on Linux to avoid several GB of CUDA packages
+#   DEVICE       device to profile; ARGS are passed on to the profiler
+
+PYTHON ?= python3.11
+VENV ?= .venv
+DEVICE ?= host
+TORCH_INDEX ?=
+ARGS ?=
+
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: profile test lint runner clean
+
+profile: $(STAMP) runner
+	$(BIN)/python -m profiler --device $(DEVICE) $(ARGS)
+
+test: $(STAMP) runner
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# The native runner is worth having (it costs microseconds less a call), but
+# nothing depends on it: without a C++ compiler Python's runtimes measure.
+runner: $(STAMP)
+	@$(BIN)/python -m device_agents.native || echo "going on without the native runner" >&2
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) torch==2.13.0 $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
+	$(PIP) -e '.[profile,test]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
