@@ -184,7 +184,7 @@ def slow_windows(times_ns: Sequence[int], values_us: Sequence[float]) -> list[tu
     smooth = np.median(np.stack([padded[:-2], padded[1:-1], padded[2:]]), axis=0)
     slow = smooth > THROTTLED * np.median(values)
     windows: list[tuple[int, int]] = []
-    for i in np.flatnonzero(slow):
+    for i in np.flatnonzero(slow).tolist():
         start = int(times[max(i - 1, 0)])
         end = int(times[min(i + 1, len(times) - 1)])
         if windows and start <= windows[-1][1]:
