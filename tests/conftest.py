@@ -1,0 +1,23 @@
+"""Shared by all tests: a cache and a home of their own."""
+
+from pathlib import Path
+
+import pytest
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture
+def shared() -> Path:
+    """The shared facts, where they are present."""
+    if not SHARED.is_dir():
+        pytest.skip("the shared facts are not part of a checkout")
+    return SHARED
+
+
+@pytest.fixture
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache for this test alone."""
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("KIT_CACHE", str(folder))
+    return folder
