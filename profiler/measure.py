@@ -32,7 +32,7 @@ from search.errors import DeviceLost, DeviceTimeout
 
 SENTINEL_ID = 1_000_000
 # Loaded programs hold their file and packed weights: about 2.5 times the file.
-_BATCH_BYTES = 400 * 2**20
+_BATCH_BYTES = 700 * 2**20
 _FLUSH_S = 0.5
 _TRIES = 2
 
@@ -65,17 +65,20 @@ class Measurement:
         self._names = {number: name for name, number in self._ids.items()}
 
     def run(self) -> None:
-        """Measure all items, then go on with those that are not yet stable."""
+        """Measure all items, and go on while some of them are not stable.
+
+        An extra pass visits everything, not only what is unstable: items
+        measured at other times could not be added up any more.
+        """
         effort = self.settings.effort
         for number in range(effort.passes):
             self._pass(number, self._able(), f"pass {number + 1} of {effort.passes}")
         for number in range(effort.passes, effort.passes + effort.extra_passes):
             unstable = self.unstable()
-            left = [item for item in self._able() if item.name in unstable]
-            if not left:
+            if not unstable:
                 return
-            title = f"extra {number + 1 - effort.passes} of {effort.extra_passes}"
-            self._pass(number, left, title)
+            title = f"extra {number + 1 - effort.passes} ({len(unstable)} not yet stable)"
+            self._pass(number, self._able(), title)
 
     def _able(self) -> list[Item]:
         failed = self.journal.failures()
@@ -86,7 +89,7 @@ class Measurement:
         judged = judge_all(self.journal, self.settings)
         return {
             item.name
-            for item in self.items
+            for item in self._able()
             if (found := judged.get(item.name)) is None or not found.stable
         }
 

@@ -12,8 +12,8 @@ class Effort:
     """How much is measured.
 
     A pass loads every program anew and visits each `rounds` times; after
-    `passes` of them, up to `extra_passes` go to items that have not reached
-    `target_relative_ci` yet. `calibration` and `exam` count whole networks.
+    `passes` of them, up to `extra_passes` more follow while some item has not
+    reached `target_relative_ci`. `calibration` and `exam` count whole networks.
     """
 
     preset: str
@@ -42,18 +42,18 @@ PRESETS = {
         ),
         Effort(
             preset="default",
-            passes=8,
-            extra_passes=8,
+            passes=10,
+            extra_passes=4,
             rounds=8,
             target_relative_ci=0.05,
-            calibration=16,
-            exam=16,
+            calibration=20,
+            exam=20,
         ),
         Effort(
             preset="rigorous",
-            passes=12,
-            extra_passes=12,
-            rounds=10,
+            passes=14,
+            extra_passes=10,
+            rounds=8,
             target_relative_ci=0.03,
             calibration=40,
             exam=100,

@@ -2,9 +2,11 @@
 
 A block is `loops` calls in a row; its value is nanoseconds per call. Blocks
 come in passes (programs are reloaded between passes, so a pass also samples
-where the memory happened to lie). The centre is the median over blocks; its
-interval is a bootstrap that redraws passes, then blocks within them, so that
-slow changes of the machine widen it.
+where the memory happened to lie). The centre is the mean over passes of the
+median block: the median shrugs off bursts, the mean gives every stretch of
+time the same weight for every item, so that slow changes of the machine, which
+all items saw alike, cancel when items are added and compared. The interval is
+a bootstrap that redraws passes, then blocks within them.
 """
 
 from collections.abc import Callable, Sequence
@@ -89,7 +91,7 @@ def judge(
     groups = np.array([block.pass_number for block in kept])
     low, high = bootstrap_interval(values, groups, level=level, seed=seed)
     first = _first_calls(kept, level, seed)
-    centre = float(np.median(values))
+    centre = pass_centre(values, groups)
     half_width = (high - low) / 2 / centre
     q5, q25, q95 = np.percentile(values, [5, 25, 95])
     return Judged(
@@ -121,15 +123,21 @@ def _first_calls(
         return None, None, None
     values = np.array([value for value, _ in timed])
     groups = np.array([group for _, group in timed])
-    centre = float(np.median(values))
+    centre = pass_centre(values, groups)
     low, high = bootstrap_interval(values, groups, level=level, seed=seed)
     return centre, min(low, centre), max(high, centre)
+
+
+def pass_centre(values: Array, groups: npt.NDArray[np.int_]) -> float:
+    """Mean over passes of the median within each."""
+    medians = [np.median(values[groups == group]) for group in np.unique(groups)]
+    return float(np.mean(medians))
 
 
 def bootstrap_interval(
     values: Array, groups: npt.NDArray[np.int_], *, level: float, seed: int
 ) -> tuple[float, float]:
-    """Percentile interval of the median under a two-stage bootstrap.
+    """Percentile interval of `pass_centre` under a two-stage bootstrap.
 
     Passes are redrawn, then blocks within each (Davison & Hinkley, Bootstrap
     Methods and their Application, section 3.8). With fewer than four passes
@@ -140,23 +148,23 @@ def bootstrap_interval(
     generator = np.random.default_rng(seed)
     members = [values[groups == group] for group in np.unique(groups)]
     if len(members) < 4:
-        drawn = generator.choice(values, (_DRAWS, len(values)))
+        centres = np.median(generator.choice(values, (_DRAWS, len(values))), axis=1)
     else:
-        drawn = _two_stage(members, generator)
+        centres = np.median(_two_stage(members, generator), axis=2).mean(axis=1)
     tail = (1 - level) / 2 * 100
-    low, high = np.percentile(np.median(drawn, axis=1), [tail, 100 - tail])
+    low, high = np.percentile(centres, [tail, 100 - tail])
     return float(low), float(high)
 
 
 def _two_stage(members: Sequence[Array], generator: np.random.Generator) -> Array:
-    """Redrawn blocks, draws x (passes * blocks a pass); passes count equally."""
+    """Redrawn blocks: draws x passes x blocks a pass."""
     sizes = np.array([len(member) for member in members])
     widest = int(sizes.max())
     padded = np.stack([np.resize(member, widest) for member in members])
     chosen = generator.integers(len(members), size=(_DRAWS, len(members)))
     unit = generator.random((_DRAWS, len(members), widest))
     within = (unit * sizes[chosen][:, :, None]).astype(np.int64)
-    drawn: Array = padded[chosen[:, :, None], within].reshape(_DRAWS, -1)
+    drawn: Array = padded[chosen[:, :, None], within]
     return drawn
 
 
