@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 
 from deploy.artefact import Artefact, Subject, cached_path, digest, find, store
 from deploy.registry import ExporterEntry, make_exporter, toolchain
@@ -105,6 +105,11 @@ def _run_pool(todo: list[Subject], entry: ExporterEntry, workers: int) -> Iterat
             for future in done:
                 subject = running.pop(future)
                 yield _outcome(future, subject)
+    except BaseException:
+        # Interrupted, or the disk is full: an export may take 20 s to end.
+        for child in active_children():
+            child.terminate()
+        raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 

@@ -6,6 +6,7 @@ import platform
 import queue
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,6 +44,7 @@ class HostAgent:
         self._settings = settings
         self._command, self._environment = _choose_runner(settings)
         self._process: subprocess.Popen[str] | None = None
+        self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the agent)
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
 
     def __enter__(self) -> Self:
@@ -55,6 +57,7 @@ class HostAgent:
         trace: TracebackType | None,
     ) -> None:
         self._stop()
+        self._complaints.close()
 
     def info(self) -> DeviceInfo:
         """What this machine says of itself."""
@@ -105,12 +108,19 @@ class HostAgent:
             if isinstance(error, DeviceLost) and code == 0:
                 raise
             raise DeviceLost(
-                f"The runner died ({_cause(code)}).",
+                f"The runner died ({_cause(code)}){self._last_words()}.",
                 "What was measured is kept; run again with --resume.",
             ) from error
         except BaseException:
             self._stop()
             raise
+
+    def _last_words(self) -> str:
+        """The end of what the runner said on standard error."""
+        size = self._complaints.seek(0, os.SEEK_END)
+        self._complaints.seek(max(0, size - 400))
+        lines = self._complaints.read().decode(errors="replace").strip().splitlines()
+        return f": {lines[-1][:200]}" if lines else ""
 
     def _read(self) -> Iterator[str]:
         while True:
@@ -134,7 +144,7 @@ class HostAgent:
             self._command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=self._complaints,
             text=True,
             env=os.environ | self._environment,
             start_new_session=True,  # Ctrl-C is the host's to handle

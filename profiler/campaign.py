@@ -1,6 +1,7 @@
 """A campaign from settings to a table: plan, build, measure, judge, examine, write."""
 
 import contextlib
+import json
 import os
 import time
 import uuid
@@ -15,7 +16,7 @@ import pandas as pd
 from deploy.artefact import Artefact
 from deploy.build import build_all, lookup
 from deploy.cache import cache_root
-from deploy.registry import ExporterEntry, exporter_entry
+from deploy.registry import ExporterEntry, exporter_entry, toolchain
 from device_agents.base import DeviceAgent, Steadiness
 from profiler.journal import Journal
 from profiler.measure import Item, Measurement
@@ -24,7 +25,7 @@ from profiler.progress import Progress
 from profiler.settings import Settings
 from profiler.tabulate import Record, tabulate
 from search.counts import count
-from search.errors import DeviceError, UsageError
+from search.errors import DeviceError, StorageError, UsageError
 from search.manifest import DeviceInfo
 from search.table import MANIFEST, Table, read_manifest, write_table
 
@@ -210,6 +211,7 @@ def _build(
     progress: Progress,
 ) -> dict[str, Artefact]:
     """Artefacts by subject; what cannot be built becomes a recorded failure."""
+    _same_toolchain(journal, entry)
     progress.stage("build", len(plan.subjects))
     artefacts = {}
     failed = journal.failures()
@@ -227,6 +229,18 @@ def _build(
             "See the reason above; nothing can be measured without it.",
         )
     return artefacts
+
+
+def _same_toolchain(journal: Journal, entry: ExporterEntry) -> None:
+    """A resumed campaign must not mix artefacts of two toolchains."""
+    versions = json.dumps(toolchain(entry), sort_keys=True)
+    begun = journal.fact("toolchain")
+    if begun is not None and begun != versions:
+        raise UsageError(
+            f"This campaign was begun with another toolchain: {begun}, now {versions}.",
+            "Restore it, or begin again with --restart.",
+        )
+    journal.set_fact("toolchain", versions)
 
 
 def _measure(
@@ -287,7 +301,7 @@ def _write(
     try:
         return write_table(folder, manifest, entries, samples, exam)
     except OSError as error:
-        raise DeviceError(
+        raise StorageError(
             f"The table could not be written to {folder}: {error.strerror}.",
             "Everything measured is in the journal: make room and add --resume.",
         ) from error

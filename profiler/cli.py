@@ -1,5 +1,6 @@
 """The command line: parse, call, print. No logic of its own."""
 
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -255,6 +256,7 @@ def _check_form(form: str) -> None:
 
 def main() -> NoReturn:
     """Run; every error becomes a sentence and an exit code."""
+    signal.signal(signal.SIGTERM, _interrupt)
     try:
         app(standalone_mode=False)
         code = 0
@@ -269,7 +271,13 @@ def main() -> NoReturn:
         )
     except BrokenPipeError:
         code = 0
+    except OSError as error:
+        code = _fail(f"{error.filename or 'A file'}: {error.strerror}. Nothing was lost.", 2)
     sys.exit(code)
+
+
+def _interrupt(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
 
 
 def _fail(text: str, code: int) -> int:

@@ -7,14 +7,14 @@ nothing is counted twice; what a killed run wrote is there for `--resume`.
 import contextlib
 import json
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 from device_agents.protocol import Hello, Sample, Sentinel
 from profiler.stats import Block
-from search.errors import UsageError
+from search.errors import StorageError, UsageError
 
 JOURNAL_SCHEMA = 1
 _TABLES = """
@@ -32,6 +32,17 @@ CREATE TABLE IF NOT EXISTS failures (
     item TEXT PRIMARY KEY, kind TEXT NOT NULL, message TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS hellos (nonce TEXT PRIMARY KEY, content TEXT NOT NULL);
 """
+
+
+@contextlib.contextmanager
+def _disk_trouble(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise StorageError(
+            f"Cannot write the journal {path}: {error}.",
+            "Make room, then run the same command with --resume; what was written is kept.",
+        ) from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +117,8 @@ class Journal:
 
     def set_fact(self, name: str, value: str) -> None:
         """Store a fact, replacing an older value."""
-        self._base.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
+        with _disk_trouble(self.path):
+            self._base.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
 
     # --- what a run yields
 
@@ -117,8 +129,7 @@ class Journal:
         sentinels: Iterable[Sentinel],
     ) -> None:
         """Store samples as (item, round, sample) and sentinels, all or none."""
-        self._base.execute("BEGIN")
-        try:
+        with _disk_trouble(self.path), self._transaction():
             self._base.executemany(
                 "INSERT OR IGNORE INTO blocks VALUES (?,?,?,?,?,?,?,?,?,?)",
                 [
@@ -136,6 +147,12 @@ class Journal:
                     for s in sentinels
                 ],
             )
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._base.execute("BEGIN")
+        try:
+            yield
             self._base.execute("COMMIT")
         except BaseException:
             with contextlib.suppress(sqlite3.Error):

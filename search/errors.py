@@ -7,6 +7,7 @@
         TableError           a table that cannot be trusted or read
           MissingOperator    a key that the table does not hold
         ExportError          an operator could not become a file
+        StorageError         a disk is full or cannot be written
         DeviceError          the device cannot do what was asked (exit 3)
       Transient              may pass on another try; retried with a bound
         DeviceLost           the runner or the cable went away (exit 3)
@@ -71,6 +72,10 @@ class MissingOperator(TableError):
 
 class ExportError(Stable):
     """An operator or network could not be turned into a file, or failed its check."""
+
+
+class StorageError(Stable):
+    """Nothing more can be written; what was written is kept."""
 
 
 class DeviceError(Stable):
