@@ -3,10 +3,11 @@
 import os
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import active_children, get_context
 
 from deploy.artefact import Artefact, Subject, cached_path, digest, find, store
@@ -60,7 +61,7 @@ def build_all(
     todo = [subject for subject in subjects if subject.name not in ready]
     if not entry.packages:
         for subject in todo:
-            yield Built(subject=subject, artefact=build_one(subject, entry))
+            yield _outcome(partial(build_one, subject, entry), subject)
         return
     if not todo:
         return
@@ -102,9 +103,10 @@ def _run_pool(todo: list[Subject], entry: ExporterEntry, workers: int) -> Iterat
                 subject = queue.pop()
                 running[pool.submit(build_one, subject, entry)] = subject
             done, _ = wait(running, return_when=FIRST_COMPLETED)
-            for future in done:
+            # What finished beside a crash comes first, or it would be blamed for it.
+            for future in sorted(done, key=_is_broken):
                 subject = running.pop(future)
-                yield _outcome(future, subject)
+                yield _outcome(future.result, subject)
     except BaseException:
         # Interrupted, or the disk is full: an export may take 20 s to end.
         for child in active_children():
@@ -114,9 +116,13 @@ def _run_pool(todo: list[Subject], entry: ExporterEntry, workers: int) -> Iterat
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _outcome(future: "Future[Artefact]", subject: Subject) -> Built:
+def _is_broken(future: "Future[Artefact]") -> bool:
+    return isinstance(future.exception(), BrokenProcessPool)
+
+
+def _outcome(work: Callable[[], Artefact], subject: Subject) -> Built:
     try:
-        return Built(subject=subject, artefact=future.result())
+        return Built(subject=subject, artefact=work())
     except BrokenProcessPool:
         raise
     except OSError:

@@ -145,7 +145,8 @@ class HostAgent:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._complaints,
-            text=True,
+            encoding="utf-8",
+            errors="replace",  # a garbled line is the parser's to refuse
             env=os.environ | self._environment,
             start_new_session=True,  # Ctrl-C is the host's to handle
         )

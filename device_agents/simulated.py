@@ -176,7 +176,12 @@ class SimulatedAgent:
         programs: dict[int, tuple[OperatorSpec, ...]] = {}
         for item in plan.items:
             yield Begin(item=item.id)
-            specs = tuple(parse_key(key) for key in json.loads(Path(item.file).read_text()))
+            try:
+                specs = tuple(parse_key(key) for key in json.loads(Path(item.file).read_text()))
+            except (OSError, ValueError, TypeError, UsageError) as error:
+                counts["failure"] += 1
+                yield Failure(item=item.id, kind="load", message=f"{error}"[:500])
+                continue
             text = " ".join(spec.key for spec in specs)
             if self.truth.crash_on and self.truth.crash_on in text:
                 raise DeviceLost("The runner died (simulated crash).", "Run again with --resume.")

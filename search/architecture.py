@@ -139,7 +139,7 @@ def read_architecture(path: Path) -> Architecture:
         UsageError: The file cannot be read or is not an architecture.
     """
     try:
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"Cannot read {path}: {error}") from error
     return parse_architecture(text, str(path))

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from search.architecture import Architecture
-from search.errors import TableError
+from search.errors import TableError, UsageError
 from search.manifest import Calibration
 from search.operators import OperatorSpec
 from search.spaces.base import LayeredSpace
@@ -145,9 +145,18 @@ class CostMatrix:
 
         Args:
             choices: Integer indices, networks x layers.
+
+        Raises:
+            UsageError: Another number of layers, or an index beyond the
+                candidates (which would read the cost of another layer).
         """
         picked = np.asarray(choices)
-        offsets = np.arange(self.costs.shape[0]) * self.costs.shape[1]
+        layers, widest = self.costs.shape
+        if picked.ndim != 2 or picked.shape[1] != layers:
+            raise UsageError(f"Choices of shape {picked.shape} are not networks x {layers} layers.")
+        if picked.size and not 0 <= picked.min() <= picked.max() < widest:
+            raise UsageError(f"A choice lies outside 0 to {widest - 1}.")
+        offsets = np.arange(layers) * widest
         prices: Array = np.take(self.costs.ravel(), picked + offsets).sum(axis=1) + self.fixed_us
         return prices
 

@@ -105,6 +105,7 @@ _CONTRADICTIONS: tuple[tuple[str, Callable[[OperatorSpec], bool]], ...] = (
     ("even kernel", lambda o: o.kernel % 2 == 0 or o.kernel < 1),
     ("stride below 1", lambda o: o.stride < 1),
     ("no middle channels", lambda o: o.kind == "ir" and o.mid_channels < 1),
+    ("squeezed channels below 0", lambda o: o.squeeze_channels < 0),
     ("groups do not divide the channels", lambda o: not _groups_divide(o)),
     (
         "a residual add needs stride 1 and equal widths",
@@ -114,6 +115,9 @@ _CONTRADICTIONS: tuple[tuple[str, Callable[[OperatorSpec], bool]], ...] = (
         "without its first 1x1 a block cannot widen",
         lambda o: o.kind == "ir" and not o.first_pointwise and o.mid_channels != o.in_channels,
     ),
+    # Two operators of one key would be one row of a table.
+    ("its key cannot spell the expansion", lambda o: not _spells(o.expansion)),
+    ("its key does not show a field that was given", lambda o: _hides_a_field(o)),
 )
 
 
@@ -129,6 +133,17 @@ def _groups_divide(spec: OperatorSpec) -> bool:
         channels % spec.groups == 0
         for channels in (spec.in_channels, spec.out_channels, spec.mid_channels)
     )
+
+
+def _spells(expansion: float) -> bool:
+    word = f"{float(expansion):.6g}"
+    return bool(_NUMBER.fullmatch(word)) and float(word) == expansion
+
+
+def _hides_a_field(spec: OperatorSpec) -> bool:
+    if not spec.squeeze_channels and spec.gate != _DEFAULT_GATE:
+        return True
+    return any(getattr(spec, name) != default for name, default in _UNSEEN[spec.kind])
 
 
 # --- the key's grammar -------------------------------------------------------
@@ -209,6 +224,21 @@ _GRAMMAR = {
     "skip": _Tokens(("i", "h", "w", "b")),
     "empty": _Tokens(("b",)),
 }
+_FIELDS = {"act": ("activation",), "se": ("squeeze_channels", "gate")}
+_DEFAULT_GATE = OperatorSpec.__dataclass_fields__["gate"].default
+
+
+def _unseen(tokens: _Tokens) -> tuple[tuple[str, Any], ...]:
+    """Fields that a kind's key leaves out, with the values they must have."""
+    seen = {"kind", "dtype"}
+    for word in tokens.order:
+        seen.update(_FIELDS[word] if word in _FIELDS else (_LETTERS[word],))
+    return tuple(
+        (field.name, field.default) for field in fields(OperatorSpec) if field.name not in seen
+    )
+
+
+_UNSEEN = {kind: _unseen(tokens) for kind, tokens in _GRAMMAR.items()}
 
 
 def parse_key(key: str) -> OperatorSpec:

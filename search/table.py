@@ -275,7 +275,7 @@ def read_manifest(folder: Path) -> Manifest:
     """
     path = folder / MANIFEST
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise TableError(
             f"{folder} is not a table: {path.name} cannot be read ({error.strerror}).",
@@ -299,6 +299,8 @@ def _parse_manifest(content: dict[str, Any], path: Path) -> Manifest:
         )
     if content.pop(SEAL, None) != _seal_of(content):
         raise TableError(f"{path} was edited after it was written.", _AGAIN)
+    if version < MANIFEST_SCHEMA and version not in UPGRADES:
+        raise TableError(f"{path} has schema {version}, which no kit ever wrote.", _AGAIN)
     for step in range(version, MANIFEST_SCHEMA):
         content = UPGRADES[step](content)
     try:
@@ -324,7 +326,7 @@ def parse_entries(text: str, origin: str) -> tuple[Entry, ...]:
         raise TableError(f"{origin} has other columns than this schema.", _AGAIN)
     try:
         rows = tuple(_parse_entry(row) for row in frame.to_dict("records"))
-    except (ValueError, UsageError) as error:
+    except (ValueError, UsageError, TableError) as error:
         raise TableError(f"{origin} holds an impossible row: {error}.", _AGAIN) from error
     if len({row.key for row in rows}) != len(rows):
         raise TableError(f"{origin} names an operator twice.", _AGAIN)

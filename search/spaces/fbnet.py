@@ -119,6 +119,8 @@ class FBNetSpace(LayeredSpace):
             if not getattr(self, name):
                 object.__setattr__(self, name, default)
         self._check(macro)
+        # As many digits as the spec shows, so that the spec rebuilds this space.
+        object.__setattr__(self, "width", float(f"{self.width:.6g}"))
         object.__setattr__(self, "spec", self._spec())
         for name, value in zip(("before", "layers", "after"), self._build(macro), strict=True):
             object.__setattr__(self, name, value)
@@ -243,17 +245,21 @@ class Frame(NamedTuple):
 
 
 _SPEC = re.compile(
-    r"(?P<preset>[a-z-]+?)-r(?P<resolution>\d+)-x(?P<width>[\d.]+)-c(?P<classes>\d+)"
+    r"(?P<preset>[a-z-]+?)-r(?P<resolution>\d+)-x(?P<width>\d+(?:\.\d+)?)-c(?P<classes>\d+)"
     r"-h(?P<head_channels>\d+)-p(?P<always_pointwise>[01])-b(?P<batch>\d+)-(?P<dtype>\w+)"
 )
 
 
 def parse_spec(spec: str) -> FBNetSpace | None:
-    """Rebuild a space from its `spec`; None when the text is of another family."""
+    """Rebuild a space from its `spec`; None when the text is of another family.
+
+    Raises:
+        UsageError: Not canonical, or values that the space cannot take.
+    """
     match = _SPEC.fullmatch(spec)
     if not match or match["preset"] not in PRESETS:
         return None
-    return FBNetSpace(
+    space = FBNetSpace(
         preset=match["preset"],
         resolution=int(match["resolution"]),
         width=float(match["width"]),
@@ -263,3 +269,6 @@ def parse_spec(spec: str) -> FBNetSpace | None:
         batch=int(match["batch"]),
         dtype=match["dtype"],
     )
+    if space.spec != spec:
+        raise UsageError(f"{spec!r} is not canonical.", f"Write {space.spec}.")
+    return space
