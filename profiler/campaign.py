@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,38 +13,20 @@ import filelock
 import pandas as pd
 
 from deploy.artefact import Artefact
-from deploy.build import build_all, lookup
+from deploy.build import build_all
 from deploy.cache import cache_root
 from deploy.registry import ExporterEntry, exporter_entry, toolchain
 from device_agents.base import DeviceAgent, Steadiness
+from profiler.coverage import journal_path
 from profiler.journal import Journal
 from profiler.measure import Item, Measurement
 from profiler.plan import CampaignPlan, make_plan
 from profiler.progress import Progress
 from profiler.settings import Settings
 from profiler.tabulate import Record, tabulate
-from search.counts import count
 from search.errors import DeviceError, StorageError, UsageError
 from search.manifest import DeviceInfo
 from search.table import MANIFEST, Table, read_manifest, write_table
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Coverage:
-    """What a campaign would do (`--dry-run`)."""
-
-    space: str
-    layers: int
-    candidates: int
-    networks: int
-    unique_operators: int
-    selected_operators: int
-    whole_networks: int
-    built: int
-    to_build: int
-    measured: int
-    missing: int
-    estimated_seconds: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,63 +39,6 @@ class Request:
     workers: int | None = None
     context: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
-
-
-def coverage(settings: Settings, output: Path) -> Coverage:
-    """Coverage and estimated time, without torch, a runtime or the device."""
-    plan = make_plan(settings)
-    entry = exporter_entry(settings.backend, settings.dtype)
-    built = lookup(plan.subjects, entry)
-    journal = _journal_path(output, settings)
-    measured = _journal_count(journal, settings, plan)
-    size = plan.space.size
-    return Coverage(
-        space=plan.space.spec,
-        layers=size.layers,
-        candidates=size.candidates,
-        networks=size.networks,
-        unique_operators=size.unique_operators,
-        selected_operators=len(plan.operators),
-        whole_networks=len(plan.calibration) + len(plan.exam),
-        built=len(built),
-        to_build=len(plan.subjects) - len(built),
-        measured=measured,
-        missing=len(plan.operators) - measured,
-        estimated_seconds=round(_estimate_s(plan, entry, built), 1),
-    )
-
-
-# Seen on two cores; only the estimate depends on it.
-_BUILD_S = {"xnnpack-fp32": (0.9, 4.8), "xnnpack-int8": (2.6, 21.0), "onnx-fp32": (0.5, 1.6)}
-_START_S = 7.0
-_GMACS_PER_S = 50.0
-
-
-def _estimate_s(plan: CampaignPlan, entry: ExporterEntry, built: Mapping[str, Artefact]) -> float:
-    effort = plan.settings.effort
-    operator_s, network_s = _BUILD_S.get(entry.name, (0.0, 0.0))
-    todo = [subject for subject in plan.subjects if subject.name not in built]
-    work = sum(network_s if len(subject.operators) > 1 else operator_s for subject in todo)
-    build_s = (work / (os.cpu_count() or 1) + _START_S) if work else 0.0
-    networks = (*plan.calibration, *plan.exam)
-    calls = effort.warmup + effort.network_loops
-    flops = sum(count(operator).flops for s in networks for operator in s.operators)
-    visit_s = flops / _GMACS_PER_S / 1e9 * calls
-    visit_s += len(plan.operators) * (effort.min_block_us * 1.6 + 600) / 1e6
-    return build_s + effort.passes * (effort.rounds * visit_s + 0.06 * len(networks) + 1)
-
-
-def _journal_path(output: Path, settings: Settings) -> Path:
-    return output / ".journal" / f"{settings.device}-{settings.identity}.sqlite"
-
-
-def _journal_count(path: Path, settings: Settings, plan: CampaignPlan) -> int:
-    if not path.exists():
-        return 0
-    with Journal(path, settings.identity) as journal:
-        blocks = journal.blocks()
-    wanted = settings.effort.passes * settings.effort.rounds
-    return sum(len(blocks.get(operator.key, ())) >= wanted for operator in plan.operators)
 
 
 def run_campaign(
@@ -186,7 +110,7 @@ def _only_one(device: str) -> Iterator[None]:
 
 
 def _open_journal(settings: Settings, request: Request) -> Journal:
-    path = _journal_path(request.output, settings)
+    path = journal_path(request.output, settings)
     if path.exists() and request.restart:
         for suffix in ("", "-wal", "-shm"):
             path.with_name(path.name + suffix).unlink(missing_ok=True)

@@ -117,7 +117,7 @@ def measure(
     if resume and restart:
         raise UsageError("--resume and --restart exclude each other.")
     if dry_run:
-        from profiler.campaign import coverage
+        from profiler.coverage import coverage
         from profiler.show import show_coverage
 
         show_coverage(coverage(settings, output), form)

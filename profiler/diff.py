@@ -13,9 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats as scipy_stats
 
+from search.entries import Entry
 from search.errors import TableError
 from search.manifest import Manifest
-from search.table import Entry, Table
+from search.table import Table
 
 DEFAULT_THRESHOLD = 0.05
 # Two runs of one machine differ by more than the intervals inside each: the

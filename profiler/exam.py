@@ -13,9 +13,10 @@ import pandas as pd
 from scipy import stats as scipy_stats
 
 from profiler.stats import score_interval
+from search.entries import Entry
 from search.latency import estimate_from_features, feature_vector
 from search.manifest import Calibration, Exam, Score
-from search.table import EXAM_COLUMNS, Entry
+from search.table import EXAM_COLUMNS
 
 Array = npt.NDArray[np.float64]
 Statistic = Callable[[Array, Array], float]

@@ -8,12 +8,13 @@ from dataclasses import asdict
 from rich.console import Console
 from rich.table import Table as RichTable
 
-from profiler.campaign import Coverage
+from profiler.coverage import Coverage
 from profiler.diff import Difference
 from profiler.gates import problems
 from profiler.options import to_json
+from search.entries import Entry, entries_to_csv
 from search.manifest import Exam, Score
-from search.table import Entry, Table, entries_to_csv
+from search.table import Table
 
 FORMATS = ("table", "json", "csv")
 

@@ -17,6 +17,7 @@ from profiler.plan import EMPTY, CampaignPlan
 from profiler.settings import BAR_MAPE, BAR_SPEARMAN
 from profiler.stats import Judged, drift
 from search.counts import count
+from search.entries import Entry
 from search.errors import DeviceError
 from search.manifest import (
     Calibration,
@@ -29,7 +30,7 @@ from search.manifest import (
     SpaceInfo,
 )
 from search.operators import OperatorSpec
-from search.table import EXAM_COLUMNS, Entry
+from search.table import EXAM_COLUMNS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,12 +15,13 @@ import numpy as np
 import numpy.typing as npt
 
 from search.architecture import Architecture
+from search.entries import Entry
 from search.errors import TableError, UsageError
 from search.manifest import Calibration
 from search.operators import OperatorSpec
 from search.spaces.base import LayeredSpace
 from search.spaces.registry import parse_space
-from search.table import Entry, Table
+from search.table import Table
 
 Array = npt.NDArray[np.float64]
 

@@ -12,96 +12,28 @@ Reading one imports neither torch nor any runtime, and executes nothing.
 
 import io
 import json
-import math
 import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pandas as pd
 from pydantic import ValidationError
 
+from search.entries import AGAIN, STATUSES, Entry, entries_to_csv, parse_entries
 from search.errors import MissingOperator, TableError, UsageError
 from search.files import sha256_bytes
 from search.manifest import MANIFEST_SCHEMA, Manifest
-from search.operators import OperatorSpec, parse_key
+from search.operators import OperatorSpec
 from search.table_upgrades import UPGRADES
 
 ENTRIES, SAMPLES, EXAM, MANIFEST = "entries.csv", "samples.parquet", "exam.csv", "manifest.json"
 SEAL = "manifest_sha256"
 EXAM_COLUMNS = ("network", "predicted_us", "predicted_low_us", "predicted_high_us", "measured_us")
-STATUSES = ("ok", "unstable", "failed")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """One row: an operator with what was measured of it.
-
-    `median_us` is the time of one call, back to back; the interval around it
-    is a bootstrap over blocks at the manifest's level. `first_us` is the
-    first call after other operators ran (its input just written), as inside a
-    network. `status` "unstable" means that the precision asked for was not
-    reached; "failed" rows have a reason and no times.
-    """
-
-    key: str
-    status: str
-    reason: str | None = None
-    median_us: float | None = None
-    low_us: float | None = None
-    high_us: float | None = None
-    first_us: float | None = None
-    first_low_us: float | None = None
-    first_high_us: float | None = None
-    lower_quartile_us: float | None = None
-    mean_us: float | None = None
-    min_us: float | None = None
-    mad_us: float | None = None
-    p5_us: float | None = None
-    p95_us: float | None = None
-    blocks: int = 0
-    calls: int = 0
-    passes: int = 0
-    rejected_blocks: int = 0
-    flops: int = 0
-    params: int = 0
-    input_bytes: int = 0
-    output_bytes: int = 0
-    weight_bytes: int = 0
-    artefact_sha256: str | None = None
-    artefact_error: float | None = None
-
-    def __post_init__(self) -> None:
-        parse_key(self.key)
-        if self.status not in STATUSES:
-            raise TableError(f"Row {self.key}: unknown status {self.status!r}.")
-        if self.status == "failed" and not self.reason:
-            raise TableError(f"Row {self.key}: failed without a reason.")
-        if self.status != "failed" and not _sane_times(self):
-            raise TableError(f"Row {self.key}: its times are missing or not positive.")
-
-    @property
-    def operator(self) -> OperatorSpec:
-        """The operator of this row."""
-        return parse_key(self.key)
-
-    @property
-    def relative_half_width(self) -> float:
-        """Half the interval over the median; infinite for a failed row."""
-        if self.median_us is None or self.low_us is None or self.high_us is None:
-            return math.inf
-        return (self.high_us - self.low_us) / 2 / self.median_us
-
-
-def _sane_times(entry: Entry) -> bool:
-    low, mid, high = entry.low_us, entry.median_us, entry.high_us
-    if low is None or mid is None or high is None:
-        return False
-    return 0 < low <= mid <= high < math.inf
 
 
 @dataclass(frozen=True)
@@ -223,17 +155,6 @@ def _seal_of(content: Mapping[str, Any]) -> str:
     return sha256_bytes(json.dumps(content, sort_keys=True).encode())
 
 
-def entries_to_csv(entries: Iterable[Entry]) -> str:
-    """Rows as CSV; unknown is an empty cell."""
-    columns = [field.name for field in fields(Entry)]
-    frame = pd.DataFrame([asdict(entry) for entry in entries], columns=columns)
-    for column in frame.columns:
-        if frame[column].isna().all():
-            frame[column] = ""
-    text: str = frame.to_csv(index=False, float_format="%.6g")
-    return text
-
-
 # --- reading -----------------------------------------------------------------
 
 
@@ -250,10 +171,10 @@ def read_table(folder: Path) -> Table:
         try:
             parts[name] = (folder / name).read_bytes()
         except OSError as error:
-            raise TableError(f"{folder} lacks {name}: {error.strerror}.", _AGAIN) from error
+            raise TableError(f"{folder} lacks {name}: {error.strerror}.", AGAIN) from error
         if sha256_bytes(parts[name]) != manifest.files_sha256.get(name):
             raise TableError(
-                f"{folder / name} is not what was measured: it was edited or truncated.", _AGAIN
+                f"{folder / name} is not what was measured: it was edited or truncated.", AGAIN
             )
     entries = parse_entries(parts[ENTRIES].decode(), str(folder / ENTRIES))
     exam = pd.read_csv(io.BytesIO(parts[EXAM]))
@@ -262,9 +183,6 @@ def read_table(folder: Path) -> Table:
     table = Table(manifest=manifest, entries=entries, exam=exam, path=folder)
     _check_counts(table)
     return table
-
-
-_AGAIN = "Restore the folder from where it came, or measure again."
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -282,25 +200,25 @@ def read_manifest(folder: Path) -> Manifest:
             "Name a folder such as tables/<device>/<name>.",
         ) from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise TableError(f"{path} is damaged: {error}.", _AGAIN) from error
+        raise TableError(f"{path} is damaged: {error}.", AGAIN) from error
     if not isinstance(content, dict):
-        raise TableError(f"{path} is not a manifest.", _AGAIN)
+        raise TableError(f"{path} is not a manifest.", AGAIN)
     return _parse_manifest(content, path)
 
 
 def _parse_manifest(content: dict[str, Any], path: Path) -> Manifest:
     version = content.get("schema_version")
     if not isinstance(version, int):
-        raise TableError(f"{path} names no schema version.", _AGAIN)
+        raise TableError(f"{path} names no schema version.", AGAIN)
     if version > MANIFEST_SCHEMA:
         raise TableError(
             f"{path} has schema {version}; this kit reads up to {MANIFEST_SCHEMA}.",
             "Update the kit.",
         )
     if content.pop(SEAL, None) != _seal_of(content):
-        raise TableError(f"{path} was edited after it was written.", _AGAIN)
+        raise TableError(f"{path} was edited after it was written.", AGAIN)
     if version < MANIFEST_SCHEMA and version not in UPGRADES:
-        raise TableError(f"{path} has schema {version}, which no kit ever wrote.", _AGAIN)
+        raise TableError(f"{path} has schema {version}, which no kit ever wrote.", AGAIN)
     for step in range(version, MANIFEST_SCHEMA):
         content = UPGRADES[step](content)
     try:
@@ -309,40 +227,6 @@ def _parse_manifest(content: dict[str, Any], path: Path) -> Manifest:
         first = error.errors()[0]
         where = ".".join(str(word) for word in first["loc"])
         raise TableError(f"{path} is not a valid manifest: {where}: {first['msg']}.") from error
-
-
-def parse_entries(text: str, origin: str) -> tuple[Entry, ...]:
-    """Read rows back.
-
-    Raises:
-        TableError: Other columns, a broken key, or impossible values.
-    """
-    try:
-        frame = pd.read_csv(io.StringIO(text), keep_default_na=False, dtype=str)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise TableError(f"{origin} cannot be parsed: {error}.") from error
-    expected = [field.name for field in fields(Entry)]
-    if list(frame.columns) != expected:
-        raise TableError(f"{origin} has other columns than this schema.", _AGAIN)
-    try:
-        rows = tuple(_parse_entry(row) for row in frame.to_dict("records"))
-    except (ValueError, UsageError, TableError) as error:
-        raise TableError(f"{origin} holds an impossible row: {error}.", _AGAIN) from error
-    if len({row.key for row in rows}) != len(rows):
-        raise TableError(f"{origin} names an operator twice.", _AGAIN)
-    return rows
-
-
-def _parse_entry(row: Mapping[Any, str]) -> Entry:
-    values: dict[str, Any] = {}
-    for field in fields(Entry):
-        cell = row[field.name]
-        kinds = get_args(field.type) or (field.type,)
-        if cell == "" and type(None) in kinds:
-            values[field.name] = None
-        else:
-            values[field.name] = kinds[0](cell)
-    return Entry(**values)
 
 
 def _check_counts(table: Table) -> None:
@@ -357,7 +241,7 @@ def _check_counts(table: Table) -> None:
     }
     if by_status != written:
         raise TableError(
-            f"{table.path}: the manifest counts {written}, the rows are {by_status}.", _AGAIN
+            f"{table.path}: the manifest counts {written}, the rows are {by_status}.", AGAIN
         )
     protocol = table.manifest.protocol
     strangers = [entry.key for entry in table.entries if entry.operator.dtype != protocol.dtype]

@@ -1,0 +1,90 @@
+"""What a campaign would do: coverage and time, without torch or a device."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploy.artefact import Artefact
+from deploy.build import lookup
+from deploy.registry import ExporterEntry, exporter_entry
+from profiler.journal import Journal
+from profiler.plan import CampaignPlan, make_plan
+from profiler.settings import Settings
+from search.counts import count
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Coverage:
+    """What a campaign would do (`--dry-run`)."""
+
+    space: str
+    layers: int
+    candidates: int
+    networks: int
+    unique_operators: int
+    selected_operators: int
+    whole_networks: int
+    built: int
+    to_build: int
+    measured: int
+    missing: int
+    estimated_seconds: float
+
+
+def coverage(settings: Settings, output: Path) -> Coverage:
+    """Coverage and estimated time, without torch, a runtime or the device."""
+    plan = make_plan(settings)
+    entry = exporter_entry(settings.backend, settings.dtype)
+    built = lookup(plan.subjects, entry)
+    journal = journal_path(output, settings)
+    measured = _journal_count(journal, settings, plan)
+    size = plan.space.size
+    return Coverage(
+        space=plan.space.spec,
+        layers=size.layers,
+        candidates=size.candidates,
+        networks=size.networks,
+        unique_operators=size.unique_operators,
+        selected_operators=len(plan.operators),
+        whole_networks=len(plan.calibration) + len(plan.exam),
+        built=len(built),
+        to_build=len(plan.subjects) - len(built),
+        measured=measured,
+        missing=len(plan.operators) - measured,
+        estimated_seconds=round(_estimate_s(plan, entry, built), 1),
+    )
+
+
+# Seen on two cores; only the estimate depends on it.
+_BUILD_S = {"xnnpack-fp32": (0.9, 4.8), "xnnpack-int8": (2.6, 21.0), "onnx-fp32": (0.5, 1.6)}
+_START_S = 7.0
+_GMACS_PER_S = 50.0
+
+
+def _estimate_s(plan: CampaignPlan, entry: ExporterEntry, built: Mapping[str, Artefact]) -> float:
+    effort = plan.settings.effort
+    operator_s, network_s = _BUILD_S.get(entry.name, (0.0, 0.0))
+    todo = [subject for subject in plan.subjects if subject.name not in built]
+    work = sum(network_s if len(subject.operators) > 1 else operator_s for subject in todo)
+    build_s = (work / (os.cpu_count() or 1) + _START_S) if work else 0.0
+    networks = (*plan.calibration, *plan.exam)
+    calls = effort.warmup + effort.network_loops
+    flops = sum(count(operator).flops for s in networks for operator in s.operators)
+    visit_s = flops / _GMACS_PER_S / 1e9 * calls
+    visit_s += len(plan.operators) * (effort.min_block_us * 1.6 + 600) / 1e6
+    return build_s + effort.passes * (effort.rounds * visit_s + 0.06 * len(networks) + 1)
+
+
+def journal_path(output: Path, settings: Settings) -> Path:
+    """Where an unfinished campaign with these settings is kept."""
+    return output / ".journal" / f"{settings.device}-{settings.identity}.sqlite"
+
+
+def _journal_count(path: Path, settings: Settings, plan: CampaignPlan) -> int:
+    if not path.exists():
+        return 0
+    with Journal(path, settings.identity) as journal:
+        blocks = journal.blocks()
+    wanted = settings.effort.passes * settings.effort.rounds
+    return sum(len(blocks.get(operator.key, ())) >= wanted for operator in plan.operators)

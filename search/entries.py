@@ -1,0 +1,127 @@
+"""Entry: one row of a latency table, and the rows' CSV format."""
+
+import io
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, get_args
+
+import pandas as pd
+
+from search.errors import TableError, UsageError
+from search.operators import OperatorSpec, parse_key
+
+STATUSES = ("ok", "unstable", "failed")
+AGAIN = "Restore the folder from where it came, or measure again."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One row: an operator with what was measured of it.
+
+    `median_us` is the time of one call, back to back; the interval around it
+    is a bootstrap over blocks at the manifest's level. `first_us` is the
+    first call after other operators ran (its input just written), as inside a
+    network. `status` "unstable" means that the precision asked for was not
+    reached; "failed" rows have a reason and no times.
+    """
+
+    key: str
+    status: str
+    reason: str | None = None
+    median_us: float | None = None
+    low_us: float | None = None
+    high_us: float | None = None
+    first_us: float | None = None
+    first_low_us: float | None = None
+    first_high_us: float | None = None
+    lower_quartile_us: float | None = None
+    mean_us: float | None = None
+    min_us: float | None = None
+    mad_us: float | None = None
+    p5_us: float | None = None
+    p95_us: float | None = None
+    blocks: int = 0
+    calls: int = 0
+    passes: int = 0
+    rejected_blocks: int = 0
+    flops: int = 0
+    params: int = 0
+    input_bytes: int = 0
+    output_bytes: int = 0
+    weight_bytes: int = 0
+    artefact_sha256: str | None = None
+    artefact_error: float | None = None
+
+    def __post_init__(self) -> None:
+        parse_key(self.key)
+        if self.status not in STATUSES:
+            raise TableError(f"Row {self.key}: unknown status {self.status!r}.")
+        if self.status == "failed" and not self.reason:
+            raise TableError(f"Row {self.key}: failed without a reason.")
+        if self.status != "failed" and not _sane_times(self):
+            raise TableError(f"Row {self.key}: its times are missing or not positive.")
+
+    @property
+    def operator(self) -> OperatorSpec:
+        """The operator of this row."""
+        return parse_key(self.key)
+
+    @property
+    def relative_half_width(self) -> float:
+        """Half the interval over the median; infinite for a failed row."""
+        if self.median_us is None or self.low_us is None or self.high_us is None:
+            return math.inf
+        return (self.high_us - self.low_us) / 2 / self.median_us
+
+
+def _sane_times(entry: Entry) -> bool:
+    low, mid, high = entry.low_us, entry.median_us, entry.high_us
+    if low is None or mid is None or high is None:
+        return False
+    return 0 < low <= mid <= high < math.inf
+
+
+def entries_to_csv(entries: Iterable[Entry]) -> str:
+    """Rows as CSV; unknown is an empty cell."""
+    columns = [field.name for field in fields(Entry)]
+    frame = pd.DataFrame([asdict(entry) for entry in entries], columns=columns)
+    for column in frame.columns:
+        if frame[column].isna().all():
+            frame[column] = ""
+    text: str = frame.to_csv(index=False, float_format="%.6g")
+    return text
+
+
+def parse_entries(text: str, origin: str) -> tuple[Entry, ...]:
+    """Read rows back.
+
+    Raises:
+        TableError: Other columns, a broken key, or impossible values.
+    """
+    try:
+        frame = pd.read_csv(io.StringIO(text), keep_default_na=False, dtype=str)
+    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise TableError(f"{origin} cannot be parsed: {error}.") from error
+    expected = [field.name for field in fields(Entry)]
+    if list(frame.columns) != expected:
+        raise TableError(f"{origin} has other columns than this schema.", AGAIN)
+    try:
+        rows = tuple(_parse_entry(row) for row in frame.to_dict("records"))
+    except (ValueError, UsageError, TableError) as error:
+        raise TableError(f"{origin} holds an impossible row: {error}.", AGAIN) from error
+    if len({row.key for row in rows}) != len(rows):
+        raise TableError(f"{origin} names an operator twice.", AGAIN)
+    return rows
+
+
+def _parse_entry(row: Mapping[Any, str]) -> Entry:
+    values: dict[str, Any] = {}
+    for field in fields(Entry):
+        cell = row[field.name]
+        kinds = get_args(field.type) or (field.type,)
+        if cell == "" and type(None) in kinds:
+            values[field.name] = None
+        else:
+            values[field.name] = kinds[0](cell)
+    return Entry(**values)
