@@ -5,7 +5,7 @@
 #                CPU wheels on Linux to avoid several GB of CUDA packages
 #   DEVICE       device to profile; ARGS are passed on to the profiler
 
-PYTHON ?= python3.11
+PYTHON ?= $(shell command -v python3.11 || echo python3)
 VENV ?= .venv
 DEVICE ?= host
 TORCH_INDEX ?=

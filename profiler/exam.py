@@ -57,7 +57,7 @@ def calibrate(networks: Sequence[MeasuredNetwork], seed: int) -> Calibration | N
     if len(networks) < MIN_NETWORKS:
         return None
     measured = np.array([network.measured_us for network in networks])
-    usable = [names for names in CANDIDATES if len(networks) >= 2 * (len(names) + 1)]
+    usable = [names for names in CANDIDATES if len(networks) >= 3 * (len(names) + 1)]
     errors = [_cross_validate(_design(networks, names), measured, seed) for names in usable]
     means = [float(np.abs(error).mean()) for error in errors]
     best = int(np.argmin(means))

@@ -132,6 +132,7 @@ class Measurement:
             try:
                 self._run_plan(number, batch, attempt)
             except DeviceLost as error:
+                self.progress.say(f"{error.message} Trying again.")
                 if not attempt.greeted:
                     anonymous += 1
                     if anonymous >= _TRIES:
