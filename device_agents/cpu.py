@@ -28,10 +28,11 @@ def parse_cpu_list(text: str) -> tuple[int, ...]:
     """
     cpus: list[int] = []
     for part in text.split(","):
-        first, _, last = part.strip().partition("-")
-        cpus.extend(range(int(first), int(last or first) + 1))
-    if not cpus:
-        raise ValueError(f"{text!r} names no CPU")
+        first, dash, last = part.strip().partition("-")
+        members = range(int(first), int(last if dash else first) + 1)
+        if not members:
+            raise ValueError(f"{part.strip()!r} names no CPU")
+        cpus.extend(members)
     return tuple(sorted(set(cpus)))
 
 

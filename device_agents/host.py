@@ -140,6 +140,8 @@ class HostAgent:
             return self._process
         self._stop()
         self._lines = queue.SimpleQueue()
+        self._complaints.seek(0)
+        self._complaints.truncate()
         self._process = subprocess.Popen(
             self._command,
             stdin=subprocess.PIPE,

@@ -178,7 +178,7 @@ class SimulatedAgent:
             yield Begin(item=item.id)
             try:
                 specs = tuple(parse_key(key) for key in json.loads(Path(item.file).read_text()))
-            except (OSError, ValueError, TypeError, UsageError) as error:
+            except (OSError, ValueError, UsageError) as error:
                 counts["failure"] += 1
                 yield Failure(item=item.id, kind="load", message=f"{error}"[:500])
                 continue

@@ -258,22 +258,26 @@ def main() -> NoReturn:
     """Run; every error becomes a sentence and an exit code."""
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        app(standalone_mode=False)
-        code = 0
+        # Without its standalone mode typer returns exit codes, 130 for Ctrl-C.
+        result = app(standalone_mode=False)
+        code = result if isinstance(result, int) else 0
     except KitError as error:
         code = _fail(str(error), error.exit_code)
-    except typer.Exit as error:
-        code = error.exit_code
-    except (KeyboardInterrupt, typer.Abort):
-        code = _fail(
-            "Interrupted. Everything measured is kept; the same command with --resume goes on.",
-            EXIT_INTERRUPTED,
-        )
     except BrokenPipeError:
         code = 0
     except OSError as error:
         code = _fail(f"{error.filename or 'A file'}: {error.strerror}. Nothing was lost.", 2)
+    except Exception as error:
+        # typer's own usage errors have no public base class.
+        if not hasattr(error, "format_message"):
+            raise
+        code = _fail(f"{error.format_message()} See python -m profiler --help.", 2)
+    if code == EXIT_INTERRUPTED:
+        _fail(_INTERRUPTED, code)
     sys.exit(code)
+
+
+_INTERRUPTED = "Interrupted. Everything measured is kept; the same command with --resume goes on."
 
 
 def _interrupt(*_: object) -> NoReturn:

@@ -89,7 +89,7 @@ def entries_to_csv(entries: Iterable[Entry]) -> str:
     for column in frame.columns:
         if frame[column].isna().all():
             frame[column] = ""
-    text: str = frame.to_csv(index=False, float_format="%.6g")
+    text: str = frame.to_csv(index=False, float_format="%.6g", lineterminator="\n")
     return text
 
 
@@ -100,7 +100,10 @@ def parse_entries(text: str, origin: str) -> tuple[Entry, ...]:
         TableError: Other columns, a broken key, or impossible values.
     """
     try:
-        frame = pd.read_csv(io.StringIO(text), keep_default_na=False, dtype=str)
+        # Only "\n" ends a row: a lone "\r" in a runtime's message is not quoted.
+        frame = pd.read_csv(
+            io.StringIO(text), keep_default_na=False, dtype=str, lineterminator="\n"
+        )
     except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise TableError(f"{origin} cannot be parsed: {error}.") from error
     expected = [field.name for field in fields(Entry)]
@@ -109,7 +112,8 @@ def parse_entries(text: str, origin: str) -> tuple[Entry, ...]:
     try:
         rows = tuple(_parse_entry(row) for row in frame.to_dict("records"))
     except (ValueError, UsageError, TableError) as error:
-        raise TableError(f"{origin} holds an impossible row: {error}.", AGAIN) from error
+        why = str(error).rstrip(".")
+        raise TableError(f"{origin} holds an impossible row: {why}.", AGAIN) from error
     if len({row.key for row in rows}) != len(rows):
         raise TableError(f"{origin} names an operator twice.", AGAIN)
     return rows

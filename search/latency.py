@@ -92,7 +92,8 @@ class LatencyModel:
             for operator in architecture.operators
             if operator.kind != "skip"
         ]
-        return estimate_from_features(np.sum(rows, axis=0), self._calibration)
+        total = sum(rows, start=np.zeros(len(names)))
+        return estimate_from_features(total, self._calibration)
 
     def cost_matrix(self, space: LayeredSpace | None = None) -> "CostMatrix":
         """Costs of every candidate of every layer of a space (default: the table's)."""
