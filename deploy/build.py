@@ -16,6 +16,8 @@ from deploy.registry import ExporterEntry, make_exporter, toolchain
 from search.errors import KitError
 
 _BYTES_PER_WORKER = 2**30
+# The tools keep some 20 MB of every network they have lowered.
+_TASKS_PER_PROCESS = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +97,12 @@ def _build_serially(left: dict[str, Subject], entry: ExporterEntry) -> Iterator[
 
 def _run_pool(todo: list[Subject], entry: ExporterEntry, workers: int) -> Iterator[Built]:
     context = get_context("spawn")  # torch's threads do not survive a fork
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
+    pool = ProcessPoolExecutor(
+        workers,
+        mp_context=context,
+        initializer=_start_worker,
+        max_tasks_per_child=_TASKS_PER_PROCESS,
+    )
     try:
         running: dict[Future[Artefact], Subject] = {}
         queue = list(reversed(todo))
