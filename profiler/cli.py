@@ -186,6 +186,15 @@ def devices(form: Form = "table") -> None:
 
 
 @app.command()
+def networks(form: Form = "table") -> None:
+    """List published networks: our counts beside the figures their authors printed."""
+    from profiler.networks import show_networks
+
+    _check_form(form)
+    show_networks(form)
+
+
+@app.command()
 def show(
     table: Annotated[Path, typer.Argument(help="Folder of a table.")],
     every: Annotated[bool, typer.Option("--all", help="All rows, not the 20 slowest.")] = False,

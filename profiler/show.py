@@ -22,7 +22,11 @@ FORMATS = ("table", "json", "csv")
 def console() -> Console:
     """Standard output; plain and unwrapped when it is not a terminal."""
     out = Console(highlight=False, markup=False, soft_wrap=True)
-    return out if out.is_terminal else Console(highlight=False, markup=False, width=100)
+    return (
+        out
+        if out.is_terminal
+        else Console(highlight=False, markup=False, soft_wrap=True, width=100)
+    )
 
 
 def show_table(table: Table, form: str, top: int | None, pattern: str | None) -> None:
@@ -125,7 +129,7 @@ def show_difference(difference: Difference, form: str) -> None:
     if form == "json":
         print(to_json(asdict(difference)))
     elif form == "csv":
-        print(_csv([asdict(change) for change in difference.changes]), end="")
+        print(to_csv([asdict(change) for change in difference.changes]), end="")
     else:
         _difference_for_people(difference)
 
@@ -168,7 +172,7 @@ def show_coverage(coverage: Coverage, form: str) -> None:
         print(to_json(asdict(coverage)))
         return
     if form == "csv":
-        print(_csv([asdict(coverage)]), end="")
+        print(to_csv([asdict(coverage)]), end="")
         return
     out = console()
     out.print(f"space             {coverage.space}")
@@ -185,7 +189,8 @@ def show_coverage(coverage: Coverage, form: str) -> None:
     out.print(f"estimated time    {coverage.estimated_seconds:.0f} s")
 
 
-def _csv(rows: Iterable[dict[str, object]]) -> str:
+def to_csv(rows: Iterable[dict[str, object]]) -> str:
+    """Rows as CSV with a header."""
     rows = list(rows)
     buffer = io.StringIO()
     if rows:

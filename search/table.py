@@ -119,6 +119,10 @@ def write_table(
     hashes = {name: sha256_bytes(content) for name, content in parts.items()}
     manifest = manifest.model_copy(update={"files_sha256": hashes})
     parts[MANIFEST] = seal(manifest).encode()
+    table = Table(manifest=manifest, entries=entries, exam=exam, path=folder)
+    parse_entries(parts[ENTRIES].decode(), str(folder / ENTRIES))
+    _check_exam(exam, folder / EXAM)
+    _check_counts(table)
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     try:
@@ -129,7 +133,7 @@ def write_table(
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
-    return Table(manifest=manifest, entries=entries, exam=exam, path=folder)
+    return table
 
 
 def _write_synced(path: Path, content: bytes) -> None:
@@ -178,8 +182,7 @@ def read_table(folder: Path) -> Table:
             )
     entries = parse_entries(parts[ENTRIES].decode(), str(folder / ENTRIES))
     exam = pd.read_csv(io.BytesIO(parts[EXAM]))
-    if tuple(exam.columns[: len(EXAM_COLUMNS)]) != EXAM_COLUMNS:
-        raise TableError(f"{folder / EXAM} has other columns than {', '.join(EXAM_COLUMNS)}.")
+    _check_exam(exam, folder / EXAM)
     table = Table(manifest=manifest, entries=entries, exam=exam, path=folder)
     _check_counts(table)
     return table
@@ -229,6 +232,11 @@ def _parse_manifest(content: dict[str, Any], path: Path) -> Manifest:
         raise TableError(f"{path} is not a valid manifest: {where}: {first['msg']}.") from error
 
 
+def _check_exam(exam: pd.DataFrame, path: Path) -> None:
+    if tuple(exam.columns[: len(EXAM_COLUMNS)]) != EXAM_COLUMNS:
+        raise TableError(f"{path} has other columns than {', '.join(EXAM_COLUMNS)}.")
+
+
 def _check_counts(table: Table) -> None:
     space = table.manifest.space
     by_status = {
@@ -242,6 +250,12 @@ def _check_counts(table: Table) -> None:
     if by_status != written:
         raise TableError(
             f"{table.path}: the manifest counts {written}, the rows are {by_status}.", AGAIN
+        )
+    if space.operators_expected != sum(written.values()) + space.operators_missing:
+        raise TableError(
+            f"{table.path}: {space.operators_expected} operators are expected, but measured, "
+            f"failed and missing ones are {sum(written.values()) + space.operators_missing}.",
+            AGAIN,
         )
     protocol = table.manifest.protocol
     strangers = [entry.key for entry in table.entries if entry.operator.dtype != protocol.dtype]

@@ -72,9 +72,7 @@ def campaign_seconds(*options: str) -> float:
     """Wall time of a campaign with an empty cache (the runner is built before)."""
     with tempfile.TemporaryDirectory() as folder:
         environment = os.environ | {"KIT_CACHE": str(Path(folder) / "cache")}
-        subprocess.run(
-            [sys.executable, "-m", "device_agents.native"], check=True, env=environment
-        )
+        subprocess.run([sys.executable, "-m", "device_agents.native"], check=True, env=environment)
         started = time.monotonic()
         command = [sys.executable, "-m", "profiler", "--device", "host", "-q"]
         subprocess.run(
