@@ -98,9 +98,9 @@ def compare_tables(
 
 def _ratio(old: Entry, new: Entry) -> tuple[float, float, float, float]:
     """Ratio, its 95 % interval, and the two-sided p-value of 'no change'."""
-    assert old.median_us is not None
-    assert new.median_us is not None
-    log_ratio = math.log(new.median_us / old.median_us)
+    assert old.centre_us is not None
+    assert new.centre_us is not None
+    log_ratio = math.log(new.centre_us / old.centre_us)
     error = math.sqrt(_log_error(old) ** 2 + _log_error(new) ** 2 + 2 * BETWEEN_RUNS**2)
     p_value = 2 * float(scipy_stats.norm.sf(abs(log_ratio) / error))
     low, high = math.exp(log_ratio - _Z * error), math.exp(log_ratio + _Z * error)
@@ -128,8 +128,8 @@ def _change(
         verdict = "faster"
     return Change(
         key=old.key,
-        old_us=old.median_us or 0.0,
-        new_us=new.median_us or 0.0,
+        old_us=old.centre_us or 0.0,
+        new_us=new.centre_us or 0.0,
         ratio=ratio,
         low=low,
         high=high,

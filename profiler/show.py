@@ -48,7 +48,7 @@ def _show_for_people(table: Table, entries: Sequence[Entry], top: int | None) ->
     out = console()
     for line in summary(table):
         out.print(line)
-    rows = sorted(entries, key=lambda entry: -(entry.median_us or 0))[:top]
+    rows = sorted(entries, key=lambda entry: -(entry.centre_us or 0))[:top]
     grid = RichTable(title=None, box=None, pad_edge=False)
     grid.add_column("operator", overflow="fold")
     for name in ("us", "+-%", "first us", "blocks"):
@@ -62,11 +62,11 @@ def _show_for_people(table: Table, entries: Sequence[Entry], top: int | None) ->
 
 
 def _cells(entry: Entry) -> tuple[str, ...]:
-    if entry.median_us is None:
+    if entry.centre_us is None:
         return entry.key, "-", "-", "-", "0", f"failed: {entry.reason}"
     first = "-" if entry.first_us is None else f"{entry.first_us:.1f}"
     half = f"{100 * entry.relative_half_width:.1f}"
-    return entry.key, f"{entry.median_us:.1f}", half, first, str(entry.blocks), entry.status
+    return entry.key, f"{entry.centre_us:.1f}", half, first, str(entry.blocks), entry.status
 
 
 def summary(table: Table) -> list[str]:

@@ -43,7 +43,7 @@ class Block:
 class Judged:
     """What the blocks of one item say; times in microseconds per call."""
 
-    median_us: float
+    centre_us: float
     low_us: float
     high_us: float
     first_us: float | None
@@ -64,7 +64,7 @@ class Judged:
     @property
     def relative_half_width(self) -> float:
         """Half the interval over the median."""
-        return (self.high_us - self.low_us) / 2 / self.median_us
+        return (self.high_us - self.low_us) / 2 / self.centre_us
 
 
 def judge(
@@ -95,7 +95,7 @@ def judge(
     half_width = (high - low) / 2 / centre
     q5, q25, q95 = np.percentile(values, [5, 25, 95])
     return Judged(
-        median_us=centre,
+        centre_us=centre,
         low_us=min(low, centre),
         high_us=max(high, centre),
         first_us=first[0],

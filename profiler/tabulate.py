@@ -100,7 +100,7 @@ def _entry(operator: OperatorSpec, judged: Mapping[str, Judged], record: Record)
         key=operator.key,
         status="ok" if found.stable else "unstable",
         reason=None if found.stable else _unstable_reason(found, target),
-        median_us=found.median_us,
+        centre_us=found.centre_us,
         low_us=found.low_us,
         high_us=found.high_us,
         first_us=found.first_us,
@@ -155,7 +155,7 @@ def _networks(
             network = MeasuredNetwork(
                 name=subject.name,
                 entries=tuple(entries[key] for key in keys),
-                measured_us=judged[subject.name].median_us,
+                measured_us=judged[subject.name].centre_us,
             )
             found.append(network)
     return found
@@ -237,9 +237,9 @@ def _protocol(record: Record, judged: Mapping[str, Judged]) -> Protocol:
         temperature_limit_c=settings.max_temperature_c,
         preempted_rejected=sum(found.rejected for found in judged.values()),
         sentinel_key=record.plan.sentinel,
-        sentinel_median_us=sentinel.median_us if sentinel else None,
+        sentinel_median_us=sentinel.centre_us if sentinel else None,
         sentinel_drift=drift(times, values),
-        dispatch_floor_us=floor.median_us if floor else None,
+        dispatch_floor_us=floor.centre_us if floor else None,
         max_temperature_c=journal.hottest_c(),
         load_average_start=record.steadiness.load_average,
         duration_s=float(journal.fact("measuring_s") or 0),

@@ -19,8 +19,9 @@ AGAIN = "Restore the folder from where it came, or measure again."
 class Entry:
     """One row: an operator with what was measured of it.
 
-    `median_us` is the time of one call, back to back; the interval around it
-    is a bootstrap over blocks at the manifest's level. `first_us` is the
+    `centre_us` is the time of one call, back to back: the mean over passes of
+    the median block. The interval around it is a two-stage bootstrap over
+    passes and blocks at the manifest's level. `first_us` is the
     first call after other operators ran (its input just written), as inside a
     network. `status` "unstable" means that the precision asked for was not
     reached; "failed" rows have a reason and no times.
@@ -29,7 +30,7 @@ class Entry:
     key: str
     status: str
     reason: str | None = None
-    median_us: float | None = None
+    centre_us: float | None = None
     low_us: float | None = None
     high_us: float | None = None
     first_us: float | None = None
@@ -70,13 +71,13 @@ class Entry:
     @property
     def relative_half_width(self) -> float:
         """Half the interval over the median; infinite for a failed row."""
-        if self.median_us is None or self.low_us is None or self.high_us is None:
+        if self.centre_us is None or self.low_us is None or self.high_us is None:
             return math.inf
-        return (self.high_us - self.low_us) / 2 / self.median_us
+        return (self.high_us - self.low_us) / 2 / self.centre_us
 
 
 def _sane_times(entry: Entry) -> bool:
-    low, mid, high = entry.low_us, entry.median_us, entry.high_us
+    low, mid, high = entry.low_us, entry.centre_us, entry.high_us
     if low is None or mid is None or high is None:
         return False
     return 0 < low <= mid <= high < math.inf

@@ -3,7 +3,7 @@
     latency(network) = intercept + sum over operators of slopes . features
 
 which is additive over layers, so it is also a cost matrix layers x candidates.
-Without a calibration the sum of medians is all there is (FBNet, arXiv
+Without a calibration the sum of centres is all there is (FBNet, arXiv
 1812.03443, equation 3, plus the fixed parts).
 """
 
@@ -26,18 +26,18 @@ from search.table import Table
 Array = npt.NDArray[np.float64]
 
 
-def _median(entry: Entry) -> float:
-    if entry.median_us is None:
+def _centre(entry: Entry) -> float:
+    if entry.centre_us is None:
         raise TableError(f"Row {entry.key} has no time.")
-    return entry.median_us
+    return entry.centre_us
 
 
 def _first_extra(entry: Entry) -> float:
-    return 0.0 if entry.first_us is None else entry.first_us - _median(entry)
+    return 0.0 if entry.first_us is None else entry.first_us - _centre(entry)
 
 
 FEATURES: Mapping[str, Callable[[Entry], float]] = {
-    "steady_us": _median,
+    "steady_us": _centre,
     "first_extra_us": _first_extra,
     "operators": lambda _: 1.0,
     "weight_mb": lambda entry: entry.weight_bytes / 1e6,
@@ -128,7 +128,7 @@ def _plain_sum() -> Calibration:
         interval_factor=1.96,
         cross_validated_mape=0.0,
         raw_sum_mape=0.0,
-        method="sum of medians, not calibrated",
+        method="sum of centres, not calibrated",
     )
 
 

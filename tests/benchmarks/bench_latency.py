@@ -29,7 +29,7 @@ def made_up_table(space: LayeredSpace, seed: int) -> Table:
     generator, entries = random.Random(seed), []
     for operator in space.operators:
         median = generator.uniform(5, 500)
-        times = {"median_us": median, "low_us": 0.99 * median, "high_us": 1.01 * median}
+        times = {"centre_us": median, "low_us": 0.99 * median, "high_us": 1.01 * median}
         entries.append(Entry(key=operator.key, status="ok", **times))
     number = len(entries)
     manifest = Manifest(

@@ -90,7 +90,7 @@ def make_table(mini: LayeredSpace, make_manifest: MakeManifest) -> MakeTable:
             entry = Entry(
                 key=operator.key,
                 status="ok",
-                median_us=median,
+                centre_us=median,
                 low_us=0.99 * median,
                 high_us=1.01 * median,
                 first_us=median + generator.uniform(0, 20),

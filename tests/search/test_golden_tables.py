@@ -45,11 +45,11 @@ def test_schema_1_keeps_its_space_and_coverage(table: Table) -> None:
 def test_schema_1_keeps_its_rows(table: Table) -> None:
     assert [entry.status for entry in table.entries] == ["ok", "ok", "unstable", "failed", "ok"]
     stem = table.lookup(parse_key(STEM))
-    assert (stem.low_us, stem.median_us, stem.high_us) == (41.0, 41.25, 41.5)
+    assert (stem.low_us, stem.centre_us, stem.high_us) == (41.0, 41.25, 41.5)
     assert (stem.first_us, stem.blocks, stem.flops) == (44.5, 12, 442_368)
     assert stem.artefact_error == 1.5e-7
     unstable = table.lookup(parse_key(UNSTABLE))
-    assert (unstable.median_us, unstable.first_us, unstable.artefact_sha256) == (75.0, None, None)
+    assert (unstable.centre_us, unstable.first_us, unstable.artefact_sha256) == (75.0, None, None)
     assert unstable.reason == "interval of +-9.3% after 40 blocks, asked for 1.0%"
     with pytest.raises(MissingOperator, match="the runner ended with signal 9"):
         table.lookup(parse_key(FAILED))

@@ -70,7 +70,7 @@ def test_without_calibration_a_network_costs_the_sum_of_its_medians(
 ) -> None:
     indices = _random_choices(mini, seed)
     network = _network(mini, indices)
-    medians = {entry.key: entry.median_us or math.nan for entry in table.entries}
+    medians = {entry.key: entry.centre_us or math.nan for entry in table.entries}
     by_hand = sum(medians[op.key] for op in network.operators if op.kind != "skip")
     model = LatencyModel(table)
     assert model.cost_matrix().price([indices])[0] == pytest.approx(by_hand, rel=1e-12)
@@ -99,7 +99,7 @@ def test_each_feature_is_what_its_name_says() -> None:
     entry = Entry(
         key="conv_k3_g1_relu_i3_o16_h32_w32_s1_b1_fp32",
         status="ok",
-        median_us=40.0,
+        centre_us=40.0,
         low_us=39.0,
         high_us=41.0,
         first_us=47.5,
@@ -129,10 +129,10 @@ def test_a_calibrated_network_is_priced_as_by_hand(make_table: MakeTable) -> Non
     )
     table = make_table(calibration=calibration)
     first = table.entries[0]
-    assert first.median_us is not None
+    assert first.centre_us is not None
     estimate = LatencyModel(table).estimate(Architecture(name="stem", operators=(first.operator,)))
-    value = 25 + 1.25 * first.median_us - 2
-    variance = 4 + 1e-4 * first.median_us**2 + 0.25 + (0.03 * value) ** 2
+    value = 25 + 1.25 * first.centre_us - 2
+    variance = 4 + 1e-4 * first.centre_us**2 + 0.25 + (0.03 * value) ** 2
     assert estimate.value_us == pytest.approx(value)
     assert estimate.high_us - value == pytest.approx(2.5 * math.sqrt(variance))
     assert value - estimate.low_us == pytest.approx(2.5 * math.sqrt(variance))

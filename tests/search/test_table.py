@@ -38,12 +38,12 @@ STEM = "conv_k3_g1_relu_i3_o16_h32_w32_s1_b1_fp32"
 BLOCK = "ir_k3_e1_m16_g1_relu_i16_o16_h32_w32_s1_r1_p0_b1_fp32"
 BROKEN = "ir_k5_e1_m16_g1_relu_i16_o16_h32_w32_s1_r1_p0_b1_fp32"
 ROWS = (
-    Entry(key=STEM, status="ok", median_us=10.0, low_us=9.9, high_us=10.2, blocks=12, passes=2),
+    Entry(key=STEM, status="ok", centre_us=10.0, low_us=9.9, high_us=10.2, blocks=12, passes=2),
     Entry(
         key=BLOCK,
         status="unstable",
         reason="asked for 1 %",
-        median_us=20.5,
+        centre_us=20.5,
         low_us=15.0,
         high_us=31.25,
     ),
@@ -135,7 +135,7 @@ def _entries(draw: st.DrawFn, key: str) -> Entry:
     times = [name.name for name in fields(Entry) if name.type == float | None]
     values: dict[str, Any] = {name: draw(_OPTIONAL_US) for name in times}
     interval = sorted(draw(st.tuples(*[st.floats(0.001, 1e9)] * 3)))
-    values |= dict(zip(("low_us", "median_us", "high_us"), interval, strict=True))
+    values |= dict(zip(("low_us", "centre_us", "high_us"), interval, strict=True))
     if status == "failed":
         values = {}
     counts = {field.name: draw(_COUNT) for field in fields(Entry) if field.type is int}
@@ -179,14 +179,14 @@ def test_any_message_of_a_runtime_can_be_a_reason(reason: str) -> None:
     [
         ({"status": "fine"}, "unknown status"),
         ({"status": "failed"}, "without a reason"),
-        ({"median_us": None}, "missing or not positive"),
+        ({"centre_us": None}, "missing or not positive"),
         ({"low_us": None}, "missing or not positive"),
         ({"low_us": 0.0}, "missing or not positive"),
         ({"low_us": 11.0}, "missing or not positive"),
         ({"high_us": 9.0}, "missing or not positive"),
         ({"high_us": float("inf")}, "missing or not positive"),
-        ({"median_us": float("nan")}, "missing or not positive"),
-        ({"status": "unstable", "median_us": -1.0}, "missing or not positive"),
+        ({"centre_us": float("nan")}, "missing or not positive"),
+        ({"status": "unstable", "centre_us": -1.0}, "missing or not positive"),
     ],
 )
 def test_an_impossible_row_is_refused(changes: dict[str, Any], problem: str) -> None:
@@ -374,7 +374,7 @@ def test_a_manifest_that_counts_other_rows_is_refused(
 @pytest.mark.parametrize(
     ("old", "new", "problem"),
     [
-        ("median_us", "median_ms", "other columns"),
+        ("centre_us", "median_ms", "other columns"),
         (STEM, "conv3x3", "impossible row.*not an operator key"),
         (",ok,", ",good,", "impossible row.*unknown status"),
         (",unstable,", ",failed,", "the manifest counts"),
