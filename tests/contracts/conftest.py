@@ -1,0 +1,54 @@
+"""Files that the contracts run on, exported once for the whole session."""
+
+import contextlib
+import io
+from collections.abc import Callable
+
+import pytest
+
+from deploy.artefact import Subject
+from deploy.base import Draft
+from deploy.registry import exporter_entry, make_exporter
+from search.operators import parse_key
+
+pytest.register_assert_rewrite(
+    "tests.contracts.agent_contract", "tests.contracts.exporter_contract"
+)
+
+SUBJECTS = {
+    "groups of two": ("ir_k3_e1_m16_g2_relu_i16_o24_h10_w10_s1_r0_p1_b1_{dtype}",),
+    "residual": ("ir_k5_e3_m48_g1_relu_i16_o16_h12_w12_s1_r1_p1_b1_{dtype}",),
+    "stride": ("ir_k3_e6_m96_g1_relu_i16_o24_h12_w12_s2_r0_p1_b1_{dtype}",),
+    "squeeze-excite": ("ir_k3_e3_m48_g1_se16-sigmoid_hswish_i16_o16_h12_w12_s1_r1_p1_b1_{dtype}",),
+    "classifier": ("classifier_i64_o100_h3_w3_b1_{dtype}",),
+    "empty": ("empty_b1_{dtype}",),
+    "network": (
+        "conv_k3_g1_relu_i3_o16_h24_w24_s2_b1_{dtype}",
+        "ir_k3_e6_m96_g1_relu_i16_o64_h12_w12_s2_r0_p1_b1_{dtype}",
+        "classifier_i64_o100_h6_w6_b1_{dtype}",
+    ),
+}
+
+Export = Callable[[str, str, str], Draft]
+
+
+def subject_of(name: str, dtype: str) -> Subject:
+    """One of the subjects above, or the operator of this key."""
+    keys = [key.format(dtype=dtype) for key in SUBJECTS.get(name, (name,))]
+    return Subject(name=name, operators=tuple(map(parse_key, keys)))
+
+
+@pytest.fixture(scope="session")
+def export() -> Export:
+    """(backend, dtype, subject's name) to a draft, each made once."""
+    made: dict[tuple[str, str, str], Draft] = {}
+
+    def export(backend: str, dtype: str, name: str) -> Draft:
+        wanted = (backend, dtype, name)
+        if wanted not in made:
+            exporter = make_exporter(exporter_entry(backend, dtype))
+            with contextlib.redirect_stdout(io.StringIO()):
+                made[wanted] = exporter.build(subject_of(name, dtype))
+        return made[wanted]
+
+    return export

@@ -1,0 +1,63 @@
+"""The exporter contract over every exporter that needs a runtime."""
+
+from typing import Any
+
+import pytest
+
+pytest.importorskip("torch", reason="exporters build on torch")
+
+from deploy import checked
+from deploy.registry import exporter_entry, make_exporter
+from search.errors import ExportError
+from tests.contracts.conftest import Export, subject_of
+from tests.contracts.exporter_contract import ExporterContract
+
+
+class TestXnnpackFp32(ExporterContract):
+    backend, dtype, module = "xnnpack", "fp32", "deploy.executorch"
+    error_limit, fault = 1e-4, 1.01
+
+    def test_the_empty_program_hands_its_input_back(self, export: Export) -> None:
+        assert export("xnnpack", "fp32", "empty").relative_error == 0
+
+    def test_work_outside_the_delegate_is_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(checked, "seeded_network", with_a_sort)
+        exporter = make_exporter(exporter_entry("xnnpack", "fp32"))
+        with pytest.raises(ExportError, match=r"not delegated to XNNPACK: .*sort"):
+            exporter.build(subject_of("stride", "fp32"))
+
+    @pytest.mark.xfail(
+        raises=ExportError, reason="torch decomposes hard sigmoid with casts that XNNPACK refuses"
+    )
+    def test_a_hard_sigmoid_gate_can_be_exported(self, export: Export) -> None:
+        assert export("xnnpack", "fp32", HARD_GATE).relative_error <= self.error_limit
+
+
+class TestXnnpackInt8(ExporterContract):
+    backend, dtype, module = "xnnpack", "int8", "deploy.executorch"
+    error_limit, fault = 0.2, 2.0
+
+    def test_weights_take_a_quarter_of_the_room(self, export: Export) -> None:
+        int8, fp32 = (export("xnnpack", dtype, "classifier") for dtype in ("int8", "fp32"))
+        assert len(fp32.content) - len(int8.content) > 0.6 * 64 * 100 * 3
+
+
+class TestOnnxFp32(ExporterContract):
+    backend, dtype, module = "onnxruntime", "fp32", "deploy.onnx"
+    error_limit, fault = 1e-4, 1.01
+
+    def test_a_hard_sigmoid_gate_can_be_exported(self, export: Export) -> None:
+        assert export("onnxruntime", "fp32", HARD_GATE).relative_error <= self.error_limit
+
+
+HARD_GATE = "ir_k3_e3_m48_g1_se16-hsigmoid_hswish_i16_o16_h12_w12_s1_r1_p1_b1_fp32"
+
+
+def with_a_sort(operators: Any) -> Any:
+    import torch
+
+    class Sorted(torch.nn.Module):
+        def forward(self, x: Any) -> Any:
+            return torch.sort(x * 2, dim=1).values
+
+    return torch.nn.Sequential(torch.nn.Conv2d(16, 16, 1), Sorted()).eval()

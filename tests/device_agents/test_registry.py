@@ -1,0 +1,66 @@
+"""A platform has exactly one agent, of the kit or from outside."""
+
+from importlib.metadata import EntryPoint
+from typing import Any
+
+import pytest
+
+from device_agents import registry
+from device_agents.base import AgentSettings
+from device_agents.device import Device, load_device
+from device_agents.host import HostAgent
+from device_agents.registry import make_agent, platforms
+from device_agents.simulated import SimulatedAgent
+from search.errors import UsageError
+
+SETTINGS = AgentSettings(backend="xnnpack", threads=1, affinity=None, runner="python")
+
+
+def device(platform: str, **options: Any) -> Device:
+    return Device(
+        name="d", platform=platform, title="D", backend="xnnpack", threads=1, options=options
+    )
+
+
+def outside_agent(given: Device, settings: AgentSettings) -> Any:
+    return (given, settings)
+
+
+def plug_in(monkeypatch: pytest.MonkeyPatch, platform: str) -> None:
+    value = "test_registry:outside_agent"
+    point = EntryPoint(name=platform, value=value, group="device_agents")
+    monkeypatch.setattr(EntryPoint, "load", lambda _: outside_agent)
+    monkeypatch.setattr(registry, "entry_points", lambda group: [point])
+
+
+def test_the_platform_of_a_device_chooses_its_agent() -> None:
+    assert isinstance(make_agent(load_device("host"), SETTINGS), HostAgent)
+    assert isinstance(make_agent(load_device("simulated"), SETTINGS), SimulatedAgent)
+
+
+def test_the_options_of_a_simulated_device_are_its_truth() -> None:
+    agent = make_agent(device("simulated", noise=0.25, lose_after=7), SETTINGS)
+    assert isinstance(agent, SimulatedAgent)
+    assert (agent.truth.noise, agent.truth.lose_after) == (0.25, 7)
+
+
+def test_a_platform_without_an_agent_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(UsageError, match="toaster") as raised:
+        make_agent(device("toaster"), SETTINGS)
+    assert "host" in raised.value.remedy
+    assert "simulated" in raised.value.remedy
+
+
+def test_an_agent_from_outside_is_known_and_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    plug_in(monkeypatch, "toaster")
+    assert "toaster" in platforms()
+    toaster = device("toaster")
+    assert make_agent(toaster, SETTINGS) == (toaster, SETTINGS)
+
+
+def test_an_agent_from_outside_cannot_take_the_place_of_one_of_the_kit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    plug_in(monkeypatch, "host")
+    with pytest.raises(UsageError, match="Two agents claim the platform 'host'"):
+        make_agent(load_device("host"), SETTINGS)
