@@ -19,6 +19,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import IO, Any
 
+from device_agents.cpu import temperature_c
 from device_agents.protocol import (
     Begin,
     Bye,
@@ -180,7 +181,18 @@ class _Bench:
         wanted = -(-self.plan.min_block_ns // max(once, 1))
         return max(1, min(wanted, self.plan.max_loops))
 
+    def _wait_until_cool(self) -> None:
+        """As the native runner: poll while too hot, a minute at most."""
+        limit = self.plan.max_temperature_c
+        deadline = time.monotonic() + 60
+        while limit is not None and time.monotonic() < deadline:
+            now = temperature_c()
+            if now is None or now <= limit:
+                return
+            time.sleep(0.5)
+
     def _round(self, number: int) -> None:
+        self._wait_until_cool()
         order = sorted(self.programs)
         random.Random(self.plan.order_seed * 1_000_003 + number).shuffle(order)  # noqa: S311
         for position, item in enumerate(order):
