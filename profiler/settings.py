@@ -54,7 +54,7 @@ PRESETS = {
             passes=14,
             extra_passes=10,
             rounds=8,
-            target_relative_ci=0.03,
+            target_relative_ci=0.04,
             calibration=40,
             exam=100,
         ),
