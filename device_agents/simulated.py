@@ -37,6 +37,14 @@ from search.operators import OperatorSpec, parse_key
 _MS = 1_000_000
 
 
+_KINDS = {
+    "int": (int,),
+    "float": (int, float),
+    "str | None": (str,),
+    "int | None": (int,),
+}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Truth:
     """What the simulated device is like; every field can be set in its TOML.
@@ -81,6 +89,13 @@ class Truth:
                 f"A simulated device has no option {unknown[0]!r}.",
                 f"Known: {', '.join(sorted(known))}.",
             )
+        kinds = {
+            field.name: _KINDS[getattr(field.type, "__name__", str(field.type))]
+            for field in fields(cls)
+        }
+        for name, value in options.items():
+            if not isinstance(value, kinds[name]):
+                raise UsageError(f"The option {name} of a simulated device cannot be {value!r}.")
         return cls(**options)
 
     def operator_us(self, spec: OperatorSpec) -> float:
@@ -113,6 +128,11 @@ class SimulatedAgent:
     source: Source = "simulated"
 
     def __init__(self, settings: AgentSettings, truth: Truth) -> None:
+        if settings.backend != "simulated":
+            raise UsageError(
+                f"A simulated device cannot run the backend {settings.backend!r}.",
+                "It knows simulated.",
+            )
         self._settings = settings
         self.truth = truth
         self._busy_ns = 0

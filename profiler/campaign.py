@@ -26,7 +26,7 @@ from profiler.settings import Settings
 from profiler.tabulate import Record, tabulate
 from search.errors import DeviceError, StorageError, UsageError
 from search.manifest import DeviceInfo
-from search.table import MANIFEST, Table, read_manifest, write_table
+from search.table import MANIFEST, Table, read_manifest, read_table, write_table
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,13 +57,17 @@ def run_campaign(
     entry = exporter_entry(settings.backend, settings.dtype)
     device = agent.info()
     _check_output(request.output)
+    next_version(request.output / device.id, table_stem(settings))
     with _only_one(device.id), _open_journal(settings, request) as journal:
+        _same_device(journal, device)
         progress.say(_announce(plan, device))
         artefacts = _build(plan, entry, journal, request, progress)
         started, before = time.monotonic(), agent.steadiness()
-        _measure(plan, agent, journal, artefacts, progress)
-        _add_time(journal, time.monotonic() - started)
-        table = _write(plan, agent, journal, artefacts, request, before)
+        try:
+            _measure(plan, agent, journal, artefacts, progress)
+        finally:
+            _add_time(journal, time.monotonic() - started)
+        table = _written(journal) or _write(plan, agent, journal, artefacts, request, before)
         journal.delete()
     with contextlib.suppress(OSError):
         journal.path.parent.rmdir()
@@ -155,6 +159,17 @@ def _build(
     return artefacts
 
 
+def _same_device(journal: Journal, device: DeviceInfo) -> None:
+    """Rows of two devices never share a table."""
+    begun = journal.fact("device")
+    if begun is not None and begun != device.model_dump_json():
+        raise UsageError(
+            "This campaign was begun on another device (or another system version).",
+            "Use that device, or begin again with --restart.",
+        )
+    journal.set_fact("device", device.model_dump_json())
+
+
 def _same_toolchain(journal: Journal, entry: ExporterEntry) -> None:
     """A resumed campaign must not mix artefacts of two toolchains."""
     versions = json.dumps(toolchain(entry), sort_keys=True)
@@ -196,6 +211,12 @@ def _add_time(journal: Journal, seconds: float) -> None:
     journal.set_fact("measuring_s", str(before + seconds))
 
 
+def _written(journal: Journal) -> Table | None:
+    """The table, if an earlier run was stopped between writing it and tidying up."""
+    folder = journal.fact("table")
+    return read_table(Path(folder)) if folder and Path(folder).exists() else None
+
+
 def _write(
     plan: CampaignPlan,
     agent: DeviceAgent,
@@ -222,6 +243,7 @@ def _write(
     )
     manifest, entries, exam = tabulate(record)
     samples = samples_frame(journal)
+    journal.set_fact("table", str(folder.resolve()))
     try:
         return write_table(folder, manifest, entries, samples, exam)
     except OSError as error:
@@ -244,12 +266,13 @@ def next_version(device_folder: Path, stem: str) -> tuple[Path, str | None]:
     versions = {}
     for path in device_folder.glob(f"{stem}-v*"):
         number = path.name.removeprefix(f"{stem}-v")
-        if number.isdigit() and (path / MANIFEST).exists():
+        if number.isdigit():
             versions[int(number)] = path
     if not versions:
         return device_folder / f"{stem}-v1", None
-    newest = max(versions)
-    return device_folder / f"{stem}-v{newest + 1}", read_manifest(versions[newest]).table_id
+    whole = [number for number, path in versions.items() if (path / MANIFEST).exists()]
+    parent = read_manifest(versions[max(whole)]).table_id if whole else None
+    return device_folder / f"{stem}-v{max(versions) + 1}", parent
 
 
 SAMPLE_COLUMNS: Sequence[str] = (

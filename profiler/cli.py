@@ -78,7 +78,9 @@ def measure(
     _check_form(form)
     target = load_device(device)
     dtype = dtype or target.dtype
-    threads = threads or target.threads
+    threads = target.threads if threads is None else threads
+    if jobs is not None and jobs < 1:
+        raise UsageError("--jobs must be at least 1.")
     if space in space_names() or "-r" not in space:
         chosen = make_space(
             space,
@@ -171,18 +173,22 @@ def devices(form: Form = "table") -> None:
     """List the devices that the kit knows, and the platforms it can drive."""
     from device_agents.device import device_names, load_device
     from profiler.options import to_json
+    from profiler.show import to_csv
 
     _check_form(form)
     known = [load_device(name) for name in device_names()]
     if form == "json":
         typer.echo(to_json([device.model_dump() for device in known]))
         return
-    separator = "," if form == "csv" else "  "
-    for device in known:
-        columns = (device.name, device.platform, device.backend, device.title)
-        widths = (0, 0, 0, 0) if form == "csv" else (12, 10, 10, 0)
-        cells = [text.ljust(size) for text, size in zip(columns, widths, strict=True)]
-        typer.echo(separator.join(cells))
+    rows = [
+        {"name": d.name, "platform": d.platform, "backend": d.backend, "title": d.title}
+        for d in known
+    ]
+    if form == "csv":
+        typer.echo(to_csv(rows), nl=False)
+        return
+    for row in rows:
+        typer.echo(f"{row['name']:<12}{row['platform']:<11}{row['backend']:<11}{row['title']}")
 
 
 @app.command()
@@ -217,6 +223,7 @@ def validate(
     """Check that a table is whole, unedited, complete and examined (exit 1 if not)."""
     from profiler.gates import problems
     from profiler.options import to_json
+    from profiler.show import to_csv
     from search.spaces.registry import parse_space
     from search.table import read_table
 
@@ -227,6 +234,10 @@ def validate(
         found.append("the space's definition has changed since this table was measured")
     if form == "json":
         typer.echo(to_json({"table": read.label, "valid": not found, "problems": found}))
+    elif form == "csv":
+        typer.echo(
+            to_csv([{"table": read.label, "problem": text} for text in found or [""]]), nl=False
+        )
     else:
         for problem in found:
             typer.echo(f"PROBLEM: {problem}")
@@ -272,7 +283,8 @@ def main() -> NoReturn:
         code = result if isinstance(result, int) else 0
     except KitError as error:
         code = _fail(str(error), error.exit_code)
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit):
+        # typer leaves this way, and only then, when the reader closed the pipe.
         code = 0
     except OSError as error:
         code = _fail(f"{error.filename or 'A file'}: {error.strerror}. Nothing was lost.", 2)

@@ -188,7 +188,7 @@ class Measurement:
                 attempt.greeted = True
                 self.journal.add_hello(record)
             case Begin():
-                attempt.loading = self._names.get(record.item)
+                attempt.loading = self._names.get(record.item, self.sentinel.name)
             case Loaded():
                 attempt.loading = None
             case Failure():
@@ -204,6 +204,7 @@ class Measurement:
     def _plan(self, number: int, batch: list[Item], rounds: int, skipped: int) -> Plan:
         settings, effort = self.settings, self.settings.effort
         order = random.Random(f"{settings.seed} {number} {skipped} {len(batch)}")  # noqa: S311
+        watched = self.sentinel.name not in self.journal.failures()
         items = [self._plan_item(item, self._ids[item.name]) for item in batch]
         order.shuffle(items)
         return Plan(
@@ -215,9 +216,9 @@ class Measurement:
             rounds=rounds,
             warmup=effort.warmup,
             min_block_ns=round(effort.min_block_us * 1e3),
-            sentinel=SENTINEL_ID,
+            sentinel=SENTINEL_ID if watched else None,
             max_temperature_c=settings.max_temperature_c,
-            items=(*items, self._plan_item(self.sentinel, SENTINEL_ID)),
+            items=(*items, *([self._plan_item(self.sentinel, SENTINEL_ID)] if watched else [])),
         )
 
     def _plan_item(self, item: Item, number: int) -> PlanItem:

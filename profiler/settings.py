@@ -98,8 +98,14 @@ class Settings:
                 f"{self.threads} threads cannot be pinned to {len(self.affinity)} core(s).",
                 "Give --affinity at least one core a thread.",
             )
-        if self.timeout_s <= 0:
+        if not 0 < self.timeout_s < float("inf"):
             raise UsageError("--timeout must be positive.")
+        if not 0 <= self.cooldown_s < float("inf"):
+            raise UsageError("--cooldown must not be negative.")
+        if self.seed < 0:
+            raise UsageError("--seed must not be negative.")
+        if self.runner not in ("auto", "native", "python"):
+            raise UsageError(f"Unknown runner {self.runner!r}.", "Known: auto, native, python.")
 
     @property
     def identity(self) -> str:

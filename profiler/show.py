@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 
 from rich.console import Console
@@ -189,7 +189,7 @@ def show_coverage(coverage: Coverage, form: str) -> None:
     out.print(f"estimated time    {coverage.estimated_seconds:.0f} s")
 
 
-def to_csv(rows: Iterable[dict[str, object]]) -> str:
+def to_csv(rows: Iterable[Mapping[str, object]]) -> str:
     """Rows as CSV with a header."""
     rows = list(rows)
     buffer = io.StringIO()

@@ -6,7 +6,7 @@ where the memory happened to lie). The centre is the mean over passes of the
 median block: the median shrugs off bursts, the mean gives every stretch of
 time the same weight for every item, so that slow changes of the machine, which
 all items saw alike, cancel when items are added and compared. The interval is
-a bootstrap that redraws passes, then blocks within them.
+Student's t over the pass medians.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy import stats as scipy_stats
 
 Array = npt.NDArray[np.float64]
 
@@ -89,7 +90,7 @@ def judge(
         return None
     values = np.array([block.us for block in kept])
     groups = np.array([block.pass_number for block in kept])
-    low, high = bootstrap_interval(values, groups, level=level, seed=seed)
+    low, high = centre_interval(values, groups, level=level, seed=seed)
     first = _first_calls(kept, level, seed)
     centre = pass_centre(values, groups)
     half_width = (high - low) / 2 / centre
@@ -124,7 +125,7 @@ def _first_calls(
     values = np.array([value for value, _ in timed])
     groups = np.array([group for _, group in timed])
     centre = pass_centre(values, groups)
-    low, high = bootstrap_interval(values, groups, level=level, seed=seed)
+    low, high = centre_interval(values, groups, level=level, seed=seed)
     return centre, min(low, centre), max(high, centre)
 
 
@@ -134,38 +135,28 @@ def pass_centre(values: Array, groups: npt.NDArray[np.int_]) -> float:
     return float(np.mean(medians))
 
 
-def bootstrap_interval(
+def centre_interval(
     values: Array, groups: npt.NDArray[np.int_], *, level: float, seed: int
 ) -> tuple[float, float]:
-    """Percentile interval of `pass_centre` under a two-stage bootstrap.
+    """Student's t interval of the mean of the pass medians.
 
-    Passes are redrawn, then blocks within each (Davison & Hinkley, Bootstrap
-    Methods and their Application, section 3.8). With fewer than four passes
-    there is too little to redraw, and blocks alone are.
+    The centre is that mean, and passes are what is independent. A bootstrap
+    of some ten passes covers too little when they differ and too much when
+    one block is wild; this one holds its level in both cases. A single pass
+    leaves only its blocks to redraw (percentile bootstrap of the median).
     """
     if len(values) == 1:
         return float(values[0]), float(values[0])
-    generator = np.random.default_rng(seed)
-    members = [values[groups == group] for group in np.unique(groups)]
-    if len(members) < 4:
-        centres = np.median(generator.choice(values, (_DRAWS, len(values))), axis=1)
-    else:
-        centres = np.median(_two_stage(members, generator), axis=2).mean(axis=1)
-    tail = (1 - level) / 2 * 100
-    low, high = np.percentile(centres, [tail, 100 - tail])
-    return float(low), float(high)
-
-
-def _two_stage(members: Sequence[Array], generator: np.random.Generator) -> Array:
-    """Redrawn blocks: draws x passes x blocks a pass."""
-    sizes = np.array([len(member) for member in members])
-    widest = int(sizes.max())
-    padded = np.stack([np.resize(member, widest) for member in members])
-    chosen = generator.integers(len(members), size=(_DRAWS, len(members)))
-    unit = generator.random((_DRAWS, len(members), widest))
-    within = (unit * sizes[chosen][:, :, None]).astype(np.int64)
-    drawn: Array = padded[chosen[:, :, None], within]
-    return drawn
+    medians = np.array([np.median(values[groups == group]) for group in np.unique(groups)])
+    if len(medians) == 1:
+        draws = np.random.default_rng(seed).choice(values, (_DRAWS, len(values)))
+        tail = (1 - level) / 2 * 100
+        low, high = np.percentile(np.median(draws, axis=1), [tail, 100 - tail])
+        return float(low), float(high)
+    error = medians.std(ddof=1) / np.sqrt(len(medians))
+    reach = float(scipy_stats.t.ppf((1 + level) / 2, len(medians) - 1) * error)
+    centre = float(medians.mean())
+    return max(centre - reach, float(medians.min()) / 10), centre + reach
 
 
 def _inside(at_ns: int, windows: Sequence[tuple[int, int]]) -> bool:
@@ -188,7 +179,7 @@ def slow_windows(times_ns: Sequence[int], values_us: Sequence[float]) -> list[tu
     order = np.argsort(times_array)
     times = times_array[order]
     values = np.asarray(values_us, dtype=np.float64)[order]
-    padded = np.concatenate([values[:1], values, values[-1:]])
+    padded = np.concatenate([values[1:2], values, values[-2:-1]])
     smooth = np.median(np.stack([padded[:-2], padded[1:-1], padded[2:]]), axis=0)
     slow = smooth > THROTTLED * np.median(values)
     windows: list[tuple[int, int]] = []

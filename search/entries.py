@@ -20,8 +20,8 @@ class Entry:
     """One row: an operator with what was measured of it.
 
     `centre_us` is the time of one call, back to back: the mean over passes of
-    the median block. The interval around it is a two-stage bootstrap over
-    passes and blocks at the manifest's level. `first_us` is the
+    the median block. The interval around it is Student's t over the pass
+    medians, at the manifest's level. `first_us` is the
     first call after other operators ran (its input just written), as inside a
     network. `status` "unstable" means that the precision asked for was not
     reached; "failed" rows have a reason and no times.
