@@ -159,6 +159,7 @@ def _difference_for_people(difference: Difference) -> None:
     for title, keys in (("only in old", difference.only_old), ("only in new", difference.only_new)):
         if keys:
             out.print(f"{title}: {', '.join(keys[:5])}{' ...' if len(keys) > 5 else ''}")
+    out.print(f"all operators together: {difference.common_change:+.2%}")
     out.print(
         f"{len(difference.changes)} operators: {len(difference.regressions)} slower, "
         f"{len(difference.improvements)} faster; absolute difference median "
