@@ -14,6 +14,7 @@ from device_agents.simulated import SimulatedAgent
 from search.errors import UsageError
 
 SETTINGS = AgentSettings(backend="xnnpack", threads=1, affinity=None, runner="python")
+SIMULATED = AgentSettings(backend="simulated", threads=1, affinity=None)
 
 
 def device(platform: str, **options: Any) -> Device:
@@ -35,11 +36,11 @@ def plug_in(monkeypatch: pytest.MonkeyPatch, platform: str) -> None:
 
 def test_the_platform_of_a_device_chooses_its_agent() -> None:
     assert isinstance(make_agent(load_device("host"), SETTINGS), HostAgent)
-    assert isinstance(make_agent(load_device("simulated"), SETTINGS), SimulatedAgent)
+    assert isinstance(make_agent(load_device("simulated"), SIMULATED), SimulatedAgent)
 
 
 def test_the_options_of_a_simulated_device_are_its_truth() -> None:
-    agent = make_agent(device("simulated", noise=0.25, lose_after=7), SETTINGS)
+    agent = make_agent(device("simulated", noise=0.25, lose_after=7), SIMULATED)
     assert isinstance(agent, SimulatedAgent)
     assert (agent.truth.noise, agent.truth.lose_after) == (0.25, 7)
 
