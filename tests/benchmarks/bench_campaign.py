@@ -28,7 +28,7 @@ import sys, time
 import numpy as np, torch
 from executorch.extension.pybindings import _portable_lib as runtime
 from deploy.executorch import _export
-from deploy.network import seeded_network
+from deploy.network import fold_batch_norm, seeded_network
 from search.blocks import example_input
 from search.architecture import parse_keys
 operators = parse_keys(sys.argv[2:])
@@ -36,7 +36,7 @@ torch.set_num_threads(1)
 runtime._unsafe_reset_threadpool(1)
 x = example_input(operators)
 with torch.no_grad():
-    content = _export(seeded_network(operators), x)
+    content = _export(fold_batch_norm(seeded_network(operators)), x)
 program = runtime._load_for_executorch_from_buffer(content)
 for _ in range(10):
     program.forward([x])
