@@ -3,11 +3,16 @@
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from search.errors import EXIT_GATE, EXIT_INTERRUPTED, KitError, UsageError
+
+if TYPE_CHECKING:
+    from device_agents.device import Device
+    from profiler.campaign import Request
+    from profiler.settings import Settings
 
 app = typer.Typer(
     add_completion=True,
@@ -136,19 +141,16 @@ def measure(
     _run(settings, target, request, quiet, form)
 
 
-def _run(settings: object, target: object, request: object, quiet: bool, form: str) -> None:
+def _run(
+    settings: "Settings", target: "Device", request: "Request", quiet: bool, form: str
+) -> None:
     from device_agents.base import AgentSettings
-    from device_agents.device import Device
     from device_agents.registry import make_agent
-    from profiler.campaign import Request, run_campaign
+    from profiler.campaign import run_campaign
     from profiler.gates import problems
     from profiler.progress import make_progress
-    from profiler.settings import Settings
     from profiler.show import show_table, summary
 
-    assert isinstance(settings, Settings)
-    assert isinstance(target, Device)
-    assert isinstance(request, Request)
     agent_settings = AgentSettings(
         backend=settings.backend,
         threads=settings.threads,
