@@ -82,7 +82,7 @@ def measure(
 
     _check_form(form)
     target = load_device(device)
-    dtype = dtype or target.dtype
+    asked, dtype = dtype, dtype or target.dtype
     threads = target.threads if threads is None else threads
     if jobs is not None and jobs < 1:
         raise UsageError("--jobs must be at least 1.")
@@ -99,6 +99,14 @@ def measure(
     else:
         chosen = parse_space(space)
         dtype = chosen.before[0].dtype
+        if any((resolution, width != 1.0, classes, head, keep_pointwise)) or asked not in (
+            None,
+            dtype,
+        ):
+            raise UsageError(
+                f"--space {space} already says resolution, width, classes, head and dtype.",
+                "Leave those options out, or name the space alone (such as fbnet).",
+            )
     settings = Settings(
         device=target.name,
         space=chosen.spec,
