@@ -1,0 +1,1 @@
+"""Published search methods, each behind `search.algorithms.base.Algorithm`."""

@@ -1,0 +1,105 @@
+"""What every search method promises to the training engine.
+
+A method owns its modules, its parameters and its loss. The engine owns the
+loop: batches, gradient exchange between processes, optimiser steps,
+checkpoints, the trace. Training one fixed network is a method too: the one
+with a single phase and nothing to choose.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Phase:
+    """One walk over one split of the training images."""
+
+    name: str
+    split: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """What a step sees; `generator` is the only source of randomness.
+
+    `autocast` opens the engine's mixed-precision context: forward passes
+    belong inside it, `backward` outside.
+    """
+
+    images: Tensor
+    labels: Tensor
+    generator: torch.Generator
+    autocast: Callable[[], AbstractContextManager[object]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepReport:
+    """What one step did, as numbers: mean loss, mean cross entropy, hits, images.
+
+    `latency_us` is the latency term of this step; None where there is none.
+    """
+
+    loss: float
+    cross_entropy: float
+    correct: int
+    images: int
+    latency_us: float | None = None
+
+
+class Algorithm(Protocol):
+    """A search method.
+
+    Invariants:
+      * `module.state_dict()` holds everything learnt, architecture parameters
+        included; with the optimisers' states it is the whole state.
+      * `start_epoch` sets all that depends on the epoch (temperature, rates,
+        what is frozen) from the epoch's number alone, so that a resumed run
+        equals an unbroken one.
+      * `backward` leaves gradients in `.grad` and steps no optimiser.
+    """
+
+    name: str
+    epochs: int
+    splits: tuple[float, ...]
+    module: nn.Module
+
+    def phases(self, epoch: int) -> tuple[Phase, ...]:
+        """What this epoch walks over, in order."""
+        ...
+
+    def optimizer(self, phase: str) -> torch.optim.Optimizer:
+        """The optimiser that the engine steps after each batch of this phase."""
+        ...
+
+    def start_epoch(self, epoch: int) -> None:
+        """Prepare an epoch, counted from 0."""
+        ...
+
+    def backward(self, phase: str, batch: Batch) -> StepReport:
+        """Forward and backward for one batch; gradients are left in `.grad`."""
+        ...
+
+    def progress(self) -> Mapping[str, float]:
+        """Numbers for the trace, such as entropy, temperature, expected latency."""
+        ...
+
+
+class Searching(Algorithm, Protocol):
+    """A method that ends in networks of a space."""
+
+    def probabilities(self) -> Tensor:
+        """(layers, widest) probabilities of the candidates, rows summing to 1, no gradient."""
+        ...
+
+    def argmax(self) -> tuple[int, ...]:
+        """The most probable candidate of every layer."""
+        ...
+
+    def sample(self, number: int, generator: torch.Generator) -> Sequence[tuple[int, ...]]:
+        """Networks drawn from the distribution."""
+        ...
