@@ -18,12 +18,15 @@ class Subject:
     """What is to become a file: a network, or a single operator as one.
 
     `name` is for people (an operator's key, an architecture's name); two
-    subjects with equal operators and weights share one artefact.
+    subjects with equal operators, weights and calibration share one artefact.
+    `calibration` is a .npy file of real images (`deploy.calibration`): a
+    quantising exporter observes them, and the check runs on the first one.
     """
 
     name: str
     operators: tuple[OperatorSpec, ...]
     weights: Path | None = None
+    calibration: Path | None = None
 
     @classmethod
     def of(cls, operator: OperatorSpec) -> "Subject":
@@ -56,13 +59,15 @@ class _Sidecar(BaseModel):
 
 
 def digest(subject: Subject, exporter: str, toolchain: Mapping[str, str]) -> str:
-    """Content address: operators, weights, exporter and every tool's version."""
-    content = {
+    """Content address: operators, weights, calibration, exporter, every tool's version."""
+    content: dict[str, object] = {
         "operators": [operator.key for operator in subject.operators],
         "weights": sha256_file(subject.weights) if subject.weights else None,
         "exporter": exporter,
         "toolchain": dict(sorted(toolchain.items())),
     }
+    if subject.calibration:
+        content["calibration"] = sha256_file(subject.calibration)
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:32]
 
 

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from deploy.artefact import Subject
 from deploy.base import Draft
+from deploy.calibration import load_images
 from deploy.network import fold_batch_norm, load_weights, seeded_network
 from search.blocks import example_input
 from search.errors import ExportError
@@ -21,13 +22,17 @@ def build_checked(
 ) -> Draft:
     """Build the module, export it, run the file, compare it with torch.
 
+    The input is the first calibration image where there is one: a file
+    calibrated on images clips noise, which says nothing of the images.
+
     Raises:
         ExportError: The error exceeds `limit`.
     """
     network = seeded_network(subject.operators)
     if subject.weights:
         load_weights(network, subject.weights)
-    example = example_input(subject.operators)
+    images = load_images(subject)
+    example = example_input(subject.operators) if images is None else images[:1]
     with torch.no_grad():
         expected = network(example)
         content = export(fold_batch_norm(network), example)
