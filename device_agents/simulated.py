@@ -35,6 +35,8 @@ from search.manifest import CpuCluster, DeviceInfo, Source
 from search.operators import OperatorSpec, parse_key
 
 _MS = 1_000_000
+NOMINAL_KHZ = 2_000_000
+_SWING_S = 7.0
 
 
 _KINDS = {
@@ -53,6 +55,8 @@ class Truth:
     alone pays `boundary_us_per_mb` for its input and output, as if it were
     transposed at the border of the program. `throttle_after_s` of busy time
     the device slows to `throttle_factor` for `throttle_for_s`, then recovers.
+    With `clock_khz` it reports its clock, which swings by the share
+    `clock_swing` to either side; true times are those at `NOMINAL_KHZ`.
     Faults: `crash_on` a key (substring) kills the runner, `refuse` yields a
     failure, `lose_after` records the connection breaks (once).
     """
@@ -70,6 +74,8 @@ class Truth:
     throttle_after_s: float = math.inf
     throttle_for_s: float = 5.0
     throttle_factor: float = 1.4
+    clock_khz: int | None = None
+    clock_swing: float = 0.0
     unstable: str | None = None
     crash_on: str | None = None
     refuse: str | None = None
@@ -221,7 +227,13 @@ class SimulatedAgent:
                     n = self._loops(plan, loops[sentinel], programs[sentinel])
                     ns, switches, _ = self._block(plan, programs[sentinel], n)
                     counts["sentinel"] += 1
-                    yield Sentinel(loops=n, ns=ns, switches=switches, at_ns=self._busy_ns)
+                    yield Sentinel(
+                        loops=n,
+                        ns=ns,
+                        switches=switches,
+                        at_ns=self._busy_ns,
+                        freq_khz=self._clock_khz(),
+                    )
                 n = self._loops(plan, loops[item_id], programs[item_id])
                 first = round(self._call_ns(programs[item_id]) * 1.1)
                 ns, switches, attempts = self._block(plan, programs[item_id], n)
@@ -235,6 +247,7 @@ class SimulatedAgent:
                     switches=switches,
                     attempts=attempts,
                     at_ns=self._busy_ns,
+                    freq_khz=self._clock_khz(),
                 )
         yield Bye(
             samples=counts["sample"], sentinels=counts["sentinel"], failures=counts["failure"]
@@ -274,4 +287,11 @@ class SimulatedAgent:
         period = self.truth.throttle_after_s + self.truth.throttle_for_s
         if math.isfinite(period) and busy_s % period > self.truth.throttle_after_s:
             factor *= self.truth.throttle_factor
-        return factor
+        clock = self._clock_khz()
+        return factor if clock is None else factor * NOMINAL_KHZ / clock
+
+    def _clock_khz(self) -> int | None:
+        if self.truth.clock_khz is None:
+            return None
+        phase = math.sin(2 * math.pi * self._busy_ns / 1e9 / _SWING_S)
+        return round(self.truth.clock_khz * (1 + self.truth.clock_swing * phase))

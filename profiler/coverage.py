@@ -1,7 +1,7 @@
 """What a campaign would do: coverage and time, without torch or a device."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,13 +16,18 @@ from search.counts import count
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Coverage:
-    """What a campaign would do (`--dry-run`)."""
+    """What a campaign would do (`--dry-run`).
+
+    `measured` and `missing` count operators of the space; those of published
+    networks come on top.
+    """
 
     space: str
     layers: int
     candidates: int
     networks: int
     unique_operators: int
+    published_operators: int
     selected_operators: int
     whole_networks: int
     built: int
@@ -38,7 +43,9 @@ def coverage(settings: Settings, output: Path) -> Coverage:
     entry = exporter_entry(settings.backend, settings.dtype)
     built = lookup(plan.subjects, entry)
     journal = journal_path(output, settings)
-    measured = _journal_count(journal, settings, plan)
+    asked = {operator.key for operator in plan.operators}
+    own = [operator.key for operator in plan.space.operators if operator.key in asked]
+    measured = _journal_count(journal, settings, own)
     size = plan.space.size
     return Coverage(
         space=plan.space.spec,
@@ -46,12 +53,13 @@ def coverage(settings: Settings, output: Path) -> Coverage:
         candidates=size.candidates,
         networks=size.networks,
         unique_operators=size.unique_operators,
+        published_operators=plan.wanted - size.unique_operators,
         selected_operators=len(plan.operators),
         whole_networks=len(plan.calibration) + len(plan.exam),
         built=len(built),
         to_build=len(plan.subjects) - len(built),
         measured=measured,
-        missing=len(plan.operators) - measured,
+        missing=len(own) - measured,
         estimated_seconds=round(_estimate_s(plan, entry, built), 1),
     )
 
@@ -81,10 +89,10 @@ def journal_path(output: Path, settings: Settings) -> Path:
     return output / ".journal" / f"{settings.device}-{settings.identity}.sqlite"
 
 
-def _journal_count(path: Path, settings: Settings, plan: CampaignPlan) -> int:
+def _journal_count(path: Path, settings: Settings, keys: Sequence[str]) -> int:
     if not path.exists():
         return 0
     with Journal(path, settings.identity) as journal:
         blocks = journal.blocks()
     wanted = settings.effort.passes * settings.effort.rounds
-    return sum(len(blocks.get(operator.key, ())) >= wanted for operator in plan.operators)
+    return sum(len(blocks.get(key, ())) >= wanted for key in keys)

@@ -6,13 +6,16 @@ the false discovery rate is held by Benjamini and Hochberg's step-up procedure
 (JRSS B 57, 1995). A change counts when it is significant *and* larger than
 `threshold`.
 
-All operators may have moved together, because a machine is not equally fast
+Where both tables say at what clock they are stated, and are of one device, the
+new one is first restated at the clock of the old one.
+
+All operators may then have moved together, because a machine is not equally fast
 every day. A common change within `threshold` is stated and taken out before
 operators are judged; a larger one is left in, so that all of them show it.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import stats as scipy_stats
@@ -37,7 +40,7 @@ class Change:
     """One operator in both tables.
 
     `ratio` and its interval are new over old after the common change was
-    taken out; the times are as measured.
+    taken out; `new_us` is restated at the old table's clock.
     """
 
     key: str
@@ -59,6 +62,7 @@ class Difference:
     changes: tuple[Change, ...]
     only_old: tuple[str, ...]
     only_new: tuple[str, ...]
+    clocks_khz: tuple[int, int] | None
     common_change: float
     median_absolute: float
     p95_absolute: float
@@ -83,7 +87,11 @@ def compare_tables(
         TableError: The tables share no operator.
     """
     before = {entry.key: entry for entry in old.entries if entry.status != "failed"}
-    after = {entry.key: entry for entry in new.entries if entry.status != "failed"}
+    clocks = _clocks(old.manifest, new.manifest)
+    speed = clocks[1] / clocks[0] if clocks else 1.0
+    after = {
+        entry.key: _restated(entry, speed) for entry in new.entries if entry.status != "failed"
+    }
     shared = [key for key in before if key in after]
     if not shared:
         raise TableError(
@@ -104,9 +112,30 @@ def compare_tables(
         changes=changes,
         only_old=tuple(key for key in before if key not in after),
         only_new=tuple(key for key in after if key not in before),
+        clocks_khz=clocks,
         common_change=math.expm1(common),
         median_absolute=float(np.median(absolute)),
         p95_absolute=float(np.percentile(absolute, 95)),
+    )
+
+
+def _clocks(old: Manifest, new: Manifest) -> tuple[int, int] | None:
+    """Both clocks, where restating makes sense: one device, both known."""
+    before, after = old.protocol.clock_khz, new.protocol.clock_khz
+    if before is None or after is None or old.device.id != new.device.id:
+        return None
+    return before, after
+
+
+def _restated(entry: Entry, speed: float) -> Entry:
+    assert entry.centre_us is not None
+    assert entry.low_us is not None
+    assert entry.high_us is not None
+    return replace(
+        entry,
+        centre_us=entry.centre_us * speed,
+        low_us=entry.low_us * speed,
+        high_us=entry.high_us * speed,
     )
 
 

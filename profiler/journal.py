@@ -181,11 +181,11 @@ class Journal:
     def blocks(self) -> dict[str, list[Block]]:
         """All blocks by item, in order of time."""
         rows = self._base.execute(
-            "SELECT item, pass, round, loops, ns, first_ns, switches, at_ns FROM blocks "
+            "SELECT item, pass, round, loops, ns, first_ns, switches, at_ns, freq_khz FROM blocks "
             "ORDER BY item, pass, round"
         )
         found: dict[str, list[Block]] = {}
-        for item, pass_number, number, loops, ns, first_ns, switches, at_ns in rows:
+        for item, pass_number, number, loops, ns, first_ns, switches, at_ns, freq_khz in rows:
             block = Block(
                 pass_number=pass_number,
                 round=number,
@@ -194,6 +194,7 @@ class Journal:
                 first_ns=first_ns,
                 switches=switches,
                 at_ns=at_ns,
+                freq_khz=freq_khz,
             )
             found.setdefault(str(item), []).append(block)
         return found

@@ -5,6 +5,7 @@ memory, drawn anew each time. What a runner yields goes to the journal at
 once. A runner that dies costs at most the item that killed it.
 """
 
+import itertools
 import random
 import time
 import uuid
@@ -27,7 +28,7 @@ from device_agents.protocol import (
 from profiler.journal import Journal
 from profiler.progress import Progress
 from profiler.settings import Settings
-from profiler.stats import Judged, judge, slow_windows
+from profiler.stats import Judged, clock_of, judge, slow_windows
 from search.errors import DeviceLost, DeviceTimeout
 
 SENTINEL_ID = 1_000_000
@@ -277,15 +278,18 @@ class _Sink:
 
 
 def judge_all(journal: Journal, settings: Settings) -> dict[str, Judged]:
-    """Judge every item of a journal by the same windows of slowness."""
+    """Judge every item of a journal by the same windows of slowness and the same clock."""
     windows = slow_windows(*journal.sentinels())
+    every = journal.blocks()
+    clock = clock_of(itertools.chain.from_iterable(every.values()))
     found = {
         name: judge(
             blocks,
             target=settings.effort.target_relative_ci,
             seed=settings.seed,
             slow_windows=windows,
+            clock_khz=clock.median_khz if clock else None,
         )
-        for name, blocks in journal.blocks().items()
+        for name, blocks in every.items()
     }
     return {name: judged for name, judged in found.items() if judged is not None}

@@ -12,6 +12,7 @@ from search.errors import UsageError
 from search.operators import OperatorSpec
 from search.spaces.base import LayeredSpace
 from search.spaces.registry import parse_space
+from search.zoo import network_names, zoo_architecture
 
 EMPTY = "empty"
 
@@ -20,7 +21,9 @@ EMPTY = "empty"
 class CampaignPlan:
     """Everything to be measured, in a fixed order.
 
-    `operators` are the space's unique ones that pass the filter;
+    `operators` are those of the space, then those that published networks
+    of its frame need besides, as far as they pass the filter; `wanted` counts
+    them before the filter;
     `calibration` and `exam` are random networks (none under a filter, since
     a partial table cannot predict a network).
     """
@@ -28,6 +31,7 @@ class CampaignPlan:
     settings: Settings
     space: LayeredSpace
     operators: tuple[OperatorSpec, ...]
+    wanted: int
     calibration: tuple[Subject, ...]
     exam: tuple[Subject, ...]
 
@@ -58,17 +62,34 @@ def make_plan(settings: Settings) -> CampaignPlan:
         UsageError: Unknown space, or a filter that matches nothing.
     """
     space = parse_space(settings.space)
-    operators = select(space.operators, settings.filter)
-    partial = len(operators) < len(space.operators)
+    every = (*space.operators, *published_operators(space))
+    operators = select(every, settings.filter)
+    partial = len(operators) < len(every)
     calibration, exam = (settings.effort.calibration, settings.effort.exam)
     networks = () if partial else draw_networks(space, calibration + exam, settings.seed)
     return CampaignPlan(
         settings=settings,
         space=space,
         operators=operators,
+        wanted=len(every),
         calibration=networks[:calibration],
         exam=networks[calibration:],
     )
+
+
+def published_operators(space: LayeredSpace) -> tuple[OperatorSpec, ...]:
+    """What published networks of this frame need and the space does not hold.
+
+    Their heads are narrower, and some keep the first 1x1 at expansion 1: a
+    handful of operators, for which one table can compare all of them.
+    """
+    own, stem, classifier = set(space.operators), space.before[0], space.after[-1]
+    found: dict[OperatorSpec, None] = {}
+    for name in network_names():
+        network = zoo_architecture(name, dtype=stem.dtype)
+        if network.operators[0] == stem and network.classes == classifier.out_channels:
+            found.update(dict.fromkeys(network.operators))
+    return tuple(o for o in found if o not in own and o.kind != "skip")
 
 
 def select(operators: tuple[OperatorSpec, ...], pattern: str | None) -> tuple[OperatorSpec, ...]:

@@ -13,7 +13,7 @@ from profiler.diff import Difference
 from profiler.gates import problems
 from profiler.options import to_json
 from search.entries import Entry, entries_to_csv
-from search.manifest import Exam, Score
+from search.manifest import Exam, Protocol, Score
 from search.table import Table
 
 FORMATS = ("table", "json", "csv")
@@ -79,11 +79,11 @@ def summary(table: Table) -> list[str]:
         f"  device     {m.device.model} ({m.device.os or '?'} {m.device.os_build or ''})",
         f"  runtime    {runtime}, {m.runtime.runner} runner",
         f"  protocol   {m.protocol.dtype}, {m.protocol.threads} thread(s), "
-        f"{m.protocol.preset}, {_floor(m.protocol.dispatch_floor_us)}",
+        f"{m.protocol.preset}, {_floor(m.protocol.dispatch_floor_us)}{_clock(m.protocol)}",
         f"  space      {m.space.spec}: {m.space.candidates} candidates",
         f"  coverage   {m.space.operators_measured} of {m.space.operators_expected} operators, "
         f"{m.space.operators_unstable} unstable, {m.space.operators_failed} failed, "
-        f"{m.space.operators_missing} missing",
+        f"{m.space.operators_missing} missing{_extra(m.space.operators_extra)}",
     ]
     if m.calibration is not None:
         terms = " + ".join(
@@ -103,6 +103,19 @@ def summary(table: Table) -> list[str]:
 
 def _floor(floor_us: float | None) -> str:
     return "dispatch floor unknown" if floor_us is None else f"dispatch floor {floor_us:.2f} us"
+
+
+def _extra(operators: int) -> str:
+    return f" ({operators} for published networks)" if operators else ""
+
+
+def _clock(protocol: Protocol) -> str:
+    if protocol.clock_khz is None:
+        return ""
+    return (
+        f"\n             stated at {protocol.clock_khz / 1e6:.2f} GHz; the clock ran at "
+        f"{(protocol.clock_low_khz or 0) / 1e6:.2f} to {(protocol.clock_high_khz or 0) / 1e6:.2f}"
+    )
 
 
 def _exam_lines(exam: Exam | None) -> list[str]:
@@ -159,6 +172,11 @@ def _difference_for_people(difference: Difference) -> None:
     for title, keys in (("only in old", difference.only_old), ("only in new", difference.only_new)):
         if keys:
             out.print(f"{title}: {', '.join(keys[:5])}{' ...' if len(keys) > 5 else ''}")
+    if difference.clocks_khz:
+        old, new = (khz / 1e6 for khz in difference.clocks_khz)
+        out.print(
+            f"clock: {old:.3f} GHz -> {new:.3f} GHz; the new times are restated at the old one"
+        )
     out.print(f"all operators together: {difference.common_change:+.2%}")
     out.print(
         f"{len(difference.changes)} operators: {len(difference.regressions)} slower, "
@@ -181,7 +199,8 @@ def show_coverage(coverage: Coverage, form: str) -> None:
     out.print(f"candidates        {coverage.candidates}")
     out.print(f"networks          {coverage.networks:.3g}")
     out.print(
-        f"unique operators  {coverage.unique_operators} ({coverage.selected_operators} asked)"
+        f"unique operators  {coverage.unique_operators} and {coverage.published_operators} of "
+        f"published networks ({coverage.selected_operators} asked)"
     )
     out.print(f"already measured  {coverage.measured}")
     out.print(f"missing           {coverage.missing}")

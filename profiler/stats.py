@@ -9,7 +9,7 @@ all items saw alike, cancel when items are added and compared. The interval is
 Student's t over the pass medians.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,11 +33,18 @@ class Block:
     first_ns: int | None
     switches: int
     at_ns: int
+    freq_khz: int | None = None
 
-    @property
-    def us(self) -> float:
-        """Microseconds of one call."""
-        return self.ns / self.loops / 1e3
+    def us(self, clock_khz: int | None = None) -> float:
+        """Microseconds of one call, stated at this clock (None: as it came)."""
+        return self.ns / self.loops / 1e3 * self._speed(clock_khz)
+
+    def first_us(self, clock_khz: int | None = None) -> float | None:
+        """The first call of the visit, likewise."""
+        return self.first_ns / 1e3 * self._speed(clock_khz) if self.first_ns else None
+
+    def _speed(self, clock_khz: int | None) -> float:
+        return self.freq_khz / clock_khz if self.freq_khz and clock_khz else 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,12 +82,17 @@ def judge(
     level: float = 0.95,
     seed: int = 0,
     slow_windows: Sequence[tuple[int, int]] = (),
+    clock_khz: int | None = None,
 ) -> Judged | None:
     """Judge one item; None when no block was acceptable.
 
     Rejected: blocks with an involuntary context switch, and blocks inside a
     window in which the sentinel ran slow (unless nothing else is left: then
     they count, and the item cannot be stable).
+
+    Times are stated at `clock_khz`: a core that ran 4 % faster during a block
+    did 4 % more cycles in the same time. Where that clock or a block's own is
+    unknown, times are as they came.
     """
     unpreempted = [block for block in blocks if block.switches == 0]
     kept = [block for block in unpreempted if not _inside(block.at_ns, slow_windows)]
@@ -88,10 +100,10 @@ def judge(
     kept = kept or unpreempted
     if not kept:
         return None
-    values = np.array([block.us for block in kept])
+    values = np.array([block.us(clock_khz) for block in kept])
     groups = np.array([block.pass_number for block in kept])
     low, high = centre_interval(values, groups, level=level, seed=seed)
-    first = _first_calls(kept, level, seed)
+    first = _first_calls(kept, level, seed, clock_khz)
     centre = pass_centre(values, groups)
     half_width = (high - low) / 2 / centre
     q5, q25, q95 = np.percentile(values, [5, 25, 95])
@@ -117,9 +129,10 @@ def judge(
 
 
 def _first_calls(
-    blocks: Sequence[Block], level: float, seed: int
+    blocks: Sequence[Block], level: float, seed: int, clock_khz: int | None
 ) -> tuple[float | None, float | None, float | None]:
-    timed = [(block.first_ns / 1e3, block.pass_number) for block in blocks if block.first_ns]
+    called = [(block.first_us(clock_khz), block.pass_number) for block in blocks]
+    timed = [(value, group) for value, group in called if value is not None]
     if not timed:
         return None, None, None
     values = np.array([value for value, _ in timed])
@@ -161,6 +174,27 @@ def centre_interval(
 
 def _inside(at_ns: int, windows: Sequence[tuple[int, int]]) -> bool:
     return any(start <= at_ns <= end for start, end in windows)
+
+
+# --- the clock ---------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clock:
+    """At what clock the cores ran: median, and the 5th and 95th percentile."""
+
+    median_khz: int
+    low_khz: int
+    high_khz: int
+
+
+def clock_of(blocks: Iterable[Block]) -> Clock | None:
+    """The clock over all undisturbed blocks; None where no runner measured it."""
+    known = [block.freq_khz for block in blocks if block.freq_khz and not block.switches]
+    if not known:
+        return None
+    low, median, high = (round(float(q)) for q in np.percentile(known, [5, 50, 95]))
+    return Clock(median_khz=median, low_khz=low, high_khz=high)
 
 
 # --- the sentinel ------------------------------------------------------------

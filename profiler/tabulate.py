@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 import pandas as pd
 
@@ -15,7 +16,7 @@ from profiler.measure import judge_all
 from profiler.metadata import kit_info
 from profiler.plan import EMPTY, CampaignPlan
 from profiler.settings import BAR_MAPE, BAR_SPEARMAN
-from profiler.stats import Judged, drift
+from profiler.stats import Judged, clock_of, drift
 from search.counts import count
 from search.entries import Entry
 from search.errors import DeviceError
@@ -177,11 +178,12 @@ def _space_info(plan: CampaignPlan, entries: Sequence[Entry]) -> SpaceInfo:
         sha256=plan.space.sha256,
         layers=size.layers,
         candidates=size.candidates,
-        operators_expected=size.unique_operators,
+        operators_expected=plan.wanted,
         operators_measured=status.count("ok"),
         operators_unstable=status.count("unstable"),
         operators_failed=status.count("failed"),
-        operators_missing=size.unique_operators - len(entries),
+        operators_missing=plan.wanted - len(entries),
+        operators_extra=plan.wanted - size.unique_operators,
         filter=plan.settings.filter,
     )
 
@@ -220,6 +222,7 @@ def _protocol(record: Record, judged: Mapping[str, Judged]) -> Protocol:
     effort, hello = settings.effort, _hello(record)
     times, values = journal.sentinels()
     sentinel, floor = judged.get(record.plan.sentinel), judged.get(EMPTY)
+    clock = clock_of(chain.from_iterable(journal.blocks().values()))
     return Protocol(
         dtype=settings.dtype,
         threads=hello.threads,
@@ -240,6 +243,9 @@ def _protocol(record: Record, judged: Mapping[str, Judged]) -> Protocol:
         sentinel_median_us=sentinel.centre_us if sentinel else None,
         sentinel_drift=drift(times, values),
         dispatch_floor_us=floor.centre_us if floor else None,
+        clock_khz=clock.median_khz if clock else None,
+        clock_low_khz=clock.low_khz if clock else None,
+        clock_high_khz=clock.high_khz if clock else None,
         max_temperature_c=journal.hottest_c(),
         load_average_start=record.steadiness.load_average,
         duration_s=float(journal.fact("measuring_s") or 0),

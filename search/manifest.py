@@ -31,7 +31,11 @@ class Kit(Part):
 
 
 class SpaceInfo(Part):
-    """Which space, and the proof of coverage."""
+    """Which space, and the proof of coverage.
+
+    `operators_extra` of the expected ones are not of the space: published
+    networks of its frame need them.
+    """
 
     spec: str
     sha256: str
@@ -42,6 +46,7 @@ class SpaceInfo(Part):
     operators_unstable: int
     operators_failed: int
     operators_missing: int
+    operators_extra: int = 0
     filter: str | None = None
 
 
@@ -83,7 +88,12 @@ class RuntimeInfo(Part):
 
 
 class Protocol(Part):
-    """How it was measured. Rows of differing protocols never share a table."""
+    """How it was measured. Rows of differing protocols never share a table.
+
+    Times are stated at `clock_khz`, the median clock of the run (null: no
+    runner measured it, and times are as they came); `clock_low_khz` and
+    `clock_high_khz` are the 5th and 95th percentile of the blocks' clocks.
+    """
 
     dtype: str
     threads: int
@@ -106,6 +116,9 @@ class Protocol(Part):
     sentinel_median_us: Finite | None = None
     sentinel_drift: Finite | None = None
     dispatch_floor_us: Finite | None = None
+    clock_khz: int | None = None
+    clock_low_khz: int | None = None
+    clock_high_khz: int | None = None
     max_temperature_c: Finite | None = None
     load_average_start: Finite | None = None
     duration_s: Finite | None = None

@@ -4,16 +4,35 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from profiler.plan import draw_networks, make_plan, select
+from profiler.plan import draw_networks, make_plan, published_operators, select
 from search.counts import count
 from search.errors import UsageError
 from search.spaces.registry import make_space
+from search.zoo import zoo_architecture
 
 SPACE = make_space("fbnet-mini")
 
 
 def test_a_plan_holds_every_unique_operator_of_the_space(bench) -> None:
     assert make_plan(bench.settings()).operators == SPACE.operators
+
+
+def test_the_published_space_comes_with_the_operators_of_published_networks(bench) -> None:
+    plan = make_plan(bench.settings(space=make_space("fbnet").spec))
+    extra = plan.operators[len(plan.space.operators) :]
+    assert plan.operators[: len(plan.space.operators)] == plan.space.operators
+    assert plan.wanted == len(plan.operators) == len(set(plan.operators)) == 103
+    measured = {operator for operator in plan.operators if operator.kind != "skip"}
+    for name in ("FBNet-A", "FBNet-B", "FBNet-C", "FBNet-S8", "FBNet-iPhoneX"):
+        needed = {o for o in zoo_architecture(name).operators if o.kind != "skip"}
+        assert needed <= measured
+    assert {operator.kind for operator in extra} == {"conv", "ir", "classifier"}
+
+
+def test_a_space_of_another_frame_brings_no_published_operators() -> None:
+    assert published_operators(make_space("fbnet", resolution=192)) == ()
+    assert published_operators(make_space("fbnet", classes=10)) == ()
+    assert published_operators(SPACE) == ()
 
 
 def test_the_sentinel_is_an_operator_of_the_plan_of_median_cost(bench) -> None:

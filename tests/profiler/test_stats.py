@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from profiler.stats import Block, Judged, drift, judge, score_interval, slow_windows
+from profiler.stats import Block, Judged, clock_of, drift, judge, score_interval, slow_windows
 
 TRUTH_US = 100.0
 FIRST_US = 110.0
@@ -155,7 +155,7 @@ def test_there_is_no_judgement_without_an_undisturbed_block() -> None:
 def test_one_block_is_a_value_that_is_never_stable() -> None:
     (only,) = blocks([11], passes=1, rounds=1)
     result = judged([only], target=0.9)
-    assert result.low_us <= result.centre_us == only.us <= result.high_us
+    assert result.low_us <= result.centre_us == only.us() <= result.high_us
     assert (result.blocks, result.calls, result.passes) == (1, LOOPS, 1)
     assert not result.stable
 
@@ -285,3 +285,45 @@ def test_the_interval_of_a_score_holds_the_true_score_about_95_times_in_100() ->
         _, low, high = score_interval(_mape, predicted, measured, seed=repeat, draws=300)
         held += low <= mean_absolute <= high
     assert 180 <= held <= 198
+
+
+CLOCK_KHZ = 2_000_000
+
+
+@given(seed=st.integers(0, 2**20), swing=st.floats(0.0, 0.3))
+def test_blocks_at_any_clock_are_stated_at_the_clock_asked_for(seed: int, swing: float) -> None:
+    draw = np.random.default_rng(seed)
+    at_clock = []
+    for block in blocks((seed,), noise=0.001):
+        freq = round(CLOCK_KHZ * (1 + swing * draw.uniform(-1, 1)))
+        slower = CLOCK_KHZ / freq
+        at_clock.append(
+            replace(
+                block,
+                ns=round(block.ns * slower),
+                first_ns=round((block.first_ns or 0) * slower),
+                freq_khz=freq,
+            )
+        )
+    stated = judged(at_clock, clock_khz=CLOCK_KHZ)
+    assert stated.centre_us == pytest.approx(TRUTH_US, rel=0.002)
+    assert stated.first_us == pytest.approx(FIRST_US, rel=0.002)
+    halved = judged(at_clock, clock_khz=CLOCK_KHZ // 2)
+    assert halved.centre_us == pytest.approx(2 * TRUTH_US, rel=0.002)
+
+
+def test_where_a_clock_is_unknown_times_are_as_they_came() -> None:
+    found = blocks((1,))
+    assert judged(found, clock_khz=CLOCK_KHZ) == judged(found)
+    known = [replace(block, freq_khz=CLOCK_KHZ // 3) for block in found]
+    assert judged(known) == judged(found)
+
+
+def test_the_clock_of_a_run_leaves_out_disturbed_blocks() -> None:
+    found = [replace(b, freq_khz=CLOCK_KHZ + k) for k, b in enumerate(blocks((2,))[:21])]
+    found.append(replace(found[0], freq_khz=1, switches=1))
+    clock = clock_of(found)
+    assert clock is not None
+    assert clock.median_khz == CLOCK_KHZ + 10
+    assert (clock.low_khz, clock.high_khz) == (CLOCK_KHZ + 1, CLOCK_KHZ + 19)
+    assert clock_of(blocks((3,))) is None

@@ -7,6 +7,7 @@
 #include <exception>
 #include <limits>
 
+#include "clock.h"
 #include "log.h"
 #include "random.h"
 
@@ -152,7 +153,7 @@ void Bench::visit(Item& item, int64_t round) {
       .add("switches", block.switches)
       .add("attempts", block.attempts)
       .add("at_ns", block.at_ns);
-  output_.send(add_state(record));
+  output_.send(add_state(record, block));
   ++samples_;
 }
 
@@ -168,11 +169,13 @@ void Bench::visit_sentinel() {
       .add("ns", block.ns)
       .add("switches", block.switches)
       .add("at_ns", block.at_ns);
-  output_.send(add_state(record));
+  output_.send(add_state(record, block));
   ++sentinels_;
 }
 
 Maybe Bench::measure(Item& item, int64_t& first_ns, Block& block) {
+  // The clock before and after: it may change several times a second.
+  const auto clock_before = clock_khz();
   if (Maybe failed = item.program->rewrite_inputs()) return failed;
   const int64_t start = now_ns();
   if (Maybe failed = call(item, 1)) return failed;
@@ -181,6 +184,8 @@ Maybe Bench::measure(Item& item, int64_t& first_ns, Block& block) {
   do {
     if (Maybe failed = time_block(item, block)) return failed;
   } while (block.switches > 0 && block.attempts < plan_.max_attempts);
+  const auto clock_after = clock_khz();
+  if (clock_before && clock_after) block.freq_khz = (*clock_before + *clock_after) / 2;
   return std::nullopt;
 }
 
@@ -211,8 +216,13 @@ void Bench::wait_until_cool() {
   }
 }
 
-Record& Bench::add_state(Record& record) const {
-  return record.add("freq_khz", sensors_.freq_khz())
+std::optional<int64_t> Bench::clock_khz() const {
+  const auto measured = effective_khz();
+  return measured ? measured : sensors_.freq_khz();
+}
+
+Record& Bench::add_state(Record& record, const Block& block) const {
+  return record.add("freq_khz", block.freq_khz)
       .add("temperature_mc", sensors_.temperature_mc());
 }
 

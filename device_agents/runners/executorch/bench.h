@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "host_facts.h"
@@ -30,6 +31,7 @@ class Bench {
     int64_t at_ns = 0;
     int64_t switches = 0;
     int64_t attempts = 0;
+    std::optional<int64_t> freq_khz;
   };
 
   void load(Item& item);
@@ -43,7 +45,8 @@ class Bench {
   Maybe call(Item& item, int64_t times);
   void fail(Item& item, const Problem& problem);
   void wait_until_cool();
-  Record& add_state(Record& record) const;
+  std::optional<int64_t> clock_khz() const;
+  Record& add_state(Record& record, const Block& block) const;
 
   template <typename Step>
   bool guarded(Item& item, const char* kind, Step step);
