@@ -27,14 +27,18 @@ class Phase:
 class Batch:
     """What a step sees; `generator` is the only source of randomness.
 
-    `autocast` opens the engine's mixed-precision context: forward passes
-    belong inside it, `backward` outside.
+    `generator` lives on the CPU whatever the device, so that the noise is the
+    same on all: draw there and move. `autocast` opens the engine's
+    mixed-precision context: forward passes belong inside it, `backward`
+    outside. `fraction` says how much of the phase is done, in [0, 1), for
+    rates that change within an epoch.
     """
 
     images: Tensor
     labels: Tensor
     generator: torch.Generator
     autocast: Callable[[], AbstractContextManager[object]]
+    fraction: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
