@@ -1,13 +1,12 @@
 """The command line: parse, call, print. No logic of its own."""
 
-import signal
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from search.errors import EXIT_GATE, EXIT_INTERRUPTED, KitError, UsageError
+from search.command import check_form, run_app
+from search.errors import EXIT_GATE, UsageError
 
 if TYPE_CHECKING:
     from device_agents.device import Device
@@ -80,7 +79,7 @@ def measure(
     from profiler.settings import Settings
     from search.spaces.registry import make_space, parse_space, space_names
 
-    _check_form(form)
+    check_form(form)
     target = load_device(device)
     asked, dtype = dtype, dtype or target.dtype
     threads = target.threads if threads is None else threads
@@ -185,7 +184,7 @@ def devices(form: Form = "table") -> None:
     from profiler.options import to_json
     from profiler.show import to_csv
 
-    _check_form(form)
+    check_form(form)
     known = [load_device(name) for name in device_names()]
     if form == "json":
         typer.echo(to_json([device.model_dump() for device in known]))
@@ -206,7 +205,7 @@ def networks(form: Form = "table") -> None:
     """List published networks: our counts beside the figures their authors printed."""
     from profiler.networks import show_networks
 
-    _check_form(form)
+    check_form(form)
     show_networks(form)
 
 
@@ -221,7 +220,7 @@ def show(
     from profiler.show import show_table
     from search.table import read_table
 
-    _check_form(form)
+    check_form(form)
     show_table(read_table(table), form, None if every else 20, match)
 
 
@@ -237,7 +236,7 @@ def validate(
     from search.spaces.registry import parse_space
     from search.table import read_table
 
-    _check_form(form)
+    check_form(form)
     read = read_table(table)
     found = problems(read)
     if parse_space(read.manifest.space.spec).sha256 != read.manifest.space.sha256:
@@ -270,7 +269,7 @@ def diff(
     from profiler.show import show_difference
     from search.table import read_table
 
-    _check_form(form)
+    check_form(form)
     if threshold < 0 or not 0 < fdr < 1:
         raise UsageError("--threshold must not be negative, --fdr must lie between 0 and 1.")
     difference = compare_tables(read_table(old), read_table(new), threshold=threshold, fdr=fdr)
@@ -279,42 +278,9 @@ def diff(
         raise typer.Exit(EXIT_GATE)
 
 
-def _check_form(form: str) -> None:
-    if form not in ("table", "json", "csv"):
-        raise UsageError(f"Unknown --format {form!r}.", "Known: table, json, csv.")
+_INTERRUPTED = "Interrupted. Everything measured is kept; the same command with --resume goes on."
 
 
 def main() -> NoReturn:
     """Run; every error becomes a sentence and an exit code."""
-    signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        # Without its standalone mode typer returns exit codes, 130 for Ctrl-C.
-        result = app(standalone_mode=False)
-        code = result if isinstance(result, int) else 0
-    except KitError as error:
-        code = _fail(str(error), error.exit_code)
-    except (BrokenPipeError, SystemExit):
-        # typer leaves this way, and only then, when the reader closed the pipe.
-        code = 0
-    except OSError as error:
-        code = _fail(f"{error.filename or 'A file'}: {error.strerror}. Nothing was lost.", 2)
-    except Exception as error:
-        # typer's own usage errors have no public base class.
-        if not hasattr(error, "format_message"):
-            raise
-        code = _fail(f"{error.format_message()} See python -m profiler --help.", 2)
-    if code == EXIT_INTERRUPTED:
-        _fail(_INTERRUPTED, code)
-    sys.exit(code)
-
-
-_INTERRUPTED = "Interrupted. Everything measured is kept; the same command with --resume goes on."
-
-
-def _interrupt(*_: object) -> NoReturn:
-    raise KeyboardInterrupt
-
-
-def _fail(text: str, code: int) -> int:
-    typer.echo(text, err=True)
-    return code
+    run_app(app, "profiler", _INTERRUPTED)
