@@ -68,7 +68,8 @@ def _export_int8(module: nn.Module, example: Tensor, images: Tensor | None) -> b
     if images is None:
         flipped = example.flip(1).contiguous(memory_format=_order(example))
         return _export(_quantise(module, (example, flipped)), example)
-    return _export(_quantise(module, images.split(1)), example)
+    single = [images[i : i + 1] for i in range(len(images))]
+    return _export(_quantise(module, single), example)
 
 
 def _quantise(module: nn.Module, observed: Sequence[Tensor]) -> nn.Module:
