@@ -1,0 +1,182 @@
+"""Scores: how good each candidate of each layer is, and their file.
+
+A network's score is the sum of its candidates' scores, higher is better. A
+search writes them (log-probabilities, measured losses), the exact selection
+reads them together with any table's costs.
+"""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from search.errors import UsageError
+from search.files import write_text
+from search.spaces.base import LayeredSpace
+
+Array = npt.NDArray[np.float64]
+
+SCORES_SCHEMA = 1
+# A probability that underflowed is very small, but its candidate stays legal.
+LEAST_PROBABILITY = float(np.finfo(np.float64).tiny)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Scores:
+    """Scores of the candidates of one space.
+
+    `values` is layers x widest, higher is better, -inf where a candidate is
+    not legal. `space` is the space's spec, `origin` says in words where the
+    scores come from.
+
+    Raises:
+        UsageError: Not a matrix, NaN or +inf in it, or a layer without any
+            legal candidate.
+    """
+
+    values: Array
+    space: str
+    origin: str
+
+    def __post_init__(self) -> None:
+        values = np.array(self.values, dtype=np.float64)
+        if values.ndim != 2 or not values.size:
+            raise UsageError(f"Scores of shape {values.shape} are not layers x candidates.")
+        if np.isnan(values).any() or np.isposinf(values).any():
+            raise UsageError("Scores must be numbers, or -inf where a candidate is not legal.")
+        empty = np.flatnonzero(np.isneginf(values).all(axis=1))
+        if empty.size:
+            raise UsageError(f"Layer {empty[0]} has no candidate with a score.")
+        values.setflags(write=False)
+        object.__setattr__(self, "values", values)
+
+    def require(self, space: LayeredSpace) -> None:
+        """Make sure that these are scores of this space.
+
+        Raises:
+            UsageError: Another space, another number of layers, or a score
+                where the space has no candidate.
+        """
+        if self.space != space.spec:
+            raise UsageError(
+                f"These scores belong to the space {self.space}, not to {space.spec}.",
+                "Use a table and scores of the same space.",
+            )
+        widths = [len(layer.choices) for layer in space.layers]
+        if self.values.shape != (len(widths), max(widths)):
+            raise UsageError(
+                f"Scores of shape {self.values.shape} do not fit {space.spec}: "
+                f"{len(widths)} layers of at most {max(widths)} candidates."
+            )
+        beyond = np.arange(max(widths)) >= np.array(widths)[:, None]
+        if np.isfinite(self.values[beyond]).any():
+            raise UsageError(f"A score stands where {space.spec} has no candidate.")
+
+
+def from_probabilities(probabilities: npt.ArrayLike, space: LayeredSpace, origin: str) -> Scores:
+    """Log-probabilities as scores: the best network is the most probable one.
+
+    The layers of FBNet's distribution are independent (arXiv 1812.03443,
+    equations 4 to 6), so the sum is the network's log-probability.
+
+    Args:
+        probabilities: Layers x widest; each row sums to 1 over its legal
+            candidates, what stands behind them is ignored.
+        space: The space they were learnt on.
+        origin: Where they come from, in words.
+
+    Raises:
+        UsageError: Another shape, a row that is no distribution.
+    """
+    given = np.asarray(probabilities, dtype=np.float64)
+    widths = np.array([len(layer.choices) for layer in space.layers])
+    if given.shape != (len(widths), widths.max()):
+        raise UsageError(
+            f"Probabilities of shape {given.shape} do not fit {space.spec}: "
+            f"{len(widths)} layers of at most {widths.max()} candidates."
+        )
+    legal = np.arange(widths.max()) < widths[:, None]
+    given = np.where(legal, given, 0.0)
+    # Sums of float32 probabilities are off by a few 1e-7.
+    if not (given >= 0).all() or not np.allclose(given.sum(axis=1), 1, rtol=0, atol=1e-4):
+        raise UsageError("Probabilities must be at least 0 and sum to 1 in every layer.")
+    values = np.where(legal, np.log(np.maximum(given, LEAST_PROBABILITY)), -np.inf)
+    scores = Scores(values=values, space=space.spec, origin=origin)
+    scores.require(space)
+    return scores
+
+
+# --- file --------------------------------------------------------------------
+
+_Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    schema_version: Literal[1]
+    space: str
+    origin: str
+    scores: list[list[_Finite | None]]
+
+
+def dump_scores(scores: Scores) -> str:
+    """The scores as the text of their JSON file; null where not legal."""
+    rows = [
+        [None if math.isinf(value) else value for value in row] for row in scores.values.tolist()
+    ]
+    content = _File(schema_version=1, space=scores.space, origin=scores.origin, scores=rows)
+    return content.model_dump_json(indent=1) + "\n"
+
+
+def parse_scores(text: str, origin: str = "the text") -> Scores:
+    """Read scores from JSON text.
+
+    Raises:
+        UsageError: Not scores, NaN or infinite values, or a newer schema.
+    """
+    try:
+        version = json.loads(text).get("schema_version")
+        if isinstance(version, int) and version > SCORES_SCHEMA:
+            raise UsageError(
+                f"{origin} has schema {version}, newer than {SCORES_SCHEMA}.", "Update the kit."
+            )
+        content = _File.model_validate_json(text)
+    except (ValidationError, json.JSONDecodeError, AttributeError) as error:
+        raise UsageError(f"{origin} is not a file of scores: {error}") from error
+    return Scores(
+        values=_matrix(content.scores, origin), space=content.space, origin=content.origin
+    )
+
+
+def _matrix(rows: Sequence[Sequence[float | None]], origin: str) -> Array:
+    if len({len(row) for row in rows}) > 1:
+        raise UsageError(f"{origin} is not a file of scores: its rows differ in length.")
+    return np.array([[-math.inf if value is None else value for value in row] for row in rows])
+
+
+def read_scores(path: Path, space: LayeredSpace) -> Scores:
+    """Read the scores of this space.
+
+    Raises:
+        UsageError: The file cannot be read, is not a file of scores, or
+            belongs to another space.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"Cannot read {path}: {error}") from error
+    scores = parse_scores(text, str(path))
+    scores.require(space)
+    return scores
+
+
+def write_scores(scores: Scores, path: Path) -> None:
+    """Write the file atomically."""
+    write_text(path, dump_scores(scores))
