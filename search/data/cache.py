@@ -1,0 +1,67 @@
+"""Folders that are either whole or absent, made once and shared by processes."""
+
+import contextlib
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import filelock
+import platformdirs
+
+from search.errors import StorageError
+
+
+def data_cache(cache: Path | None) -> Path:
+    """Where prepared data is kept: below `cache`, $KIT_CACHE or the user's cache folder."""
+    chosen = cache or os.environ.get("KIT_CACHE") or platformdirs.user_cache_dir("fbnet-kit")
+    return Path(chosen).absolute() / "data"
+
+
+def built_once(target: Path, build: Callable[[Path], None]) -> Path:
+    """`target`, filled by `build` in a folder beside it unless it is there already.
+
+    The processes of one training run open the same data at the same moment:
+    one of them works, the others wait for it.
+
+    Raises:
+        StorageError: The cache cannot be written.
+    """
+    if target.exists():
+        return target
+    with writing(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(target.with_name(f"{target.name}.lock")):
+            if not target.exists():
+                _build(target, build)
+    return target
+
+
+@contextlib.contextmanager
+def writing(target: Path) -> Iterator[None]:
+    """Say what to do when the cache cannot be written.
+
+    Raises:
+        StorageError: In place of any OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(
+            f"Cannot write {target}: {error.strerror or error}.",
+            "Make room, or set KIT_CACHE to a folder that can be written.",
+        ) from error
+
+
+def _build(target: Path, build: Callable[[Path], None]) -> None:
+    part = target.with_name(f"{target.name}.part")
+    shutil.rmtree(part, ignore_errors=True)  # left by a process that was killed
+    part.mkdir()
+    try:
+        build(part)
+        if hasattr(os, "sync"):
+            os.sync()  # a folder must not outlive a power cut that its files did not
+        part.rename(target)
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise

@@ -1,0 +1,114 @@
+"""Which classes and which images of a source are used."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, Self, TypeVar
+
+import torch
+from torch import Tensor
+
+from search.data.split import seeded, split_indices, stratified_subset
+from search.errors import UsageError
+
+TRAIN_SHARE = 0.8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What `open_data` was asked for; None means all.
+
+    Raises:
+        UsageError: A number that can mean nothing.
+    """
+
+    resolution: int
+    classes: int | None = None
+    limit: int | None = None
+    test_limit: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.resolution <= 4096:
+            raise UsageError(
+                f"Images of {self.resolution} px cannot be made.", "Ask for 1 to 4096 px."
+            )
+        if self.classes is not None and self.classes < 2:
+            raise UsageError(f"{self.classes} classes leave nothing to tell apart.", "Ask for two.")
+
+
+class Pool(Protocol):
+    """Labelled things of which a part can be taken."""
+
+    @property
+    def labels(self) -> Tensor:
+        """(N,) int64."""
+        ...
+
+    def subset(self, indices: Tensor, labels: Tensor) -> Self:
+        """These things in this order, with new labels."""
+        ...
+
+
+P = TypeVar("P", bound=Pool)
+
+
+def choose(
+    classes: Sequence[str], train: P, test: P | None, request: Request
+) -> tuple[tuple[str, ...], P, P]:
+    """Names of the classes, training and test pools that a request asks for.
+
+    Without a test pool a fifth of each class becomes one. Classes are drawn
+    first and renumbered in their old order, then images are drawn from them.
+
+    Raises:
+        UsageError: More classes than there are, fewer images than classes, or
+            a class too small to be divided.
+    """
+    if test is None:
+        train, test = _divided(classes, train, request.seed)
+    keep = _drawn(len(classes), request)
+    train, test = _only(train, keep), _only(test, keep)
+    names = tuple(classes[number] for number in keep.tolist())
+    return (
+        names,
+        _limited(train, request.limit, request.seed),
+        _limited(test, request.test_limit, request.seed),
+    )
+
+
+def _divided(classes: Sequence[str], pool: P, seed: int) -> tuple[P, P]:
+    sizes = torch.bincount(pool.labels, minlength=len(classes))
+    if int(sizes.min()) < 2:
+        name = classes[int(sizes.argmin())]
+        raise UsageError(
+            f"The class {name!r} has one image, which cannot train and test.",
+            "Add images, or divide them yourself into train/ and val/.",
+        )
+    parts = split_indices(pool.labels, (TRAIN_SHARE, 1 - TRAIN_SHARE), seed)
+    first, second = (pool.subset(part, pool.labels[part]) for part in parts)
+    return first, second
+
+
+def _drawn(number: int, request: Request) -> Tensor:
+    """Numbers of the classes that stay, sorted."""
+    if request.classes is None:
+        return torch.arange(number)
+    if request.classes > number:
+        raise UsageError(
+            f"{request.classes} classes were asked for; there are {number}.",
+            f"Ask for {number} at most.",
+        )
+    order = torch.randperm(number, generator=seeded("classes", request.seed))
+    return order[: request.classes].sort().values
+
+
+def _only(pool: P, keep: Tensor) -> P:
+    indices = torch.isin(pool.labels, keep).nonzero()[:, 0]
+    return pool.subset(indices, torch.searchsorted(keep, pool.labels[indices]))
+
+
+def _limited(pool: P, limit: int | None, seed: int) -> P:
+    if limit is None:
+        return pool
+    indices = stratified_subset(pool.labels, limit, seed)
+    return pool.subset(indices, pool.labels[indices])

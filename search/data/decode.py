@@ -1,0 +1,147 @@
+"""One image file as RGB pixels of the asked size, whatever it was."""
+
+import contextlib
+import errno
+import os
+from collections.abc import Callable, Iterator
+from math import ceil
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+Pixels = npt.NDArray[np.uint8]
+Size = tuple[int, int]
+Box = tuple[float, float, float, float]
+
+# EPS and others that start programs are not among them.
+FORMATS = ("JPEG", "MPO", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
+MOST_PIXELS = 89_478_485
+REDUCING_GAP = 2.0
+ORIENTATION_TAG = 0x0112
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+OUR_TROUBLE = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM))
+
+
+class Unreadable(Exception):
+    """This file does not hold an image that can be used."""
+
+
+def whole(size: Size) -> Box:
+    """All of the image: its shape is not kept."""
+    return 0, 0, size[0], size[1]
+
+
+def central(size: Size) -> Box:
+    """The middle square of 224/256 of the shorter side.
+
+    What remains after the shorter side was resized to R * 256 / 224 and the
+    centre of R x R cut out, taken in one step.
+    """
+    side = min(size) * 224 / 256
+    left, top = (size[0] - side) / 2, (size[1] - side) / 2
+    return left, top, left + side, top + side
+
+
+def read_image(path: Path, resolution: int, area: Callable[[Size], Box]) -> Pixels:
+    """The chosen area of an image, resized to (resolution, resolution, 3).
+
+    Grey, palette, transparent (laid on white), CMYK and 16-bit images become
+    RGB; the camera's orientation is undone after the area was cut.
+
+    Args:
+        path: The file.
+        resolution: Pixels a side.
+        area: From (width, height) to (left, top, right, bottom).
+
+    Raises:
+        Unreadable: Truncated, too large, not an image.
+    """
+    with _judging(), _opened(path) as image:
+        return _decode(image, resolution, area)
+
+
+def check_header(path: Path) -> None:
+    """Look at a file without decoding it: type, size and, where it has some, checksums.
+
+    Raises:
+        Unreadable: Not an image, or too large.
+    """
+    with _judging(), _opened(path) as image:
+        image.verify()
+
+
+@contextlib.contextmanager
+def _judging() -> Iterator[None]:
+    """Decoders raise nearly anything on broken files; our own want of resources is no such case."""
+    try:
+        yield
+    except (Unreadable, MemoryError):
+        raise
+    except Exception as error:
+        if getattr(error, "errno", None) in OUR_TROUBLE:
+            raise
+        raise Unreadable(str(error)) from error
+
+
+def _opened(path: Path) -> Image.Image:
+    image = Image.open(path, formats=FORMATS)
+    if image.width * image.height > MOST_PIXELS:
+        image.close()
+        raise Unreadable("more pixels than any photograph")
+    return image
+
+
+def _decode(image: Image.Image, resolution: int, area: Callable[[Size], Box]) -> Pixels:
+    width, height = image.size
+    box = area(image.size)
+    # A JPEG decoder can leave out detail that would be averaged away.
+    wanted = resolution * REDUCING_GAP
+    image.draft(
+        None, (ceil(width * wanted / (box[2] - box[0])), ceil(height * wanted / (box[3] - box[1])))
+    )
+    across, down = image.width / width, image.height / height
+    right, bottom = min(box[2] * across, image.width), min(box[3] * down, image.height)
+    scaled = (box[0] * across, box[1] * down, right, bottom)
+    turn = TURNS.get(_orientation(image))
+    small = to_rgb(image).resize(
+        (resolution, resolution), Image.Resampling.BILINEAR, scaled, REDUCING_GAP
+    )
+    return np.asarray(small if turn is None else small.transpose(turn))
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return int(image.getexif().get(ORIENTATION_TAG, 1))
+    except (SyntaxError, ValueError, TypeError, KeyError, OSError):
+        return 1  # broken metadata of a good image
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Three channels of 8 bits from any mode."""
+    if image.mode.startswith("I"):
+        values = np.asarray(image).astype(np.int64)
+        if image.mode != "I" or values.max(initial=0) > 255:
+            values //= 256  # 16 bits
+        return Image.fromarray(values.clip(0, 255).astype(np.uint8)).convert("RGB")
+    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        layer = image.convert("RGBA")
+        ground = Image.new("RGBA", layer.size, "white")
+        return Image.alpha_composite(ground, layer).convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def workers() -> int:
+    """Threads for decoding: one a processor that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,160 @@
+"""From the name of a data source to its images."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from search.data.archive import archive_name, unpacked
+from search.data.augment import Shift
+from search.data.base import IMAGENET, Broken, Data, ImageSet, Normalisation
+from search.data.cache import data_cache
+from search.data.choose import Request, choose
+from search.data.decoded import Decoded, decoded
+from search.data.digits import open_digits
+from search.data.folder import Listing, read_folder
+from search.data.lazy import LazyImages, broken_headers
+from search.data.memory import MemoryImages
+from search.errors import UsageError
+
+DIGITS = "digits"
+SMALL_PX = 64
+MEMORY_BYTES = 4 * 2**30
+
+
+def open_data(
+    source: str | os.PathLike[str],
+    *,
+    resolution: int,
+    classes: int | None = None,
+    limit: int | None = None,
+    test_limit: int | None = None,
+    seed: int = 0,
+    cache: Path | None = None,
+) -> Data:
+    """Open a set of labelled images for training and evaluation.
+
+    Up to 64 px (and 4 GiB) all images are decoded once and held in memory;
+    larger ones are decoded when they are needed. Broken images are left out
+    and counted.
+
+    Args:
+        source: `digits`, a folder of class sub-folders (with or without
+            train/ and val/), or a tar or zip archive of such a folder.
+        resolution: Pixels a side.
+        classes: Use only that many classes, drawn by the seed (FBNet searched
+            on 100 of ImageNet's, arXiv 1812.03443, section 4.1).
+        limit: At most that many training images, in the classes' shares.
+        test_limit: The same for test images.
+        seed: Decides the classes, images and, where there is none, the split.
+        cache: In place of $KIT_CACHE and the user's cache folder.
+
+    Raises:
+        UsageError: No such source, or one that cannot be learnt from.
+        StorageError: The cache cannot be written.
+    """
+    request = Request(
+        resolution=resolution, classes=classes, limit=limit, test_limit=test_limit, seed=seed
+    )
+    if source == DIGITS:
+        return open_digits(request)
+    path = Path(source).expanduser()
+    if path.is_dir():
+        return _open_folder(path, path.resolve().name, request, data_cache(cache))
+    if path.is_file():
+        kept = data_cache(cache)
+        return _open_folder(unpacked(path, kept), archive_name(path), request, kept)
+    raise UsageError(
+        f"There is no data at {str(source)!r}.",
+        f"Give {DIGITS!r}, a folder of class folders, or an archive of one.",
+    )
+
+
+def _open_folder(folder: Path, name: str, request: Request, cache: Path) -> Data:
+    found = read_folder(folder)
+    classes, train, test = choose(found.classes, found.train, found.test, request)
+    chosen = _Chosen(name=name, classes=classes, train=train, test=test, request=request)
+    needed = (len(train) + len(test)) * 3 * request.resolution**2
+    small = request.resolution <= SMALL_PX and needed <= MEMORY_BYTES
+    return _in_memory(chosen, cache) if small else _on_demand(chosen, cache)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Chosen:
+    """Which files are to be opened, before any has been."""
+
+    name: str
+    classes: tuple[str, ...]
+    train: Listing
+    test: Listing
+    request: Request
+
+    def readable(
+        self, train: Sequence[int], test: Sequence[int]
+    ) -> tuple[Listing, Listing, Broken]:
+        """What remains without the images of these numbers, and their names."""
+        request, broken = self.request, Broken()
+        first = self._without(self.train, train, broken, limited=request.limit is not None)
+        second = self._without(self.test, test, broken, limited=request.test_limit is not None)
+        return first, second, broken
+
+    def _without(
+        self, listing: Listing, numbers: Sequence[int], broken: Broken, limited: bool
+    ) -> Listing:
+        for number in numbers:
+            broken.add(listing.names[number])
+        good = torch.ones(len(listing), dtype=torch.bool)
+        good[list(numbers)] = False
+        sizes = torch.bincount(listing.labels[good], minlength=len(self.classes))
+        if int(sizes.min()) == 0:
+            label = int(sizes.argmin())
+            name = listing.names[int((listing.labels == label).nonzero()[0])]
+            raise UsageError(
+                f"No image of class {self.classes[label]!r} can be read; one is {name!r}.",
+                "Raise the limit, or replace the broken images."
+                if limited
+                else "Replace its images, or remove the class folder.",
+            )
+        return listing.subset(good.nonzero()[:, 0], listing.labels[good])
+
+    def data(
+        self, train: ImageSet, test: ImageSet, normalisation: Normalisation, broken: Broken
+    ) -> Data:
+        """The opened sets with what is known about them."""
+        return Data(
+            name=self.name,
+            classes=self.classes,
+            resolution=self.request.resolution,
+            train=train,
+            test=test,
+            normalisation=normalisation,
+            skipped=len(broken),
+            broken=broken,
+        )
+
+
+def _in_memory(chosen: _Chosen, cache: Path) -> Data:
+    side = chosen.request.resolution
+    pixels, test_pixels = (decoded(part, side, cache) for part in (chosen.train, chosen.test))
+    train, test, broken = chosen.readable(pixels.broken, test_pixels.broken)
+    normalisation = pixels.normalisation
+    red, green, blue = (round(255 * mean) for mean in normalisation.mean)
+    shift = Shift(pad=max(side // 8, 1), fill=(red, green, blue), flip=True)
+
+    def images(part: Decoded, labels: Tensor) -> MemoryImages:
+        return MemoryImages(torch.from_numpy(part.images), labels, normalisation, shift)
+
+    sets = images(pixels, train.labels), images(test_pixels, test.labels)
+    return chosen.data(*sets, normalisation, broken)
+
+
+def _on_demand(chosen: _Chosen, cache: Path) -> Data:
+    numbers = (broken_headers(part, cache) for part in (chosen.train, chosen.test))
+    train, test, broken = chosen.readable(*numbers)
+    first, second = (
+        LazyImages(part, chosen.request.resolution, IMAGENET, broken) for part in (train, test)
+    )
+    return chosen.data(first, second, IMAGENET, broken)
