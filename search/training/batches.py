@@ -1,0 +1,96 @@
+"""Which images each step sees, and their loading ahead of time."""
+
+import hashlib
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from search.data.base import ImageSet
+from search.errors import UsageError
+from search.training.seeds import generator_for
+
+Request = TypeVar("Request")
+Answer = TypeVar("Answer")
+
+
+def split_indices(labels: Tensor, fractions: Sequence[float], seed: int) -> tuple[Tensor, ...]:
+    """Disjoint sets of image indices, of these shares of all images.
+
+    Every class is spread over the splits in the same shares, as far as whole
+    images allow. Depends on labels, fractions and seed alone.
+
+    Raises:
+        UsageError: A share is not positive, or they exceed the whole.
+    """
+    if not fractions or min(fractions) <= 0 or sum(fractions) > 1 + 1e-9:
+        raise UsageError(f"Splits of {tuple(fractions)} are not positive shares of one whole.")
+    order = _spread(labels, generator_for("split", seed))
+    parts, begin, share = [], 0, 0.0
+    for fraction in fractions:
+        share += fraction
+        end = min(round(share * len(order)), len(order))
+        parts.append(order[begin:end].sort().values)
+        begin = end
+    return tuple(parts)
+
+
+def _spread(labels: Tensor, generator: torch.Generator) -> Tensor:
+    """All indices in an order in which every prefix holds each class in its share."""
+    key = torch.empty(len(labels), dtype=torch.float64)
+    for label in sorted(set(labels.tolist())):
+        members = (labels == label).nonzero()[:, 0]
+        place = torch.randperm(len(members), generator=generator).double()
+        jitter = torch.rand(len(members), generator=generator, dtype=torch.float64)
+        key[members] = (place + jitter) / len(members)
+    return key.argsort(stable=True)
+
+
+def identify_images(images: ImageSet) -> str:
+    """A short hash of the labels and of a few images, wherever the files lie."""
+    digest = hashlib.sha256(f"{len(images)}".encode())
+    digest.update(images.labels.to(torch.int64).contiguous().numpy().tobytes())
+    some = torch.linspace(0, len(images) - 1, min(8, len(images))).long()
+    if len(some):
+        pixels, _ = images.batch(some, None)
+        # Rounded: another build of the decoder may differ in the last bit.
+        digest.update((pixels * 16).round().to(torch.int16).contiguous().numpy().tobytes())
+    return f"{len(images)} images, {digest.hexdigest()[:16]}"
+
+
+def cut_batches(
+    split: Tensor, size: int, generator: torch.Generator, least: int = 2
+) -> tuple[Tensor, ...]:
+    """The split in random order, cut into batches of `size` image indices.
+
+    The last batch may be smaller; below `least` images it is left out, for
+    batch norm needs two images a process.
+    """
+    order = split[torch.randperm(len(split), generator=generator)]
+    batches: tuple[Tensor, ...] = order.split(size)  # type: ignore[no-untyped-call]
+    return batches if len(batches[-1]) >= least else batches[:-1]
+
+
+def load_ahead(
+    load: Callable[[Request], Answer], requests: Iterable[Request], workers: int = 1
+) -> Generator[Answer, None, None]:
+    """The answers in the order of the requests, as many as there are workers made ahead.
+
+    An error in a worker is raised here, at its place in the order. Close the
+    iterator to stop early.
+    """
+    with ThreadPoolExecutor(workers, thread_name_prefix="loader") as pool:
+        waiting: deque[Future[Answer]] = deque()
+        try:
+            for request in requests:
+                waiting.append(pool.submit(load, request))
+                if len(waiting) > workers:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()

@@ -1,0 +1,266 @@
+"""Checkpoints: the whole state of a run in one file that executes nothing."""
+
+import contextlib
+import dataclasses
+import io
+import json
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+from torch import Tensor, nn
+
+from search.errors import GateFailed, StorageError, UsageError
+from search.files import write_bytes
+from search.training.step import Sums
+
+CHECKPOINT_SCHEMA = 1
+_MEANING = {
+    "algorithm": "method",
+    "space": "search space",
+    "data": "images",
+    "table_id": "latency table",
+    "recipe": "recipe",
+    "settings": "engine settings",
+    "kit_version": "kit version",
+}
+_MAY_CHANGE = ("recipe", "settings", "kit_version")
+
+
+def kit_version() -> str:
+    """Version of the installed kit."""
+    try:
+        return version("fbnet-kit")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def recipe_text(recipe: object) -> str:
+    """A recipe dataclass as canonical JSON, to be compared and shown."""
+    assert dataclasses.is_dataclass(recipe)
+    assert not isinstance(recipe, type)
+    return json.dumps(dataclasses.asdict(recipe), sort_keys=True, default=str)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """What a run is of; a checkpoint continues only a run of equal origin.
+
+    Attributes:
+        algorithm: Name of the method.
+        space: Spec of the search space, or the name of a fixed network.
+        data: Identity of the training images.
+        table_id: The latency table, if the method reads one.
+        recipe: All hyperparameters, as `recipe_text` writes them.
+        settings: What of the engine's settings changes the result, likewise.
+    """
+
+    algorithm: str
+    space: str
+    data: str
+    recipe: str
+    settings: str
+    table_id: str | None = None
+    kit_version: str = dataclasses.field(default_factory=kit_version)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Position:
+    """The step to do next: epoch, number of the phase in it, step of the phase."""
+
+    epoch: int = 0
+    phase: int = 0
+    step: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """A run between two steps.
+
+    `statistics` holds the batch norm statistics of every process, which differ
+    inside an epoch; None for a run of one process.
+    """
+
+    origin: Origin
+    position: Position
+    sums: Sums
+    trace_bytes: int
+    module: Mapping[str, Tensor]
+    optimizers: Mapping[str, Mapping[str, Any]]
+    statistics: Tensor | None = None
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+
+    kind: Literal["training-checkpoint"]
+    schema_version: Literal[1]
+    torch_version: str
+    origin: Origin
+    position: Position
+    sums: Sums
+    trace_bytes: int
+    module: dict[str, Any]
+    optimizers: dict[str, dict[str, Any]]
+    statistics: Tensor | None
+
+
+class CheckpointFolder:
+    """`last.pt`, the newest state, and `good.pt`, that of the last finished epoch."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.last = folder / "last.pt"
+        self.good = folder / "good.pt"
+
+    def exists(self) -> bool:
+        """True when there is something to resume."""
+        return self.last.exists()
+
+    def write(self, checkpoint: Checkpoint, *, epoch_ended: bool) -> None:
+        """Replace `last.pt`, and `good.pt` too at the end of an epoch.
+
+        Raises:
+            GateFailed: A weight is not a number; the files are left as they are.
+            StorageError: The disk is full or cannot be written.
+        """
+        _check_numbers(checkpoint.module)
+        try:
+            content = dump_checkpoint(checkpoint)
+            write_bytes(self.last, content)
+            if epoch_ended:
+                write_bytes(self.good, content)
+        except OSError as error:
+            raise StorageError(
+                f"Cannot write the checkpoint {self.last}: {error}",
+                "The one before is whole; make room and use --resume.",
+            ) from error
+
+    def read(self, expected: Origin, *, accept_changes: bool = False) -> Checkpoint:
+        """The newest state, if it is of the expected run.
+
+        Args:
+            expected: What the run to be continued is of.
+            accept_changes: Let another recipe, other engine settings and
+                another kit version pass; the result is then no longer that of
+                an unbroken run.
+
+        Raises:
+            UsageError: Unreadable, damaged, of a newer schema, or of another run.
+        """
+        try:
+            content = self.last.read_bytes()
+        except OSError as error:
+            raise UsageError(f"Cannot read the checkpoint {self.last}: {error}") from error
+        remedy = f"If {self.good.name} beside it is whole, put that in its place."
+        checkpoint = parse_checkpoint(content, str(self.last), remedy)
+        _check_origin(checkpoint.origin, expected, str(self.last), accept_changes)
+        return checkpoint
+
+
+def dump_checkpoint(checkpoint: Checkpoint) -> bytes:
+    """The bytes of a checkpoint file: tensors, numbers, strings and nothing else."""
+    stream = io.BytesIO()
+    content = {
+        "kind": "training-checkpoint",
+        "schema_version": CHECKPOINT_SCHEMA,
+        "torch_version": str(torch.__version__),
+        "origin": dataclasses.asdict(checkpoint.origin),
+        "position": dataclasses.asdict(checkpoint.position),
+        "sums": dataclasses.asdict(checkpoint.sums),
+        "trace_bytes": checkpoint.trace_bytes,
+        "module": checkpoint.module,
+        "optimizers": checkpoint.optimizers,
+        "statistics": checkpoint.statistics,
+    }
+    torch.save(content, stream)
+    return stream.getvalue()
+
+
+def parse_checkpoint(
+    content: bytes, origin: str = "the checkpoint", remedy: str = ""
+) -> Checkpoint:
+    """Read a checkpoint onto the CPU; never executes anything in it.
+
+    Raises:
+        UsageError: Not a checkpoint, damaged, or of a newer schema.
+    """
+    try:
+        # torch does not look at the check sums that it writes.
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            damaged = archive.testzip()
+        if damaged is not None:
+            raise zipfile.BadZipFile(f"{damaged} differs from its check sum")
+        found = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many kinds for a damaged file
+        reason = str(error).strip().split("\n")[0]
+        raise UsageError(f"{origin} is damaged or not a checkpoint: {reason}", remedy) from error
+    schema = found.get("schema_version") if isinstance(found, dict) else None
+    if isinstance(schema, int) and schema > CHECKPOINT_SCHEMA:
+        raise UsageError(
+            f"{origin} has schema {schema}, newer than {CHECKPOINT_SCHEMA}.", "Update the kit."
+        )
+    try:
+        file = _File.model_validate(found)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise UsageError(f"{origin} is not a checkpoint: {where}: {first['msg']}.") from error
+    names = (field.name for field in dataclasses.fields(Checkpoint))
+    return Checkpoint(**{name: getattr(file, name) for name in names})
+
+
+def restore(
+    checkpoint: Checkpoint, module: nn.Module, optimizers: Mapping[str, torch.optim.Optimizer]
+) -> None:
+    """Put back weights, buffers and the state of the optimisers.
+
+    Raises:
+        UsageError: They are of another module, or of other optimisers.
+    """
+    try:
+        module.load_state_dict(checkpoint.module)
+        for name, state in checkpoint.optimizers.items():
+            optimizers[name].load_state_dict(dict(state))
+    except (KeyError, RuntimeError, ValueError) as error:
+        raise UsageError(f"The checkpoint does not fit the method's modules: {error}") from error
+
+
+def _check_numbers(state: Mapping[str, Tensor]) -> None:
+    for name, tensor in state.items():
+        # An infinity may be meant (a candidate that is barred); a NaN never is.
+        if tensor.is_floating_point() and bool(tensor.isnan().any()):
+            raise GateFailed(
+                f"{name} holds values that are not numbers; no checkpoint was written.",
+                "Go on from the last checkpoint with a lower learning rate.",
+            )
+
+
+def _check_origin(found: Origin, expected: Origin, where: str, accept_changes: bool) -> None:
+    passing = _MAY_CHANGE if accept_changes else ()
+    lines = [
+        line for name in _MEANING if name not in passing for line in _differ(name, found, expected)
+    ]
+    if lines:
+        raise UsageError(
+            f"{where} is of another run: {'; '.join(lines)}.",
+            "Repeat the options it was made with, or choose another folder.",
+        )
+
+
+def _differ(name: str, found: Origin, expected: Origin) -> Iterator[str]:
+    old, new = getattr(found, name), getattr(expected, name)
+    if old == new:
+        return
+    with contextlib.suppress(json.JSONDecodeError, AttributeError, TypeError):
+        parts_old, parts_new = json.loads(old), json.loads(new)
+        for key in sorted({*parts_old, *parts_new}):
+            if parts_old.get(key) != parts_new.get(key):
+                yield f"{_MEANING[name]} {key} {parts_old.get(key)}, now {parts_new.get(key)}"
+        return
+    yield f"{_MEANING[name]} {old}, now {new}"

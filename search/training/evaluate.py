@@ -1,0 +1,96 @@
+"""Accuracy of a network on a set of images."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from search.data.base import ImageSet
+from search.errors import UsageError
+from search.training.batches import load_ahead
+from search.training.precision import Compute
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accuracy:
+    """Shares of images whose label is the first guess (`top1`), or among five.
+
+    `loss` is the mean cross entropy; `top5` is 1 with five classes or fewer.
+    """
+
+    top1: float
+    top5: float
+    images: int
+    loss: float
+
+
+def evaluate(
+    network: nn.Module,
+    images: ImageSet,
+    batch: int = 256,
+    *,
+    indices: Tensor | None = None,
+    compute: Compute | None = None,
+) -> Accuracy:
+    """Run a network in evaluation mode, on the device where it is.
+
+    The modes of its modules are put back. The batch size has no influence
+    beyond rounding.
+
+    Args:
+        network: From a batch of images to logits.
+        images: What to judge it on; not augmented.
+        batch: Images a forward pass.
+        indices: Only these images; None means all.
+        compute: Precision and layout; None means float32 as the images come.
+
+    Raises:
+        UsageError: There are no images.
+    """
+    chosen = torch.arange(len(images)) if indices is None else indices
+    if not len(chosen):
+        raise UsageError("There are no images to judge the network on.")
+    device = next((p.device for p in network.parameters()), torch.device("cpu"))
+    with evaluating(network), torch.inference_mode():
+        batches: tuple[Tensor, ...] = chosen.split(batch)  # type: ignore[no-untyped-call]
+        sums = _sums(network, images, batches, device, compute or Compute())
+    top1, top5, loss = (value / len(chosen) for value in sums)
+    return Accuracy(top1=top1, top5=top5, images=len(chosen), loss=loss)
+
+
+def _sums(
+    network: nn.Module,
+    images: ImageSet,
+    batches: Sequence[Tensor],
+    device: torch.device,
+    compute: Compute,
+) -> list[float]:
+    """First guesses, guesses among five, and loss, summed over the images."""
+    layout, autocast = compute.memory_format(device), compute.autocast(device)
+    total = torch.zeros(3, dtype=torch.float64, device=device)
+    with closing(load_ahead(lambda part: images.batch(part, None), batches)) as loaded:
+        for pixels, labels in loaded:
+            pixels = pixels.to(device).contiguous(memory_format=layout)
+            labels = labels.to(device)
+            with autocast():
+                logits = network(pixels)
+            logits = logits.float()
+            hits = logits.topk(min(5, logits.shape[1])).indices == labels[:, None]
+            loss = nn.functional.cross_entropy(logits, labels, reduction="sum")
+            total += torch.stack([hits[:, 0].sum().double(), hits.sum().double(), loss.double()])
+    sums: list[float] = total.tolist()
+    return sums
+
+
+@contextmanager
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """Evaluation mode for a while; every module gets its own mode back."""
+    modes = {module: module.training for module in network.modules()}
+    network.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode

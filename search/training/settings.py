@@ -1,0 +1,78 @@
+"""What the engine is told, apart from the method and the images."""
+
+import json
+from dataclasses import dataclass, field
+
+from search.errors import UsageError
+from search.training.precision import Compute
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How to walk over the images.
+
+    Attributes:
+        batch: Images a step, over all processes together.
+        seed: Fixes splits, order, augmentation and noise.
+        clip_norm: Scale the gradient of a step down to this norm; None does not.
+        synchronous: N processes compute what one would: batch norm spans all
+            of them and they share their noise. Otherwise each draws its own.
+        checkpoint_minutes: Longest time between two checkpoints.
+        checkpoint_steps: Most steps between two checkpoints; None sets no bound.
+        loaders: Batches made ahead, each in a thread of its own.
+        compute: Device, precision, threads.
+
+    Raises:
+        UsageError: A value is out of range.
+    """
+
+    batch: int
+    seed: int = 0
+    clip_norm: float | None = None
+    synchronous: bool = False
+    checkpoint_minutes: float = 10.0
+    checkpoint_steps: int | None = None
+    loaders: int = 1
+    compute: Compute = field(default_factory=Compute)
+
+    def __post_init__(self) -> None:
+        for name, value, least in (
+            ("batch", self.batch, 2),
+            ("loaders", self.loaders, 1),
+            ("checkpoint_steps", self.checkpoint_steps, 1),
+        ):
+            if value is not None and value < least:
+                raise UsageError(f"{name} is {value}; it must be at least {least}.")
+        for name, number in (
+            ("clip_norm", self.clip_norm),
+            ("checkpoint_minutes", self.checkpoint_minutes),
+        ):
+            if number is not None and not number > 0:
+                raise UsageError(f"{name} is {number}; it must be positive.")
+
+    @property
+    def fixed(self) -> str:
+        """What must not change when a run is resumed, as JSON."""
+        values = {
+            "batch": self.batch,
+            "seed": self.seed,
+            "clip_norm": self.clip_norm,
+            "synchronous": self.synchronous,
+            "dtype": self.compute.dtype,
+        }
+        return json.dumps(values, sort_keys=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """What a run is about, as its checkpoints record it.
+
+    Attributes:
+        space: Spec of the search space, or name of the fixed network.
+        recipe: The method's hyperparameters, as `recipe_text` writes them.
+        table_id: The latency table that the method reads, if any.
+    """
+
+    space: str
+    recipe: str = "{}"
+    table_id: str | None = None

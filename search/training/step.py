@@ -1,0 +1,116 @@
+"""One step: gradients of all processes averaged, checked, clipped, applied."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from search.algorithms.base import Algorithm, Batch, StepReport
+from search.errors import GateFailed
+from search.training.parallel import Processes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wishes:
+    """What one process wants after the step; the wish of one suffices for all."""
+
+    checkpoint: bool = False
+    stop: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sums:
+    """Sums over images, and their times: of a step or of a phase so far."""
+
+    loss: float = 0.0
+    cross_entropy: float = 0.0
+    latency_us: float = 0.0
+    latency_images: float = 0.0
+    correct: float = 0.0
+    images: float = 0.0
+    seconds: float = 0.0
+
+    def plus(self, more: "Sums", seconds: float) -> "Sums":
+        """With a step added that took so many seconds."""
+        return Sums(
+            loss=self.loss + more.loss,
+            cross_entropy=self.cross_entropy + more.cross_entropy,
+            latency_us=self.latency_us + more.latency_us,
+            latency_images=self.latency_images + more.latency_images,
+            correct=self.correct + more.correct,
+            images=self.images + more.images,
+            seconds=self.seconds + seconds,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """What a step did: this process's report, and what all agreed on."""
+
+    report: StepReport
+    sums: Sums
+    wishes: Wishes
+
+
+def take_step(
+    algorithm: Algorithm,
+    phase: str,
+    batch: Batch,
+    optimizer: torch.optim.Optimizer,
+    *,
+    processes: Processes,
+    wishes: Wishes,
+    clip_norm: float | None = None,
+) -> Step:
+    """Run a batch forward and backward and step the optimiser.
+
+    Raises:
+        GateFailed: Loss or gradient is not finite; nothing was stepped.
+        Transient: Another process went away.
+    """
+    algorithm.module.zero_grad(set_to_none=True)
+    report = algorithm.backward(phase, batch)
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    numbers = [*_sums(report), float(wishes.checkpoint), float(wishes.stop)]
+    *sums, checkpoint, stop = processes.exchange(parameters, numbers, report.images)
+    norm = _clip(parameters, clip_norm)
+    if not math.isfinite(sums[0]):
+        raise GateFailed(f"The loss is {report.loss}")
+    if not math.isfinite(norm):
+        raise GateFailed(f"The norm of the gradient is {norm}")
+    optimizer.step()
+    loss, cross_entropy, latency_us, latency_images, correct, images = sums
+    return Step(
+        report=report,
+        sums=Sums(
+            loss=loss,
+            cross_entropy=cross_entropy,
+            latency_us=latency_us,
+            latency_images=latency_images,
+            correct=correct,
+            images=images,
+        ),
+        wishes=Wishes(checkpoint=checkpoint > 0, stop=stop > 0),
+    )
+
+
+def _sums(report: StepReport) -> list[float]:
+    """A step's means as sums over its images, in the order of `Sums`."""
+    latency, images = report.latency_us, float(report.images)
+    return [
+        report.loss * images,
+        report.cross_entropy * images,
+        0.0 if latency is None else latency * images,
+        0.0 if latency is None else images,
+        float(report.correct),
+        images,
+    ]
+
+
+def _clip(parameters: Sequence[nn.Parameter], most: float | None) -> float:
+    """Norm of the gradient before it is clipped, if at all."""
+    if most is not None:
+        return float(nn.utils.clip_grad_norm_(parameters, most))
+    return float(nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None]))

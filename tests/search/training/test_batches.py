@@ -1,0 +1,135 @@
+"""Splits, batches, seeds and loading ahead."""
+
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from search.errors import UsageError
+from search.training.batches import cut_batches, identify_images, load_ahead, split_indices
+from search.training.seeds import derive_seed, generator_for
+from tests.search.training.standins import Pictures
+
+LABELS = st.lists(st.integers(0, 4), min_size=1, max_size=80)
+
+
+@given(LABELS, st.floats(0.05, 0.95), st.integers(0, 5))
+def test_splits_are_disjoint_and_together_all_images(
+    labels: list[int], share: float, seed: int
+) -> None:
+    parts = split_indices(torch.tensor(labels), (share, 1 - share), seed)
+    assert sorted(torch.cat(parts).tolist()) == list(range(len(labels)))
+    assert abs(len(parts[0]) - share * len(labels)) <= 0.5 + 1e-6
+
+
+@given(LABELS, st.floats(0.05, 0.95), st.integers(0, 5))
+def test_each_class_is_split_in_the_same_share(labels: list[int], share: float, seed: int) -> None:
+    first, _ = split_indices(torch.tensor(labels), (share, 1 - share), seed)
+    for label in set(labels):
+        members = [number for number, found in enumerate(labels) if found == label]
+        taken = len(set(first.tolist()) & set(members))
+        # A class may be off by one, and the cut through all classes by another few.
+        assert abs(taken - share * len(members)) <= 1 + len(set(labels))
+
+
+def test_splits_depend_on_the_seed_alone() -> None:
+    labels = Pictures(60).labels
+    one, same, other = (split_indices(labels, (0.8, 0.2), seed)[1] for seed in (1, 1, 2))
+    assert torch.equal(one, same)
+    assert not torch.equal(one, other)
+
+
+@pytest.mark.parametrize("shares", [(), (0.8, 0.3), (0.5, 0.0), (1.2, -0.2)])
+def test_shares_that_make_no_split_are_refused(shares: tuple[float, ...]) -> None:
+    with pytest.raises(UsageError, match="shares"):
+        split_indices(torch.zeros(10, dtype=torch.int64), shares, 0)
+
+
+@given(st.integers(2, 60), st.integers(4, 20), st.sampled_from([2, 4]))
+def test_batches_hold_every_image_once_but_for_a_rest_too_small(
+    number: int, size: int, least: int
+) -> None:
+    batches = cut_batches(torch.arange(100, 100 + number), size, generator_for(0), least)
+    seen = torch.cat(batches).tolist() if batches else []
+    rest = number % size
+    assert len(seen) == len(set(seen)) == number - (rest if rest < least else 0)
+    assert set(seen) <= set(range(100, 100 + number))
+    assert all(len(batch) == size for batch in batches[:-1])
+
+
+def test_every_part_of_a_seed_counts_and_so_does_its_kind() -> None:
+    places = [(1, 2), (2, 1), (12,), ("1", 2), (1, "2"), ("1/2",), (1, 2, 0)]
+    assert len({derive_seed(*place) for place in places}) == len(places)
+    assert derive_seed("a", 1) == 7682504595585153470
+
+
+def test_answers_come_in_order_however_long_each_takes() -> None:
+    def slow(number: int) -> int:
+        time.sleep(0.01 * (number % 3))
+        return number * number
+
+    for workers in (1, 4):
+        assert list(load_ahead(slow, range(12), workers)) == [n * n for n in range(12)]
+
+
+def test_the_next_batch_is_made_in_another_thread_while_one_is_used() -> None:
+    started = [threading.Event() for _ in range(3)]
+    threads = set()
+
+    def load(number: int) -> int:
+        threads.add(threading.current_thread())
+        started[number].set()
+        return number
+
+    answers = load_ahead(load, range(3))
+    assert next(answers) == 0
+    assert started[1].wait(5)
+    assert threading.main_thread() not in threads
+    answers.close()
+
+
+def test_an_error_in_the_loader_is_raised_at_its_place() -> None:
+    def load(number: int) -> int:
+        if number == 2:
+            raise UsageError("image 2 is broken")
+        return number
+
+    seen = []
+
+    def use() -> None:
+        for number in load_ahead(load, range(5)):
+            seen.append(number)
+
+    with pytest.raises(UsageError, match="image 2"):
+        use()
+    assert seen == [0, 1]
+
+
+def test_closing_stops_the_loading() -> None:
+    asked = []
+
+    def requests() -> Iterator[int]:
+        for number in range(100):
+            asked.append(number)
+            yield number
+
+    answers = load_ahead(lambda number: number, requests())
+    next(answers)
+    answers.close()
+    assert len(asked) <= 3
+    assert not [t for t in threading.enumerate() if t.name.startswith("loader")]
+
+
+def test_the_identity_of_images_sees_labels_pixels_and_number() -> None:
+    base = Pictures(30)
+    other_pixels, other_labels = Pictures(30), Pictures(30)
+    other_pixels.pixels = base.pixels + 1
+    other_labels.labels = base.labels.flip(0)
+    found = [identify_images(x) for x in (base, other_pixels, other_labels, Pictures(31))]
+    assert len(set(found)) == 4
+    assert identify_images(Pictures(30)) == found[0]
+    assert found[0].startswith("30 images, ")
