@@ -58,7 +58,7 @@ def run_campaign(
     device = agent.info()
     _check_output(request.output)
     next_version(request.output / device.id, table_stem(settings))
-    with _only_one(device.id), _open_journal(settings, request) as journal:
+    with only_one(device.id), _open_journal(settings, request) as journal:
         _same_device(journal, device)
         progress.say(_announce(plan, device))
         artefacts = _build(plan, entry, journal, request, progress)
@@ -98,8 +98,12 @@ def _check_output(output: Path) -> None:
 
 
 @contextlib.contextmanager
-def _only_one(device: str) -> Iterator[None]:
-    """Two campaigns on one device would measure each other."""
+def only_one(device: str) -> Iterator[None]:
+    """Hold the device's lock: two campaigns at once would measure each other.
+
+    Raises:
+        UsageError: Another process holds it.
+    """
     path = cache_root() / "locks" / f"{device}.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = filelock.FileLock(path)

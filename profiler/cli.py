@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from profiler.cli_compare import compare
 from search.command import check_form, run_app
 from search.errors import EXIT_GATE, UsageError
 
@@ -276,6 +277,9 @@ def diff(
     show_difference(difference, form)
     if difference.regressions:
         raise typer.Exit(EXIT_GATE)
+
+
+app.command()(compare)
 
 
 _INTERRUPTED = "Interrupted. Everything measured is kept; the same command with --resume goes on."

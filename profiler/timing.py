@@ -14,10 +14,13 @@ from pathlib import Path
 from deploy.artefact import Artefact, Subject
 from deploy.build import build_all
 from deploy.registry import exporter_entry
-from device_agents.base import DeviceAgent
+from device_agents.base import AgentSettings, DeviceAgent
+from device_agents.device import Device
 from device_agents.protocol import Hello
+from device_agents.registry import make_agent
 from profiler.journal import Journal
 from profiler.measure import Item, Measurement, judge_all
+from profiler.options import parse_affinity
 from profiler.progress import Progress
 from profiler.settings import Effort, Settings
 from profiler.stats import Clock, Judged, clock_of
@@ -74,31 +77,51 @@ class Timing:
     clock: Clock | None
 
 
-def timing_settings(
-    *,
-    device: str,
-    backend: str,
-    dtype: str,
-    threads: int,
-    affinity: tuple[int, ...] | None,
-    effort: Effort,
-    runner: str = "auto",
-    seed: int = 0,
-    timeout_s: float = 120.0,
-) -> Settings:
-    """Settings of a run that measures networks only: it has no space."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measuring:
+    """How networks are to be timed on a device at hand; None means the device's own."""
+
+    effort: Effort
+    backend: str | None = None
+    threads: int | None = None
+    affinity: str = "auto"
+    runner: str = "auto"
+    seed: int = 0
+    timeout_s: float = 120.0
+    workers: int | None = None
+
+
+def timing_settings(device: Device, dtype: str, measuring: Measuring) -> Settings:
+    """Settings of a run that measures networks only: it has no space.
+
+    Raises:
+        UsageError: A value out of range.
+    """
+    threads = device.threads if measuring.threads is None else measuring.threads
     return Settings(
-        device=device,
+        device=device.name,
         space="",
         dtype=dtype,
-        backend=backend,
+        backend=measuring.backend or device.backend,
         threads=threads,
-        affinity=affinity,
-        runner=runner,
-        seed=seed,
-        effort=effort,
-        timeout_s=timeout_s,
+        affinity=parse_affinity(measuring.affinity, threads, device.platform),
+        runner=measuring.runner,
+        seed=measuring.seed,
+        effort=measuring.effort,
+        timeout_s=measuring.timeout_s,
     )
+
+
+def open_agent(device: Device, settings: Settings) -> DeviceAgent:
+    """The agent that runs such settings, not yet entered."""
+    asked = AgentSettings(
+        backend=settings.backend,
+        threads=settings.threads,
+        affinity=settings.affinity,
+        runner=settings.runner,
+        timeout_s=settings.timeout_s,
+    )
+    return make_agent(device, asked)
 
 
 def time_networks(

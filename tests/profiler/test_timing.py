@@ -7,11 +7,12 @@ from dataclasses import replace
 import pytest
 
 from deploy.artefact import Subject
+from device_agents.device import load_device
 from device_agents.protocol import Plan, Record, Sample
 from device_agents.simulated import SimulatedAgent, Truth
 from profiler.progress import Silent
 from profiler.settings import PRESETS, Settings
-from profiler.timing import Timed, sentinel_of, time_networks, timing_settings
+from profiler.timing import Measuring, Timed, sentinel_of, time_networks, timing_settings
 from search.errors import DeviceError, DeviceLost, UsageError
 from search.spaces.registry import make_space
 from tests.profiler.conftest import Bench
@@ -26,14 +27,8 @@ def networks(number: int = 3) -> list[Subject]:
 
 
 def settings(**effort: int) -> Settings:
-    return timing_settings(
-        device="simulated",
-        backend="simulated",
-        dtype="fp32",
-        threads=1,
-        affinity=None,
-        effort=replace(PRESETS["fast"], **effort),
-    )
+    measuring = Measuring(effort=replace(PRESETS["fast"], **effort))
+    return timing_settings(load_device("simulated"), "fp32", measuring)
 
 
 class Recording(SimulatedAgent):
