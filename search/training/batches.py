@@ -62,16 +62,23 @@ def identify_images(images: ImageSet) -> str:
 
 
 def cut_batches(
-    split: Tensor, size: int, generator: torch.Generator, least: int = 2
+    split: Tensor, size: int, generator: torch.Generator, *, least: int = 2, multiple: int = 1
 ) -> tuple[Tensor, ...]:
     """The split in random order, cut into batches of `size` image indices.
 
-    The last batch may be smaller; below `least` images it is left out, for
-    batch norm needs two images a process.
+    The last batch may be smaller, a multiple of `multiple`; below `least`
+    images it is left out, for batch norm needs two images a process.
     """
     order = split[torch.randperm(len(split), generator=generator)]
-    batches: tuple[Tensor, ...] = order.split(size)  # type: ignore[no-untyped-call]
-    return batches if len(batches[-1]) >= least else batches[:-1]
+    last = last_batch(len(split), size, least=least, multiple=multiple)
+    kept = len(split) // size * size + last
+    return order[:kept].split(size) if kept else ()  # type: ignore[no-any-return, no-untyped-call]
+
+
+def last_batch(images: int, size: int, *, least: int = 2, multiple: int = 1) -> int:
+    """Images in the smaller batch at the end of a walk; 0 where there is none."""
+    rest = images % size // multiple * multiple
+    return rest if rest >= least else 0
 
 
 def load_ahead(

@@ -10,7 +10,7 @@ from torch import Tensor
 from search.algorithms.base import Batch, Phase
 from search.data.base import ImageSet
 from search.errors import UsageError
-from search.training.batches import cut_batches, load_ahead, split_indices
+from search.training.batches import cut_batches, last_batch, load_ahead, split_indices
 from search.training.parallel import Processes
 from search.training.seeds import derive_seed, generator_for
 from search.training.settings import Settings
@@ -36,11 +36,18 @@ class Feed:
         self._autocast = settings.compute.autocast(device)
         self._layout = settings.compute.memory_format(device)
         self._least = 2 * processes.world
+        # torch's batch norm for several GPUs wants equal shares of a batch.
+        equal = settings.synchronous and device.type == "cuda"
+        self._multiple = processes.world if equal else 1
         self._splits = split_indices(images.labels, fractions, settings.seed)
         if settings.batch < self._least:
             raise UsageError(
                 f"A batch of {settings.batch} is too small for {processes.world} processes; "
                 "batch norm needs two images in each."
+            )
+        if settings.batch % self._multiple:
+            raise UsageError(
+                f"A batch of {settings.batch} has no equal shares for {processes.world} GPUs."
             )
         for number, split in enumerate(self._splits):
             if len(split) < self._least:
@@ -52,14 +59,17 @@ class Feed:
 
     def steps(self, phase: Phase) -> int:
         """Batches in one walk of this phase."""
-        full, rest = divmod(len(self._splits[phase.split]), self._settings.batch)
-        return full + (rest >= self._least)
+        images, size = len(self._splits[phase.split]), self._settings.batch
+        last = last_batch(images, size, least=self._least, multiple=self._multiple)
+        return images // size + (last > 0)
 
     def walk(self, epoch: int, phase: Phase, first: int = 0) -> Generator[Batch, None, None]:
         """The batches of a phase from step `first` on. Close it to stop early."""
         order = generator_for("order", self._settings.seed, epoch, phase.name)
         split = self._splits[phase.split]
-        batches = cut_batches(split, self._settings.batch, order, self._least)
+        batches = cut_batches(
+            split, self._settings.batch, order, least=self._least, multiple=self._multiple
+        )
         load = partial(self._load, epoch, phase.name, batches)
         ahead = load_ahead(load, range(first, len(batches)), self._settings.loaders)
         with closing(ahead):

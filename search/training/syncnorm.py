@@ -98,8 +98,8 @@ def convert_sync_batchnorm(module: nn.Module) -> nn.Module:
 
     Children are replaced in place and keep their parameters, so optimisers
     stay valid; only a module that is itself a batch norm is returned anew.
-    torch's fused version serves GPUs; it weights unequal shares of a batch
-    equally, which touches the last batch of an epoch alone.
+    torch's fused version serves GPUs; it is right for equal shares of a batch
+    only, which the feed sees to.
     """
     if any(tensor.is_cuda for tensor in module.parameters()):
         converted: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(module)  # type: ignore[no-untyped-call]

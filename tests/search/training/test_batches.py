@@ -49,16 +49,22 @@ def test_shares_that_make_no_split_are_refused(shares: tuple[float, ...]) -> Non
         split_indices(torch.zeros(10, dtype=torch.int64), shares, 0)
 
 
-@given(st.integers(2, 60), st.integers(4, 20), st.sampled_from([2, 4]))
+@given(st.integers(2, 60), st.integers(4, 20), st.sampled_from([(2, 1), (4, 1), (4, 2), (6, 3)]))
 def test_batches_hold_every_image_once_but_for_a_rest_too_small(
-    number: int, size: int, least: int
+    number: int, size: int, bounds: tuple[int, int]
 ) -> None:
-    batches = cut_batches(torch.arange(100, 100 + number), size, generator_for(0), least)
+    least, multiple = bounds
+    split = torch.arange(100, 100 + number)
+    batches = cut_batches(split, size, generator_for(0), least=least, multiple=multiple)
     seen = torch.cat(batches).tolist() if batches else []
-    rest = number % size
-    assert len(seen) == len(set(seen)) == number - (rest if rest < least else 0)
-    assert set(seen) <= set(range(100, 100 + number))
-    assert all(len(batch) == size for batch in batches[:-1])
+    assert len(seen) == len(set(seen))
+    assert set(seen) <= set(split.tolist())
+    assert all(len(batch) == size for batch in batches[: number // size])
+    left_out = number - len(seen)
+    assert left_out < max(least, multiple)
+    assert all(
+        len(batch) >= least and len(batch) % multiple == 0 for batch in batches[number // size :]
+    )
 
 
 def test_every_part_of_a_seed_counts_and_so_does_its_kind() -> None:
