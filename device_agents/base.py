@@ -70,6 +70,22 @@ class DeviceAgent(Protocol):
         """
         ...
 
+    def reserve(self) -> str:
+        """A name by which a plan's `output` may ask for one file; not used yet.
+
+        Raises:
+            DeviceError: This device computes nothing (it is simulated).
+        """
+        ...
+
+    def collect(self, name: str) -> bytes:
+        """The content of a file that a plan wrote under a reserved name; it is removed.
+
+        Raises:
+            DeviceError: There is no such file.
+        """
+        ...
+
     def run(self, plan: Plan) -> Iterator[Record]:
         """Run one plan, yielding records as they come.
 

@@ -46,6 +46,8 @@ class HostAgent:
         self._process: subprocess.Popen[str] | None = None
         self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the agent)
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._outputs: tempfile.TemporaryDirectory[str] | None = None
+        self._reserved = 0
 
     def __enter__(self) -> Self:
         return self
@@ -58,6 +60,8 @@ class HostAgent:
     ) -> None:
         self._stop()
         self._complaints.close()
+        if self._outputs is not None:
+            self._outputs.cleanup()
 
     def info(self) -> DeviceInfo:
         """What this machine says of itself."""
@@ -94,6 +98,23 @@ class HostAgent:
         if actual != sha256:
             raise DeviceError(f"{path} changed since it was built.", "Run again to rebuild it.")
         return str(path.resolve())
+
+    def reserve(self) -> str:
+        """A path in a folder that goes with the agent."""
+        if self._outputs is None:
+            self._outputs = tempfile.TemporaryDirectory(prefix="kit-outputs-")
+        self._reserved += 1
+        return str(Path(self._outputs.name) / str(self._reserved))
+
+    def collect(self, name: str) -> bytes:
+        """Read and remove what the runner wrote there."""
+        path = Path(name)
+        try:
+            content = path.read_bytes()
+            path.unlink()
+        except OSError as error:
+            raise DeviceError(f"The runner wrote no {name}: {error.strerror}.") from error
+        return content
 
     def run(self, plan: Plan) -> Iterator[Record]:
         """Run one plan in the runner, which is started when there is none."""

@@ -42,7 +42,9 @@ class PlanItem(Wire):
 
     `input` and `output` name raw tensor files (the method's own dtype and
     memory order, inputs concatenated); null means a seeded random input and
-    no output kept.
+    no output kept. An input file may hold several sets of inputs: while the
+    item is loaded the method runs on each in turn, once, and `output` gets
+    their outputs, concatenated. Time is always taken on the first set.
     """
 
     id: int = Field(ge=0)

@@ -30,7 +30,7 @@ from device_agents.protocol import (
 )
 from device_agents.stream import check_records
 from search.counts import count
-from search.errors import DeviceLost, UsageError
+from search.errors import DeviceError, DeviceLost, UsageError
 from search.manifest import CpuCluster, DeviceInfo, Source
 from search.operators import OperatorSpec, parse_key
 
@@ -174,6 +174,22 @@ class SimulatedAgent:
     def deliver(self, path: Path, sha256: str) -> str:  # noqa: ARG002
         """Files are read where they lie."""
         return str(path)
+
+    def reserve(self) -> str:
+        """Refused: there are no numbers behind the times.
+
+        Raises:
+            DeviceError: Always.
+        """
+        raise DeviceError("A simulated device computes nothing.", "Take a real one for outputs.")
+
+    def collect(self, name: str) -> bytes:
+        """Refused, as `reserve`.
+
+        Raises:
+            DeviceError: Always.
+        """
+        raise DeviceError(f"A simulated device wrote no file {name!r}.")
 
     def run(self, plan: Plan) -> Iterator[Record]:
         """Run a plan on the simulated clock."""

@@ -13,13 +13,13 @@ import random
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import IO, Any
 
 from device_agents.cpu import temperature_c
+from device_agents.inference import TensorFileError, infer
 from device_agents.protocol import (
     Begin,
     Bye,
@@ -34,64 +34,9 @@ from device_agents.protocol import (
     dump_record,
     load_plan,
 )
+from device_agents.runtimes import LOADERS, Program
 
 RUNNER = "python"
-
-
-@dataclass(frozen=True, slots=True)
-class Program:
-    """A loaded artefact: `call` executes it once, `refresh` rewrites its input."""
-
-    call: Callable[[], Any]
-    refresh: Callable[[], None]
-
-
-def _load_executorch(item: PlanItem, _: int) -> Program:
-    from executorch.extension.pybindings import _portable_lib
-
-    module = _portable_lib._load_for_executorch(item.file)
-    sizes = tuple(module.method_meta(item.method).input_tensor_meta(0).sizes())
-    x, source = _random_input(sizes, item.id)
-    inputs = [x]
-    run_method, method = module.run_method, item.method
-    # Cloning outputs would be timed too, and wakes torch's own thread pool.
-    return Program(lambda: run_method(method, inputs, clone_outputs=False), lambda: x.copy_(source))
-
-
-def _random_input(sizes: tuple[int, ...], seed: int) -> tuple[Any, Any]:
-    """The tensor a program reads, and the values to refresh it from.
-
-    The memory order does not matter here: the runtime reads the same bytes
-    either way, and only time is taken.
-    """
-    import torch
-
-    generator = torch.Generator().manual_seed(seed)
-    source = torch.rand(sizes, generator=generator) * 2 - 1
-    return source.clone(), source
-
-
-def _load_onnxruntime(item: PlanItem, threads: int) -> Program:
-    import numpy as np
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "1")
-    session = onnxruntime.InferenceSession(item.file, options, providers=["CPUExecutionProvider"])
-    meta = session.get_inputs()[0]
-    generator = np.random.default_rng(item.id)
-    source = generator.uniform(-1, 1, meta.shape).astype(np.float32)
-    x = source.copy()
-    feed, run = {meta.name: x}, session.run
-    return Program(lambda: run(None, feed), lambda: np.copyto(x, source))
-
-
-_LOADERS: dict[str, tuple[str, str, Callable[[PlanItem, int], Program]]] = {
-    "xnnpack": ("executorch", "executorch", _load_executorch),
-    "onnxruntime": ("onnxruntime", "onnxruntime", _load_onnxruntime),
-}
 
 
 class _Bench:
@@ -132,7 +77,7 @@ class _Bench:
         if plan.affinity is not None:
             with contextlib.suppress(OSError, AttributeError):
                 os.sched_setaffinity(0, plan.affinity)
-        runtime, package, _ = _LOADERS[plan.backend]
+        runtime, package, _ = LOADERS[plan.backend]
         if plan.backend == "xnnpack":
             import torch
             from executorch.extension.pybindings import _portable_lib
@@ -161,6 +106,7 @@ class _Bench:
             self.programs.pop(item, None)
             message = f"{type(error).__name__}: {error}"[:500]
             self.counts["failure"] += 1
+            kind = getattr(error, "kind", kind)
             self.write(Failure(item=item, kind=kind, message=message))
 
     def _load(self, item: PlanItem) -> None:
@@ -168,8 +114,12 @@ class _Bench:
         if not Path(item.file).is_file():
             raise FileNotFoundError(item.file)
         started = time.perf_counter_ns()
-        program = _LOADERS[self.plan.backend][2](item, self.plan.threads)
+        program = LOADERS[self.plan.backend][2](item, self.plan.threads)
         load_ns = time.perf_counter_ns() - started
+        if item.input is not None or item.output is not None:
+            if program.feed is None:
+                raise TensorFileError("input", "this runtime takes no tensor files")
+            infer(program.feed, item.input, item.output)
         for _ in range(self.plan.warmup):
             program.call()
         self.programs[item.id] = program

@@ -7,15 +7,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from device_agents import native
 from device_agents.base import AgentSettings, DeviceAgent
-from device_agents.protocol import Hello
+from device_agents.protocol import Failure, Hello, PlanItem, Record
 from device_agents.simulated import SimulatedAgent, Truth
+from search.errors import DeviceError
 from search.files import sha256_file
-from tests.contracts.agent_contract import AgentContract, HostContract
-from tests.contracts.conftest import SUBJECTS, Export
+from tests.contracts.agent_contract import AgentContract, HostContract, samples
+from tests.contracts.conftest import SUBJECTS, Export, subject_of
 
 NAMES = ("residual", "stride")
 
@@ -53,6 +55,12 @@ class TestSimulated(AgentContract):
     def lose(self, agent: Any, hello: Hello) -> None:
         agent.truth = replace(agent.truth, lose_after=0)
 
+    def test_it_computes_nothing_and_says_so(self, agent: DeviceAgent) -> None:
+        with pytest.raises(DeviceError, match="computes nothing"):
+            agent.reserve()
+        with pytest.raises(DeviceError, match="wrote no file"):
+            agent.collect("output")
+
 
 class ExportedContract(HostContract):
     """Programs come from the exporter of the agent's backend."""
@@ -63,6 +71,94 @@ class ExportedContract(HostContract):
         for name, path in zip(NAMES, paths, strict=True):
             path.write_bytes(export(cls.settings.backend, "fp32", name).content)
         return paths
+
+    @pytest.fixture
+    def network(self, agent: DeviceAgent, tmp_path: Path, export: Export) -> str:
+        path = tmp_path / "network"
+        path.write_bytes(export(self.settings.backend, "fp32", "network").content)
+        return agent.deliver(path, sha256_file(path))
+
+    @pytest.fixture
+    def images(self) -> Any:
+        return np.random.default_rng(4).normal(size=(5, 3, 24, 24)).astype(np.float32)
+
+    def infer(
+        self, agent: DeviceAgent, network: str, source: Path | None, target: str, **plan: Any
+    ) -> list[Record]:
+        given = None if source is None else str(source)
+        item = PlanItem(id=3, file=network, sha256="", input=given, output=target)
+        return list(agent.run(self.plan([], **{"rounds": 0, **plan}, items=(item,))))
+
+    def test_a_file_of_images_is_run_one_by_one_and_the_outputs_are_those_of_torch(
+        self, agent: DeviceAgent, network: str, images: Any, tmp_path: Path
+    ) -> None:
+        import torch
+
+        from deploy.network import seeded_network
+
+        given, target = tmp_path / "images", agent.reserve()
+        given.write_bytes(images.tobytes())
+        records = self.infer(agent, network, given, target, rounds=2)
+        assert len(samples(records)) == 2
+        made = np.frombuffer(agent.collect(target), np.float32).reshape(5, -1)
+        module = seeded_network(subject_of("network", "fp32").operators)
+        with torch.no_grad():
+            expected = module(torch.from_numpy(images)).numpy()
+        np.testing.assert_allclose(made, expected, rtol=1e-3, atol=1e-4 * abs(expected).max())
+
+    def test_one_image_gives_the_first_of_the_outputs(
+        self, agent: DeviceAgent, network: str, images: Any, tmp_path: Path
+    ) -> None:
+        made = []
+        for number in (1, 3):
+            given, target = tmp_path / str(number), agent.reserve()
+            given.write_bytes(images[:number].tobytes())
+            self.infer(agent, network, given, target)
+            made.append(agent.collect(target))
+        assert len(made[1]) == 3 * len(made[0]) > 0
+        assert made[1].startswith(made[0])
+
+    def test_without_images_the_output_is_that_of_the_random_input(
+        self, agent: DeviceAgent, network: str
+    ) -> None:
+        targets = [agent.reserve() for _ in range(2)]
+        for target in targets:
+            self.infer(agent, network, None, target)
+        made = [agent.collect(target) for target in targets]
+        assert len(made[0]) == 4 * 100
+        assert made[0] == made[1]
+
+    @pytest.mark.parametrize("surplus", [-1, 1, 4])
+    def test_a_file_that_holds_no_whole_images_is_a_failure(
+        self, agent: DeviceAgent, network: str, images: Any, tmp_path: Path, surplus: int
+    ) -> None:
+        given, content = tmp_path / "images", images[:2].tobytes()
+        given.write_bytes(content[:surplus] if surplus < 0 else content + bytes(surplus))
+        failure = self.infer(agent, network, given, agent.reserve())[-2]
+        assert isinstance(failure, Failure)
+        assert failure.kind == "input"
+        assert "or a multiple" in failure.message
+
+    def test_files_that_cannot_be_read_or_written_are_failures(
+        self, agent: DeviceAgent, network: str, tmp_path: Path
+    ) -> None:
+        asked = [(tmp_path / "absent", agent.reserve()), (None, str(tmp_path / "absent" / "x"))]
+        for (source, target), kind in zip(asked, ("input", "output"), strict=True):
+            failure = self.infer(agent, network, source, target)[-2]
+            assert isinstance(failure, Failure)
+            assert failure.kind == kind
+
+    def test_an_output_is_collected_once_under_a_name_of_its_own(
+        self, agent: DeviceAgent, network: str
+    ) -> None:
+        target = agent.reserve()
+        with pytest.raises(DeviceError, match="wrote no"):
+            agent.collect(target)
+        self.infer(agent, network, None, target)
+        assert agent.collect(target)
+        with pytest.raises(DeviceError, match="wrote no"):
+            agent.collect(target)
+        assert agent.reserve() != target
 
 
 def asked(backend: str, runner: str) -> AgentSettings:

@@ -33,7 +33,7 @@ from device_agents.protocol import (
     dump_plan,
     parse_record,
 )
-from device_agents.worker import Program
+from device_agents.runtimes import Program
 from search.errors import DeviceLost
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -65,7 +65,7 @@ class Runtime:
 @pytest.fixture
 def runtime(monkeypatch: pytest.MonkeyPatch) -> Runtime:
     made = Runtime()
-    monkeypatch.setattr(worker, "_LOADERS", {"fake": ("fake", "pydantic", made.load)})
+    monkeypatch.setattr(worker, "LOADERS", {"fake": ("fake", "pydantic", made.load)})
     monkeypatch.setattr(worker, "_switch_counter", lambda _: lambda: 0)
     return made
 

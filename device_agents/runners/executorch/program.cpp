@@ -1,7 +1,6 @@
 #include "program.h"
 
 #include <executorch/runtime/core/exec_aten/util/dim_order_util.h>
-#include <unistd.h>
 
 #include <cstdio>
 #include <cstring>
@@ -26,8 +25,6 @@ namespace {
 
 Problem load_problem(const char* step, Error error) { return {"load", describe(step, error)}; }
 
-Problem input_problem(const std::string& message) { return {"input", message}; }
-
 // Null for an input or output that is no tensor.
 std::optional<TensorInfo> tensor_info(const Result<Tag>& tag, Result<TensorInfo> info) {
   if (!tag.ok() || *tag != Tag::Tensor || !info.ok()) return std::nullopt;
@@ -49,6 +46,8 @@ void touch(Buffer& buffer) {
 }
 
 }  // namespace
+
+Problem input_problem(const std::string& message) { return {"input", message}; }
 
 std::string describe(const std::string& step, Error error) {
   char number[16];
@@ -116,26 +115,6 @@ Maybe LoadedProgram::make_input_buffers(const MethodMeta& meta) {
   return std::nullopt;
 }
 
-Maybe LoadedProgram::read_inputs(const std::string& file) {
-  size_t wanted = 0;
-  size_t size = 0;
-  for (const auto& buffer : inputs_) wanted += buffer ? buffer->size() : 0;
-  std::string problem;
-  const int fd = open_file(file, size, problem);
-  if (fd < 0) return input_problem("open: " + problem);
-  bool read = size == wanted;
-  size_t offset = 0;
-  for (size_t i = 0; read && i < inputs_.size(); ++i) {
-    if (!inputs_[i]) continue;
-    read = read_exactly(fd, offset, inputs_[i]->size(), inputs_[i]->data());
-    offset += inputs_[i]->size();
-  }
-  close(fd);
-  if (read) return std::nullopt;
-  return input_problem("the file has " + std::to_string(size) + " bytes, the inputs " +
-                       std::to_string(wanted));
-}
-
 Maybe LoadedProgram::bind_input(size_t index, const TensorInfo& info, Buffer& buffer) {
   std::vector<TensorImpl::SizesType> sizes(info.sizes().begin(), info.sizes().end());
   std::vector<TensorImpl::DimOrderType> order(info.dim_order().begin(), info.dim_order().end());
@@ -176,19 +155,6 @@ Maybe LoadedProgram::rewrite_inputs() {
     if (!info->is_memory_planned()) touch(*inputs_[i]);
     if (Maybe failed = bind_input(i, *info, *inputs_[i])) return failed;
   }
-  return std::nullopt;
-}
-
-Maybe LoadedProgram::save_outputs(const std::string& file) const {
-  std::string content;
-  for (size_t i = 0; i < method_->outputs_size(); ++i) {
-    const EValue& value = method_->get_output(i);
-    if (!value.isTensor()) continue;
-    const Tensor& tensor = value.toTensor();
-    content.append(static_cast<const char*>(tensor.const_data_ptr()), tensor.nbytes());
-  }
-  const std::string problem = write_file(file, content);
-  if (!problem.empty()) return Problem{"output", "write: " + problem};
   return std::nullopt;
 }
 
