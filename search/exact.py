@@ -16,11 +16,14 @@ import numpy.typing as npt
 
 from search.architecture import Architecture
 from search.errors import UsageError
-from search.knapsack import Array, IntArray, Problem, make_problem
+from search.knapsack import Array, IntArray, make_problem, require_feasible
 from search.latency import CostMatrix
 from search.pareto import MOST_STATES, Explored, explore
 from search.scores import Scores
 from search.spaces.base import LayeredSpace
+
+# Networks listed one by one where only rounding tells them from the target.
+MOST_SETTLED = 20_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,24 +164,6 @@ def score_sums(values: Array, choices: IntArray) -> Array:
     return np.array([math.fsum(row) for row in picked.tolist()])
 
 
-def require_feasible(problem: Problem, costs: CostMatrix, target_us: float) -> None:
-    """Make sure that some network meets the target.
-
-    Raises:
-        UsageError: None does; states the lowest latency possible.
-    """
-    fastest_us = float(costs.price([problem.fastest()])[0])
-    if fastest_us <= target_us:
-        return
-    # Rounded up, so that the number in the message is itself a possible target.
-    least_us = math.ceil(fastest_us * 10) / 10
-    raise UsageError(
-        f"No network meets {target_us / 1e3:.4f} ms ({target_us:.1f} us): the fastest possible "
-        f"latency is {least_us / 1e3:.4f} ms ({least_us:.1f} us).",
-        f"Ask for at least {least_us / 1e3:.4f} ms, or search another space.",
-    )
-
-
 def _best(
     explored: Explored, number: int, values: Array, costs: CostMatrix, target_us: float
 ) -> Selection:
@@ -187,20 +172,51 @@ def _best(
     budget = target_us - problem.cheapest_us + problem.cost_slack
     dropped = problem.highest + explored.dropped[number]
     end = int(np.searchsorted(explored.costs, budget, side="right"))
+    found, missed = None, False
     while end:
         # States rise in cost and in score alike; those that only rounding
         # tells apart are judged together.
         near = explored.scores[:end] >= explored.scores[end - 1] - problem.score_slack
         places = np.flatnonzero(near)
-        choices = explored.choices(places)
-        latencies = costs.price(choices)
-        meets = np.flatnonzero(latencies <= target_us)
-        if meets.size:
-            first = meets[np.lexsort((latencies[meets], -score_sums(values, choices[meets])))[0]]
-            return _selection(choices[first], values, float(latencies[first]), dropped)
-        end = int(places[0])
-    fastest = problem.fastest()
-    return _selection(fastest, values, float(costs.price([fastest])[0]), dropped)
+        found = _first(explored.choices(places), values, costs, target_us)
+        if found is not None:
+            break
+        missed, end = True, int(places[0])
+    choices = problem.fastest() if found is None else found
+    if missed:
+        choices = _settle(choices, values, costs, target_us)
+    return _selection(choices, values, float(costs.price([choices])[0]), dropped)
+
+
+def _first(
+    choices: IntArray, values: Array, costs: CostMatrix, target_us: float
+) -> IntArray | None:
+    """Of the networks that meet the target, the best, then the fastest, then the first."""
+    latencies = costs.price(choices)
+    meets = np.flatnonzero(latencies <= target_us)
+    if not meets.size:
+        return None
+    totals = score_sums(values, choices[meets])
+    order = np.lexsort((*choices[meets].T[::-1], latencies[meets], -totals))
+    first: IntArray = choices[meets[order[0]]]
+    return first
+
+
+def _settle(choices: IntArray, values: Array, costs: CostMatrix, target_us: float) -> IntArray:
+    """The best network where sums lie so near the target that rounding decides.
+
+    What seemed better was over the target by the last digits; what it had
+    displaced may be within. All networks that score higher than what is left
+    are listed: they all lie that near, so they are few.
+    """
+    problem = make_problem(values, costs, target_us, dominated=True)
+    floor = float(score_sums(values, choices[np.newaxis])[0]) - problem.highest
+    budget = target_us - problem.cheapest_us
+    listed = explore(problem, [budget], floor=floor, dominance=False, most_states=MOST_SETTLED)
+    every = np.vstack([choices, listed.choices(np.arange(len(listed.costs)))])
+    found = _first(every, values, costs, target_us)
+    assert found is not None
+    return found
 
 
 def _selection(choices: IntArray, values: Array, latency_us: float, bound: float) -> Selection:

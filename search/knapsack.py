@@ -1,5 +1,6 @@
 """A selection as a multiple-choice knapsack problem, checked and normalised."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -103,6 +104,24 @@ def make_problem(
         highest=highest,
         cost_slack=slack,
         score_slack=ROUNDING * (regret + abs(highest)),
+    )
+
+
+def require_feasible(problem: Problem, costs: CostMatrix, target_us: float) -> None:
+    """Make sure that some network meets the target.
+
+    Raises:
+        UsageError: None does; states the lowest latency possible.
+    """
+    fastest_us = float(costs.price([problem.fastest()])[0])
+    if fastest_us <= target_us:
+        return
+    # Rounded up, so that the number in the message is itself a possible target.
+    least_us = math.ceil(fastest_us * 10) / 10
+    raise UsageError(
+        f"No network meets {target_us / 1e3:.4f} ms ({target_us:.1f} us): the fastest possible "
+        f"latency is {least_us / 1e3:.4f} ms ({least_us:.1f} us).",
+        f"Ask for at least {least_us / 1e3:.4f} ms, or search another space.",
     )
 
 
