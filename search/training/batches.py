@@ -72,7 +72,7 @@ def cut_batches(
     order = split[torch.randperm(len(split), generator=generator)]
     last = last_batch(len(split), size, least=least, multiple=multiple)
     kept = len(split) // size * size + last
-    return order[:kept].split(size) if kept else ()  # type: ignore[no-any-return, no-untyped-call]
+    return order[:kept].split(size) if kept else ()  # type: ignore[no-untyped-call]
 
 
 def last_batch(images: int, size: int, *, least: int = 2, multiple: int = 1) -> int:

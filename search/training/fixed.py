@@ -28,7 +28,7 @@ class FixedNetwork:
     """
 
     name = "retrain"
-    splits = (1.0,)
+    splits: tuple[float, ...] = (1.0,)
 
     def __init__(
         self,
