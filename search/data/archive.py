@@ -2,6 +2,7 @@
 
 import contextlib
 import lzma
+import os
 import stat
 import tarfile
 import zipfile
@@ -48,6 +49,8 @@ def unpacked(archive: Path, cache: Path) -> Path:
     def build(part: Path) -> None:
         with _whole(archive):
             extract(archive, part)
+        if hasattr(os, "sync"):
+            os.sync()  # the folder must not outlive a power cut that its files did not
 
     return built_once(cache / "archives" / _content_hash(archive, cache), build)
 

@@ -59,8 +59,6 @@ def _build(target: Path, build: Callable[[Path], None]) -> None:
     part.mkdir()
     try:
         build(part)
-        if hasattr(os, "sync"):
-            os.sync()  # a folder must not outlive a power cut that its files did not
         part.rename(target)
     except BaseException:
         shutil.rmtree(part, ignore_errors=True)

@@ -4,6 +4,8 @@ import contextlib
 import errno
 import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from math import ceil
 from pathlib import Path
 
@@ -15,9 +17,10 @@ Pixels = npt.NDArray[np.uint8]
 Size = tuple[int, int]
 Box = tuple[float, float, float, float]
 
-# EPS and others that start programs are not among them.
-FORMATS = ("JPEG", "MPO", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
+# EPS and others that start programs are not among them; phones' MPO counts as JPEG.
+FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 MOST_PIXELS = 89_478_485
+CHUNK = 64
 REDUCING_GAP = 2.0
 ORIENTATION_TAG = 0x0112
 TURNS = {
@@ -93,8 +96,15 @@ def _judging() -> Iterator[None]:
         raise Unreadable(str(error)) from error
 
 
+@cache
+def _formats() -> tuple[str, ...]:
+    """Those that this build of the library can open; asked for others it fails on every file."""
+    Image.init()
+    return tuple(name for name in FORMATS if name in Image.OPEN)
+
+
 def _opened(path: Path) -> Image.Image:
-    image = Image.open(path, formats=FORMATS)
+    image = Image.open(path, formats=_formats())
     if image.width * image.height > MOST_PIXELS:
         image.close()
         raise Unreadable("more pixels than any photograph")
@@ -109,6 +119,7 @@ def _decode(image: Image.Image, resolution: int, area: Callable[[Size], Box]) ->
     image.draft(
         None, (ceil(width * wanted / (box[2] - box[0])), ceil(height * wanted / (box[3] - box[1])))
     )
+    image.load()  # before anything that might swallow its complaint
     across, down = image.width / width, image.height / height
     right, bottom = min(box[2] * across, image.width), min(box[3] * down, image.height)
     scaled = (box[0] * across, box[1] * down, right, bottom)
@@ -133,7 +144,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
         if image.mode != "I" or values.max(initial=0) > 255:
             values //= 256  # 16 bits
         return Image.fromarray(values.clip(0, 255).astype(np.uint8)).convert("RGB")
-    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+    if image.has_transparency_data:
         layer = image.convert("RGBA")
         ground = Image.new("RGBA", layer.size, "white")
         return Image.alpha_composite(ground, layer).convert("RGB")
@@ -145,3 +156,26 @@ def workers() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def unreadable(number: int, look: Callable[[int], None]) -> list[int]:
+    """Numbers below `number` for which `look` raised Unreadable; looks in threads.
+
+    Any other error ends it at once.
+    """
+
+    def failed(start: int) -> list[int]:
+        return [index for index in range(start, min(start + CHUNK, number)) if not good(index)]
+
+    def good(index: int) -> bool:
+        try:
+            look(index)
+        except Unreadable:
+            return False
+        return True
+
+    pool = ThreadPoolExecutor(workers(), thread_name_prefix="decoder")
+    try:
+        return [index for chunk in pool.map(failed, range(0, number, CHUNK)) for index in chunk]
+    finally:
+        pool.shutdown(cancel_futures=True)

@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import shutil
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,8 +15,9 @@ import PIL
 
 from search.data.base import Normalisation
 from search.data.cache import built_once
-from search.data.decode import Pixels, Unreadable, read_image, whole, workers
+from search.data.decode import Pixels, read_image, unreadable, whole
 from search.data.folder import Listing
+from search.files import write_text
 
 CHUNK = 128
 RECIPE = f"decode-1 pillow-{PIL.__version__}"
@@ -76,9 +76,12 @@ def _three(values: npt.NDArray[np.float64]) -> tuple[float, float, float]:
 
 def _write(listing: Listing, resolution: int, folder: Path) -> None:
     images = np.zeros((len(listing), 3, resolution, resolution), dtype=np.uint8)
-    with ThreadPoolExecutor(workers()) as pool:
-        chunks = pool.map(partial(_fill, listing, images), range(0, len(listing), CHUNK))
-        broken = [index for chunk in chunks for index in chunk]
+
+    def decode(index: int) -> None:
+        pixels = read_image(listing.root / listing.names[index], resolution, whole)
+        images[index] = pixels.transpose(2, 0, 1)
+
+    broken = unreadable(len(listing), decode)
     if broken:
         images = np.delete(images, broken, axis=0)
     with (folder / IMAGES).open("wb") as stream:
@@ -87,20 +90,7 @@ def _write(listing: Listing, resolution: int, folder: Path) -> None:
         os.fsync(stream.fileno())
     mean, std = moments(images)
     facts = {"broken": broken, "mean": mean, "std": std}
-    (folder / FACTS).write_text(json.dumps(facts), encoding="utf-8")
-
-
-def _fill(listing: Listing, images: Pixels, start: int) -> list[int]:
-    """Decode some images into their rows; numbers of those that cannot be."""
-    broken = []
-    for index in range(start, min(start + CHUNK, len(listing))):
-        try:
-            pixels = read_image(listing.root / listing.names[index], images.shape[-1], whole)
-        except Unreadable:
-            broken.append(index)
-        else:
-            images[index] = pixels.transpose(2, 0, 1)
-    return broken
+    write_text(folder / FACTS, json.dumps(facts))
 
 
 def _load(folder: Path, shape: tuple[int, ...]) -> Decoded | None:

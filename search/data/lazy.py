@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,13 +20,12 @@ from search.data.decode import (
     central,
     check_header,
     read_image,
+    unreadable,
     workers,
 )
 from search.data.folder import Listing
 from search.errors import UsageError
 from search.files import write_text
-
-CHUNK = 64
 
 
 class LazyImages:
@@ -105,9 +103,11 @@ def broken_headers(listing: Listing, cache: Path) -> list[int]:
     known = _read(note, len(listing))
     if known is not None:
         return known
-    with ThreadPoolExecutor(workers()) as pool:
-        chunks = pool.map(partial(_check, listing), range(0, len(listing), CHUNK))
-        found = [index for chunk in chunks for index in chunk]
+
+    def look(index: int) -> None:
+        check_header(listing.root / listing.names[index])
+
+    found = unreadable(len(listing), look)
     with writing(note):
         write_text(note, json.dumps(found))
     return found
@@ -122,13 +122,3 @@ def _read(note: Path, number: int) -> list[int] | None:
         isinstance(index, int) and 0 <= index < number for index in known
     )
     return known if good else None
-
-
-def _check(listing: Listing, start: int) -> list[int]:
-    found = []
-    for index in range(start, min(start + CHUNK, len(listing))):
-        try:
-            check_header(listing.root / listing.names[index])
-        except Unreadable:
-            found.append(index)
-    return found
