@@ -154,7 +154,7 @@ class _Search:
         least_us = math.ceil(start.promise_us * 10) / 10
         proven = start.promise_us <= start.bound_us * (1 + 1e-9)
         return UsageError(
-            f"{'Found no' if self._bound > -math.inf else 'No'} network that meets "
+            f"{'Found no network that' if self._bound > -math.inf else 'No network'} meets "
             f"{self._target_us / 1e3:.4f} ms ({self._target_us:.1f} us) with a probability of "
             f"{self._promise.asked:g}: the lowest target met so surely is "
             f"{'' if proven else 'at most '}{least_us / 1e3:.4f} ms ({least_us:.1f} us).",

@@ -141,7 +141,7 @@ class Supernet(nn.Module):
     def _runner(layer: SearchedLayer, live: Sequence[int], plain: bool) -> Run:
         if len(live) == 1 and plain:
             only = layer[live[0]]
-            return lambda x, _: only(x)  # type: ignore[no-any-return]
+            return lambda x, _: only(x)
         # Calling the layer itself is what `compile` speeds up.
         return layer if len(live) == len(layer) else partial(layer.mix, live=live)
 

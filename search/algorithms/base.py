@@ -67,10 +67,25 @@ class Algorithm(Protocol):
       * `backward` leaves gradients in `.grad` and steps no optimiser.
     """
 
-    name: str
-    epochs: int
-    splits: tuple[float, ...]
-    module: nn.Module
+    @property
+    def name(self) -> str:
+        """Short name, as on the command line."""
+        ...
+
+    @property
+    def epochs(self) -> int:
+        """Length of the run."""
+        ...
+
+    @property
+    def splits(self) -> tuple[float, ...]:
+        """Shares of the training images, one a split."""
+        ...
+
+    @property
+    def module(self) -> nn.Module:
+        """All that is learnt."""
+        ...
 
     def phases(self, epoch: int) -> tuple[Phase, ...]:
         """What this epoch walks over, in order."""

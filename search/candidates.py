@@ -1,0 +1,155 @@
+"""Networks that a search came to, ranked with the weights they share."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from search.algorithms.base import Searching
+from search.confidence import select_with_confidence
+from search.data.base import ImageSet
+from search.exact import network_of, select
+from search.normalisation import recalibrate
+from search.outcome import Candidate
+from search.scores import Scores, from_probabilities
+from search.supernet import Supernet
+from search.task import Task
+from search.training.evaluate import evaluate
+from search.training.seeds import generator_for
+
+SAMPLES = 6
+# Once-for-All (arXiv 1908.09791) estimates batch norm on some 2,000 images.
+CALIBRATION_IMAGES = 2000
+_BATCH = 250
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """One network of the space, where it came from, and how it did."""
+
+    origin: str
+    choices: tuple[int, ...]
+    log_probability: float | None = None
+    accuracy: float | None = None
+    scored_by: str | None = None
+
+
+def exact_choice(scores: Scores, task: Task, probability: float | None) -> tuple[int, ...]:
+    """The best network by these scores that meets the task's target.
+
+    Args:
+        scores: Of the task's space.
+        task: Has a target.
+        probability: Meet the target with at least this probability, by the
+            table's intervals; None asks for the predicted latency alone.
+
+    Raises:
+        UsageError: No network meets it.
+    """
+    assert task.target_us is not None
+    scores.require(task.space)
+    if probability is None:
+        return select(scores, task.costs, task.target_us).choices
+    return select_with_confidence(
+        scores, task.model, task.space, task.target_us, probability
+    ).choices
+
+
+def candidates_of(
+    method: Searching, task: Task, *, seed: int, probability: float | None = None
+) -> list[Found]:
+    """FBNet's six samples and the argmax; with a target, the exact selection first.
+
+    Equal networks are one, under all their origins.
+    """
+    scores = from_probabilities(
+        method.probabilities().numpy(), task.space, f"log-probabilities of {method.name}"
+    )
+    named: list[tuple[str, tuple[int, ...]]] = []
+    if task.target_us is not None:
+        named.append(("exact selection", exact_choice(scores, task, probability)))
+    named.append(("argmax", method.argmax()))
+    drawn = method.sample(SAMPLES, generator_for("samples", seed))
+    named += [(f"sample {number}", choices) for number, choices in enumerate(drawn, 1)]
+    origins: dict[tuple[int, ...], list[str]] = {}
+    for origin, choices in named:
+        origins.setdefault(choices, []).append(origin)
+    return [
+        Found(
+            origin=", ".join(words),
+            choices=choices,
+            log_probability=float(sum(scores.values[k, c] for k, c in enumerate(choices))),
+        )
+        for choices, words in origins.items()
+    ]
+
+
+def inherited_accuracy(
+    supernet: Supernet, choices: Sequence[int], images: ImageSet, learnt: Tensor, held: Tensor
+) -> float:
+    """Top-1 of one network with the supernet's weights on images that trained none.
+
+    Args:
+        supernet: Trained.
+        choices: The network.
+        images: Training images.
+        learnt: Those that trained the weights; batch norm is estimated on some.
+        held: Those to judge on.
+    """
+    network = supernet.derive(choices)
+    device = next(supernet.parameters()).device
+    recalibrate(network, _pixels(images, learnt[:CALIBRATION_IMAGES], device))
+    return evaluate(network, images, _BATCH, indices=held).top1
+
+
+def _pixels(images: ImageSet, indices: Tensor, device: torch.device) -> Iterator[Tensor]:
+    # Whole batches of one size, so that their plain average is right.
+    whole = indices[: len(indices) // _BATCH * _BATCH] if len(indices) >= _BATCH else indices
+    for part in whole.split(_BATCH):  # type: ignore[no-untyped-call]
+        yield images.batch(part, None)[0].to(device)
+
+
+def rank(
+    found: Iterable[Found], supernet: Supernet, images: ImageSet, learnt: Tensor, held: Tensor
+) -> list[Found]:
+    """Judge all by inherited weights; the best first."""
+    judged = [
+        replace(
+            one,
+            accuracy=inherited_accuracy(supernet, one.choices, images, learnt, held),
+            scored_by="inherited weights, batch norm recalibrated",
+        )
+        for one in found
+    ]
+    return sorted(judged, key=lambda one: -(one.accuracy or 0.0))
+
+
+def choose(ranked: Sequence[Found], task: Task) -> Found:
+    """The best one that meets the target; without a target, the best one."""
+    if task.target_us is None:
+        return ranked[0]
+    return next(one for one in ranked if describe(one, task).meets_target)
+
+
+def describe(found: Found, task: Task) -> Candidate:
+    """The network in numbers, priced by the task's table."""
+    network = network_of(task.space, found.choices, found.origin)
+    estimate = task.model.estimate(network)
+    price_us = float(task.costs.price([found.choices])[0])
+    return Candidate(
+        origin=found.origin,
+        choices=tuple(
+            layer.choices[number].name
+            for layer, number in zip(task.space.layers, found.choices, strict=True)
+        ),
+        predicted_us=price_us,
+        low_us=estimate.low_us,
+        high_us=estimate.high_us,
+        meets_target=task.target_us is None or price_us <= task.target_us,
+        log_probability=found.log_probability,
+        accuracy=found.accuracy,
+        scored_by=found.scored_by,
+        flops=network.flops,
+        params=network.params,
+    )

@@ -1,0 +1,222 @@
+"""The command line of the search: parse, call, print. No logic of its own."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from search.command import check_form, run_app
+from search.errors import UsageError
+
+if TYPE_CHECKING:
+    pass
+
+ALGORITHMS = ("fbnet", "exact", "evolution", "random")
+
+app = typer.Typer(
+    add_completion=True,
+    no_args_is_help=False,
+    pretty_exceptions_enable=False,
+    help="Find a network for a device from its latency table, and train it.",
+)
+
+DataSource = Annotated[
+    str, typer.Option(help="'digits', or a folder (or archive) of class sub-folders.")
+]
+Classes = Annotated[int | None, typer.Option(help="Only that many classes, drawn by the seed.")]
+Limit = Annotated[int | None, typer.Option(help="At most that many training images.")]
+Seed = Annotated[int, typer.Option(help="Fixes everything that is random.")]
+Batch = Annotated[int | None, typer.Option(help="Images a step; the recipe's by default.")]
+Device = Annotated[str, typer.Option(help="Where to train: auto, cpu, cuda, cuda:1.")]
+Precision = Annotated[str, typer.Option(help="float32, or bfloat16 (mixed precision).")]
+Compile = Annotated[bool, typer.Option("--compile", help="Use torch.compile.")]
+Threads = Annotated[int | None, typer.Option(help="CPU threads of torch.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with an unfinished run.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
+Form = Annotated[str, typer.Option("--format", help="table, json or csv (on standard output).")]
+
+
+@app.callback(invoke_without_command=True)
+def find(
+    context: typer.Context,
+    table: Annotated[Path | None, typer.Option(help="Folder of a latency table.")] = None,
+    algorithm: Annotated[
+        str, typer.Option(help="fbnet, exact (needs --scores), evolution or random.")
+    ] = "fbnet",
+    target_ms: Annotated[
+        float | None,
+        typer.Option(help="Latency to meet; without one, fbnet uses the paper's product loss."),
+    ] = None,
+    probability: Annotated[
+        float | None, typer.Option(help="Meet it with this probability, by the table's intervals.")
+    ] = None,
+    data: DataSource = "digits",
+    classes: Classes = None,
+    limit: Limit = None,
+    recipe: Annotated[str, typer.Option(help="Hyperparameters: cpu or paper.")] = "cpu",
+    epochs: Annotated[int | None, typer.Option(help="Epochs of the search (of a trial).")] = None,
+    batch: Batch = None,
+    budget: Annotated[int, typer.Option(help="Networks tried by evolution and random.")] = 8,
+    scores: Annotated[Path | None, typer.Option(help="scores.json of an earlier search.")] = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+    precision: Precision = "float32",
+    compile_: Compile = False,
+    recompute: Annotated[
+        bool, typer.Option("--recompute", help="Keep no activations of searched layers.")
+    ] = False,
+    threads: Threads = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Architecture file.")] = Path(
+        "arch.json"
+    ),
+    folder: Annotated[
+        Path | None, typer.Option("--run", help="Folder of the run; <output>.run by default.")
+    ] = None,
+    retrain: Annotated[
+        bool, typer.Option("--retrain", help="Train the network found; writes <output>.pt.")
+    ] = False,
+    retrain_epochs: Annotated[int | None, typer.Option(help="Epochs of that.")] = None,
+    allow_unexamined: Annotated[
+        bool, typer.Option("--allow-unexamined", help="Take a table without a passed exam.")
+    ] = False,
+    allow_simulated: Annotated[
+        bool, typer.Option("--allow-simulated", help="Take a table that was not measured.")
+    ] = False,
+    resume: Resume = False,
+    quiet: Quiet = False,
+    form: Form = "table",
+) -> None:
+    """Search a network for the device of a table (the default verb)."""
+    if context.invoked_subcommand is not None:
+        return
+    from search.task import Waivers, load_task
+
+    check_form(form)
+    if table is None:
+        raise UsageError("No latency table is given.", "Add --table tables/<device>/<name>.")
+    if algorithm not in ALGORITHMS:
+        raise UsageError(f"Unknown --algorithm {algorithm!r}.", f"Known: {', '.join(ALGORITHMS)}.")
+    if (algorithm == "exact") != (scores is not None):
+        raise UsageError("--algorithm exact and --scores go together.")
+    waivers = Waivers(unexamined=allow_unexamined, simulated=allow_simulated)
+    task = load_task(table, target_ms, waivers)
+    from search.run import Request, Resources, run_search
+
+    resources = Resources(
+        device=device, precision=precision, compile=compile_, recompute=recompute, threads=threads
+    )
+    request = Request(
+        algorithm=algorithm,
+        data=data,
+        classes=classes,
+        limit=limit,
+        recipe=recipe,
+        epochs=epochs,
+        batch=batch,
+        budget=budget,
+        scores=scores,
+        seed=seed,
+        probability=probability,
+        output=output,
+        folder=folder or output.with_suffix(".run"),
+        retrain=retrain,
+        retrain_epochs=retrain_epochs,
+        resume=resume,
+        quiet=quiet,
+    )
+    run_search(task, request, resources, form)
+
+
+@app.command()
+def train(
+    architecture: Annotated[str, typer.Argument(help="Architecture file or published name.")],
+    data: DataSource = "digits",
+    classes: Classes = None,
+    limit: Limit = None,
+    recipe: Annotated[str, typer.Option(help="Hyperparameters: cpu or paper.")] = "cpu",
+    epochs: Annotated[int | None, typer.Option(help="Instead of the recipe's.")] = None,
+    batch: Batch = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+    precision: Precision = "float32",
+    compile_: Compile = False,
+    threads: Threads = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="File of weights.")] = Path(
+        "weights.pt"
+    ),
+    folder: Annotated[
+        Path | None, typer.Option("--run", help="Folder of the run; <output>.run by default.")
+    ] = None,
+    resume: Resume = False,
+    quiet: Quiet = False,
+    form: Form = "table",
+) -> None:
+    """Train one network from scratch and judge it on the test images."""
+    check_form(form)
+    from search.run import Resources, TrainRequest, run_training
+
+    request = TrainRequest(
+        network=architecture,
+        data=data,
+        classes=classes,
+        limit=limit,
+        recipe=recipe,
+        epochs=epochs,
+        batch=batch,
+        seed=seed,
+        output=output,
+        folder=folder or output.with_suffix(".run"),
+        resume=resume,
+        quiet=quiet,
+    )
+    resources = Resources(device=device, precision=precision, compile=compile_, threads=threads)
+    run_training(request, resources, form)
+
+
+@app.command()
+def front(
+    table: Annotated[Path, typer.Option(help="Folder of a latency table.")],
+    scores: Annotated[Path, typer.Option(help="scores.json of a search of the same space.")],
+    targets_ms: Annotated[
+        list[float] | None, typer.Option("--target-ms", help="Targets; the whole front if none.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder for the architectures.")
+    ] = None,
+    allow_unexamined: Annotated[bool, typer.Option("--allow-unexamined")] = False,
+    allow_simulated: Annotated[bool, typer.Option("--allow-simulated")] = False,
+    form: Form = "table",
+) -> None:
+    """The best networks under several targets: exact, without any training."""
+    check_form(form)
+    from search.report import show_front
+    from search.task import Waivers, load_task
+
+    waivers = Waivers(unexamined=allow_unexamined, simulated=allow_simulated)
+    lowest = min(targets_ms) if targets_ms else None
+    show_front(load_task(table, lowest, waivers), scores, targets_ms or [], output, form)
+
+
+@app.command()
+def plot(
+    run: Annotated[Path, typer.Argument(help="Folder of a run (or its trace.jsonl).")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="HTML file; <run>/trace.html by default.")
+    ] = None,
+) -> None:
+    """Draw loss, accuracy, expected latency, entropy and temperature over the epochs."""
+    from search.training.plot import write_plot
+    from search.training.trace import read_trace
+
+    trace = run / "trace.jsonl" if run.is_dir() else run
+    target = output or trace.with_suffix(".html")
+    write_plot(read_trace(trace), target, trace.parent.name)
+    typer.echo(f"written to {target}")
+
+
+_INTERRUPTED = "Interrupted. A checkpoint is kept; the same command with --resume goes on."
+
+
+def main() -> NoReturn:
+    """Run; every error becomes a sentence and an exit code."""
+    run_app(app, "search", _INTERRUPTED)

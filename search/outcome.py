@@ -1,0 +1,62 @@
+"""The result of a search as a file: the network, its proof, how it was found."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from search.files import write_text
+
+OUTCOME_SCHEMA = 1
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Candidate(_Part):
+    """One network that the search came to.
+
+    `accuracy` was measured on images that trained no weight, with the
+    weights named by `scored_by`; it ranks candidates and is no final accuracy.
+    """
+
+    origin: str
+    choices: tuple[str, ...]
+    predicted_us: float
+    low_us: float
+    high_us: float
+    meets_target: bool
+    log_probability: float | None = None
+    accuracy: float | None = None
+    scored_by: str | None = None
+    flops: int
+    params: int
+
+
+class Outcome(_Part):
+    """Everything that a reader needs in order to believe or repeat a search."""
+
+    schema_version: Literal[1] = 1
+    architecture: str
+    algorithm: str
+    chosen: Candidate
+    candidates: tuple[Candidate, ...]
+    target_us: float | None
+    probability: float | None
+    table_id: str
+    table: str
+    device: str
+    table_source: str
+    space: str
+    data: str
+    recipe: dict[str, object]
+    seed: int
+    seconds: float
+    waivers: tuple[str, ...] = ()
+    command: str = ""
+
+
+def write_outcome(outcome: Outcome, path: Path) -> None:
+    """Write the file atomically."""
+    write_text(path, outcome.model_dump_json(indent=1) + "\n")

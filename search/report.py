@@ -1,0 +1,170 @@
+"""What a search prints: for people, as JSON or as CSV."""
+
+import csv
+import io
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+from rich.console import Console
+from rich.table import Table as Grid
+
+from search.architecture import Architecture, write_architecture
+from search.exact import Selection, front, network_of, pareto
+from search.outcome import Candidate, Outcome
+from search.scores import read_scores
+from search.task import Task
+
+if TYPE_CHECKING:
+    from search.training.evaluate import Accuracy
+
+_SHOWN = 10
+
+
+def show_outcome(
+    outcome: Outcome,
+    path: Path,
+    form: str,
+    test: "Accuracy | None" = None,
+    weights: Path | None = None,
+) -> None:
+    """Print the network found and the others that were considered."""
+    trained = {} if test is None else {"test_top1": test.top1, "weights": str(weights)}
+    if form == "json":
+        typer.echo(json.dumps({**outcome.model_dump(mode="json"), **trained}, indent=1))
+        return
+    rows = [_row(candidate) for candidate in outcome.candidates]
+    if form == "csv":
+        _print_csv(rows)
+        return
+    out = _console()
+    chosen = outcome.chosen
+    out.print(_grid(rows[:_SHOWN]))
+    if len(rows) > _SHOWN:
+        out.print(f"({_SHOWN} of {len(rows)} candidates)")
+    out.print(f"chosen     {chosen.origin}: {' '.join(chosen.choices)}")
+    target = "no target" if outcome.target_us is None else f"target {_ms(outcome.target_us)}"
+    out.print(
+        f"latency    {_ms(chosen.predicted_us)} predicted "
+        f"[{_ms(chosen.low_us)}, {_ms(chosen.high_us)}], {target}, by {outcome.table}"
+    )
+    if outcome.waivers:
+        out.print(f"waived     {' '.join(outcome.waivers)}")
+    out.print(f"took       {outcome.seconds:.0f} s on {outcome.data}")
+    out.print(f"written to {path}")
+    if test is not None:
+        out.print(f"trained    top-1 {test.top1:.2%} on {test.images} test images, {weights}")
+
+
+def _row(candidate: Candidate) -> dict[str, object]:
+    accuracy = candidate.accuracy
+    return {
+        "origin": candidate.origin,
+        "accuracy_percent": None if accuracy is None else round(100 * accuracy, 2),
+        "predicted_ms": round(candidate.predicted_us / 1000, 4),
+        "meets_target": candidate.meets_target,
+        "mflops": round(candidate.flops / 1e6, 2),
+        "params_k": round(candidate.params / 1e3, 1),
+    }
+
+
+def show_trained(network: Architecture, test: "Accuracy", weights: Path, form: str) -> None:
+    """Print the accuracy of a trained network."""
+    row = {
+        "network": network.name,
+        "top1": round(test.top1, 4),
+        "top5": round(test.top5, 4),
+        "images": test.images,
+        "weights": str(weights),
+    }
+    if form == "json":
+        typer.echo(json.dumps(row, indent=1))
+    elif form == "csv":
+        _print_csv([row])
+    else:
+        out = _console()
+        out.print(f"{network.name}: top-1 {test.top1:.2%} on {test.images} test images")
+        out.print(f"written to {weights}")
+
+
+def show_front(
+    task: Task, scores: Path, targets_ms: Sequence[float], output: Path | None, form: str
+) -> None:
+    """Print the best network under each target; write the architectures if asked.
+
+    Raises:
+        UsageError: Scores of another space, or a target that no network meets.
+    """
+    values = read_scores(scores, task.space)
+    targets_us = [target * 1000 for target in targets_ms]
+    found = pareto(values, task.costs, targets_us) if targets_us else front(values, task.costs)
+    rows = []
+    for number, selection in enumerate(found):
+        network = network_of(task.space, selection.choices, f"front-{number + 1}")
+        if output is not None:
+            write_architecture(network, output / f"{network.name}.json")
+        target_us = targets_us[number] if targets_us else None
+        rows.append(_front_row(network, selection, target_us, task))
+    if form == "json":
+        typer.echo(json.dumps(rows, indent=1))
+    elif form == "csv":
+        _print_csv(rows)
+    else:
+        _console().print(_grid(rows))
+
+
+def _front_row(
+    network: Architecture, selection: Selection, target_us: float | None, task: Task
+) -> dict[str, object]:
+    estimate = task.model.estimate(network)
+    return {
+        "network": network.name,
+        "target_ms": None if target_us is None else round(target_us / 1000, 4),
+        "predicted_ms": round(selection.latency_us / 1000, 4),
+        "low_ms": round(estimate.low_us / 1000, 4),
+        "high_ms": round(estimate.high_us / 1000, 4),
+        "score": round(selection.score, 4),
+        "optimal": selection.optimal,
+        "mflops": round(network.flops / 1e6, 2),
+    }
+
+
+def _grid(rows: Sequence[Mapping[str, object]]) -> Grid:
+    grid = Grid(box=None, pad_edge=False)
+    names = [name for name in rows[0] if any(row[name] is not None for row in rows)] if rows else []
+    for number, name in enumerate(names):
+        # Two words above each other keep ten columns within 80 characters.
+        title = name.replace("_percent", " %").replace("_", "\n", 1)
+        grid.add_column(title, justify="left" if number == 0 else "right", overflow="fold")
+    for row in rows:
+        grid.add_row(*(_cell(row[name]) for name in names))
+    return grid
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _ms(us: float) -> str:
+    return f"{us / 1000:.4g} ms"
+
+
+def _print_csv(rows: Sequence[Mapping[str, object]]) -> None:
+    buffer = io.StringIO()
+    if rows:
+        writer = csv.DictWriter(buffer, fieldnames=list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    typer.echo(buffer.getvalue(), nl=False)
+
+
+def _console() -> Console:
+    width = None if sys.stdout.isatty() else 100
+    return Console(width=width, highlight=False, soft_wrap=False)

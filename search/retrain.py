@@ -1,0 +1,96 @@
+"""Train one network from scratch and keep its weights as a state dict."""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from search.architecture import Architecture
+from search.blocks import build_network
+from search.data.base import Data
+from search.errors import UsageError
+from search.files import write_bytes
+from search.training.checkpoint import recipe_text
+from search.training.engine import train
+from search.training.evaluate import Accuracy, evaluate
+from search.training.fixed import FixedNetwork
+from search.training.observer import Observer
+from search.training.parallel import Processes
+from search.training.recipes import RetrainRecipe
+from search.training.seeds import derive_seed
+from search.training.settings import Settings, Subject
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trained:
+    """A trained network and its accuracy on images that it never saw."""
+
+    network: nn.Sequential
+    test: Accuracy
+
+
+def check_fits(architecture: Architecture, data: Data) -> None:
+    """Images and network must agree.
+
+    Raises:
+        UsageError: Another resolution or number of classes.
+    """
+    if architecture.resolution != data.resolution:
+        raise UsageError(
+            f"{architecture.name} takes {architecture.resolution} px images, not {data.resolution}."
+        )
+    if architecture.classes != len(data.classes):
+        raise UsageError(
+            f"{architecture.name} tells {architecture.classes} classes apart; "
+            f"{data.name} has {len(data.classes)}."
+        )
+
+
+def retrain(
+    architecture: Architecture,
+    data: Data,
+    recipe: RetrainRecipe,
+    settings: Settings,
+    *,
+    folder: Path | None = None,
+    resume: bool = False,
+    observers: Sequence[Observer] = (),
+    processes: Processes | None = None,
+) -> Trained:
+    """Train from fresh weights that depend on the seed alone; then judge on the test images.
+
+    Raises:
+        UsageError: Images and network do not fit, or as `search.training.engine.train`.
+        GateFailed: The loss is not a number.
+    """
+    check_fits(architecture, data)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive_seed("weights", settings.seed) % 2**31)
+        network = build_network(architecture.operators)
+    train(
+        FixedNetwork(network, recipe),
+        data.train,
+        settings,
+        subject=Subject(
+            space=" ".join(operator.key for operator in architecture.operators),
+            recipe=recipe_text(recipe),
+        ),
+        folder=folder,
+        resume=resume,
+        observers=observers,
+        processes=processes or Processes(),
+    )
+    return Trained(network=network, test=evaluate(network, data.test))
+
+
+def write_weights(network: nn.Module, path: Path) -> None:
+    """The state dict as a file that loads with `weights_only`; atomic."""
+    state = {
+        name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()
+    }
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    write_bytes(path, buffer.getvalue())

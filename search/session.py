@@ -1,0 +1,230 @@
+"""One search from a task to an outcome, by each of the methods."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from search.algorithms.fbnet import FBNetSearch
+from search.algorithms.fbnet_recipe import FBNetRecipe
+from search.baselines import Trial, evolve, random_search
+from search.candidates import Found, candidates_of, choose, describe, exact_choice, rank
+from search.data.base import Data
+from search.errors import UsageError
+from search.exact import network_of
+from search.files import sha256_bytes, write_text
+from search.outcome import Outcome
+from search.scores import Scores, dump_scores, from_probabilities
+from search.task import Task, check_classes
+from search.training.batches import split_indices
+from search.training.checkpoint import recipe_text
+from search.training.engine import train
+from search.training.observer import Observer
+from search.training.parallel import Processes
+from search.training.plot import write_plot
+from search.training.recipes import RetrainRecipe
+from search.training.seeds import derive_seed
+from search.training.settings import Settings, Subject
+from search.trials import ShortTraining, TrialFile
+
+SCORES = "scores.json"
+TRIALS = "trials.jsonl"
+PLOT = "trace.html"
+_HELD = 0.2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """What every method is given besides its own hyperparameters.
+
+    `folder` keeps checkpoints, trace, scores and trials, for `resume`.
+    """
+
+    task: Task
+    settings: Settings
+    folder: Path
+    resume: bool = False
+    probability: float | None = None
+    observers: Sequence[Observer] = ()
+    processes: Processes = field(default_factory=Processes)
+
+    def say(self, text: str) -> None:
+        """Tell the user."""
+        if self.processes.leads:
+            for observer in self.observers:
+                observer.notice(text)
+
+    def outcome(
+        self,
+        algorithm: str,
+        chosen: Found,
+        found: Sequence[Found],
+        *,
+        architecture: Path,
+        data: str,
+        recipe: dict[str, object],
+        started: float,
+        command: str,
+    ) -> Outcome:
+        """The result, with all that it rests on."""
+        task, manifest = self.task, self.task.table.manifest
+        return Outcome(
+            architecture=architecture.name,
+            algorithm=algorithm,
+            chosen=describe(chosen, task),
+            candidates=tuple(describe(one, task) for one in found),
+            target_us=task.target_us,
+            probability=self.probability,
+            table_id=manifest.table_id,
+            table=task.table.label,
+            device=manifest.device.id,
+            table_source=manifest.source,
+            space=task.space.spec,
+            data=data,
+            recipe=recipe,
+            seed=self.settings.seed,
+            seconds=round(time.monotonic() - started, 1),
+            waivers=task.waivers.as_words(),
+            command=command,
+        )
+
+
+def search_fbnet(
+    session: Session, data: Data, recipe: FBNetRecipe, *, checkpoint: bool = False
+) -> tuple[Found, list[Found]]:
+    """FBNet's DNAS, then its candidates ranked by inherited weights.
+
+    Writes scores.json (for exact selection under other targets and tables of
+    the same space) and trace.html into the session's folder.
+
+    Returns:
+        The chosen network, and all candidates, the best first.
+
+    Raises:
+        UsageError: Data and table do not fit, or the run cannot be resumed.
+        GateFailed: The loss is not a number.
+    """
+    task, settings = session.task, session.settings
+    check_classes(task.space, len(data.classes), task.table)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive_seed("weights", settings.seed) % 2**31)
+        method = FBNetSearch(
+            task.space, task.costs, recipe=recipe, target_us=task.target_us, checkpoint=checkpoint
+        )
+    lines = train(
+        method,
+        data.train,
+        settings,
+        subject=Subject(
+            space=task.space.spec,
+            recipe=recipe_text(recipe),
+            table_id=task.table.manifest.table_id,
+        ),
+        folder=session.folder,
+        resume=session.resume,
+        observers=session.observers,
+        processes=session.processes,
+    )
+    if session.processes.leads:
+        scores = from_probabilities(
+            method.probabilities().numpy(), task.space, f"fbnet on {task.table.label}"
+        )
+        write_text(session.folder / SCORES, dump_scores(scores))
+        write_plot(lines, session.folder / PLOT, f"FBNet search, {data.name}")
+    found = candidates_of(method, task, seed=settings.seed, probability=session.probability)
+    learnt, held = split_indices(data.train.labels, method.splits, settings.seed)
+    ranked = rank(found, method.module.supernet, data.train, learnt, held)
+    return choose(ranked, task), ranked
+
+
+def search_exact(session: Session, scores: Scores) -> tuple[Found, list[Found]]:
+    """The best network by given scores within the target: no training at all.
+
+    Raises:
+        UsageError: No target, scores of another space, an infeasible target.
+    """
+    if session.task.target_us is None:
+        raise UsageError("The exact selection needs a latency target.", "Give --target-ms.")
+    choices = exact_choice(scores, session.task, session.probability)
+    total = float(sum(scores.values[layer, choice] for layer, choice in enumerate(choices)))
+    found = Found(origin=f"exact selection by {scores.origin}", choices=choices)
+    return replace(found, log_probability=total), [found]
+
+
+def search_baseline(
+    session: Session, data: Data, recipe: RetrainRecipe, *, algorithm: str, budget: int
+) -> tuple[Found, list[Found]]:
+    """Random search or evolution, each network scored by a short training.
+
+    Raises:
+        UsageError: No target, or data that do not fit the table.
+    """
+    task, settings = session.task, session.settings
+    if task.target_us is None:
+        raise UsageError(f"The {algorithm} search needs a latency target.", "Give --target-ms.")
+    if session.processes.world > 1:
+        raise UsageError(
+            f"The {algorithm} search runs in one process.", "Start it without torchrun."
+        )
+    check_classes(task.space, len(data.classes), task.table)
+    learnt, held = split_indices(data.train.labels, (1 - _HELD, _HELD), settings.seed)
+    scorer = ShortTraining(
+        task.space,
+        data.train,
+        learnt,
+        held,
+        recipe,
+        settings,
+        TrialFile(session.folder / TRIALS, _identity(session, data, recipe), session.resume),
+        session.say,
+    )
+    run: Callable[..., object] = random_search if algorithm == "random" else evolve
+    outcome = run(scorer, task.costs, task.target_us, budget=budget, seed=settings.seed)
+    history: Sequence[Trial] = outcome.history  # type: ignore[attr-defined]
+    found = [
+        Found(
+            origin=f"trial {trial.number}",
+            choices=trial.choices,
+            accuracy=trial.score,
+            scored_by=f"{recipe.epochs} epochs of training",
+        )
+        for trial in sorted(history, key=lambda trial: -trial.score)
+    ]
+    return found[0], found
+
+
+def _identity(session: Session, data: Data, recipe: RetrainRecipe) -> str:
+    parts = (
+        session.task.table.manifest.table_id,
+        session.task.space.spec,
+        data.identity,
+        repr(sorted(asdict(recipe).items())),
+        session.settings.fixed,
+    )
+    return sha256_bytes("\n".join(parts).encode())
+
+
+def share_choices(choices: Sequence[int], processes: Processes) -> tuple[int, ...]:
+    """The first process's network in every process."""
+    if processes.world == 1:
+        return tuple(choices)
+    backend = torch.distributed.get_backend()
+    device = torch.device("cuda", processes.local_rank) if backend == "nccl" else "cpu"
+    shared = torch.tensor(np.asarray(choices), dtype=torch.int64, device=device)
+    torch.distributed.broadcast(shared, src=0)
+    return tuple(int(choice) for choice in shared.tolist())
+
+
+def write_candidates(session: Session, found: Sequence[Found]) -> None:
+    """Every candidate as an architecture file in the session's folder."""
+    from search.architecture import write_architecture
+
+    for number, one in enumerate(found[:20], 1):
+        name = f"candidate-{number}"
+        write_architecture(
+            network_of(session.task.space, one.choices, name),
+            session.folder / "candidates" / f"{name}.json",
+        )
