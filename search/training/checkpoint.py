@@ -29,6 +29,7 @@ _MEANING = {
     "settings": "engine settings",
     "kit_version": "kit version",
 }
+_SHOWN = 60
 _MAY_CHANGE = ("recipe", "settings", "kit_version")
 
 
@@ -263,4 +264,10 @@ def _differ(name: str, found: Origin, expected: Origin) -> Iterator[str]:
             if parts_old.get(key) != parts_new.get(key):
                 yield f"{_MEANING[name]} {key} {parts_old.get(key)}, now {parts_new.get(key)}"
         return
-    yield f"{_MEANING[name]} {old}, now {new}"
+    yield f"{_MEANING[name]} {_short(old)}, now {_short(new)}"
+
+
+def _short(value: object) -> str:
+    """Enough of a long value to know it by."""
+    text = str(value)
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."

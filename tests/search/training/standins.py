@@ -3,10 +3,15 @@
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from search.algorithms.base import Algorithm, Batch, Phase, StepReport
+from search.algorithms.fbnet import FBNetSearch
+from search.algorithms.fbnet_recipe import FBNetRecipe
+from search.latency import CostMatrix
+from search.spaces.fbnet import FBNetSpace
 from search.training.engine import train
 from search.training.fixed import FixedNetwork
 from search.training.observer import Silent
@@ -21,13 +26,21 @@ SUBJECT = Subject(space="tiny", recipe='{"rate": 0.1}')
 
 
 class Pictures:
-    """Seeded 6x6 images whose class is visible; augmentation flips and adds noise."""
+    """Seeded images whose class is visible; augmentation flips and adds noise."""
 
-    def __init__(self, number: int = 50, classes: int = 4, *, seed: int = 0, plain: bool = False):
+    def __init__(
+        self,
+        number: int = 50,
+        classes: int = 4,
+        *,
+        seed: int = 0,
+        plain: bool = False,
+        side: int = 6,
+    ) -> None:
         generator = torch.Generator().manual_seed(seed)
         self.labels = torch.randint(classes, (number,), generator=generator)
-        pattern = torch.randn((classes, 3, 6, 6), generator=generator)
-        noise = torch.randn((number, 3, 6, 6), generator=generator)
+        pattern = torch.randn((classes, 3, side, side), generator=generator)
+        noise = torch.randn((number, 3, side, side), generator=generator)
         self.pixels = pattern[self.labels] + 0.5 * noise
         self.plain = plain
 
@@ -125,6 +138,23 @@ class TinySearch:
             "temperature": self.temperature,
             "expected_latency_us": float(1000 * chances[0] + 3000 * chances[1]),
         }
+
+
+def small_fbnet(seed: int = 0, weight_rate: float = 0.1) -> FBNetSearch:
+    """FBNet's own search: six narrow layers on 8x8 images, with a target."""
+    space = FBNetSpace(preset="fbnet-mini", resolution=8, width=0.35, classes=4)
+    prices = np.random.default_rng(0).uniform(300, 900, (6, 9))
+    for row, layer in zip(prices, space.layers, strict=True):
+        row[len(layer.choices) :] = np.inf
+    torch.manual_seed(seed)
+    return FBNetSearch(
+        space,
+        CostMatrix(costs=prices, fixed_us=500.0),
+        recipe=FBNetRecipe(
+            epochs=2, batch=8, classes=None, freeze_epochs=1, weight_rate=weight_rate
+        ),
+        target_us=3000.0,
+    )
 
 
 def recipe(**changes: object) -> RetrainRecipe:

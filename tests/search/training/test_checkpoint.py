@@ -154,6 +154,7 @@ def test_a_state_dict_alone_is_no_checkpoint() -> None:
     [
         ("algorithm", "parsec", "method fbnet, now parsec"),
         ("space", "fbnet", "search space fbnet-mini, now fbnet"),
+        ("space", "x" * 99, f"search space fbnet-mini, now {'x' * 57}..."),
         ("data", "60 images, abc", "images 50 images, abc, now 60 images, abc"),
         ("table_id", None, "latency table t1, now None"),
         ("recipe", '{"rate": 0.1, "epochs": 4}', "recipe epochs 3, now 4"),

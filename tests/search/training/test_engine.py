@@ -21,6 +21,7 @@ from tests.search.training.standins import (
     TinySearch,
     run,
     same_bits,
+    small_fbnet,
     untimed,
     whole_state,
 )
@@ -73,6 +74,19 @@ def test_a_run_killed_anywhere_resumes_bit_by_bit(method: str, steps: int, tmp_p
     assert same_bits(whole_state(unbroken), whole_state(resumed))
     assert untimed(again) == untimed(lines)
     assert untimed(read_trace(tmp_path / "cut/trace.jsonl")) == untimed(lines)
+
+
+def test_fbnets_search_resumes_bit_by_bit(tmp_path: Path) -> None:
+    images = Pictures(24, side=8)
+    unbroken, resumed = small_fbnet(), small_fbnet()
+    run(unbroken, images=images)
+    with pytest.raises(Killed):
+        run(small_fbnet(), tmp_path, images=images, observer=KillAfter(4), checkpoint_steps=3)
+    run(resumed, tmp_path, images=images, resume=True)
+    state = whole_state(unbroken)
+    assert "module multiplier" in state
+    assert "theta 0 exp_avg" in state
+    assert same_bits(state, whole_state(resumed))
 
 
 def test_a_run_killed_at_every_single_step_still_ends_bit_by_bit(tmp_path: Path) -> None:

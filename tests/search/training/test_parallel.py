@@ -17,7 +17,7 @@ from search.training.parallel import Processes, join
 from search.training.syncnorm import SharedBatchNorm, convert_sync_batchnorm
 from search.training.trace import read_trace
 from tests.search.training.standins import Pictures, TinySearch, run, same_bits, small_network
-from tests.search.training.worker import NUMBER, like_one
+from tests.search.training.worker import NUMBER, fbnet_like_one, like_one
 
 ROOT = Path(__file__).resolve().parents[3]
 WORKER = "tests.search.training.worker"
@@ -53,7 +53,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[dict[str, Any]
         cwd=ROOT,
         env=ENVIRONMENT,
         check=True,
-        timeout=90,
+        timeout=150,
     )
     paths = (folder / f"whole{rank}.pt" for rank in (0, 1))
     return [torch.load(path, weights_only=True) for path in paths], folder
@@ -71,6 +71,18 @@ def test_two_processes_have_the_gradients_of_one(
                 torch.testing.assert_close(found[name], gradient, atol=1e-5, rtol=0)
         for name, tensor in algorithm.module.state_dict().items():
             torch.testing.assert_close(result["one"][f"module {name}"], tensor, atol=1e-4, rtol=0)
+
+
+def test_two_processes_have_the_gradients_of_one_in_fbnets_search(
+    whole: tuple[list[dict[str, Any]], Path],
+) -> None:
+    expected = fbnet_like_one(Processes())
+    assert len(expected) == 2 * 3 + 1
+    for result in whole[0]:
+        for found, right in zip(result["fbnet"], expected, strict=True):
+            assert found.keys() == right.keys()
+            for name, gradient in right.items():
+                torch.testing.assert_close(found[name], gradient, atol=1e-5, rtol=0)
 
 
 def test_a_parameter_that_nobody_used_is_stepped_by_nobody(
@@ -101,7 +113,7 @@ def test_a_killed_process_ends_the_other_and_the_run_resumes_bit_by_bit(
 ) -> None:
     survivor, killed = start_pair("killed", tmp_path)
     try:
-        _, told = survivor.communicate(timeout=60)
+        _, told = survivor.communicate(timeout=150)
         _, silence = killed.communicate(timeout=10)
     finally:
         for process in (survivor, killed):
@@ -114,7 +126,7 @@ def test_a_killed_process_ends_the_other_and_the_run_resumes_bit_by_bit(
     assert "epoch" not in silence
 
     for process in start_pair("resumed", tmp_path):
-        process.communicate(timeout=60)
+        process.communicate(timeout=150)
         assert process.returncode == 0
     for rank, right in enumerate(whole[0]):
         resumed = torch.load(tmp_path / f"resumed{rank}.pt", weights_only=True)

@@ -8,16 +8,17 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from search.algorithms.base import Algorithm
 from search.errors import KitError
 from search.training.observer import Lines
 from search.training.parallel import Processes, join
-from tests.search.training.standins import Pictures, TinySearch, run, whole_state
+from tests.search.training.standins import Pictures, TinySearch, run, small_fbnet, whole_state
 
 NUMBER = 66  # splits of 53 and 13, whose last batches of 8 are 3 + 2 images
 KILLED_BEFORE = 10
 
 
-def recorded(algorithm: TinySearch) -> list[dict[str, Tensor]]:
+def recorded(algorithm: Algorithm, phases: tuple[str, ...]) -> list[dict[str, Tensor]]:
     """Gradients as the optimiser finds them, step by step."""
     steps: list[dict[str, Tensor]] = []
     names = {parameter: name for name, parameter in algorithm.module.named_parameters()}
@@ -26,17 +27,26 @@ def recorded(algorithm: TinySearch) -> list[dict[str, Tensor]]:
         own = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         steps.append({names[p]: p.grad.clone() for p in own if p.grad is not None})
 
-    for optimizer in algorithm.optimizers.values():
-        optimizer.register_step_pre_hook(note)
+    for phase in phases:
+        algorithm.optimizer(phase).register_step_pre_hook(note)
     return steps
 
 
 def like_one(processes: Processes) -> tuple[TinySearch, list[dict[str, Tensor]]]:
     """A run whose batch norm and noise span all processes."""
     algorithm = TinySearch(epochs=2, seed=processes.rank)
-    steps = recorded(algorithm)
+    steps = recorded(algorithm, ("weights", "theta"))
     run(algorithm, images=Pictures(NUMBER, plain=True), synchronous=True, processes=processes)
     return algorithm, steps
+
+
+def fbnet_like_one(processes: Processes) -> list[dict[str, Tensor]]:
+    """The same with FBNet's own search, so slow that rounding does not build up."""
+    algorithm = small_fbnet(seed=processes.rank, weight_rate=1e-4)
+    steps = recorded(algorithm, ("weights", "theta"))
+    images = Pictures(26, plain=True, side=8)
+    run(algorithm, images=images, synchronous=True, processes=processes)
+    return steps
 
 
 def apart(processes: Processes, folder: Path, *, kill: bool = False) -> TinySearch:
@@ -71,6 +81,7 @@ def main(mode: str, folder: Path) -> None:
         if mode == "whole":
             algorithm, steps = like_one(processes)
             result = {"one": whole_state(algorithm), "steps": steps}
+            result["fbnet"] = fbnet_like_one(processes)
         found = apart(processes, folder / "run", kill=mode == "killed")
         torch.save({**result, "apart": whole_state(found)}, folder / f"{mode}{processes.rank}.pt")
 
