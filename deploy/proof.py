@@ -1,0 +1,215 @@
+"""What deploy asks of the device side, and what it gets back.
+
+Which devices there are and how they are driven is not known here: whatever
+is installed under the entry point group `fbnet_kit.device_side` does that.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from deploy.artefact import Artefact, Subject
+from search.architecture import Architecture
+from search.errors import UsageError
+
+GROUP = "fbnet_kit.device_side"
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Chunk:
+    """Images with the outputs that torch has for them.
+
+    `images` is (N, 3, R, R), `expected` (N, classes); `labels` (N,) or None
+    where accuracy means nothing (weights that were never trained).
+    """
+
+    images: Floats
+    expected: Floats
+    labels: npt.NDArray[np.int64] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """A device and how its runtime is to be started; None means the device's own."""
+
+    device: str
+    backend: str | None = None
+    threads: int | None = None
+    affinity: str = "auto"
+    runner: str = "auto"
+    timeout_s: float = 120.0
+    preset: str = "default"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Habits:
+    """What a device runs unless told otherwise."""
+
+    backend: str
+    dtype: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Request:
+    """One deployed network and what is to be proved of it.
+
+    `table` is a table to predict by; None takes the newest one below `tables`
+    that was measured in the same setting, if there is any.
+    """
+
+    architecture: Architecture
+    subject: Subject
+    artefact: Artefact
+    target: Target
+    chunks: Iterable[Chunk]
+    table: Path | None = None
+    tables: Path = Path("tables")
+    target_us: float | None = None
+    quiet: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Numbers:
+    """Outputs of the device against torch's, over all images.
+
+    `largest_error` is relative to the largest expected magnitude, `rms_error`
+    to the expected outputs' own size; `judged` names the one that `limit`
+    holds for. `agreement` is the share of images with the same first class.
+    """
+
+    images: int
+    largest_error: float
+    rms_error: float
+    judged: str
+    limit: float
+    agreement: float
+    device_top1: float | None = None
+    torch_top1: float | None = None
+
+    @property
+    def passed(self) -> bool:
+        """Whether the device computes what torch does."""
+        error = self.rms_error if self.judged == "rms_error" else self.largest_error
+        return bool(error <= self.limit)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Latency:
+    """What was measured: microseconds a call with the 95 % interval of this run."""
+
+    centre_us: float
+    low_us: float
+    high_us: float
+    first_us: float | None
+    passes: int
+    blocks: int
+    stable: bool
+    clock_khz: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prediction:
+    """What a table says, and how far it is off.
+
+    `difference` is predicted over measured, less 1; `difference_at_clock` the
+    same with the measurement stated at the table's clock, where both are
+    known. `probability` is that of meeting the target, if there is one.
+    """
+
+    table: str
+    value_us: float
+    low_us: float
+    high_us: float
+    probability: float | None
+    clock_khz: int | None
+    difference: float
+    difference_at_clock: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """All that a device had to say of a network."""
+
+    device: str
+    model: str | None
+    source: str
+    runtime: str
+    runner: str
+    backend: str
+    threads: int
+    numbers: Numbers | None
+    latency: Latency
+    prediction: Prediction | None
+    target_us: float | None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Why this is no proof; empty if it is one."""
+        found = []
+        if self.numbers is not None and not self.numbers.passed:
+            found.append("the device computes something else than torch")
+        if not self.latency.stable:
+            found.append("the measurement is unstable")
+        if self.target_us is not None and self.latency.centre_us > self.target_us:
+            found.append("the target is missed")
+        return tuple(found)
+
+
+class DeviceSide(Protocol):
+    """Runs deployed networks on devices."""
+
+    def habits(self, device: str) -> Habits:
+        """What the device of this name runs by default; touches no device.
+
+        Raises:
+            UsageError: No such device.
+        """
+        ...
+
+    def prove(self, request: Request) -> Proof:
+        """Push the file, compare its numbers, time it, hold it against a table.
+
+        Raises:
+            UsageError: The table is of another setting or resolution.
+            MissingOperator: The table named lacks operators.
+            DeviceError, DeviceLost, DeviceTimeout: The device.
+        """
+        ...
+
+
+# fp32 differs by rounding only; int8 is reported rather than judged, but
+# beyond its limit it is another network. As the exporters' own checks.
+LIMITS = {"int8": ("rms_error", 0.5)}
+FP32_LIMIT = ("largest_error", 1e-4)
+
+
+def limit_for(dtype: str) -> tuple[str, float]:
+    """Which error of the outputs is judged, and what is allowed."""
+    return LIMITS.get(dtype, FP32_LIMIT)
+
+
+def load_device_side() -> DeviceSide:
+    """The installed device side.
+
+    Raises:
+        UsageError: None is installed, or more than one.
+    """
+    found = list(entry_points(group=GROUP))
+    if not found:
+        raise UsageError(
+            "Nothing that drives devices is installed.",
+            "Install the kit (pip install -e '.[profile]'), or export only, with --format.",
+        )
+    if len(found) > 1:
+        names = ", ".join(sorted(point.name for point in found))
+        raise UsageError(f"Several packages claim to drive devices: {names}.", "Keep one of them.")
+    side: DeviceSide = found[0].load()
+    return side
