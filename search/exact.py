@@ -71,9 +71,9 @@ def select(
 ) -> Selection:
     """The best network whose latency is at most the target.
 
-    Exact up to rounding (1e-12 of the sums): no grid, no tolerance on the
-    target. Of equal scores the lower latency wins, then the first in order of
-    search, so equal inputs give equal networks.
+    Exact up to the rounding of the scores' sum: no grid, no tolerance on the
+    target. Of equal scores the lower latency wins; equal inputs give equal
+    networks.
 
     Scores that follow costs to five digits or more can make more partial
     networks than `most_states`; then the target is still met, and `bound`

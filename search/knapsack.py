@@ -85,25 +85,28 @@ def make_problem(
         # The fastest networks are needed even where the target is below them.
         within |= legal[row] & (priced[row] == least[row])
         columns = np.flatnonzero(within)
-        columns = columns[np.lexsort((columns, -scores[row, columns], priced[row, columns]))]
-        if not dominated:
-            columns = columns[rises(scores[row, columns])]
-        best = scores[row, columns].max()
-        layers.append(
-            Layer(
-                columns=columns,
-                costs=priced[row, columns] - least[row],
-                scores=scores[row, columns] - best,
-            )
-        )
+        layers.append(_layer(columns, priced[row, columns], scores[row, columns], dominated))
     regret = sum(float(-layer.scores.min()) for layer in layers)
-    highest = sum(float(scores[row, layer.columns].max()) for row, layer in enumerate(layers))
+    highest = sum(
+        float(row[layer.columns].max()) for row, layer in zip(scores, layers, strict=True)
+    )
     return Problem(
         layers=tuple(layers),
         cheapest_us=cheapest,
         highest=highest,
         cost_slack=slack,
         score_slack=ROUNDING * (regret + abs(highest)),
+    )
+
+
+def _layer(columns: IntArray, costs: Array, scores: Array, dominated: bool) -> Layer:
+    order = np.lexsort((columns, -scores, costs))
+    if not dominated:
+        order = order[rises(scores[order])]
+    return Layer(
+        columns=columns[order],
+        costs=costs[order] - costs.min(),
+        scores=scores[order] - scores.max(),
     )
 
 

@@ -193,8 +193,8 @@ def explore(
         most_states: Beyond this, states are thinned evenly along the cost,
             and `dropped` says what that may have lost.
     """
-    bounds = _Bounds(problem, budgets, floor)
-    costs, scores, trail = np.zeros(1), np.zeros(1), []
+    bounds, trail = _Bounds(problem, budgets, floor), []
+    costs, scores = np.zeros(1), np.zeros(1)
     for depth, layer in enumerate(problem.layers, start=1):
         width = len(costs)
         costs = np.add.outer(layer.costs, costs).ravel()
