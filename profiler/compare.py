@@ -97,7 +97,7 @@ def _run_column(run: Run) -> Column:
     kind: Kind = "simulated" if run.simulated else "measured"
     hello, clock = run.timing.hello, run.timing.clock
     facts = [f"{hello.runner} runner"] if hello else []
-    facts += [f"{timed.passes} passes" for timed in list(run.timing.timed.values())[:1]]
+    facts += [f"{timed.passes} pass(es)" for timed in list(run.timing.timed.values())[:1]]
     facts += [f"{clock.median_khz / 1e6:.2f} GHz"] if clock else []
     return Column(
         label=run.label,
