@@ -10,7 +10,8 @@ import torch
 
 from search.algorithms.fbnet import FBNetSearch
 from search.algorithms.fbnet_recipe import FBNetRecipe
-from search.baselines import Trial, evolve, random_search
+from search.baselines import Outcome as Trials
+from search.baselines import evolve, random_search
 from search.candidates import Found, candidates_of, choose, describe, exact_choice, rank
 from search.data.base import Data
 from search.errors import UsageError
@@ -181,9 +182,8 @@ def search_baseline(
         TrialFile(session.folder / TRIALS, _identity(session, data, recipe), session.resume),
         session.say,
     )
-    run: Callable[..., object] = random_search if algorithm == "random" else evolve
-    outcome = run(scorer, task.costs, task.target_us, budget=budget, seed=settings.seed)
-    history: Sequence[Trial] = outcome.history  # type: ignore[attr-defined]
+    run: Callable[..., Trials] = random_search if algorithm == "random" else evolve
+    trials = run(scorer, task.costs, task.target_us, budget=budget, seed=settings.seed)
     found = [
         Found(
             origin=f"trial {trial.number}",
@@ -191,7 +191,7 @@ def search_baseline(
             accuracy=trial.score,
             scored_by=f"{recipe.epochs} epochs of training",
         )
-        for trial in sorted(history, key=lambda trial: -trial.score)
+        for trial in sorted(trials.history, key=lambda trial: (-trial.score, trial.latency_us))
     ]
     return found[0], found
 
