@@ -68,7 +68,7 @@ def _sums(
     compute: Compute,
 ) -> list[float]:
     """First guesses, guesses among five, and loss, summed over the images."""
-    layout, autocast = compute.memory_format(device), compute.autocast(device)
+    layout, autocast = compute.memory_format, compute.autocast(device)
     total = torch.zeros(3, dtype=torch.float64, device=device)
     with closing(load_ahead(lambda part: images.batch(part, None), batches)) as loaded:
         for pixels, labels in loaded:

@@ -34,7 +34,7 @@ class Feed:
         self._images, self._settings = images, settings
         self._device, self._processes = device, processes
         self._autocast = settings.compute.autocast(device)
-        self._layout = settings.compute.memory_format(device)
+        self._layout = settings.compute.memory_format
         self._least = 2 * processes.world
         # torch's batch norm for several GPUs wants equal shares of a batch.
         equal = settings.synchronous and device.type == "cuda"

@@ -58,9 +58,10 @@ class SharedBatchNorm(_BatchNorm):
         if not self.training or not dist.is_initialized() or dist.get_world_size() == 1:
             return super().forward(x)
         shape = (1, -1, *[1] * (x.dim() - 2))
-        mean, count = self._mean(x.float())
+        precise = x.to(torch.promote_types(x.dtype, torch.float32))
+        mean, count = self._mean(precise)
         # A second sum about the mean: one of squares would lose digits.
-        centred = x.float() - mean.view(shape)
+        centred = precise - mean.view(shape)
         variance = _sum(centred.square().sum(_axes(x)), x.shape[0]) / count
         self._track(mean, variance, count)
         scale = torch.rsqrt(variance + self.eps)

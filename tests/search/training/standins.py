@@ -140,7 +140,7 @@ class TinySearch:
         }
 
 
-def small_fbnet(seed: int = 0, weight_rate: float = 0.1) -> FBNetSearch:
+def small_fbnet(seed: int = 0) -> FBNetSearch:
     """FBNet's own search: six narrow layers on 8x8 images, with a target."""
     space = FBNetSpace(preset="fbnet-mini", resolution=8, width=0.35, classes=4)
     prices = np.random.default_rng(0).uniform(300, 900, (6, 9))
@@ -150,9 +150,7 @@ def small_fbnet(seed: int = 0, weight_rate: float = 0.1) -> FBNetSearch:
     return FBNetSearch(
         space,
         CostMatrix(costs=prices, fixed_us=500.0),
-        recipe=FBNetRecipe(
-            epochs=2, batch=8, classes=None, freeze_epochs=1, weight_rate=weight_rate
-        ),
+        recipe=FBNetRecipe(epochs=2, batch=8, classes=None, freeze_epochs=1),
         target_us=3000.0,
     )
 

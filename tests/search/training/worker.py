@@ -41,10 +41,12 @@ def like_one(processes: Processes) -> tuple[TinySearch, list[dict[str, Tensor]]]
 
 
 def fbnet_like_one(processes: Processes) -> list[dict[str, Tensor]]:
-    """The same with FBNet's own search, so slow that rounding does not build up."""
-    algorithm = small_fbnet(seed=processes.rank, weight_rate=1e-4)
+    """The same with FBNet's own search, in float64 so that rounding does not build up."""
+    algorithm = small_fbnet(seed=processes.rank)
+    algorithm.module.double()
     steps = recorded(algorithm, ("weights", "theta"))
     images = Pictures(26, plain=True, side=8)
+    images.pixels = images.pixels.double()
     run(algorithm, images=images, synchronous=True, processes=processes)
     return steps
 
