@@ -182,7 +182,8 @@ class FBNetSearch:
             latency_us = expected_latency_us(weights, self.module.costs)
         with batch.autocast():
             logits = self.module(batch.images, weights)
-        cross_entropy = nn.functional.cross_entropy(logits.float(), batch.labels)
+        precise = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        cross_entropy = nn.functional.cross_entropy(precise, batch.labels)
         plain = phase == WEIGHTS and not self.recipe.literal
         loss = cross_entropy if plain else self.loss(cross_entropy, latency_us)
         loss.backward()  # type: ignore[no-untyped-call]

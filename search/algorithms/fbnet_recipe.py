@@ -58,17 +58,17 @@ class FBNetRecipe:
     samples: int = 6
 
     def __post_init__(self) -> None:
-        for problem, wrong in (
-            ("Epochs, batch and samples", min(self.epochs, self.batch, self.samples) < 1),
-            ("The share of the weights", not 0 < self.weight_share < 1),
-            ("Frozen epochs", not 0 <= self.freeze_epochs <= self.epochs),
-            ("The temperature", not 0 < self.temperature < math.inf),
-            ("Learning rates", min(self.weight_rate, self.theta_rate) <= 0),
-            ("The negligible weight", not 0 <= self.negligible <= 0.05),
-            ("Classes", self.classes is not None and self.classes < 2),
-            ("Decays, momentum, annealing, alpha, beta or multipliers", min(self._others) < 0),
+        for problem, right in (
+            ("Epochs, batch and samples", min(self.epochs, self.batch, self.samples) >= 1),
+            ("The share of the weights", 0 < self.weight_share < 1),
+            ("Frozen epochs", 0 <= self.freeze_epochs <= self.epochs),
+            ("Classes", self.classes is None or self.classes >= 2),
+            ("The temperature", 0 < self.temperature < math.inf),
+            ("Learning rates", self.weight_rate > 0 and self.theta_rate > 0),
+            ("The negligible weight", 0 <= self.negligible <= 0.05),
+            ("Other numbers", all(0 <= number < math.inf for number in self._others)),
         ):
-            if wrong:
+            if not right:
                 raise UsageError(f"{problem} of this recipe are out of range: {self}.")
 
     @property
