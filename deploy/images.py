@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -11,9 +12,10 @@ from deploy.artefact import Subject
 from deploy.network import load_weights, seeded_network
 from deploy.proof import Chunk
 from search.architecture import Architecture
-from search.data.base import Data, ImageSet
+from search.data.base import Data, ImageSet, Normalisation
 from search.data.open import open_data
 from search.errors import UsageError
+from search.preparation import read_preparation
 
 _CHUNK_IMAGES = 256
 _CHUNK_BYTES = 64 * 2**20
@@ -73,14 +75,27 @@ def reference(subject: Subject) -> nn.Module:
     return network
 
 
-def open_images(source: str, architecture: Architecture, *, trained: bool, seed: int) -> Data:
-    """The data at the network's resolution.
+def open_images(
+    source: str, architecture: Architecture, *, weights: Path | None, seed: int
+) -> Data:
+    """The data at the network's resolution, scaled as its weights want it.
 
     Raises:
         UsageError: No such data, or of other classes than trained weights.
     """
-    data = open_data(source, resolution=architecture.resolution, seed=seed)
-    if trained and len(data.classes) != architecture.classes:
+    note = read_preparation(weights) if weights else None
+    data = open_data(
+        source,
+        resolution=architecture.resolution,
+        seed=seed,
+        normalisation=Normalisation(mean=note.mean, std=note.std) if note else None,
+    )
+    if note and note.classes != data.classes:
+        raise UsageError(
+            f"{weights} was trained on {note.data}; the classes of {data.name} are others.",
+            "Give the data that its weights were trained on.",
+        )
+    if weights and len(data.classes) != architecture.classes:
         raise UsageError(
             f"{architecture.name} tells {architecture.classes} classes apart, "
             f"{data.name} has {len(data.classes)}.",

@@ -149,7 +149,7 @@ def _open_data(job: Job, architecture: Architecture) -> "Data | None":
         return None
     from deploy.images import open_images
 
-    return open_images(job.data, architecture, trained=job.weights is not None, seed=job.seed)
+    return open_images(job.data, architecture, weights=job.weights, seed=job.seed)
 
 
 def _subject(job: Job, architecture: Architecture, data: "Data | None") -> Subject:

@@ -18,6 +18,7 @@ from search.errors import UsageError
 from search.exact import network_of
 from search.named import find_network
 from search.outcome import Outcome, write_outcome
+from search.preparation import Preparation, write_preparation
 from search.report import show_outcome, show_trained
 from search.retrain import Trained, retrain, write_weights
 from search.scores import read_scores
@@ -134,7 +135,7 @@ def run_search(task: Task, request: Request, resources: Resources, form: str) ->
             write_candidates(session, found)
         trained = _retrain(network, data, request, session) if request.retrain and data else None
         if processes.leads:
-            _finish(outcome, request.output, trained, form)
+            _finish(outcome, request.output, trained, data, form)
 
 
 def _session(
@@ -239,11 +240,27 @@ def _retrain(network: Architecture, data: Data, request: Request, session: Sessi
     )
 
 
-def _finish(outcome: Outcome, output: Path, trained: Trained | None, form: str) -> None:
+def _keep(trained: Trained, data: Data, weights: Path) -> None:
+    """Weights, and how images must be prepared for them."""
+    note = Preparation(
+        data=data.name,
+        classes=data.classes,
+        resolution=data.resolution,
+        mean=data.normalisation.mean,
+        std=data.normalisation.std,
+        test_top1=trained.test.top1,
+    )
+    write_weights(trained.network, weights)
+    write_preparation(note, weights)
+
+
+def _finish(
+    outcome: Outcome, output: Path, trained: Trained | None, data: Data | None, form: str
+) -> None:
     weights = None
-    if trained is not None:
+    if trained is not None and data is not None:
         weights = output.with_suffix(".pt")
-        write_weights(trained.network, weights)
+        _keep(trained, data, weights)
     show_outcome(outcome, output, form, trained.test if trained else None, weights)
 
 
@@ -281,7 +298,7 @@ def run_training(request: TrainRequest, resources: Resources, form: str) -> None
             processes=processes,
         )
         if processes.leads:
-            write_weights(trained.network, request.output)
+            _keep(trained, data, request.output)
             show_trained(network, trained.test, request.output, form)
 
 

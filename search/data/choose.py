@@ -7,6 +7,7 @@ from typing import Protocol, Self, TypeVar
 import torch
 from torch import Tensor
 
+from search.data.base import Normalisation
 from search.data.split import seeded, split_indices, stratified_subset
 from search.errors import UsageError
 
@@ -15,7 +16,7 @@ TRAIN_SHARE = 0.8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What `open_data` was asked for; None means all.
+    """What `open_data` was asked for; None means all (or, how pixels are scaled, its own).
 
     Raises:
         UsageError: A number that can mean nothing.
@@ -26,6 +27,7 @@ class Request:
     limit: int | None = None
     test_limit: int | None = None
     seed: int = 0
+    normalisation: Normalisation | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= self.resolution <= 4096:

@@ -52,7 +52,7 @@ def open_digits(request: Request) -> Data:
     )
     classes, train, test = choose(NAMES, every, None, request)
     pixels = train.resized(request.resolution)
-    normalisation = moments(pixels)
+    normalisation = request.normalisation or moments(pixels)
     shift = Shift(pad=max(request.resolution // 8, 1), fill=(0, 0, 0), flip=False)
 
     def images(pool: _Digits, resized: Pixels) -> MemoryImages:

@@ -34,6 +34,7 @@ def open_data(
     test_limit: int | None = None,
     seed: int = 0,
     cache: Path | None = None,
+    normalisation: Normalisation | None = None,
 ) -> Data:
     """Open a set of labelled images for training and evaluation.
 
@@ -51,13 +52,20 @@ def open_data(
         test_limit: The same for test images.
         seed: Decides the classes, images and, where there is none, the split.
         cache: In place of $KIT_CACHE and the user's cache folder.
+        normalisation: How trained weights want their pixels scaled; None
+            takes ImageNet's or, of small images, the training set's own.
 
     Raises:
         UsageError: No such source, or one that cannot be learnt from.
         StorageError: The cache cannot be written.
     """
     request = Request(
-        resolution=resolution, classes=classes, limit=limit, test_limit=test_limit, seed=seed
+        resolution=resolution,
+        classes=classes,
+        limit=limit,
+        test_limit=test_limit,
+        seed=seed,
+        normalisation=normalisation,
     )
     if source == DIGITS:
         return open_digits(request)
@@ -140,7 +148,7 @@ def _in_memory(chosen: _Chosen, cache: Path) -> Data:
     side = chosen.request.resolution
     pixels, test_pixels = (decoded(part, side, cache) for part in (chosen.train, chosen.test))
     train, test, broken = chosen.readable(pixels.broken, test_pixels.broken)
-    normalisation = pixels.normalisation
+    normalisation = chosen.request.normalisation or pixels.normalisation
     red, green, blue = (round(255 * mean) for mean in normalisation.mean)
     shift = Shift(pad=max(side // 8, 1), fill=(red, green, blue), flip=True)
 
@@ -154,7 +162,8 @@ def _in_memory(chosen: _Chosen, cache: Path) -> Data:
 def _on_demand(chosen: _Chosen, cache: Path) -> Data:
     numbers = (broken_headers(part, cache) for part in (chosen.train, chosen.test))
     train, test, broken = chosen.readable(*numbers)
+    normalisation = chosen.request.normalisation or IMAGENET
     first, second = (
-        LazyImages(part, chosen.request.resolution, IMAGENET, broken) for part in (train, test)
+        LazyImages(part, chosen.request.resolution, normalisation, broken) for part in (train, test)
     )
-    return chosen.data(first, second, IMAGENET, broken)
+    return chosen.data(first, second, normalisation, broken)

@@ -18,6 +18,12 @@ from search.architecture import Architecture
 from search.data.base import IMAGENET, Data
 from search.errors import UsageError
 from search.operators import parse_key
+from search.preparation import (
+    Preparation,
+    preparation_path,
+    read_preparation,
+    write_preparation,
+)
 
 OPERATORS = tuple(
     map(
@@ -28,6 +34,7 @@ OPERATORS = tuple(
         ),
     )
 )
+TEN = (OPERATORS[0], parse_key("classifier_i8_o10_h4_w4_b1_fp32"))
 SUBJECT = Subject(name="small", operators=OPERATORS)
 
 
@@ -117,9 +124,51 @@ def test_the_reference_has_the_weights_of_the_file(tmp_path: Path) -> None:
         assert not torch.equal(loaded(x), reference(SUBJECT)(x))
 
 
-def test_data_of_other_classes_is_refused_for_trained_weights_only() -> None:
+def test_data_of_other_classes_is_refused_for_trained_weights_only(tmp_path: Path) -> None:
     pytest.importorskip("sklearn", reason="the digits are scikit-learn's")
     four = Architecture(name="four", operators=OPERATORS)
     with pytest.raises(UsageError, match="tells 4 classes apart, digits has 10"):
-        open_images("digits", four, trained=True, seed=0)
-    assert open_images("digits", four, trained=False, seed=0).resolution == 8
+        open_images("digits", four, weights=tmp_path / "weights.pt", seed=0)
+    assert open_images("digits", four, weights=None, seed=0).resolution == 8
+
+
+def test_images_are_scaled_as_the_note_beside_the_weights_says(tmp_path: Path) -> None:
+    pytest.importorskip("sklearn", reason="the digits are scikit-learn's")
+    ten = Architecture(name="ten", operators=TEN)
+    weights = tmp_path / "weights.pt"
+    plain = open_images("digits", ten, weights=weights, seed=0)
+    note = Preparation(
+        data="digits",
+        classes=plain.classes,
+        resolution=8,
+        mean=(0.25, 0.5, 0.75),
+        std=(0.5, 0.25, 0.125),
+    )
+    write_preparation(note, weights)
+    scaled = open_images("digits", ten, weights=weights, seed=0)
+    assert (scaled.normalisation.mean, scaled.normalisation.std) == (note.mean, note.std)
+    pixels = plain.test.batch(torch.tensor([0]), None)[0][0]
+    as_is = pixels * torch.tensor(plain.normalisation.std).view(3, 1, 1)
+    as_is += torch.tensor(plain.normalisation.mean).view(3, 1, 1)
+    wanted = (as_is - torch.tensor(note.mean).view(3, 1, 1)) / torch.tensor(note.std).view(3, 1, 1)
+    torch.testing.assert_close(scaled.test.batch(torch.tensor([0]), None)[0][0], wanted)
+
+
+def test_weights_of_other_classes_than_the_data_s_are_refused(tmp_path: Path) -> None:
+    pytest.importorskip("sklearn", reason="the digits are scikit-learn's")
+    ten = Architecture(name="ten", operators=TEN)
+    weights = tmp_path / "weights.pt"
+    note = Preparation(
+        data="letters", classes=tuple("abcdefghij"), resolution=8, mean=(0, 0, 0), std=(1, 1, 1)
+    )
+    write_preparation(note, weights)
+    with pytest.raises(UsageError, match="was trained on letters"):
+        open_images("digits", ten, weights=weights, seed=0)
+
+
+def test_a_damaged_note_is_refused(tmp_path: Path) -> None:
+    weights = tmp_path / "weights.pt"
+    for text in ("{", "[]", '{"schema_version": 2}', '{"schema_version": 1}', "\x00"):
+        preparation_path(weights).write_text(text)
+        with pytest.raises(UsageError):
+            read_preparation(weights)

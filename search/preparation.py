@@ -1,0 +1,60 @@
+"""How images must be prepared for a trained network: a note beside its weights."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from search.errors import UsageError
+from search.files import write_text
+
+PREPARATION_SCHEMA = 1
+_Finite = Annotated[float, Field(allow_inf_nan=False)]
+_Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class Preparation(BaseModel):
+    """What `weights.pt` was trained on; `mean` and `std` are of pixels scaled to 0..1.
+
+    `test_top1` is what torch measured on the test images after training.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_version: Literal[1] = 1
+    data: str
+    classes: tuple[str, ...]
+    resolution: int
+    mean: tuple[_Finite, _Finite, _Finite]
+    std: tuple[_Positive, _Positive, _Positive]
+    test_top1: float | None = None
+
+
+def preparation_path(weights: Path) -> Path:
+    """Where the note to these weights lies."""
+    return weights.with_suffix(".images.json")
+
+
+def write_preparation(preparation: Preparation, weights: Path) -> None:
+    """Write the note atomically."""
+    write_text(preparation_path(weights), preparation.model_dump_json(indent=1) + "\n")
+
+
+def read_preparation(weights: Path) -> Preparation | None:
+    """The note to these weights; None where there is none.
+
+    Raises:
+        UsageError: There is one, and it cannot be read or is newer.
+    """
+    path = preparation_path(weights)
+    if not path.exists():
+        return None
+    try:
+        text = path.read_text(encoding="utf-8")
+        version = json.loads(text).get("schema_version")
+        if isinstance(version, int) and version > PREPARATION_SCHEMA:
+            raise UsageError(f"{path} has schema {version}, newer than this kit's.", "Update it.")
+        return Preparation.model_validate_json(text)
+    except (OSError, ValidationError, ValueError, AttributeError) as error:
+        raise UsageError(f"{path} does not say how images are prepared: {error}") from error
