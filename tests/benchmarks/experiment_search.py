@@ -1,0 +1,142 @@
+"""The whole chain on real images, against random networks and random search.
+
+    python tests/benchmarks/experiment_search.py --data IMAGES --table TABLE --out FOLDER
+
+For each seed: FBNet's search at a share of the mean random latency, training,
+deployment to the host; then, trained the same way, five random networks of
+equal latency and what random search finds in the time that the search took.
+Every step is a command of the kit; finished steps are not repeated, so an
+interrupted experiment goes on where it was. Prints one row a network.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from search.architecture import write_architecture
+from search.exact import network_of
+from search.latency import LatencyModel
+from search.sampling import feasible_sampler
+from search.spaces.registry import parse_space
+from search.table import read_table
+
+
+def main() -> None:
+    """Run what is missing, then print the comparison."""
+    options = _options()
+    table = read_table(options.table)
+    space = parse_space(table.manifest.space.spec)
+    costs = LatencyModel(table).cost_matrix(space)
+    anything = feasible_sampler(
+        costs, float(np.where(np.isfinite(costs.costs), costs.costs, 0).sum())
+    )
+    mean_us = float(costs.price(anything.draw(20_000, np.random.default_rng(0))).mean())
+    target_us = options.share * mean_us
+    print(f"mean random latency {mean_us:.1f} us, target {target_us:.1f} us", flush=True)
+    rows = []
+    for seed in range(options.first_seed, options.first_seed + options.seeds):
+        rows += _one_seed(options, space, costs, target_us, seed)
+    for row in rows:
+        print(json.dumps(row), flush=True)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", required=True)
+    parser.add_argument("--table", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--limit", type=int, default=None)
+    parser.add_argument("--share", type=float, default=0.7)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--random-networks", type=int, default=5)
+    parser.add_argument("--retrain-epochs", type=int, default=None)
+    return parser.parse_args()
+
+
+def _one_seed(options, space, costs, target_us: float, seed: int) -> list[dict]:  # type: ignore[no-untyped-def]
+    folder = options.out / f"seed-{seed}"
+    folder.mkdir(parents=True, exist_ok=True)
+    common = ["--data", options.data, "--seed", str(seed)]
+    common += ["--limit", str(options.limit)] if options.limit else []
+    task = ["--table", str(options.table), "--target-ms", f"{target_us / 1000:.6f}"]
+    seconds = _search(folder / "fbnet.json", [*task, *common])
+    rows = [_trained(options, folder, "fbnet", common, seed, target_us, search_s=seconds)]
+    sampler = feasible_sampler(costs, target_us, 0.9 * target_us)
+    drawn = sampler.draw(options.random_networks, np.random.default_rng(seed))
+    for number, choices in enumerate(drawn.tolist()):
+        name = f"random-{number}"
+        write_architecture(network_of(space, choices, name), folder / f"{name}.json")
+        rows.append(_trained(options, folder, name, common, seed, target_us))
+    trial_s = _trial_seconds(folder, [*task, *common])
+    budget = max(1, round(seconds / trial_s))
+    words = ["--algorithm", "random", "--budget", str(budget), *task, *common]
+    spent = _search(folder / "random-search.json", words)
+    rows.append(_trained(options, folder, "random-search", common, seed, target_us, search_s=spent))
+    return rows
+
+
+def _search(output: Path, words: list[str]) -> float:
+    result = output.with_suffix(".result.json")
+    if not result.exists():
+        resume = ["--resume"] if output.with_suffix(".run").exists() else []
+        _run("search", *words, "-o", str(output), *resume)
+    return float(json.loads(result.read_text())["seconds"])
+
+
+def _trial_seconds(folder: Path, words: list[str]) -> float:
+    """What one trial of random search takes."""
+    return _search(folder / "one-trial.json", ["--algorithm", "random", "--budget", "1", *words])
+
+
+def _trained(  # type: ignore[no-untyped-def]
+    options, folder: Path, name: str, common: list[str], seed: int, target_us: float, search_s=None
+) -> dict:  # type: ignore[type-arg]
+    network, weights = folder / f"{name}.json", folder / f"{name}.pt"
+    log = folder / f"{name}.trained.json"
+    if not log.exists():
+        began = time.monotonic()
+        more = ["--epochs", str(options.retrain_epochs)] if options.retrain_epochs else []
+        resume = ["--resume"] if weights.with_suffix(".run").exists() else []
+        words = [str(network), *common, *more, *resume, "-o", str(weights), "--format", "json"]
+        content = json.loads(_run("search", "train", *words))
+        log.write_text(json.dumps({**content, "seconds": time.monotonic() - began}))
+    trained = json.loads(log.read_text())
+    proof = _proof(options, folder, name, target_us) if name == "fbnet" else {}
+    return {
+        "seed": seed,
+        "network": name,
+        "top1": trained["top1"],
+        "train_s": round(trained["seconds"]),
+        "search_s": None if search_s is None else round(search_s),
+        **proof,
+    }
+
+
+def _proof(options, folder: Path, name: str, target_us: float) -> dict:  # type: ignore[no-untyped-def,type-arg]
+    """What deployment says: measured and predicted latency, accuracy on the device."""
+    log = folder / f"{name}.deployed.json"
+    if not log.exists():
+        words = [str(folder / f"{name}.json"), "--weights", str(folder / f"{name}.pt")]
+        words += ["--data", options.data, "--device", "host", "--table", str(options.table)]
+        words += ["--target-ms", f"{target_us / 1000:.6f}", "--output-format", "json"]
+        log.write_text(_run("deploy", *words, allowed=(0, 1)))
+    return {"deployed": json.loads(log.read_text())}
+
+
+def _run(module: str, *words: str, allowed: tuple[int, ...] = (0,)) -> str:
+    command = [sys.executable, "-m", module, *words]
+    print(" ".join(command[1:]), file=sys.stderr, flush=True)
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode not in allowed:
+        raise SystemExit(f"{' '.join(command)} ended with {done.returncode}")
+    return done.stdout
+
+
+if __name__ == "__main__":
+    main()
