@@ -87,11 +87,16 @@ def _paper() -> RetrainRecipe:
 
 
 def _cpu() -> RetrainRecipe:
-    """Short, for 32x32 images on a few cores: a rate that rises and falls once."""
+    """Short, for 32x32 images on a few cores: a rate that rises and falls once.
+
+    On 5,000 to 8,000 images of CIFAR-10, 8 to 10 epochs and one seed, none of
+    these did better: batches of 128 at 0.2, of 64 at 0.05 or 0.15, a decay of
+    2e-3, no smoothing. The differences were 0 to 3 points.
+    """
     return RetrainRecipe(
-        batch=128,
+        batch=64,
         epochs=15,
-        learning_rate=0.2,
+        learning_rate=0.1,
         schedule="cosine",
         warmup_epochs=2,
         nesterov=True,
