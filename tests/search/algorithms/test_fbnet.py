@@ -116,6 +116,14 @@ def test_impossible_recipes_are_refused(wrong: dict[str, Any]) -> None:
         FBNetRecipe(**wrong)
 
 
+def test_the_cpu_preset_ends_cold_and_is_short() -> None:
+    recipe = make_recipe("cpu")
+    assert recipe.temperature_at(recipe.epochs - 1) == pytest.approx(0.15, abs=0.01)
+    assert recipe.epochs <= 15
+    assert recipe.classes is None
+    assert recipe.freeze_epochs < recipe.epochs
+
+
 def test_an_unknown_preset_is_refused_with_the_known_ones() -> None:
     with pytest.raises(UsageError, match="Known: paper, cpu"):
         make_recipe("gpu")
@@ -190,7 +198,7 @@ def test_negligible_candidates_sit_out_and_the_others_share_their_weight() -> No
 
 @pytest.mark.parametrize("target_us", [None, 4000.0], ids=["product", "target"])
 def test_the_gradient_of_theta_is_that_of_finite_differences(target_us: float | None) -> None:
-    method = with_theta(search_of(target_us, temperature=1.0, multiplier_rate=0.0))
+    method = with_theta(search_of(target_us, temperature=1.0, multiplier=0.7, multiplier_rate=0.0))
     method.module.double()
 
     def loss_at(theta: Tensor) -> float:
@@ -267,7 +275,8 @@ def test_the_rate_of_the_weights_follows_the_cosine_within_an_epoch() -> None:
 
 
 def test_the_multiplier_rises_above_the_target_and_falls_to_zero_below_it() -> None:
-    tight, loose = search_of(2800.0), search_of(9000.0)
+    changes = {"multiplier": 0.2, "multiplier_rate": 0.02}
+    tight, loose = search_of(2800.0, **changes), search_of(9000.0, **changes)
     for method in (tight, loose):
         for seed in range(400):
             step(method, THETA, batch_of(2, seed)) if seed < 3 else method._raise_multiplier()
@@ -278,7 +287,9 @@ def test_the_multiplier_rises_above_the_target_and_falls_to_zero_below_it() -> N
 def test_the_expected_latency_ends_at_the_target() -> None:
     fastest, mean = costs().fastest_us(), search_of().progress()["expected_latency_us"]
     target_us = (fastest + mean) / 2
-    method = search_of(target_us, theta_rate=0.1, multiplier_rate=0.1, temperature=1.0)
+    method = search_of(
+        target_us, theta_rate=0.1, multiplier=1.0, multiplier_rate=0.1, temperature=1.0
+    )
     for seed in range(120):
         step(method, THETA, batch_of(8, seed))
     assert method.progress()["expected_latency_us"] <= 1.02 * target_us
@@ -329,7 +340,7 @@ def test_progress_tells_latencies_entropy_temperature_and_multiplier() -> None:
     progress = method.progress()
     assert progress["entropy"] == pytest.approx(np.log(LEGAL.sum(1).numpy()).mean(), rel=1e-6)
     assert progress["temperature"] == pytest.approx(5 * math.exp(-0.135))
-    assert progress["lambda"] == 1.0
+    assert progress["lambda"] == 0.0
     matrix = costs()
     finite = np.where(np.isfinite(matrix.costs), matrix.costs, 0)
     mean_us = (finite.sum(1) / LEGAL.sum(1).numpy()).sum() + 500

@@ -21,6 +21,7 @@ RECIPE = FBNetRecipe(
     theta_rate=0.05,
     freeze_epochs=3,
     annealing=0.2,
+    multiplier=1.0,
     multiplier_rate=0.05,
 )
 NUMBER = 4000
