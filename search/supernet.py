@@ -151,8 +151,12 @@ class Supernet(nn.Module):
         Equal layers share one compilation; the whole network would take
         minutes and break at the reading of the weights anyway.
         """
+        # Layers share their code but not their shapes: torch must neither
+        # generalise over shapes nor give up after its usual eight versions
+        # (each layer has one for the weights' steps and one for theta's).
+        own = {"dynamic": False, "recompile_limit": 4 * len(self.layers)}
         for layer in self.layers:
-            layer.compile(*args, **kwargs)
+            layer.compile(*args, **{**own, **kwargs})
 
     def one_hot(self, choices: Sequence[int]) -> Tensor:
         """(layers, widest) weights of one network.

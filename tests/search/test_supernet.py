@@ -1,6 +1,6 @@
 """The supernet: mixtures, single networks, and the networks derived from it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
@@ -240,12 +240,20 @@ def test_bfloat16_and_channels_last_stay_near_the_plain_result(gradient: bool) -
 
 
 def test_compiling_compiles_each_searched_layer_and_keeps_the_state_dict() -> None:
-    supernet, batch, weights = supernet_of(MINI), images(4, MINI), soft(MINI)
+    space = make_space("fbnet", resolution=32, width=0.25, head_channels=8)
+    supernet, batch, weights = supernet_of(space), images(2, space), soft(space)
     expected, names = supernet(batch, weights), list(supernet.state_dict())
-    supernet.compile(backend="eager")
+    graphs = []
+
+    def backend(graph: torch.fx.GraphModule, _: list[Tensor]) -> Callable[..., object]:
+        graphs.append(graph)
+        return graph.forward
+
+    supernet.compile(backend=backend)
     torch.testing.assert_close(supernet(batch, weights), expected)
+    # 22 layers, each whole; those of equal shapes share a graph.
+    assert 8 < len(graphs) <= 22
     assert list(supernet.state_dict()) == names
-    assert all(layer._compiled_call_impl is not None for layer in supernet.layers)
 
 
 def test_the_full_space_has_192_candidates_and_4_86e20_networks() -> None:
