@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import io
+import itertools
 import json
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -244,13 +245,16 @@ def _check_numbers(state: Mapping[str, Tensor]) -> None:
 
 def _check_origin(found: Origin, expected: Origin, where: str, accept_changes: bool) -> None:
     passing = _MAY_CHANGE if accept_changes else ()
-    lines = [
-        line for name in _MEANING if name not in passing for line in _differ(name, found, expected)
-    ]
+    lines = {
+        name: found_lines
+        for name in _MEANING
+        if name not in passing and (found_lines := list(_differ(name, found, expected)))
+    }
     if lines:
+        go_on = ", or add --accept-changes" if set(lines) <= set(_MAY_CHANGE) else ""
         raise UsageError(
-            f"{where} is of another run: {'; '.join(lines)}.",
-            "Repeat the options it was made with, or choose another folder.",
+            f"{where} is of another run: {'; '.join(itertools.chain(*lines.values()))}.",
+            f"Repeat the options it was made with, or choose another folder{go_on}.",
         )
 
 

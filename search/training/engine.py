@@ -162,6 +162,8 @@ class _Run:
             self._processes.average_statistics(self._algorithm.module)
             self._position = Position(epoch=epoch + 1)
             self._save(epoch_ended=True)
+        if self._interruption.asked:  # in the last step, or while its state was written
+            raise KeyboardInterrupt
 
     def _walk(self, epoch: int, number: int, phase: Phase) -> None:
         """The steps of a phase that are left."""
@@ -194,8 +196,8 @@ class _Run:
             raise GateFailed(
                 f"{error.message} at step {step + 1} of {phase.name} in epoch {epoch + 1}. "
                 f"{self._records.kept()}",
-                "Lower the learning rate or clip the gradient; then start afresh, or go on "
-                "from the checkpoint and accept the changed recipe.",
+                "Lower the learning rate (--learning-rate) or clip the gradient; then start "
+                "afresh, or go on from the checkpoint with --resume --accept-changes.",
             ) from error
         for observer in self._observers:
             observer.stepped(done.report)
