@@ -5,7 +5,9 @@ resumed run does not train it again.
 """
 
 import json
-from collections.abc import Callable, Sequence
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -16,6 +18,7 @@ from search.blocks import build_network
 from search.data.base import ImageSet
 from search.errors import StorageError, UsageError
 from search.exact import network_of
+from search.files import write_bytes
 from search.spaces.base import LayeredSpace
 from search.training.engine import train
 from search.training.evaluate import evaluate
@@ -41,10 +44,17 @@ class Subset:
 
 
 class TrialFile:
-    """Finished trials, one JSON line each; None keeps nothing.
+    """Finished trials, one JSON line each, behind one that names the settings.
+
+    Args:
+        path: The file; None keeps nothing.
+        identity: Of everything that a score depends on.
+        resume: Go on with a file that is there.
 
     Raises:
-        UsageError: The file was begun with other settings.
+        UsageError: There is one and `resume` was not asked for, or it was
+            begun with other settings, or is no such file.
+        StorageError: The disk is full or cannot be written.
     """
 
     def __init__(self, path: Path | None, identity: str, resume: bool) -> None:
@@ -52,54 +62,72 @@ class TrialFile:
         self.scores: dict[Choices, float] = {}
         if path is None:
             return
-        if path.exists():
-            if not resume:
-                raise UsageError(
-                    f"{path.parent} holds a run already.",
-                    "Use --resume to go on with it, or choose another folder.",
-                )
-            self._read(path, identity)
+        if path.exists() and not resume:
+            raise UsageError(
+                f"{path.parent} holds a run already.",
+                "Use --resume to go on with it, or choose another folder.",
+            )
+        content = _read_bytes(path)
+        begin = _line({"identity": identity})
+        if begin.startswith(content):  # nothing yet, or cut off in the first line
+            write_bytes(path, begin)
         else:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._append({"identity": identity})
+            self._take_up(path, content, identity)
 
-    def _read(self, path: Path, identity: str) -> None:
-        lines = path.read_text(encoding="utf-8").splitlines()
+    def _take_up(self, path: Path, content: bytes, identity: str) -> None:
+        """Read whole lines; remove one that was cut off at the end."""
+        whole = content[: content.rfind(b"\n") + 1]
         try:
-            if json.loads(lines[0])["identity"] != identity:
-                raise UsageError(
-                    f"{path} was begun with other settings.",
-                    "Repeat the options it was made with, or choose another folder.",
-                )
-            for line in lines[1:]:
-                row = _row(line)
-                if row is not None:
-                    self.scores[row[0]] = row[1]
-        except (json.JSONDecodeError, KeyError, IndexError, TypeError) as error:
-            raise UsageError(f"{path} is not a file of trials: {error}") from error
+            lines = whole.decode().splitlines()
+            found = json.loads(lines[0])["identity"]
+            self.scores = dict(_row(line) for line in lines[1:])
+        except (ValueError, KeyError, IndexError, TypeError) as error:
+            raise UsageError(
+                f"{path} is not a file of trials: {error}.", "Choose another folder with --run."
+            ) from error
+        if found != identity:
+            raise UsageError(
+                f"{path} was begun with other settings.",
+                "Repeat the options it was made with, or choose another folder with --run.",
+            )
+        if whole != content:
+            os.truncate(path, len(whole))
 
     def add(self, choices: Choices, score: float) -> None:
         """Keep one finished trial."""
         self.scores[choices] = score
-        self._append({"choices": list(choices), "score": score})
-
-    def _append(self, content: dict[str, object]) -> None:
         if self._path is None:
             return
         try:
-            with self._path.open("a", encoding="utf-8") as stream:
-                stream.write(json.dumps(content) + "\n")
+            with self._path.open("ab") as stream:
+                stream.write(_line({"choices": list(choices), "score": score}))
+                stream.flush()
+                os.fsync(stream.fileno())
         except OSError as error:
-            raise StorageError(f"Cannot write {self._path}: {error}", "Make room.") from error
+            raise StorageError(
+                f"Cannot write {self._path}: {error.strerror or error}.",
+                "Finished trials are kept; make room and use --resume.",
+            ) from error
 
 
-def _row(line: str) -> tuple[Choices, float] | None:
-    """One trial; None for a line that was cut off."""
+def _read_bytes(path: Path) -> bytes:
     try:
-        row = json.loads(line)
-    except json.JSONDecodeError:
-        return None
-    return tuple(int(choice) for choice in row["choices"]), float(row["score"])
+        return path.read_bytes() if path.exists() else b""
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}.") from error
+
+
+def _line(content: Mapping[str, object]) -> bytes:
+    return json.dumps(content).encode() + b"\n"
+
+
+def _row(line: str) -> tuple[Choices, float]:
+    """One trial."""
+    row = json.loads(line)
+    score = float(row["score"])
+    if not math.isfinite(score):
+        raise ValueError(f"a score of {score}")
+    return tuple(int(choice) for choice in row["choices"]), score
 
 
 class ShortTraining:
