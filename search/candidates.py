@@ -18,7 +18,6 @@ from search.task import Task
 from search.training.evaluate import evaluate
 from search.training.seeds import generator_for
 
-SAMPLES = 6
 # Once-for-All (arXiv 1908.09791) estimates batch norm on some 2,000 images.
 CALIBRATION_IMAGES = 2000
 _BATCH = 250
@@ -35,31 +34,27 @@ class Found:
     scored_by: str | None = None
 
 
-def exact_choice(scores: Scores, task: Task, probability: float | None) -> tuple[int, ...]:
-    """The best network by these scores that meets the task's target.
+def exact_choice(scores: Scores, task: Task) -> tuple[int, ...]:
+    """The best network by these scores that meets the task's target, as surely as it asks.
 
     Args:
         scores: Of the task's space.
         task: Has a target.
-        probability: Meet the target with at least this probability, by the
-            table's intervals; None asks for the predicted latency alone.
 
     Raises:
         UsageError: No network meets it.
     """
     assert task.target_us is not None
     scores.require(task.space)
-    if probability is None:
+    if task.probability is None:
         return select(scores, task.costs, task.target_us).choices
     return select_with_confidence(
-        scores, task.model, task.space, task.target_us, probability
+        scores, task.model, task.space, task.target_us, task.probability
     ).choices
 
 
-def candidates_of(
-    method: Searching, task: Task, *, seed: int, probability: float | None = None
-) -> list[Found]:
-    """FBNet's six samples and the argmax; with a target, the exact selection first.
+def candidates_of(method: Searching, task: Task, *, seed: int, samples: int) -> list[Found]:
+    """Samples (FBNet: six) and the argmax; with a target, the exact selection first.
 
     Equal networks are one, under all their origins.
     """
@@ -68,9 +63,9 @@ def candidates_of(
     )
     named: list[tuple[str, tuple[int, ...]]] = []
     if task.target_us is not None:
-        named.append(("exact selection", exact_choice(scores, task, probability)))
+        named.append(("exact selection", exact_choice(scores, task)))
     named.append(("argmax", method.argmax()))
-    drawn = method.sample(SAMPLES, generator_for("samples", seed))
+    drawn = method.sample(samples, generator_for("samples", seed))
     named += [(f"sample {number}", choices) for number, choices in enumerate(drawn, 1)]
     origins: dict[tuple[int, ...], list[str]] = {}
     for origin, choices in named:
@@ -99,8 +94,14 @@ def inherited_accuracy(
     """
     network = supernet.derive(choices)
     device = next(supernet.parameters()).device
-    recalibrate(network, _pixels(images, learnt[:CALIBRATION_IMAGES], device))
+    recalibrate(network, _pixels(images, _some(learnt), device))
     return evaluate(network, images, _BATCH, indices=held).top1
+
+
+def _some(learnt: Tensor) -> Tensor:
+    """A random part in random order: in folders, neighbours are of one class."""
+    order = torch.randperm(len(learnt), generator=generator_for("calibration"))
+    return learnt[order[:CALIBRATION_IMAGES]]
 
 
 def _pixels(images: ImageSet, indices: Tensor, device: torch.device) -> Iterator[Tensor]:
@@ -146,7 +147,8 @@ def describe(found: Found, task: Task) -> Candidate:
         predicted_us=price_us,
         low_us=estimate.low_us,
         high_us=estimate.high_us,
-        meets_target=task.target_us is None or price_us <= task.target_us,
+        meets_target=task.met_by(price_us, estimate),
+        probability=None if task.target_us is None else estimate.probability_below(task.target_us),
         log_probability=found.log_probability,
         accuracy=found.accuracy,
         scored_by=found.scored_by,

@@ -1,15 +1,12 @@
 """The command line of the search: parse, call, print. No logic of its own."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
 from search.command import check_form, run_app
 from search.errors import UsageError
-
-if TYPE_CHECKING:
-    pass
 
 ALGORITHMS = ("fbnet", "exact", "evolution", "random")
 
@@ -23,15 +20,35 @@ app = typer.Typer(
 DataSource = Annotated[
     str, typer.Option(help="'digits', or a folder (or archive) of class sub-folders.")
 ]
-Classes = Annotated[int | None, typer.Option(help="Only that many classes, drawn by the seed.")]
-Limit = Annotated[int | None, typer.Option(help="At most that many training images.")]
-Seed = Annotated[int, typer.Option(help="Fixes everything that is random.")]
-Batch = Annotated[int | None, typer.Option(help="Images a step; the recipe's by default.")]
+Classes = Annotated[
+    int | None, typer.Option(help="Only that many classes, drawn by the seed.", min=2)
+]
+Limit = Annotated[int | None, typer.Option(help="At most that many training images.", min=1)]
+Seed = Annotated[int, typer.Option(help="Fixes everything that is random.", min=0)]
+Recipe = Annotated[str, typer.Option(help="Hyperparameters: cpu or paper.")]
+Rate = Annotated[
+    float | None,
+    typer.Option("--learning-rate", help="Of the weights; the recipe's by default.", min=0),
+]
+Batch = Annotated[int | None, typer.Option(help="Images a step; the recipe's by default.", min=2)]
 Device = Annotated[str, typer.Option(help="Where to train: auto, cpu, cuda, cuda:1.")]
 Precision = Annotated[str, typer.Option(help="float32, or bfloat16 (mixed precision).")]
 Compile = Annotated[bool, typer.Option("--compile", help="Use torch.compile.")]
-Threads = Annotated[int | None, typer.Option(help="CPU threads of torch.")]
+Threads = Annotated[int | None, typer.Option(help="CPU threads of torch.", min=1)]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with an unfinished run.")]
+AcceptChanges = Annotated[
+    bool,
+    typer.Option(
+        "--accept-changes",
+        help="Resume although recipe, batch, seed or kit version have changed.",
+    ),
+]
+Unexamined = Annotated[
+    bool, typer.Option("--allow-unexamined", help="Take a table without a passed exam.")
+]
+Simulated = Annotated[
+    bool, typer.Option("--allow-simulated", help="Take a table that was not measured.")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 Form = Annotated[str, typer.Option("--format", help="table, json or csv (on standard output).")]
 
@@ -53,10 +70,13 @@ def find(
     data: DataSource = "digits",
     classes: Classes = None,
     limit: Limit = None,
-    recipe: Annotated[str, typer.Option(help="Hyperparameters: cpu or paper.")] = "cpu",
-    epochs: Annotated[int | None, typer.Option(help="Epochs of the search (of a trial).")] = None,
+    recipe: Recipe = "cpu",
+    epochs: Annotated[
+        int | None, typer.Option(help="Epochs of the search (of a trial).", min=1)
+    ] = None,
     batch: Batch = None,
-    budget: Annotated[int, typer.Option(help="Networks tried by evolution and random.")] = 8,
+    learning_rate: Rate = None,
+    budget: Annotated[int, typer.Option(help="Networks tried by evolution and random.", min=1)] = 8,
     scores: Annotated[Path | None, typer.Option(help="scores.json of an earlier search.")] = None,
     seed: Seed = 0,
     device: Device = "auto",
@@ -75,53 +95,53 @@ def find(
     retrain: Annotated[
         bool, typer.Option("--retrain", help="Train the network found; writes <output>.pt.")
     ] = False,
-    retrain_epochs: Annotated[int | None, typer.Option(help="Epochs of that.")] = None,
-    allow_unexamined: Annotated[
-        bool, typer.Option("--allow-unexamined", help="Take a table without a passed exam.")
-    ] = False,
-    allow_simulated: Annotated[
-        bool, typer.Option("--allow-simulated", help="Take a table that was not measured.")
-    ] = False,
+    retrain_epochs: Annotated[int | None, typer.Option(help="Epochs of that.", min=1)] = None,
+    allow_unexamined: Unexamined = False,
+    allow_simulated: Simulated = False,
     resume: Resume = False,
+    accept_changes: AcceptChanges = False,
     quiet: Quiet = False,
     form: Form = "table",
 ) -> None:
     """Search a network for the device of a table (the default verb)."""
     if context.invoked_subcommand is not None:
         return
-    from search.task import Waivers, load_task
-
     check_form(form)
     if table is None:
         raise UsageError("No latency table is given.", "Add --table tables/<device>/<name>.")
     if algorithm not in ALGORITHMS:
         raise UsageError(f"Unknown --algorithm {algorithm!r}.", f"Known: {', '.join(ALGORITHMS)}.")
     if (algorithm == "exact") != (scores is not None):
-        raise UsageError("--algorithm exact and --scores go together.")
+        raise UsageError(
+            "--algorithm exact and --scores go together.",
+            "A search leaves its scores.json in the folder of its run.",
+        )
+    from search.task import Waivers, load_task
+
     waivers = Waivers(unexamined=allow_unexamined, simulated=allow_simulated)
-    task = load_task(table, target_ms, waivers)
-    from search.run import Request, Resources, run_search
+    task = load_task(table, target_ms, waivers, probability)
+    from search.request import Images, Request, Resources
+    from search.run import run_search
 
     resources = Resources(
         device=device, precision=precision, compile=compile_, recompute=recompute, threads=threads
     )
     request = Request(
         algorithm=algorithm,
-        data=data,
-        classes=classes,
-        limit=limit,
+        images=Images(source=data, classes=classes, limit=limit),
         recipe=recipe,
         epochs=epochs,
         batch=batch,
+        learning_rate=learning_rate,
         budget=budget,
         scores=scores,
         seed=seed,
-        probability=probability,
         output=output,
-        folder=folder or output.with_suffix(".run"),
+        run=folder,
         retrain=retrain,
         retrain_epochs=retrain_epochs,
         resume=resume,
+        accept_changes=accept_changes,
         quiet=quiet,
     )
     run_search(task, request, resources, form)
@@ -133,9 +153,10 @@ def train(
     data: DataSource = "digits",
     classes: Classes = None,
     limit: Limit = None,
-    recipe: Annotated[str, typer.Option(help="Hyperparameters: cpu or paper.")] = "cpu",
-    epochs: Annotated[int | None, typer.Option(help="Instead of the recipe's.")] = None,
+    recipe: Recipe = "cpu",
+    epochs: Annotated[int | None, typer.Option(help="Instead of the recipe's.", min=1)] = None,
     batch: Batch = None,
+    learning_rate: Rate = None,
     seed: Seed = 0,
     device: Device = "auto",
     precision: Precision = "float32",
@@ -145,28 +166,30 @@ def train(
         "weights.pt"
     ),
     folder: Annotated[
-        Path | None, typer.Option("--run", help="Folder of the run; <output>.run by default.")
+        Path | None, typer.Option("--run", help="Folder of the run; <output>.train by default.")
     ] = None,
     resume: Resume = False,
+    accept_changes: AcceptChanges = False,
     quiet: Quiet = False,
     form: Form = "table",
 ) -> None:
     """Train one network from scratch and judge it on the test images."""
     check_form(form)
-    from search.run import Resources, TrainRequest, run_training
+    from search.request import Images, Resources, TrainRequest
+    from search.run import run_training
 
     request = TrainRequest(
         network=architecture,
-        data=data,
-        classes=classes,
-        limit=limit,
+        images=Images(source=data, classes=classes, limit=limit),
         recipe=recipe,
         epochs=epochs,
         batch=batch,
+        learning_rate=learning_rate,
         seed=seed,
         output=output,
-        folder=folder or output.with_suffix(".run"),
+        run=folder,
         resume=resume,
+        accept_changes=accept_changes,
         quiet=quiet,
     )
     resources = Resources(device=device, precision=precision, compile=compile_, threads=threads)
@@ -183,8 +206,8 @@ def front(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder for the architectures.")
     ] = None,
-    allow_unexamined: Annotated[bool, typer.Option("--allow-unexamined")] = False,
-    allow_simulated: Annotated[bool, typer.Option("--allow-simulated")] = False,
+    allow_unexamined: Unexamined = False,
+    allow_simulated: Simulated = False,
     form: Form = "table",
 ) -> None:
     """The best networks under several targets: exact, without any training."""
@@ -193,8 +216,7 @@ def front(
     from search.task import Waivers, load_task
 
     waivers = Waivers(unexamined=allow_unexamined, simulated=allow_simulated)
-    lowest = min(targets_ms) if targets_ms else None
-    show_front(load_task(table, lowest, waivers), scores, targets_ms or [], output, form)
+    show_front(load_task(table, None, waivers), scores, targets_ms or [], output, form)
 
 
 @app.command()
@@ -214,7 +236,7 @@ def plot(
     typer.echo(f"written to {target}")
 
 
-_INTERRUPTED = "Interrupted. A checkpoint is kept; the same command with --resume goes on."
+_INTERRUPTED = "Interrupted. What was finished is kept; the same command with --resume goes on."
 
 
 def main() -> NoReturn:

@@ -48,7 +48,7 @@ def _run(app: typer.Typer, module: str) -> int:
         # typer leaves this way, and only then, when the reader closed the pipe.
         return EXIT_OK
     except OSError as error:
-        text = f"{error.filename or 'A file'}: {error.strerror}. Nothing was lost."
+        text = f"{error.filename or 'A file'}: {error.strerror or error}. Nothing was lost."
         return _fail(text, EXIT_USAGE)
     except Exception as error:
         # typer's own usage errors have no public base class.

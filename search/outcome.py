@@ -19,6 +19,8 @@ class Candidate(_Part):
 
     `accuracy` was measured on images that trained no weight, with the
     weights named by `scored_by`; it ranks candidates and is no final accuracy.
+    `probability` is that of meeting the target, by the table's intervals;
+    `meets_target` means as surely as was asked, or on average.
     """
 
     origin: str
@@ -27,6 +29,7 @@ class Candidate(_Part):
     low_us: float
     high_us: float
     meets_target: bool
+    probability: float | None = None
     log_probability: float | None = None
     accuracy: float | None = None
     scored_by: str | None = None
@@ -57,6 +60,20 @@ class Outcome(_Part):
     command: str = ""
 
 
-def write_outcome(outcome: Outcome, path: Path) -> None:
+class FrontOutcome(_Part):
+    """What a folder of networks along a front rests on; `networks` is what was printed."""
+
+    schema_version: Literal[1] = 1
+    networks: tuple[dict[str, object], ...]
+    scores: str
+    table_id: str
+    table: str
+    device: str
+    table_source: str
+    space: str
+    waivers: tuple[str, ...] = ()
+
+
+def write_outcome(outcome: Outcome | FrontOutcome, path: Path) -> None:
     """Write the file atomically."""
     write_text(path, outcome.model_dump_json(indent=1) + "\n")

@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,13 +14,15 @@ from rich.table import Table as Grid
 
 from search.architecture import Architecture, write_architecture
 from search.exact import Selection, front, network_of, pareto
-from search.outcome import Candidate, Outcome
-from search.scores import read_scores
-from search.task import Task
+from search.outcome import Candidate, FrontOutcome, Outcome, write_outcome
+from search.places import check_folder
+from search.scores import Scores, read_scores
+from search.task import Task, check_target
 
 if TYPE_CHECKING:
     from search.training.evaluate import Accuracy
 
+FRONT = "front.json"
 _SHOWN = 10
 
 
@@ -40,23 +42,29 @@ def show_outcome(
     if form == "csv":
         _print_csv(rows)
         return
-    out = _console()
-    chosen = outcome.chosen
-    out.print(_grid(rows[:_SHOWN]))
+    _console().print(_grid(rows[:_SHOWN]))
     if len(rows) > _SHOWN:
-        out.print(f"({_SHOWN} of {len(rows)} candidates)")
-    out.print(f"chosen     {chosen.origin}: {' '.join(chosen.choices)}")
+        typer.echo(f"({_SHOWN} of {len(rows)} candidates)")
+    for line in _summary(outcome):
+        typer.echo(line)
+    typer.echo(f"written to {path}")
+    if test is not None:
+        typer.echo(f"trained    top-1 {test.top1:.2%} on {test.images} test images, {weights}")
+
+
+def _summary(outcome: Outcome) -> Iterator[str]:
+    """The network chosen, in lines that a narrow terminal may fold and a pipe does not."""
+    chosen = outcome.chosen
+    yield f"chosen     {chosen.origin}: {' '.join(chosen.choices)}"
     target = "no target" if outcome.target_us is None else f"target {_ms(outcome.target_us)}"
-    out.print(
+    sure = "" if outcome.probability is None else f" met with {chosen.probability:.1%}"
+    yield (
         f"latency    {_ms(chosen.predicted_us)} predicted "
-        f"[{_ms(chosen.low_us)}, {_ms(chosen.high_us)}], {target}, by {outcome.table}"
+        f"[{_ms(chosen.low_us)}, {_ms(chosen.high_us)}], {target}{sure}, by {outcome.table}"
     )
     if outcome.waivers:
-        out.print(f"waived     {' '.join(outcome.waivers)}")
-    out.print(f"took       {outcome.seconds:.0f} s on {outcome.data}")
-    out.print(f"written to {path}")
-    if test is not None:
-        out.print(f"trained    top-1 {test.top1:.2%} on {test.images} test images, {weights}")
+        yield f"waived     {' '.join(outcome.waivers)}"
+    yield f"took       {outcome.seconds:.0f} s on {outcome.data}"
 
 
 def _row(candidate: Candidate) -> dict[str, object]:
@@ -64,7 +72,7 @@ def _row(candidate: Candidate) -> dict[str, object]:
     return {
         "origin": candidate.origin,
         "accuracy_percent": None if accuracy is None else round(100 * accuracy, 2),
-        "predicted_ms": round(candidate.predicted_us / 1000, 4),
+        "predicted_ms": round(candidate.predicted_us / 1000, 6),
         "meets_target": candidate.meets_target,
         "mflops": round(candidate.flops / 1e6, 2),
         "params_k": round(candidate.params / 1e3, 1),
@@ -75,8 +83,8 @@ def show_trained(network: Architecture, test: "Accuracy", weights: Path, form: s
     """Print the accuracy of a trained network."""
     row = {
         "network": network.name,
-        "top1": round(test.top1, 4),
-        "top5": round(test.top5, 4),
+        "top1": round(test.top1, 6),
+        "top5": round(test.top5, 6),
         "images": test.images,
         "weights": str(weights),
     }
@@ -85,9 +93,8 @@ def show_trained(network: Architecture, test: "Accuracy", weights: Path, form: s
     elif form == "csv":
         _print_csv([row])
     else:
-        out = _console()
-        out.print(f"{network.name}: top-1 {test.top1:.2%} on {test.images} test images")
-        out.print(f"written to {weights}")
+        typer.echo(f"{network.name}: top-1 {test.top1:.2%} on {test.images} test images")
+        typer.echo(f"written to {weights}")
 
 
 def show_front(
@@ -96,18 +103,25 @@ def show_front(
     """Print the best network under each target; write the architectures if asked.
 
     Raises:
-        UsageError: Scores of another space, or a target that no network meets.
+        UsageError: Scores of another space, a target that no network meets,
+            a folder that cannot be written.
     """
+    if output is not None:
+        check_folder(output, "--output")
     values = read_scores(scores, task.space)
     targets_us = [target * 1000 for target in targets_ms]
+    for target_us in targets_us:
+        check_target(target_us, task.costs, task.table)
     found = pareto(values, task.costs, targets_us) if targets_us else front(values, task.costs)
-    rows = []
+    rows: list[dict[str, object]] = []
     for number, selection in enumerate(found):
         network = network_of(task.space, selection.choices, f"front-{number + 1}")
         if output is not None:
             write_architecture(network, output / f"{network.name}.json")
-        target_us = targets_us[number] if targets_us else None
-        rows.append(_front_row(network, selection, target_us, task))
+        target = targets_us[number] if targets_us else None
+        rows.append(_front_row(network, selection, target, task))
+    if output is not None:
+        write_outcome(_front_outcome(rows, values, task), output / FRONT)
     if form == "json":
         typer.echo(json.dumps(rows, indent=1))
     elif form == "csv":
@@ -116,17 +130,31 @@ def show_front(
         _console().print(_grid(rows))
 
 
+def _front_outcome(rows: Sequence[dict[str, object]], scores: Scores, task: Task) -> FrontOutcome:
+    manifest = task.table.manifest
+    return FrontOutcome(
+        networks=tuple(rows),
+        scores=scores.origin,
+        table_id=manifest.table_id,
+        table=task.table.label,
+        device=manifest.device.id,
+        table_source=manifest.source,
+        space=task.space.spec,
+        waivers=task.waivers.as_words(),
+    )
+
+
 def _front_row(
     network: Architecture, selection: Selection, target_us: float | None, task: Task
 ) -> dict[str, object]:
     estimate = task.model.estimate(network)
     return {
         "network": network.name,
-        "target_ms": None if target_us is None else round(target_us / 1000, 4),
-        "predicted_ms": round(selection.latency_us / 1000, 4),
-        "low_ms": round(estimate.low_us / 1000, 4),
-        "high_ms": round(estimate.high_us / 1000, 4),
-        "score": round(selection.score, 4),
+        "target_ms": None if target_us is None else round(target_us / 1000, 6),
+        "predicted_ms": round(selection.latency_us / 1000, 6),
+        "low_ms": round(estimate.low_us / 1000, 6),
+        "high_ms": round(estimate.high_us / 1000, 6),
+        "score": round(selection.score, 9),
         "optimal": selection.optimal,
         "mflops": round(network.flops / 1e6, 2),
     }
@@ -167,4 +195,5 @@ def _print_csv(rows: Sequence[Mapping[str, object]]) -> None:
 
 def _console() -> Console:
     width = None if sys.stdout.isatty() else 100
-    return Console(width=width, highlight=False, soft_wrap=False)
+    # Names are no markup: `[simulated]` must be seen.
+    return Console(width=width, highlight=False, soft_wrap=False, markup=False, emoji=False)

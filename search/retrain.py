@@ -32,6 +32,21 @@ class Trained:
     test: Accuracy
 
 
+def check_network(architecture: Architecture) -> None:
+    """What is trained must begin with an image and end in classes.
+
+    Raises:
+        UsageError: It does not.
+    """
+    first, last = architecture.operators[0], architecture.operators[-1]
+    if first.in_channels != 3 or last.kind != "classifier":
+        raise UsageError(
+            f"{architecture.name} is no whole network: it begins with {first.key} "
+            f"and ends in {last.key}.",
+            "Name an architecture that goes from an image to classes.",
+        )
+
+
 def check_fits(architecture: Architecture, data: Data) -> None:
     """Images and network must agree.
 
@@ -40,12 +55,15 @@ def check_fits(architecture: Architecture, data: Data) -> None:
     """
     if architecture.resolution != data.resolution:
         raise UsageError(
-            f"{architecture.name} takes {architecture.resolution} px images, not {data.resolution}."
+            f"{architecture.name} takes {architecture.resolution} px images, not "
+            f"{data.resolution}.",
+            f"Open the images at {architecture.resolution} px.",
         )
     if architecture.classes != len(data.classes):
         raise UsageError(
             f"{architecture.name} tells {architecture.classes} classes apart; "
-            f"{data.name} has {len(data.classes)}."
+            f"{data.name} has {len(data.classes)}.",
+            "Name other images with --data, or choose that many classes with --classes.",
         )
 
 
@@ -57,15 +75,18 @@ def retrain(
     *,
     folder: Path | None = None,
     resume: bool = False,
+    accept_changes: bool = False,
     observers: Sequence[Observer] = (),
     processes: Processes | None = None,
 ) -> Trained:
     """Train from fresh weights that depend on the seed alone; then judge on the test images.
 
     Raises:
-        UsageError: Images and network do not fit, or as `search.training.engine.train`.
+        UsageError: No whole network, images that do not fit it, or as
+            `search.training.engine.train`.
         GateFailed: The loss is not a number.
     """
+    check_network(architecture)
     check_fits(architecture, data)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed("weights", settings.seed) % 2**31)
@@ -80,6 +101,7 @@ def retrain(
         ),
         folder=folder,
         resume=resume,
+        accept_changes=accept_changes,
         observers=observers,
         processes=processes or Processes(),
     )

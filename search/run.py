@@ -1,15 +1,17 @@
-"""From the words of the command line to a search or a training run, and its files."""
+"""From a request of the command line to a search or a training run, and its files."""
 
 import shlex
 import sys
 import time
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import cast
 
-from search.algorithms.fbnet_recipe import RECIPES as SEARCH_RECIPES
+import torch
+
 from search.algorithms.fbnet_recipe import FBNetRecipe
-from search.algorithms.fbnet_recipe import make_recipe as make_search_recipe
 from search.architecture import Architecture, write_architecture
 from search.candidates import Found
 from search.data.base import Data
@@ -18,9 +20,11 @@ from search.errors import UsageError
 from search.exact import network_of
 from search.named import find_network
 from search.outcome import Outcome, write_outcome
+from search.places import RETRAIN
 from search.preparation import Preparation, write_preparation
 from search.report import show_outcome, show_trained
-from search.retrain import Trained, retrain, write_weights
+from search.request import Images, Request, Resources, TrainRequest
+from search.retrain import Trained, check_network, retrain, write_weights
 from search.scores import read_scores
 from search.session import (
     Session,
@@ -33,74 +37,11 @@ from search.session import (
 from search.task import Task, check_classes
 from search.training.observer import Observer, make_observer
 from search.training.parallel import Processes, join
-from search.training.precision import Compute
-from search.training.recipes import RetrainRecipe, make_recipe
+from search.training.recipes import RetrainRecipe
 from search.training.settings import Settings
 
-# A trial of the baselines is a short training.
-TRIAL_EPOCHS = 3
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Resources:
-    """Where and how to compute."""
-
-    device: str = "auto"
-    precision: str = "float32"
-    compile: bool = False
-    recompute: bool = False
-    threads: int | None = None
-
-    @property
-    def compute(self) -> Compute:
-        """For the engine."""
-        return Compute(
-            device=self.device,
-            dtype=self.precision,
-            compile=self.compile,
-            threads=self.threads,
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """What `python -m search` is asked for besides table and target."""
-
-    algorithm: str
-    data: str
-    classes: int | None
-    limit: int | None
-    recipe: str
-    epochs: int | None
-    batch: int | None
-    budget: int
-    scores: Path | None
-    seed: int
-    probability: float | None
-    output: Path
-    folder: Path
-    retrain: bool
-    retrain_epochs: int | None
-    resume: bool
-    quiet: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainRequest:
-    """What `python -m search train` is asked for."""
-
-    network: str
-    data: str
-    classes: int | None
-    limit: int | None
-    recipe: str
-    epochs: int | None
-    batch: int | None
-    seed: int
-    output: Path
-    folder: Path
-    resume: bool
-    quiet: bool
+# Images a step where a search trains nothing itself.
+_BATCH = 64
 
 
 def run_search(task: Task, request: Request, resources: Resources, form: str) -> None:
@@ -110,15 +51,17 @@ def run_search(task: Task, request: Request, resources: Resources, form: str) ->
         KitError: As the parts do.
     """
     started = time.monotonic()
-    if request.output.suffix != ".json":
-        raise UsageError(f"An architecture file ends in .json, not {request.output.name}.")
+    request.check(task)
+    recipe, retraining = request.search_recipe(), request.retrain_recipe()
     observer = make_observer(request.quiet)
-    with join(resources.device) as processes:
-        data = None if request.algorithm == "exact" else _open(request, task, observer)
-        session, recipe = _session(task, request, resources, observer, processes)
+    with _using(resources), join(resources.device) as processes:
+        resources.compute.torch_device(processes.local_rank)  # refuses what is not there
+        session = _session(task, request, resources, recipe, observer, processes)
+        data = _images_for(request, session)
         chosen, found = _search(session, data, request, resources, recipe)
-        choices = share_choices(chosen.choices, processes)
-        network = network_of(task.space, choices, request.output.stem)
+        network = network_of(
+            task.space, share_choices(chosen.choices, processes), request.output.stem
+        )
         outcome = session.outcome(
             request.algorithm,
             chosen,
@@ -131,75 +74,90 @@ def run_search(task: Task, request: Request, resources: Resources, form: str) ->
         )
         if processes.leads:
             write_architecture(network, request.output)
-            write_outcome(outcome, request.output.with_suffix(".result.json"))
+            write_outcome(outcome, request.result)
             write_candidates(session, found)
-        trained = _retrain(network, data, request, session) if request.retrain and data else None
+        trained = None
+        if request.retrain and data is not None:
+            trained = _retrain(network, data, retraining, request, session)
         if processes.leads:
-            _finish(outcome, request.output, trained, data, form)
+            _finish(outcome, request, trained, data, form)
+
+
+@contextmanager
+def _using(resources: Resources) -> Iterator[None]:
+    """Threads for all that is computed; memory that runs out is told in a sentence."""
+    before = torch.get_num_threads()
+    try:
+        threads = resources.compute.threads
+        if threads is not None:
+            torch.set_num_threads(threads)
+        yield
+    except (MemoryError, torch.OutOfMemoryError) as error:
+        raise _too_little_memory() from error
+    except RuntimeError as error:
+        if "DefaultCPUAllocator" not in str(error):
+            raise
+        raise _too_little_memory() from error
+    finally:
+        torch.set_num_threads(before)
+
+
+def _too_little_memory() -> UsageError:
+    return UsageError(
+        "There is too little memory for this run.",
+        "Give a smaller --batch (or a search --recompute), and go on with --resume if "
+        "there is a checkpoint.",
+    )
 
 
 def _session(
-    task: Task, request: Request, resources: Resources, observer: Observer, processes: Processes
-) -> tuple[Session, FBNetRecipe | RetrainRecipe | None]:
-    recipe = _recipe(request)
-    settings = Settings(
-        batch=request.batch or (recipe.batch if recipe else 64),
-        seed=request.seed,
-        compute=resources.compute,
-    )
-    session = Session(
+    task: Task,
+    request: Request,
+    resources: Resources,
+    recipe: FBNetRecipe | RetrainRecipe | None,
+    observer: Observer,
+    processes: Processes,
+) -> Session:
+    return Session(
         task=task,
-        settings=settings,
+        settings=Settings(
+            batch=recipe.batch if recipe else _BATCH,
+            seed=request.seed,
+            compute=resources.compute,
+        ),
         folder=request.folder,
         resume=request.resume,
-        probability=request.probability,
+        accept_changes=request.accept_changes,
         observers=(observer,),
         processes=processes,
     )
-    return session, recipe
 
 
-def _open(request: Request | TrainRequest, task: Task, observer: Observer) -> Data:
-    if request.data == "digits" or Path(request.data).exists():
-        classes = request.classes
-    else:
-        raise UsageError(f"There are no images at {request.data}.", "Name a folder, or digits.")
-    data = open_data(
-        request.data,
-        resolution=task.space.before[0].height,
-        classes=classes,
-        limit=request.limit,
-        seed=request.seed,
-    )
-    _tell(data, observer)
-    check_classes(task.space, len(data.classes), task.table)
+def _images_for(request: Request, session: Session) -> Data | None:
+    """What the search learns from; None where nothing is trained."""
+    if request.algorithm == "exact" and not request.retrain:
+        return None
+    space = session.task.space
+    data = _open(request.images, space.before[0].height, request.seed)
+    _tell(data, session.say)
+    check_classes(space, len(data.classes), session.task.table)
     return data
 
 
-def _tell(data: Data, observer: Observer) -> None:
-    observer.notice(data.describe())
-    if data.warning():
-        observer.notice(data.warning())
-
-
-def _recipe(request: Request) -> FBNetRecipe | RetrainRecipe | None:
-    if request.recipe not in SEARCH_RECIPES:
-        known = ", ".join(SEARCH_RECIPES)
-        raise UsageError(f"Unknown --recipe {request.recipe!r}.", f"Known: {known}.")
-    if request.algorithm == "exact":
-        return None
-    if request.algorithm == "fbnet":
-        recipe = make_search_recipe(request.recipe)
-        if request.epochs is None:
-            return recipe
-        return replace(
-            recipe,
-            epochs=request.epochs,
-            freeze_epochs=min(recipe.freeze_epochs, request.epochs - 1),
-        )
-    return replace(
-        make_recipe(request.recipe), epochs=request.epochs or TRIAL_EPOCHS, warmup_epochs=0.5
+def _open(images: Images, resolution: int, seed: int) -> Data:
+    return open_data(
+        images.source,
+        resolution=resolution,
+        classes=images.classes,
+        limit=images.limit,
+        seed=seed,
     )
+
+
+def _tell(data: Data, say: Callable[[str], None]) -> None:
+    say(data.describe())
+    if data.warning():
+        say(data.warning())
 
 
 def _search(
@@ -209,9 +167,10 @@ def _search(
     resources: Resources,
     recipe: FBNetRecipe | RetrainRecipe | None,
 ) -> tuple[Found, list[Found]]:
-    if data is None:
+    if request.algorithm == "exact":
         assert request.scores is not None
         return search_exact(session, read_scores(request.scores, session.task.space))
+    assert data is not None
     if isinstance(recipe, FBNetRecipe):
         return search_fbnet(session, data, recipe, checkpoint=resources.recompute)
     return search_baseline(
@@ -223,18 +182,18 @@ def _search(
     )
 
 
-def _retrain(network: Architecture, data: Data, request: Request, session: Session) -> Trained:
-    recipe = make_recipe(request.recipe)
-    if request.retrain_epochs is not None:
-        recipe = replace(recipe, epochs=request.retrain_epochs)
+def _retrain(
+    network: Architecture, data: Data, recipe: RetrainRecipe, request: Request, session: Session
+) -> Trained:
     session.say(f"training {network.name} for {recipe.epochs} epochs")
     return retrain(
         network,
         data,
         recipe,
         replace(session.settings, batch=recipe.batch),
-        folder=request.folder / "retrain",
+        folder=request.folder / RETRAIN,
         resume=request.resume,
+        accept_changes=request.accept_changes,
         observers=session.observers,
         processes=session.processes,
     )
@@ -255,13 +214,13 @@ def _keep(trained: Trained, data: Data, weights: Path) -> None:
 
 
 def _finish(
-    outcome: Outcome, output: Path, trained: Trained | None, data: Data | None, form: str
+    outcome: Outcome, request: Request, trained: Trained | None, data: Data | None, form: str
 ) -> None:
-    weights = None
-    if trained is not None and data is not None:
-        weights = output.with_suffix(".pt")
-        _keep(trained, data, weights)
-    show_outcome(outcome, output, form, trained.test if trained else None, weights)
+    if trained is None or data is None:
+        show_outcome(outcome, request.output, form)
+        return
+    _keep(trained, data, request.weights)
+    show_outcome(outcome, request.output, form, trained.test, request.weights)
 
 
 def run_training(request: TrainRequest, resources: Resources, form: str) -> None:
@@ -271,29 +230,24 @@ def run_training(request: TrainRequest, resources: Resources, form: str) -> None
         KitError: As the parts do.
     """
     network = find_network(request.network).architecture
-    recipe = make_recipe(request.recipe)
-    if request.epochs is not None:
-        recipe = replace(recipe, epochs=request.epochs)
-    if request.batch is not None:
-        recipe = replace(recipe, batch=request.batch)
+    check_network(network)
+    request.check()
+    recipe = request.train_recipe()
+    settings = Settings(batch=recipe.batch, seed=request.seed, compute=resources.compute)
     observer = make_observer(request.quiet)
-    with join(resources.device) as processes:
-        data = open_data(
-            request.data,
-            resolution=network.resolution,
-            classes=request.classes,
-            limit=request.limit,
-            seed=request.seed,
-        )
+    with _using(resources), join(resources.device) as processes:
+        resources.compute.torch_device(processes.local_rank)
+        data = _open(request.images, network.resolution, request.seed)
         if processes.leads:
-            _tell(data, observer)
+            _tell(data, observer.notice)
         trained = retrain(
             network,
             data,
             recipe,
-            Settings(batch=recipe.batch, seed=request.seed, compute=resources.compute),
+            settings,
             folder=request.folder,
             resume=request.resume,
+            accept_changes=request.accept_changes,
             observers=(observer,),
             processes=processes,
         )

@@ -1,5 +1,6 @@
 """One search from a task to an outcome, by each of the methods."""
 
+import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -10,6 +11,7 @@ import torch
 
 from search.algorithms.fbnet import FBNetSearch
 from search.algorithms.fbnet_recipe import FBNetRecipe
+from search.architecture import write_architecture
 from search.baselines import Outcome as Trials
 from search.baselines import evolve, random_search
 from search.candidates import Found, candidates_of, choose, describe, exact_choice, rank
@@ -21,10 +23,9 @@ from search.outcome import Outcome
 from search.scores import Scores, dump_scores, from_probabilities
 from search.task import Task, check_classes
 from search.training.batches import split_indices
-from search.training.checkpoint import recipe_text
 from search.training.engine import train
 from search.training.observer import Observer
-from search.training.parallel import Processes
+from search.training.parallel import Processes, peers
 from search.training.plot import write_plot
 from search.training.recipes import RetrainRecipe
 from search.training.seeds import derive_seed
@@ -35,6 +36,7 @@ SCORES = "scores.json"
 TRIALS = "trials.jsonl"
 PLOT = "trace.html"
 _HELD = 0.2
+_MOST_WRITTEN = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +50,7 @@ class Session:
     settings: Settings
     folder: Path
     resume: bool = False
-    probability: float | None = None
+    accept_changes: bool = False
     observers: Sequence[Observer] = ()
     processes: Processes = field(default_factory=Processes)
 
@@ -78,7 +80,7 @@ class Session:
             chosen=describe(chosen, task),
             candidates=tuple(describe(one, task) for one in found),
             target_us=task.target_us,
-            probability=self.probability,
+            probability=task.probability,
             table_id=manifest.table_id,
             table=task.table.label,
             device=manifest.device.id,
@@ -121,11 +123,12 @@ def search_fbnet(
         settings,
         subject=Subject(
             space=task.space.spec,
-            recipe=recipe_text(recipe),
+            recipe=json.dumps({**asdict(recipe), "target_us": task.target_us}, sort_keys=True),
             table_id=task.table.manifest.table_id,
         ),
         folder=session.folder,
         resume=session.resume,
+        accept_changes=session.accept_changes,
         observers=session.observers,
         processes=session.processes,
     )
@@ -135,7 +138,7 @@ def search_fbnet(
         )
         write_text(session.folder / SCORES, dump_scores(scores))
         write_plot(lines, session.folder / PLOT, f"FBNet search, {data.name}")
-    found = candidates_of(method, task, seed=settings.seed, probability=session.probability)
+    found = candidates_of(method, task, seed=settings.seed, samples=recipe.samples)
     learnt, held = split_indices(data.train.labels, method.splits, settings.seed)
     ranked = rank(found, method.module.supernet, data.train, learnt, held)
     return choose(ranked, task), ranked
@@ -149,7 +152,7 @@ def search_exact(session: Session, scores: Scores) -> tuple[Found, list[Found]]:
     """
     if session.task.target_us is None:
         raise UsageError("The exact selection needs a latency target.", "Give --target-ms.")
-    choices = exact_choice(scores, session.task, session.probability)
+    choices = exact_choice(scores, session.task)
     total = float(sum(scores.values[layer, choice] for layer, choice in enumerate(choices)))
     found = Found(origin=f"exact selection by {scores.origin}", choices=choices)
     return replace(found, log_probability=total), [found]
@@ -214,15 +217,16 @@ def share_choices(choices: Sequence[int], processes: Processes) -> tuple[int, ..
     backend = torch.distributed.get_backend()
     device = torch.device("cuda", processes.local_rank) if backend == "nccl" else "cpu"
     shared = torch.tensor(np.asarray(choices), dtype=torch.int64, device=device)
-    torch.distributed.broadcast(shared, src=0)
+    with peers():
+        torch.distributed.broadcast(shared, src=0)
     return tuple(int(choice) for choice in shared.tolist())
 
 
 def write_candidates(session: Session, found: Sequence[Found]) -> None:
-    """Every candidate as an architecture file in the session's folder."""
-    from search.architecture import write_architecture
-
-    for number, one in enumerate(found[:20], 1):
+    """Candidates, where there is a choice, as architecture files in the session's folder."""
+    if len(found) < 2:
+        return
+    for number, one in enumerate(found[:_MOST_WRITTEN], 1):
         name = f"candidate-{number}"
         write_architecture(
             network_of(session.task.space, one.choices, name),

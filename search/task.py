@@ -1,11 +1,14 @@
 """What a search is asked for, checked before any work: table, space, target."""
 
-from collections.abc import Mapping
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
+from search.confidence import select_with_confidence
 from search.errors import GateFailed, TableError, UsageError
-from search.latency import CostMatrix, LatencyModel
+from search.latency import CostMatrix, Estimate, LatencyModel
 from search.spaces.base import LayeredSpace
 from search.spaces.registry import parse_space
 from search.table import Table, profile_command, read_table
@@ -29,7 +32,8 @@ class Task:
     """One device's side of a search: costs in microseconds and the target.
 
     `target_us` is None where the search has no latency target (FBNet's
-    product loss).
+    product loss). `probability` is that of meeting it, by the table's
+    intervals; None asks for the predicted latency alone.
     """
 
     table: Table
@@ -38,21 +42,33 @@ class Task:
     costs: CostMatrix
     target_us: float | None
     waivers: Waivers
+    probability: float | None = None
 
-    @property
-    def facts(self) -> Mapping[str, str]:
-        """What a checkpoint must agree on to be continued with this task."""
-        return {"space": self.space.spec, "table": self.table.manifest.table_id}
+    def met_by(self, price_us: float, estimate: Estimate) -> bool:
+        """True when a network keeps to the target as the exact selection understands it.
+
+        Args:
+            price_us: By the cost matrix.
+            estimate: By the model; the same up to rounding, with its interval.
+        """
+        if self.target_us is None:
+            return True
+        if self.probability is None:
+            return price_us <= self.target_us
+        return estimate.probability_below(self.target_us) >= self.probability
 
 
-def load_task(folder: Path, target_ms: float | None, waivers: Waivers) -> Task:
+def load_task(
+    folder: Path, target_ms: float | None, waivers: Waivers, probability: float | None = None
+) -> Task:
     """Read a table and check that it can carry a search to this target.
 
     Raises:
         TableError: Not a table, or operators are missing.
         GateFailed: A table that was not examined, is below its bar or was
             not measured, without the flag that allows it.
-        UsageError: A target that no network of the space can meet.
+        UsageError: A target that no network of the space can meet, or none
+            so surely.
     """
     table = read_table(folder)
     check_trust(table, waivers)
@@ -66,10 +82,18 @@ def load_task(folder: Path, target_ms: float | None, waivers: Waivers) -> Task:
     costs = model.cost_matrix(space)
     target_us = None if target_ms is None else target_ms * 1000
     if target_us is not None:
-        _check_target(target_us, costs, table)
-    return Task(
-        table=table, space=space, model=model, costs=costs, target_us=target_us, waivers=waivers
+        check_target(target_us, costs, table)
+    task = Task(
+        table=table,
+        space=space,
+        model=model,
+        costs=costs,
+        target_us=target_us,
+        waivers=waivers,
+        probability=probability,
     )
+    _check_probability(task)
+    return task
 
 
 def check_trust(table: Table, waivers: Waivers) -> None:
@@ -102,15 +126,36 @@ def check_trust(table: Table, waivers: Waivers) -> None:
         )
 
 
-def _check_target(target_us: float, costs: CostMatrix, table: Table) -> None:
+def check_target(target_us: float, costs: CostMatrix, table: Table) -> None:
+    """Some network must meet a target.
+
+    Raises:
+        UsageError: None does (says how fast the fastest is), or the target
+            means nothing.
+    """
     if not 0 < target_us < float("inf"):
-        raise UsageError("--target-ms must be positive.")
+        raise UsageError(
+            f"A latency target of {target_us / 1e3:g} ms means nothing.",
+            "Give --target-ms a positive number.",
+        )
     fastest = costs.fastest_us()
     if target_us < fastest:
+        # Rounded up, so that the number in the message is itself a possible target.
+        least_ms = math.ceil(fastest * 10) / 1e4
         raise UsageError(
             f"No network of the space is as fast as {target_us / 1e3:.4g} ms by {table.label}.",
-            f"The fastest takes {fastest / 1e3:.4g} ms; give --target-ms at least that.",
+            f"The fastest takes {least_ms:.4f} ms; give --target-ms at least that.",
         )
+
+
+def _check_probability(task: Task) -> None:
+    """Before any training: where no network is so sure, selecting says so."""
+    if task.probability is None:
+        return
+    if task.target_us is None:
+        raise UsageError("--probability is that of meeting a latency target.", "Give --target-ms.")
+    anything = np.where(np.isfinite(task.costs.costs), 0.0, -np.inf)
+    select_with_confidence(anything, task.model, task.space, task.target_us, task.probability)
 
 
 def check_classes(space: LayeredSpace, classes: int, table: Table) -> None:
@@ -120,11 +165,13 @@ def check_classes(space: LayeredSpace, classes: int, table: Table) -> None:
         UsageError: They differ; names the command that measures the right one.
     """
     wanted = space.after[-1].out_channels
-    if classes != wanted:
-        preset = space.spec.partition("-r")[0]
-        device = table.manifest.device.kind
-        raise UsageError(
-            f"The data have {classes} classes, the networks of {table.label} have {wanted}.",
-            f"Measure a table for them: python -m profiler --device {device} --space {preset} "
-            f"--classes {classes}; or choose that many with --classes {wanted}.",
-        )
+    if classes == wanted:
+        return
+    spec = space.spec.replace(f"-c{wanted}-", f"-c{classes}-")
+    info = table.manifest.space.model_copy(update={"spec": spec})
+    command = profile_command(table.manifest.model_copy(update={"space": info}))
+    fewer = f"; or choose {wanted} of them with --classes {wanted}" if classes > wanted else ""
+    raise UsageError(
+        f"The data have {classes} classes, the networks of {table.label} have {wanted}.",
+        f"Measure a table for them: {command}{fewer}.",
+    )
