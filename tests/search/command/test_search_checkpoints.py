@@ -5,6 +5,7 @@ import os
 from importlib.metadata import version
 
 import pytest
+import torch
 
 import search.training.checkpoint
 from search.algorithms.fbnet import FBNetSearch
@@ -92,6 +93,28 @@ def test_a_disk_that_fills_up_on_the_way_ends_with_2_and_keeps_what_was_written(
     assert "--resume" in ended.err
     assert begun.call(*begun.words("--resume")).code == 0
     assert begun.path("arch.json").read_bytes() == searched.desk.path("arch.json").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"),
+    ],
+)
+def test_memory_that_runs_out_is_told_with_what_to_do(
+    begun: Desk, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def hungry(*_: object) -> None:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FBNetSearch, "backward", hungry)
+        ended = begun.call(*begun.words("--resume", "--quiet"))
+    assert is_refusal(ended)
+    assert "too little memory" in ended.err
+    assert "--batch" in ended.err
 
 
 def test_a_damaged_checkpoint_is_refused_and_the_good_one_named(begun: Desk) -> None:

@@ -16,6 +16,7 @@ from search.data.base import IMAGENET, Data
 from search.data.open import open_data
 from search.latency import LatencyModel
 from search.scores import read_scores
+from search.spaces.registry import make_space
 from search.table import read_table
 from search.training.evaluate import evaluate
 from search.training.trace import read_trace
@@ -174,6 +175,15 @@ def test_a_folder_of_images_of_mixed_modes_and_sizes_is_searched_on(
     assert ended.code == 0, ended.err
     assert "1 image could not be read and are left out: 'class3/broken.png'" in ended.err
     assert "10 classes" in desk.json("arch.result.json")["data"]
+
+
+def test_a_table_of_int8_times_makes_an_int8_network(desk: Desk) -> None:
+    space = make_space("fbnet-mini", resolution=16, dtype="int8")
+    desk.table = write(desk.path("int8"), space=space)
+    ended = desk.call(*desk.words("--retrain", "--retrain-epochs", "1"))
+    assert ended.code == 0, ended.err
+    found = read_architecture(desk.path("arch.json"))
+    assert (found.dtype, found.space) == ("int8", space.spec)
 
 
 # --- the baselines -----------------------------------------------------------
