@@ -227,12 +227,15 @@ def plot(
     ] = None,
 ) -> None:
     """Draw loss, accuracy, expected latency, entropy and temperature over the epochs."""
+    from search.places import check_file
     from search.training.plot import write_plot
     from search.training.trace import read_trace
 
     trace = run / "trace.jsonl" if run.is_dir() else run
+    lines = read_trace(trace)
     target = output or trace.with_suffix(".html")
-    write_plot(read_trace(trace), target, trace.parent.name)
+    check_file(target, "--output", (".html",))
+    write_plot(lines, target, trace.parent.name)
     typer.echo(f"written to {target}")
 
 

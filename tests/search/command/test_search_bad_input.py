@@ -270,12 +270,24 @@ def test_what_is_no_trace_is_not_drawn(desk: Desk, name: str) -> None:
     assert "trace" in ended.err
 
 
-def test_a_trace_without_epochs_is_not_drawn(desk: Desk) -> None:
+def test_a_run_that_has_finished_no_epoch_is_drawn_as_an_empty_page(desk: Desk) -> None:
     header = {"kind": "trace", "schema_version": 1, "algorithm": "fbnet"}
     desk.path("given.jsonl").write_text(json.dumps(header) + "\n")
     ended = desk.call("plot", str(desk.path("given.jsonl")))
-    assert ended.code in (0, 2)
-    assert "Traceback" not in ended.err
+    assert (ended.code, ended.err) == (0, "")
+    assert "0 epochs" in desk.path("given.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("output", "said"),
+    [("page.pdf", "does not end in .html"), ("/proc/nowhere/page.html", "Cannot write")],
+)
+def test_a_page_that_cannot_be_written_is_refused(
+    searched: Searched, output: str, said: str
+) -> None:
+    ended = searched.desk.call("plot", str(searched.desk.path("arch.run")), "-o", output)
+    assert is_refusal(ended)
+    assert said in ended.err
 
 
 def test_an_unknown_verb_is_refused(desk: Desk) -> None:
