@@ -1,10 +1,7 @@
 """What came of a deployment: for people, as JSON, as CSV."""
 
-import csv
-import json
 import math
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -16,6 +13,7 @@ from search.architecture import write_architecture
 from search.command import FORMS
 from search.errors import UsageError
 from search.files import write_text
+from search.printing import to_csv, to_json
 
 RESULT_SCHEMA = 1
 
@@ -38,10 +36,7 @@ def show_result(result: Result, form: str) -> None:
     if form == "json":
         print(_to_json(result), end="")
     elif form == "csv":
-        row = {name: "" if value is None else value for name, value in as_row(result).items()}
-        writer = csv.DictWriter(sys.stdout, fieldnames=list(row), lineterminator="\n")
-        writer.writeheader()
-        writer.writerow(row)
+        print(to_csv([as_row(result)]), end="")
     else:
         for line in lines(result):
             print(line)
@@ -89,7 +84,7 @@ def as_json(result: Result) -> dict[str, object]:
 
 
 def _to_json(result: Result) -> str:
-    return json.dumps(_finite(as_json(result)), indent=2, allow_nan=False) + "\n"
+    return to_json(_finite(as_json(result))) + "\n"
 
 
 def _finite(content: object) -> object:

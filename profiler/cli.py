@@ -182,8 +182,7 @@ def _run(
 def devices(form: Form = "table") -> None:
     """List the devices that the kit knows, and the platforms it can drive."""
     from device_agents.device import device_names, load_device
-    from profiler.options import to_json
-    from profiler.show import to_csv
+    from search.printing import to_csv, to_json
 
     check_form(form)
     known = [load_device(name) for name in device_names()]
@@ -232,8 +231,7 @@ def validate(
 ) -> None:
     """Check that a table is whole, unedited, complete and examined (exit 1 if not)."""
     from profiler.gates import problems
-    from profiler.options import to_json
-    from profiler.show import to_csv
+    from search.printing import to_csv, to_json
     from search.spaces.registry import parse_space
     from search.table import read_table
 

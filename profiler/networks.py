@@ -2,8 +2,7 @@
 
 from rich.table import Table as RichTable
 
-from profiler.options import to_json
-from profiler.show import console, to_csv
+from search.printing import console, to_csv, to_json
 from search.zoo import network_names, published_network, zoo_architecture
 
 

@@ -1,6 +1,5 @@
 """Reading of option values: text from the command line to typed settings."""
 
-import json
 import math
 import re
 from collections.abc import Sequence
@@ -94,8 +93,3 @@ def parse_context(pairs: Sequence[str]) -> dict[str, str]:
             raise UsageError(f"--context {pair!r} is not of the form key=value.")
         context[key] = value
     return context
-
-
-def to_json(content: object) -> str:
-    """JSON as printed on standard output; NaN and infinity are refused."""
-    return json.dumps(content, indent=2, allow_nan=False)

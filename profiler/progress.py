@@ -2,7 +2,12 @@
 
 import sys
 import time
-from typing import Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
+
+from search.printing import progress_bar
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
 
 _QUIET_S = 10.0
 
@@ -84,25 +89,8 @@ class Bars(Silent):
     """A rich progress bar with the time left."""
 
     def __init__(self) -> None:
-        from rich.console import Console
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            Progress,
-            TextColumn,
-            TimeElapsedColumn,
-            TimeRemainingColumn,
-        )
-
-        self._bar = Progress(
-            TextColumn("{task.description:<18}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            console=Console(stderr=True),
-        )
-        self._task: object = None
+        self._bar = progress_bar("{task.description:<18}")
+        self._task: TaskID | None = None
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -118,7 +106,7 @@ class Bars(Silent):
     def advance(self, steps: int = 1) -> None:
         """Move the present bar."""
         if self._task is not None:
-            self._bar.advance(self._task, steps)  # type: ignore[arg-type]
+            self._bar.advance(self._task, steps)
 
     def say(self, text: str) -> None:
         """Print above the bars."""

@@ -1,32 +1,17 @@
 """Tables for people: what `show`, `diff` and the end of a campaign print."""
 
-import csv
-import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 
-from rich.console import Console
 from rich.table import Table as RichTable
 
 from profiler.coverage import Coverage
 from profiler.diff import Difference
 from profiler.gates import problems
-from profiler.options import to_json
 from search.entries import Entry, entries_to_csv
 from search.manifest import Exam, Protocol, Score
+from search.printing import console, to_csv, to_json
 from search.table import Table
-
-FORMATS = ("table", "json", "csv")
-
-
-def console() -> Console:
-    """Standard output; plain and unwrapped when it is not a terminal."""
-    out = Console(highlight=False, markup=False, soft_wrap=True)
-    return (
-        out
-        if out.is_terminal
-        else Console(highlight=False, markup=False, soft_wrap=True, width=100)
-    )
 
 
 def show_table(table: Table, form: str, top: int | None, pattern: str | None) -> None:
@@ -207,14 +192,3 @@ def show_coverage(coverage: Coverage, form: str) -> None:
     out.print(f"whole networks    {coverage.whole_networks} for calibration and exam")
     out.print(f"artefacts         {coverage.built} built, {coverage.to_build} to build")
     out.print(f"estimated time    {coverage.estimated_seconds:.0f} s")
-
-
-def to_csv(rows: Iterable[Mapping[str, object]]) -> str:
-    """Rows as CSV with a header."""
-    rows = list(rows)
-    buffer = io.StringIO()
-    if rows:
-        writer = csv.DictWriter(buffer, fieldnames=list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    return buffer.getvalue()

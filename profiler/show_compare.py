@@ -8,8 +8,7 @@ from rich.table import Table as RichTable
 
 from profiler.comparison import Agreement, Cell, Column, Comparison, Ratio, Verdict
 from profiler.differences import LayerDifference, Shift, describe
-from profiler.options import to_json
-from profiler.show import console, to_csv
+from search.printing import console, to_csv, to_json
 
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _ABREAST = 4  # columns that fit into 80 characters

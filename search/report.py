@@ -1,21 +1,17 @@
 """What a search prints: for people, as JSON or as CSV."""
 
-import csv
-import io
-import json
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
-from rich.console import Console
 from rich.table import Table as Grid
 
 from search.architecture import Architecture, write_architecture
 from search.exact import Selection, front, network_of, pareto
 from search.outcome import Candidate, FrontOutcome, Outcome, write_outcome
 from search.places import check_folder
+from search.printing import console, to_csv, to_json
 from search.scores import Scores, read_scores
 from search.task import Task, check_target
 
@@ -36,13 +32,13 @@ def show_outcome(
     """Print the network found and the others that were considered."""
     trained = {} if test is None else {"test_top1": test.top1, "weights": str(weights)}
     if form == "json":
-        typer.echo(json.dumps({**outcome.model_dump(mode="json"), **trained}, indent=1))
+        typer.echo(to_json({**outcome.model_dump(mode="json"), **trained}))
         return
     rows = [_row(candidate) for candidate in outcome.candidates]
     if form == "csv":
-        _print_csv(rows)
+        typer.echo(to_csv(rows), nl=False)
         return
-    _console().print(_grid(rows[:_SHOWN]))
+    console().print(_grid(rows[:_SHOWN]))
     if len(rows) > _SHOWN:
         typer.echo(f"({_SHOWN} of {len(rows)} candidates)")
     for line in _summary(outcome):
@@ -89,9 +85,9 @@ def show_trained(network: Architecture, test: "Accuracy", weights: Path, form: s
         "weights": str(weights),
     }
     if form == "json":
-        typer.echo(json.dumps(row, indent=1))
+        typer.echo(to_json(row))
     elif form == "csv":
-        _print_csv([row])
+        typer.echo(to_csv([row]), nl=False)
     else:
         typer.echo(f"{network.name}: top-1 {test.top1:.2%} on {test.images} test images")
         typer.echo(f"written to {weights}")
@@ -123,11 +119,11 @@ def show_front(
     if output is not None:
         write_outcome(_front_outcome(rows, values, task), output / FRONT)
     if form == "json":
-        typer.echo(json.dumps(rows, indent=1))
+        typer.echo(to_json(rows))
     elif form == "csv":
-        _print_csv(rows)
+        typer.echo(to_csv(rows), nl=False)
     else:
-        _console().print(_grid(rows))
+        console().print(_grid(rows))
 
 
 def _front_outcome(rows: Sequence[dict[str, object]], scores: Scores, task: Task) -> FrontOutcome:
@@ -182,18 +178,3 @@ def _cell(value: object) -> str:
 
 def _ms(us: float) -> str:
     return f"{us / 1000:.4g} ms"
-
-
-def _print_csv(rows: Sequence[Mapping[str, object]]) -> None:
-    buffer = io.StringIO()
-    if rows:
-        writer = csv.DictWriter(buffer, fieldnames=list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    typer.echo(buffer.getvalue(), nl=False)
-
-
-def _console() -> Console:
-    width = None if sys.stdout.isatty() else 100
-    # Names are no markup: `[simulated]` must be seen.
-    return Console(width=width, highlight=False, soft_wrap=False, markup=False, emoji=False)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from search.algorithms.base import StepReport
+from search.printing import progress_bar
 from search.training.trace import TraceLine
 
 
@@ -100,24 +101,7 @@ class Bars(Silent):
     """A rich progress bar over all steps, with a line a phase above it."""
 
     def __init__(self) -> None:
-        from rich.console import Console
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            Progress,
-            TextColumn,
-            TimeElapsedColumn,
-            TimeRemainingColumn,
-        )
-
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            console=Console(stderr=True),
-        )
+        self._bar = progress_bar()
         self._task = self._bar.add_task("", total=None)
         self._plan = Plan(algorithm="", epochs=0, steps=0, done=0)
 

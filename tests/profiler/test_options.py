@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from profiler.options import adjust_effort, choose_effort, parse_affinity, parse_context, to_json
+from profiler.options import adjust_effort, choose_effort, parse_affinity, parse_context
 from profiler.settings import PRESETS
 from search.errors import UsageError
+from search.printing import to_json
 
 NOTHING = {
     "iterations": None,

@@ -1,0 +1,68 @@
+"""What all command lines print with: JSON, CSV, a plain console, one kind of bar."""
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
+
+_PIPE_COLUMNS = 100
+
+
+def to_json(content: object) -> str:
+    """JSON as printed on standard output.
+
+    Raises:
+        ValueError: NaN or infinity, which JSON does not know.
+    """
+    return json.dumps(content, indent=2, allow_nan=False)
+
+
+def to_csv(rows: Iterable[Mapping[str, object]]) -> str:
+    """Rows as CSV with a header; None is an empty field."""
+    rows = list(rows)
+    buffer = io.StringIO()
+    if rows:
+        writer = csv.DictWriter(buffer, fieldnames=list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    return buffer.getvalue()
+
+
+def console() -> "Console":
+    """Standard output; plain and of a fixed width when it is not a terminal.
+
+    Names are no markup: `[simulated]` must be seen.
+    """
+    from rich.console import Console
+
+    out = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
+    if out.is_terminal:
+        return out
+    return Console(highlight=False, markup=False, emoji=False, soft_wrap=True, width=_PIPE_COLUMNS)
+
+
+def progress_bar(description: str = "{task.description}") -> "Progress":
+    """A bar on standard error: what, how far, since when, until when."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    return Progress(
+        TextColumn(description),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+    )
