@@ -20,7 +20,7 @@ from search.training.fixed import FixedNetwork
 from search.training.observer import Observer
 from search.training.parallel import Processes
 from search.training.recipes import RetrainRecipe
-from search.training.seeds import derive_seed
+from search.training.seeds import fresh_weights
 from search.training.settings import Settings, Subject
 
 
@@ -88,8 +88,7 @@ def retrain(
     """
     check_network(architecture)
     check_fits(architecture, data)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive_seed("weights", settings.seed) % 2**31)
+    with fresh_weights(settings.seed):
         network = build_network(architecture.operators)
     train(
         FixedNetwork(network, recipe),

@@ -16,19 +16,19 @@ from search.baselines import Outcome as Trials
 from search.baselines import evolve, random_search
 from search.candidates import Found, candidates_of, choose, describe, exact_choice, rank
 from search.data.base import Data
+from search.data.split import split_indices
 from search.errors import UsageError
 from search.exact import network_of
 from search.files import sha256_bytes, write_text
 from search.outcome import Outcome
 from search.scores import Scores, dump_scores, from_probabilities
 from search.task import Task, check_classes
-from search.training.batches import split_indices
 from search.training.engine import train
 from search.training.observer import Observer
 from search.training.parallel import Processes, peers
 from search.training.plot import write_plot
 from search.training.recipes import RetrainRecipe
-from search.training.seeds import derive_seed
+from search.training.seeds import fresh_weights
 from search.training.settings import Settings, Subject
 from search.trials import ShortTraining, TrialFile
 
@@ -112,8 +112,7 @@ def search_fbnet(
     """
     task, settings = session.task, session.settings
     check_classes(task.space, len(data.classes), task.table)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive_seed("weights", settings.seed) % 2**31)
+    with fresh_weights(settings.seed):
         method = FBNetSearch(
             task.space, task.costs, recipe=recipe, target_us=task.target_us, checkpoint=checkpoint
         )

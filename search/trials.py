@@ -24,7 +24,7 @@ from search.training.engine import train
 from search.training.evaluate import evaluate
 from search.training.fixed import FixedNetwork
 from search.training.recipes import RetrainRecipe
-from search.training.seeds import derive_seed
+from search.training.seeds import fresh_weights
 from search.training.settings import Settings, Subject
 
 
@@ -168,8 +168,7 @@ class ShortTraining:
         if known is not None:
             return known
         architecture = network_of(self._space, choices, "trial")
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(derive_seed("weights", self._settings.seed) % 2**31)
+        with fresh_weights(self._settings.seed):
             network = build_network(architecture.operators)
         train(
             FixedNetwork(network, self._recipe),

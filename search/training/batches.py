@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -10,43 +10,9 @@ import torch
 from torch import Tensor
 
 from search.data.base import ImageSet
-from search.errors import UsageError
-from search.training.seeds import generator_for
 
 Request = TypeVar("Request")
 Answer = TypeVar("Answer")
-
-
-def split_indices(labels: Tensor, fractions: Sequence[float], seed: int) -> tuple[Tensor, ...]:
-    """Disjoint sets of image indices, of these shares of all images.
-
-    Every class is spread over the splits in the same shares, as far as whole
-    images allow. Depends on labels, fractions and seed alone.
-
-    Raises:
-        UsageError: A share is not positive, or they exceed the whole.
-    """
-    if not fractions or min(fractions) <= 0 or sum(fractions) > 1 + 1e-9:
-        raise UsageError(f"Splits of {tuple(fractions)} are not positive shares of one whole.")
-    order = _spread(labels, generator_for("split", seed))
-    parts, begin, share = [], 0, 0.0
-    for fraction in fractions:
-        share += fraction
-        end = min(round(share * len(order)), len(order))
-        parts.append(order[begin:end].sort().values)
-        begin = end
-    return tuple(parts)
-
-
-def _spread(labels: Tensor, generator: torch.Generator) -> Tensor:
-    """All indices in an order in which every prefix holds each class in its share."""
-    key = torch.empty(len(labels), dtype=torch.float64)
-    for label in sorted(set(labels.tolist())):
-        members = (labels == label).nonzero()[:, 0]
-        place = torch.randperm(len(members), generator=generator).double()
-        jitter = torch.rand(len(members), generator=generator, dtype=torch.float64)
-        key[members] = (place + jitter) / len(members)
-    return key.argsort(stable=True)
 
 
 def identify_images(images: ImageSet) -> str:

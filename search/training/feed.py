@@ -9,8 +9,9 @@ from torch import Tensor
 
 from search.algorithms.base import Batch, Phase
 from search.data.base import ImageSet
+from search.data.split import split_indices
 from search.errors import UsageError
-from search.training.batches import cut_batches, last_batch, load_ahead, split_indices
+from search.training.batches import cut_batches, last_batch, load_ahead
 from search.training.parallel import Processes
 from search.training.seeds import derive_seed, generator_for
 from search.training.settings import Settings
@@ -39,7 +40,7 @@ class Feed:
         # torch's batch norm for several GPUs wants equal shares of a batch.
         equal = settings.synchronous and device.type == "cuda"
         self._multiple = processes.world if equal else 1
-        self._splits = split_indices(images.labels, fractions, settings.seed)
+        self._splits = split_indices(images.labels, tuple(fractions), settings.seed)
         if settings.batch < self._least:
             raise UsageError(
                 f"A batch of {settings.batch} is too small for {processes.world} processes; "

@@ -5,6 +5,8 @@ unbroken one would have drawn.
 """
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -21,3 +23,11 @@ def generator_for(*parts: int | str) -> torch.Generator:
     On the CPU whatever the device, so that the noise is the same on all.
     """
     return torch.Generator().manual_seed(derive_seed(*parts))
+
+
+@contextmanager
+def fresh_weights(seed: int) -> Iterator[None]:
+    """Modules built inside get weights that depend on the seed alone; all else is put back."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive_seed("weights", seed))
+        yield

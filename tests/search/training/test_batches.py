@@ -10,43 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from search.errors import UsageError
-from search.training.batches import cut_batches, identify_images, load_ahead, split_indices
+from search.training.batches import cut_batches, identify_images, load_ahead
 from search.training.seeds import derive_seed, generator_for
 from tests.search.training.standins import Pictures
-
-LABELS = st.lists(st.integers(0, 4), min_size=1, max_size=80)
-
-
-@given(LABELS, st.floats(0.05, 0.95), st.integers(0, 5))
-def test_splits_are_disjoint_and_together_all_images(
-    labels: list[int], share: float, seed: int
-) -> None:
-    parts = split_indices(torch.tensor(labels), (share, 1 - share), seed)
-    assert sorted(torch.cat(parts).tolist()) == list(range(len(labels)))
-    assert abs(len(parts[0]) - share * len(labels)) <= 0.5 + 1e-6
-
-
-@given(LABELS, st.floats(0.05, 0.95), st.integers(0, 5))
-def test_each_class_is_split_in_the_same_share(labels: list[int], share: float, seed: int) -> None:
-    first, _ = split_indices(torch.tensor(labels), (share, 1 - share), seed)
-    for label in set(labels):
-        members = [number for number, found in enumerate(labels) if found == label]
-        taken = len(set(first.tolist()) & set(members))
-        # A class may be off by one, and the cut through all classes by another few.
-        assert abs(taken - share * len(members)) <= 1 + len(set(labels))
-
-
-def test_splits_depend_on_the_seed_alone() -> None:
-    labels = Pictures(60).labels
-    one, same, other = (split_indices(labels, (0.8, 0.2), seed)[1] for seed in (1, 1, 2))
-    assert torch.equal(one, same)
-    assert not torch.equal(one, other)
-
-
-@pytest.mark.parametrize("shares", [(), (0.8, 0.3), (0.5, 0.0), (1.2, -0.2)])
-def test_shares_that_make_no_split_are_refused(shares: tuple[float, ...]) -> None:
-    with pytest.raises(UsageError, match="shares"):
-        split_indices(torch.zeros(10, dtype=torch.int64), shares, 0)
 
 
 @given(st.integers(2, 60), st.integers(4, 20), st.sampled_from([(2, 1), (4, 1), (4, 2), (6, 3)]))
