@@ -1,9 +1,18 @@
 """Shared by all tests: a cache and a home of their own."""
 
+import os
 import signal
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# The same examples in every run, so that a change is judged by its own faults;
+# KIT_EXPLORE=1 draws new ones. No deadline: a busy machine is no fault. `--randomly-seed=default`
+# shuffles the tests anew.
+settings.register_profile("same", derandomize=True, deadline=None)
+settings.register_profile("explore", deadline=None)
+settings.load_profile("explore" if os.environ.get("KIT_EXPLORE") else "same")
 
 # A shell starts background jobs with Ctrl-C ignored, and children inherit it:
 # the tests that interrupt a campaign must work there too.

@@ -14,6 +14,7 @@ Points = Sequence[tuple[float, float]]
 _WIDTH, _HEIGHT = 440, 250
 _LEFT, _RIGHT, _TOP, _BOTTOM = 58, 14, 12, 38
 _COLOURS = 4
+_TINY = 1e-200  # Smaller differences vanish when they are divided.
 _STYLE = """
 :root { --paper: #ffffff; --ink: #1c1e21; --faint: #62676e; --line: #dfe2e6;
   --c0: #1f6fb4; --c1: #c65d00; --c2: #2b8a57; --c3: #8a4fb0; color-scheme: light dark; }
@@ -171,9 +172,7 @@ class _Axis:
     def __init__(
         self, values: Sequence[float], begin: float, end: float, *, whole: bool = False
     ) -> None:
-        low, high = min(values), max(values)
-        if low == high:
-            low, high = low - (abs(low) or 1) * 0.5, high + (abs(high) or 1) * 0.5
+        low, high = _apart(min(values), max(values))
         self._low, self._high, self._begin, self._end = low, high, begin, end
         self._step = _round_step((high - low) / 5, whole)
         first, last = math.ceil(low / self._step - 1e-9), math.floor(high / self._step + 1e-9)
@@ -188,6 +187,15 @@ class _Axis:
         """As many digits as the distance of the ticks needs."""
         digits = max(0, -math.floor(math.log10(self._step)))
         return f"{tick:.{digits}f}" if digits < 6 else f"{tick:.1e}"
+
+
+def _apart(low: float, high: float) -> tuple[float, float]:
+    """A range that can be divided: values that hardly differ are drawn in its middle."""
+    size = max(abs(low), abs(high))
+    if high - low > max(size * 1e-9, _TINY):
+        return low, high
+    around = size * 0.5 if size > _TINY else 0.5
+    return low - around, high + around
 
 
 def _round_step(about: float, whole: bool) -> float:

@@ -2,12 +2,13 @@
 
 import html.parser
 import json
+import math
 import re
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import search.training.observer as observer_module
@@ -164,6 +165,9 @@ def test_what_no_line_has_is_not_drawn() -> None:
 
 
 @given(st.lists(st.floats(-1e5, 1e5), min_size=1, max_size=30))
+@example(values=[5e-324])
+@example(values=[0.0, 5e-324])
+@example(values=[1.0, math.nextafter(1.0, 2.0)])
 def test_any_finite_numbers_can_be_drawn_inside_the_picture(values: list[float]) -> None:
     page = plot_page([line(epoch, loss=value) for epoch, value in enumerate(values)], "x")
     assert "nan" not in page.lower().replace("nance", "")
