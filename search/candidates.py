@@ -3,24 +3,30 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from search.algorithms.base import Searching
 from search.confidence import select_with_confidence
 from search.data.base import ImageSet
+from search.errors import UsageError
 from search.exact import network_of, select
 from search.normalisation import recalibrate
 from search.outcome import Candidate
-from search.scores import Scores, from_probabilities
+from search.sampling import feasible_sampler
+from search.scores import Array, Scores, from_probabilities
 from search.supernet import Supernet
-from search.task import Task
+from search.task import USED, Task
 from search.training.evaluate import evaluate
 from search.training.seeds import generator_for
 
 # Once-for-All (arXiv 1908.09791) estimates batch norm on some 2,000 images.
 CALIBRATION_IMAGES = 2000
 _BATCH = 250
+_NEAR_SAMPLES = 24
+# What the search has ruled out comes back only where nothing else is left.
+_LEAST = 1e-6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,20 +62,24 @@ def exact_choice(scores: Scores, task: Task) -> tuple[int, ...]:
 def candidates_of(method: Searching, task: Task, *, seed: int, samples: int) -> list[Found]:
     """Samples (FBNet: six) and the argmax; with a target, the exact selection first.
 
-    Equal networks are one, under all their origins.
+    With a target there are also samples of the same distribution among the
+    networks that use nearly all of it. Equal networks are one, under all
+    their origins.
     """
-    scores = from_probabilities(
-        method.probabilities().numpy(), task.space, f"log-probabilities of {method.name}"
-    )
+    probabilities = method.probabilities().double().numpy()
+    scores = from_probabilities(probabilities, task.space, f"log-probabilities of {method.name}")
     named: list[tuple[str, tuple[int, ...]]] = []
     if task.target_us is not None:
         named.append(("exact selection", exact_choice(scores, task)))
     named.append(("argmax", method.argmax()))
     drawn = method.sample(samples, generator_for("samples", seed))
     named += [(f"sample {number}", choices) for number, choices in enumerate(drawn, 1)]
+    named += [("near the target", choices) for choices in _near_target(probabilities, task, seed)]
     origins: dict[tuple[int, ...], list[str]] = {}
     for origin, choices in named:
-        origins.setdefault(choices, []).append(origin)
+        words = origins.setdefault(choices, [])
+        if origin not in words:
+            words.append(origin)
     return [
         Found(
             origin=", ".join(words),
@@ -78,6 +88,23 @@ def candidates_of(method: Searching, task: Task, *, seed: int, samples: int) -> 
         )
         for choices, words in origins.items()
     ]
+
+
+def _near_target(probabilities: Array, task: Task, seed: int) -> list[tuple[int, ...]]:
+    """Drawn from the distribution, given that a network uses nearly all of the target."""
+    if task.target_us is None:
+        return []
+    try:
+        sampler = feasible_sampler(
+            task.costs,
+            task.target_us,
+            USED * task.target_us,
+            np.maximum(probabilities, _LEAST),
+        )
+        drawn = sampler.draw(_NEAR_SAMPLES, np.random.default_rng(seed))
+    except UsageError:  # No network is that slow.
+        return []
+    return [tuple(row) for row in drawn.tolist()]
 
 
 def inherited_accuracy(
@@ -127,10 +154,13 @@ def rank(
 
 
 def choose(ranked: Sequence[Found], task: Task) -> Found:
-    """The best one that meets the target; without a target, the best one."""
+    """The best one; with a target, of those that meet it, and use it where any does."""
     if task.target_us is None:
         return ranked[0]
-    return next(one for one in ranked if describe(one, task).meets_target)
+    within = [one for one in ranked if describe(one, task).meets_target]
+    prices_us = task.costs.price([one.choices for one in within])
+    using = [one for one, price in zip(within, prices_us, strict=True) if task.used_by(price)]
+    return (using or within)[0]
 
 
 def describe(found: Found, task: Task) -> Candidate:

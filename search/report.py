@@ -13,7 +13,7 @@ from search.outcome import Candidate, FrontOutcome, Outcome, write_outcome
 from search.places import check_folder
 from search.printing import console, to_csv, to_json
 from search.scores import Scores, read_scores
-from search.task import Task, check_target
+from search.task import USED, Task, check_target
 
 if TYPE_CHECKING:
     from search.training.evaluate import Accuracy
@@ -52,6 +52,8 @@ def _summary(outcome: Outcome) -> Iterator[str]:
     """The network chosen, in lines that a narrow terminal may fold and a pipe does not."""
     chosen = outcome.chosen
     yield f"chosen     {chosen.origin}: {' '.join(chosen.choices)}"
+    if outcome.candidates[0].meets_target and chosen != outcome.candidates[0]:
+        yield f"           the best of those that use {USED:.0%} to 100% of the target"
     target = "no target" if outcome.target_us is None else f"target {_ms(outcome.target_us)}"
     sure = "" if outcome.probability is None else f" met with {chosen.probability:.1%}"
     yield (

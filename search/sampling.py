@@ -1,4 +1,4 @@
-"""Random networks within a latency target or band, drawn uniformly.
+"""Random networks within a latency target or band, uniformly or by a distribution.
 
 Drawing layer by layer and rejecting what is too slow takes for ever at tight
 targets. Here costs are rounded down to a fine grid, a dynamic programme
@@ -6,7 +6,8 @@ counts how many ways lead from each partial network to a whole one within the
 grid's limits, and networks are drawn by these counts: exactly uniformly over
 a set that contains every network of the band and little else. The few others
 are rejected by their true price, so that what is left is uniform over the
-band, whatever the grid.
+band, whatever the grid. With weights a network counts for the product of its
+candidates' weights instead of one.
 """
 
 import math
@@ -24,23 +25,32 @@ LISTED = 20_000
 BATCH = 65_536
 # A band is given up where, after so many draws, fewer than one in so many is inside.
 MOST_VAIN, RAREST = 200_000, 10_000
+_SMALL = 1e-9
 
 
 class FeasibleSampler:
-    """Draws networks with low <= latency <= target, each with equal probability.
+    """Draws networks with low <= latency <= target.
 
     Args:
         costs: Prices of the space; its legal candidates are those with a
             finite cost.
         target_us: Highest latency.
         low_us: Lowest latency; None for no limit.
+        weights: Layers x candidates, above 0 where legal; networks are drawn
+            in proportion to the product of theirs. None draws all equally.
 
     Raises:
         UsageError: No network is that fast (says how fast the fastest is),
-            or provably none lies in the band.
+            provably none lies in the band, or weights that are none.
     """
 
-    def __init__(self, costs: CostMatrix, target_us: float, low_us: float | None = None) -> None:
+    def __init__(
+        self,
+        costs: CostMatrix,
+        target_us: float,
+        low_us: float | None = None,
+        weights: Array | None = None,
+    ) -> None:
         for limit in (target_us, low_us or 0.0):
             if not math.isfinite(limit):
                 raise UsageError(f"The latency {limit} is not a number of microseconds.")
@@ -56,15 +66,20 @@ class FeasibleSampler:
         low_room_us = self._low_us - problem.cheapest_us - problem.cost_slack
         steps = [layer.costs for layer in problem.layers]
         self._bins, self._top, lowest = _on_a_grid(steps, room_us, low_room_us)
-        self._ways = _count_ways(self._bins, self._top, lowest)
-        self._list = self._listed() if self._ways[0][-1] <= LISTED else None
+        self._weights = [np.ones(len(columns)) for columns in self._columns]
+        self._ways = _count_ways(self._bins, self._weights, self._top, lowest)
+        self._networks = float(self._ways[0][-1])
+        self._list = self._listed() if self._networks <= LISTED else None
         if self._list is not None and not len(self._list):
             raise self._none("lies")
+        self._shares: Array | None = None
+        if weights is not None:
+            self._weigh(weights, lowest)
 
     @property
     def networks(self) -> float:
         """How many networks there are to draw from: exact where few, else an upper estimate."""
-        return float(self._ways[0][-1] if self._list is None else len(self._list))
+        return self._networks if self._list is None else float(len(self._list))
 
     @property
     def listed(self) -> IntArray | None:
@@ -81,7 +96,7 @@ class FeasibleSampler:
             UsageError: Networks of this band are too rare to be drawn.
         """
         if self._list is not None:
-            return self._list[generator.integers(0, len(self._list), number)]
+            return self._list[generator.choice(len(self._list), number, p=self._shares)]
         found = [np.empty((0, len(self._bins)), dtype=np.intp)]
         have = tried = 0
         while have < number:
@@ -92,6 +107,22 @@ class FeasibleSampler:
             if tried > MOST_VAIN and have * RAREST < tried:
                 raise self._none("was found")
         return np.concatenate(found)[:number]
+
+    def _weigh(self, weights: Array, lowest: int) -> None:
+        if weights.shape != self._costs.costs.shape:
+            raise UsageError(
+                f"Weights of shape {weights.shape} do not fit a space of "
+                f"{self._costs.costs.shape} candidates."
+            )
+        self._weights = [row[columns] for row, columns in zip(weights, self._columns, strict=True)]
+        if not all(((row > 0) & np.isfinite(row)).all() for row in self._weights):
+            raise UsageError("Weights must be numbers above 0.")
+        if self._list is None:
+            self._ways = _count_ways(self._bins, self._weights, self._top, lowest)
+        else:
+            logs = np.log(weights[np.arange(len(weights)), self._list]).sum(axis=1)
+            shares = np.exp(logs - logs.max())
+            self._shares = shares / shares.sum()
 
     def _inside(self, choices: IntArray) -> npt.NDArray[np.bool_]:
         latencies = self._costs.price(choices)
@@ -104,6 +135,7 @@ class FeasibleSampler:
         for depth, bins in enumerate(self._bins):
             rest = left - bins[:, np.newaxis]
             ways = np.where(rest >= 0, self._ways[depth + 1][np.maximum(rest, 0)], 0.0)
+            ways *= self._weights[depth][:, np.newaxis]
             summed = np.cumsum(ways, axis=0)
             # Below the sum even where the product is rounded up to it.
             drawn = np.minimum(generator.random(number), 1 - 1e-15) * summed[-1]
@@ -131,14 +163,17 @@ class FeasibleSampler:
 
 
 def feasible_sampler(
-    costs: CostMatrix, target_us: float, low_us: float | None = None
+    costs: CostMatrix,
+    target_us: float,
+    low_us: float | None = None,
+    weights: Array | None = None,
 ) -> FeasibleSampler:
     """A sampler of random networks of equal latency: between low and target.
 
     Raises:
         UsageError: As `FeasibleSampler`.
     """
-    return FeasibleSampler(costs, target_us, low_us)
+    return FeasibleSampler(costs, target_us, low_us, weights)
 
 
 def _on_a_grid(
@@ -156,19 +191,22 @@ def _on_a_grid(
     return bins, number, max(lowest, 0)
 
 
-def _count_ways(bins: list[IntArray], top: int, lowest: int) -> list[Array]:
-    """For every layer and room left: how many choices of it and all behind it fit.
+def _count_ways(bins: list[IntArray], weights: list[Array], top: int, lowest: int) -> list[Array]:
+    """For every layer and room left: the weight of all choices of it and behind it that fit.
 
     They fit when the sum of all layers' bins is in the end from `lowest` to
     `top`, that is, when at most `top - lowest` are left over. Counts are
-    floats: their relative error is that of adding, 1e-15.
+    floats: their relative error is that of adding, 1e-15. Drawing needs one
+    layer's ratios alone, so that layers of small weights are scaled up.
     """
     ways = (np.arange(top + 1) <= top - lowest).astype(np.float64)
     found = [ways]
-    for layer in reversed(bins):
+    for layer, weight in zip(reversed(bins), reversed(weights), strict=True):
         ways = np.zeros(top + 1)
-        for bin_, times in zip(*np.unique(layer, return_counts=True), strict=True):
+        places, owners = np.unique(layer, return_inverse=True)
+        for bin_, times in zip(places, np.bincount(owners, weight), strict=True):
             if bin_ <= top:
                 ways[bin_:] += times * found[-1][: top + 1 - bin_]
-        found.append(ways)
+        most = ways.max()
+        found.append(ways / most if 0 < most < _SMALL else ways)
     return found[::-1]

@@ -94,6 +94,35 @@ def test_every_network_of_the_band_is_drawn_equally_often(
     assert chisquare([drawn.count(network) for network in wanted]).pvalue > 1e-3
 
 
+@pytest.mark.parametrize("listed", [True, False])
+def test_with_weights_a_network_is_drawn_as_often_as_its_weights_say(
+    monkeypatch: pytest.MonkeyPatch, listed: bool
+) -> None:
+    costs = CostMatrix(
+        costs=np.array([[0.0, 1.3, 2.9, 8.0], [0.5, 0.7, 5.0, INF], [0.0, 2.0, 2.0, 4.1]]),
+        fixed_us=3.0,
+    )
+    # Tiny ones: products of many layers must not vanish.
+    weights = np.array([[0.1, 0.5, 0.2, 0.2], [0.3, 0.3, 0.4, 0.1], [0.4, 0.1, 0.3, 0.2]]) * 1e-150
+    wanted = sorted(_band(costs, 6.1, 11.05))
+    shares = np.array([np.prod(weights[range(3), network] * 1e150) for network in wanted])
+    if not listed:
+        monkeypatch.setattr("search.sampling.LISTED", -1)
+    sampler = feasible_sampler(costs, 11.05, 6.1, weights)
+    drawn = _tuples(sampler.draw(20_000, np.random.default_rng(5)))
+    counts = [drawn.count(network) for network in wanted]
+    assert sum(counts) == 20_000
+    assert chisquare(counts, 20_000 * shares / shares.sum()).pvalue > 1e-3
+    assert sampler.networks == feasible_sampler(costs, 11.05, 6.1).networks
+
+
+@pytest.mark.parametrize("weights", [np.ones((2, 2)), np.zeros((1, 2)), np.full((1, 2), INF)])
+def test_weights_that_are_none_are_refused(weights: npt.NDArray[np.float64]) -> None:
+    costs = CostMatrix(costs=np.array([[0.0, 1.0]]), fixed_us=0.0)
+    with pytest.raises(UsageError, match="Weights"):
+        feasible_sampler(costs, 2.0, None, weights)
+
+
 def test_a_wrong_sampler_would_not_pass_for_uniform() -> None:
     # Layer by layer with rejection is uniform; layer by layer among what
     # still fits, without counting, is not: the chi-square test must see that.

@@ -25,7 +25,7 @@ from search.exact import network_of, select
 from search.scores import Scores, from_probabilities
 from search.spaces.registry import make_space
 from search.supernet import Supernet
-from search.task import Task, Waivers, load_task
+from search.task import USED, Task, Waivers, load_task
 from tests.search.command.desk import SPACE, write
 from tests.search.training.standins import Pictures
 
@@ -111,9 +111,40 @@ def test_without_a_target_there_are_the_argmax_and_the_samples(free: Task) -> No
 
 def test_with_a_target_the_exact_selection_comes_first(bound: Task) -> None:
     found = candidates_of(Method(), bound, seed=0, samples=3)
-    assert len(found) == 5
-    assert found[0].origin == "exact selection"
+    assert [one.origin for one in found[:5]] == [
+        "exact selection",
+        "argmax",
+        *(f"sample {n}" for n in (1, 2, 3)),
+    ]
     assert found[0].choices == exact_choice(scores_of(Method()), bound)
+
+
+def test_with_a_target_some_networks_that_use_it_are_drawn(bound: Task) -> None:
+    found = candidates_of(Method(), bound, seed=0, samples=3)
+    near = [one for one in found if one.origin == "near the target"]
+    prices_us = bound.costs.price([one.choices for one in near])
+    assert len(near) > 10
+    assert ((prices_us >= USED * 6000.0) & (prices_us <= 6000.0)).all()
+
+
+def test_what_the_search_is_sure_of_is_kept_near_the_target(table: Path) -> None:
+    method = Method(certain=True, seed=3)
+    slow = load_task(table, 8.0, Waivers())
+    price_us = float(slow.costs.price([method.argmax()])[0])
+    target = load_task(table, 1.2 * price_us / 1000, Waivers())
+    found = candidates_of(method, target, seed=0, samples=1)
+    near = [one.choices for one in found if one.origin == "near the target"]
+    # The argmax is below the band; one or two layers must give way.
+    same = [sum(a == b for a, b in zip(one, method.argmax(), strict=True)) for one in near]
+    assert near
+    assert min(same) >= len(WIDTHS) - 2
+
+
+def test_a_target_that_no_network_uses_draws_none(table: Path) -> None:
+    generous = load_task(table, 1000.0, Waivers())
+    found = candidates_of(Method(), generous, seed=0, samples=3)
+    assert not [one for one in found if one.origin == "near the target"]
+    assert choose(found, generous) == found[0]
 
 
 def test_equal_networks_are_one_under_all_their_origins(free: Task) -> None:
@@ -218,6 +249,16 @@ def test_the_best_network_within_the_target_is_chosen(free: Task, bound: Task) -
     ranked = [Found(origin="best", choices=slow), Found(origin="next", choices=fast)]
     assert choose(ranked, free).origin == "best"
     assert choose(ranked, tight).origin == "next"
+
+
+def test_a_network_that_uses_the_target_goes_before_a_fast_one(bound: Task) -> None:
+    prices = {choices: float(bound.costs.price([choices])[0]) for choices in ((3,) * 6, SMALL)}
+    slow, fast = sorted(prices, key=lambda choices: -prices[choices])
+    assert prices[fast] < USED * prices[slow]
+    exactly = load_task(bound.table.path or Path(), prices[slow] / 1000 + 1e-6, Waivers())
+    ranked = [Found(origin="fast", choices=fast), Found(origin="slow", choices=slow)]
+    assert choose(ranked, exactly).origin == "slow"
+    assert choose(ranked[:1], exactly).origin == "fast"
 
 
 def test_a_better_network_that_is_less_sure_of_the_target_is_not_chosen(

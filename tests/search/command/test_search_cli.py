@@ -56,13 +56,13 @@ def test_the_result_says_what_it_rests_on(searched: Searched) -> None:
     assert result["architecture"] == "arch.json"
 
 
-def test_candidates_are_six_samples_the_argmax_and_the_exact_selection(
+def test_candidates_are_samples_the_argmax_the_exact_selection_and_some_near_the_target(
     searched: Searched,
 ) -> None:
     result = searched.desk.json("arch.result.json")
     origins = ", ".join(one["origin"] for one in result["candidates"]).split(", ")
     samples = [f"sample {number}" for number in range(1, 7)]
-    assert sorted(origins) == sorted(["argmax", "exact selection", *samples])
+    assert set(origins) == {"argmax", "exact selection", "near the target", *samples}
     accuracies = [one["accuracy"] for one in result["candidates"]]
     assert accuracies == sorted(accuracies, reverse=True)
     meeting = [one for one in result["candidates"] if one["meets_target"]]
