@@ -36,7 +36,7 @@ SCORES = "scores.json"
 TRIALS = "trials.jsonl"
 PLOT = "trace.html"
 _HELD = 0.2
-_MOST_WRITTEN = 20
+_MOST_WRITTEN = 40
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
