@@ -107,9 +107,7 @@ def test_version_two_lists_the_same_with_long_sizes(host: Host) -> None:
             break
         found[os.fsdecode(stream.read_exactly(fields[-1]))] = (fields[4], fields[8])
     assert found["five"] == (0o100644, 5)
-    assert {name: value for name, value in found.items()} == {
-        name: (mode, size) for name, mode, size in listed(host, TMP)
-    }
+    assert found == {name: (mode, size) for name, mode, size in listed(host, TMP)}
 
 
 def stat_v1(host: Host, path: str) -> tuple[int, int]:
@@ -191,8 +189,7 @@ def test_a_folder_cannot_be_overwritten_by_a_file(host: Host) -> None:
 
 def test_an_unknown_request_fails_and_ends_the_connection(host: Host) -> None:
     stream = host.open("sync:")
+    request(stream, b"SND2", f"{TMP}/x")
+    assert answer(stream).startswith(b"FAIL unknown command")
     with pytest.raises((Disconnected, ConnectionError)):
-        request(stream, b"SND2", f"{TMP}/x")
-        assert answer(stream).startswith(b"FAIL unknown command")
         stream.read_all()
-        raise Disconnected
