@@ -1,6 +1,5 @@
 """The loopback device on the command line, and the kit's own runner on it."""
 
-import json
 import signal
 import subprocess
 import sys
@@ -9,10 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from device_agents import native
-from tests.loopback_tests.conftest import MakeDevice
 from tests.loopback_tests.host_side import Host
-from tests.loopback_tests.test_shell import gone
 from tests.loopback_tests.test_sync import TMP, push
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -59,20 +55,3 @@ def test_a_wrong_fault_is_refused_before_anything_starts(fault: str, words: str)
     done = subprocess.run([*COMMAND, "--fault", fault], capture_output=True, text=True, cwd=ROOT)
     assert (done.returncode, done.stdout) == (2, "")
     assert words in done.stderr
-
-
-def test_the_kits_runner_starts_answers_and_dies_with_its_stream(make_device: MakeDevice) -> None:
-    binary = native.find()
-    if binary is None:
-        pytest.skip("the native runner is not built (python -m device_agents.native)")
-    device = make_device()
-    with Host(device.port).connect() as host:
-        assert push(host, binary.read_bytes(), f"{TMP}/kit/runner", 0o100755) == b"OKAY"
-        code, out, errors = host.v2(f"{TMP}/kit/runner --version")
-        assert (code, errors) == (0, b"")
-        assert "XnnpackBackend" in json.loads(out)["backends"]
-        stream = host.open(f"exec:echo $$; exec {TMP}/kit/runner --serve")
-        pid = int(stream.read())
-        assert host.v1(f"readlink /proc/{pid}/exe") == f"{TMP}/kit/runner\n".encode()
-        stream.close()
-        assert gone(pid)
