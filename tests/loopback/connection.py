@@ -137,7 +137,7 @@ class Connection:
 
     def _read(self, size: int) -> bytes:
         _, last = self._faults.allowance("drop_after_received_bytes", size)
-        data = self._incoming.read(size)
+        data: bytes = self._incoming.read(size)
         if last or len(data) < size:
             raise Disconnected
         self._faults.wait_while_frozen(self._over.is_set)
