@@ -85,6 +85,7 @@ class Connection:
         except (Disconnected, ProtocolError, OSError):
             self.cut()
         finally:
+            self._hang_up_all()  # what was opened while `cut` was under way
             self._incoming.close()
             self._socket.close()
 
