@@ -127,10 +127,11 @@ def run(command: list[str], items: tuple[PlanItem, ...]) -> None:
 def compare(key: str, host: bytes, arm: bytes) -> Difference:
     """Largest difference over the host's largest magnitude."""
     expected, actual = (np.frombuffer(content, "<f4").astype(np.float64) for content in (host, arm))
-    if expected.shape != actual.shape or not np.isfinite(actual).all():
+    magnitude = float(np.abs(expected).max())
+    comparable = expected.shape == actual.shape and magnitude > 0 and np.isfinite(actual).all()
+    if not comparable:  # all zeros would agree with anything as broken
         return Difference(key, float("inf"), False)
-    largest = float(np.abs(actual - expected).max())
-    return Difference(key, largest / float(np.abs(expected).max()), host == arm)
+    return Difference(key, float(np.abs(actual - expected).max()) / magnitude, host == arm)
 
 
 def report(found: Sequence[Difference], inputs: int) -> int:
