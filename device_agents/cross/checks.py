@@ -28,6 +28,7 @@ _SUBMODULES = (
 _ENTRY = re.compile(r"^([A-Za-z_][\w.+-]*):[A-Z]+=(.*)$")
 _ON = {"1", "ON", "YES", "TRUE", "Y"}
 _OFF = {"0", "OFF", "NO", "FALSE", "N", "IGNORE", "NOTFOUND", ""}
+_DEFAULTS = {"ANDROID_STL": "c++_static"}  # of the NDK, which leaves them out of the cache
 _QUICK_S = 30
 
 
@@ -186,8 +187,13 @@ def _check_entries(wanted: Mapping[str, str], cache: Mapping[str, str], build: P
         f"{build} was configured with {name}={cache.get(name, '(not set)')}. "
         f"The runner needs {value}."
         for name, value in wanted.items()
-        if cache.get(name) != value
+        if not _is_same(name, cache.get(name, _DEFAULTS.get(name, "")), value)
     ]
+
+
+def _is_same(name: str, value: str, wanted: str) -> bool:
+    # The NDK takes a bare API level as well.
+    return value == wanted or (name == "ANDROID_PLATFORM" and f"android-{value}" == wanted)
 
 
 def _check_same_ndk(cache: Mapping[str, str], places: Places) -> Iterator[str]:

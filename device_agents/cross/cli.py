@@ -25,7 +25,11 @@ def cross_build(
         typer.Option(help="Its installed build for the target.", show_default="cmake-out in it"),
     ] = None,
     ndk: Annotated[
-        Path | None, typer.Option(envvar="ANDROID_NDK", help="Android NDK r28c, for android-arm64.")
+        Path | None,
+        typer.Option(
+            envvar=["ANDROID_NDK", "ANDROID_NDK_HOME", "ANDROID_NDK_ROOT"],
+            help="Android NDK r28c, for android-arm64.",
+        ),
     ] = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="The binary, if not in the cache.")

@@ -9,6 +9,7 @@ EXECUTORCH_VERSION = "1.4.1"
 NDK_REVISION = "28.2"  # r28c
 ANDROID_ABI = "arm64-v8a"
 ANDROID_PLATFORM = "android-28"
+ANDROID_STL = "c++_static"  # nothing but the runner has to be pushed
 CROSS_COMPILER = "aarch64-linux-gnu-g++"
 
 # What ExecuTorch's build must have been configured with. Verification is off
@@ -58,11 +59,12 @@ _TARGETS = (
             **_REQUIRED,
             "ANDROID_ABI": ANDROID_ABI,
             "ANDROID_PLATFORM": ANDROID_PLATFORM,
+            "ANDROID_STL": ANDROID_STL,
         },
         arguments=(
             f"-DANDROID_ABI={ANDROID_ABI}",
             f"-DANDROID_PLATFORM={ANDROID_PLATFORM}",
-            "-DANDROID_STL=c++_static",
+            f"-DANDROID_STL={ANDROID_STL}",
         ),
         ndk=True,
     ),

@@ -98,6 +98,9 @@ ANDROID: dict[str, Change] = {
     r"ANDROID_PLATFORM=android-35\. .* android-28": lambda w: w.change(
         w.cache, "android-28", "android-35"
     ),
+    r"ANDROID_STL=c\+\+_shared\. .* c\+\+_static": lambda w: w.change(
+        w.cache, "STL:STRING=c++_static", "STL:STRING=c++_shared"
+    ),
     r"built with the toolchain /old/ndk": lambda w: w.change(
         w.cache, f"FILE:STRING={w.ndk}", "FILE:STRING=/old/ndk"
     ),
@@ -110,6 +113,15 @@ def test_one_fault_of_the_ndk_is_one_sentence(sentence: str, android: World) -> 
     assert len(missing(android.target, android.places)) == 1
     with pytest.raises(UsageError, match=sentence):
         build(android.target, android.places)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("PLATFORM:STRING=android-28", "PLATFORM:STRING=28"), ("ANDROID_STL:STRING=c++_static", "")],
+)
+def test_what_the_ndk_takes_as_the_same_is_the_same(old: str, new: str, android: World) -> None:
+    android.change(android.cache, old, new)
+    assert missing(android.target, android.places) == []
 
 
 def test_an_executorch_of_another_compiler_is_refused(linux: World) -> None:
