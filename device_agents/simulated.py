@@ -23,6 +23,7 @@ from device_agents.protocol import (
     Hello,
     Loaded,
     Plan,
+    PlanItem,
     Record,
     Sample,
     Sentinel,
@@ -37,6 +38,8 @@ from search.operators import OperatorSpec, parse_key
 _MS = 1_000_000
 NOMINAL_KHZ = 2_000_000
 _SWING_S = 7.0
+
+Programs = dict[int, tuple[OperatorSpec, ...]]
 
 
 _KINDS = {
@@ -214,59 +217,74 @@ class SimulatedAgent:
             affinity=plan.affinity,
             clock_resolution_ns=1,
         )
-        counts = {"sample": 0, "sentinel": 0, "failure": 0}
-        programs: dict[int, tuple[OperatorSpec, ...]] = {}
+        programs: Programs = {}
+        failures = samples = sentinels = 0
         for item in plan.items:
             yield Begin(item=item.id)
-            try:
-                specs = tuple(parse_key(key) for key in json.loads(Path(item.file).read_text()))
-            except (OSError, ValueError, UsageError) as error:
-                counts["failure"] += 1
-                yield Failure(item=item.id, kind="load", message=f"{error}"[:500])
-                continue
-            text = " ".join(spec.key for spec in specs)
-            if self.truth.crash_on and self.truth.crash_on in text:
-                raise DeviceLost("The runner died (simulated crash).", "Run again with --resume.")
-            if self.truth.refuse and self.truth.refuse in text:
-                counts["failure"] += 1
-                yield Failure(item=item.id, kind="load", message="refused (simulated)")
-                continue
-            programs[item.id] = specs
-            yield Loaded(item=item.id, load_ns=_MS, loops=self._loops(plan, item.loops, specs))
-        loops = {item.id: item.loops for item in plan.items}
+            record = self._load(plan, item, programs)
+            failures += isinstance(record, Failure)
+            yield record
+        for visit in self._rounds(plan, programs):
+            samples += isinstance(visit, Sample)
+            sentinels += isinstance(visit, Sentinel)
+            yield visit
+        yield Bye(samples=samples, sentinels=sentinels, failures=failures)
+
+    def _load(self, plan: Plan, item: PlanItem, programs: Programs) -> Loaded | Failure:
+        """Add an item's operators to the programs, or say why not."""
+        try:
+            specs = tuple(parse_key(key) for key in json.loads(Path(item.file).read_text()))
+        except (OSError, ValueError, UsageError) as error:
+            return Failure(item=item.id, kind="load", message=f"{error}"[:500])
+        text = " ".join(spec.key for spec in specs)
+        if self.truth.crash_on and self.truth.crash_on in text:
+            raise DeviceLost("The runner died (simulated crash).", "Run again with --resume.")
+        if self.truth.refuse and self.truth.refuse in text:
+            return Failure(item=item.id, kind="load", message="refused (simulated)")
+        programs[item.id] = specs
+        return Loaded(item=item.id, load_ns=_MS, loops=self._loops(plan, item.loops, specs))
+
+    def _rounds(self, plan: Plan, programs: Programs) -> Iterator[Sample | Sentinel]:
+        """Visit every program once a round, in the plan's order, and watch the sentinel."""
+        loops = {
+            item.id: self._loops(plan, item.loops, programs[item.id])
+            for item in plan.items
+            if item.id in programs
+        }
         for number in range(plan.rounds):
             order = sorted(programs)
             random.Random(plan.order_seed * 1_000_003 + number).shuffle(order)  # noqa: S311
             for position, item_id in enumerate(order):
                 sentinel = plan.sentinel
                 if sentinel in programs and position % plan.sentinel_every == 0:
-                    n = self._loops(plan, loops[sentinel], programs[sentinel])
-                    ns, switches, _ = self._block(plan, programs[sentinel], n)
-                    counts["sentinel"] += 1
-                    yield Sentinel(
-                        loops=n,
-                        ns=ns,
-                        switches=switches,
-                        at_ns=self._busy_ns,
-                        freq_khz=self._clock_khz(),
-                    )
-                n = self._loops(plan, loops[item_id], programs[item_id])
-                first = round(self._call_ns(programs[item_id]) * 1.1)
-                ns, switches, attempts = self._block(plan, programs[item_id], n)
-                counts["sample"] += 1
-                yield Sample(
-                    item=item_id,
-                    round=number,
-                    loops=n,
-                    ns=ns,
-                    first_ns=first,
-                    switches=switches,
-                    attempts=attempts,
-                    at_ns=self._busy_ns,
-                    freq_khz=self._clock_khz(),
-                )
-        yield Bye(
-            samples=counts["sample"], sentinels=counts["sentinel"], failures=counts["failure"]
+                    yield self._watch(plan, programs[sentinel], loops[sentinel])
+                yield self._visit(plan, item_id, number, programs[item_id], loops[item_id])
+
+    def _watch(self, plan: Plan, specs: tuple[OperatorSpec, ...], loops: int) -> Sentinel:
+        ns, switches, _ = self._block(plan, specs, loops)
+        return Sentinel(
+            loops=loops,
+            ns=ns,
+            switches=switches,
+            at_ns=self._busy_ns,
+            freq_khz=self._clock_khz(),
+        )
+
+    def _visit(
+        self, plan: Plan, item: int, number: int, specs: tuple[OperatorSpec, ...], loops: int
+    ) -> Sample:
+        first = round(self._call_ns(specs) * 1.1)  # drawn before the block: seeds depend on it
+        ns, switches, attempts = self._block(plan, specs, loops)
+        return Sample(
+            item=item,
+            round=number,
+            loops=loops,
+            ns=ns,
+            first_ns=first,
+            switches=switches,
+            attempts=attempts,
+            at_ns=self._busy_ns,
+            freq_khz=self._clock_khz(),
         )
 
     def _loops(self, plan: Plan, asked: int, specs: tuple[OperatorSpec, ...]) -> int:

@@ -76,59 +76,41 @@ def measure(
     if context.invoked_subcommand is not None:
         return
     from device_agents.device import load_device
-    from profiler.options import adjust_effort, choose_effort, parse_affinity, parse_context
-    from profiler.settings import Settings
-    from search.spaces.registry import make_space, parse_space, space_names
+    from profiler.asked import Asked, choose_space, make_settings
+    from profiler.options import adjust_effort, choose_effort, parse_context
 
     check_form(form)
     target = load_device(device)
-    asked, dtype = dtype, dtype or target.dtype
-    threads = target.threads if threads is None else threads
     if jobs is not None and jobs < 1:
         raise UsageError("--jobs must be at least 1.")
-    if space in space_names() or "-r" not in space:
-        chosen = make_space(
-            space,
-            resolution=resolution,
-            width=width,
-            classes=classes,
-            head_channels=head,
-            always_pointwise=keep_pointwise,
-            dtype=dtype,
-        )
-    else:
-        chosen = parse_space(space)
-        dtype = chosen.before[0].dtype
-        if any((resolution, width != 1.0, classes, head, keep_pointwise)) or asked not in (
-            None,
-            dtype,
-        ):
-            raise UsageError(
-                f"--space {space} already says resolution, width, classes, head and dtype.",
-                "Leave those options out, or name the space alone (such as fbnet).",
-            )
-    settings = Settings(
-        device=target.name,
-        space=chosen.spec,
+    asked = Asked(
+        space=space,
+        resolution=resolution,
+        width=width,
+        classes=classes,
+        head_channels=head,
+        keep_pointwise=keep_pointwise,
         dtype=dtype,
-        backend=backend or target.backend,
+        backend=backend,
         threads=threads,
-        affinity=parse_affinity(affinity, threads, target.platform),
+        affinity=affinity,
         runner=runner,
         seed=seed,
-        effort=adjust_effort(
-            choose_effort(fast, rigorous),
-            iterations=iterations,
-            warmup=warmup,
-            min_time_us=min_time,
-            precision=precision,
-            networks=networks,
-        ),
         filter=filter_,
         max_temperature_c=max_temp,
         timeout_s=timeout,
         cooldown_s=cooldown,
     )
+    chosen = choose_space(asked, target)
+    effort = adjust_effort(
+        choose_effort(fast, rigorous),
+        iterations=iterations,
+        warmup=warmup,
+        min_time_us=min_time,
+        precision=precision,
+        networks=networks,
+    )
+    settings = make_settings(asked, target, chosen, effort)
     if resume and restart:
         raise UsageError("--resume and --restart exclude each other.")
     if dry_run:

@@ -28,6 +28,7 @@ __all__ = [
 
 Choices = tuple[int, ...]
 # Expensive: the scores of some networks, higher is better, in their order.
+# A network whose trial failed has the lowest one, minus infinity.
 Evaluate = Callable[[Sequence[Choices]], Sequence[float]]
 
 # Tries for each network wanted, before random ones are drawn instead
@@ -48,7 +49,10 @@ class Trial:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What a baseline found. `history` is shorter than the budget where a space was used up."""
+    """What a baseline found. `history` is shorter than the budget where a space was used up.
+
+    The score of `best` is minus infinity where every trial failed.
+    """
 
     best: Trial
     history: tuple[Trial, ...]

@@ -38,6 +38,7 @@ class Found:
     log_probability: float | None = None
     accuracy: float | None = None
     scored_by: str | None = None
+    failed: str | None = None
 
 
 def exact_choice(scores: Scores, task: Task) -> tuple[int, ...]:
@@ -182,6 +183,7 @@ def describe(found: Found, task: Task) -> Candidate:
         log_probability=found.log_probability,
         accuracy=found.accuracy,
         scored_by=found.scored_by,
+        failed=found.failed,
         flops=network.flops,
         params=network.params,
     )

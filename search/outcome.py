@@ -20,7 +20,8 @@ class Candidate(_Part):
     `accuracy` was measured on images that trained no weight, with the
     weights named by `scored_by`; it ranks candidates and is no final accuracy.
     `probability` is that of meeting the target, by the table's intervals;
-    `meets_target` means as surely as was asked, or on average.
+    `meets_target` means as surely as was asked, or on average. `failed` is the
+    reason why its trial gave no accuracy.
     """
 
     origin: str
@@ -33,12 +34,16 @@ class Candidate(_Part):
     log_probability: float | None = None
     accuracy: float | None = None
     scored_by: str | None = None
+    failed: str | None = None
     flops: int
     params: int
 
 
 class Outcome(_Part):
-    """Everything that a reader needs in order to believe or repeat a search."""
+    """Everything that a reader needs in order to believe or repeat a search.
+
+    `seconds` is over all parts of a resumed run, each up to its last saved state.
+    """
 
     schema_version: Literal[1] = 1
     architecture: str

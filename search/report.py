@@ -60,6 +60,10 @@ def _summary(outcome: Outcome) -> Iterator[str]:
         f"latency    {_ms(chosen.predicted_us)} predicted "
         f"[{_ms(chosen.low_us)}, {_ms(chosen.high_us)}], {target}{sure}, by {outcome.table}"
     )
+    failed = [one.failed for one in outcome.candidates if one.failed]
+    if failed:
+        share = f"{len(failed)} of {len(outcome.candidates)} trials"
+        yield f"failed     {share}; the first: {failed[0]}"
     if outcome.waivers:
         yield f"waived     {' '.join(outcome.waivers)}"
     yield f"took       {outcome.seconds:.0f} s on {outcome.data}"

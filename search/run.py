@@ -2,7 +2,6 @@
 
 import shlex
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -39,6 +38,7 @@ from search.training.observer import Observer, make_observer
 from search.training.parallel import Processes, join
 from search.training.recipes import RetrainRecipe
 from search.training.settings import Settings
+from search.training.stopwatch import Stopwatch
 
 # Images a step where a search trains nothing itself.
 _BATCH = 64
@@ -50,13 +50,13 @@ def run_search(task: Task, request: Request, resources: Resources, form: str) ->
     Raises:
         KitError: As the parts do.
     """
-    started = time.monotonic()
+    stopwatch = Stopwatch()
     request.check(task)
     recipe, retraining = request.search_recipe(), request.retrain_recipe()
     observer = make_observer(request.quiet)
     with _using(resources), join(resources.device) as processes:
         resources.compute.torch_device(processes.local_rank)  # refuses what is not there
-        session = _session(task, request, resources, recipe, observer, processes)
+        session = _session(task, request, resources, recipe, observer, processes, stopwatch)
         data = _images_for(request, session)
         chosen, found = _search(session, data, request, resources, recipe)
         network = network_of(
@@ -69,7 +69,6 @@ def run_search(task: Task, request: Request, resources: Resources, form: str) ->
             architecture=request.output,
             data=data.describe() if data else "none",
             recipe=asdict(recipe) if recipe else {},
-            started=started,
             command=_command(),
         )
         if processes.leads:
@@ -117,6 +116,7 @@ def _session(
     recipe: FBNetRecipe | RetrainRecipe | None,
     observer: Observer,
     processes: Processes,
+    stopwatch: Stopwatch,
 ) -> Session:
     return Session(
         task=task,
@@ -130,6 +130,7 @@ def _session(
         accept_changes=request.accept_changes,
         observers=(observer,),
         processes=processes,
+        stopwatch=stopwatch,
     )
 
 

@@ -1,7 +1,6 @@
 """One search from a task to an outcome, by each of the methods."""
 
 import json
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -17,7 +16,7 @@ from search.baselines import evolve, random_search
 from search.candidates import Found, candidates_of, choose, describe, exact_choice, rank
 from search.data.base import Data
 from search.data.split import split_indices
-from search.errors import UsageError
+from search.errors import GateFailed, UsageError
 from search.exact import network_of
 from search.files import sha256_bytes, write_text
 from search.outcome import Outcome
@@ -30,6 +29,7 @@ from search.training.plot import write_plot
 from search.training.recipes import RetrainRecipe
 from search.training.seeds import fresh_weights
 from search.training.settings import Settings, Subject
+from search.training.stopwatch import Stopwatch
 from search.trials import ShortTraining, TrialFile
 
 SCORES = "scores.json"
@@ -53,6 +53,7 @@ class Session:
     accept_changes: bool = False
     observers: Sequence[Observer] = ()
     processes: Processes = field(default_factory=Processes)
+    stopwatch: Stopwatch = field(default_factory=Stopwatch)
 
     def say(self, text: str) -> None:
         """Tell the user."""
@@ -69,7 +70,6 @@ class Session:
         architecture: Path,
         data: str,
         recipe: dict[str, object],
-        started: float,
         command: str,
     ) -> Outcome:
         """The result, with all that it rests on."""
@@ -89,7 +89,7 @@ class Session:
             data=data,
             recipe=recipe,
             seed=self.settings.seed,
-            seconds=round(time.monotonic() - started, 1),
+            seconds=round(self.stopwatch.seconds(), 1),
             waivers=task.waivers.as_words(),
             command=command,
         )
@@ -130,6 +130,7 @@ def search_fbnet(
         accept_changes=session.accept_changes,
         observers=session.observers,
         processes=session.processes,
+        stopwatch=session.stopwatch,
     )
     if session.processes.leads:
         scores = from_probabilities(
@@ -164,6 +165,7 @@ def search_baseline(
 
     Raises:
         UsageError: No target, or data that do not fit the table.
+        GateFailed: Every trial failed.
     """
     task, settings = session.task, session.settings
     if task.target_us is None:
@@ -174,6 +176,12 @@ def search_baseline(
         )
     check_classes(task.space, len(data.classes), task.table)
     learnt, held = split_indices(data.train.labels, (1 - _HELD, _HELD), settings.seed)
+    trials = TrialFile(
+        session.folder / TRIALS,
+        _identity(session, data, recipe),
+        session.resume,
+        session.stopwatch,
+    )
     scorer = ShortTraining(
         task.space,
         data.train,
@@ -181,21 +189,33 @@ def search_baseline(
         held,
         recipe,
         settings,
-        TrialFile(session.folder / TRIALS, _identity(session, data, recipe), session.resume),
+        trials,
         session.say,
     )
     run: Callable[..., Trials] = random_search if algorithm == "random" else evolve
-    trials = run(scorer, task.costs, task.target_us, budget=budget, seed=settings.seed)
+    tried = run(scorer, task.costs, task.target_us, budget=budget, seed=settings.seed)
+    _check_some_succeeded(tried, trials)
     found = [
         Found(
             origin=f"trial {trial.number}",
             choices=trial.choices,
-            accuracy=trial.score,
+            accuracy=None if trial.choices in trials.failures else trial.score,
             scored_by=f"{recipe.epochs} epochs of training",
+            failed=trials.failures.get(trial.choices),
         )
-        for trial in sorted(trials.history, key=lambda trial: (-trial.score, trial.latency_us))
+        for trial in sorted(tried.history, key=lambda trial: (-trial.score, trial.latency_us))
     ]
     return found[0], found
+
+
+def _check_some_succeeded(tried: Trials, trials: TrialFile) -> None:
+    if tried.best.choices not in trials.failures:
+        return
+    raise GateFailed(
+        f"All {len(tried.history)} trials failed; the best of them: "
+        f"{trials.failures[tried.best.choices]}",
+        "Lower the learning rate (--learning-rate), and choose another folder with --run.",
+    )
 
 
 def _identity(session: Session, data: Data, recipe: RetrainRecipe) -> str:
@@ -222,10 +242,14 @@ def share_choices(choices: Sequence[int], processes: Processes) -> tuple[int, ..
 
 
 def write_candidates(session: Session, found: Sequence[Found]) -> None:
-    """Candidates, where there is a choice, as architecture files in the session's folder."""
+    """Candidates, where there is a choice, as architecture files in the session's folder.
+
+    Those whose trial failed are left out; they come last.
+    """
     if len(found) < 2:
         return
-    for number, one in enumerate(found[:_MOST_WRITTEN], 1):
+    sound = [one for one in found if one.failed is None]
+    for number, one in enumerate(sound[:_MOST_WRITTEN], 1):
         name = f"candidate-{number}"
         write_architecture(
             network_of(session.task.space, one.choices, name),

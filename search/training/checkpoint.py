@@ -10,17 +10,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor, nn
 
 from search.errors import GateFailed, StorageError, UsageError
 from search.files import write_bytes
 from search.training.step import Sums
 
-CHECKPOINT_SCHEMA = 1
+# 2 adds `seconds`; older files are read as if they had taken none.
+CHECKPOINT_SCHEMA = 2
 _MEANING = {
     "algorithm": "method",
     "space": "search space",
@@ -85,7 +86,8 @@ class Checkpoint:
     """A run between two steps.
 
     `statistics` holds the batch norm statistics of every process, which differ
-    inside an epoch; None for a run of one process.
+    inside an epoch; None for a run of one process. `seconds` is what the run
+    took until here, over all its parts.
     """
 
     origin: Origin
@@ -95,13 +97,14 @@ class Checkpoint:
     module: Mapping[str, Tensor]
     optimizers: Mapping[str, Mapping[str, Any]]
     statistics: Tensor | None = None
+    seconds: float = 0.0
 
 
 class _File(BaseModel):
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
 
     kind: Literal["training-checkpoint"]
-    schema_version: Literal[1]
+    schema_version: Literal[1, 2]
     torch_version: str
     origin: Origin
     position: Position
@@ -110,6 +113,7 @@ class _File(BaseModel):
     module: dict[str, Any]
     optimizers: dict[str, dict[str, Any]]
     statistics: Tensor | None
+    seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
 
 
 class CheckpointFolder:
@@ -179,6 +183,7 @@ def dump_checkpoint(checkpoint: Checkpoint) -> bytes:
         "module": checkpoint.module,
         "optimizers": checkpoint.optimizers,
         "statistics": checkpoint.statistics,
+        "seconds": checkpoint.seconds,
     }
     torch.save(content, stream)
     return stream.getvalue()

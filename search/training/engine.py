@@ -28,6 +28,7 @@ from search.training.precision import configured, peak_memory_mb
 from search.training.records import Records
 from search.training.settings import Settings, Subject
 from search.training.step import Step, Sums, Wishes, take_step
+from search.training.stopwatch import Stopwatch
 from search.training.syncnorm import convert_sync_batchnorm
 from search.training.trace import TraceLine
 
@@ -45,6 +46,7 @@ def train(
     accept_changes: bool = False,
     observers: Sequence[Observer] = (),
     processes: Processes = _ALONE,
+    stopwatch: Stopwatch | None = None,
 ) -> tuple[TraceLine, ...]:
     """Train a method to its end; its module then holds the result, on the device.
 
@@ -58,6 +60,7 @@ def train(
         accept_changes: Resume although recipe, settings or kit version differ.
         observers: Told by the first process alone.
         processes: From `parallel.join`.
+        stopwatch: Of the whole run, kept in its checkpoints; None starts one here.
 
     Returns:
         The trace, of earlier parts of a resumed run too; empty in all but the
@@ -72,7 +75,8 @@ def train(
     """
     device = settings.compute.torch_device(processes.local_rank)
     heard = tuple(observers) if processes.leads else ()
-    records = Records(folder, _origin(algorithm, images, settings, subject), processes, heard)
+    origin = _origin(algorithm, images, settings, subject)
+    records = Records(folder, origin, processes, heard, stopwatch or Stopwatch())
     with configured(settings.compute, device), Interruption() as interruption:
         _place(algorithm.module, settings, device)
         feed = Feed(images, algorithm.splits, settings, device, processes)

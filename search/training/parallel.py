@@ -22,6 +22,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from search.errors import Transient, UsageError
 
 TIMEOUT_S = 600.0
+_WITH_TORCHRUN = "Start with torchrun, or unset WORLD_SIZE and RANK."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,6 +162,33 @@ def peers() -> Iterator[None]:
         ) from error
 
 
+def _place() -> Processes:
+    """This process's place, by torchrun's environment variables; alone without them."""
+    world = _number("WORLD_SIZE", default=1)
+    if world == 1:
+        return Processes()
+    rank = _number("RANK")
+    found = Processes(rank=rank, world=world, local_rank=_number("LOCAL_RANK", default=rank))
+    if not 0 <= rank < world or found.local_rank < 0:
+        raise UsageError(
+            f"The environment names no place among the processes: RANK={rank}, "
+            f"LOCAL_RANK={found.local_rank}, WORLD_SIZE={world}.",
+            _WITH_TORCHRUN,
+        )
+    return found
+
+
+def _number(name: str, default: int | None = None) -> int:
+    text = os.environ.get(name, "" if default is None else str(default))
+    try:
+        return int(text)
+    except ValueError as error:
+        what = f"{name}={text!r} is no whole number" if text else f"{name} is not set"
+        raise UsageError(
+            f"The environment names no place among the processes: {what}.", _WITH_TORCHRUN
+        ) from error
+
+
 @contextmanager
 def join(device: str, timeout_s: float = TIMEOUT_S) -> Iterator[Processes]:
     """Join the processes that torchrun started; alone without torchrun.
@@ -170,22 +198,13 @@ def join(device: str, timeout_s: float = TIMEOUT_S) -> Iterator[Processes]:
         timeout_s: How long to wait for the others in one exchange.
 
     Raises:
-        UsageError: torchrun's environment is not whole.
+        UsageError: torchrun's environment is not whole, or makes no sense.
         Transient: The others did not come.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        yield Processes()
+    found = _place()
+    if found.world == 1:
+        yield found
         return
-    try:
-        found = Processes(
-            rank=int(os.environ["RANK"]),
-            world=int(os.environ["WORLD_SIZE"]),
-            local_rank=int(os.environ.get("LOCAL_RANK", os.environ["RANK"])),
-        )
-    except (KeyError, ValueError) as error:
-        raise UsageError(
-            f"The environment names no place among the processes: {error}.", "Start with torchrun."
-        ) from error
     gpu = device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
     if gpu:
         torch.cuda.set_device(found.local_rank)

@@ -11,6 +11,7 @@ from search.training.checkpoint import Checkpoint, CheckpointFolder, Origin, Pos
 from search.training.observer import Observer
 from search.training.parallel import Processes
 from search.training.step import Sums
+from search.training.stopwatch import Stopwatch
 from search.training.trace import TraceFile, TraceLine, read_trace
 
 Optimizers = dict[str, torch.optim.Optimizer]
@@ -25,11 +26,13 @@ class Records:
         origin: Origin,
         processes: Processes,
         observers: Sequence[Observer],
+        stopwatch: Stopwatch,
     ) -> None:
         self.lines: list[TraceLine] = []
         self._origin, self._processes, self._observers = origin, processes, observers
         self._checkpoints = CheckpointFolder(folder) if folder else None
         self._trace = TraceFile(folder / "trace.jsonl") if folder else None
+        self._stopwatch = stopwatch
         self._kept: Position | None = None
 
     def open(self, resume: bool, accept_changes: bool) -> Checkpoint | None:
@@ -49,6 +52,7 @@ class Records:
                 )
             found = self._checkpoints.read(self._origin, accept_changes=accept_changes)
             self._kept = found.position
+            self._stopwatch.go_on_from(found.seconds)
             self._take_up(self._trace, found)
             return found
         if self._processes.leads:
@@ -109,6 +113,7 @@ class Records:
                 module=module.state_dict(),
                 optimizers={name: optimizers[name].state_dict() for name in unique.values()},
                 statistics=statistics,
+                seconds=self._stopwatch.seconds(),
             )
             self._checkpoints.write(checkpoint, epoch_ended=epoch_ended)
         self._kept = position

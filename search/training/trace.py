@@ -6,8 +6,9 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from search.errors import StorageError, UsageError
 
@@ -23,6 +24,8 @@ class TraceLine:
     the most held until its end. `progress` is the method's own.
     """
 
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
     epoch: int
     phase: str
     loss: float
@@ -36,20 +39,7 @@ class TraceLine:
     progress: Mapping[str, float | None] = field(default_factory=dict)
 
 
-class _Line(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    epoch: int
-    phase: str
-    loss: float
-    cross_entropy: float
-    accuracy: float
-    images: int
-    images_per_s: float
-    seconds: float
-    memory_mb: float
-    latency_us: float | None
-    progress: dict[str, float | None]
+_LINE = TypeAdapter(TraceLine)
 
 
 class TraceFile:
@@ -113,9 +103,7 @@ def read_trace(path: Path) -> tuple[TraceLine, ...]:
         raise UsageError(f"Cannot read the trace {path}: {error}") from error
     _check_header(lines[0] if lines else "", path)
     try:
-        return tuple(
-            TraceLine(**_Line.model_validate_json(text).model_dump()) for text in lines[1:]
-        )
+        return tuple(_LINE.validate_json(text) for text in lines[1:])
     except ValidationError as error:
         raise UsageError(f"{path} is a damaged trace: {error}") from error
 

@@ -33,7 +33,9 @@ class ExporterContract:
     def test_a_file_that_computes_something_else_is_refused(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        module = pytest.importorskip(self.module)
+        module = pytest.importorskip(
+            self.module, reason=f"the runtime that {self.module} drives is not installed"
+        )
         run = module._run
         monkeypatch.setattr(module, "_run", lambda file, x: run(file, x) * self.fault)
         exporter = make_exporter(exporter_entry(self.backend, self.dtype))

@@ -23,6 +23,7 @@ from search.training.trace import read_trace
 from search.zoo import zoo_architecture
 from tests.search.command.conftest import Searched
 from tests.search.command.desk import SPACE, TARGET_MS, Desk, paint, write
+from tests.search.command.spoiled import spoil_trials
 from tests.search.training.standins import Pictures
 
 # --- what a search leaves ----------------------------------------------------
@@ -216,6 +217,34 @@ def test_baselines_stay_under_the_target_and_train_no_finished_trial_again(
     if algorithm == "random":
         assert desk.call(*words, "--budget", "4", "--resume").code == 0
         assert len(trained) == 1
+
+
+@pytest.mark.parametrize("algorithm", ["random", "evolution"])
+def test_a_trial_that_fails_comes_last_and_is_told_with_its_reason(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, algorithm: str
+) -> None:
+    spoil_trials(monkeypatch, {1})
+    words = desk.words("--algorithm", algorithm, "--epochs", "1", "--budget", "3")
+    ended = desk.call(*words)
+    assert ended.code == 0, ended.err
+    assert "1 of 3 trials; the first: The loss is nan" in ended.out
+    *sound, failed = desk.json("arch.result.json")["candidates"]
+    assert (failed["origin"], failed["accuracy"]) == ("trial 1", None)
+    assert "The loss is nan" in failed["failed"]
+    assert all(one["failed"] is None and one["accuracy"] >= 0 for one in sound)
+    assert len(list(desk.path("arch.run/candidates").iterdir())) == 2
+
+
+def test_a_search_whose_trials_all_fail_stops_with_a_remedy(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoil_trials(monkeypatch, {1, 2})
+    ended = desk.call(*desk.words("--algorithm", "random", "--epochs", "1", "--budget", "2"))
+    assert (ended.code, ended.out) == (1, "")
+    assert "All 2 trials failed" in ended.err
+    assert "--learning-rate" in ended.err
+    assert "Traceback" not in ended.err
+    assert not desk.path("arch.json").exists()
 
 
 # --- training alone ----------------------------------------------------------

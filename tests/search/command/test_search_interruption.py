@@ -3,6 +3,7 @@
 import re
 import signal
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 import search.run
 import search.session
 import search.trials
+from search.training.checkpoint import dump_checkpoint, parse_checkpoint
 from search.training.observer import Lines
 from search.training.trace import read_trace
 from tests.search.command.conftest import Searched
@@ -117,6 +119,16 @@ def test_ctrl_c_while_candidates_are_judged_does_not_train_again(
     assert resumed.code == 0, resumed.err
     assert desk.path("arch.run/last.pt").read_bytes() == before
     check_same(desk, searched.desk)
+
+
+def test_the_time_of_a_resumed_search_is_that_of_all_its_parts(desk: Desk) -> None:
+    interrupt(desk, desk.words(), Impatient(2))
+    path = desk.path("arch.run/last.pt")
+    kept = parse_checkpoint(path.read_bytes())
+    assert kept.seconds > 0
+    path.write_bytes(dump_checkpoint(replace(kept, seconds=1000.0 + kept.seconds)))
+    assert desk.call(*desk.words("--resume")).code == 0
+    assert desk.json("arch.result.json")["seconds"] > 1000.0
 
 
 def test_another_target_does_not_go_on_with_a_run(desk: Desk) -> None:

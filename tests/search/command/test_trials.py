@@ -1,6 +1,7 @@
 """Trials of the baselines: what is expensive is done once."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ from search.errors import StorageError, UsageError
 from search.training.precision import Compute
 from search.training.recipes import RetrainRecipe
 from search.training.settings import Settings
+from search.training.stopwatch import Stopwatch
 from search.trials import ShortTraining, Subset, TrialFile
 from tests.search.command.desk import SPACE
+from tests.search.command.spoiled import spoil, spoil_trials
 from tests.search.training.standins import Pictures
 
 A, B = (0, 1, 2), (3, 0, 1)
@@ -74,6 +77,8 @@ def test_wherever_a_kill_cuts_the_file_off_whole_trials_stay_and_new_ones_are_re
         "[]\n",
         '{"identity": "x"}\n{"choices": 3, "score": 1}\n',
         '{"identity": "x"}\n{"choices": [1, 2, 3], "score": NaN}\n',
+        '{"identity": "x"}\n{"choices": [1, 2, 3]}\n',
+        '{"identity": "x"}\n{"choices": [1, 2, 3], "score": 0.5, "failed": "hot"}\n',
         "\x00\xff\n",
     ],
 )
@@ -97,7 +102,30 @@ def test_each_trial_is_a_line_of_json(tmp_path: Path) -> None:
     begun(tmp_path / "trials.jsonl")
     header, trial = map(json.loads, (tmp_path / "trials.jsonl").read_text().splitlines())
     assert header == {"identity": "x"}
+    assert trial.pop("seconds") >= 0
     assert trial == {"choices": [0, 1, 2], "score": 0.25}
+
+
+def test_a_failed_trial_is_kept_with_its_reason_and_the_lowest_score(tmp_path: Path) -> None:
+    begun(tmp_path / "trials.jsonl").add_failed(B, "The loss is nan")
+    found = TrialFile(tmp_path / "trials.jsonl", "x", resume=True)
+    assert found.scores == {A: 0.25, B: -math.inf}
+    assert found.failures == {B: "The loss is nan"}
+
+
+def test_a_line_without_time_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "trials.jsonl"
+    path.write_text('{"identity": "x"}\n{"choices": [0, 1, 2], "score": 0.25}\n')
+    assert TrialFile(path, "x", resume=True).scores == {A: 0.25}
+
+
+def test_the_time_of_earlier_parts_is_added(tmp_path: Path) -> None:
+    path, stopwatch = tmp_path / "trials.jsonl", Stopwatch()
+    stopwatch.go_on_from(1000.0)
+    TrialFile(path, "x", resume=False, stopwatch=stopwatch).add(A, 0.25)
+    later = Stopwatch()
+    TrialFile(path, "x", resume=True, stopwatch=later)
+    assert later.seconds() >= 1000.0
 
 
 # --- scoring -----------------------------------------------------------------
@@ -166,3 +194,28 @@ def test_a_score_depends_on_the_network_alone(
     _, found, _ = scores
     torch.manual_seed(99)
     assert scorer(TrialFile(None, "x", resume=False))([NETWORKS[2]]) == [found[2]]
+
+
+def test_a_trial_that_learns_no_numbers_fails_and_the_others_go_on(
+    scores: tuple[Path, list[float], list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoil_trials(monkeypatch, {2})
+    said: list[str] = []
+    found = scorer(TrialFile(tmp_path / "trials.jsonl", "x", resume=False), said)(NETWORKS)
+    assert found == [scores[1][0], -math.inf, scores[1][2]]
+    assert said[1].startswith("trial 2: failed: The loss is nan")
+    kept = TrialFile(tmp_path / "trials.jsonl", "x", resume=True)
+    assert "The loss is nan" in kept.failures[NETWORKS[1]]
+    assert list(kept.failures) == [NETWORKS[1]]
+
+
+def test_weights_that_break_in_the_last_step_are_a_failed_trial(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken(algorithm: Any, *_: Any, **__: Any) -> None:
+        spoil(algorithm.module)
+
+    monkeypatch.setattr(search.trials, "train", broken)
+    trials = TrialFile(None, "x", resume=False)
+    assert scorer(trials)(NETWORKS[:1]) == [-math.inf]
+    assert "held back is nan" in trials.failures[NETWORKS[0]]

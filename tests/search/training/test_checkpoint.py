@@ -46,6 +46,7 @@ def checkpoint(**changes: object) -> Checkpoint:
         position=Position(epoch=1, phase=1, step=7),
         sums=Sums(loss=0.1, correct=3.0, images=8.0, seconds=1.5),
         trace_bytes=123,
+        seconds=4.5,
         module=algorithm.module.state_dict(),
         optimizers={n: o.state_dict() for n, o in algorithm.optimizers.items()},
         statistics=torch.rand(2, 5),
@@ -65,7 +66,7 @@ def rewritten(**changes: object) -> bytes:
 def test_a_checkpoint_is_read_back_as_it_was_written() -> None:
     written = checkpoint()
     found = parse_checkpoint(dump_checkpoint(written))
-    for name in ("origin", "position", "sums", "trace_bytes"):
+    for name in ("origin", "position", "sums", "trace_bytes", "seconds"):
         assert getattr(found, name) == getattr(written, name)
     assert found.statistics is not None
     assert torch.equal(found.statistics, written.statistics)
@@ -121,9 +122,18 @@ def test_a_malicious_pickle_is_refused_and_not_executed(tmp_path: Path) -> None:
     assert trap.exists()
 
 
+def test_a_checkpoint_of_the_first_schema_is_read_as_if_it_had_taken_no_time() -> None:
+    content = torch.load(io.BytesIO(CONTENT), weights_only=True)
+    del content["seconds"]
+    stream = io.BytesIO()
+    torch.save({**content, "schema_version": 1}, stream)
+    found = parse_checkpoint(stream.getvalue())
+    assert (found.seconds, found.position) == (0.0, checkpoint().position)
+
+
 def test_a_newer_schema_is_refused() -> None:
-    with pytest.raises(UsageError, match="schema 2, newer than 1"):
-        parse_checkpoint(rewritten(schema_version=2))
+    with pytest.raises(UsageError, match="schema 3, newer than 2"):
+        parse_checkpoint(rewritten(schema_version=3))
 
 
 @pytest.mark.parametrize(
@@ -133,6 +143,7 @@ def test_a_newer_schema_is_refused() -> None:
         {"schema_version": 0},
         {"position": {"epoch": "one"}},
         {"sums": None},
+        {"seconds": -1.0},
         {"module": [1, 2]},
         {"surplus": 1},
     ],

@@ -192,6 +192,30 @@ def test_half_an_environment_is_refused(monkeypatch: pytest.MonkeyPatch) -> None
         pass
 
 
+@pytest.mark.parametrize(
+    ("named", "problem"),
+    [
+        ({"WORLD_SIZE": "many"}, "WORLD_SIZE='many' is no whole number"),
+        ({"WORLD_SIZE": ""}, "WORLD_SIZE is not set"),
+        ({"WORLD_SIZE": "0", "RANK": "0"}, "WORLD_SIZE=0"),
+        ({"WORLD_SIZE": "-2", "RANK": "0"}, "WORLD_SIZE=-2"),
+        ({"WORLD_SIZE": "2", "RANK": "first"}, "RANK='first' is no whole number"),
+        ({"WORLD_SIZE": "2", "RANK": "2"}, "RANK=2"),
+        ({"WORLD_SIZE": "2", "RANK": "-1"}, "RANK=-1"),
+        ({"WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "x"}, "LOCAL_RANK='x'"),
+    ],
+)
+def test_an_environment_without_sense_is_refused_in_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, named: dict[str, str], problem: str
+) -> None:
+    for name in ("WORLD_SIZE", "RANK", "LOCAL_RANK"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in named.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UsageError, match=f"no place among.*{problem}.*torchrun"), join("cpu"):
+        pass
+
+
 def test_without_torchrun_a_process_is_alone_and_leads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     with join("cpu") as processes:
