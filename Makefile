@@ -4,6 +4,7 @@
 #   TORCH_INDEX  extra package index for PyTorch; set it to PyTorch's index of
 #                CPU wheels on Linux to avoid several GB of CUDA packages
 #   DEVICE       device to profile; ARGS are passed on to the profiler
+#   WORKERS      processes that share the tests
 #
 # `make network` does the whole chain: a table of small networks for 32x32 images
 # (once), a search under a latency target, training, and the proof on the device.
@@ -17,6 +18,7 @@ VENV ?= .venv
 DEVICE ?= host
 TORCH_INDEX ?=
 ARGS ?=
+WORKERS ?= 2
 DATA ?= digits
 TARGET_MS ?= 0.07
 NET ?= network
@@ -32,7 +34,7 @@ profile: $(STAMP) runner
 	$(BIN)/python -m profiler --device $(DEVICE) $(ARGS)
 
 test: $(STAMP) runner
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
