@@ -238,6 +238,7 @@ def _write(
         artefacts=artefacts,
         device=device,
         steadiness=before,
+        steadiness_after=agent.steadiness(),
         source=agent.source,
         parent_id=parent,
         title=folder.name,

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from deploy.artefact import Artefact
-from device_agents.base import DeviceAgent
+from device_agents.base import DeviceAgent, Stocked
 from device_agents.protocol import (
     Begin,
     Failure,
@@ -29,13 +29,15 @@ from profiler.journal import Journal
 from profiler.progress import Progress
 from profiler.settings import Settings
 from profiler.stats import Judged, clock_of, judge, slow_windows
-from search.errors import DeviceLost, DeviceTimeout
+from search.errors import ConnectionLost, DeviceLost, DeviceTimeout
 
 SENTINEL_ID = 1_000_000
 # Loaded programs hold their file and packed weights: about 2.5 times the file.
 _BATCH_BYTES = 700 * 2**20
 _FLUSH_S = 0.5
 _TRIES = 2
+# Connections that break one after another without a sample in between.
+_CONNECTION_TRIES = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +74,7 @@ class Measurement:
         measured at other times could not be added up any more.
         """
         effort = self.settings.effort
+        self._stock()
         for number in range(effort.passes):
             self._pass(number, self._able(), f"pass {number + 1} of {effort.passes}")
         for number in range(effort.passes, effort.passes + effort.extra_passes):
@@ -80,6 +83,21 @@ class Measurement:
                 return
             title = f"extra {number + 1 - effort.passes} ({len(unstable)} not yet stable)"
             self._pass(number, self._able(), title)
+
+    def _stock(self) -> None:
+        """Copy to a device of its own what it lacks, before anything is timed."""
+        if not isinstance(self.agent, Stocked):
+            return
+        artefacts = {item.artefact.sha256: item.artefact for item in [*self._able(), self.sentinel]}
+        sizes = {sha256: artefact.size_bytes for sha256, artefact in artefacts.items()}
+        missing = self.agent.lacking(sizes)
+        if not missing:
+            return
+        megabytes = sum(sizes[sha256] for sha256 in missing) / 2**20
+        self.progress.stage(f"copy {megabytes:.0f} MiB", len(missing))
+        for sha256 in sorted(missing):
+            self._delivered[sha256] = self.agent.deliver(artefacts[sha256].path, sha256)
+            self.progress.advance()
 
     def _able(self) -> list[Item]:
         failed = self.journal.failures()
@@ -124,14 +142,21 @@ class Measurement:
     def _batch(self, number: int, batch: list[Item]) -> None:
         """Run one batch; on a loss find the item that is to blame."""
         suspects: dict[str, int] = {}
-        anonymous = 0
-        for _ in range(len(batch) * _TRIES + _TRIES):
+        anonymous = broken = losses = 0
+        while losses < len(batch) * _TRIES + _TRIES:
             batch = self._still_open(number, batch)
             if not batch:
                 return
             attempt = _Attempt()
+            losses += 1
             try:
                 self._run_plan(number, batch, attempt)
+            except ConnectionLost as error:
+                losses -= 1
+                broken = 0 if attempt.sampled else broken + 1
+                if broken >= _CONNECTION_TRIES:
+                    raise
+                self.progress.say(f"{error.message} Trying again.")
             except DeviceLost as error:
                 self.progress.say(f"{error.message} Trying again.")
                 if not attempt.greeted:
@@ -197,6 +222,7 @@ class Measurement:
                 if record.item in self._names:
                     self._fail(self._names[record.item], record.kind, record.message)
             case Sample():
+                attempt.sampled = True
                 if sink.add(record):
                     self.progress.advance()
             case Sentinel():
@@ -241,6 +267,7 @@ class _Attempt:
 
     greeted: bool = False
     loading: str | None = None
+    sampled: bool = False
 
 
 @dataclass

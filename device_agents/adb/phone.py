@@ -8,6 +8,7 @@ device itself has confirmed their content.
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -93,7 +94,7 @@ class Phone:
         limit = self.timeout_s if timeout_s is None else timeout_s
         done: list[Finished] = []
         for batch in shell.batches(commands):
-            done += self._again(lambda batch=batch: shell.execute(self.transport, batch, limit))
+            done += self._again(partial(shell.execute, self.transport, batch, limit))
         return done
 
     def check(self, argv: Sequence[str], complaint: str) -> str:

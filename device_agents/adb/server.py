@@ -22,7 +22,7 @@ class NoServer(Exception):
     """No adb server answers at this address."""
 
 
-class _Connection(AdbConnection):
+class _Connection(AdbConnection):  # type: ignore[misc]  # adbutils has no types
     """A connection that never starts a server when there is none."""
 
     def _safe_connect(self) -> socket.socket:
@@ -31,7 +31,7 @@ class _Connection(AdbConnection):
         return connected
 
 
-class _Client(AdbClient):
+class _Client(AdbClient):  # type: ignore[misc]
     def make_connection(self, timeout: float | None = None) -> AdbConnection:
         connection = _Connection(self.host, self.port)
         connection.conn.settimeout(timeout or _CONNECT_S)

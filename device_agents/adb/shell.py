@@ -4,7 +4,8 @@ Shell protocol 1 knows neither exit codes nor a standard error of its own, and
 in any protocol a broken connection looks like a short answer. So each command
 runs in a small shell function that ends its output with a line of a random
 word, the exit code, and what was written to standard error: an answer without
-that line is a lost connection, whatever else it says.
+that line is a lost connection, whatever else it says. What a device prints
+before the script begins or after it ends is dropped.
 """
 
 import secrets
@@ -67,8 +68,9 @@ def script_of(commands: Sequence[Sequence[str]], nonce: str) -> str:
     standard error is held in a variable until it has ended.
     """
     frame = (
+        f"echo {nonce};"
         'k(){ { e=$("$@" </dev/null 2>&1 1>&3 3>&-);r=$?; } 3>&1;'
-        f'printf \'\\n%s %d\\n%s\\n%s.\\n\' {nonce} $r "$e" {nonce}; }}'
+        f"printf '\\n%s %d\\n%s\\n%s.\\n' {nonce} $r \"$e\" {nonce}; }}"
     )
     return "\n".join([frame, *(f"k {quote(command)}" for command in commands)])
 
@@ -114,7 +116,7 @@ def parse(received: bytes, nonce: str, count: int) -> list[Finished]:
     """
     head, tail = b"\n" + nonce.encode() + b" ", b"\n" + nonce.encode() + b"."
     received = received.replace(b"\r\n" + nonce.encode(), b"\n" + nonce.encode())
-    found, rest = [], received
+    found, rest = [], _begun(received, nonce)
     for _ in range(count):
         stdout, begun, rest = rest.partition(head)
         stderr, ended, rest = rest.partition(tail)
@@ -126,6 +128,14 @@ def parse(received: bytes, nonce: str, count: int) -> list[Finished]:
     return found
 
 
+def _begun(received: bytes, nonce: str) -> bytes:
+    """Drop what came before the script."""
+    _, mark, rest = received.partition(nonce.encode())
+    if not mark:
+        raise ConnectionLost("The device's answer was cut off.")
+    return rest.removeprefix(b"\r").removeprefix(b"\n")
+
+
 class Running:
     """A command whose lines are read as they come."""
 
@@ -135,6 +145,7 @@ class Running:
         self._timeout_s = timeout_s
         self._parts = _output(transport, script_of([argv], self._nonce), timeout_s)
         self._rest = b""
+        self._begun = False
 
     def lines(self) -> Iterator[str]:
         """Yield the lines of standard output, then set `finished`.
@@ -144,15 +155,17 @@ class Running:
                 that was cut is not yielded.
             DeviceTimeout: Nothing came for so long.
         """
-        head = self._nonce.encode() + b" "
+        word = self._nonce.encode()
         for part in self._parts:
             self._rest += part
             *lines, self._rest = self._rest.split(b"\n")
             for number, line in enumerate(lines):
-                if line.startswith(head):
-                    self._end(b"\n".join([b"", *lines[number:], self._rest]))
+                if not self._begun:
+                    self._begun = line.rstrip().endswith(word)
+                elif line.startswith(word + b" "):
+                    self._end(b"\n".join([word, b"", *lines[number:], self._rest]))
                     return
-                if line.strip():
+                elif line.strip():
                     yield line.decode(errors="replace").rstrip("\r")
             if len(self._rest) > OUTPUT_BYTES:
                 raise ConnectionLost("The device sent a line without an end.")

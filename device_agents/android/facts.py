@@ -163,11 +163,13 @@ def pick_cluster(clusters: tuple[CpuCluster, ...], threads: int) -> tuple[int, .
 
 def parse_cpus(text: str) -> tuple[int, ...] | None:
     """A list of cores, as the kernel prints it (`0-3,6` or `0 1 2 3`)."""
+    # Checked first: a range of a thousand million cores is soon written.
+    if not re.fullmatch(r"\d{1,3}(?:[-,\s]+\d{1,3}){0,64}\s*", text):
+        return None
     try:
-        cpus = parse_cpu_list(",".join(text.split()))
+        return parse_cpu_list(",".join(text.split()))
     except ValueError:
         return None
-    return cpus if cpus and cpus[-1] < 1024 else None
 
 
 def parse_number(text: str) -> int | None:
