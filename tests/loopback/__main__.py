@@ -1,0 +1,103 @@
+"""A loopback Android device on the command line, for a rehearsal without a phone.
+
+python -m tests.loopback --port 0 --root DIR
+adb connect 127.0.0.1:PORT
+"""
+
+import argparse
+import signal
+import sys
+import tempfile
+import threading
+from pathlib import Path
+
+from tests.loopback.connection import MODERN, OLD
+from tests.loopback.device import LoopbackDevice
+from tests.loopback.faults import HOSTILE, Faults
+from tests.loopback.phone import hostile, pixel_like, this_host
+
+PHONES = {"this-host": this_host, "pixel-like": pixel_like}
+
+
+def parser() -> argparse.ArgumentParser:
+    """All options."""
+    made = argparse.ArgumentParser(
+        prog="python -m tests.loopback",
+        description="An ADB daemon on 127.0.0.1 that stands in for a phone. Not a phone: "
+        "commands run on this machine, with your rights.",
+    )
+    made.add_argument("--port", type=int, default=0, help="0 picks a free one")
+    made.add_argument("--root", type=Path, help="the device's files; default: a temporary folder")
+    made.add_argument("--phone", choices=PHONES, default="this-host")
+    made.add_argument("--old", action="store_true", help="shell v1, payloads of 4096 bytes")
+    made.add_argument(
+        "--authorise", type=Path, action="append", metavar="ADBKEY.PUB", help="let only these in"
+    )
+    made.add_argument(
+        "--offers", choices=("accept", "refuse"), help="ask for a key; what to do with a new one"
+    )
+    made.add_argument("--hostile", action="store_true", help="nasty strings in every answer")
+    made.add_argument("--ground", choices=("auto", "namespace", "prefix"), default="auto")
+    made.add_argument(
+        "--fault",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help=f"one of {', '.join(Faults.switches())}",
+    )
+    return made
+
+
+def read_faults(texts: list[str], nasty: bool) -> Faults:
+    """Faults from NAME=VALUE.
+
+    Raises:
+        ValueError: An unknown name or a wrong value.
+    """
+    known, values = Faults.switches(), {}
+    for text in texts:
+        name, _, value = text.partition("=")
+        if name not in known:
+            raise ValueError(f"No fault is called {name!r}; known are {', '.join(known)}.")
+        kind = known[name]
+        values[name] = value.encode() if kind is str else kind(value or 1)
+    if nasty:
+        values["noise"] = HOSTILE
+    return Faults(**values)
+
+
+def main() -> int:
+    """Serve until Ctrl-C or SIGTERM; 2 for a wrong option."""
+    arguments = parser().parse_args()
+    try:
+        faults = read_faults(arguments.fault, arguments.hostile)
+        keys = [path.read_bytes() for path in arguments.authorise or ()]
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    phone = PHONES[arguments.phone]()
+    asked = bool(arguments.authorise or arguments.offers)
+    over = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: over.set())
+    with (
+        tempfile.TemporaryDirectory(prefix="loopback-") as spare,
+        LoopbackDevice(
+            arguments.root or Path(spare),
+            phone=hostile(phone) if arguments.hostile else phone,
+            wire=OLD if arguments.old else MODERN,
+            port=arguments.port,
+            keys=keys if asked else None,
+            accept_offers=arguments.offers == "accept",
+            faults=faults,
+            ground=arguments.ground,
+        ) as device,
+    ):
+        print(f"listening on {device.address}", flush=True)
+        print("not a phone: rehearsal only", flush=True)
+        over.wait()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
