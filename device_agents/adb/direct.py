@@ -16,7 +16,6 @@ from adb_shell.transport.base_transport import BaseTransport
 from device_agents.adb.keys import load_signers
 from search.errors import ConnectionLost, DeviceError, DeviceTimeout
 
-_AUTH_S = 10.0
 _CLOSE_S = 2.0
 _TIMEOUTS = (exceptions.AdbTimeoutError, exceptions.TcpTimeoutException)
 _BROKEN = (
@@ -201,7 +200,7 @@ class DirectTransport:
                 self._daemon.connect(
                     rsa_keys=load_signers(),
                     transport_timeout_s=timeout_s,
-                    auth_timeout_s=_AUTH_S,
+                    auth_timeout_s=timeout_s,
                     read_timeout_s=timeout_s,
                     auth_callback=self._ask,
                 )

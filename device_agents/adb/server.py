@@ -92,7 +92,9 @@ class ServerTransport:
             except AdbError as error:
                 if ":" not in self.serial:
                     raise
+                # Connecting alone would answer that an offline device is connected.
                 with contextlib.suppress(AdbError):
+                    self._client.disconnect(self.serial)
                     self._client.connect(self.serial, timeout=timeout_s)
                 try:
                     self._features = frozenset(self._device.get_features().split(","))
