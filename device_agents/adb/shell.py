@@ -68,7 +68,8 @@ def script_of(commands: Sequence[Sequence[str]], nonce: str) -> str:
     standard error is held in a variable until it has ended.
     """
     frame = (
-        f"echo {nonce};"
+        # The shell's own remarks ("Killed") are nobody's output.
+        f"exec 2>/dev/null;echo {nonce};"
         'k(){ { e=$("$@" </dev/null 2>&1 1>&3 3>&-);r=$?; } 3>&1;'
         f"printf '\\n%s %d\\n%s\\n%s.\\n' {nonce} $r \"$e\" {nonce}; }}"
     )

@@ -6,6 +6,7 @@ records back.
 
 import contextlib
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -24,12 +25,13 @@ from device_agents.cpu import default_affinity
 from device_agents.device import Device
 from device_agents.protocol import Hello, Plan, Record, dump_plan
 from device_agents.stream import check_records
-from search.errors import ConnectionLost, DeviceLost, KitError, UsageError
+from search.errors import ConnectionLost, DeviceLost, KitError, Transient, UsageError
 from search.files import sha256_file
 from search.manifest import DeviceInfo, Source
 
 _AGAIN = "What was measured is kept; run again with --resume."
 _PATIENCE_S = 20.0
+_LAST_LINES = 1000
 
 
 class AndroidAgent:
@@ -164,16 +166,20 @@ class AndroidAgent:
         place = self._depot.put_plan(dump_plan(plan))
         command = ["env", f"KIT_RUNNER_SHA256={self._runner_sha256}", runner, place]
         running = self.phone.start(command, self._settings.timeout_s)
+        lines = running.lines()
         try:
-            for record in check_records(running.lines(), plan):
+            for record in check_records(lines, plan):
                 if isinstance(record, Hello):
                     self._greet(record, plan)
                 yield record
+            _read_out(lines)
             self._running = None
         except ConnectionLost:
             self._forget()
             raise
         except DeviceLost as error:
+            with contextlib.suppress(Transient):
+                _read_out(lines)
             finished = running.finished
             if finished is None or finished.code == 0:
                 raise
@@ -215,6 +221,12 @@ class AndroidAgent:
         command = self.phone.run(["cat", f"/proc/{pid}/cmdline"])
         if f"{ROOT}/".encode() in command.stdout.replace(b"\0", b" "):
             self.phone.run(["kill", "-9", str(pid)])
+
+
+def _read_out(lines: Iterator[str]) -> None:
+    """Read what little a runner still says before it ends."""
+    for _ in islice(lines, _LAST_LINES):
+        pass
 
 
 def _cause(code: int) -> str:
