@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from profiler import cli_devices
+from profiler.cli_checkup import checkup
 from profiler.cli_compare import compare
 from profiler.cli_devices import ConnectOption, DeviceOption, SerialOption, ServerOption
 from search.command import check_form, run_app
@@ -261,6 +262,7 @@ def diff(
 
 
 app.command()(compare)
+app.command()(checkup)
 app.add_typer(cli_devices.app, name="devices")
 
 

@@ -194,6 +194,22 @@ class AndroidAgent:
             with contextlib.suppress(KitError):
                 self._depot.remove(place)
 
+    # --- what a checkup asks besides
+
+    def runner_version(self) -> str:
+        """What the runner says of itself on the device.
+
+        Raises:
+            DeviceError: It does not start.
+        """
+        runner = self._depot.put(self._binary, self._runner_sha256, executable=True)
+        return self.phone.check([runner, "--version"], "The runner does not start on the device")
+
+    @property
+    def unrestored(self) -> bool:
+        """Whether changed settings are still to be changed back."""
+        return self._steady.note.exists()
+
     # --- around a run
 
     def _greet(self, hello: Hello, plan: Plan) -> None:

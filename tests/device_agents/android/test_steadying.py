@@ -139,13 +139,10 @@ def test_after_kill_9_the_next_start_restores_and_says_so(device: LoopbackDevice
 
 
 def test_two_commands_on_one_device_are_refused(device: LoopbackDevice) -> None:
-    with (
-        another_process(device),
-        pytest.raises(UsageError, match="Another command is using"),
-        agent_for(device, Said()),
-    ):
-        pass
-    assert is_steady(device) or is_restored(device)
+    with another_process(device):
+        with pytest.raises(UsageError, match="Another command is using"):
+            agent_for(device, Said()).__enter__()
+        assert is_steady(device)
 
 
 def test_a_device_that_is_gone_at_the_end_is_restored_by_the_next_run(

@@ -1,0 +1,237 @@
+"""Campaigns on the loopback device, from the command line: the whole way and its faults."""
+
+import re
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from device_agents import native
+from search.table import Table, read_table
+from tests.loopback.device import LoopbackDevice
+from tests.loopback.faults import NOISE
+
+# Three blocks, their reference operator and the empty program: seconds to build.
+PASSES, ROUNDS = 4, 3
+FEW = ["--space", "fbnet-mini", "--filter", "_e1_m16", "--fast", "--precision", "90"]
+FEW += ["--iterations", str(PASSES * ROUNDS), "--min-time", "200"]
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache with the runner in it; artefacts are built once for all tests."""
+    pytest.importorskip("executorch.exir", reason="needs ExecuTorch")
+    if native.find() is None and not any(map(shutil.which, native.COMPILERS)):
+        pytest.skip("no C++ compiler to build the native runner with")
+    runner = native.build()
+    folder = tmp_path_factory.mktemp("cache")
+    place = folder / "runners" / runner.parent.name / runner.name
+    place.parent.mkdir(parents=True)
+    shutil.copy(runner, place)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def surroundings(bench, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # After `bench`, whose own cache is empty.
+    monkeypatch.setenv("KIT_CACHE", str(cache))
+    monkeypatch.setenv("ANDROID_USER_HOME", str(tmp_path))
+
+
+@pytest.fixture
+def device(tmp_path: Path) -> Iterator[LoopbackDevice]:
+    with LoopbackDevice(tmp_path / "device") as device:
+        yield device
+
+
+@dataclass(frozen=True)
+class Ended:
+    code: int
+    out: str
+    err: str
+
+
+def when_measuring(device: LoopbackDevice, act: Callable[[], None]) -> None:
+    """Act once a runner was started on the device."""
+
+    def wait() -> None:
+        while not any("KIT_RUNNER_SHA256" in text for text in list(device.commands)):
+            time.sleep(0.02)
+        act()
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+Campaign = Callable[..., Ended]
+
+
+@pytest.fixture
+def campaign(bench, device: LoopbackDevice) -> Campaign:
+    def run(*words: str) -> Ended:
+        way = ["--device", "android", "--connect", device.address, "-o", str(bench.output)]
+        done = bench.call(*FEW, *way, *words)
+        return Ended(done.code, done.out, done.err)
+
+    return run
+
+
+def only_table(bench) -> Table:
+    (folder,) = bench.written()
+    return read_table(folder)
+
+
+def check_whole(table: Table, rounds: int = ROUNDS) -> None:
+    """No operator lost, none counted twice."""
+    samples = table.samples()
+    base = samples[samples["pass"] < PASSES]
+    assert {entry.status for entry in table.entries} == {"ok"}
+    assert not samples.duplicated(["item", "pass", "round"]).any()
+    assert base.groupby("item").size().eq(PASSES * rounds).all()
+    assert {entry.key for entry in table.entries} <= set(base["item"])
+
+
+def test_a_table_tells_all_that_is_known_of_the_device(bench, campaign: Campaign) -> None:
+    ended = campaign("--max-temp", "60")
+    assert ended.code == 0, ended.err
+    assert "not a phone" in ended.err
+    assert "not a phone" in ended.out
+    table = only_table(bench)
+    check_whole(table)
+    manifest = table.manifest
+    assert manifest.device.kind == "rehearsal"
+    assert manifest.device.id.startswith("rehearsal-fbnet-kit-loopback-")
+    assert manifest.device.serial_hash
+    assert "loopback-0001" not in manifest.model_dump_json()
+    assert manifest.runtime.runner == "executorch-native"
+    protocol = manifest.protocol
+    assert protocol.fixed_performance_mode is True
+    assert protocol.affinity_asked == protocol.affinity_observed
+    assert protocol.governor == "schedutil"
+    for state in (protocol.phone_before, protocol.phone_after):
+        assert state is not None
+        assert (state.thermal_status, state.battery_percent) == ("none", 90)
+
+
+def test_a_rerun_copies_no_artefact_and_tells_what_changed(
+    bench, campaign: Campaign, device: LoopbackDevice
+) -> None:
+    assert campaign().code == 0
+    before, commands = device.traffic.bytes_pushed, len(device.commands)
+    ended = campaign()
+    assert ended.code == 0
+    plans = device.traffic.bytes_pushed - before
+    assert plans < 8_000
+    runs = [text for text in device.commands[commands:] if "KIT_RUNNER_SHA256" in text]
+    assert len(runs) == PASSES  # one launch a pass
+    first, second = map(read_table, bench.written())
+    assert second.manifest.parent_id == first.manifest.table_id
+    assert re.search(r"since .*-v1: \d+ operator\(s\) slower", ended.err)
+
+
+def test_another_phone_is_another_folder(bench, campaign: Campaign, device: LoopbackDevice) -> None:
+    assert campaign().code == 0
+    (device.files.within("loopback/props") / "ro.serialno").write_text("loopback-0002\n")
+    assert campaign().code == 0
+    assert len({folder.parent for folder in bench.written()}) == 2
+
+
+def test_a_daemon_that_is_killed_again_and_again_costs_no_operator(
+    bench, campaign: Campaign, device: LoopbackDevice
+) -> None:
+    over, done, kills = threading.Event(), threading.Event(), []
+
+    def kill() -> None:
+        while not over.wait(0.3) and len(kills) < 6:
+            device.stop()
+            over.wait(0.2)
+            device.start()
+            kills.append(1)
+        done.set()
+
+    when_measuring(device, kill)
+    ended = campaign("--iterations", "80")
+    over.set()
+    assert done.wait(60)
+    assert ended.code == 0, ended.err
+    assert kills
+    check_whole(only_table(bench), rounds=20)
+    files = device.files.within("data/local/tmp/fbnet-kit/files")
+    assert not [path for path in files.iterdir() if path.suffix == ".part"]
+    assert device.settings.history()[-1].endswith("false")
+
+
+@pytest.mark.parametrize("lines", [1, 9, 40])
+def test_output_cut_in_the_middle_of_a_line_costs_nothing(
+    bench, campaign: Campaign, device: LoopbackDevice, lines: int
+) -> None:
+    device.faults.drop_mid_line = lines
+    ended = campaign()
+    assert ended.code == 0, ended.err
+    assert device.faults.fired == 1
+    check_whole(only_table(bench))
+
+
+def test_a_frozen_device_ends_with_code_3_and_the_command_that_goes_on(
+    bench, campaign: Campaign, device: LoopbackDevice
+) -> None:
+    when_measuring(device, device.faults.freeze)
+    ended = campaign("--timeout", "1", "--iterations", "20000")
+    assert ended.code == 3, ended.err
+    assert "python -m profiler" in ended.err
+    assert "--connect" in ended.err
+    assert ended.err.rstrip().endswith("--resume")
+    assert bench.journals()
+    device.faults.thaw()
+
+
+def test_a_lost_device_is_resumed_where_it_was(
+    bench, campaign: Campaign, device: LoopbackDevice
+) -> None:
+    words = ["--timeout", "1", "--iterations", "400"]
+    when_measuring(device, device.stop)
+    ended = campaign(*words)
+    assert ended.code == 3, ended.err
+    device.start()
+    ended = campaign(*words, "--resume")
+    assert ended.code == 0, ended.err
+    assert "restored now" in ended.err
+    check_whole(only_table(bench), rounds=100)
+
+
+def test_a_full_device_ends_with_its_sentence(
+    bench, campaign: Campaign, device: LoopbackDevice
+) -> None:
+    device.faults.quota_bytes = 60 * 2**20 - 200_000
+    device.files.within("data/local/tmp").mkdir(parents=True, exist_ok=True)
+    device.files.within("data/local/tmp/ballast").write_bytes(bytes(20 * 2**20))
+    ended = campaign()
+    assert ended.code == 3
+    assert "MiB free" in ended.err
+    assert "devices clean" in ended.err
+
+
+def test_noise_in_every_answer_changes_no_result(
+    bench, campaign: Campaign, device: LoopbackDevice
+) -> None:
+    device.faults.noise = NOISE
+    assert campaign().code == 0
+    check_whole(only_table(bench))
+    assert not device.files.within("data/local/tmp/owned").exists()
+
+
+def test_the_kits_folder_is_listed_and_removed(
+    bench, campaign: Campaign, device: LoopbackDevice
+) -> None:
+    assert campaign().code == 0
+    folder = device.files.within("data/local/tmp/fbnet-kit")
+    words = ["devices", "clean", "--connect", device.address]
+    listed = bench.call(*words, "--dry-run")
+    assert "would be removed" in listed.out
+    assert folder.is_dir()
+    removed = bench.call(*words)
+    assert re.search(r"\d+ file\(s\), \d+\.\d MiB removed", removed.out)
+    assert not folder.exists()
