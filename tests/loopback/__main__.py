@@ -54,16 +54,16 @@ def read_faults(texts: list[str], nasty: bool) -> Faults:
     Raises:
         ValueError: An unknown name or a wrong value.
     """
-    known, values = Faults.switches(), {}
+    known, faults = Faults.switches(), Faults()
     for text in texts:
         name, _, value = text.partition("=")
         if name not in known:
             raise ValueError(f"No fault is called {name!r}; known are {', '.join(known)}.")
         kind = known[name]
-        values[name] = value.encode() if kind is str else kind(value or 1)
+        setattr(faults, name, value.encode() if kind is str else kind(value or 1))
     if nasty:
-        values["noise"] = HOSTILE
-    return Faults(**values)
+        faults.noise = HOSTILE
+    return faults
 
 
 def main() -> int:

@@ -85,6 +85,7 @@ class Connection:
         except (Disconnected, ProtocolError, OSError):
             self.cut()
         finally:
+            self._hang_up_all()  # what was opened while `cut` was under way
             self._incoming.close()
             self._socket.close()
 
@@ -137,7 +138,7 @@ class Connection:
 
     def _read(self, size: int) -> bytes:
         _, last = self._faults.allowance("drop_after_received_bytes", size)
-        data = self._incoming.read(size)
+        data: bytes = self._incoming.read(size)
         if last or len(data) < size:
             raise Disconnected
         self._faults.wait_while_frozen(self._over.is_set)

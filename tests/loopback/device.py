@@ -5,7 +5,7 @@ import shutil
 import socket
 import threading
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -155,10 +155,10 @@ class LoopbackDevice:
         if self._ground is not None:
             self._ground.close()
 
-    def _begin(self, work: object, argument: object) -> None:
+    def _begin(self, work: Callable[[socket.socket], None], on: socket.socket) -> None:
         def run() -> None:
             try:
-                work(argument)  # type: ignore[operator]
+                work(on)
             finally:
                 self._threads.discard(threading.current_thread())
 

@@ -48,8 +48,8 @@ class Faults:
     quota_bytes: int | None = None
     noise: bytes = b""
     fired: int = 0
-    _moving: threading.Event = field(default_factory=threading.Event, repr=False)
-    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    _moving: threading.Event = field(default_factory=threading.Event, repr=False, compare=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         self._moving.set()

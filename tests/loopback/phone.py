@@ -133,11 +133,12 @@ def pixel_like() -> Phone:
 def hostile(phone: Phone) -> Phone:
     """The same phone with quotes, newlines, escape codes and shell code in all its strings."""
     nasty = NOISE.decode("utf-8", "surrogateescape")
-    words = {name: f"{getattr(phone, name)}{nasty}" for name in ("manufacturer", "model", "serial")}
     extra = (("ro.soc.model", nasty), ("ro.build.fingerprint", nasty + "y" * 1_000_000))
     return replace(
         phone,
-        **words,
+        manufacturer=phone.manufacturer + nasty,
+        model=phone.model + nasty,
+        serial=phone.serial + nasty,
         wakefulness=nasty,
         temperatures_c=((nasty, 31.0),),
         properties=(*phone.properties, *extra),

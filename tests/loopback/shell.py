@@ -133,7 +133,8 @@ class Shell:
                 self._show(stream, seen(data), kind)
             self._show(stream, seen(b"", last=True), kind)
         except (StreamClosed, Disconnected):
-            stream.hang_up()
+            with contextlib.suppress(Disconnected):
+                stream.finish()
         finally:
             source.close()
 
