@@ -8,7 +8,6 @@ binary names it.
 """
 
 import hashlib
-import json
 import os
 import shlex
 import shutil
@@ -21,8 +20,9 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
-from deploy.cache import cache_root
+from device_agents.runner_build import FILE, RunnerBuild, runners_folder
 from search.errors import DeviceError, UsageError
+from search.files import sha256_file
 
 SOURCES = Path(__file__).parent / "runners" / "executorch"
 COMPILERS = ("c++", "g++", "clang++")
@@ -77,9 +77,9 @@ def build(force: bool = False, out: Path | None = None) -> Path:
         command += [*map(str, sorted(SOURCES.glob("*.cpp"))), *_link_flags(installed)]
         _run(command, COMPILE_TIMEOUT_S, "The native runner did not compile")
         _run([str(made), "--version"], CHECK_TIMEOUT_S, "The native runner does not start")
-        about = Path(folder) / "build.json"
+        about = Path(folder) / FILE
         about.write_text(_describe(installed, compiler, command, made), encoding="utf-8")
-        about.replace(path.with_name("build.json" if out is None else f"{path.name}.json"))
+        about.replace(path.with_name(FILE if out is None else f"{path.name}.json"))
         made.replace(path)
     return path
 
@@ -121,7 +121,7 @@ def _place(installed: _Installed) -> Path:
     versions = [installed.executorch_version, installed.torch_version]
     flags = [*_compile_flags(installed), *_link_flags(installed)]
     digest.update("\n".join([*versions, *flags]).encode())
-    return cache_root() / "runners" / digest.hexdigest()[:24] / "runner"
+    return runners_folder() / digest.hexdigest()[:24] / "runner"
 
 
 def _compile_flags(installed: _Installed) -> list[str]:
@@ -215,14 +215,15 @@ def _run(command: list[str], timeout_s: float, complaint: str) -> str:
 
 def _describe(installed: _Installed, compiler: list[str], command: list[str], binary: Path) -> str:
     reported = _run([*compiler, "--version"], CHECK_TIMEOUT_S, "The compiler does not start")
-    about = {
-        "compiler": reported.partition("\n")[0],
-        "command": command,
-        "executorch": installed.executorch_version,
-        "torch": installed.torch_version,
-        "sha256": hashlib.sha256(binary.read_bytes()).hexdigest(),
-    }
-    return json.dumps(about, indent=2) + "\n"
+    record = RunnerBuild(
+        target="host",
+        sha256=sha256_file(binary),
+        compiler=reported.partition("\n")[0],
+        command=tuple(command),
+        executorch=installed.executorch_version,
+        torch=installed.torch_version,
+    )
+    return record.model_dump_json(indent=2) + "\n"
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import pandas as pd
 from deploy.artefact import Artefact, Subject
 from device_agents.base import Steadiness
 from device_agents.protocol import Hello
+from device_agents.runner_build import find_build
 from profiler.exam import MeasuredNetwork, calibrate, examine
 from profiler.journal import Journal
 from profiler.measure import judge_all
@@ -208,13 +209,15 @@ def _hello(record: Record) -> Hello:
 def _runtime_info(record: Record) -> RuntimeInfo:
     hello = _hello(record)
     packages = kit_info().packages
+    versions = {name: packages[name] for name in ("torch", "executorch") if name in packages}
+    build = find_build(hello.runner_sha256)
     return RuntimeInfo(
         name=hello.runtime,
         version=hello.runtime_version,
         backend=hello.backend,
         runner=hello.runner,
         runner_sha256=hello.runner_sha256,
-        toolchain={name: packages[name] for name in ("torch", "executorch") if name in packages},
+        toolchain=versions | (build.facts() if build else {}),
     )
 
 

@@ -550,6 +550,18 @@ def test_temperature_goes_into_the_samples_where_it_can_be_read(
         assert [r.temperature_mc for r in blocks] == [expected] * 2
 
 
+@pytest.mark.parametrize(("kind", "reading"), [("soc", "85"), ("cpu-0-0", "900000")])
+def test_what_is_no_temperature_of_a_processor_is_unknown(
+    kind: str, reading: str, runner: Path, programs: dict[str, Program], tmp_path: Path
+) -> None:
+    zone = tmp_path / "class/thermal/thermal_zone0"
+    zone.mkdir(parents=True)
+    (zone / "type").write_text(f"{kind}\n")
+    (zone / "temp").write_text(f"{reading}\n")
+    records = run(runner, plan(item(programs["contiguous"].file)), KIT_SYSFS=str(tmp_path))
+    assert {s.temperature_mc for s in only(Sample, records)} == {None}
+
+
 def test_the_clock_is_measured_and_not_taken_from_what_the_system_says(
     runner: Path, programs: dict[str, Program], tmp_path: Path
 ) -> None:

@@ -13,6 +13,8 @@
 namespace kit {
 namespace {
 
+constexpr int64_t kHottestMc = 150'000;  // above this no chip runs: another unit, or a fault
+
 // Another root lets the readers be tried where the kernel offers nothing.
 std::string sysfs() {
   const char* root = std::getenv("KIT_SYSFS");
@@ -50,6 +52,8 @@ bool is_cpu_zone(const std::string& path) {
   std::string type = read_text(fd);
   close(fd);
   for (char& c : type) c = static_cast<char>(c >= 'A' && c <= 'Z' ? c | 0x20 : c);
+  type.erase(type.find_last_not_of('\n') + 1);
+  if (type == "soc") return false;  // on many phones the battery's state of charge
   for (const char* word : {"cpu", "big", "mid", "little", "cluster", "core", "x86_pkg", "soc"}) {
     if (type.find(word) != std::string::npos) return true;
   }
@@ -157,7 +161,8 @@ std::optional<int64_t> Sensors::freq_khz() const {
 std::optional<int64_t> Sensors::temperature_mc() const {
   const auto value = read_number(thermal_fd_);
   if (value.value_or(0) <= 0) return std::nullopt;
-  return *value < 200 ? *value * 1000 : *value;  // some old kernels give whole degrees
+  const int64_t read = *value < 200 ? *value * 1000 : *value;  // some old kernels: whole degrees
+  return read <= kHottestMc ? std::optional<int64_t>(read) : std::nullopt;
 }
 
 }  // namespace kit

@@ -1,0 +1,1 @@
+"""Builds the native runner for other machines than this one."""

@@ -1,0 +1,151 @@
+"""The arm64 runner's outputs beside the host's, for every operator of a space.
+
+    python tests/benchmarks/check_qemu.py RUNNER [--space fbnet] [--inputs 2] [--filter REGEX]
+
+RUNNER is the binary that `python -m device_agents.cross --target linux-arm64`
+made; it runs under qemu-aarch64-static, some hundred times slower than the host:
+outputs are compared, times mean nothing. Both runners draw the same inputs from
+the same seeds. The artefacts must be in the cache (profile the host first); a
+missing one is an error, as is a failure of either runner. The difference is the
+largest one over the largest output magnitude of the host. Exit code 1 above the
+limit.
+"""
+
+import argparse
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from deploy.artefact import Artefact, Subject
+from deploy.build import lookup
+from deploy.registry import exporter_entry
+from device_agents import native
+from device_agents.protocol import Bye, Failure, Plan, PlanItem, dump_plan, parse_record
+from profiler.plan import published_operators
+from search.operators import OperatorSpec
+from search.spaces.registry import make_space
+
+LIMIT = 1e-4
+PER_LAUNCH = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """How far the two runners' outputs of one operator are apart."""
+
+    key: str
+    relative: float
+    identical: bool
+
+
+def main() -> int:
+    """Compare and report."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("runner", type=Path)
+    parser.add_argument("--space", default="fbnet")
+    parser.add_argument("--resolution", type=int, default=224)
+    parser.add_argument("--dtype", default="fp32")
+    parser.add_argument("--inputs", type=int, default=2)
+    parser.add_argument("--filter", default="")
+    parser.add_argument("--qemu", default="qemu-aarch64-static")
+    asked = parser.parse_args()
+    host, qemu = native.find(), shutil.which(asked.qemu)
+    if host is None or qemu is None:
+        sys.exit("The host's runner (python -m device_agents.native) or qemu is missing.")
+    space = make_space(asked.space, resolution=asked.resolution, dtype=asked.dtype)
+    operators = [
+        operator
+        for operator in (*space.operators, *published_operators(space))
+        if re.search(asked.filter, operator.key)
+    ]
+    artefacts = find_artefacts(operators, asked.dtype)
+    found = []
+    for start in range(0, len(operators), PER_LAUNCH):
+        keys = [operator.key for operator in operators[start : start + PER_LAUNCH]]
+        batch = [artefacts[key] for key in keys]
+        started = time.monotonic()
+        ours = outputs([str(host)], batch, asked.inputs)
+        theirs = outputs([qemu, str(asked.runner)], batch, asked.inputs)
+        found += [compare(*each) for each in zip(keys, ours, theirs, strict=True)]
+        print(f"{len(found)} of {len(operators)}, {time.monotonic() - started:.0f} s", flush=True)
+    return report(found, asked.inputs)
+
+
+def find_artefacts(operators: Sequence[OperatorSpec], dtype: str) -> dict[str, Artefact]:
+    """The cached artefact of every operator, by key."""
+    artefacts = lookup(list(map(Subject.of, operators)), exporter_entry("xnnpack", dtype))
+    absent = [operator.key for operator in operators if operator.key not in artefacts]
+    if absent:
+        sys.exit(f"{len(absent)} of {len(operators)} operators are not built, first {absent[0]}.")
+    return artefacts
+
+
+def outputs(command: list[str], batch: Sequence[Artefact], inputs: int) -> list[bytes]:
+    """Each artefact's outputs for `inputs` seeded random inputs, one after the other."""
+    with tempfile.TemporaryDirectory(prefix="kit-qemu-") as folder:
+        items = [
+            PlanItem(
+                id=number,
+                file=str(artefact.path),
+                sha256=artefact.sha256,
+                output=str(Path(folder) / str(number)),
+                loops=1,
+            )
+            for number, artefact in enumerate(a for a in batch for _ in range(inputs))
+        ]
+        run(command, tuple(items))
+        files = [(Path(folder) / str(item.id)).read_bytes() for item in items]
+    return [b"".join(files[at : at + inputs]) for at in range(0, len(files), inputs)]
+
+
+def run(command: list[str], items: tuple[PlanItem, ...]) -> None:
+    """One plan without timed rounds; any failure ends the comparison."""
+    plan = Plan(
+        nonce="qemu", backend="xnnpack", threads=1, order_seed=0, rounds=0, warmup=1, items=items
+    )
+    done = subprocess.run(
+        [*command, "--serve"],
+        input=dump_plan(plan) + "\n",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    records = [parse_record(line) for line in done.stdout.splitlines()]
+    failures = [record for record in records if isinstance(record, Failure)]
+    if done.returncode or failures or not records or not isinstance(records[-1], Bye):
+        sys.exit(f"{command[-1]}: exit code {done.returncode}, {failures[:1]} {done.stderr[-500:]}")
+
+
+def compare(key: str, host: bytes, arm: bytes) -> Difference:
+    """Largest difference over the host's largest magnitude."""
+    expected, actual = (np.frombuffer(content, "<f4").astype(np.float64) for content in (host, arm))
+    magnitude = float(np.abs(expected).max())
+    comparable = expected.shape == actual.shape and magnitude > 0 and np.isfinite(actual).all()
+    if not comparable:  # all zeros would agree with anything as broken
+        return Difference(key, float("inf"), False)
+    return Difference(key, float(np.abs(actual - expected).max()) / magnitude, host == arm)
+
+
+def report(found: Sequence[Difference], inputs: int) -> int:
+    """Print the worst, and whether all are within the limit."""
+    worst = sorted(found, key=lambda each: -each.relative)
+    for each in worst[:5]:
+        print(f"{each.relative:.2e}  {each.key}")
+    same = sum(each.identical for each in found)
+    print(
+        f"{len(found)} operators, {inputs} inputs each: worst relative difference "
+        f"{worst[0].relative:.2e} (limit {LIMIT:g}), {same} identical to the bit"
+    )
+    return int(worst[0].relative > LIMIT)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
