@@ -126,7 +126,10 @@ def _transport(agent: AndroidAgent) -> Check:
     facts = {"way": way, "shell_v2": phone.transport.shell_v2}
     facts["command_ms"] = round(statistics.median(times), 2)
     return Check(
-        name="transport", passed=True, says=f"{way}, {facts['command_ms']} ms a command", facts=facts
+        name="transport",
+        passed=True,
+        says=f"{way}, {facts['command_ms']} ms a command",
+        facts=facts,
     )
 
 

@@ -4,15 +4,18 @@ import os
 import struct
 from pathlib import Path
 
-from deploy.cache import cache_root
 from device_agents import native
 from device_agents.android.identity import Identity
+from device_agents.cross import build
+from device_agents.cross.targets import find_target
 from search.errors import DeviceError
 
 ENVIRONMENT = "KIT_ANDROID_RUNNER"
+_TARGET = "android-arm64"
 _BUILD = (
-    "Build it once with the Android NDK (device_agents/runners/executorch/README.md), or name "
-    f"a built one by {ENVIRONMENT}."
+    f"Build it once: python -m device_agents.cross --target {_TARGET} --executorch CHECKOUT "
+    "--ndk NDK (device_agents/runners/executorch/README.md says where both come from), "
+    f"or name a built one by {ENVIRONMENT}."
 )
 # e_machine of the ELF specification, and what uname -m or the ABI list calls it.
 _MACHINES = {
@@ -39,9 +42,9 @@ def find_runner(identity: Identity) -> Path:
 
 def _built_for_android() -> Path:
     chosen = os.environ.get(ENVIRONMENT)
-    path = Path(chosen) if chosen else cache_root() / "runners" / "android-arm64" / "runner"
-    if not path.is_file():
-        raise DeviceError(f"The native runner for Android is not built ({path}).", _BUILD)
+    path = Path(chosen) if chosen else build.find(find_target(_TARGET))
+    if path is None or not path.is_file():
+        raise DeviceError("The native runner for Android is not built from these sources.", _BUILD)
     return path
 
 

@@ -57,9 +57,7 @@ def listing() -> Iterator[Callable[[str], Reach]]:
 
 
 @pytest.mark.parametrize("state", sorted(ADVICE))
-def test_each_state_is_named_with_what_to_do(
-    listing: Callable[[str], Reach], state: str
-) -> None:
+def test_each_state_is_named_with_what_to_do(listing: Callable[[str], Reach], state: str) -> None:
     with pytest.raises(DeviceError) as told:
         discovery.choose(PIXEL, listing(f"0A1B\t{state}\n"))
     assert f"0A1B: {state}" in told.value.message

@@ -38,7 +38,9 @@ def test_a_status_of_the_future_has_no_name() -> None:
 
 
 def test_battery_is_in_percent_and_degrees() -> None:
-    text = "  AC powered: false\n  USB powered: true\n  level: 45\n  scale: 50\n  temperature: 284\n"
+    text = (
+        "  AC powered: false\n  USB powered: true\n  level: 45\n  scale: 50\n  temperature: 284\n"
+    )
     assert facts.parse_battery(text) == Battery(percent=90, temperature_c=28.4, powered=True)
     assert facts.parse_battery("  level: 120\n  scale: 100\n") == Battery()
 
@@ -104,7 +106,13 @@ def test_nothing_is_picked_where_nothing_is_known_of_the_cores() -> None:
 
 @pytest.mark.parametrize(
     ("text", "cpus"),
-    [("0-3,6", (0, 1, 2, 3, 6)), ("4 5", (4, 5)), ("0-999999999999", None), ("x", None), ("", None)],
+    [
+        ("0-3,6", (0, 1, 2, 3, 6)),
+        ("4 5", (4, 5)),
+        ("0-999999999999", None),
+        ("x", None),
+        ("", None),
+    ],
 )
 def test_lists_of_cores_are_read_and_absurd_ones_are_not(
     text: str, cpus: tuple[int, ...] | None

@@ -64,9 +64,7 @@ def test_lines_are_read_and_then_the_code(phone: Phone) -> None:
     assert (running.finished.code, running.finished.complaint) == (4, "no")
 
 
-def test_a_line_is_read_before_the_next_is_written(
-    phone: Phone, device: LoopbackDevice
-) -> None:
+def test_a_line_is_read_before_the_next_is_written(phone: Phone, device: LoopbackDevice) -> None:
     gate = f"{FOLDER}/gate"
     phone.run(["mkdir", "-p", FOLDER])
     script = f"echo one; until test -f {gate}; do sleep 0.05; done; echo two"
