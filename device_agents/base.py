@@ -117,3 +117,12 @@ class Stocked(Protocol):
             DeviceError: They would not fit.
         """
         ...
+
+
+@runtime_checkable
+class Remarking(Protocol):
+    """An agent that has something to say of what it measured."""
+
+    def remarks(self) -> tuple[str, ...]:
+        """Sentences for the notes of a table."""
+        ...

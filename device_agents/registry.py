@@ -30,8 +30,12 @@ def _simulated(device: Device, settings: AgentSettings) -> DeviceAgent:
 
 
 def _android(device: Device, settings: AgentSettings) -> DeviceAgent:
+    from device_agents.adb.discovery import Reach
     from device_agents.android.agent import AndroidAgent
+    from device_agents.android.fleet import Fleet
 
+    if len(Reach.of(device.options).serials) > 1:
+        return Fleet(device, settings)
     return AndroidAgent(device, settings)
 
 

@@ -16,7 +16,7 @@ from deploy.artefact import Artefact
 from deploy.build import build_all
 from deploy.cache import cache_root
 from deploy.registry import ExporterEntry, exporter_entry, toolchain
-from device_agents.base import DeviceAgent, Steadiness
+from device_agents.base import DeviceAgent, Remarking, Steadiness
 from profiler.coverage import journal_path
 from profiler.journal import Journal
 from profiler.measure import Item, Measurement
@@ -244,7 +244,7 @@ def _write(
         title=folder.name,
         created_utc=datetime.now(UTC).isoformat(timespec="seconds"),
         context=dict(request.context),
-        notes=request.notes,
+        notes=(*request.notes, *(agent.remarks() if isinstance(agent, Remarking) else ())),
     )
     manifest, entries, exam = tabulate(record)
     samples = samples_frame(journal)

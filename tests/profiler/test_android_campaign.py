@@ -5,13 +5,15 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
 from device_agents import native
+from device_agents.android.fleet import CLOCK_STEP_NS
 from search.table import Table, read_table
+from tests.device_agents.android.conftest import Server, server  # noqa: F401 (a fixture)
 from tests.loopback.device import LoopbackDevice
 from tests.loopback.faults import NOISE
 
@@ -235,3 +237,32 @@ def test_the_kits_folder_is_listed_and_removed(
     removed = bench.call(*words)
     assert re.search(r"\d+ file\(s\), \d+\.\d MiB removed", removed.out)
     assert not folder.exists()
+
+
+def test_two_phones_of_one_model_share_a_campaign_and_the_table_says_who_took_what(
+    bench,
+    device: LoopbackDevice,
+    tmp_path: Path,
+    server: Server,  # noqa: F811
+) -> None:
+    other = replace(device.phone, serial="loopback-0002")
+    with LoopbackDevice(tmp_path / "other", phone=other) as second:
+        serials = [server.connect(device), server.connect(second)]
+        try:
+            words = ["--device", "android", "--adb-server", server.address]
+            way = [*words, "--serial", ",".join(serials), "-o", str(bench.output)]
+            ended = bench.call(*FEW, *way)
+            assert ended.code == 0, ended.err
+        finally:
+            for serial in serials:
+                server.call("disconnect", serial)
+        assert not second.settings.fixed_performance
+    table = only_table(bench)
+    check_whole(table)
+    assert table.manifest.device.id.endswith("-fleet2")
+    assert (table.manifest.device.serial_hash or "").count("+") == 1
+    samples = table.samples()
+    phones = samples["at_ns"] // CLOCK_STEP_NS
+    assert set(phones) == {0, 1}
+    assert phones.groupby(samples["item"]).nunique().eq(1).all()
+    assert any("on 3 shared operators they differ" in note for note in table.manifest.notes)
