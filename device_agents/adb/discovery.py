@@ -1,9 +1,10 @@
 """Which Android devices there are, how they are, and which one is meant."""
 
+import contextlib
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -100,6 +101,17 @@ def transport_for(reach: Reach, serial: str) -> Transport:
 
         return tcp_transport(*reach.connect)
     return ServerTransport(serial, reach.server)
+
+
+def settle(reach: Reach) -> Reach:
+    """Go straight to a serial that is an address which the adb server does not know."""
+    if reach.connect is not None or len(reach.serials) != 1 or ":" not in reach.serials[0]:
+        return reach
+    (serial,) = reach.serials
+    with contextlib.suppress(NoServer):
+        if any(one.serial == serial for one in list_devices(reach.server)):
+            return reach
+    return replace(reach, connect=_address(serial, "--serial"), serials=())
 
 
 def look(reach: Reach) -> tuple[list[Seen], list[str]]:

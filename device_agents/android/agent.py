@@ -72,7 +72,10 @@ class AndroidAgent:
         return self
 
     def _enter(self) -> None:
-        serial = self._serial or discovery.choose(self._device, self._reach)[0].serial
+        serial = self._serial
+        if serial is None:
+            self._reach = discovery.settle(self._reach)
+            serial = _only(discovery.choose(self._device, self._reach)).serial
         limit = self._settings.timeout_s
         self.phone = Phone(
             discovery.transport_for(self._reach, serial),
@@ -237,6 +240,12 @@ class AndroidAgent:
         command = self.phone.run(["cat", f"/proc/{pid}/cmdline"])
         if f"{ROOT}/".encode() in command.stdout.replace(b"\0", b" "):
             self.phone.run(["kill", "-9", str(pid)])
+
+
+def _only(chosen: list[discovery.Seen]) -> discovery.Seen:
+    if len(chosen) > 1:
+        raise UsageError("This is done on one device at a time.", "Name one serial.")
+    return chosen[0]
 
 
 def _read_out(lines: Iterator[str]) -> None:

@@ -25,7 +25,7 @@ def open_depots(device: Device) -> Iterator[list[tuple[str, Depot]]]:
         raise UsageError(
             f"The device {device.name} holds no files of the kit.", "Name an Android device."
         )
-    reach = discovery.Reach.of(device.options)
+    reach = discovery.settle(discovery.Reach.of(device.options))
     with contextlib.ExitStack() as stack:
         found = []
         for seen in discovery.choose(device, reach):

@@ -1,5 +1,6 @@
 """Campaigns on the loopback device, from the command line: the whole way and its faults."""
 
+import json
 import re
 import shutil
 import threading
@@ -8,10 +9,19 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
+from deploy.artefact import Subject
+from deploy.build import build_one
+from deploy.network import seeded_network
+from deploy.proof import Chunk, Request, Target
+from deploy.registry import exporter_entry
 from device_agents import native
 from device_agents.android.fleet import CLOCK_STEP_NS
+from profiler.prove import device_side
+from search.spaces.registry import make_space
 from search.table import Table, read_table
 from tests.device_agents.android.conftest import Server, server  # noqa: F401 (a fixture)
 from tests.loopback.device import LoopbackDevice
@@ -266,3 +276,44 @@ def test_two_phones_of_one_model_share_a_campaign_and_the_table_says_who_took_wh
     assert set(phones) == {0, 1}
     assert phones.groupby(samples["item"]).nunique().eq(1).all()
     assert any("on 3 shared operators they differ" in note for note in table.manifest.notes)
+
+
+def test_a_network_is_compared_with_torch_and_timed_on_the_device(
+    bench, device: LoopbackDevice
+) -> None:
+    space = make_space("fbnet-mini")
+    network = space.architecture(["k3_e1"] * len(space.layers), "net")
+    subject = Subject(name="net", operators=network.operators)
+    images = np.random.default_rng(1).normal(size=(4, 3, 32, 32)).astype(np.float32)
+    with torch.no_grad():
+        expected = seeded_network(network.operators)(torch.from_numpy(images)).numpy()
+    proof = device_side.prove(
+        Request(
+            architecture=network,
+            subject=subject,
+            artefact=build_one(subject, exporter_entry("xnnpack", "fp32")),
+            target=Target(device=f"android@{device.address}", preset="fast"),
+            chunks=(Chunk(images=images, expected=expected),),
+            tables=bench.output,
+            quiet=True,
+        )
+    )
+    assert proof.numbers is not None
+    assert (proof.numbers.images, proof.numbers.agreement) == (4, 1.0)
+    assert proof.numbers.largest_error < 1e-3
+    assert proof.device.startswith("rehearsal-")
+    assert "not a phone" in proof.model
+    assert proof.latency.centre_us > 0
+
+
+def test_a_checkup_reports_each_check_and_restores(bench, device: LoopbackDevice) -> None:
+    report = bench.folder / "report.json"
+    ended = bench.call("checkup", "--connect", device.address, "-o", str(report))
+    assert ended.code == 0, ended.out
+    content = json.loads(report.read_text())
+    names = ["identity", "transport", "speed", "runner", "steady state", "heat", "measurement"]
+    assert [check["name"] for check in content["checks"]] == [*names, "restored"]
+    assert content["passed"]
+    assert content["rehearsal"]
+    assert "not a phone" in ended.out
+    assert not device.settings.fixed_performance
