@@ -69,7 +69,10 @@ def campaign(device: LoopbackDevice, output: Path, pattern: str, rounds: int) ->
     words += ["--filter", pattern, "--fast", "--iterations", str(4 * rounds)]
     words += ["--precision", "90", "--quiet", "-o", str(output)]
     command = [sys.executable, "-m", "profiler", *words]
-    for resume in ([], ["--resume"], ["--resume"], ["--resume"]):
+    while True:
+        # A device that is away at the very start leaves nothing to resume.
+        begun = any(output.glob(".journal/*.sqlite"))
+        resume = ["--resume"] if begun else []
         done = subprocess.run([*command, *resume], check=False, env=dict(os.environ))
         if done.returncode != 3:
             break
