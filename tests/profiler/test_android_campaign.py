@@ -132,13 +132,15 @@ def test_a_rerun_copies_no_artefact_and_tells_what_changed(
     bench, campaign: Campaign, device: LoopbackDevice
 ) -> None:
     assert campaign().code == 0
-    before, commands = device.traffic.bytes_pushed, len(device.commands)
+    before, commands = device.traffic.files_pushed, len(device.commands)
+    folder = device.files.within("data/local/tmp/fbnet-kit/files")
+    held = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
     ended = campaign()
     assert ended.code == 0
-    plans = device.traffic.bytes_pushed - before
-    assert plans < 8_000
     runs = [text for text in device.commands[commands:] if "KIT_RUNNER_SHA256" in text]
     assert len(runs) == PASSES  # one launch a pass
+    assert device.traffic.files_pushed - before == PASSES  # the plans, and nothing else
+    assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == held
     first, second = map(read_table, bench.written())
     assert second.manifest.parent_id == first.manifest.table_id
     assert re.search(r"since .*-v1: \d+ operator\(s\) slower", ended.err)
