@@ -1,13 +1,18 @@
 """What every device agent promises."""
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol, Self, runtime_checkable
 
 from device_agents.protocol import Plan, Record
-from search.manifest import DeviceInfo, Source
+from search.manifest import DeviceInfo, PhoneState, Source
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +24,9 @@ class AgentSettings:
     affinity: tuple[int, ...] | None
     runner: str = "auto"
     timeout_s: float = 120.0
+    # Without `affinity`: whether the agent may choose the cores itself.
+    pin: bool = True
+    say: Callable[[str], None] = _say
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +37,8 @@ class Steadiness:
     fixed_performance_mode: bool | None = None
     temperature_c: float | None = None
     load_average: float | None = None
+    pinned: tuple[int, ...] | None = None
+    phone: PhoneState | None = None
 
 
 class DeviceAgent(Protocol):
@@ -93,4 +103,26 @@ class DeviceAgent(Protocol):
             DeviceLost: The runner died or its stream broke off.
             DeviceTimeout: Nothing came for `timeout_s`.
         """
+        ...
+
+
+@runtime_checkable
+class Stocked(Protocol):
+    """An agent that keeps files from one run to the next."""
+
+    def lacking(self, sizes: Mapping[str, int]) -> set[str]:
+        """Which of these contents (sha256 to bytes) would have to be copied.
+
+        Raises:
+            DeviceError: They would not fit.
+        """
+        ...
+
+
+@runtime_checkable
+class Remarking(Protocol):
+    """An agent that has something to say of what it measured."""
+
+    def remarks(self) -> tuple[str, ...]:
+        """Sentences for the notes of a table."""
         ...

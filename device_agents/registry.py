@@ -13,6 +13,7 @@ Factory = Callable[[Device, AgentSettings], DeviceAgent]
 _FACTORIES: dict[str, str] = {
     "host": "device_agents.registry:_host",
     "simulated": "device_agents.registry:_simulated",
+    "android": "device_agents.registry:_android",
 }
 
 
@@ -26,6 +27,16 @@ def _simulated(device: Device, settings: AgentSettings) -> DeviceAgent:
     from device_agents.simulated import SimulatedAgent, Truth
 
     return SimulatedAgent(settings, Truth.from_options(device.options))
+
+
+def _android(device: Device, settings: AgentSettings) -> DeviceAgent:
+    from device_agents.adb.discovery import Reach
+    from device_agents.android.agent import AndroidAgent
+    from device_agents.android.fleet import Fleet
+
+    if len(Reach.of(device.options).serials) > 1:
+        return Fleet(device, settings)
+    return AndroidAgent(device, settings)
 
 
 def platforms() -> tuple[str, ...]:

@@ -79,4 +79,5 @@ def make_settings(asked: Asked, device: Device, space: LayeredSpace, effort: Eff
         max_temperature_c=asked.max_temperature_c,
         timeout_s=asked.timeout_s,
         cooldown_s=asked.cooldown_s,
+        pin=asked.affinity != "none",
     )

@@ -16,7 +16,7 @@ from deploy.artefact import Artefact
 from deploy.build import build_all
 from deploy.cache import cache_root
 from deploy.registry import ExporterEntry, exporter_entry, toolchain
-from device_agents.base import DeviceAgent, Steadiness
+from device_agents.base import DeviceAgent, Remarking, Steadiness
 from profiler.coverage import journal_path
 from profiler.journal import Journal
 from profiler.measure import Item, Measurement
@@ -238,12 +238,13 @@ def _write(
         artefacts=artefacts,
         device=device,
         steadiness=before,
+        steadiness_after=agent.steadiness(),
         source=agent.source,
         parent_id=parent,
         title=folder.name,
         created_utc=datetime.now(UTC).isoformat(timespec="seconds"),
         context=dict(request.context),
-        notes=request.notes,
+        notes=(*request.notes, *(agent.remarks() if isinstance(agent, Remarking) else ())),
     )
     manifest, entries, exam = tabulate(record)
     samples = samples_frame(journal)

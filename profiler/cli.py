@@ -1,13 +1,17 @@
 """The command line: parse, call, print. No logic of its own."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from profiler import cli_devices
+from profiler.cli_checkup import checkup
 from profiler.cli_compare import compare
+from profiler.cli_devices import ConnectOption, DeviceOption, SerialOption, ServerOption
 from search.command import check_form, run_app
-from search.errors import EXIT_GATE, UsageError
+from search.errors import EXIT_GATE, Transient, UsageError
 
 if TYPE_CHECKING:
     from device_agents.device import Device
@@ -27,7 +31,10 @@ Form = Annotated[str, typer.Option("--format", help="table, json or csv (on stan
 @app.callback(invoke_without_command=True)
 def measure(
     context: typer.Context,
-    device: Annotated[str, typer.Option(help="Device name or TOML file.")] = "host",
+    device: DeviceOption = "host",
+    serial: SerialOption = None,
+    adb_server: ServerOption = None,
+    connect: ConnectOption = None,
     space: Annotated[
         str, typer.Option(help="Search space: fbnet, fbnet-cifar, fbnet-mini, or a full spec.")
     ] = "fbnet",
@@ -75,12 +82,12 @@ def measure(
     """Measure a table (the default), or run one of the commands below."""
     if context.invoked_subcommand is not None:
         return
-    from device_agents.device import load_device
+    from device_agents.target import find_device
     from profiler.asked import Asked, choose_space, make_settings
     from profiler.options import adjust_effort, choose_effort, parse_context
 
     check_form(form)
-    target = load_device(device)
+    target = find_device(device, serial=serial, adb_server=adb_server, connect=connect)
     if jobs is not None and jobs < 1:
         raise UsageError("--jobs must be at least 1.")
     asked = Asked(
@@ -134,22 +141,20 @@ def measure(
 def _run(
     settings: "Settings", target: "Device", request: "Request", quiet: bool, form: str
 ) -> None:
-    from device_agents.base import AgentSettings
-    from device_agents.registry import make_agent
     from profiler.campaign import run_campaign
+    from profiler.changes import say_changes
     from profiler.gates import problems
     from profiler.progress import make_progress
+    from profiler.resume import resume_remedy
     from profiler.show import show_table, summary
+    from profiler.timing import open_agent
 
-    agent_settings = AgentSettings(
-        backend=settings.backend,
-        threads=settings.threads,
-        affinity=settings.affinity,
-        runner=settings.runner,
-        timeout_s=settings.timeout_s,
-    )
-    with make_agent(target, agent_settings) as agent, make_progress(quiet) as progress:
-        table = run_campaign(settings, agent, request, progress)
+    with open_agent(target, settings) as agent, make_progress(quiet) as progress:
+        try:
+            table = run_campaign(settings, agent, request, progress)
+        except Transient as error:
+            raise type(error)(error.message, resume_remedy(sys.argv)) from error
+    say_changes(table)
     if form == "table":
         for line in summary(table):
             typer.echo(line)
@@ -158,28 +163,6 @@ def _run(
         show_table(table, form, None, None)
     if problems(table):
         raise typer.Exit(EXIT_GATE)
-
-
-@app.command()
-def devices(form: Form = "table") -> None:
-    """List the devices that the kit knows, and the platforms it can drive."""
-    from device_agents.device import device_names, load_device
-    from search.printing import to_csv, to_json
-
-    check_form(form)
-    known = [load_device(name) for name in device_names()]
-    if form == "json":
-        typer.echo(to_json([device.model_dump() for device in known]))
-        return
-    rows = [
-        {"name": d.name, "platform": d.platform, "backend": d.backend, "title": d.title}
-        for d in known
-    ]
-    if form == "csv":
-        typer.echo(to_csv(rows), nl=False)
-        return
-    for row in rows:
-        typer.echo(f"{row['name']:<12}{row['platform']:<11}{row['backend']:<11}{row['title']}")
 
 
 @app.command()
@@ -260,6 +243,8 @@ def diff(
 
 
 app.command()(compare)
+app.command()(checkup)
+app.add_typer(cli_devices.app, name="devices")
 
 
 _INTERRUPTED = "Interrupted. Everything measured is kept; the same command with --resume goes on."

@@ -6,7 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from deploy.artefact import Subject
-from device_agents.device import Device, load_device
+from device_agents.device import Device
+from device_agents.target import find_device
 from profiler.campaign import only_one
 from profiler.compare import compare, refuse_mixture, setting_label, try_price
 from profiler.comparison import Comparison, Run
@@ -44,7 +45,7 @@ def gather(
     if not tables and not devices:
         chosen = choose_tables(root, named, progress)
     sources = [table.manifest.source == "simulated" for table in chosen]
-    sources += [load_device(name).platform == "simulated" for name in devices]
+    sources += [find_device(name).platform == "simulated" for name in devices]
     refuse_mixture(sources, allow_simulated)
     if dtypes and not devices:
         raise UsageError("--dtype is for devices; a table has a number format of its own.")
@@ -125,7 +126,7 @@ def run_on_device(
         UsageError: Unknown device, backend or dtype, or a busy device.
         DeviceError, DeviceLost, DeviceTimeout: The device.
     """
-    target = load_device(device)
+    target = find_device(device)
     return [
         _run(target, timing_settings(target, dtype, measuring), networks, measuring, progress)
         for dtype in dict.fromkeys(dtypes or (target.dtype,))

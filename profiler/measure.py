@@ -9,11 +9,11 @@ import itertools
 import random
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from deploy.artefact import Artefact
-from device_agents.base import DeviceAgent
+from device_agents.base import DeviceAgent, Stocked
 from device_agents.protocol import (
     Begin,
     Failure,
@@ -28,14 +28,16 @@ from device_agents.protocol import (
 from profiler.journal import Journal
 from profiler.progress import Progress
 from profiler.settings import Settings
+from profiler.sink import Attempt, Sink
 from profiler.stats import Judged, clock_of, judge, slow_windows
-from search.errors import DeviceLost, DeviceTimeout
+from search.errors import ConnectionLost, DeviceLost, DeviceTimeout
 
 SENTINEL_ID = 1_000_000
 # Loaded programs hold their file and packed weights: about 2.5 times the file.
 _BATCH_BYTES = 700 * 2**20
-_FLUSH_S = 0.5
 _TRIES = 2
+# Connections that break one after another without a sample in between.
+_CONNECTION_TRIES = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +74,7 @@ class Measurement:
         measured at other times could not be added up any more.
         """
         effort = self.settings.effort
+        self._stock()
         for number in range(effort.passes):
             self._pass(number, self._able(), f"pass {number + 1} of {effort.passes}")
         for number in range(effort.passes, effort.passes + effort.extra_passes):
@@ -80,6 +83,21 @@ class Measurement:
                 return
             title = f"extra {number + 1 - effort.passes} ({len(unstable)} not yet stable)"
             self._pass(number, self._able(), title)
+
+    def _stock(self) -> None:
+        """Copy to a device of its own what it lacks, before anything is timed."""
+        if not isinstance(self.agent, Stocked):
+            return
+        artefacts = {item.artefact.sha256: item.artefact for item in [*self._able(), self.sentinel]}
+        sizes = {sha256: artefact.size_bytes for sha256, artefact in artefacts.items()}
+        missing = self.agent.lacking(sizes)
+        if not missing:
+            return
+        megabytes = sum(sizes[sha256] for sha256 in missing) / 2**20
+        self.progress.stage(f"copy {megabytes:.0f} MiB", len(missing))
+        for sha256 in sorted(missing):
+            self._delivered[sha256] = self.agent.deliver(artefacts[sha256].path, sha256)
+            self.progress.advance()
 
     def _able(self) -> list[Item]:
         failed = self.journal.failures()
@@ -124,14 +142,21 @@ class Measurement:
     def _batch(self, number: int, batch: list[Item]) -> None:
         """Run one batch; on a loss find the item that is to blame."""
         suspects: dict[str, int] = {}
-        anonymous = 0
-        for _ in range(len(batch) * _TRIES + _TRIES):
+        anonymous = broken = losses = 0
+        while losses < len(batch) * _TRIES + _TRIES:
             batch = self._still_open(number, batch)
             if not batch:
                 return
-            attempt = _Attempt()
+            attempt = Attempt()
+            losses += 1
             try:
                 self._run_plan(number, batch, attempt)
+            except ConnectionLost as error:
+                losses -= 1
+                broken = 0 if attempt.sampled else broken + 1
+                if broken >= _CONNECTION_TRIES:
+                    raise
+                self.progress.say(f"{error.message} Trying again.")
             except DeviceLost as error:
                 self.progress.say(f"{error.message} Trying again.")
                 if not attempt.greeted:
@@ -172,18 +197,18 @@ class Measurement:
 
     # --- one plan
 
-    def _run_plan(self, number: int, batch: list[Item], attempt: "_Attempt") -> None:
+    def _run_plan(self, number: int, batch: list[Item], attempt: Attempt) -> None:
         done = self.journal.rounds_done(number)
         fewest = min(done.get(item.name, 0) for item in batch)
         plan = self._plan(number, batch, self.settings.effort.rounds - fewest, fewest)
-        sink = _Sink(self.journal, number, self._names, done, self.settings.effort.rounds)
+        sink = Sink(self.journal, number, self._names, done, self.settings.effort.rounds)
         try:
             for record in self.agent.run(plan):
                 self._take(record, attempt, sink)
         finally:
             sink.flush()
 
-    def _take(self, record: Record, attempt: "_Attempt", sink: "_Sink") -> None:
+    def _take(self, record: Record, attempt: Attempt, sink: Sink) -> None:
         match record:
             case Hello():
                 attempt.greeted = True
@@ -197,6 +222,7 @@ class Measurement:
                 if record.item in self._names:
                     self._fail(self._names[record.item], record.kind, record.message)
             case Sample():
+                attempt.sampled = True
                 if sink.add(record):
                     self.progress.advance()
             case Sentinel():
@@ -233,48 +259,6 @@ class Measurement:
             sha256=artefact.sha256,
             loops=self.settings.effort.network_loops if item.is_network else 0,
         )
-
-
-@dataclass
-class _Attempt:
-    """How far one launch came."""
-
-    greeted: bool = False
-    loading: str | None = None
-
-
-@dataclass
-class _Sink:
-    """Collects samples and writes them to the journal twice a second."""
-
-    journal: Journal
-    number: int
-    names: Mapping[int, str]
-    done: dict[str, int]
-    rounds: int
-    samples: list[tuple[str, int, Sample]] = field(default_factory=list)
-    sentinels: list[Sentinel] = field(default_factory=list)
-    clock: Callable[[], float] = time.monotonic
-    flushed: float = 0.0
-
-    def add(self, sample: Sample) -> bool:
-        """Keep a sample; False for one that is not wanted (the sentinel's own, or surplus)."""
-        name = self.names.get(sample.item)
-        if name is None or self.done.get(name, 0) >= self.rounds:
-            return False
-        self.samples.append((name, self.done.get(name, 0), sample))
-        self.done[name] = self.done.get(name, 0) + 1
-        if self.clock() - self.flushed > _FLUSH_S:
-            self.flush()
-        return True
-
-    def flush(self) -> None:
-        """Write what is held."""
-        samples, sentinels = self.samples, self.sentinels
-        self.samples, self.sentinels = [], []
-        self.flushed = self.clock()
-        if samples or sentinels:
-            self.journal.add(self.number, samples, sentinels)
 
 
 def judge_all(journal: Journal, settings: Settings) -> dict[str, Judged]:

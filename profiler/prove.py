@@ -2,7 +2,7 @@
 
 from deploy.proof import Habits, Latency, Prediction, Proof, Request, limit_for
 from device_agents.base import DeviceAgent
-from device_agents.device import load_device
+from device_agents.target import find_device
 from profiler.campaign import only_one
 from profiler.outputs import compare_outputs
 from profiler.pricing import Priced, newest_tables, price
@@ -20,7 +20,7 @@ class ProfilerSide:
 
     def habits(self, device: str) -> Habits:
         """Backend and dtype of a device file."""
-        target = load_device(device)
+        target = find_device(device)
         return Habits(backend=target.backend, dtype=target.dtype)
 
     def prove(self, request: Request) -> Proof:
@@ -28,7 +28,7 @@ class ProfilerSide:
         asked = request.target
         if asked.preset not in PRESETS:
             raise UsageError(f"Unknown preset {asked.preset!r}.", f"Known: {', '.join(PRESETS)}.")
-        target = load_device(asked.device)
+        target = find_device(asked.device)
         measuring = Measuring(
             effort=PRESETS[asked.preset],
             backend=asked.backend,

@@ -84,6 +84,8 @@ class Settings:
     max_temperature_c: float | None = None
     timeout_s: float = 120.0
     cooldown_s: float = 0.0
+    # Without `affinity`: whether a phone's agent may choose the cores itself.
+    pin: bool = True
 
     def __post_init__(self) -> None:
         effort = self.effort

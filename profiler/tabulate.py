@@ -44,6 +44,7 @@ class Record:
     artefacts: Mapping[str, Artefact]
     device: DeviceInfo
     steadiness: Steadiness
+    steadiness_after: Steadiness
     source: Source
     parent_id: str | None
     title: str
@@ -229,10 +230,12 @@ def _protocol(record: Record, judged: Mapping[str, Judged]) -> Protocol:
     return Protocol(
         dtype=settings.dtype,
         threads=hello.threads,
-        affinity_asked=settings.affinity,
+        affinity_asked=settings.affinity or record.steadiness.pinned,
         affinity_observed=hello.affinity,
         governor=record.steadiness.governor,
         fixed_performance_mode=record.steadiness.fixed_performance_mode,
+        phone_before=record.steadiness.phone,
+        phone_after=record.steadiness_after.phone,
         preset=effort.preset,
         seed=settings.seed,
         passes=effort.passes,

@@ -109,6 +109,7 @@ def timing_settings(device: Device, dtype: str, measuring: Measuring) -> Setting
         seed=measuring.seed,
         effort=measuring.effort,
         timeout_s=measuring.timeout_s,
+        pin=measuring.affinity != "none",
     )
 
 
@@ -120,6 +121,7 @@ def open_agent(device: Device, settings: Settings) -> DeviceAgent:
         affinity=settings.affinity,
         runner=settings.runner,
         timeout_s=settings.timeout_s,
+        pin=settings.pin,
     )
     return make_agent(device, asked)
 

@@ -88,5 +88,9 @@ class DeviceLost(Transient):
     """The runner died or the connection broke before the run was complete."""
 
 
+class ConnectionLost(DeviceLost):
+    """The way to the device broke off; nothing that ran there is to blame."""
+
+
 class DeviceTimeout(Transient):
     """The device did not answer in time."""

@@ -60,10 +60,14 @@ class CpuCluster(Part):
 
 
 class DeviceInfo(Part):
-    """The thing that was measured."""
+    """The thing that was measured.
+
+    `rehearsal` is the way to a phone with no phone at its end: times are
+    those of the machine that plays it.
+    """
 
     id: str
-    kind: Literal["host", "android", "ios", "simulated"]
+    kind: Literal["host", "android", "ios", "simulated", "rehearsal"]
     manufacturer: str | None = None
     model: str | None = None
     soc: str | None = None
@@ -87,6 +91,21 @@ class RuntimeInfo(Part):
     toolchain: dict[str, str] = {}
 
 
+class PhoneState(Part):
+    """What changes how fast a phone is, at one moment; temperatures in Celsius."""
+
+    battery_percent: int | None = None
+    battery_temperature_c: Finite | None = None
+    powered: bool | None = None
+    low_power: bool | None = None
+    screen_on: bool | None = None
+    dozing: bool | None = None
+    stay_on: bool | None = None
+    thermal_status: str | None = None
+    cpu_temperature_c: Finite | None = None
+    skin_temperature_c: Finite | None = None
+
+
 class Protocol(Part):
     """How it was measured. Rows of differing protocols never share a table.
 
@@ -101,6 +120,8 @@ class Protocol(Part):
     affinity_observed: tuple[int, ...] | None = None
     governor: str | None = None
     fixed_performance_mode: bool | None = None
+    phone_before: PhoneState | None = None
+    phone_after: PhoneState | None = None
     preset: str
     order: Literal["random"] = "random"
     seed: int

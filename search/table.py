@@ -83,7 +83,8 @@ class Table:
 
 def profile_command(manifest: Manifest) -> str:
     """The command that measures such a table again."""
-    device = manifest.device.kind if manifest.device.kind in ("host", "simulated") else "NAME"
+    known = ("host", "simulated", "android")
+    device = manifest.device.kind if manifest.device.kind in known else "NAME"
     space, protocol = manifest.space, manifest.protocol
     return (
         f"python -m profiler --device {device} --space {space.spec} --dtype {protocol.dtype} "

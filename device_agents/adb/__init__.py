@@ -1,0 +1,1 @@
+"""Android devices over adb: ways in, commands, files."""

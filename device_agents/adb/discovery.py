@@ -1,0 +1,265 @@
+"""Which Android devices there are, how they are, and which one is meant."""
+
+import contextlib
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from typing import Any
+
+from device_agents.adb.base import Transport
+from device_agents.adb.phone import Phone
+from device_agents.adb.server import DEFAULT_ADDRESS, NoServer, ServerTransport, list_devices
+from device_agents.adb.shell import printable
+from device_agents.device import Device
+from search.errors import DeviceError, KitError, UsageError
+
+# What to do about each state that adb knows besides `device`.
+ADVICE = {
+    "unauthorized": "unlock it and accept the question about USB debugging",
+    "authorizing": "unlock it and accept the question about USB debugging",
+    "connecting": "wait a moment, then try again",
+    "offline": "unplug it and plug it in again, or restart it; adb reconnect offline may help",
+    "no permissions": "this user may not open the USB device: install the udev rules for Android "
+    "(Debian: apt install android-sdk-platform-tools-common), add yourself to the group plugdev, "
+    "then plug it in again",
+    "recovery": "it is in recovery: restart it into Android",
+    "sideload": "it waits for an update: restart it into Android",
+    "bootloader": "it is in its boot loader: restart it into Android",
+    "rescue": "it is in rescue mode: restart it into Android",
+    "host": "this is another computer, not a device",
+}
+USABLE = "device"
+_PROPERTIES = {
+    "model": "ro.product.model",
+    "manufacturer": "ro.product.manufacturer",
+    "device": "ro.product.device",
+    "brand": "ro.product.brand",
+    "soc": "ro.soc.model",
+}
+_NO_SERVER = "start it with: adb start-server; or reach a device directly with --connect HOST:PORT"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reach:
+    """Where to look for devices.
+
+    `serials` names the ones that are meant (empty: whichever matches),
+    `connect` a daemon to reach directly, past any adb server.
+    """
+
+    server: tuple[str, int] = DEFAULT_ADDRESS
+    connect: tuple[str, int] | None = None
+    serials: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> "Reach":
+        """From a device file's `[options]`, with adb's own environment as default.
+
+        Raises:
+            UsageError: An option that is unknown or malformed.
+        """
+        unknown = sorted(set(options) - {"serial", "adb_server", "connect"})
+        if unknown or not all(isinstance(value, str) for value in options.values()):
+            raise UsageError(
+                f"An Android device has no such option: {', '.join(unknown) or dict(options)}.",
+                "Known, as text: serial, adb_server, connect.",
+            )
+        serial = options.get("serial") or os.environ.get("ANDROID_SERIAL", "")
+        server = options.get("adb_server") or _server_of_environment()
+        connect = options.get("connect")
+        return cls(
+            server=_address(server, "--adb-server") if server else DEFAULT_ADDRESS,
+            connect=_address(connect, "--connect") if connect else None,
+            serials=tuple(dict.fromkeys(part for part in serial.split(",") if part)),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """A device that answers, or does not, and why."""
+
+    serial: str
+    state: str
+    way: str
+    model: str | None = None
+    properties: Mapping[str, str]
+
+    @property
+    def advice(self) -> str:
+        """What to do to make it usable; empty when it is."""
+        if self.state == USABLE:
+            return ""
+        return ADVICE.get(self.state, "adb does not offer it for use")
+
+
+def transport_for(reach: Reach, serial: str) -> Transport:
+    """The way to one device: straight where `connect` says so, else the server."""
+    if reach.connect is not None:
+        from device_agents.adb.direct import tcp_transport
+
+        return tcp_transport(*reach.connect)
+    return ServerTransport(serial, reach.server)
+
+
+def settle(reach: Reach) -> Reach:
+    """Go straight to a serial that is an address which the adb server does not know."""
+    if reach.connect is not None or len(reach.serials) != 1 or ":" not in reach.serials[0]:
+        return reach
+    (serial,) = reach.serials
+    with contextlib.suppress(NoServer):
+        if any(one.serial == serial for one in list_devices(reach.server)):
+            return reach
+    return replace(reach, connect=_address(serial, "--serial"), serials=())
+
+
+def look(reach: Reach) -> tuple[list[Seen], list[str]]:
+    """All devices in reach, and notes on where nothing could be seen."""
+    if reach.connect is not None:
+        return [_ask(reach, f"{reach.connect[0]}:{reach.connect[1]}", USABLE)], []
+    where = f"{reach.server[0]}:{reach.server[1]}"
+    try:
+        listed = list_devices(reach.server)
+    except NoServer:
+        return [], [f"no adb server answers at {where}: {_NO_SERVER}"]
+    return [_ask(reach, one.serial, one.state) for one in listed], []
+
+
+def _ask(reach: Reach, serial: str, state: str) -> Seen:
+    """Identity of a device, where it gives one."""
+    transport = transport_for(reach, serial)
+    if state != USABLE:
+        return Seen(serial=serial, state=state, way=transport.way, properties={})
+    phone = Phone(transport, patience_s=0)
+    try:
+        phone.connect()
+        answers = phone.run_all([["getprop", name] for name in _PROPERTIES.values()])
+    except KitError as error:
+        state = "unauthorized" if "unauthorized" in error.message else "offline"
+        return Seen(serial=serial, state=state, way=transport.way, properties={})
+    finally:
+        phone.close()
+    found = {
+        name: printable(answer.text)
+        for name, answer in zip(_PROPERTIES, answers, strict=True)
+        if answer.text
+    }
+    return Seen(
+        serial=serial,
+        state=USABLE,
+        way=transport.way,
+        model=found.get("model"),
+        properties=found,
+    )
+
+
+def matches(device: Device, seen: Seen) -> bool:
+    """Whether a device is of the kind that a device file describes."""
+    return all(
+        fnmatchcase(seen.properties.get(name, ""), pattern)
+        for name, pattern in device.match.items()
+    )
+
+
+def choose(device: Device, reach: Reach) -> list[Seen]:
+    """The devices that are meant: one, or several of one model named by serial.
+
+    Raises:
+        DeviceError: None is usable; says what was looked for, what was seen
+            and what to do.
+        UsageError: Several match, or those named do not belong together.
+    """
+    unknown = sorted(set(device.match) - set(_PROPERTIES))
+    if unknown:
+        raise UsageError(
+            f"The device file {device.name} matches by {unknown[0]!r}, which is unknown.",
+            f"Known: {', '.join(_PROPERTIES)}.",
+        )
+    seen, notes = look(reach)
+    if reach.serials and reach.connect is None:
+        return _named(device, reach.serials, seen, notes)
+    usable = [one for one in seen if one.state == USABLE and matches(device, one)]
+    if not usable:
+        raise _nothing(device, seen, notes)
+    if len(usable) > 1:
+        same = len({one.model for one in usable}) == 1
+        share = f", or share the work: --serial {','.join(o.serial for o in usable)}"
+        raise UsageError(
+            f"Several devices match {device.name}: {_names(usable)}.",
+            f"Choose one: --serial {usable[0].serial}{share if same else ''}.",
+        )
+    return usable
+
+
+def _named(
+    device: Device, serials: Sequence[str], seen: Sequence[Seen], notes: Sequence[str]
+) -> list[Seen]:
+    by_serial = {one.serial: one for one in seen}
+    chosen = [by_serial[serial] for serial in serials if serial in by_serial]
+    missing = [serial for serial in serials if serial not in by_serial]
+    if missing:
+        raise _nothing(device, seen, notes, f"the serial {', '.join(map(printable, missing))}")
+    for one in chosen:
+        if one.state != USABLE:
+            raise DeviceError(f"{_name(one)} is {one.state}.", f"Do this: {one.advice}.")
+        if not matches(device, one):
+            raise UsageError(
+                f"{_name(one)} is not a {device.title}: {_wanted(device)}.",
+                "Use --device android for any model, or write a device file for it.",
+            )
+    if len({one.model for one in chosen}) > 1:
+        raise UsageError(
+            f"Devices of different models never share a table: {_names(chosen)}.",
+            "Name devices of one model.",
+        )
+    return chosen
+
+
+def _nothing(
+    device: Device, seen: Sequence[Seen], notes: Sequence[str], what: str | None = None
+) -> DeviceError:
+    looked = what or f"{device.title} ({_wanted(device)})"
+    lines = [f"{_name(one)}: {one.state}" for one in seen]
+    steps = [f"{one.serial}: {one.advice}" for one in seen if one.advice]
+    if not seen and not notes:
+        steps = ["attach it by USB and switch USB debugging on in its developer options"]
+    others = [one for one in seen if one.state == USABLE]
+    if others and not steps:
+        steps = [f"use the one attached: --device android --serial {others[0].serial}"]
+    return DeviceError(
+        f"Found no {looked}. Seen: {'; '.join(lines) or 'nothing'}.",
+        f"Next: {'; '.join([*steps, *notes])}.",
+    )
+
+
+def _wanted(device: Device) -> str:
+    rules = [f"{name} {pattern}" for name, pattern in device.match.items()]
+    return ", ".join(rules) or "any model"
+
+
+def _name(one: Seen) -> str:
+    model = f" ({one.model})" if one.model else ""
+    return f"{printable(one.serial)}{model}"
+
+
+def _names(several: Sequence[Seen]) -> str:
+    return ", ".join(_name(one) for one in several)
+
+
+def _server_of_environment() -> str | None:
+    """Adb's own variables for a server elsewhere."""
+    text = os.environ.get("ADB_SERVER_SOCKET", "")
+    if text.startswith("tcp:"):
+        return text.removeprefix("tcp:")
+    host = os.environ.get("ANDROID_ADB_SERVER_ADDRESS", "127.0.0.1")
+    port = os.environ.get("ANDROID_ADB_SERVER_PORT")
+    return f"{host}:{port}" if port else None
+
+
+def _address(text: str, option: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    host = host.strip("[]") or "127.0.0.1"
+    if not port.isdigit() or not 0 < int(port) < 65536 or not re.fullmatch(r"[\w.:%-]+", host):
+        raise UsageError(f"{option} {text!r} is not HOST:PORT.", "Example: 192.168.1.7:5555.")
+    return host, int(port)

@@ -1,0 +1,1 @@
+"""Android devices as targets: facts, steady state, files, the agent."""

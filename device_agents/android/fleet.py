@@ -1,0 +1,249 @@
+"""Several phones of one model as one device: each takes its share of every plan.
+
+An item stays with one phone for the whole campaign, so that its blocks are of
+one piece of silicon. A few items and the sentinel are run by all: how far the
+phones agree on them is told by `remarks`, and goes into the table.
+
+The clocks of two phones have nothing to do with each other: phone k's times of
+day are shifted by k times `CLOCK_STEP_NS`, so that a phone's slow moments stay
+its own, and `at_ns // CLOCK_STEP_NS` of a sample tells which phone took it.
+"""
+
+import contextlib
+import queue
+import statistics
+import threading
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from device_agents.adb import discovery
+from device_agents.android.agent import AndroidAgent
+from device_agents.base import AgentSettings, Steadiness
+from device_agents.device import Device
+from device_agents.protocol import Bye, Hello, Plan, Record, Sample, Sentinel
+from search.errors import DeviceError
+from search.manifest import DeviceInfo, Source
+
+CLOCK_STEP_NS = 2**50  # 13 days of running
+SHARED_ITEMS = 3
+_AGREE = 0.05
+
+_Message = tuple[int, Record | BaseException | None]
+
+
+class Fleet:
+    """Agents of phones of one model, as one agent.
+
+    Args:
+        device: What they are, with their serials among its options.
+        settings: How each is started.
+    """
+
+    source: Source = "measured"
+
+    def __init__(self, device: Device, settings: AgentSettings) -> None:
+        self._device = device
+        self._reach = discovery.Reach.of(device.options)
+        self._agents: Sequence[AndroidAgent] = [
+            AndroidAgent(device, settings, serial) for serial in self._reach.serials
+        ]
+        self._open = contextlib.ExitStack()
+        self._shared: dict[int, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
+
+    def __enter__(self) -> Self:
+        discovery.choose(self._device, self._reach)
+        with contextlib.ExitStack() as stack:
+            for agent in self._agents:
+                stack.enter_context(agent)
+            self._check_alike()
+            self._open = stack.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._open.close()
+
+    def _check_alike(self) -> None:
+        """Rows of devices that differ never share a table."""
+        alike = {
+            info.model_copy(
+                update={"id": "", "serial_hash": None, "ram_mb": None}
+            ).model_dump_json()
+            for info in (agent.info() for agent in self._agents)
+        }
+        if len(alike) > 1:
+            raise DeviceError(
+                "The phones differ in model, system version or cores: they cannot share a table.",
+                "Bring them to the same system version, or measure them one by one.",
+            )
+
+    # --- what is asked of every agent
+
+    def info(self) -> DeviceInfo:
+        """The model, as a device of its own; the serial is that of all."""
+        infos = sorted((agent.info() for agent in self._agents), key=lambda info: info.id)
+        stem = infos[0].id.rpartition("-")[0]
+        return infos[0].model_copy(
+            update={
+                "id": f"{stem}-fleet{len(infos)}",
+                "serial_hash": "+".join(info.serial_hash or "?" for info in infos),
+                "ram_mb": min((info.ram_mb for info in infos if info.ram_mb), default=None),
+            }
+        )
+
+    def steadiness(self) -> Steadiness:
+        """State of the first phone, with the mode only where all have it."""
+        states = [agent.steadiness() for agent in self._agents]
+        modes = [state.fixed_performance_mode for state in states]
+        first = states[0]
+        return Steadiness(
+            governor=first.governor,
+            fixed_performance_mode=modes[0] if len(set(modes)) == 1 else None,
+            temperature_c=max(
+                (state.temperature_c for state in states if state.temperature_c is not None),
+                default=None,
+            ),
+            pinned=first.pinned,
+            phone=first.phone,
+        )
+
+    def lacking(self, sizes: Mapping[str, int]) -> set[str]:
+        """What at least one phone lacks."""
+        return set().union(*(agent.lacking(sizes) for agent in self._agents))
+
+    def deliver(self, path: Path, sha256: str) -> str:
+        """Copy a file to all."""
+        places = {agent.deliver(path, sha256) for agent in self._agents}
+        return places.pop()  # files are named by their content: the same name on each
+
+    def reserve(self) -> str:
+        """A name on the first phone, which computes all outputs."""
+        return self._agents[0].reserve()
+
+    def collect(self, name: str) -> bytes:
+        """The content of an output of the first phone."""
+        return self._agents[0].collect(name)
+
+    def remarks(self) -> tuple[str, ...]:
+        """Who took part, and how far they agree on what all of them ran."""
+        hashes = [agent.info().serial_hash for agent in self._agents]
+        told = [f"measured by {len(hashes)} phones of one model: {', '.join(map(str, hashes))}"]
+        spreads = []
+        for phones in self._shared.values():
+            medians = [statistics.median(times) for times in phones.values()]
+            if len(medians) == len(self._agents):
+                spreads.append(max(medians) / min(medians) - 1)
+        if spreads:
+            worst = max(spreads)
+            verdict = "they agree" if worst <= _AGREE else "THEY DO NOT AGREE"
+            told.append(
+                f"{verdict}: on {len(spreads)} shared operators they differ by at most {worst:.1%}"
+            )
+        return tuple(told)
+
+    # --- one plan
+
+    def run(self, plan: Plan) -> Iterator[Record]:
+        """Run one plan on all phones at once.
+
+        Raises:
+            DeviceLost, DeviceTimeout, DeviceError: Of any phone; the others
+                are stopped.
+        """
+        arrived: queue.SimpleQueue[_Message] = queue.SimpleQueue()
+        stop = threading.Event()
+        threads = [
+            threading.Thread(target=_pump, args=(number, agent, part, arrived, stop), daemon=True)
+            for number, (agent, part) in enumerate(
+                zip(self._agents, self._parts(plan), strict=True)
+            )
+        ]
+        for thread in threads:
+            thread.start()
+        try:
+            yield from self._merge(arrived)
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
+
+    def _parts(self, plan: Plan) -> list[Plan]:
+        """Each phone's plan: its own items, and those that all share."""
+        count = len(self._agents)
+        alone = any(item.output for item in plan.items)
+        parts = []
+        for number in range(count):
+            items = tuple(
+                item
+                for item in plan.items
+                if (number == 0 if alone else item.id % count == number)
+                or (not alone and (item.id < SHARED_ITEMS or item.id == plan.sentinel))
+            )
+            known = {item.id for item in items}
+            sentinel = plan.sentinel if plan.sentinel in known else None
+            parts.append(plan.model_copy(update={"items": items, "sentinel": sentinel}))
+        return parts
+
+    def _merge(self, arrived: "queue.SimpleQueue[_Message]") -> Iterator[Record]:
+        counts: Counter[str] = Counter()
+        left, greeted = len(self._agents), False
+        peak: int | None = None
+        while left:
+            number, record = arrived.get()
+            if isinstance(record, BaseException):
+                raise record
+            if record is None:
+                left -= 1
+            elif isinstance(record, Hello):
+                if not greeted:
+                    greeted = True
+                    yield record
+            elif isinstance(record, Bye):
+                peak = max((one for one in (peak, record.max_rss_kb) if one), default=None)
+            elif (own := self._own(number, record)) is not None:
+                counts[own.type] += 1
+                yield own
+        yield Bye(
+            samples=counts["sample"],
+            sentinels=counts["sentinel"],
+            failures=counts["failure"],
+            max_rss_kb=peak,
+        )
+
+    def _own(self, number: int, record: Record) -> Record | None:
+        """A record on the common time; None for one that another phone answers for."""
+        item = getattr(record, "item", None)
+        if isinstance(record, Sample) and record.item < SHARED_ITEMS:
+            self._shared[record.item][number].append(record.ns / record.loops)
+        if item is not None and item < SHARED_ITEMS and item % len(self._agents) != number:
+            return None
+        if isinstance(record, Sample | Sentinel):
+            at_ns = record.at_ns % CLOCK_STEP_NS + number * CLOCK_STEP_NS
+            return record.model_copy(update={"at_ns": at_ns})
+        return record
+
+
+def _pump(
+    number: int,
+    agent: AndroidAgent,
+    plan: Plan,
+    arrived: "queue.SimpleQueue[_Message]",
+    stop: threading.Event,
+) -> None:
+    """Pass one phone's records on until its plan is done or all are to stop."""
+    try:
+        with contextlib.closing(agent.run(plan)) as records:  # type: ignore[type-var]
+            for record in records:
+                if stop.is_set():
+                    return
+                arrived.put((number, record))
+        arrived.put((number, None))
+    except BaseException as error:
+        arrived.put((number, error))

@@ -1,0 +1,131 @@
+"""Who a device is: read once, by its own tools, without root."""
+
+import hashlib
+import re
+from dataclasses import dataclass
+
+from device_agents.adb.phone import Phone
+from device_agents.adb.shell import printable
+from device_agents.android.facts import (
+    Core,
+    clusters_of,
+    parse_cpus,
+    parse_meminfo,
+    parse_number,
+)
+from search.manifest import CpuCluster, DeviceInfo
+
+LOOPBACK_MAKER = "fbnet-kit"
+_PROPERTIES = (
+    "ro.product.manufacturer",
+    "ro.product.model",
+    "ro.soc.manufacturer",
+    "ro.soc.model",
+    "ro.board.platform",
+    "ro.hardware",
+    "ro.product.cpu.abilist",
+    "ro.build.fingerprint",
+    "ro.build.version.release",
+    "ro.build.version.sdk",
+    "ro.build.version.security_patch",
+    "ro.build.type",
+    "ro.kernel.qemu",
+    "ro.boot.qemu",
+    "ro.serialno",
+)
+_CPU = "/sys/devices/system/cpu"
+_MOST_CORES = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """What the kit needs to know of a device besides what goes into a table."""
+
+    info: DeviceInfo
+    abis: tuple[str, ...]
+    machine: str | None
+    sdk: int | None
+    rehearsal: bool
+    serial_hash: str
+
+
+def identify(phone: Phone) -> Identity:
+    """Read a device's identity.
+
+    Raises:
+        ConnectionLost, DeviceTimeout: As of the phone.
+    """
+    answers = phone.run_all(
+        [
+            *(["getprop", name] for name in _PROPERTIES),
+            ["uname", "-m"],
+            ["cat", "/proc/meminfo"],
+            ["cat", f"{_CPU}/online"],
+        ]
+    )
+    *values, machine, memory, online = answers
+    props = {
+        name: printable(value.text, 200) or None
+        for name, value in zip(_PROPERTIES, values, strict=True)
+    }
+    serial = props["ro.serialno"] or phone.serial
+    serial_hash = hashlib.sha256(f"fbnet-kit device {serial}".encode()).hexdigest()[:16]
+    cpus = parse_cpus(online.text) or ()
+    info = _info(props, serial_hash, read_clusters(phone, cpus[:_MOST_CORES]))
+    return Identity(
+        info=info.model_copy(update={"ram_mb": parse_meminfo(memory.text)}),
+        abis=tuple((props["ro.product.cpu.abilist"] or "").split(",")),
+        machine=printable(machine.text, 40) or None,
+        sdk=parse_number(props["ro.build.version.sdk"] or ""),
+        rehearsal=info.kind == "rehearsal",
+        serial_hash=serial_hash,
+    )
+
+
+def _info(
+    props: dict[str, str | None], serial_hash: str, clusters: tuple[CpuCluster, ...]
+) -> DeviceInfo:
+    maker, model = props["ro.product.manufacturer"], props["ro.product.model"]
+    rehearsal = (maker or "").lower().startswith(LOOPBACK_MAKER)
+    soc = [props["ro.soc.manufacturer"], props["ro.soc.model"]]
+    named = props["ro.board.platform"] or props["ro.hardware"]
+    release, patch = props["ro.build.version.release"], props["ro.build.version.security_patch"]
+    words = slug(f"{maker or ''} {model or ''}") or "android"
+    label = model or "Android device"
+    return DeviceInfo(
+        id=f"{'rehearsal-' if rehearsal else ''}{words}-{serial_hash[:6]}",
+        kind="rehearsal" if rehearsal else "android",
+        manufacturer=maker,
+        model=f"{label} (rehearsal, not a phone)" if rehearsal else label,
+        soc=" ".join(part for part in soc if part) or named,
+        os=" ".join(part for part in ("Android", release, patch and f"({patch})") if part),
+        os_build=props["ro.build.fingerprint"],
+        abi=(props["ro.product.cpu.abilist"] or "").split(",")[0] or None,
+        clusters=clusters,
+        serial_hash=serial_hash,
+        virtual=True
+        if rehearsal or "1" in (props["ro.kernel.qemu"], props["ro.boot.qemu"])
+        else None,
+    )
+
+
+def slug(text: str) -> str:
+    """Text as part of a folder's name."""
+    return "-".join(re.findall(r"[a-z0-9]+", text.lower()))[:40].strip("-")
+
+
+def read_clusters(phone: Phone, cpus: tuple[int, ...]) -> tuple[CpuCluster, ...]:
+    """Groups of equal cores, slowest first."""
+    names = ("cpufreq/related_cpus", "cpu_capacity", "cpufreq/cpuinfo_max_freq")
+    paths = [f"{_CPU}/cpu{cpu}/{name}" for cpu in cpus for name in names]
+    answers = phone.run_all([["cat", path] for path in paths])
+    texts = [answer.text if answer.code == 0 else "" for answer in answers]
+    cores = {
+        cpu: Core(
+            related=parse_cpus(texts[3 * number]),
+            capacity=parse_number(texts[3 * number + 1]),
+            max_khz=parse_number(texts[3 * number + 2]),
+        )
+        for number, cpu in enumerate(cpus)
+    }
+    return clusters_of(cores)

@@ -1,0 +1,125 @@
+"""Loopback devices, a private adb server, and ways to them."""
+
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from device_agents.adb.base import Transport
+from device_agents.adb.direct import tcp_transport
+from device_agents.adb.phone import Phone
+from device_agents.adb.server import ServerTransport
+from tests.loopback.connection import OLD
+from tests.loopback.device import LoopbackDevice
+from tests.loopback.phone import this_host
+
+WAYS = ("tcp", "tcp-old", "server")
+
+
+@pytest.fixture(autouse=True)
+def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keys of its own; none of the user's variables point to a device."""
+    home = tmp_path_factory.getbasetemp() / "android-home"
+    home.mkdir(exist_ok=True)
+    monkeypatch.setenv("ANDROID_USER_HOME", str(home))
+    for name in ("ANDROID_SERIAL", "ADB_SERVER_SOCKET", "ANDROID_ADB_SERVER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass(frozen=True)
+class Server:
+    """A private adb server; the user's own is never touched."""
+
+    port: int
+    environment: dict[str, str]
+
+    def call(self, *words: str) -> str:
+        done = subprocess.run(
+            ["adb", "-P", str(self.port), *words],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        return done.stdout
+
+    def connect(self, device: LoopbackDevice) -> str:
+        answer = self.call("connect", device.address)
+        assert "connected to" in answer, answer
+        return device.address
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    if shutil.which("adb") is None:
+        pytest.skip("Debian's adb is not installed")
+    home = tmp_path_factory.mktemp("adb-home")
+    environment = {
+        **os.environ,
+        "HOME": str(home),
+        "ANDROID_USER_HOME": str(home),
+        "ADB_LOCAL_TRANSPORT_MAX_PORT": "5554",
+    }
+    made = Server(free_port(), environment)
+    made.call("start-server")
+    yield made
+    made.call("kill-server")
+
+
+Way = tuple[LoopbackDevice, Transport]
+
+
+@pytest.fixture
+def reach(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[..., Way]]:
+    """Make a device and a way to it: `reach("tcp", phone=...)`."""
+    with ExitStack() as stack:
+
+        def make(way: str, **options: Any) -> Way:
+            root = tmp_path / f"device{len(list(tmp_path.glob('device*')))}"
+            if way == "tcp-old":
+                old = replace(options.pop("phone", this_host()), old_terminal=True)
+                options = {"phone": old, "wire": OLD, **options}
+            device = stack.enter_context(LoopbackDevice(root, **options))
+            if way == "server":
+                server: Server = request.getfixturevalue("server")
+                serial = server.connect(device)
+                stack.callback(server.call, "disconnect", serial)
+                return device, ServerTransport(serial, ("127.0.0.1", server.port))
+            return device, tcp_transport("127.0.0.1", device.port)
+
+        yield make
+
+
+@pytest.fixture(params=WAYS)
+def way(request: pytest.FixtureRequest, reach: Callable[..., Way]) -> Way:
+    return reach(request.param)
+
+
+@pytest.fixture
+def device(way: Way) -> LoopbackDevice:
+    return way[0]
+
+
+@pytest.fixture
+def phone(way: Way) -> Iterator[Phone]:
+    found = Phone(way[1], patience_s=20, timeout_s=30)
+    found.connect()
+    yield found
+    found.close()
