@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from device_agents.device import load_device
-from device_agents.simulated import Truth
+from device_agents.truth import Truth
 from profiler.compare import compare
 from profiler.comparison import Comparison, Run
 from profiler.contenders import choose_tables, find_networks

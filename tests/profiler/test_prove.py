@@ -13,7 +13,8 @@ from deploy.build import build_one
 from deploy.proof import Chunk, Proof, Request, Target, load_device_side
 from deploy.registry import exporter_entry
 from device_agents.protocol import Plan, Record
-from device_agents.simulated import SimulatedAgent, Truth
+from device_agents.simulated import SimulatedAgent
+from device_agents.truth import Truth
 from profiler import prove
 from profiler.prove import ProfilerSide, device_side
 from search.errors import DeviceError, MissingOperator, TableError, UsageError
