@@ -10,7 +10,6 @@ import math
 import random
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from device_agents.base import AgentSettings, Steadiness
@@ -60,12 +59,7 @@ class SimulatedAgent:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         return None
 
     def info(self) -> DeviceInfo:
