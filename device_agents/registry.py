@@ -24,7 +24,8 @@ def _host(_: Device, settings: AgentSettings) -> DeviceAgent:
 
 
 def _simulated(device: Device, settings: AgentSettings) -> DeviceAgent:
-    from device_agents.simulated import SimulatedAgent, Truth
+    from device_agents.simulated import SimulatedAgent
+    from device_agents.truth import Truth
 
     return SimulatedAgent(settings, Truth.from_options(device.options))
 

@@ -15,6 +15,7 @@ from search.architecture import Architecture
 from search.errors import DeviceError, KitError, MissingOperator, TableError, UsageError
 from search.named import Named
 from search.table import Table
+from search.trust import exam_doubt
 
 _Z = 1.96
 
@@ -71,9 +72,7 @@ def compare(
 def _table_column(table: Table) -> Column:
     manifest = table.manifest
     exam = manifest.exam
-    trust = f"exam MAPE {exam.mape.value:.1%}" if exam else "no exam"
-    if exam and not exam.passed:
-        trust += ", below the bar"
+    passed = f"exam MAPE {exam.mape.value:.1%}" if exam else ""
     kind: Kind = "predicted" if manifest.source == "measured" else manifest.source
     return Column(
         label=setting_label(
@@ -83,7 +82,7 @@ def _table_column(table: Table) -> Column:
             manifest.protocol.threads,
         ),
         kind=kind,
-        detail=f"table {manifest.title}, {trust}",
+        detail=f"table {manifest.title}, {exam_doubt(exam) or passed}",
         clock_khz=manifest.protocol.clock_khz,
     )
 

@@ -13,6 +13,7 @@ from search.errors import DeviceError, KitError, UsageError
 from search.manifest import Manifest
 from search.named import Named
 from search.table import Table, read_manifest, read_table
+from search.trust import exam_doubt
 
 
 class ProfilerSide:
@@ -174,7 +175,5 @@ def setting_differences(manifest: Manifest, settings: Settings, device: str) -> 
 
 
 def _trust(table: Table) -> tuple[str, ...]:
-    exam = table.manifest.exam
-    if exam is None:
-        return ("the table has no exam",)
-    return () if exam.passed else ("the table's exam is below the bar",)
+    doubt = exam_doubt(table.manifest.exam)
+    return (f"the table has {doubt}",) if doubt else ()

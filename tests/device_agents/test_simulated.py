@@ -10,7 +10,8 @@ import pytest
 
 from device_agents.base import AgentSettings
 from device_agents.protocol import Begin, Failure, Loaded, Plan, PlanItem, Record, Sample, Sentinel
-from device_agents.simulated import SimulatedAgent, Truth
+from device_agents.simulated import SimulatedAgent
+from device_agents.truth import Truth
 from search.errors import DeviceLost, UsageError
 from search.operators import OperatorSpec, parse_key
 

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from device_agents.base import AgentSettings, DeviceAgent
-from device_agents.simulated import SimulatedAgent, Truth
+from device_agents.simulated import SimulatedAgent
+from device_agents.truth import Truth
 from profiler.campaign import Request, run_campaign
 from profiler.cli import main
 from profiler.progress import Silent
@@ -30,7 +31,8 @@ SPACE = make_space("fbnet-mini").spec
 # device at a pace at which a person can press Ctrl-C.
 _SLOW_AGENT = """
 import time
-from device_agents.simulated import SimulatedAgent, Truth
+from device_agents.simulated import SimulatedAgent
+from device_agents.truth import Truth
 
 class SlowAgent(SimulatedAgent):
     pause_s = 0.0

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from deploy.artefact import Subject
-from device_agents.simulated import Truth
+from device_agents.truth import Truth
 from profiler.campaign import table_stem
 from profiler.gates import problems
 from profiler.plan import make_plan

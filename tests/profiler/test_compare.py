@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from device_agents.device import load_device
-from device_agents.simulated import Truth
+from device_agents.truth import Truth
 from profiler.compare import compare
 from profiler.comparison import Comparison, Run
 from profiler.contenders import choose_tables, find_networks
@@ -23,6 +23,7 @@ from search.latency import LatencyModel
 from search.named import Named, find_network
 from search.spaces.registry import make_space
 from search.table import Table
+from search.trust import exam_doubt
 from tests.profiler.conftest import Bench
 
 MINI = make_space("fbnet-mini")
@@ -99,6 +100,22 @@ def test_a_cell_is_what_the_latency_model_says_and_the_lowest_wins(measured: Tab
     assert ratio.low is not None
     assert ratio.high is not None
     assert 1 < ratio.low < ratio.ratio < ratio.high
+
+
+def test_a_column_says_whether_the_predictions_of_its_table_are_to_be_trusted(
+    measured: Table,
+) -> None:
+    exam = measured.manifest.exam
+    assert exam is not None
+    failed = exam.model_copy(update={"passed": False})
+    for found, trust in (
+        (exam, f"exam MAPE {exam.mape.value:.1%}"),
+        (failed, exam_doubt(failed)),
+        (None, exam_doubt(None)),
+    ):
+        manifest = measured.manifest.model_copy(update={"exam": found})
+        (column,) = compare(NETWORKS, [replace(measured, manifest=manifest)]).columns
+        assert column.detail == f"table {manifest.title}, {trust}"
 
 
 def test_networks_that_differ_by_less_than_the_errors_have_no_clear_winner(

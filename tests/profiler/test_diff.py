@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from device_agents.simulated import SimulatedAgent, Truth
+from device_agents.simulated import SimulatedAgent
+from device_agents.truth import Truth
 from profiler.diff import benjamini_hochberg, compare_tables
 from profiler.stats import Block, judge
 from search.errors import TableError

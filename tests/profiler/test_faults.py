@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from device_agents.protocol import Plan, Record
-from device_agents.simulated import SimulatedAgent, Truth
+from device_agents.simulated import SimulatedAgent
+from device_agents.truth import Truth
 from profiler.coverage import coverage
 from profiler.journal import Journal
 from profiler.plan import make_plan

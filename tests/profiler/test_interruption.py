@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from device_agents.protocol import Plan, Record
-from device_agents.simulated import SimulatedAgent, Truth
+from device_agents.simulated import SimulatedAgent
+from device_agents.truth import Truth
 from profiler.journal import Journal
 from search.table import Table, read_table
 

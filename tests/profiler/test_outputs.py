@@ -15,7 +15,8 @@ from deploy.proof import Chunk, limit_for
 from device_agents.base import AgentSettings
 from device_agents.device import load_device
 from device_agents.protocol import Failure, Hello, Plan, Record
-from device_agents.simulated import SimulatedAgent, Truth
+from device_agents.simulated import SimulatedAgent
+from device_agents.truth import Truth
 from profiler.outputs import compare_outputs
 from profiler.progress import Silent
 from profiler.settings import PRESETS

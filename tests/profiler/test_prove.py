@@ -13,13 +13,15 @@ from deploy.build import build_one
 from deploy.proof import Chunk, Proof, Request, Target, load_device_side
 from deploy.registry import exporter_entry
 from device_agents.protocol import Plan, Record
-from device_agents.simulated import SimulatedAgent, Truth
+from device_agents.simulated import SimulatedAgent
+from device_agents.truth import Truth
 from profiler import prove
 from profiler.prove import ProfilerSide, device_side
 from search.errors import DeviceError, MissingOperator, TableError, UsageError
 from search.latency import LatencyModel
 from search.spaces.registry import make_space
 from search.table import Table, read_table
+from search.trust import exam_doubt
 from tests.profiler.conftest import Bench
 
 MINI = make_space("fbnet-mini")
@@ -191,7 +193,7 @@ def test_a_table_without_an_exam_is_said_to_have_none(bench: Bench) -> None:
     table = bench.measure(settings=bench.settings(exam=0))
     proof = device_side.prove(request(bench.output, table=table.path))
     assert proof.prediction is not None
-    assert "the table has no exam" in proof.notes
+    assert f"the table has {exam_doubt(None)}" in proof.notes
 
 
 def test_a_network_that_the_device_cannot_run_is_an_error(bench: Bench, tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 from deploy.cache import cache_root
 from device_agents.protocol import Hello, Plan, Record
 from device_agents.runner_build import FILE, RunnerBuild
-from device_agents.simulated import SimulatedAgent, Truth
+from device_agents.simulated import SimulatedAgent
+from device_agents.truth import Truth
 
 SHA256 = "5e" * 32
 BUILD = RunnerBuild(

@@ -9,7 +9,8 @@ import pytest
 from deploy.artefact import Subject
 from device_agents.device import load_device
 from device_agents.protocol import Plan, Record, Sample
-from device_agents.simulated import SimulatedAgent, Truth
+from device_agents.simulated import SimulatedAgent
+from device_agents.truth import Truth
 from profiler.progress import Silent
 from profiler.settings import PRESETS, Settings
 from profiler.timing import Measuring, Timed, sentinel_of, time_networks, timing_settings

@@ -99,45 +99,58 @@ def write(
         _failed(operator.key) if number >= len(kept) - failed else _row(operator, draw)
         for number, operator in enumerate(kept)
     ]
-    counts = SpaceInfo(
-        spec=space.spec,
-        sha256=sha256 or space.sha256,
-        layers=space.size.layers,
-        candidates=space.size.candidates,
-        operators_expected=len(space.operators),
-        operators_measured=len(kept) - failed,
-        operators_unstable=0,
-        operators_failed=failed,
-        operators_missing=missing,
-    )
-    values: dict[str, Any] = {
-        "table_id": f"11111111-2222-3333-4444-{seed:012d}",
-        "created_utc": "2026-01-02T03:04:05+00:00",
-        "source": "measured",
-        "title": folder.name,
-        "kit": Kit(version="0.1.0"),
-        "space": counts,
-        "device": DeviceInfo(id=f"phone-{seed}", kind="android"),
-        "runtime": RuntimeInfo(name="runtime", version="1", backend="xnnpack", runner="native"),
-        "protocol": Protocol(
-            dtype=kept[0].dtype,
-            threads=1,
-            preset="fast",
-            seed=0,
-            passes=2,
-            rounds_per_pass=3,
-            warmup=1,
-            min_block_us=1000.0,
-            target_relative_ci=0.02,
-        ),
-        "calibration": CALIBRATION,
-        "exam": exam(),
-        "files_sha256": {},
-    }
+    values = _made_up(folder.name, seed, kept[0].dtype)
+    values["space"] = _coverage(space, sha256 or space.sha256, failed=failed, missing=missing)
     manifest = Manifest(**{**values, **changes})
     samples = pd.DataFrame({"item": [kept[0].key], "pass": [0], "round": [0], "ns": [1000]})
     write_table(folder, manifest, entries, samples, pd.DataFrame(columns=list(EXAM_COLUMNS)))
     return folder
+
+
+def _coverage(space: LayeredSpace, sha256: str, *, failed: int, missing: int) -> SpaceInfo:
+    expected = len(space.operators)
+    return SpaceInfo(
+        spec=space.spec,
+        sha256=sha256,
+        layers=space.size.layers,
+        candidates=space.size.candidates,
+        operators_expected=expected,
+        operators_measured=expected - missing - failed,
+        operators_unstable=0,
+        operators_failed=failed,
+        operators_missing=missing,
+    )
+
+
+def _made_up(title: str, seed: int, dtype: str) -> dict[str, Any]:
+    """What a manifest says besides the space: a phone and an exam that was passed."""
+    return {
+        "table_id": f"11111111-2222-3333-4444-{seed:012d}",
+        "created_utc": "2026-01-02T03:04:05+00:00",
+        "source": "measured",
+        "title": title,
+        "kit": Kit(version="0.1.0"),
+        "device": DeviceInfo(id=f"phone-{seed}", kind="android"),
+        "runtime": RuntimeInfo(name="runtime", version="1", backend="xnnpack", runner="native"),
+        "protocol": _protocol(dtype),
+        "calibration": CALIBRATION,
+        "exam": exam(),
+        "files_sha256": {},
+    }
+
+
+def _protocol(dtype: str) -> Protocol:
+    return Protocol(
+        dtype=dtype,
+        threads=1,
+        preset="fast",
+        seed=0,
+        passes=2,
+        rounds_per_pass=3,
+        warmup=1,
+        min_block_us=1000.0,
+        target_relative_ci=0.02,
+    )
 
 
 def _row(operator: Any, draw: random.Random) -> Entry:
