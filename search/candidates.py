@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from search.algorithms.base import Searching
 from search.confidence import select_with_confidence
@@ -13,7 +14,6 @@ from search.exact import network_of, select
 from search.normalisation import recalibrate
 from search.outcome import Candidate
 from search.scores import Scores, from_probabilities
-from search.supernet import Supernet
 from search.task import Task
 from search.training.evaluate import evaluate
 from search.training.seeds import generator_for
@@ -21,6 +21,14 @@ from search.training.seeds import generator_for
 # Once-for-All (arXiv 1908.09791) estimates batch norm on some 2,000 images.
 CALIBRATION_IMAGES = 2000
 _BATCH = 250
+
+
+class Shared(Protocol):
+    """Weights that all networks of a space share."""
+
+    def derive(self, choices: Sequence[int]) -> nn.Sequential:
+        """One network with a copy of its weights."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,19 +89,19 @@ def candidates_of(method: Searching, task: Task, *, seed: int, samples: int) -> 
 
 
 def inherited_accuracy(
-    supernet: Supernet, choices: Sequence[int], images: ImageSet, learnt: Tensor, held: Tensor
+    shared: Shared, choices: Sequence[int], images: ImageSet, learnt: Tensor, held: Tensor
 ) -> float:
-    """Top-1 of one network with the supernet's weights on images that trained none.
+    """Top-1 of one network with the shared weights on images that trained none.
 
     Args:
-        supernet: Trained.
+        shared: Trained.
         choices: The network.
         images: Training images.
         learnt: Those that trained the weights; batch norm is estimated on some.
         held: Those to judge on.
     """
-    network = supernet.derive(choices)
-    device = next(supernet.parameters()).device
+    network = shared.derive(choices)
+    device = next(network.parameters()).device
     recalibrate(network, _pixels(images, _some(learnt), device))
     return evaluate(network, images, _BATCH, indices=held).top1
 
@@ -112,13 +120,13 @@ def _pixels(images: ImageSet, indices: Tensor, device: torch.device) -> Iterator
 
 
 def rank(
-    found: Iterable[Found], supernet: Supernet, images: ImageSet, learnt: Tensor, held: Tensor
+    found: Iterable[Found], shared: Shared, images: ImageSet, learnt: Tensor, held: Tensor
 ) -> list[Found]:
     """Judge all by inherited weights; the best first."""
     judged = [
         replace(
             one,
-            accuracy=inherited_accuracy(supernet, one.choices, images, learnt, held),
+            accuracy=inherited_accuracy(shared, one.choices, images, learnt, held),
             scored_by="inherited weights, batch norm recalibrated",
         )
         for one in found

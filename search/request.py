@@ -4,8 +4,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-from search.algorithms.fbnet_recipe import FBNetRecipe
-from search.algorithms.fbnet_recipe import make_recipe as make_search_recipe
+from search.algorithms.recipe import SearchRecipe
+from search.algorithms.registry import METHODS, make_search_recipe
 from search.errors import UsageError
 from search.places import check_file, check_run
 from search.task import Task
@@ -97,7 +97,7 @@ class Request:
             check_file(self.weights, "--output", (".pt",))
         if self.algorithm != "exact" or self.retrain:
             check_run(self.folder, self.resume)
-        if self.algorithm != "fbnet" and task.target_us is None:
+        if self.algorithm not in METHODS and task.target_us is None:
             raise UsageError(
                 f"--algorithm {self.algorithm} needs a latency target.", "Give --target-ms."
             )
@@ -109,16 +109,17 @@ class Request:
         if self.retrain_epochs is not None and not self.retrain:
             raise UsageError("--retrain-epochs is of --retrain, which is not given.")
 
-    def search_recipe(self) -> FBNetRecipe | RetrainRecipe | None:
+    def search_recipe(self) -> SearchRecipe | RetrainRecipe | None:
         """Of the search, or of one trial of a baseline; None where nothing is trained.
 
         Raises:
             UsageError: Unknown, or values out of range.
         """
-        search, trial = make_search_recipe(self.recipe), make_recipe(self.recipe)
+        trial = make_recipe(self.recipe)
         if self.algorithm == "exact":
             return None
-        if self.algorithm == "fbnet":
+        if self.algorithm in METHODS:
+            search = make_search_recipe(self.algorithm, self.recipe)
             epochs = _given(self.epochs, search.epochs)
             return replace(
                 search,

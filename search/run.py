@@ -11,7 +11,7 @@ from typing import cast
 
 import torch
 
-from search.algorithms.fbnet_recipe import FBNetRecipe
+from search.algorithms.recipe import SearchRecipe
 from search.architecture import Architecture, write_architecture
 from search.candidates import Found
 from search.data.base import Data
@@ -30,7 +30,7 @@ from search.session import (
     Session,
     search_baseline,
     search_exact,
-    search_fbnet,
+    search_shared,
     share_choices,
     write_candidates,
 )
@@ -114,7 +114,7 @@ def _session(
     task: Task,
     request: Request,
     resources: Resources,
-    recipe: FBNetRecipe | RetrainRecipe | None,
+    recipe: SearchRecipe | RetrainRecipe | None,
     observer: Observer,
     processes: Processes,
 ) -> Session:
@@ -165,14 +165,20 @@ def _search(
     data: Data | None,
     request: Request,
     resources: Resources,
-    recipe: FBNetRecipe | RetrainRecipe | None,
+    recipe: SearchRecipe | RetrainRecipe | None,
 ) -> tuple[Found, list[Found]]:
     if request.algorithm == "exact":
         assert request.scores is not None
         return search_exact(session, read_scores(request.scores, session.task.space))
     assert data is not None
-    if isinstance(recipe, FBNetRecipe):
-        return search_fbnet(session, data, recipe, checkpoint=resources.recompute)
+    if isinstance(recipe, SearchRecipe):
+        return search_shared(
+            session,
+            data,
+            recipe,
+            algorithm=request.algorithm,
+            checkpoint=resources.recompute,
+        )
     return search_baseline(
         session,
         data,

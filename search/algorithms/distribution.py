@@ -42,4 +42,5 @@ def draw(probabilities: Tensor, number: int, generator: torch.Generator) -> Tens
 
 def entropy(probabilities: Tensor) -> Tensor:
     """(layers,) entropies in nats."""
-    return torch.special.entr(probabilities).sum(1)
+    found: Tensor = torch.special.entr(probabilities).sum(1)
+    return found

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from search.algorithms.base import Batch, Phase, StepReport
+from search.algorithms.distribution import IndependentLayers
 from search.algorithms.fbnet_recipe import FBNetRecipe
 from search.blocks import build_operator
 from search.errors import UsageError
@@ -85,7 +86,7 @@ class Stochastic(nn.Module):
         self.supernet.compile(*args, **kwargs)
 
 
-class FBNetSearch:
+class FBNetSearch(IndependentLayers):
     """FBNet's differentiable architecture search; a `Searching`.
 
     Without a target the loss is the paper's product, which has no target:
@@ -108,6 +109,7 @@ class FBNetSearch:
             a product loss over latencies of 1,000 us or less.
     """
 
+    module: Stochastic
     name = "fbnet"
 
     def __init__(
@@ -239,23 +241,9 @@ class FBNetSearch:
         """Mean latency of the distribution, where theta is."""
         return expected_latency_us(self.module.logits.detach().softmax(1), self.module.costs)
 
-    def probabilities(self) -> Tensor:
-        """(layers, widest) float64 probabilities on the CPU; 0 where not legal."""
-        return self.module.logits.detach().cpu().double().softmax(1)
-
-    def scores(self) -> Tensor:
-        """Their logarithms, -inf where not legal: what exact selection adds up."""
-        return self.module.logits.detach().cpu().double().log_softmax(1)
-
-    def argmax(self) -> tuple[int, ...]:
-        """The most probable candidate of every layer."""
-        return tuple(self.scores().argmax(1).tolist())
-
-    def sample(self, number: int, generator: torch.Generator) -> Sequence[tuple[int, ...]]:
-        """Networks drawn from the distribution, with repetition."""
-        probabilities = self.probabilities().to(generator.device)
-        drawn = torch.multinomial(probabilities, number, replacement=True, generator=generator)
-        return [tuple(row) for row in drawn.t().tolist()]
+    def derive(self, choices: Sequence[int]) -> nn.Sequential:
+        """One network with a copy of its trained weights."""
+        return self.module.supernet.derive(choices)
 
     def progress(self) -> Mapping[str, float]:
         """Mean entropy of the layers in nats, temperature, latencies, multiplier."""
