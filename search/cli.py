@@ -8,6 +8,7 @@ import typer
 from search.algorithms.registry import METHODS
 from search.command import check_form, run_app
 from search.errors import UsageError
+from search.specialise_cli import specialise
 
 ALGORITHMS = (*METHODS, "exact", "evolution", "random")
 
@@ -240,6 +241,8 @@ def plot(
     write_plot(lines, target, trace.parent.name)
     typer.echo(f"written to {target}")
 
+
+app.command()(specialise)
 
 _INTERRUPTED = "Interrupted. What was finished is kept; the same command with --resume goes on."
 

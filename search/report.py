@@ -38,7 +38,7 @@ def show_outcome(
     if form == "csv":
         typer.echo(to_csv(rows), nl=False)
         return
-    console().print(_grid(rows[:_SHOWN]))
+    console().print(grid_of(rows[:_SHOWN]))
     if len(rows) > _SHOWN:
         typer.echo(f"({_SHOWN} of {len(rows)} candidates)")
     for line in _summary(outcome):
@@ -123,7 +123,7 @@ def show_front(
     elif form == "csv":
         typer.echo(to_csv(rows), nl=False)
     else:
-        console().print(_grid(rows))
+        console().print(grid_of(rows))
 
 
 def _front_outcome(rows: Sequence[dict[str, object]], scores: Scores, task: Task) -> FrontOutcome:
@@ -156,7 +156,8 @@ def _front_row(
     }
 
 
-def _grid(rows: Sequence[Mapping[str, object]]) -> Grid:
+def grid_of(rows: Sequence[Mapping[str, object]]) -> Grid:
+    """Rows of equal names as a table for people; columns of nothing are left out."""
     grid = Grid(box=None, pad_edge=False)
     names = [name for name in rows[0] if any(row[name] is not None for row in rows)] if rows else []
     for number, name in enumerate(names):

@@ -54,7 +54,7 @@ def run_search(task: Task, request: Request, resources: Resources, form: str) ->
     request.check(task)
     recipe, retraining = request.search_recipe(), request.retrain_recipe()
     observer = make_observer(request.quiet)
-    with _using(resources), join(resources.device) as processes:
+    with using(resources), join(resources.device) as processes:
         resources.compute.torch_device(processes.local_rank)  # refuses what is not there
         session = _session(task, request, resources, recipe, observer, processes)
         data = _images_for(request, session)
@@ -84,7 +84,7 @@ def run_search(task: Task, request: Request, resources: Resources, form: str) ->
 
 
 @contextmanager
-def _using(resources: Resources) -> Iterator[None]:
+def using(resources: Resources) -> Iterator[None]:
     """Threads for all that is computed; memory that runs out is told in a sentence."""
     before = torch.get_num_threads()
     try:
@@ -241,7 +241,7 @@ def run_training(request: TrainRequest, resources: Resources, form: str) -> None
     recipe = request.train_recipe()
     settings = Settings(batch=recipe.batch, seed=request.seed, compute=resources.compute)
     observer = make_observer(request.quiet)
-    with _using(resources), join(resources.device) as processes:
+    with using(resources), join(resources.device) as processes:
         resources.compute.torch_device(processes.local_rank)
         data = _open(request.images, network.resolution, request.seed)
         if processes.leads:

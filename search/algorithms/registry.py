@@ -8,16 +8,20 @@ from search.algorithms.recipe import SearchRecipe
 from search.errors import UsageError
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from search.algorithms.base import Searching
+    from search.spaces.base import SearchSpace
 
 _HERE = "search.algorithms"
 
 
 class Method(NamedTuple):
-    """Where a method and its presets live, as module:name."""
+    """Where a method, its presets and its shared weights live, as module:name."""
 
     search: str
     recipe: str
+    weights: str = "search.supernet:Supernet"
 
 
 METHODS = {
@@ -46,6 +50,15 @@ def make_search_recipe(algorithm: str, name: str) -> SearchRecipe:
     """
     make = cast(Callable[[str], SearchRecipe], _load(_method(algorithm).recipe))
     return make(name)
+
+
+def load_weights(name: str) -> "Callable[[SearchSpace], nn.Module]":
+    """The class of a method's shared weights, which its module keeps as `supernet`.
+
+    Raises:
+        UsageError: Unknown name.
+    """
+    return cast("Callable[[SearchSpace], nn.Module]", _load(_method(name).weights))
 
 
 def _method(name: str) -> Method:
