@@ -29,6 +29,11 @@ METHODS = {
     "fp-nas": Method(
         f"{_HERE}.fp_nas:CategoricalSearch", f"{_HERE}.fp_nas_recipe:make_fp_nas_recipe"
     ),
+    "single-path": Method(
+        f"{_HERE}.single_path:SinglePathSearch",
+        f"{_HERE}.single_path_recipe:make_recipe",
+        "search.superkernel:SuperKernelNet",
+    ),
     "parsec": Method(f"{_HERE}.fp_nas:Parsec", f"{_HERE}.fp_nas_recipe:make_parsec_recipe"),
 }
 
