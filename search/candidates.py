@@ -14,6 +14,7 @@ from search.exact import network_of, select
 from search.normalisation import recalibrate
 from search.outcome import Candidate
 from search.scores import Scores, from_probabilities
+from search.spaces.terms import TermCosts, likeliest_within
 from search.task import Task
 from search.training.evaluate import Accuracy, evaluate
 from search.training.seeds import generator_for
@@ -45,6 +46,8 @@ class Found:
 def exact_choice(scores: Scores, task: Task) -> tuple[int, ...]:
     """The best network by these scores that meets the task's target, as surely as it asks.
 
+    In a space of masked variables it is a good one (`search.spaces.terms`).
+
     Args:
         scores: Of the task's space.
         task: Has a target.
@@ -54,6 +57,8 @@ def exact_choice(scores: Scores, task: Task) -> tuple[int, ...]:
     """
     assert task.target_us is not None
     scores.require(task.space)
+    if isinstance(task.costs, TermCosts):
+        return likeliest_within(scores.values, task.costs, task.target_us)
     if task.probability is None:
         return select(scores, task.costs, task.target_us).choices
     return select_with_confidence(
@@ -71,7 +76,8 @@ def candidates_of(method: Searching, task: Task, *, seed: int, samples: int) -> 
     )
     named: list[tuple[str, tuple[int, ...]]] = []
     if task.target_us is not None:
-        named.append(("exact selection", exact_choice(scores, task)))
+        word = "selection" if isinstance(task.costs, TermCosts) else "exact selection"
+        named.append((word, exact_choice(scores, task)))
     named.append(("argmax", method.argmax()))
     drawn = method.sample(samples, generator_for("samples", seed))
     named += [(f"sample {number}", choices) for number, choices in enumerate(drawn, 1)]

@@ -8,11 +8,13 @@ import typer
 from rich.table import Table as Grid
 
 from search.architecture import Architecture, write_architecture
+from search.errors import UsageError
 from search.exact import Selection, front, network_of, pareto
 from search.outcome import Candidate, FrontOutcome, Outcome, write_outcome
 from search.places import check_folder
 from search.printing import console, to_csv, to_json
 from search.scores import Scores, read_scores
+from search.spaces.fbnetv2 import MaskedSpace
 from search.task import Task, check_target
 
 if TYPE_CHECKING:
@@ -104,6 +106,11 @@ def show_front(
     """
     if output is not None:
         check_folder(output, "--output")
+    if isinstance(task.space, MaskedSpace):
+        raise UsageError(
+            f"The front of {task.space.spec} is not known: its layers are not independent.",
+            "Search under each target with --algorithm fbnetv2.",
+        )
     values = read_scores(scores, task.space)
     targets_us = [target * 1000 for target in targets_ms]
     for target_us in targets_us:

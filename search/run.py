@@ -78,7 +78,7 @@ def run_search(task: Task, request: Request, resources: Resources, form: str) ->
             write_candidates(session, found)
         trained = None
         if request.retrain and data is not None:
-            trained = _retrain(network, data, retraining, request, session)
+            trained, data = _retrain(network, data, retraining, request, session)
         if processes.leads:
             _finish(outcome, request, trained, data, form)
 
@@ -190,9 +190,12 @@ def _search(
 
 def _retrain(
     network: Architecture, data: Data, recipe: RetrainRecipe, request: Request, session: Session
-) -> Trained:
+) -> tuple[Trained, Data]:
+    """The trained network, and the images at its resolution."""
     session.say(f"training {network.name} for {recipe.epochs} epochs")
-    return retrain(
+    if network.resolution != data.resolution:  # the search chose a smaller input
+        data = _open(request.images, network.resolution, request.seed)
+    trained = retrain(
         network,
         data,
         recipe,
@@ -203,6 +206,7 @@ def _retrain(
         observers=session.observers,
         processes=session.processes,
     )
+    return trained, data
 
 
 def _keep(trained: Trained, data: Data, weights: Path) -> None:

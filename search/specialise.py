@@ -22,6 +22,7 @@ from search.report import grid_of
 from search.request import Images
 from search.scores import Scores, read_scores, write_scores
 from search.scoring import Trained, draw_balanced, fit, load_supernet, measure, moved_to, split_of
+from search.spaces.fbnetv2 import MaskedSpace
 from search.task import Task, Waivers, load_task
 from search.training.observer import Observer
 
@@ -136,6 +137,11 @@ def specialise(scores: Scores, tasks: Sequence[Task]) -> list[Special]:
     """
     found = []
     for name, task in zip(_names(tasks), tasks, strict=True):
+        if isinstance(task.space, MaskedSpace):
+            raise UsageError(
+                f"{task.table.label} is of {task.space.spec}, whose layers are not independent.",
+                "Search each table with --algorithm fbnetv2.",
+            )
         own = moved_to(scores, task.space)
         choices = exact_choice(own, task)
         found.append(

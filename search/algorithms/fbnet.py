@@ -21,7 +21,6 @@ from search.errors import UsageError
 from search.latency import CostMatrix
 from search.latency_loss import (
     LatencyCosts,
-    expected_latency_us,
     product_loss,
     require_costs,
     require_microseconds,
@@ -48,26 +47,18 @@ class Stochastic(nn.Module):
         theta: (layers, widest) logits; what is not legal never moves.
         multiplier: Weight of the excess over the target; a buffer, so that
             checkpoints hold it.
-        costs: Latencies of the candidates.
+        costs: Weights of the candidates to a latency in microseconds.
     """
 
     legal: Tensor
     multiplier: Tensor
 
     def __init__(
-        self,
-        space: SearchSpace,
-        matrix: CostMatrix,
-        *,
-        multiplier: float,
-        build: Build,
-        checkpoint: bool,
+        self, legal: Tensor, supernet: nn.Module, costs: nn.Module, *, multiplier: float
     ) -> None:
         super().__init__()
-        self.supernet = Supernet(space, build=build, checkpoint=checkpoint)
-        legal = legal_mask(space)
+        self.supernet, self.costs = supernet, costs
         self.theta = nn.Parameter(torch.zeros(legal.shape))
-        self.costs = LatencyCosts(matrix)
         self.register_buffer("legal", legal, persistent=False)
         self.register_buffer("multiplier", torch.tensor(multiplier))
 
@@ -123,7 +114,7 @@ class FBNetSearch(IndependentLayers):
         checkpoint: bool = False,
     ) -> None:
         self.recipe = recipe = recipe or FBNetRecipe()
-        require_costs(costs, space)
+        self.require(space, costs)
         if target_us is None:
             require_microseconds(costs)
         else:
@@ -131,15 +122,29 @@ class FBNetSearch(IndependentLayers):
         self.target_us, self.epochs = target_us, recipe.epochs
         self.splits = (recipe.weight_share, 1 - recipe.weight_share)
         self._matrix, self._epoch = costs, 0
-        self.module = Stochastic(
-            space, costs, multiplier=recipe.multiplier, build=build, checkpoint=checkpoint
-        )
+        self.module = self.make_module(space, costs, build, checkpoint)
         if recipe.negligible * self.module.legal.shape[1] >= 1:
             raise UsageError(
                 f"A negligible weight of {recipe.negligible} could hide a whole layer."
             )
         self._optimizers = {WEIGHTS: self._sgd(), THETA: self._adam()}
         self._learning: str | None = None
+
+    def require(self, space: SearchSpace, costs: CostMatrix) -> None:
+        """Refuse costs that are not of this space.
+
+        Raises:
+            UsageError: They are not.
+        """
+        require_costs(costs, space)
+
+    def make_module(
+        self, space: SearchSpace, costs: CostMatrix, build: Build, checkpoint: bool
+    ) -> Stochastic:
+        """All that is learnt, with fresh weights."""
+        multiplier = self.recipe.multiplier
+        supernet = Supernet(space, build=build, checkpoint=checkpoint)
+        return Stochastic(legal_mask(space), supernet, LatencyCosts(costs), multiplier=multiplier)
 
     def _sgd(self) -> torch.optim.Optimizer:
         return torch.optim.SGD(
@@ -181,7 +186,7 @@ class FBNetSearch(IndependentLayers):
         self._learn(phase, batch.fraction)
         with torch.set_grad_enabled(phase == THETA):
             weights = self.draw(batch.generator)
-            latency_us = expected_latency_us(weights, self.module.costs)
+            latency_us = self.module.costs(weights)
         with batch.autocast():
             logits = self.module(batch.images, weights)
         precise = logits.to(torch.promote_types(logits.dtype, torch.float32))
@@ -239,11 +244,13 @@ class FBNetSearch(IndependentLayers):
 
     def _expected_us(self) -> Tensor:
         """Mean latency of the distribution, where theta is."""
-        return expected_latency_us(self.module.logits.detach().softmax(1), self.module.costs)
+        latency_us: Tensor = self.module.costs(self.module.logits.detach().softmax(1))
+        return latency_us
 
     def derive(self, choices: Sequence[int]) -> nn.Sequential:
         """One network with a copy of its trained weights."""
-        return self.module.supernet.derive(choices)
+        network: nn.Sequential = self.module.supernet.derive(choices)  # type: ignore[operator]
+        return network
 
     def progress(self) -> Mapping[str, float]:
         """Mean entropy of the layers in nats, temperature, latencies, multiplier."""

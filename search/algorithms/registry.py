@@ -29,6 +29,11 @@ METHODS = {
     "fp-nas": Method(
         f"{_HERE}.fp_nas:CategoricalSearch", f"{_HERE}.fp_nas_recipe:make_fp_nas_recipe"
     ),
+    "fbnetv2": Method(
+        f"{_HERE}.fbnetv2:FBNetV2Search",
+        f"{_HERE}.fbnet_recipe:make_recipe",
+        "search.masking:MaskedNet",
+    ),
     "single-path": Method(
         f"{_HERE}.single_path:SinglePathSearch",
         f"{_HERE}.single_path_recipe:make_recipe",
