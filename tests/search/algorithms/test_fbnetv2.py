@@ -1,6 +1,7 @@
 """FBNetV2: masks, resolutions, costs of variables that touch, derived networks, the search."""
 
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from typing import Any
@@ -71,15 +72,15 @@ def one_hot(choices: Sequence[int]) -> Tensor:
 
 def search_of(target_us: float | None = None, **changes: Any) -> FBNetV2Search:
     torch.manual_seed(0)
-    recipe = FBNetRecipe(**{"epochs": 3, "batch": 4, "freeze_epochs": 0, **changes})
+    recipe = FBNetRecipe(**{"epochs": 3, "batch": 2, "freeze_epochs": 0, **changes})
     return FBNetV2Search(SPACE, COSTS, recipe=recipe, target_us=target_us)
 
 
 def batch_of(seed: int = 0) -> Batch:
     generator = torch.Generator().manual_seed(seed)
     return Batch(
-        images=torch.randn(4, 3, 32, 32, generator=generator),
-        labels=torch.randint(0, 4, (4,), generator=generator),
+        images=torch.randn(2, 3, 32, 32, generator=generator),
+        labels=torch.randint(0, 4, (2,), generator=generator),
         generator=generator,
         autocast=nullcontext,
     )
@@ -104,11 +105,8 @@ def test_the_largest_space_has_18_blocks_and_the_printed_ranges() -> None:
     assert names["stage6.width"][-1] == "c216"
     assert names["stage5.1.expansion"] == ["e0.75", "e1.5", "e2.25", "e3", "e3.75", "e4.5"]
     assert [len(names[f"stage3.{n}.block"]) for n in (1, 2)] == [8, 9]
-    assert (
-        space.size.networks > 10**35
-        if False
-        else np.prod([float(len(n)) for n in names.values()]) > 1e30
-    )
+    # One choice a variable, widths shared in a stage.
+    assert math.prod(len(options) for options in names.values()) > 1e30
 
 
 def test_every_operator_of_a_random_network_is_one_that_a_table_would_hold() -> None:
@@ -156,6 +154,7 @@ def test_sampled_pixels_come_back_where_they_were_and_all_else_is_zero(
 # --- costs -------------------------------------------------------------------
 
 
+@settings(max_examples=20)
 @given(any_network)
 def test_the_terms_price_a_network_as_the_sum_of_its_operators(choices: Choices) -> None:
     network = network_of(SPACE, choices, "any")
@@ -221,7 +220,7 @@ def _trained() -> MaskedNet:
     return _KEPT[0]
 
 
-@settings(max_examples=15)
+@settings(max_examples=8)
 @given(any_network)
 def test_one_hot_masks_equal_the_derived_network(choices: Choices) -> None:
     supernet, images = _trained(), torch.randn(2, 3, 32, 32, generator=torch.Generator())

@@ -1,6 +1,5 @@
 """FP-NAS, PARSEC and Single-Path NAS find the planted optimum, on each device its own."""
 
-import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -96,14 +95,12 @@ def search(make: Callable[[str], Searching], table: str, seed: int) -> tuple[int
 
 
 @pytest.mark.parametrize("make", [fp_nas, parsec, single_path])
-def test_the_known_optimum_is_found_in_5_of_6_runs_and_own_networks_are_faster(
+def test_each_device_gets_the_known_optimum_which_is_slower_on_the_other(
     make: Callable[[str], Searching],
 ) -> None:
-    found = {
-        (table, seed): search(make, table, seed) for table in planted.TABLES for seed in range(3)
-    }
-    right = [choices == planted.OPTIMA[table] for (table, _), choices in found.items()]
-    assert sum(right) >= 5, found
-    for seed, (own, other) in itertools.product(range(3), (("A", "B"), ("B", "A"))):
-        price = planted.costs(own).price([found[own, seed], found[other, seed]])
-        assert price[0] < price[1], found
+    # One seed: with three, each method finds six of six, in some minutes.
+    found = {table: search(make, table, seed=0) for table in planted.TABLES}
+    assert found == planted.OPTIMA
+    for own, other in (("A", "B"), ("B", "A")):
+        price = planted.costs(own).price([found[own], found[other]])
+        assert price[0] < price[1]
