@@ -61,14 +61,17 @@ class TermLatency(nn.Module):
         super().__init__()
         self.fixed_us = costs.fixed_us
         self.variables = [term.variables for term in costs.terms]
+        self.shapes = [term.values.shape for term in costs.terms]
         for number, term in enumerate(costs.terms):
-            self.register_buffer(f"term{number}", torch.from_numpy(term.values), persistent=False)
+            # Flat: a module moved to channels-last refuses tensors of five dimensions.
+            flat = torch.from_numpy(term.values.ravel())
+            self.register_buffer(f"term{number}", flat, persistent=False)
 
     def forward(self, weights: Tensor) -> Tensor:
         """Sum over the terms of their values weighted by the product of their variables'."""
         total: Tensor = weights.new_tensor(self.fixed_us, dtype=torch.float64)
         for number, variables in enumerate(self.variables):
-            value: Tensor = getattr(self, f"term{number}")
+            value: Tensor = getattr(self, f"term{number}").reshape(self.shapes[number])
             for variable in variables:  # contracts the first axis that is left
                 row = weights[variable, : value.shape[0]].double()
                 value = torch.tensordot(row, value, dims=1)
