@@ -23,6 +23,7 @@ from search.errors import UsageError
 from search.operators import OperatorSpec
 from search.spaces.base import SpaceSize
 from search.spaces.fbnet import FBNetSpace, Macro
+from search.spaces.fbnetv2_macros import MACROS, MaskedMacro, steps
 from search.spaces.terms import Term, TermCosts
 
 Make = Callable[[Mapping[int, int]], OperatorSpec]
@@ -42,25 +43,6 @@ class Variable(NamedTuple):
     choices: tuple[Option, ...]
 
 
-class Stage(NamedTuple):
-    """Blocks of one width: (lowest, highest, step) of channels and of expansion."""
-
-    widths: tuple[int, int, int]
-    expansions: tuple[float, float, float]
-    repeats: int
-    stride: int
-
-
-class MaskedMacro(NamedTuple):
-    """The frame; resolutions are multiples of `grain` from `least` times the largest."""
-
-    frame: Macro
-    stages: tuple[Stage, ...]
-    kinds: tuple[str, ...]
-    grain: int
-    least: float
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slot:
     """One searched block and the variables that it depends on; None is a fixed width."""
@@ -78,45 +60,6 @@ class Slot:
     def residual(self) -> bool:
         """Within a stage input and output share their width."""
         return self.into == self.out
-
-
-_KINDS = tuple(
-    f"k{kernel}_{activation}{squeeze}"
-    for kernel, activation, squeeze in product((3, 5), ("relu", "hswish"), ("", "_se"))
-)
-_L = (
-    Stage((12, 16, 4), (1, 1, 1), 1, 1),
-    Stage((16, 28, 4), (0.75, 3.25, 0.5), 3, 2),
-    Stage((16, 40, 8), (0.75, 3.25, 0.5), 3, 2),
-    Stage((48, 96, 8), (0.75, 3.75, 0.5), 3, 2),
-    Stage((72, 128, 8), (0.75, 4.5, 0.75), 4, 1),
-    Stage((112, 216, 8), (0.75, 4.5, 0.75), 4, 2),
-)
-_F = (
-    Stage((12, 16, 4), (1, 1, 1), 1, 1),
-    Stage((16, 24, 4), (0.75, 4.5, 0.75), 3, 2),
-    Stage((16, 40, 8), (0.75, 4.5, 0.75), 3, 2),
-    Stage((48, 80, 8), (0.75, 4.5, 0.75), 3, 2),
-    Stage((72, 112, 8), (0.75, 4.5, 0.75), 3, 1),
-    Stage((112, 184, 8), (0.75, 4.5, 0.75), 4, 2),
-)
-_MINI = (
-    Stage((8, 16, 8), (1, 1, 1), 1, 1),
-    Stage((16, 24, 8), (2, 6, 2), 2, 2),
-    Stage((24, 40, 8), (2, 6, 2), 2, 2),
-    Stage((48, 80, 16), (2, 6, 2), 1, 2),
-)
-_PLAIN = ("k3_relu", "k3_relu_se", "k5_relu", "k5_relu_se")
-MACROS = {
-    "fbnetv2": MaskedMacro(Macro(16, 2, (), 1984, 256, 1000), _L, _KINDS, 32, 0.5),
-    "fbnetv2-f": MaskedMacro(Macro(16, 2, (), 1984, 224, 1000), _F, _KINDS, 32, 0.5),
-    "fbnetv2-mini": MaskedMacro(Macro(16, 1, (), 256, 32, 10), _MINI, _PLAIN, 8, 0.75),
-}
-
-
-def _steps(low: float, high: float, step: float) -> list[float]:
-    """The values of an inclusive range."""
-    return [low + step * number for number in range(round((high - low) / step) + 1)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,7 +126,7 @@ class MaskedSpace(FBNetSpace):
         )
         for number, stage in enumerate(self.macro.stages, 1):
             out = len(variables)
-            widths = tuple(Option(f"c{int(w)}", int(w)) for w in _steps(*stage.widths))
+            widths = tuple(Option(f"c{int(w)}", int(w)) for w in steps(*stage.widths))
             variables.append(Variable(f"stage{number}.width", widths))
             for repeat in range(stage.repeats):
                 name, inner = f"stage{number}.{repeat + 1}", repeat > 0
@@ -201,7 +144,7 @@ class MaskedSpace(FBNetSpace):
                 options = tuple(Option(kind, i) for i, kind in enumerate(kinds))
                 variables.append(Variable(f"{name}.block", options))
                 mids = tuple(
-                    Option(f"e{e:g}", max(1, round(e * most_in))) for e in _steps(*stage.expansions)
+                    Option(f"e{e:g}", max(1, round(e * most_in))) for e in steps(*stage.expansions)
                 )
                 variables.append(Variable(f"{name}.expansion", mids))
                 slots.append(slot)
