@@ -15,7 +15,8 @@ from torch.utils.checkpoint import checkpoint as recompute
 from search.blocks import ConvNorm, InvertedResidual, SqueezeExcite, build_operator
 from search.errors import UsageError
 from search.normalisation import batch_norms, stop_tracking
-from search.spaces.fbnetv2 import MaskedSpace, Slot, squeezed
+from search.spaces.fbnetv2 import MaskedSpace, squeezed
+from search.spaces.fbnetv2_variables import Slot
 from search.spaces.terms import TermCosts
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
 from math import prod
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 import numpy as np
 
@@ -23,43 +23,11 @@ from search.errors import UsageError
 from search.operators import OperatorSpec
 from search.spaces.base import SpaceSize
 from search.spaces.fbnet import FBNetSpace, Macro
-from search.spaces.fbnetv2_macros import MACROS, MaskedMacro, steps
+from search.spaces.fbnetv2_macros import MACROS, MaskedMacro
+from search.spaces.fbnetv2_variables import Slot, variables_of
 from search.spaces.terms import Term, TermCosts
 
 Make = Callable[[Mapping[int, int]], OperatorSpec]
-
-
-class Option(NamedTuple):
-    """One value of a variable."""
-
-    name: str
-    value: float
-
-
-class Variable(NamedTuple):
-    """One thing that is chosen; `choices` as a layer's."""
-
-    name: str
-    choices: tuple[Option, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Slot:
-    """One searched block and the variables that it depends on; None is a fixed width."""
-
-    name: str
-    into: int | None
-    out: int
-    kind: int
-    expansion: int
-    stride: int
-    reduction: int
-    most_in: int
-
-    @property
-    def residual(self) -> bool:
-        """Within a stage input and output share their width."""
-        return self.into == self.out
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +55,7 @@ class MaskedSpace(FBNetSpace):
             )
 
     def _build(self, macro: Macro) -> tuple[tuple, tuple, tuple]:  # type: ignore[type-arg]  # noqa: ARG002
-        variables, _ = self._variables()
+        variables, _ = variables_of(self.macro, self.resolutions)
         largest = self.resolution
         stem = self._stem(largest)
         head, classifier = self._tail(largest, self.macro.stages[-1].widths[1])
@@ -109,48 +77,12 @@ class MaskedSpace(FBNetSpace):
     @cached_property
     def slots(self) -> tuple[Slot, ...]:
         """The searched blocks in order."""
-        return self._variables()[1]
+        return variables_of(self.macro, self.resolutions)[1]
 
     @cached_property
     def last_width(self) -> int:
         """The variable of the last stage's width."""
         return self.slots[-1].out
-
-    def _variables(self) -> tuple[tuple[Variable, ...], tuple[Slot, ...]]:
-        sizes = tuple(Option(f"r{size}", size) for size in self.resolutions)
-        variables, slots = [Variable("resolution", sizes)], []
-        into, most_in, reduction = (
-            None,
-            self.macro.frame.stem_channels,
-            self.macro.frame.stem_stride,
-        )
-        for number, stage in enumerate(self.macro.stages, 1):
-            out = len(variables)
-            widths = tuple(Option(f"c{int(w)}", int(w)) for w in steps(*stage.widths))
-            variables.append(Variable(f"stage{number}.width", widths))
-            for repeat in range(stage.repeats):
-                name, inner = f"stage{number}.{repeat + 1}", repeat > 0
-                kinds = (*self.macro.kinds, *(("skip",) if inner else ()))
-                slot = Slot(
-                    name=name,
-                    into=out if inner else into,
-                    out=out,
-                    kind=len(variables),
-                    expansion=len(variables) + 1,
-                    stride=1 if inner else stage.stride,
-                    reduction=reduction,
-                    most_in=most_in,
-                )
-                options = tuple(Option(kind, i) for i, kind in enumerate(kinds))
-                variables.append(Variable(f"{name}.block", options))
-                mids = tuple(
-                    Option(f"e{e:g}", max(1, round(e * most_in))) for e in steps(*stage.expansions)
-                )
-                variables.append(Variable(f"{name}.expansion", mids))
-                slots.append(slot)
-                most_in, reduction = stage.widths[1], reduction * slot.stride
-            into = out
-        return tuple(variables), tuple(slots)
 
     def value(self, variable: int, option: int) -> int:
         """Channels, middle channels or resolution of an option."""
