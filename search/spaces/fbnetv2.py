@@ -184,9 +184,18 @@ class MaskedSpace(FBNetSpace):
 
     @cached_property
     def sha256(self) -> str:
-        """Hash of all that the space allows."""
-        lines = [" ".join((v.name, *(option.name for option in v.choices))) for v in self.layers]
-        lines += [operator.key for operator in self.operators]
+        """Hash of all that the space allows: its options, and every part at its extremes.
+
+        Not of all operators: the largest space has hundreds of thousands.
+        """
+        lines = [
+            " ".join((v.name, *(f"{o.name}={self.value(n, i)}" for i, o in enumerate(v.choices))))
+            for n, v in enumerate(self.layers)
+        ]
+        for variables, make in self._parts():
+            for end in (0, -1):
+                ends = {v: range(len(self.layers[v].choices))[end] for v in variables}
+                lines.append(make(ends).key)
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
     @property

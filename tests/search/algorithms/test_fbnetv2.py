@@ -92,7 +92,11 @@ def batch_of(seed: int = 0) -> Batch:
 def test_spaces_come_back_from_their_specs() -> None:
     for name in ("fbnetv2", "fbnetv2-f", "fbnetv2-mini"):
         space = make_space(name)
-        assert parse_space(space.spec) == space
+        again = parse_space(space.spec)
+        assert again == space
+        assert again.sha256 == space.sha256
+        with pytest.raises(UsageError, match="no width multiplier"):
+            make_space(name, width=0.5)
 
 
 def test_the_largest_space_has_18_blocks_and_the_printed_ranges() -> None:
