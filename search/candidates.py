@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from search.algorithms.base import Searching
 from search.confidence import select_with_confidence
@@ -16,9 +17,9 @@ from search.normalisation import recalibrate
 from search.outcome import Candidate
 from search.sampling import feasible_sampler
 from search.scores import Array, Scores, from_probabilities
-from search.supernet import Supernet
+from search.spaces.terms import TermCosts, likeliest_within
 from search.task import USED, Task
-from search.training.evaluate import evaluate
+from search.training.evaluate import Accuracy, evaluate
 from search.training.seeds import generator_for
 
 # Once-for-All (arXiv 1908.09791) estimates batch norm on some 2,000 images.
@@ -27,6 +28,14 @@ _BATCH = 250
 _NEAR_SAMPLES = 24
 # What the search has ruled out comes back only where nothing else is left.
 _LEAST = 1e-6
+
+
+class Shared(Protocol):
+    """Weights that all networks of a space share."""
+
+    def derive(self, choices: Sequence[int]) -> nn.Sequential:
+        """One network with a copy of its weights."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +53,8 @@ class Found:
 def exact_choice(scores: Scores, task: Task) -> tuple[int, ...]:
     """The best network by these scores that meets the task's target, as surely as it asks.
 
+    In a space of masked variables it is a good one (`search.spaces.terms`).
+
     Args:
         scores: Of the task's space.
         task: Has a target.
@@ -53,6 +64,8 @@ def exact_choice(scores: Scores, task: Task) -> tuple[int, ...]:
     """
     assert task.target_us is not None
     scores.require(task.space)
+    if isinstance(task.costs, TermCosts):
+        return likeliest_within(scores.values, task.costs, task.target_us)
     if task.probability is None:
         return select(scores, task.costs, task.target_us).choices
     return select_with_confidence(
@@ -71,7 +84,8 @@ def candidates_of(method: Searching, task: Task, *, seed: int, samples: int) -> 
     scores = from_probabilities(probabilities, task.space, f"log-probabilities of {method.name}")
     named: list[tuple[str, tuple[int, ...]]] = []
     if task.target_us is not None:
-        named.append(("exact selection", exact_choice(scores, task)))
+        word = "selection" if isinstance(task.costs, TermCosts) else "exact selection"
+        named.append((word, exact_choice(scores, task)))
     named.append(("argmax", method.argmax()))
     drawn = method.sample(samples, generator_for("samples", seed))
     named += [(f"sample {number}", choices) for number, choices in enumerate(drawn, 1)]
@@ -93,7 +107,8 @@ def candidates_of(method: Searching, task: Task, *, seed: int, samples: int) -> 
 
 def _near_target(probabilities: Array, task: Task, seed: int) -> list[tuple[int, ...]]:
     """Drawn from the distribution, given that a network uses nearly all of the target."""
-    if task.target_us is None:
+    # Where options of several layers share a cost, nothing counts the networks of a band.
+    if task.target_us is None or isinstance(task.costs, TermCosts):
         return []
     try:
         sampler = feasible_sampler(
@@ -109,21 +124,34 @@ def _near_target(probabilities: Array, task: Task, seed: int) -> list[tuple[int,
 
 
 def inherited_accuracy(
-    supernet: Supernet, choices: Sequence[int], images: ImageSet, learnt: Tensor, held: Tensor
+    shared: Shared, choices: Sequence[int], images: ImageSet, learnt: Tensor, held: Tensor
 ) -> float:
-    """Top-1 of one network with the supernet's weights on images that trained none.
+    """Top-1 of one network with the shared weights on images that trained none.
 
     Args:
-        supernet: Trained.
+        shared: Trained.
         choices: The network.
         images: Training images.
         learnt: Those that trained the weights; batch norm is estimated on some.
         held: Those to judge on.
     """
-    network = supernet.derive(choices)
-    device = next(supernet.parameters()).device
+    return _inherited(shared, choices, images, learnt, held).top1
+
+
+def inherited_entropy(
+    shared: Shared, choices: Sequence[int], images: ImageSet, learnt: Tensor, held: Tensor
+) -> float:
+    """Likewise the mean cross entropy, which tells networks apart on fewer images."""
+    return _inherited(shared, choices, images, learnt, held).loss
+
+
+def _inherited(
+    shared: Shared, choices: Sequence[int], images: ImageSet, learnt: Tensor, held: Tensor
+) -> Accuracy:
+    network = shared.derive(choices)
+    device = next(network.parameters()).device
     recalibrate(network, _pixels(images, _some(learnt), device))
-    return evaluate(network, images, _BATCH, indices=held).top1
+    return evaluate(network, images, _BATCH, indices=held)
 
 
 def _some(learnt: Tensor) -> Tensor:
@@ -140,13 +168,13 @@ def _pixels(images: ImageSet, indices: Tensor, device: torch.device) -> Iterator
 
 
 def rank(
-    found: Iterable[Found], supernet: Supernet, images: ImageSet, learnt: Tensor, held: Tensor
+    found: Iterable[Found], shared: Shared, images: ImageSet, learnt: Tensor, held: Tensor
 ) -> list[Found]:
     """Judge all by inherited weights; the best first."""
     judged = [
         replace(
             one,
-            accuracy=inherited_accuracy(supernet, one.choices, images, learnt, held),
+            accuracy=inherited_accuracy(shared, one.choices, images, learnt, held),
             scored_by="inherited weights, batch norm recalibrated",
         )
         for one in found

@@ -5,10 +5,12 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from search.algorithms.registry import METHODS
 from search.command import check_form, run_app
 from search.errors import UsageError
+from search.specialise_cli import specialise
 
-ALGORITHMS = ("fbnet", "exact", "evolution", "random")
+ALGORITHMS = (*METHODS, "exact", "evolution", "random")
 
 app = typer.Typer(
     add_completion=True,
@@ -58,7 +60,8 @@ def find(
     context: typer.Context,
     table: Annotated[Path | None, typer.Option(help="Folder of a latency table.")] = None,
     algorithm: Annotated[
-        str, typer.Option(help="fbnet, exact (needs --scores), evolution or random.")
+        str,
+        typer.Option(help=f"{', '.join(METHODS)}, exact (needs --scores), evolution or random."),
     ] = "fbnet",
     target_ms: Annotated[
         float | None,
@@ -238,6 +241,8 @@ def plot(
     write_plot(lines, target, trace.parent.name)
     typer.echo(f"written to {target}")
 
+
+app.command()(specialise)
 
 _INTERRUPTED = "Interrupted. What was finished is kept; the same command with --resume goes on."
 

@@ -15,11 +15,13 @@ import numpy as np
 import numpy.typing as npt
 
 from search.architecture import Architecture
+from search.costs import CostMatrix as CostMatrix
 from search.entries import Entry
-from search.errors import TableError, UsageError
+from search.errors import TableError
 from search.manifest import Calibration
 from search.operators import OperatorSpec
 from search.spaces.base import LayeredSpace
+from search.spaces.fbnetv2 import MaskedSpace
 from search.spaces.registry import parse_space
 from search.table import Table
 
@@ -95,9 +97,11 @@ class LatencyModel:
         total = sum(rows, start=np.zeros(len(names)))
         return estimate_from_features(total, self._calibration)
 
-    def cost_matrix(self, space: LayeredSpace | None = None) -> "CostMatrix":
+    def cost_matrix(self, space: LayeredSpace | None = None) -> CostMatrix:
         """Costs of every candidate of every layer of a space (default: the table's)."""
         space = space or parse_space(self.table.manifest.space.spec)
+        if isinstance(space, MaskedSpace):
+            return space.costs(self.operator_us, self._calibration.intercept_us)
         widest = max((len(layer.choices) for layer in space.layers), default=0)
         costs = np.full((len(space.layers), widest), np.inf)
         for row, layer in enumerate(space.layers):
@@ -130,38 +134,3 @@ def _plain_sum() -> Calibration:
         raw_sum_mape=0.0,
         method="sum of centres, not calibrated",
     )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CostMatrix:
-    """Costs in microseconds, layers x candidates; infinite where not legal.
-
-    `fixed_us` is what every network pays: fixed operators and intercept.
-    """
-
-    costs: Array
-    fixed_us: float
-
-    def price(self, choices: npt.ArrayLike) -> Array:
-        """Latencies of many networks at once.
-
-        Args:
-            choices: Integer indices, networks x layers.
-
-        Raises:
-            UsageError: Another number of layers, or an index beyond the
-                candidates (which would read the cost of another layer).
-        """
-        picked = np.asarray(choices)
-        layers, widest = self.costs.shape
-        if picked.ndim != 2 or picked.shape[1] != layers:
-            raise UsageError(f"Choices of shape {picked.shape} are not networks x {layers} layers.")
-        if picked.size and not 0 <= picked.min() <= picked.max() < widest:
-            raise UsageError(f"A choice lies outside 0 to {widest - 1}.")
-        offsets = np.arange(layers) * widest
-        prices: Array = np.take(self.costs.ravel(), picked + offsets).sum(axis=1) + self.fixed_us
-        return prices
-
-    def fastest_us(self) -> float:
-        """The lowest latency that any network of the space can have."""
-        return float(self.costs.min(axis=1).sum() + self.fixed_us)

@@ -8,11 +8,13 @@ import typer
 from rich.table import Table as Grid
 
 from search.architecture import Architecture, write_architecture
+from search.errors import UsageError
 from search.exact import Selection, front, network_of, pareto
 from search.outcome import Candidate, FrontOutcome, Outcome, write_outcome
 from search.places import check_folder
 from search.printing import console, to_csv, to_json
 from search.scores import Scores, read_scores
+from search.spaces.fbnetv2 import MaskedSpace
 from search.task import USED, Task, check_target
 
 if TYPE_CHECKING:
@@ -38,7 +40,7 @@ def show_outcome(
     if form == "csv":
         typer.echo(to_csv(rows), nl=False)
         return
-    console().print(_grid(rows[:_SHOWN]))
+    console().print(grid_of(rows[:_SHOWN]))
     if len(rows) > _SHOWN:
         typer.echo(f"({_SHOWN} of {len(rows)} candidates)")
     for line in _summary(outcome):
@@ -110,6 +112,11 @@ def show_front(
     """
     if output is not None:
         check_folder(output, "--output")
+    if isinstance(task.space, MaskedSpace):
+        raise UsageError(
+            f"The front of {task.space.spec} is not known: its layers are not independent.",
+            "Search under each target with --algorithm fbnetv2.",
+        )
     values = read_scores(scores, task.space)
     targets_us = [target * 1000 for target in targets_ms]
     for target_us in targets_us:
@@ -129,7 +136,7 @@ def show_front(
     elif form == "csv":
         typer.echo(to_csv(rows), nl=False)
     else:
-        console().print(_grid(rows))
+        console().print(grid_of(rows))
 
 
 def _front_outcome(rows: Sequence[dict[str, object]], scores: Scores, task: Task) -> FrontOutcome:
@@ -162,7 +169,8 @@ def _front_row(
     }
 
 
-def _grid(rows: Sequence[Mapping[str, object]]) -> Grid:
+def grid_of(rows: Sequence[Mapping[str, object]]) -> Grid:
+    """Rows of equal names as a table for people; columns of nothing are left out."""
     grid = Grid(box=None, pad_edge=False)
     names = [name for name in rows[0] if any(row[name] is not None for row in rows)] if rows else []
     for number, name in enumerate(names):

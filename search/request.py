@@ -4,10 +4,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-from search.algorithms.fbnet_recipe import FBNetRecipe
-from search.algorithms.fbnet_recipe import make_recipe as make_search_recipe
+from search.algorithms.recipe import SearchRecipe
+from search.algorithms.registry import METHODS, make_search_recipe
 from search.errors import UsageError
 from search.places import check_file, check_run
+from search.spaces.fbnetv2 import MaskedSpace
 from search.task import Task
 from search.training.precision import Compute
 from search.training.recipes import RetrainRecipe, make_recipe
@@ -16,6 +17,8 @@ from search.training.recipes import RetrainRecipe, make_recipe
 TRIAL_EPOCHS = 3
 Number = TypeVar("Number", int, float)
 _BASELINES = ("evolution", "random")
+# The only method whose variables are no independent layers, as its spaces are.
+_MASKED = "fbnetv2"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,10 +100,11 @@ class Request:
             check_file(self.weights, "--output", (".pt",))
         if self.algorithm != "exact" or self.retrain:
             check_run(self.folder, self.resume)
-        if self.algorithm != "fbnet" and task.target_us is None:
+        if self.algorithm not in METHODS and task.target_us is None:
             raise UsageError(
                 f"--algorithm {self.algorithm} needs a latency target.", "Give --target-ms."
             )
+        self._check_space(task)
         if self.algorithm in _BASELINES and task.probability is not None:
             raise UsageError(
                 f"--algorithm {self.algorithm} keeps to predicted latencies alone.",
@@ -109,16 +113,30 @@ class Request:
         if self.retrain_epochs is not None and not self.retrain:
             raise UsageError("--retrain-epochs is of --retrain, which is not given.")
 
-    def search_recipe(self) -> FBNetRecipe | RetrainRecipe | None:
+    def _check_space(self, task: Task) -> None:
+        masked = isinstance(task.space, MaskedSpace)
+        if masked != (self.algorithm == _MASKED):
+            remedy = f"Give --algorithm {_MASKED}." if masked else "Measure --space fbnetv2-mini."
+            raise UsageError(
+                f"--algorithm {self.algorithm} does not search {task.space.spec}.", remedy
+            )
+        if masked and task.probability is not None:
+            raise UsageError(
+                f"--algorithm {_MASKED} keeps to predicted latencies alone.",
+                "Leave out --probability, or lower --target-ms.",
+            )
+
+    def search_recipe(self) -> SearchRecipe | RetrainRecipe | None:
         """Of the search, or of one trial of a baseline; None where nothing is trained.
 
         Raises:
             UsageError: Unknown, or values out of range.
         """
-        search, trial = make_search_recipe(self.recipe), make_recipe(self.recipe)
+        trial = make_recipe(self.recipe)
         if self.algorithm == "exact":
             return None
-        if self.algorithm == "fbnet":
+        if self.algorithm in METHODS:
+            search = make_search_recipe(self.algorithm, self.recipe)
             epochs = _given(self.epochs, search.epochs)
             return replace(
                 search,

@@ -10,7 +10,7 @@ from typing import cast
 
 import torch
 
-from search.algorithms.fbnet_recipe import FBNetRecipe
+from search.algorithms.recipe import SearchRecipe
 from search.architecture import Architecture, write_architecture
 from search.candidates import Found
 from search.data.base import Data
@@ -29,7 +29,7 @@ from search.session import (
     Session,
     search_baseline,
     search_exact,
-    search_fbnet,
+    search_shared,
     share_choices,
     write_candidates,
 )
@@ -54,7 +54,7 @@ def run_search(task: Task, request: Request, resources: Resources, form: str) ->
     request.check(task)
     recipe, retraining = request.search_recipe(), request.retrain_recipe()
     observer = make_observer(request.quiet)
-    with _using(resources), join(resources.device) as processes:
+    with using(resources), join(resources.device) as processes:
         resources.compute.torch_device(processes.local_rank)  # refuses what is not there
         session = _session(task, request, resources, recipe, observer, processes, stopwatch)
         data = _images_for(request, session)
@@ -77,13 +77,13 @@ def run_search(task: Task, request: Request, resources: Resources, form: str) ->
             write_candidates(session, found)
         trained = None
         if request.retrain and data is not None:
-            trained = _retrain(network, data, retraining, request, session)
+            trained, data = _retrain(network, data, retraining, request, session)
         if processes.leads:
             _finish(outcome, request, trained, data, form)
 
 
 @contextmanager
-def _using(resources: Resources) -> Iterator[None]:
+def using(resources: Resources) -> Iterator[None]:
     """Threads for all that is computed; memory that runs out is told in a sentence."""
     before = torch.get_num_threads()
     try:
@@ -113,7 +113,7 @@ def _session(
     task: Task,
     request: Request,
     resources: Resources,
-    recipe: FBNetRecipe | RetrainRecipe | None,
+    recipe: SearchRecipe | RetrainRecipe | None,
     observer: Observer,
     processes: Processes,
     stopwatch: Stopwatch,
@@ -166,14 +166,20 @@ def _search(
     data: Data | None,
     request: Request,
     resources: Resources,
-    recipe: FBNetRecipe | RetrainRecipe | None,
+    recipe: SearchRecipe | RetrainRecipe | None,
 ) -> tuple[Found, list[Found]]:
     if request.algorithm == "exact":
         assert request.scores is not None
         return search_exact(session, read_scores(request.scores, session.task.space))
     assert data is not None
-    if isinstance(recipe, FBNetRecipe):
-        return search_fbnet(session, data, recipe, checkpoint=resources.recompute)
+    if isinstance(recipe, SearchRecipe):
+        return search_shared(
+            session,
+            data,
+            recipe,
+            algorithm=request.algorithm,
+            checkpoint=resources.recompute,
+        )
     return search_baseline(
         session,
         data,
@@ -185,9 +191,12 @@ def _search(
 
 def _retrain(
     network: Architecture, data: Data, recipe: RetrainRecipe, request: Request, session: Session
-) -> Trained:
+) -> tuple[Trained, Data]:
+    """The trained network, and the images at its resolution."""
     session.say(f"training {network.name} for {recipe.epochs} epochs")
-    return retrain(
+    if network.resolution != data.resolution:  # the search chose a smaller input
+        data = _open(request.images, network.resolution, request.seed)
+    trained = retrain(
         network,
         data,
         recipe,
@@ -198,6 +207,7 @@ def _retrain(
         observers=session.observers,
         processes=session.processes,
     )
+    return trained, data
 
 
 def _keep(trained: Trained, data: Data, weights: Path) -> None:
@@ -236,7 +246,7 @@ def run_training(request: TrainRequest, resources: Resources, form: str) -> None
     recipe = request.train_recipe()
     settings = Settings(batch=recipe.batch, seed=request.seed, compute=resources.compute)
     observer = make_observer(request.quiet)
-    with _using(resources), join(resources.device) as processes:
+    with using(resources), join(resources.device) as processes:
         resources.compute.torch_device(processes.local_rank)
         data = _open(request.images, network.resolution, request.seed)
         if processes.leads:

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from search.algorithms.fbnet import FBNetSearch
-from search.algorithms.fbnet_recipe import FBNetRecipe
+from search.algorithms.recipe import SearchRecipe
+from search.algorithms.registry import load_method
 from search.architecture import write_architecture
 from search.baselines import Outcome as Trials
 from search.baselines import evolve, random_search
@@ -95,10 +95,15 @@ class Session:
         )
 
 
-def search_fbnet(
-    session: Session, data: Data, recipe: FBNetRecipe, *, checkpoint: bool = False
+def search_shared(
+    session: Session,
+    data: Data,
+    recipe: SearchRecipe,
+    *,
+    algorithm: str,
+    checkpoint: bool = False,
 ) -> tuple[Found, list[Found]]:
-    """FBNet's DNAS, then its candidates ranked by inherited weights.
+    """A search with shared weights, then its candidates ranked by them.
 
     Writes scores.json (for exact selection under other targets and tables of
     the same space) and trace.html into the session's folder.
@@ -113,7 +118,7 @@ def search_fbnet(
     task, settings = session.task, session.settings
     check_classes(task.space, len(data.classes), task.table)
     with fresh_weights(settings.seed):
-        method = FBNetSearch(
+        method = load_method(algorithm)(
             task.space, task.costs, recipe=recipe, target_us=task.target_us, checkpoint=checkpoint
         )
     lines = train(
@@ -134,13 +139,13 @@ def search_fbnet(
     )
     if session.processes.leads:
         scores = from_probabilities(
-            method.probabilities().numpy(), task.space, f"fbnet on {task.table.label}"
+            method.probabilities().numpy(), task.space, f"{method.name} on {task.table.label}"
         )
         write_text(session.folder / SCORES, dump_scores(scores))
-        write_plot(lines, session.folder / PLOT, f"FBNet search, {data.name}")
+        write_plot(lines, session.folder / PLOT, f"{method.name} search, {data.name}")
     found = candidates_of(method, task, seed=settings.seed, samples=recipe.samples)
     learnt, held = split_indices(data.train.labels, method.splits, settings.seed)
-    ranked = rank(found, method.module.supernet, data.train, learnt, held)
+    ranked = rank(found, method, data.train, learnt, held)
     return choose(ranked, task), ranked
 
 

@@ -122,3 +122,11 @@ class Searching(Algorithm, Protocol):
     def sample(self, number: int, generator: torch.Generator) -> Sequence[tuple[int, ...]]:
         """Networks drawn from the distribution."""
         ...
+
+    def derive(self, choices: Sequence[int]) -> nn.Sequential:
+        """One network with a copy of its trained weights.
+
+        Its state dict is laid out as that of `search.blocks.build_network`;
+        batch norm statistics must be estimated before it is judged.
+        """
+        ...

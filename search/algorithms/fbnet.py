@@ -14,13 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from search.algorithms.base import Batch, Phase, StepReport
+from search.algorithms.distribution import IndependentLayers
 from search.algorithms.fbnet_recipe import FBNetRecipe
 from search.blocks import build_operator
 from search.errors import UsageError
 from search.latency import CostMatrix
 from search.latency_loss import (
     LatencyCosts,
-    expected_latency_us,
     product_loss,
     require_costs,
     require_microseconds,
@@ -47,26 +47,18 @@ class Stochastic(nn.Module):
         theta: (layers, widest) logits; what is not legal never moves.
         multiplier: Weight of the excess over the target; a buffer, so that
             checkpoints hold it.
-        costs: Latencies of the candidates.
+        costs: Weights of the candidates to a latency in microseconds.
     """
 
     legal: Tensor
     multiplier: Tensor
 
     def __init__(
-        self,
-        space: SearchSpace,
-        matrix: CostMatrix,
-        *,
-        multiplier: float,
-        build: Build,
-        checkpoint: bool,
+        self, legal: Tensor, supernet: nn.Module, costs: nn.Module, *, multiplier: float
     ) -> None:
         super().__init__()
-        self.supernet = Supernet(space, build=build, checkpoint=checkpoint)
-        legal = legal_mask(space)
+        self.supernet, self.costs = supernet, costs
         self.theta = nn.Parameter(torch.zeros(legal.shape))
-        self.costs = LatencyCosts(matrix)
         self.register_buffer("legal", legal, persistent=False)
         self.register_buffer("multiplier", torch.tensor(multiplier))
 
@@ -85,7 +77,7 @@ class Stochastic(nn.Module):
         self.supernet.compile(*args, **kwargs)
 
 
-class FBNetSearch:
+class FBNetSearch(IndependentLayers):
     """FBNet's differentiable architecture search; a `Searching`.
 
     Without a target the loss is the paper's product, which has no target:
@@ -108,6 +100,7 @@ class FBNetSearch:
             a product loss over latencies of 1,000 us or less.
     """
 
+    module: Stochastic
     name = "fbnet"
 
     def __init__(
@@ -121,7 +114,7 @@ class FBNetSearch:
         checkpoint: bool = False,
     ) -> None:
         self.recipe = recipe = recipe or FBNetRecipe()
-        require_costs(costs, space)
+        self.require(space, costs)
         if target_us is None:
             require_microseconds(costs)
         else:
@@ -129,15 +122,29 @@ class FBNetSearch:
         self.target_us, self.epochs = target_us, recipe.epochs
         self.splits = (recipe.weight_share, 1 - recipe.weight_share)
         self._matrix, self._epoch = costs, 0
-        self.module = Stochastic(
-            space, costs, multiplier=recipe.multiplier, build=build, checkpoint=checkpoint
-        )
+        self.module = self.make_module(space, costs, build, checkpoint)
         if recipe.negligible * self.module.legal.shape[1] >= 1:
             raise UsageError(
                 f"A negligible weight of {recipe.negligible} could hide a whole layer."
             )
         self._optimizers = {WEIGHTS: self._sgd(), THETA: self._adam()}
         self._learning: str | None = None
+
+    def require(self, space: SearchSpace, costs: CostMatrix) -> None:
+        """Refuse costs that are not of this space.
+
+        Raises:
+            UsageError: They are not.
+        """
+        require_costs(costs, space)
+
+    def make_module(
+        self, space: SearchSpace, costs: CostMatrix, build: Build, checkpoint: bool
+    ) -> Stochastic:
+        """All that is learnt, with fresh weights."""
+        multiplier = self.recipe.multiplier
+        supernet = Supernet(space, build=build, checkpoint=checkpoint)
+        return Stochastic(legal_mask(space), supernet, LatencyCosts(costs), multiplier=multiplier)
 
     def _sgd(self) -> torch.optim.Optimizer:
         return torch.optim.SGD(
@@ -179,7 +186,7 @@ class FBNetSearch:
         self._learn(phase, batch.fraction)
         with torch.set_grad_enabled(phase == THETA):
             weights = self.draw(batch.generator)
-            latency_us = expected_latency_us(weights, self.module.costs)
+            latency_us = self.module.costs(weights)
         with batch.autocast():
             logits = self.module(batch.images, weights)
         precise = logits.to(torch.promote_types(logits.dtype, torch.float32))
@@ -237,25 +244,13 @@ class FBNetSearch:
 
     def _expected_us(self) -> Tensor:
         """Mean latency of the distribution, where theta is."""
-        return expected_latency_us(self.module.logits.detach().softmax(1), self.module.costs)
+        latency_us: Tensor = self.module.costs(self.module.logits.detach().softmax(1))
+        return latency_us
 
-    def probabilities(self) -> Tensor:
-        """(layers, widest) float64 probabilities on the CPU; 0 where not legal."""
-        return self.module.logits.detach().cpu().double().softmax(1)
-
-    def scores(self) -> Tensor:
-        """Their logarithms, -inf where not legal: what exact selection adds up."""
-        return self.module.logits.detach().cpu().double().log_softmax(1)
-
-    def argmax(self) -> tuple[int, ...]:
-        """The most probable candidate of every layer."""
-        return tuple(self.scores().argmax(1).tolist())
-
-    def sample(self, number: int, generator: torch.Generator) -> Sequence[tuple[int, ...]]:
-        """Networks drawn from the distribution, with repetition."""
-        probabilities = self.probabilities().to(generator.device)
-        drawn = torch.multinomial(probabilities, number, replacement=True, generator=generator)
-        return [tuple(row) for row in drawn.t().tolist()]
+    def derive(self, choices: Sequence[int]) -> nn.Sequential:
+        """One network with a copy of its trained weights."""
+        network: nn.Sequential = self.module.supernet.derive(choices)  # type: ignore[operator]
+        return network
 
     def progress(self) -> Mapping[str, float]:
         """Mean entropy of the layers in nats, temperature, latencies, multiplier."""

@@ -4,11 +4,12 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from search.algorithms.recipe import SearchRecipe
 from search.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FBNetRecipe:
+class FBNetRecipe(SearchRecipe):
     """How FBNet (arXiv 1812.03443) searches; the defaults are section 4.1's.
 
     Attributes:
@@ -87,10 +88,6 @@ class FBNetRecipe:
     def temperature_at(self, epoch: int) -> float:
         """tau in an epoch counted from 0."""
         return self.temperature * math.exp(-self.annealing * epoch)
-
-    def weight_rate_at(self, epoch: float) -> float:
-        """Learning rate of the weights after so many epochs, parts of one included."""
-        return self.weight_rate * 0.5 * (1 + math.cos(math.pi * min(epoch / self.epochs, 1.0)))
 
 
 def _cpu() -> FBNetRecipe:

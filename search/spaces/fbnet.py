@@ -6,8 +6,9 @@ leaves 192 candidates and 9^16 * 8^6 networks (the paper's 9^22 ignores that).
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from search.errors import UsageError
 from search.operators import DTYPES, OperatorSpec
@@ -39,6 +40,9 @@ class Macro(NamedTuple):
     head_channels: int
     resolution: int
     classes: int
+    # Fixed blocks of stride 1 round the searched ones: name and channels.
+    first: tuple[tuple[str, int], ...] = ()
+    last: tuple[tuple[str, int], ...] = ()
 
 
 BLOCKS = {
@@ -92,6 +96,9 @@ class FBNetSpace(LayeredSpace):
             out of range.
     """
 
+    presets: ClassVar[Mapping[str, Macro]] = PRESETS
+    candidates: ClassVar[tuple[str, ...]] = (*BLOCKS, SKIP)
+
     preset: str = "fbnet"
     resolution: int = 0
     width: float = 1.0
@@ -106,11 +113,11 @@ class FBNetSpace(LayeredSpace):
     after: tuple[OperatorSpec, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        if self.preset not in PRESETS:
+        if self.preset not in self.presets:
             raise UsageError(
-                f"Unknown FBNet preset {self.preset!r}.", f"Known: {', '.join(PRESETS)}."
+                f"Unknown preset {self.preset!r}.", f"Known: {', '.join(self.presets)}."
             )
-        macro = PRESETS[self.preset]
+        macro = self.presets[self.preset]
         for name, default in (
             ("resolution", macro.resolution),
             ("classes", macro.classes),
@@ -154,6 +161,7 @@ class FBNetSpace(LayeredSpace):
         frame = Frame(self.always_pointwise, self.batch, self.dtype)
         stem = frame.conv(3, 3, channels, size, macro.stem_stride)
         size //= macro.stem_stride
+        first, channels = self._fixed(frame, macro.first, channels, size)
         layers = []
         for number, stage in enumerate(macro.stages, 1):
             out_channels = scale_channels(stage.channels, self.width)
@@ -161,14 +169,28 @@ class FBNetSpace(LayeredSpace):
                 stride = stage.stride if repeat == 0 else 1
                 choices = (
                     Choice(name=name, operator=operator)
-                    for name in (*BLOCKS, SKIP)
+                    for name in self.candidates
                     if (operator := frame.block(name, channels, out_channels, size, stride))
                 )
                 layers.append(Layer(name=f"stage{number}.{repeat + 1}", choices=tuple(choices)))
                 channels, size = out_channels, size // stride
+        last, channels = self._fixed(frame, macro.last, channels, size)
         head = frame.conv(1, channels, self.head_channels, size, 1)
         classifier = frame.classifier(self.head_channels, self.classes, size)
-        return (stem,), tuple(layers), (head, classifier)
+        return (stem, *first), tuple(layers), (*last, head, classifier)
+
+    def _fixed(
+        self, frame: "Frame", blocks: tuple[tuple[str, int], ...], channels: int, size: int
+    ) -> tuple[list[OperatorSpec], int]:
+        """Blocks that every network has, and the channels behind them."""
+        made = []
+        for name, plain in blocks:
+            out_channels = scale_channels(plain, self.width)
+            operator = frame.block(name, channels, out_channels, size, 1)
+            assert operator is not None
+            made.append(operator)
+            channels = out_channels
+        return made, channels
 
 
 class Frame(NamedTuple):
@@ -245,21 +267,21 @@ class Frame(NamedTuple):
 
 
 _SPEC = re.compile(
-    r"(?P<preset>[a-z-]+?)-r(?P<resolution>\d+)-x(?P<width>\d+(?:\.\d+)?)-c(?P<classes>\d+)"
+    r"(?P<preset>[a-z0-9-]+?)-r(?P<resolution>\d+)-x(?P<width>\d+(?:\.\d+)?)-c(?P<classes>\d+)"
     r"-h(?P<head_channels>\d+)-p(?P<always_pointwise>[01])-b(?P<batch>\d+)-(?P<dtype>\w+)"
 )
 
 
-def parse_spec(spec: str) -> FBNetSpace | None:
+def parse_spec(spec: str, family: type[FBNetSpace] = FBNetSpace) -> FBNetSpace | None:
     """Rebuild a space from its `spec`; None when the text is of another family.
 
     Raises:
         UsageError: Not canonical, or values that the space cannot take.
     """
     match = _SPEC.fullmatch(spec)
-    if not match or match["preset"] not in PRESETS:
+    if not match or match["preset"] not in family.presets:
         return None
-    space = FBNetSpace(
+    space = family(
         preset=match["preset"],
         resolution=int(match["resolution"]),
         width=float(match["width"]),

@@ -1,18 +1,24 @@
 """Spaces by name: the one list that the command lines offer."""
 
 from collections.abc import Callable
+from functools import partial
 
 from search.errors import UsageError
-from search.spaces import fbnet
 from search.spaces.base import LayeredSpace
+from search.spaces.fbnet import FBNetSpace, parse_spec
+from search.spaces.fbnetv2 import MaskedSpace
+from search.spaces.single_path import SinglePathSpace
 
+_FAMILIES: tuple[type[FBNetSpace], ...] = (FBNetSpace, SinglePathSpace, MaskedSpace)
 # A family's parser returns None for a spec that is not its own.
-_PARSERS: tuple[Callable[[str], LayeredSpace | None], ...] = (fbnet.parse_spec,)
+_PARSERS: tuple[Callable[[str], LayeredSpace | None], ...] = tuple(
+    partial(parse_spec, family=family) for family in _FAMILIES
+)
 
 
 def space_names() -> tuple[str, ...]:
     """Names that `make_space` knows."""
-    return tuple(fbnet.PRESETS)
+    return tuple(name for family in _FAMILIES for name in family.presets)
 
 
 def make_space(
@@ -31,7 +37,7 @@ def make_space(
     Raises:
         UsageError: Unknown name, or values that the space cannot take.
     """
-    if name not in fbnet.PRESETS:
+    if name not in space_names():
         raise UsageError(f"Unknown space {name!r}.", f"Known: {', '.join(space_names())}.")
     for label, value in (
         ("resolution", resolution),
@@ -40,7 +46,8 @@ def make_space(
     ):
         if value is not None and value < 1:
             raise UsageError(f"The {label} must be at least 1, not {value}.")
-    return fbnet.FBNetSpace(
+    family = next(family for family in _FAMILIES if name in family.presets)
+    return family(
         preset=name,
         resolution=resolution or 0,
         width=width,

@@ -12,7 +12,9 @@ from search.errors import UsageError
 from search.operators import DTYPES
 from search.spaces.base import LayeredSpace
 from search.spaces.fbnet import FBNetSpace, scale_channels
+from search.spaces.fbnetv2 import MaskedSpace
 from search.spaces.registry import make_space, parse_space, space_names
+from search.spaces.single_path import SinglePathSpace
 
 CHANGES: dict[str, Any] = {
     "resolution": 192,
@@ -23,6 +25,16 @@ CHANGES: dict[str, Any] = {
     "batch": 2,
     "dtype": "int8",
 }
+
+
+CANDIDATES = {
+    name: family.candidates for family in (FBNetSpace, SinglePathSpace) for name in family.presets
+}
+LAYERED = tuple(CANDIDATES)
+
+
+def test_every_space_is_of_layers_or_of_masked_variables() -> None:
+    assert set(space_names()) == {*LAYERED, *MaskedSpace.presets}
 
 
 def test_fbnet_has_the_size_that_its_tables_of_blocks_and_layers_give() -> None:
@@ -45,7 +57,7 @@ def test_layers_that_become_equal_in_width_gain_a_skip() -> None:
     assert next(layer for layer in space.layers if layer.name == "stage5.1").choices[-1].is_skip
 
 
-@pytest.mark.parametrize("name", space_names())
+@pytest.mark.parametrize("name", LAYERED)
 def test_a_skip_is_offered_exactly_where_input_and_output_agree(name: str) -> None:
     space = make_space(name)
     for layer in space.layers:
@@ -54,16 +66,16 @@ def test_a_skip_is_offered_exactly_where_input_and_output_agree(name: str) -> No
         same = block.stride == 1 and block.in_channels == block.out_channels
         assert last.is_skip == same, layer.name
         assert not any(choice.is_skip for choice in blocks)
-        assert len(layer.choices) == (9 if same else 8)
+        assert len(layer.choices) == len(CANDIDATES[name]) - (not same)
 
 
-@pytest.mark.parametrize("name", space_names())
+@pytest.mark.parametrize("name", LAYERED)
 def test_every_choice_of_a_layer_fits_every_choice_of_the_next(name: str) -> None:
     space = make_space(name)
     for number in range(9):
         choices = [layer.choices[number % len(layer.choices)].name for layer in space.layers]
         operators = space.architecture(choices).operators
-        assert len(operators) == len(space.layers) + 3
+        assert len(operators) == len(space.before) + len(space.layers) + len(space.after)
         assert operators[-1].out_channels == space.after[-1].out_channels
 
 
@@ -76,7 +88,7 @@ def test_the_unique_operators_are_every_candidate_once_and_no_skip() -> None:
 
 
 @given(
-    name=st.sampled_from(space_names()),
+    name=st.sampled_from(LAYERED),
     resolution=st.integers(1, 12).map(lambda number: 32 * number),
     width=st.one_of(st.floats(0.05, 4), st.sampled_from([0.05, 0.35, 1 / 3, 1, 1.1, 4])),
     classes=st.integers(1, 22_000),

@@ -19,7 +19,7 @@ def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
     def never(*_: object, **__: object) -> None:
         raise AssertionError("training began")
 
-    for name in ("search_fbnet", "search_baseline", "retrain"):
+    for name in ("search_shared", "search_baseline", "retrain"):
         monkeypatch.setattr(search.run, name, never)
 
 
@@ -37,7 +37,7 @@ def left(desk: Desk) -> list[str]:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--algorithm", "darts"], "fbnet, exact, evolution, random"),
+        (["--algorithm", "darts"], "exact, evolution, random"),
         (["--format", "yaml"], "table, json, csv"),
         (["--recipe", "gpu"], "Known:"),
         (["--algorithm", "exact"], "--scores"),

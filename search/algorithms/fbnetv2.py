@@ -1,0 +1,50 @@
+"""FBNetV2's search (arXiv 2004.05565): DMaskingNAS, FBNet's loop over masked variables.
+
+Schedule, Gumbel softmax and losses are FBNet's; what is chosen are widths,
+expansions, kinds of blocks and the input's resolution. The paper gives no
+form of the cost term: ours is FBNet's product, or the excess over a target.
+"""
+
+from typing import cast
+
+from search.algorithms.fbnet import FBNetSearch, Stochastic
+from search.costs import CostMatrix
+from search.errors import UsageError
+from search.masking import MaskedNet, TermLatency
+from search.spaces.base import SearchSpace
+from search.spaces.fbnetv2 import MaskedSpace
+from search.spaces.terms import TermCosts
+from search.supernet import Build, legal_mask
+
+
+class FBNetV2Search(FBNetSearch):
+    """DMaskingNAS; a `Searching` whose choices are options of variables.
+
+    Args and errors as `FBNetSearch`, over a `MaskedSpace` and its `TermCosts`.
+    """
+
+    name = "fbnetv2"
+
+    def require(self, space: SearchSpace, costs: CostMatrix) -> None:
+        """Refuse other spaces than masked ones.
+
+        Raises:
+            UsageError: The space's layers are independent.
+        """
+        if not isinstance(space, MaskedSpace) or not isinstance(costs, TermCosts):
+            raise UsageError(
+                f"--algorithm fbnetv2 does not search {space.spec}.",
+                "Measure a table of its own space: --space fbnetv2-mini.",
+            )
+
+    def make_module(
+        self,
+        space: SearchSpace,
+        costs: CostMatrix,
+        build: Build,  # noqa: ARG002
+        checkpoint: bool,
+    ) -> Stochastic:
+        """All that is learnt, with fresh weights."""
+        supernet = MaskedNet(cast(MaskedSpace, space), checkpoint=checkpoint)
+        latency = TermLatency(cast(TermCosts, costs))
+        return Stochastic(legal_mask(space), supernet, latency, multiplier=self.recipe.multiplier)

@@ -1,0 +1,82 @@
+"""Search methods by name; a method's module, and torch, load when it is chosen."""
+
+import importlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple, cast
+
+from search.algorithms.recipe import SearchRecipe
+from search.errors import UsageError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from search.algorithms.base import Searching
+    from search.spaces.base import SearchSpace
+
+_HERE = "search.algorithms"
+
+
+class Method(NamedTuple):
+    """Where a method, its presets and its shared weights live, as module:name."""
+
+    search: str
+    recipe: str
+    weights: str = "search.supernet:Supernet"
+
+
+METHODS = {
+    "fbnet": Method(f"{_HERE}.fbnet:FBNetSearch", f"{_HERE}.fbnet_recipe:make_recipe"),
+    "fp-nas": Method(
+        f"{_HERE}.fp_nas:CategoricalSearch", f"{_HERE}.fp_nas_recipe:make_fp_nas_recipe"
+    ),
+    "fbnetv2": Method(
+        f"{_HERE}.fbnetv2:FBNetV2Search",
+        f"{_HERE}.fbnet_recipe:make_recipe",
+        "search.masking:MaskedNet",
+    ),
+    "single-path": Method(
+        f"{_HERE}.single_path:SinglePathSearch",
+        f"{_HERE}.single_path_recipe:make_recipe",
+        "search.superkernel:SuperKernelNet",
+    ),
+    "parsec": Method(f"{_HERE}.fp_nas:Parsec", f"{_HERE}.fp_nas_recipe:make_parsec_recipe"),
+}
+
+
+def load_method(name: str) -> "Callable[..., Searching]":
+    """The constructor of a method.
+
+    Raises:
+        UsageError: Unknown name.
+    """
+    return cast("Callable[..., Searching]", _load(_method(name).search))
+
+
+def make_search_recipe(algorithm: str, name: str) -> SearchRecipe:
+    """A method's preset.
+
+    Raises:
+        UsageError: Unknown method or preset.
+    """
+    make = cast(Callable[[str], SearchRecipe], _load(_method(algorithm).recipe))
+    return make(name)
+
+
+def load_weights(name: str) -> "Callable[[SearchSpace], nn.Module]":
+    """The class of a method's shared weights, which its module keeps as `supernet`.
+
+    Raises:
+        UsageError: Unknown name.
+    """
+    return cast("Callable[[SearchSpace], nn.Module]", _load(_method(name).weights))
+
+
+def _method(name: str) -> Method:
+    if name not in METHODS:
+        raise UsageError(f"Unknown algorithm {name!r}.", f"Known: {', '.join(METHODS)}.")
+    return METHODS[name]
+
+
+def _load(place: str) -> object:
+    module, _, attribute = place.partition(":")
+    return getattr(importlib.import_module(module), attribute)

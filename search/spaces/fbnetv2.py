@@ -1,0 +1,270 @@
+"""FBNetV2's spaces: channels, expansion, block and input resolution are all searched.
+
+Source: FBNetV2 (arXiv 2004.05565), Tables 2 and 3, and the F macro as
+FP-NAS (arXiv 2011.10949) prints it in its Table 1. A stage's blocks share one
+width, so that residual adds always fit; expansion counts from the *largest*
+input width, and architectures hold absolute channels. The printed rows hold
+fewer searched blocks than the text's 22; these spaces follow the rows.
+"""
+
+import hashlib
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
+from math import prod
+from typing import ClassVar
+
+import numpy as np
+
+from search.architecture import Architecture
+from search.errors import UsageError
+from search.operators import OperatorSpec
+from search.spaces.base import SpaceSize
+from search.spaces.fbnet import FBNetSpace, Macro
+from search.spaces.fbnetv2_macros import MACROS, MaskedMacro
+from search.spaces.fbnetv2_variables import Slot, variables_of
+from search.spaces.terms import Term, TermCosts
+
+Make = Callable[[Mapping[int, int]], OperatorSpec]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskedSpace(FBNetSpace):
+    """Variables instead of layers: `layers` holds one `Variable` each.
+
+    Resolution comes first, then every stage's width and its blocks' kind and
+    expansion. `resolution` is the largest one.
+
+    Raises:
+        UsageError: As `FBNetSpace`; a width multiplier.
+    """
+
+    presets: ClassVar[Mapping[str, Macro]] = {name: macro.frame for name, macro in MACROS.items()}
+
+    preset: str = "fbnetv2"
+
+    def _check(self, macro: Macro) -> None:
+        super()._check(macro)
+        total = macro.stem_stride * prod(stage.stride for stage in self.macro.stages)
+        if self.width != 1 or self.resolution % total:
+            raise UsageError(
+                f"{self.preset} has no width multiplier, and resolutions divisible by {total}.",
+                "Its widths are searched.",
+            )
+
+    def _build(self, macro: Macro) -> tuple[tuple, tuple, tuple]:  # type: ignore[type-arg]  # noqa: ARG002
+        variables, _ = variables_of(self.macro, self.resolutions)
+        largest = self.resolution
+        stem = self._stem(largest)
+        head, classifier = self._tail(largest, self.macro.stages[-1].widths[1])
+        return (stem,), variables, (head, classifier)
+
+    @property
+    def macro(self) -> MaskedMacro:
+        """The preset."""
+        return MACROS[self.preset]
+
+    @cached_property
+    def resolutions(self) -> tuple[int, ...]:
+        """Input sizes, ascending."""
+        grain = self.macro.grain
+        least = -(-self.macro.least * self.resolution // grain) * grain
+        found = np.arange(least, self.resolution + 1, grain).astype(int).tolist()
+        return tuple(found) if found else (self.resolution,)
+
+    @cached_property
+    def slots(self) -> tuple[Slot, ...]:
+        """The searched blocks in order."""
+        return variables_of(self.macro, self.resolutions)[1]
+
+    @cached_property
+    def last_width(self) -> int:
+        """The variable of the last stage's width."""
+        return self.slots[-1].out
+
+    def value(self, variable: int, option: int) -> int:
+        """Channels, middle channels or resolution of an option."""
+        return int(self.layers[variable].choices[option].value)  # type: ignore[attr-defined]
+
+    # --- operators -----------------------------------------------------------
+
+    def _stem(self, size: int) -> OperatorSpec:
+        frame = self.macro.frame
+        return self._conv(3, 3, frame.stem_channels, size, frame.stem_stride)
+
+    def _tail(self, size: int, channels: int) -> tuple[OperatorSpec, OperatorSpec]:
+        last = size // (
+            self.macro.frame.stem_stride * prod(stage.stride for stage in self.macro.stages)
+        )
+        head = self._conv(1, channels, self.head_channels, last, 1)
+        classifier = OperatorSpec(
+            kind="classifier",
+            in_channels=self.head_channels,
+            out_channels=self.classes,
+            height=last,
+            width=last,
+            batch=self.batch,
+            dtype=self.dtype,
+        )
+        return head, classifier
+
+    def _conv(self, kernel: int, into: int, out: int, size: int, stride: int) -> OperatorSpec:
+        return OperatorSpec(
+            kind="conv",
+            kernel=kernel,
+            activation="hswish",
+            in_channels=into,
+            out_channels=out,
+            height=size,
+            width=size,
+            stride=stride,
+            batch=self.batch,
+            dtype=self.dtype,
+        )
+
+    def block(
+        self, slot: Slot, kind: str, into: int, mid: int, out: int, resolution: int
+    ) -> OperatorSpec:
+        """A block at absolute channels."""
+        size = resolution // slot.reduction
+        common = {"height": size, "width": size, "batch": self.batch, "dtype": self.dtype}
+        if kind == "skip":
+            return OperatorSpec(kind="skip", in_channels=into, **common)  # type: ignore[arg-type]
+        kernel, activation, *squeeze = kind.split("_")
+        return OperatorSpec(
+            kind="ir",
+            kernel=int(kernel[1:]),
+            mid_channels=mid,
+            squeeze_channels=squeezed(mid) if squeeze else 0,
+            activation=activation,
+            in_channels=into,
+            out_channels=out,
+            stride=slot.stride,
+            residual=slot.residual,
+            first_pointwise=self.always_pointwise or not self._keeps_width(slot),
+            **common,  # type: ignore[arg-type]
+        )
+
+    def _keeps_width(self, slot: Slot) -> bool:
+        """An only expansion of 1 behind a fixed width needs no first 1x1."""
+        return slot.into is None and self.value(slot.expansion, 0) == slot.most_in
+
+    def _of(self, slot: Slot, choices: Mapping[int, int]) -> OperatorSpec:
+        values = {variable: self.value(variable, option) for variable, option in choices.items()}
+        into = slot.most_in if slot.into is None else values[slot.into]
+        kind = self.layers[slot.kind].choices[choices[slot.kind]].name
+        return self.block(slot, kind, into, values[slot.expansion], values[slot.out], values[0])
+
+    def _parts(
+        self,
+    ) -> Iterator[tuple[tuple[int, ...], Callable[[Mapping[int, int]], OperatorSpec]]]:
+        """Every part of a network: the variables it depends on, and its operator."""
+        yield (0,), lambda c: self._stem(self.value(0, c[0]))
+        for slot in self.slots:
+            variables = (0, slot.into, slot.kind, slot.expansion, slot.out)
+            own = tuple(dict.fromkeys(v for v in variables if v is not None))
+            yield own, lambda c, slot=slot: self._of(slot, c)  # type: ignore[misc]
+        last = self.last_width
+        yield (0, last), lambda c: self._tail(self.value(0, c[0]), self.value(last, c[last]))[0]
+        yield (0,), lambda c: self._tail(self.value(0, c[0]), 1)[1]
+
+    @cached_property
+    def operators(self) -> tuple[OperatorSpec, ...]:
+        """Unique operators that cost time, in order of first use; no skips."""
+        found: dict[OperatorSpec, None] = {}
+        for variables, make in self._parts():
+            ranges = [range(len(self.layers[variable].choices)) for variable in variables]
+            for picked in product(*ranges):
+                operator = make(dict(zip(variables, picked, strict=True)))
+                if operator.kind != "skip":
+                    found[operator] = None
+        return tuple(found)
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hash of all that the space allows: its options, and every part at its extremes.
+
+        Not of all operators: the largest space has hundreds of thousands.
+        """
+        lines = [
+            " ".join((v.name, *(f"{o.name}={self.value(n, i)}" for i, o in enumerate(v.choices))))
+            for n, v in enumerate(self.layers)
+        ]
+        for variables, make in self._parts():
+            for end in (0, -1):
+                ends = {v: range(len(self.layers[v].choices))[end] for v in variables}
+                lines.append(make(ends).key)
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+    @property
+    def size(self) -> SpaceSize:
+        """Variables, their options, combinations and unique operators."""
+        widths = [len(variable.choices) for variable in self.layers]
+        return SpaceSize(
+            layers=len(widths),
+            candidates=sum(widths),
+            networks=prod(widths),
+            unique_operators=len(self.operators),
+        )
+
+    # --- networks ------------------------------------------------------------
+
+    def architecture(self, choices: Sequence[str], name: str = "custom") -> Architecture:
+        """The network that takes these options, one a variable.
+
+        Raises:
+            UsageError: Wrong number of options, or one that is not legal.
+        """
+        if len(choices) != len(self.layers):
+            raise UsageError(f"{name!r} names {len(choices)} options of {len(self.layers)}.")
+        picked = {}
+        for number, (variable, word) in enumerate(zip(self.layers, choices, strict=True)):
+            names = [option.name for option in variable.choices]
+            if word not in names:
+                raise UsageError(
+                    f"{word!r} is no option of {variable.name}.", f"Legal: {', '.join(names)}."
+                )
+            picked[number] = names.index(word)
+        operators = tuple(make(picked) for _, make in self._parts())
+        return Architecture(name=name, operators=operators, space=self.spec)
+
+    def words(self, choices: Sequence[int]) -> list[str]:
+        """Names of the options.
+
+        Raises:
+            UsageError: Another number of options, or one that is not legal.
+        """
+        widths = [len(variable.choices) for variable in self.layers]
+        legal = len(choices) == len(widths) and all(
+            0 <= choice < width for choice, width in zip(choices, widths, strict=True)
+        )
+        if not legal:
+            raise UsageError(f"{tuple(choices)} are no options of {self.spec}.")
+        return [v.choices[choice].name for v, choice in zip(self.layers, choices, strict=True)]
+
+    def random_architecture(self, generator: random.Random, name: str) -> Architecture:
+        """A network drawn uniformly, variable by variable."""
+        names = [generator.choice(variable.choices).name for variable in self.layers]
+        return self.architecture(names, name)
+
+    def costs(
+        self, operator_cost: Callable[[OperatorSpec], float], fixed: float = 0.0
+    ) -> TermCosts:
+        """Sums of an operator's cost (latency, FLOPs, parameters) over networks."""
+        terms = []
+        for variables, make in self._parts():
+            shape = [len(self.layers[variable].choices) for variable in variables]
+            values = np.zeros(shape)
+            for picked in np.ndindex(*shape):
+                values[picked] = operator_cost(make(dict(zip(variables, picked, strict=True))))
+            terms.append(Term(variables=variables, values=values))
+        widths = np.array([len(variable.choices) for variable in self.layers])
+        legal = np.arange(widths.max()) < widths[:, None]
+        return TermCosts(costs=np.where(legal, 0.0, np.inf), fixed_us=fixed, terms=tuple(terms))
+
+
+def squeezed(mid: int) -> int:
+    """Squeezed channels: a quarter of the middle ones."""
+    return max(1, round(mid * 0.25))

@@ -1,0 +1,137 @@
+"""All search methods on the same images and device at one share of the mean random latency.
+
+    python tests/benchmarks/experiment_systems.py --data IMAGES --out FOLDER \
+        --table TABLE [--single-path-table TABLE] [--fbnetv2-table TABLE]
+
+FBNet, FP-NAS, PARSEC, evolution and random search share the first table;
+Single-Path NAS and FBNetV2 search spaces of their own and need tables of them,
+measured on the same device. The target is the first table's, in milliseconds,
+for all. Each network found is trained with one recipe. Every step is a command
+of the kit; finished steps are not repeated, so an interrupted experiment goes
+on where it was. Prints one row a method and seed, then means and deviations.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from search.latency import LatencyModel
+from search.sampling import feasible_sampler
+from search.spaces.registry import parse_space
+from search.table import read_table
+
+SHARED = ("fbnet", "fp-nas", "parsec")
+BASELINES = ("evolution", "random")
+ROW = dict[str, object]
+
+
+def main() -> None:
+    """Run what is missing, then print the comparison."""
+    options = _options()
+    target_ms = _target_ms(options.table, options.share)
+    print(f"target {target_ms:.4f} ms", flush=True)
+    rows = []
+    for seed in range(options.first_seed, options.first_seed + options.seeds):
+        for method, table in _methods(options):
+            rows.append(_one(options, method, table, target_ms, seed))
+            print(json.dumps(rows[-1]), flush=True)
+    for method in dict.fromkeys(row["method"] for row in rows):
+        print(json.dumps(_summary([row for row in rows if row["method"] == method])), flush=True)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", required=True)
+    parser.add_argument("--table", type=Path, required=True)
+    parser.add_argument("--single-path-table", type=Path)
+    parser.add_argument("--fbnetv2-table", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--limit", type=int)
+    parser.add_argument("--share", type=float, default=0.7)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--budget", type=int, default=8, help="networks a baseline trains")
+    parser.add_argument("--epochs", type=int, help="of each search; the recipes' by default")
+    parser.add_argument("--retrain-epochs", type=int)
+    return parser.parse_args()
+
+
+def _methods(options: argparse.Namespace) -> list[tuple[str, Path]]:
+    found = [(method, options.table) for method in (*SHARED, *BASELINES)]
+    own = (("single-path", options.single_path_table), ("fbnetv2", options.fbnetv2_table))
+    return found + [(method, table) for method, table in own if table is not None]
+
+
+def _target_ms(folder: Path, share: float) -> float:
+    table = read_table(folder)
+    costs = LatencyModel(table).cost_matrix(parse_space(table.manifest.space.spec))
+    slowest_us = float(np.where(np.isfinite(costs.costs), costs.costs, 0).sum()) + costs.fixed_us
+    drawn = feasible_sampler(costs, slowest_us).draw(20_000, np.random.default_rng(0))
+    return share * float(costs.price(drawn).mean()) / 1000
+
+
+def _one(options: argparse.Namespace, method: str, table: Path, target_ms: float, seed: int) -> ROW:
+    folder = options.out / f"seed-{seed}"
+    folder.mkdir(parents=True, exist_ok=True)
+    output = folder / f"{method}.json"
+    common = ["--data", options.data, "--seed", str(seed)]
+    common += ["--limit", str(options.limit)] if options.limit else []
+    result = output.with_suffix(".result.json")
+    if not result.exists():
+        words = ["--algorithm", method, "--table", str(table), "--target-ms", f"{target_ms:.6f}"]
+        words += ["--budget", str(options.budget)] if method in BASELINES else []
+        if options.epochs and method not in BASELINES:
+            words += ["--epochs", str(options.epochs)]
+        _run(*words, *common, *_resumed(output.with_suffix(".run")), "-o", str(output))
+    found = json.loads(result.read_text())
+    trained = _trained(options, output, common)
+    return {
+        "seed": seed,
+        "method": method,
+        "top1": trained["top1"],
+        "predicted_ms": found["chosen"]["predicted_us"] / 1000,
+        "search_s": found["seconds"],
+        "networks_trained": options.budget if method in BASELINES else 1,
+    }
+
+
+def _trained(options: argparse.Namespace, network: Path, common: list[str]) -> ROW:
+    log, weights = network.with_suffix(".trained.json"), network.with_suffix(".pt")
+    if not log.exists():
+        words = ["train", str(network), *common, "-o", str(weights), "--format", "json"]
+        words += ["--epochs", str(options.retrain_epochs)] if options.retrain_epochs else []
+        log.write_text(_run(*words, *_resumed(weights.with_suffix(".train"))))
+    content: ROW = json.loads(log.read_text())
+    return content
+
+
+def _resumed(folder: Path) -> list[str]:
+    return ["--resume"] if folder.exists() else []
+
+
+def _summary(rows: list[ROW]) -> ROW:
+    def both(name: str) -> dict[str, float]:
+        values = [float(str(row[name])) for row in rows]
+        deviation = statistics.stdev(values) if len(values) > 1 else 0.0
+        return {"mean": statistics.mean(values), "deviation": deviation}
+
+    names = ("top1", "predicted_ms", "search_s", "networks_trained")
+    return {"method": rows[0]["method"], "seeds": len(rows), **{name: both(name) for name in names}}
+
+
+def _run(*words: str) -> str:
+    command = [sys.executable, "-m", "search", *words]
+    print(" ".join(command[1:]), file=sys.stderr, flush=True)
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)} ended with {done.returncode}")
+    return done.stdout
+
+
+if __name__ == "__main__":
+    main()

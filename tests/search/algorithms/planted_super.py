@@ -1,0 +1,32 @@
+"""The planted problem's layers as superkernels: a 1x5 that holds the 1x3."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from search.spaces.base import Layer
+from search.superkernel import KERNEL, SuperLayer
+from tests.search.algorithms import planted
+
+
+class PlantedSuperLayer(SuperLayer):
+    """Convolution, batch norm, ReLU; one indicator, for the outer taps."""
+
+    def __init__(self, layer: Layer, norm: Callable[[Tensor], Tensor]) -> None:
+        super().__init__(layer, norm)
+        self.body = planted.build(layer.choices[-1].operator)
+
+    def norms(self) -> Tensor:
+        """Of the outer taps; nothing else is free."""
+        weight: Tensor = self.body[0].weight  # type: ignore[index,assignment]
+        outer = self.norm(torch.cat([weight[..., :1], weight[..., -1:]], dim=-1))
+        return torch.stack([outer] * 3)
+
+    def forward(self, x: Tensor, gates: Tensor) -> Tensor:
+        """As the 1x5 or the 1x3 kernel."""
+        conv, norm, activation = self.body  # type: ignore[misc]
+        edge, centre = gates[KERNEL].reshape(1), gates.new_ones(3)
+        weight = conv.weight * torch.cat([edge, centre, edge])
+        y: Tensor = activation(norm(nn.functional.conv2d(x, weight, padding=conv.padding)))
+        return y
