@@ -35,7 +35,7 @@ from search.errors import ExportError, UsageError
 FP32_LIMIT = 1e-5
 FP16_LIMIT = 5e-3
 # Rounding adds up over the sixteen copies of a chain.
-CHAIN_FACTOR = 4
+CHAIN_FACTOR = 2
 # Reported rather than judged; but beyond this it is another network.
 W8_LIMIT = 0.1
 

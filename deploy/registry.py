@@ -71,6 +71,14 @@ _ENTRIES: dict[tuple[str, str], ExporterEntry] = {
         for backend in ("coreml", *(f"coreml-{unit}" for unit in COMPUTE_UNITS))
         for dtype, entry in _COREML.items()
     },
+    ("coreml-delegate", "fp16"): ExporterEntry(
+        name="coreml-delegate-fp16",
+        suffix=".pte",
+        target="deploy.coreml_delegate:DelegateFp16",
+        packages=(*_ET, "coremltools"),
+        sources=("deploy.coreml", *_MIL),
+        extra="iphone",
+    ),
     **{
         ("simulated", dtype): ExporterEntry(
             name="simulated", suffix=".json", target="deploy.simulated:SimulatedExporter"

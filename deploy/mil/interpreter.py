@@ -45,8 +45,11 @@ def _apply(op: Operation, values: Mapping[str, Value]) -> Tensor:
         given = {word: _argument(names, values) for word, names in op.arguments.items()}
     except KeyError as error:
         raise ExportError(f"{op.name} reads {error}, which nothing computes.") from error
-    # Up to iOS 16 compressed weights carry their content as attributes.
-    return OPERATIONS[op.kind]({**op.attributes, **given})
+    try:
+        # Up to iOS 16 compressed weights carry their content as attributes.
+        return OPERATIONS[op.kind]({**op.attributes, **given})
+    except (RuntimeError, KeyError, TypeError, ValueError) as error:
+        raise ExportError(f"{op.name} ({op.kind}) cannot be computed: {error}") from error
 
 
 def _argument(names: tuple[str, ...], values: Mapping[str, Value]) -> Any:
@@ -133,6 +136,8 @@ OPERATIONS: Mapping[str, Evaluate] = {
     "transpose": lambda a: a["x"].permute(tuple(a["perm"])),
     "expand_dims": lambda a: _expand(a["x"], a["axes"]),
     "upsample_nearest_neighbor": _upsample,
+    # To the declared format, as every value; only a delegate's borders have it.
+    "cast": lambda a: a["x"],
     "identity": lambda a: a["x"].clone(),
     "constexpr_affine_dequantize": _affine_dequantize,
     "constexpr_blockwise_shift_scale": _blockwise_shift_scale,
