@@ -37,7 +37,7 @@ FP16_LIMIT = 5e-3
 # Rounding adds up over the sixteen copies of a chain.
 CHAIN_FACTOR = 2
 # Reported rather than judged; but beyond this it is another network.
-W8_LIMIT = 0.1
+W8_LIMIT = 0.03
 
 
 class _Coreml:

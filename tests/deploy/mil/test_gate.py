@@ -214,8 +214,8 @@ def test_an_untouched_package_passes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_wrong_quantisation_scale_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     exporter = make_exporter(exporter_entry("coreml", "w8"))
-    content = exporter.build(subject("residual", "w8")).content
+    content = exporter.build(subject("chain of residual", "w8")).content
     content = tamper(content, a_wrong_quantisation_scale)
     monkeypatch.setattr(coreml, "_export", lambda *_, **__: content)
     with pytest.raises(ExportError, match="something else"):
-        exporter.build(subject("residual", "w8"))
+        exporter.build(subject("chain of residual", "w8"))
