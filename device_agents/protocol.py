@@ -110,12 +110,16 @@ class Begin(Wire):
 
 
 class Loaded(Wire):
-    """An item is ready: `loops` is what the runner chose for its blocks."""
+    """An item is ready: `loops` is what the runner chose for its blocks.
+
+    `placement` names the units that the runtime means to use, where it says.
+    """
 
     type: Literal["loaded"] = "loaded"
     item: int
     load_ns: int
     loops: int
+    placement: str | None = None
 
 
 class Sample(Wire):
@@ -132,6 +136,7 @@ class Sample(Wire):
     at_ns: int
     freq_khz: int | None = None
     temperature_mc: int | None = None
+    thermal_state: str | None = None
 
 
 class Sentinel(Wire):

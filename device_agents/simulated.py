@@ -57,6 +57,10 @@ class Truth:
     the device slows to `throttle_factor` for `throttle_for_s`, then recovers.
     With `clock_khz` it reports its clock, which swings by the share
     `clock_swing` to either side; true times are those at `NOMINAL_KHZ`.
+    With `unit` it says where programs are placed. A program that repeats an
+    operator whose key contains `flip_on` `flip_copies` times or more falls
+    to another unit, slower by `flip_factor`; with `flip_every_s` only in every
+    other such stretch of busy time.
     Faults: `crash_on` a key (substring) kills the runner, `refuse` yields a
     failure, `lose_after` records the connection breaks (once).
     """
@@ -76,6 +80,11 @@ class Truth:
     throttle_factor: float = 1.4
     clock_khz: int | None = None
     clock_swing: float = 0.0
+    unit: str | None = None
+    flip_on: str | None = None
+    flip_copies: int = 16
+    flip_factor: float = 1.7
+    flip_every_s: float = math.inf
     unstable: str | None = None
     crash_on: str | None = None
     refuse: str | None = None
@@ -145,6 +154,7 @@ class SimulatedAgent:
         self._written = 0
         self._random = random.Random(truth.seed)  # noqa: S311
         self._lost = False
+        self._flipped: set[tuple[OperatorSpec, ...]] = set()
 
     def __enter__(self) -> Self:
         return self
@@ -232,7 +242,12 @@ class SimulatedAgent:
                 yield Failure(item=item.id, kind="load", message="refused (simulated)")
                 continue
             programs[item.id] = specs
-            yield Loaded(item=item.id, load_ns=_MS, loops=self._loops(plan, item.loops, specs))
+            yield Loaded(
+                item=item.id,
+                load_ns=_MS,
+                loops=self._loops(plan, item.loops, specs),
+                placement=self._place(specs),
+            )
         loops = {item.id: item.loops for item in plan.items}
         for number in range(plan.rounds):
             order = sorted(programs)
@@ -294,7 +309,24 @@ class SimulatedAgent:
         factor = math.exp(draw.gauss(0, noise))
         if draw.random() < truth.outliers:
             factor *= 1 + draw.expovariate(2)
+        if specs in self._flipped:
+            factor *= truth.flip_factor
         return truth.program_us(specs) * 1e3 * factor * self._slowdown()
+
+    def _place(self, specs: tuple[OperatorSpec, ...]) -> str | None:
+        """Where a program goes as it is loaded; it stays there until it is loaded again."""
+        truth = self.truth
+        longest = max((specs.count(spec) for spec in set(specs)), default=0)
+        named = truth.flip_on is not None and any(truth.flip_on in spec.key for spec in specs)
+        stretch = int(self._busy_ns / 1e9 / truth.flip_every_s)
+        self._flipped.discard(specs)
+        if named and longest >= truth.flip_copies and (
+            math.isinf(truth.flip_every_s) or stretch % 2
+        ):
+            self._flipped.add(specs)
+        if truth.unit is None:
+            return None
+        return f"not {truth.unit}" if specs in self._flipped else truth.unit
 
     def _slowdown(self) -> float:
         """Drift and throttling at the present simulated time."""

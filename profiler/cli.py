@@ -128,6 +128,7 @@ def measure(
         max_temperature_c=max_temp,
         timeout_s=timeout,
         cooldown_s=cooldown,
+        chains=target.chains,
     )
     if resume and restart:
         raise UsageError("--resume and --restart exclude each other.")

@@ -84,6 +84,8 @@ class Settings:
     max_temperature_c: float | None = None
     timeout_s: float = 120.0
     cooldown_s: float = 0.0
+    # Operators are timed as chains of so many copies; none: each alone.
+    chains: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         effort = self.effort
@@ -102,6 +104,11 @@ class Settings:
             raise UsageError("--timeout must be positive.")
         if not 0 <= self.cooldown_s < float("inf"):
             raise UsageError("--cooldown must not be negative.")
+        if self.chains and (len(set(self.chains)) < 3 or min(self.chains) < 1):
+            raise UsageError(
+                f"Chains of {', '.join(map(str, self.chains))} copies cannot show a bend.",
+                "A device file needs at least three lengths, such as [1, 4, 16].",
+            )
         if self.seed < 0:
             raise UsageError("--seed must not be negative.")
         if self.runner not in ("auto", "native", "python"):
@@ -110,5 +117,8 @@ class Settings:
     @property
     def identity(self) -> str:
         """Hash of the settings: campaigns that share it can resume each other."""
-        text = json.dumps(asdict(self), sort_keys=True)
+        content = asdict(self)
+        if not self.chains:
+            del content["chains"]
+        text = json.dumps(content, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
