@@ -1,9 +1,9 @@
 """Chains as torch modules, with weights under which every copy shows.
 
-Sixteen blocks with fresh weights in a row forget their input: the output is
-what the last biases make it, and a fault in an early copy would pass. So each
-link is scaled to unit variance on the example (layer-sequential unit-variance
-initialisation, Mishkin and Matas, arXiv 1511.06422), a residual branch to half.
+Sixteen blocks with fresh weights in a row forget their input: activations
+shrink until the output is what the last biases make it. So each link is scaled
+to unit variance on the example (layer-sequential unit-variance initialisation,
+Mishkin and Matas, arXiv 1511.06422), a residual branch to half the deviation.
 """
 
 import torch
@@ -49,12 +49,11 @@ def chain_network(operator: OperatorSpec, copies: int, seed: int = 0) -> nn.Sequ
 def _equalise(network: nn.Sequential, x: Tensor, *, residual: bool) -> None:
     for link in network:
         layers = [m for m in link.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
-        y: Tensor = link(x)
-        if not layers:
-            continue
-        branch, share = (y - x, 0.5) if residual else (y, 1.0)
-        scale = share / float(branch.std().clamp_min(1e-6))
-        for parameter in (layers[-1].weight, layers[-1].bias):
-            if parameter is not None:
-                parameter.mul_(scale)
+        if layers:
+            y: Tensor = link(x)
+            branch, deviation = (y - x, 0.5) if residual else (y, 1.0)
+            scale = deviation / float(branch.std().clamp_min(1e-6))
+            layers[-1].weight.mul_(scale)
+            assert layers[-1].bias is not None
+            layers[-1].bias.mul_(scale)
         x = link(x)

@@ -27,6 +27,16 @@ def evaluate(function: Function, *inputs: Tensor) -> tuple[Tensor, ...]:
         ExportError: An operation that the kit does not emit, or a value whose
             shape is not the declared one.
     """
+    values = evaluate_all(function, *inputs)
+    return tuple(values[name] for name in function.outputs)
+
+
+def evaluate_all(function: Function, *inputs: Tensor) -> dict[str, Value]:
+    """Run one function; every value by name, in the order in which they are made.
+
+    Raises:
+        ExportError: As `evaluate`.
+    """
     values: dict[str, Value] = dict(function.constants)
     if len(inputs) != len(function.inputs):
         raise ExportError(f"{function.name} takes {len(function.inputs)} input(s).")
@@ -35,7 +45,10 @@ def evaluate(function: Function, *inputs: Tensor) -> tuple[Tensor, ...]:
     for op in function.operations:
         for (name, kind), made in zip(op.outputs, (_apply(op, values),), strict=True):
             values[name] = _rounded(made, kind, name)
-    return tuple(values[name] for name in function.outputs)
+    unknown = [name for name in function.outputs if name not in values]
+    if unknown:
+        raise ExportError(f"{function.name} puts out {unknown[0]}, which nothing computes.")
+    return values
 
 
 def _apply(op: Operation, values: Mapping[str, Value]) -> Tensor:

@@ -80,18 +80,16 @@ class TestModules:
         assert not any(torch.equal(a, b) for a, b in zip(first, second, strict=True))
 
     @pytest.mark.parametrize("operator", [SAME, STRIDE])
-    def test_a_change_of_the_first_copy_shows_at_the_end_of_sixteen(self, operator: object) -> None:
+    def test_values_stay_within_16_bit_floats_and_do_not_die_out(self, operator: object) -> None:
         import torch
 
         from deploy.chain_modules import chain_network
         from search.blocks import example_input
 
         assert isinstance(operator, type(STRIDE))
-        x, network = example_input((operator,)), chain_network(operator, 16)
+        x = example_input((operator,))
         with torch.no_grad():
-            before = network(x)
-            assert float(before.abs().max()) < 6e4  # within 16-bit floats
-            weights = [p for p in network[0].parameters() if p.dim() > 1]
-            weights[0].mul_(1.3)
-            changed = (network(x) - before).abs().max() / before.abs().max()
-        assert changed > 0.02
+            for link in chain_network(operator, 16):
+                x = link(x)
+                assert 0.3 < float(x.std()) < 10
+                assert float(x.abs().max()) < 1e3

@@ -207,14 +207,14 @@ def test_every_flip_that_the_phone_tells_is_detected(bench: Any, copies: int, fa
 
 def test_every_flip_between_passes_is_detected(bench: Any) -> None:
     truth = replace(PHONE, flip_on="ir_", flip_copies=1, flip_factor=1.3, flip_every_s=0.7)
-    for entry in flipped(phone(bench, truth, passes=8)):
+    for entry in flipped(phone(bench, truth, passes=6)):
         assert entry.status == "failed"
         assert "ran on ne and on not ne" in (entry.reason or "")
 
 
 def test_a_flip_of_the_longest_chain_shows_without_any_placement(bench: Any) -> None:
     truth = replace(PHONE, unit=None, flip_on="ir_", flip_copies=16, flip_factor=1.7)
-    for entry in flipped(phone(bench, truth, passes=8)):
+    for entry in flipped(phone(bench, truth, passes=6)):
         assert entry.status == "failed"
         assert "not linear" in (entry.reason or "")
 

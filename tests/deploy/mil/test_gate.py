@@ -143,6 +143,11 @@ def a_wrong_quantisation_scale(p: Tampered) -> None:
     np.frombuffer(p.weights, np.float16, size, start)[:] *= 2
 
 
+def scale_an_early_copy(p: Tampered) -> None:
+    """Fifteen copies follow; only the comparison of each link shows it."""
+    p.array(p.ops("conv")[1], "weight")[:] *= np.float16(1.05)
+
+
 PLANTED: dict[str, tuple[str, Change]] = {
     "a wrong scale": ("residual", scale_weights),
     "swapped filters": ("residual", swap(0, 1)),
@@ -173,14 +178,19 @@ PLANTED: dict[str, tuple[str, Change]] = {
     "a value multiplied by itself": ("squeeze-excite", multiply_by_itself),
     "copies that share a weight": ("chain of stride", share_weights_between_copies),
     "a copy left out": ("chain of stride", skip_a_copy),
+    "a wrong scale in the first of sixteen": ("sixteen of stride", scale_an_early_copy),
     "a wrong enlargement": ("chain of stride", enlarge_by_another_factor),
 }
 
 
+LENGTHS = {"chain": 4, "sixteen": 16}
+
+
 def subject(name: str, dtype: str = "fp16") -> Subject:
-    keys = [key.format(dtype=dtype) for key in SUBJECTS[name.removeprefix("chain of ")]]
-    if name.startswith("chain of "):
-        return chain(parse_key(keys[0]), 4)
+    length, _, chained = name.partition(" of ")
+    if length in LENGTHS:
+        return chain(parse_key(SUBJECTS[chained][0].format(dtype=dtype)), LENGTHS[length])
+    keys = [key.format(dtype=dtype) for key in SUBJECTS[name]]
     return Subject(name=name, operators=tuple(map(parse_key, keys)))
 
 
