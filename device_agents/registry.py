@@ -13,6 +13,7 @@ Factory = Callable[[Device, AgentSettings], DeviceAgent]
 _FACTORIES: dict[str, str] = {
     "host": "device_agents.registry:_host",
     "simulated": "device_agents.registry:_simulated",
+    "ios": "device_agents.registry:_ios",
 }
 
 
@@ -26,6 +27,12 @@ def _simulated(device: Device, settings: AgentSettings) -> DeviceAgent:
     from device_agents.simulated import SimulatedAgent, Truth
 
     return SimulatedAgent(settings, Truth.from_options(device.options))
+
+
+def _ios(device: Device, settings: AgentSettings) -> DeviceAgent:
+    from device_agents.iphone.agent import IphoneAgent
+
+    return IphoneAgent(device, settings)
 
 
 def platforms() -> tuple[str, ...]:
