@@ -142,9 +142,7 @@ def for_system(entry: ExporterEntry, target: str | None) -> ExporterEntry:
         return entry
     if not entry.name.startswith("coreml-"):
         raise UsageError(f"{entry.name} files have no deployment target.", "Leave it out.")
-    return replace(
-        entry, name=f"{entry.name}-{target.lower()}", options=(("target", target),)
-    )
+    return replace(entry, name=f"{entry.name}-{target.lower()}", options=(("target", target),))
 
 
 def make_exporter(entry: ExporterEntry) -> "Exporter":

@@ -100,6 +100,8 @@ class Hello(Wire):
     affinity: tuple[int, ...] | None = None
     clock_resolution_ns: int | None = None
     pid: int | None = None
+    device_model: str | None = None
+    os_build: str | None = None
 
 
 class Begin(Wire):

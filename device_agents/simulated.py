@@ -320,8 +320,10 @@ class SimulatedAgent:
         named = truth.flip_on is not None and any(truth.flip_on in spec.key for spec in specs)
         stretch = int(self._busy_ns / 1e9 / truth.flip_every_s)
         self._flipped.discard(specs)
-        if named and longest >= truth.flip_copies and (
-            math.isinf(truth.flip_every_s) or stretch % 2
+        if (
+            named
+            and longest >= truth.flip_copies
+            and (math.isinf(truth.flip_every_s) or stretch % 2)
         ):
             self._flipped.add(specs)
         if truth.unit is None:

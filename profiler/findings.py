@@ -84,9 +84,7 @@ class _Chains:
         effort = self.plan.settings.effort
         own, restoring = fits[0], fits[1] if back is not None else None
         assert own is not None
-        found = cost(
-            own, restoring, target=effort.target_relative_ci, seed=self.plan.settings.seed
-        )
+        found = cost(own, restoring, target=effort.target_relative_ci, seed=self.plan.settings.seed)
         if isinstance(found, Judged):
             return found
         kind, _, message = found.partition(": ")
@@ -99,9 +97,7 @@ class _Chains:
                 {n: self.blocks.get(name, []) for n, name in names.items()},
                 slow_windows=self.windows,
                 placements={
-                    n: self.placements[name]
-                    for n, name in names.items()
-                    if name in self.placements
+                    n: self.placements[name] for n, name in names.items() if name in self.placements
                 },
             )
         return self.fits[operator.key]

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from search.errors import UsageError
 
@@ -113,6 +113,10 @@ class Settings:
             raise UsageError("--seed must not be negative.")
         if self.runner not in ("auto", "native", "python"):
             raise UsageError(f"Unknown runner {self.runner!r}.", "Known: auto, native, python.")
+
+    def without_extra_passes(self) -> "Settings":
+        """These settings for a device that cannot be asked again."""
+        return replace(self, effort=replace(self.effort, extra_passes=0))
 
     @property
     def identity(self) -> str:

@@ -54,7 +54,9 @@ def fit_chain(
     kept = {n: kept_blocks(blocks, slow_windows) for n, blocks in chains.items()}
     found = {n: _by_pass(blocks) for n, blocks in kept.items()}
     shared = sorted(set.union(set(), *(set(passes) for passes in found.values())))
-    lines = {number: _line({n: p[number] for n, p in found.items() if number in p}) for number in shared}
+    lines = {
+        number: _line({n: p[number] for n, p in found.items() if number in p}) for number in shared
+    }
     usable = [(number, line) for number, line in lines.items() if line is not None]
     if not usable:
         return None
@@ -95,7 +97,9 @@ def _moved(placements: Mapping[int, frozenset[str]]) -> str | None:
         if len(units) > 1:
             return f"placement: {n} copies ran on {' and on '.join(sorted(units))}"
     if len(set(placements.values())) > 1:
-        seen = ", ".join(f"{n} on {'/'.join(sorted(units))}" for n, units in sorted(placements.items()))
+        seen = ", ".join(
+            f"{n} on {'/'.join(sorted(units))}" for n, units in sorted(placements.items())
+        )
         return f"placement: it changes with the number of copies ({seen})"
     return None
 

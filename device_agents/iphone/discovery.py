@@ -28,7 +28,9 @@ def open_transport(device: Device, timeout_s: float) -> Transport:
         apple = sys.platform == "darwin" and shutil.which("xcrun") is not None
         wanted = "devicectl" if apple else "pymobiledevice3"
     if wanted not in _TRANSPORTS:
-        raise UsageError(f"Unknown transport {wanted!r}.", f"Known: {', '.join(_TRANSPORTS)}, auto.")
+        raise UsageError(
+            f"Unknown transport {wanted!r}.", f"Known: {', '.join(_TRANSPORTS)}, auto."
+        )
     transport: Transport = _TRANSPORTS[wanted](
         str(device.options.get("bundle", BUNDLE)), max(timeout_s, 60.0)
     )

@@ -60,9 +60,7 @@ class Pymobiledevice:
         self._run("developer", "dvt", "launch", "--udid", phone.udid, "--kill-existing", command)
 
     def _apps(self, phone: Phone, verb: str, first: str, second: str) -> None:
-        self._run(
-            "apps", verb, "--udid", phone.udid, "--documents", self._bundle, first, second
-        )
+        self._run("apps", verb, "--udid", phone.udid, "--documents", self._bundle, first, second)
 
     def _run(self, *words: str) -> str:
         return run_program(("pymobiledevice3", *words), self._timeout_s)

@@ -198,7 +198,9 @@ def flipped(table: Table) -> list[Entry]:
 
 @pytest.mark.parametrize("factor", [1.1, 1.7])
 @pytest.mark.parametrize("copies", [4, 16])
-def test_every_flip_that_the_phone_tells_is_detected(bench: Any, copies: int, factor: float) -> None:
+def test_every_flip_that_the_phone_tells_is_detected(
+    bench: Any, copies: int, factor: float
+) -> None:
     truth = replace(PHONE, flip_on="ir_", flip_copies=copies, flip_factor=factor)
     for entry in flipped(phone(bench, truth)):
         assert entry.status == "failed"

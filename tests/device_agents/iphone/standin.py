@@ -17,7 +17,7 @@ import pytest
 
 UDID = "00008030-000A1B2C3D4E802E"
 
-_PROGRAM = r'''
+_PROGRAM = r"""
 import json, shutil, sys
 from pathlib import Path
 here = Path(__file__).parent
@@ -93,7 +93,7 @@ else:
         launch(words[-1].split()[-1])
     else:
         sys.exit(64)
-'''
+"""
 
 
 class Standin:
