@@ -87,7 +87,7 @@ def _line(points: Mapping[int, Array]) -> tuple[float, float] | None:
     times = np.concatenate(list(points.values()))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
-        line = scipy_stats.theilslopes(times, lengths, method="joint")
+        line = scipy_stats.theilslopes(times, lengths, method="separate")
     return float(line.slope), float(line.intercept)
 
 

@@ -10,8 +10,8 @@ import pandas as pd
 from deploy.artefact import Artefact, Subject
 from device_agents.base import Steadiness
 from device_agents.protocol import Hello
-from profiler.findings import Findings, find
 from profiler.exam import MeasuredNetwork, calibrate, examine
+from profiler.findings import Findings, find
 from profiler.journal import Journal
 from profiler.metadata import kit_info
 from profiler.plan import EMPTY, CampaignPlan

@@ -16,6 +16,7 @@ from torch.nn import functional
 from deploy.mil.program import Function, Operation, TensorType, Value
 from search.errors import ExportError
 
+# Tensors mostly; what an argument may be is the operation's own affair.
 Arguments = Mapping[str, Any]
 Evaluate = Callable[[Arguments], Tensor]
 
@@ -102,7 +103,8 @@ def _linear(a: Arguments) -> Tensor:
 
 
 def _sigmoid_hard(a: Arguments) -> Tensor:
-    return (a["x"] * a["alpha"] + a["beta"]).clamp(0, 1)
+    y: Tensor = (a["x"] * a["alpha"] + a["beta"]).clamp(0, 1)
+    return y
 
 
 def _upsample(a: Arguments) -> Tensor:
@@ -115,16 +117,18 @@ def _affine_dequantize(a: Arguments) -> Tensor:
     shape = [1] * data.dim()
     shape[axis] = -1
     scale, zero = (_per_channel(a[name], shape) for name in ("scale", "zero_point"))
-    return (data - zero) * scale
+    y: Tensor = (data - zero) * scale
+    return y
 
 
 def _per_channel(value: Any, shape: list[int]) -> Tensor:
-    value = torch.as_tensor(value).float()
-    return value.reshape(shape) if value.dim() else value
+    found: Tensor = torch.as_tensor(value).float()
+    return found.reshape(shape) if found.dim() else found
 
 
 def _blockwise_shift_scale(a: Arguments) -> Tensor:
-    data, scale = a["data"].float(), a["scale"].float()
+    data: Tensor = a["data"].float()
+    scale: Tensor = a["scale"].float()
     if a.get("offset") is not None:
         data = data - a["offset"].float()
     for axis, size in enumerate(data.shape):

@@ -2,7 +2,7 @@
 
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
 
 from device_agents.device import Device
@@ -11,7 +11,10 @@ from device_agents.iphone.pymobiledevice import Pymobiledevice
 from device_agents.iphone.transport import BUNDLE, Phone, Transport
 from search.errors import DeviceError, UsageError
 
-_TRANSPORTS = {"devicectl": Devicectl, "pymobiledevice3": Pymobiledevice}
+_TRANSPORTS: dict[str, Callable[[str, float], Transport]] = {
+    "devicectl": Devicectl,
+    "pymobiledevice3": Pymobiledevice,
+}
 
 
 def open_transport(device: Device, timeout_s: float) -> Transport:
@@ -31,10 +34,8 @@ def open_transport(device: Device, timeout_s: float) -> Transport:
         raise UsageError(
             f"Unknown transport {wanted!r}.", f"Known: {', '.join(_TRANSPORTS)}, auto."
         )
-    transport: Transport = _TRANSPORTS[wanted](
-        str(device.options.get("bundle", BUNDLE)), max(timeout_s, 60.0)
-    )
-    return transport
+    bundle = str(device.options.get("bundle", BUNDLE))
+    return _TRANSPORTS[wanted](bundle, max(timeout_s, 60.0))
 
 
 def choose_phone(device: Device, transport: Transport) -> Phone:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from search.errors import DeviceError, DeviceLost, DeviceTimeout, KitError
 
 _MISSING_FILE = re.compile(
-    r"no such file|does not exist|not found at path|OBJECT_NOT_FOUND|couldn.t be opened because there",
+    r"no such file|does not exist|not found at path|OBJECT_NOT_FOUND|opened because there",
     re.IGNORECASE,
 )
 # What the programs say -> what it means and what to do. The first that matches.
@@ -67,8 +67,9 @@ _TROUBLE: tuple[tuple[str, type[KitError], str, str], ...] = (
         "Delete something on it, or measure fewer operators (--filter).",
     ),
     (
-        r"no device|device (was )?not found|NoDeviceConnected|disconnected|connection "
-        r"(was )?(lost|reset|terminated|aborted|closed|interrupted)|ConnectionTerminated|broken pipe",
+        r"no device|device (was )?not found|NoDeviceConnected|disconnected|broken pipe|"
+        r"connection (was )?(lost|reset|terminated|aborted|closed|interrupted)|"
+        r"ConnectionTerminated",
         DeviceLost,
         "The phone went away.",
         "Attach it again, then run the same command with --resume; what was measured is kept.",
@@ -76,7 +77,7 @@ _TROUBLE: tuple[tuple[str, type[KitError], str, str], ...] = (
 )
 
 
-class NoSuchFile(Exception):  # noqa: N818
+class NoSuchFile(Exception):
     """The program looked for a file on the phone, which is not there."""
 
 

@@ -1,6 +1,6 @@
 """Core ML packages of a whole space: time, size, worst errors, and one package against many.
 
-    python -m tests.benchmarks.bench_coreml [--space fbnet] [--dtype fp16] [--workers 2] [--merge 24]
+    python -m tests.benchmarks.bench_coreml [--space fbnet] [--dtype fp16] [--workers 2]
 
 Builds everything that a table of the space needs: chains of 1, 4 and 16
 copies of every operator, the chains behind restoring operators, the empty

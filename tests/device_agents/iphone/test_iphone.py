@@ -1,4 +1,4 @@
-"""The iPhone's transports and agent against stand-in programs: exact calls, recorded and faulty answers."""
+"""The iPhone's transports and agent against stand-in programs: exact calls, faulty answers."""
 
 import io
 import zipfile
@@ -109,12 +109,41 @@ def test_devicectl_is_called_exactly_so(standin: Standin, tmp_path: Path) -> Non
     start = ["xcrun", "devicectl", "device"]
     assert calls == [
         ["xcrun", "devicectl", "list", "devices"],
-        [*start, "copy", "to", "--device", UDID, *domain]
-        + ["--source", str(tmp_path / "plan.json"), "--destination", "Documents/jobs/7/plan.json"],
-        [*start, "copy", "from", "--device", UDID, *domain]
-        + ["--source", "Documents/jobs/7/plan.json", "--destination", str(tmp_path / "back")],
-        [*start, "process", "launch", "--device", UDID, "--terminate-existing", BUNDLE]
-        + ["--job", "7"],
+        [
+            *start,
+            "copy",
+            "to",
+            "--device",
+            UDID,
+            *domain,
+            "--source",
+            str(tmp_path / "plan.json"),
+            "--destination",
+            "Documents/jobs/7/plan.json",
+        ],
+        [
+            *start,
+            "copy",
+            "from",
+            "--device",
+            UDID,
+            *domain,
+            "--source",
+            "Documents/jobs/7/plan.json",
+            "--destination",
+            str(tmp_path / "back"),
+        ],
+        [
+            *start,
+            "process",
+            "launch",
+            "--device",
+            UDID,
+            "--terminate-existing",
+            BUNDLE,
+            "--job",
+            "7",
+        ],
     ]
 
 
@@ -133,8 +162,16 @@ def test_pymobiledevice3_is_called_exactly_so(standin: Standin, tmp_path: Path) 
         ["pymobiledevice3", "--no-color", "usbmux", "list", "--usb"],
         [*apps, "push", *about, str(tmp_path / "plan.json"), there],
         [*apps, "pull", *about, there, str(tmp_path / "back")],
-        ["pymobiledevice3", "developer", "dvt", "launch", "--udid", UDID, "--kill-existing"]
-        + [f"{BUNDLE} --job 7"],
+        [
+            "pymobiledevice3",
+            "developer",
+            "dvt",
+            "launch",
+            "--udid",
+            UDID,
+            "--kill-existing",
+            f"{BUNDLE} --job 7",
+        ],
     ]
 
 
