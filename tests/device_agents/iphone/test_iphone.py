@@ -107,6 +107,10 @@ def test_devicectl_is_called_exactly_so(standin: Standin, tmp_path: Path) -> Non
         del call[place : place + 2]
     domain = ["--domain-type", "appDataContainer", "--domain-identifier", BUNDLE]
     start = ["xcrun", "devicectl", "device"]
+    there = "Documents/jobs/7/plan.json"
+    copied = ["--source", str(tmp_path / "plan.json"), "--destination", there]
+    back = ["--source", there, "--destination", str(tmp_path / "back")]
+    started = ["--terminate-existing", BUNDLE, "--job", "7"]
     assert calls == [
         ["xcrun", "devicectl", "list", "devices"],
         [
@@ -157,6 +161,7 @@ def test_pymobiledevice3_is_called_exactly_so(standin: Standin, tmp_path: Path) 
     with pytest.raises(DeviceError, match="locked"):
         transport.launch(PHONE, "--job", "7")
     apps, there = ["pymobiledevice3", "apps"], "jobs/7/plan.json"
+    launch = ["pymobiledevice3", "developer", "dvt", "launch"]
     about = ["--udid", UDID, "--documents", BUNDLE]
     assert standin.calls() == [
         ["pymobiledevice3", "--no-color", "usbmux", "list", "--usb"],
