@@ -113,41 +113,9 @@ def test_devicectl_is_called_exactly_so(standin: Standin, tmp_path: Path) -> Non
     started = ["--terminate-existing", BUNDLE, "--job", "7"]
     assert calls == [
         ["xcrun", "devicectl", "list", "devices"],
-        [
-            *start,
-            "copy",
-            "to",
-            "--device",
-            UDID,
-            *domain,
-            "--source",
-            str(tmp_path / "plan.json"),
-            "--destination",
-            "Documents/jobs/7/plan.json",
-        ],
-        [
-            *start,
-            "copy",
-            "from",
-            "--device",
-            UDID,
-            *domain,
-            "--source",
-            "Documents/jobs/7/plan.json",
-            "--destination",
-            str(tmp_path / "back"),
-        ],
-        [
-            *start,
-            "process",
-            "launch",
-            "--device",
-            UDID,
-            "--terminate-existing",
-            BUNDLE,
-            "--job",
-            "7",
-        ],
+        [*start, "copy", "to", "--device", UDID, *domain, *copied],
+        [*start, "copy", "from", "--device", UDID, *domain, *back],
+        [*start, "process", "launch", "--device", UDID, *started],
     ]
 
 
@@ -167,16 +135,7 @@ def test_pymobiledevice3_is_called_exactly_so(standin: Standin, tmp_path: Path) 
         ["pymobiledevice3", "--no-color", "usbmux", "list", "--usb"],
         [*apps, "push", *about, str(tmp_path / "plan.json"), there],
         [*apps, "pull", *about, there, str(tmp_path / "back")],
-        [
-            "pymobiledevice3",
-            "developer",
-            "dvt",
-            "launch",
-            "--udid",
-            UDID,
-            "--kill-existing",
-            f"{BUNDLE} --job 7",
-        ],
+        [*launch, "--udid", UDID, "--kill-existing", f"{BUNDLE} --job 7"],
     ]
 
 
