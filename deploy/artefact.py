@@ -21,12 +21,15 @@ class Subject:
     subjects with equal operators, weights and calibration share one artefact.
     `calibration` is a .npy file of real images (`deploy.calibration`): a
     quantising exporter observes them, and the check runs on the first one.
+    With `copies` the one operator is meant that many times in a row, as a
+    chain (`deploy.chains`).
     """
 
     name: str
     operators: tuple[OperatorSpec, ...]
     weights: Path | None = None
     calibration: Path | None = None
+    copies: int | None = None
 
     @classmethod
     def of(cls, operator: OperatorSpec) -> "Subject":
@@ -68,6 +71,8 @@ def digest(subject: Subject, exporter: str, toolchain: Mapping[str, str]) -> str
     }
     if subject.calibration:
         content["calibration"] = sha256_file(subject.calibration)
+    if subject.copies is not None:
+        content["copies"] = subject.copies
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:32]
 
 

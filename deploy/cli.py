@@ -25,8 +25,13 @@ def deploy(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder for the files.")
     ] = None,
-    dtype: Annotated[str | None, typer.Option(help="fp32 or int8.")] = None,
-    backend: Annotated[str | None, typer.Option(help="xnnpack or onnxruntime.")] = None,
+    dtype: Annotated[str | None, typer.Option(help="fp32, int8, fp16 or w8.")] = None,
+    backend: Annotated[
+        str | None, typer.Option(help="xnnpack, onnxruntime, coreml, coreml-delegate.")
+    ] = None,
+    deployment_target: Annotated[
+        str | None, typer.Option(help="Core ML: oldest system, iOS16 to iOS26.")
+    ] = None,
     weights: Annotated[Path | None, typer.Option(help="State dict (.pt) of the network.")] = None,
     data: Annotated[
         str | None, typer.Option(help="Real images: digits, a folder or an archive.")
@@ -77,6 +82,7 @@ def deploy(
             output=output,
             dtype=dtype,
             backend=backend,
+            deployment_target=deployment_target,
             weights=weights,
             data=data,
             images=images,

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 from deploy.artefact import Artefact, Subject
 from deploy.build import build_all
 from deploy.proof import DeviceSide, Proof, Request, Target, load_device_side
-from deploy.registry import ExporterEntry, backends, exporter_entry
+from deploy.registry import (
+    COMPUTE_UNITS,
+    ExporterEntry,
+    default_dtype,
+    exporter_entry,
+    for_system,
+)
 from search.architecture import Architecture
 from search.errors import ExportError, UsageError
 from search.named import Named, find_network
@@ -17,8 +23,12 @@ from search.table import read_manifest
 if TYPE_CHECKING:
     from search.data.base import Data
 
-# Which backend reads a file format.
-FORMATS = {"pte": "xnnpack", "onnx": "onnxruntime", "mlpackage": "coreml"}
+# Which backends read a file format; the first unless told otherwise.
+FORMATS = {
+    "pte": ("xnnpack", "coreml-delegate"),
+    "onnx": ("onnxruntime",),
+    "mlpackage": ("coreml", *(f"coreml-{unit}" for unit in COMPUTE_UNITS)),
+}
 _IMAGES_UNTRAINED = 64
 
 
@@ -32,6 +42,7 @@ class Job:
     output: Path | None = None
     dtype: str | None = None
     backend: str | None = None
+    deployment_target: str | None = None
     weights: Path | None = None
     data: str | None = None
     images: int | None = None
@@ -119,26 +130,24 @@ def _what(job: Job, network: Named, side: DeviceSide | None) -> tuple[str, Expor
     habits = side.habits(job.target.device) if side and job.target else None
     backend = job.backend
     if job.file_format is not None:
-        backend = _backend_of(job.file_format)
-        if job.backend not in (None, backend):
-            raise UsageError(f"The backend {job.backend} reads no {job.file_format} files.")
-    backend = backend or (habits.backend if habits else FORMATS["pte"])
+        backend = _backend_of(job.file_format, job.backend)
+    backend = backend or (habits.backend if habits else FORMATS["pte"][0])
     own = network.architecture.dtype
-    dtype = job.dtype or (own if own != "fp32" or habits is None else habits.dtype)
-    return dtype, exporter_entry(backend, dtype), backend
+    habit = habits.dtype if habits and habits.backend == backend else default_dtype(backend)
+    dtype = job.dtype or (own if own != "fp32" else habit)
+    entry = for_system(exporter_entry(backend, dtype), job.deployment_target)
+    return dtype, entry, backend
 
 
-def _backend_of(file_format: str) -> str:
+def _backend_of(file_format: str, asked: str | None) -> str:
     if file_format not in FORMATS:
         raise UsageError(f"Unknown --format {file_format!r}.", f"Known: {', '.join(FORMATS)}.")
-    backend = FORMATS[file_format]
-    if backend not in backends():
-        known = ", ".join(name for name, owner in FORMATS.items() if owner in backends())
+    readers = FORMATS[file_format]
+    if asked is not None and asked not in readers:
         raise UsageError(
-            f"{file_format} files are not available in this version: it has no {backend} exporter.",
-            f"Available: {known}.",
+            f"The backend {asked} reads no {file_format} files.", f"These do: {', '.join(readers)}."
         )
-    return backend
+    return asked or readers[0]
 
 
 # --- images

@@ -195,9 +195,14 @@ class DeviceSide(Protocol):
         ...
 
 
-# fp32 differs by rounding only; int8 is reported rather than judged, but
-# beyond its limit it is another network. As the exporters' own checks.
-LIMITS = {"int8": ("rms_error", 0.5)}
+# fp32 and fp16 differ by rounding only (hardware may accumulate in 16 bits);
+# int8 and w8 are reported rather than judged, but beyond their limits it is
+# another network. As the exporters' own checks.
+LIMITS = {
+    "int8": ("rms_error", 0.5),
+    "fp16": ("largest_error", 2e-2),
+    "w8": ("rms_error", 0.1),
+}
 FP32_LIMIT = ("largest_error", 1e-4)
 
 

@@ -1,6 +1,6 @@
 """Exporters by backend and dtype; a module is imported only when chosen."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -20,15 +20,36 @@ class ExporterEntry:
     `packages` and the sources named here are part of every artefact's
     address, so that an update never reuses a file of another toolchain. An
     exporter without packages is light: it runs in the caller's process.
+    `sources` are further modules of the kit that shape its files, `options`
+    go to its constructor, `extra` is what of the kit must be installed.
     """
 
     name: str
     suffix: str
     target: str
     packages: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+    options: tuple[tuple[str, str], ...] = ()
+    extra: str = "profile"
 
 
 _ET = ("torch", "executorch")
+# Core ML's words for where a model may run. A unit is part of the backend's
+# name, and so of a table's identity; "all" leaves the choice to the system
+# and is for deployment alone.
+COMPUTE_UNITS = ("cpu_and_ne", "cpu_only", "cpu_and_gpu")
+_MIL = ("deploy.mil.program", "deploy.mil.interpreter", "deploy.mil.check")
+_COREML = {
+    dtype: ExporterEntry(
+        name=f"coreml-{dtype}",
+        suffix=".mlpackage",
+        target=f"deploy.coreml:Coreml{dtype.capitalize()}",
+        packages=("torch", "coremltools"),
+        sources=("deploy.chain_modules", "deploy.mlpackage", *_MIL),
+        extra="iphone",
+    )
+    for dtype in ("fp16", "fp32", "w8")
+}
 _ENTRIES: dict[tuple[str, str], ExporterEntry] = {
     ("xnnpack", "fp32"): ExporterEntry(
         name="xnnpack-fp32", suffix=".pte", target="deploy.executorch:XnnpackFp32", packages=_ET
@@ -45,12 +66,25 @@ _ENTRIES: dict[tuple[str, str], ExporterEntry] = {
         target="deploy.onnx:OnnxFp32",
         packages=("torch", "onnx", "onnxscript"),
     ),
-    ("simulated", "fp32"): ExporterEntry(
-        name="simulated", suffix=".json", target="deploy.simulated:SimulatedExporter"
+    **{
+        (backend, dtype): entry
+        for backend in ("coreml", *(f"coreml-{unit}" for unit in COMPUTE_UNITS))
+        for dtype, entry in _COREML.items()
+    },
+    ("coreml-delegate", "fp16"): ExporterEntry(
+        name="coreml-delegate-fp16",
+        suffix=".pte",
+        target="deploy.coreml_delegate:DelegateFp16",
+        packages=(*_ET, "coremltools"),
+        sources=("deploy.coreml", *_MIL),
+        extra="iphone",
     ),
-    ("simulated", "int8"): ExporterEntry(
-        name="simulated", suffix=".json", target="deploy.simulated:SimulatedExporter"
-    ),
+    **{
+        ("simulated", dtype): ExporterEntry(
+            name="simulated", suffix=".json", target="deploy.simulated:SimulatedExporter"
+        )
+        for dtype in ("fp32", "int8", "fp16")
+    },
 }
 
 
@@ -86,10 +120,35 @@ def exporter_entry(backend: str, dtype: str) -> ExporterEntry:
     return _ENTRIES[backend, dtype]
 
 
+def default_dtype(backend: str) -> str:
+    """The number format that a backend takes unless told otherwise.
+
+    Raises:
+        UsageError: Unknown backend.
+    """
+    for name, dtype in _ENTRIES:
+        if name == backend:
+            return dtype
+    raise UsageError(f"Unknown backend {backend!r}.", f"Known: {', '.join(backends())}.")
+
+
+def for_system(entry: ExporterEntry, target: str | None) -> ExporterEntry:
+    """The entry for another deployment target, such as iOS18; None changes nothing.
+
+    Raises:
+        UsageError: Its files are not made for a system.
+    """
+    if target is None:
+        return entry
+    if not entry.name.startswith("coreml-"):
+        raise UsageError(f"{entry.name} files have no deployment target.", "Leave it out.")
+    return replace(entry, name=f"{entry.name}-{target.lower()}", options=(("target", target),))
+
+
 def make_exporter(entry: ExporterEntry) -> "Exporter":
     """Import and create an exporter."""
     module, _, name = entry.target.partition(":")
-    exporter: Exporter = getattr(import_module(module), name)()
+    exporter: Exporter = getattr(import_module(module), name)(**dict(entry.options))
     return exporter
 
 
@@ -104,10 +163,11 @@ def toolchain(entry: ExporterEntry) -> dict[str, str]:
     except PackageNotFoundError as error:
         raise ExportError(
             f"{entry.name} needs the package {error.name}, which is not installed.",
-            "Install the kit with its 'profile' extra.",
+            f"Install the kit with its {entry.extra!r} extra.",
         ) from error
     root = Path(__file__).parent.parent
-    own = ("search.blocks", "deploy.network", "deploy.checked", entry.target.partition(":")[0])
+    shared = ("search.blocks", "deploy.network", "deploy.checked")
+    own = (*shared, entry.target.partition(":")[0], *entry.sources)
     sources = [root / f"{name.replace('.', '/')}.py" for name in own]
     revision = sha256_bytes(b"\0".join(path.read_bytes() for path in sources))[:16]
     return {**versions, "kit": revision}

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from deploy.job import Result
+from deploy.mlpackage import replace_folder
 from deploy.proof import Latency, Numbers, Prediction, Proof
 from search.architecture import write_architecture
 from search.command import FORMS
@@ -46,12 +47,20 @@ def write_folder(result: Result, folder: Path) -> None:
     """The file, `architecture.json` and `deploy.json`, each whole or not at all."""
     assert result.file is not None
     folder.mkdir(parents=True, exist_ok=True)
+    if result.file.suffix == ".mlpackage":
+        replace_folder(result.artefact.path.read_bytes(), result.file)
+    else:
+        _copy(result, folder)
+    write_architecture(result.architecture, folder / "architecture.json")
+    write_text(folder / "deploy.json", _to_json(result))
+
+
+def _copy(result: Result, folder: Path) -> None:
+    assert result.file is not None
     with tempfile.TemporaryDirectory(dir=folder, prefix=".deploy-") as temporary:
         copy = Path(temporary) / result.file.name
         shutil.copyfile(result.artefact.path, copy)
         copy.replace(result.file)
-    write_architecture(result.architecture, folder / "architecture.json")
-    write_text(folder / "deploy.json", _to_json(result))
 
 
 def as_json(result: Result) -> dict[str, object]:

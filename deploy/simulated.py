@@ -4,6 +4,7 @@ import json
 
 from deploy.artefact import Subject
 from deploy.base import Draft
+from deploy.chains import chain_operators
 
 
 class SimulatedExporter:
@@ -11,5 +12,8 @@ class SimulatedExporter:
 
     def build(self, subject: Subject) -> Draft:
         """Never fails, and is exact by definition."""
-        keys = [operator.key for operator in subject.operators]
+        operators = subject.operators
+        if subject.copies is not None:
+            operators = chain_operators(operators[0], subject.copies)
+        keys = [operator.key for operator in operators]
         return Draft(content=json.dumps(keys).encode(), relative_error=0.0)

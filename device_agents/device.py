@@ -30,6 +30,8 @@ class Device(BaseModel):
     backend: str
     threads: int = Field(ge=1)
     dtype: str = "fp32"
+    # Operators are timed as chains of so many copies; none: each alone.
+    chains: tuple[int, ...] = ()
     match: dict[str, str] = {}
     options: dict[str, Any] = {}
 

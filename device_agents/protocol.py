@@ -100,6 +100,8 @@ class Hello(Wire):
     affinity: tuple[int, ...] | None = None
     clock_resolution_ns: int | None = None
     pid: int | None = None
+    device_model: str | None = None
+    os_build: str | None = None
 
 
 class Begin(Wire):
@@ -110,12 +112,16 @@ class Begin(Wire):
 
 
 class Loaded(Wire):
-    """An item is ready: `loops` is what the runner chose for its blocks."""
+    """An item is ready: `loops` is what the runner chose for its blocks.
+
+    `placement` names the units that the runtime means to use, where it says.
+    """
 
     type: Literal["loaded"] = "loaded"
     item: int
     load_ns: int
     loops: int
+    placement: str | None = None
 
 
 class Sample(Wire):
@@ -132,6 +138,7 @@ class Sample(Wire):
     at_ns: int
     freq_khz: int | None = None
     temperature_mc: int | None = None
+    thermal_state: str | None = None
 
 
 class Sentinel(Wire):

@@ -14,6 +14,7 @@ _FACTORIES: dict[str, str] = {
     "host": "device_agents.registry:_host",
     "simulated": "device_agents.registry:_simulated",
     "android": "device_agents.registry:_android",
+    "ios": "device_agents.registry:_ios",
 }
 
 
@@ -38,6 +39,12 @@ def _android(device: Device, settings: AgentSettings) -> DeviceAgent:
     if len(Reach.of(device.options).serials) > 1:
         return Fleet(device, settings)
     return AndroidAgent(device, settings)
+
+
+def _ios(device: Device, settings: AgentSettings) -> DeviceAgent:
+    from device_agents.iphone.agent import IphoneAgent
+
+    return IphoneAgent(device, settings)
 
 
 def platforms() -> tuple[str, ...]:

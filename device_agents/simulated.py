@@ -55,6 +55,7 @@ class SimulatedAgent:
         self._written = 0
         self._random = random.Random(truth.seed)  # noqa: S311
         self._lost = False
+        self._flipped: set[tuple[OperatorSpec, ...]] = set()
 
     def __enter__(self) -> Self:
         return self
@@ -144,7 +145,12 @@ class SimulatedAgent:
         if self.truth.refuse and self.truth.refuse in text:
             return Failure(item=item.id, kind="load", message="refused (simulated)")
         programs[item.id] = specs
-        return Loaded(item=item.id, load_ns=_MS, loops=self._loops(plan, item.loops, specs))
+        return Loaded(
+            item=item.id,
+            load_ns=_MS,
+            loops=self._loops(plan, item.loops, specs),
+            placement=self._place(specs),
+        )
 
     def _rounds(self, plan: Plan, programs: Programs) -> Iterator[Sample | Sentinel]:
         """Visit every program once a round, in the plan's order, and watch the sentinel."""
@@ -214,7 +220,26 @@ class SimulatedAgent:
         factor = math.exp(draw.gauss(0, noise))
         if draw.random() < truth.outliers:
             factor *= 1 + draw.expovariate(2)
+        if specs in self._flipped:
+            factor *= truth.flip_factor
         return truth.program_us(specs) * 1e3 * factor * self._slowdown()
+
+    def _place(self, specs: tuple[OperatorSpec, ...]) -> str | None:
+        """Where a program goes as it is loaded; it stays there until it is loaded again."""
+        truth = self.truth
+        longest = max((specs.count(spec) for spec in set(specs)), default=0)
+        named = truth.flip_on is not None and any(truth.flip_on in spec.key for spec in specs)
+        stretch = int(self._busy_ns / 1e9 / truth.flip_every_s)
+        self._flipped.discard(specs)
+        if (
+            named
+            and longest >= truth.flip_copies
+            and (math.isinf(truth.flip_every_s) or stretch % 2)
+        ):
+            self._flipped.add(specs)
+        if truth.unit is None:
+            return None
+        return f"not {truth.unit}" if specs in self._flipped else truth.unit
 
     def _slowdown(self) -> float:
         """Drift and throttling at the present simulated time."""

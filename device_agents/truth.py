@@ -29,6 +29,10 @@ class Truth:
     the device slows to `throttle_factor` for `throttle_for_s`, then recovers.
     With `clock_khz` it reports its clock, which swings by the share
     `clock_swing` to either side; true times are those at `NOMINAL_KHZ`.
+    With `unit` it says where programs are placed. A program that repeats an
+    operator whose key contains `flip_on` `flip_copies` times or more falls
+    to another unit, slower by `flip_factor`; with `flip_every_s` only in every
+    other such stretch of busy time.
     Faults: `crash_on` a key (substring) kills the runner, `refuse` yields a
     failure, `lose_after` records the connection breaks (once).
     """
@@ -48,6 +52,11 @@ class Truth:
     throttle_factor: float = 1.4
     clock_khz: int | None = None
     clock_swing: float = 0.0
+    unit: str | None = None
+    flip_on: str | None = None
+    flip_copies: int = 16
+    flip_factor: float = 1.7
+    flip_every_s: float = math.inf
     unstable: str | None = None
     crash_on: str | None = None
     refuse: str | None = None

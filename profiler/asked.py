@@ -80,4 +80,5 @@ def make_settings(asked: Asked, device: Device, space: LayeredSpace, effort: Eff
         timeout_s=asked.timeout_s,
         cooldown_s=asked.cooldown_s,
         pin=asked.affinity != "none",
+        chains=device.chains,
     )

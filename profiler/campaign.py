@@ -263,6 +263,8 @@ def table_stem(settings: Settings) -> str:
     stem = f"{settings.space}-{settings.backend}-t{settings.threads}"
     if settings.runner == "python":
         stem += "-python"
+    if settings.chains:
+        stem += "-chains"
     return stem if settings.filter is None else f"{stem}-partial"
 
 

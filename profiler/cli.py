@@ -14,6 +14,7 @@ from search.command import check_form, run_app
 from search.errors import EXIT_GATE, Transient, UsageError
 
 if TYPE_CHECKING:
+    from device_agents.base import DeviceAgent
     from device_agents.device import Device
     from profiler.campaign import Request
     from profiler.settings import Settings
@@ -76,6 +77,12 @@ def measure(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an unfinished run.")] = False,
     restart: Annotated[bool, typer.Option("--restart", help="Discard an unfinished run.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print coverage and time.")] = False,
+    prepare: Annotated[
+        Path | None, typer.Option(help="iPhone: only write a folder to be run from a Mac.")
+    ] = None,
+    records: Annotated[
+        Path | None, typer.Option(help="iPhone: a prepared folder with the phone's records.")
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
     form: Form = "table",
 ) -> None:
@@ -127,7 +134,13 @@ def measure(
         show_coverage(coverage(settings, output), form)
         return
     from profiler.campaign import Request
+    from profiler.prepared import prepare_only, recorded_agent
 
+    if prepare is not None:
+        prepare_only(settings, target, prepare, jobs, quiet, form)
+        return
+    if records is not None:
+        settings = settings.without_extra_passes()
     request = Request(
         output=output,
         resume=resume,
@@ -135,11 +148,17 @@ def measure(
         workers=jobs,
         context=parse_context(extra or []),
     )
-    _run(settings, target, request, quiet, form)
+    agent = None if records is None else recorded_agent(target, records)
+    _run(settings, target, request, quiet, form, agent)
 
 
 def _run(
-    settings: "Settings", target: "Device", request: "Request", quiet: bool, form: str
+    settings: "Settings",
+    target: "Device",
+    request: "Request",
+    quiet: bool,
+    form: str,
+    recorded: "DeviceAgent | None" = None,
 ) -> None:
     from profiler.campaign import run_campaign
     from profiler.changes import say_changes
@@ -149,7 +168,8 @@ def _run(
     from profiler.show import show_table, summary
     from profiler.timing import open_agent
 
-    with open_agent(target, settings) as agent, make_progress(quiet) as progress:
+    chosen = recorded or open_agent(target, settings)
+    with chosen as agent, make_progress(quiet) as progress:
         try:
             table = run_campaign(settings, agent, request, progress)
         except Transient as error:

@@ -44,7 +44,11 @@ def coverage(settings: Settings, output: Path) -> Coverage:
     built = lookup(plan.subjects, entry)
     journal = journal_path(output, settings)
     asked = {operator.key for operator in plan.operators}
-    own = [operator.key for operator in plan.space.operators if operator.key in asked]
+    own = [
+        [subject.name for subject in plan.timed(operator)]
+        for operator in plan.space.operators
+        if operator.key in asked
+    ]
     measured = _journal_count(journal, settings, own)
     size = plan.space.size
     return Coverage(
@@ -65,7 +69,14 @@ def coverage(settings: Settings, output: Path) -> Coverage:
 
 
 # Seen on two cores; only the estimate depends on it.
-_BUILD_S = {"xnnpack-fp32": (0.9, 4.8), "xnnpack-int8": (2.6, 21.0), "onnx-fp32": (0.5, 1.6)}
+_BUILD_S = {
+    "xnnpack-fp32": (0.9, 4.8),
+    "xnnpack-int8": (2.6, 21.0),
+    "onnx-fp32": (0.5, 1.6),
+    "coreml-fp16": (1.2, 1.9),
+    "coreml-fp32": (1.2, 1.9),
+    "coreml-w8": (1.8, 2.6),
+}
 _START_S = 7.0
 _GMACS_PER_S = 50.0
 
@@ -79,8 +90,9 @@ def _estimate_s(plan: CampaignPlan, entry: ExporterEntry, built: Mapping[str, Ar
     networks = (*plan.calibration, *plan.exam)
     calls = effort.warmup + effort.network_loops
     flops = sum(count(operator).flops for s in networks for operator in s.operators)
+    timed = len(plan.subjects) - len(networks)
     visit_s = flops / _GMACS_PER_S / 1e9 * calls
-    visit_s += len(plan.operators) * (effort.min_block_us * 1.6 + 600) / 1e6
+    visit_s += timed * (effort.min_block_us * 1.6 + 600) / 1e6
     return build_s + effort.passes * (effort.rounds * visit_s + 0.06 * len(networks) + 1)
 
 
@@ -89,10 +101,10 @@ def journal_path(output: Path, settings: Settings) -> Path:
     return output / ".journal" / f"{settings.device}-{settings.identity}.sqlite"
 
 
-def _journal_count(path: Path, settings: Settings, keys: Sequence[str]) -> int:
+def _journal_count(path: Path, settings: Settings, items: Sequence[Sequence[str]]) -> int:
     if not path.exists():
         return 0
     with Journal(path, settings.identity) as journal:
         blocks = journal.blocks()
     wanted = settings.effort.passes * settings.effort.rounds
-    return sum(len(blocks.get(key, ())) >= wanted for key in keys)
+    return sum(all(len(blocks.get(name, ())) >= wanted for name in names) for names in items)

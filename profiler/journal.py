@@ -30,6 +30,8 @@ CREATE TABLE IF NOT EXISTS sentinels (
     ns INTEGER NOT NULL, switches INTEGER NOT NULL, temperature_mc INTEGER);
 CREATE TABLE IF NOT EXISTS failures (
     item TEXT PRIMARY KEY, kind TEXT NOT NULL, message TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS placements (
+    item TEXT NOT NULL, placement TEXT NOT NULL, PRIMARY KEY (item, placement));
 CREATE TABLE IF NOT EXISTS hellos (nonce TEXT PRIMARY KEY, content TEXT NOT NULL);
 """
 
@@ -162,6 +164,17 @@ class Journal:
     def add_failure(self, item: str, kind: str, message: str) -> None:
         """Store why an item cannot be measured."""
         self._base.execute("INSERT OR REPLACE INTO failures VALUES (?,?,?)", (item, kind, message))
+
+    def add_placement(self, item: str, placement: str) -> None:
+        """Store where an item was placed when it was loaded."""
+        self._base.execute("INSERT OR IGNORE INTO placements VALUES (?,?)", (item, placement))
+
+    def placements(self) -> dict[str, frozenset[str]]:
+        """Every placement that was seen, by item; unknown ones are left out."""
+        found: dict[str, set[str]] = {}
+        for item, placement in self._base.execute("SELECT item, placement FROM placements"):
+            found.setdefault(str(item), set()).add(str(placement))
+        return {item: frozenset(seen) for item, seen in found.items()}
 
     def add_hello(self, hello: Hello) -> None:
         """Store who measured."""

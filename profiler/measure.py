@@ -217,6 +217,8 @@ class Measurement:
                 attempt.loading = self._names.get(record.item, self.sentinel.name)
             case Loaded():
                 attempt.loading = None
+                if record.placement is not None and record.item in self._names:
+                    self.journal.add_placement(self._names[record.item], record.placement)
             case Failure():
                 attempt.loading = None
                 if record.item in self._names:

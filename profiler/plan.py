@@ -1,14 +1,16 @@
 """What a campaign will measure: operators, networks, and the sentinel."""
 
+import contextlib
 import random
 import re
 from dataclasses import dataclass
 from functools import cached_property
 
 from deploy.artefact import Subject
+from deploy.chains import chain, mirror
 from profiler.settings import Settings
 from search.counts import count
-from search.errors import UsageError
+from search.errors import ExportError, UsageError
 from search.operators import OperatorSpec
 from search.spaces.base import LayeredSpace
 from search.spaces.registry import parse_space
@@ -45,14 +47,24 @@ class CampaignPlan:
     @cached_property
     def subjects(self) -> tuple[Subject, ...]:
         """All that needs an artefact."""
-        singles = tuple(Subject.of(operator) for operator in self.operators)
-        return (self.empty, *singles, *self.calibration, *self.exam)
+        timed = dict.fromkeys(s for operator in self.operators for s in self.timed(operator))
+        return (self.empty, *timed, *self.calibration, *self.exam)
+
+    def timed(self, operator: OperatorSpec) -> tuple[Subject, ...]:
+        """What is timed for one operator: itself, or chains of it and of its mirror."""
+        if not self.settings.chains:
+            return (Subject.of(operator),)
+        with_mirror = [operator]
+        with contextlib.suppress(ExportError):  # its own chains fail, and say why
+            back = mirror(operator)
+            with_mirror += [back] if back is not None else []
+        return tuple(chain(part, n) for part in with_mirror for n in self.settings.chains)
 
     @cached_property
     def sentinel(self) -> str:
         """The operator of median FLOPs, by which drift is watched."""
         ranked = sorted(self.operators, key=lambda operator: (count(operator).flops, operator.key))
-        return ranked[len(ranked) // 2].key
+        return self.timed(ranked[len(ranked) // 2])[0].name
 
 
 def make_plan(settings: Settings) -> CampaignPlan:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from search.errors import UsageError
 
@@ -86,6 +86,8 @@ class Settings:
     cooldown_s: float = 0.0
     # Without `affinity`: whether a phone's agent may choose the cores itself.
     pin: bool = True
+    # Operators are timed as chains of so many copies; none: each alone.
+    chains: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         effort = self.effort
@@ -104,13 +106,25 @@ class Settings:
             raise UsageError("--timeout must be positive.")
         if not 0 <= self.cooldown_s < float("inf"):
             raise UsageError("--cooldown must not be negative.")
+        if self.chains and (len(set(self.chains)) < 3 or min(self.chains) < 1):
+            raise UsageError(
+                f"Chains of {', '.join(map(str, self.chains))} copies cannot show a bend.",
+                "A device file needs at least three lengths, such as [1, 4, 16].",
+            )
         if self.seed < 0:
             raise UsageError("--seed must not be negative.")
         if self.runner not in ("auto", "native", "python"):
             raise UsageError(f"Unknown runner {self.runner!r}.", "Known: auto, native, python.")
 
+    def without_extra_passes(self) -> "Settings":
+        """These settings for a device that cannot be asked again."""
+        return replace(self, effort=replace(self.effort, extra_passes=0))
+
     @property
     def identity(self) -> str:
         """Hash of the settings: campaigns that share it can resume each other."""
-        text = json.dumps(asdict(self), sort_keys=True)
+        content = asdict(self)
+        if not self.chains:
+            del content["chains"]
+        text = json.dumps(content, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]

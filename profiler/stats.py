@@ -95,7 +95,7 @@ def judge(
     unknown, times are as they came.
     """
     unpreempted = [block for block in blocks if block.switches == 0]
-    kept = [block for block in unpreempted if not _inside(block.at_ns, slow_windows)]
+    kept = kept_blocks(blocks, slow_windows)
     throttled = not kept
     kept = kept or unpreempted
     if not kept:
@@ -126,6 +126,11 @@ def judge(
         rejected=len(blocks) - len(kept),
         stable=half_width <= target and not throttled and len(kept) > 1,
     )
+
+
+def kept_blocks(blocks: Sequence[Block], windows: Sequence[tuple[int, int]]) -> list[Block]:
+    """Blocks without an involuntary context switch and outside all slow windows."""
+    return [b for b in blocks if b.switches == 0 and not _inside(b.at_ns, windows)]
 
 
 def _first_calls(

@@ -12,8 +12,8 @@ from device_agents.base import Steadiness
 from device_agents.protocol import Hello
 from device_agents.runner_build import find_build
 from profiler.exam import MeasuredNetwork, calibrate, examine
+from profiler.findings import Findings, find
 from profiler.journal import Journal
-from profiler.measure import judge_all
 from profiler.metadata import kit_info
 from profiler.plan import EMPTY, CampaignPlan
 from profiler.settings import BAR_MAPE, BAR_SPEARMAN
@@ -56,8 +56,9 @@ class Record:
 def tabulate(record: Record) -> tuple[Manifest, tuple[Entry, ...], pd.DataFrame]:
     """Manifest, rows and exam of one campaign."""
     plan, journal = record.plan, record.journal
-    judged = judge_all(journal, plan.settings)
-    entries = tuple(_entry(operator, judged, record) for operator in plan.operators)
+    findings = find(plan, journal)
+    judged = findings.judged
+    entries = tuple(_entry(operator, findings, record) for operator in plan.operators)
     by_key = {entry.key: entry for entry in entries if entry.status != "failed"}
     calibration = calibrate(_networks(plan.calibration, by_key, judged), plan.settings.seed)
     exam, rows = _examine(_networks(plan.exam, by_key, judged), calibration, plan.settings.seed)
@@ -71,7 +72,7 @@ def tabulate(record: Record) -> tuple[Manifest, tuple[Entry, ...], pd.DataFrame]
         space=_space_info(plan, entries),
         device=record.device,
         runtime=_runtime_info(record),
-        protocol=_protocol(record, judged),
+        protocol=_protocol(record, findings),
         calibration=calibration,
         exam=exam,
         context=dict(record.context),
@@ -92,9 +93,9 @@ def _network_notes(record: Record) -> tuple[str, ...]:
     )
 
 
-def _entry(operator: OperatorSpec, judged: Mapping[str, Judged], record: Record) -> Entry:
-    failure = record.journal.failures().get(operator.key)
-    found = judged.get(operator.key)
+def _entry(operator: OperatorSpec, findings: Findings, record: Record) -> Entry:
+    failure = findings.failures.get(operator.key)
+    found = findings.judged.get(operator.key)
     if failure is not None or found is None:
         reason = f"{failure.kind}: {failure.message}" if failure else _NO_BLOCK
         return _with_counts(Entry(key=operator.key, status="failed", reason=reason), record)
@@ -124,7 +125,11 @@ def _entry(operator: OperatorSpec, judged: Mapping[str, Judged], record: Record)
 
 
 def _with_counts(entry: Entry, record: Record) -> Entry:
-    counts, artefact = count(entry.operator), record.artefacts.get(entry.key)
+    counts = count(entry.operator)
+    # Of chains, the longest stands for all.
+    names = [subject.name for subject in record.plan.timed(entry.operator)]
+    own = [name for name in names if name.startswith(entry.key)]
+    artefact = record.artefacts.get(own[-1])
     return replace(
         entry,
         flops=counts.flops,
@@ -190,6 +195,17 @@ def _space_info(plan: CampaignPlan, entries: Sequence[Entry]) -> SpaceInfo:
     )
 
 
+def _placements(record: Record) -> dict[str, str]:
+    """Where the longest chain (or the item itself) ran, by operator, where it is known."""
+    seen = record.journal.placements()
+    found = {}
+    for operator in record.plan.operators:
+        own = [s.name for s in record.plan.timed(operator) if s.name.startswith(operator.key)]
+        if own[-1] in seen:
+            found[operator.key] = ", ".join(sorted(seen[own[-1]]))
+    return found
+
+
 def _hello(record: Record) -> Hello:
     hellos = record.journal.hellos()
     if not hellos:
@@ -221,7 +237,8 @@ def _runtime_info(record: Record) -> RuntimeInfo:
     )
 
 
-def _protocol(record: Record, judged: Mapping[str, Judged]) -> Protocol:
+def _protocol(record: Record, findings: Findings) -> Protocol:
+    judged = findings.judged
     settings, journal = record.plan.settings, record.journal
     effort, hello = settings.effort, _hello(record)
     times, values = journal.sentinels()
@@ -249,6 +266,9 @@ def _protocol(record: Record, judged: Mapping[str, Judged]) -> Protocol:
         sentinel_median_us=sentinel.centre_us if sentinel else None,
         sentinel_drift=drift(times, values),
         dispatch_floor_us=floor.centre_us if floor else None,
+        chain_lengths=settings.chains,
+        chain_intercept_us=findings.dispatch_us,
+        placements=_placements(record),
         clock_khz=clock.median_khz if clock else None,
         clock_low_khz=clock.low_khz if clock else None,
         clock_high_khz=clock.high_khz if clock else None,

@@ -112,6 +112,9 @@ class Protocol(Part):
     Times are stated at `clock_khz`, the median clock of the run (null: no
     runner measured it, and times are as they came); `clock_low_khz` and
     `clock_high_khz` are the 5th and 95th percentile of the blocks' clocks.
+    With `chain_lengths` an operator's cost is the slope over chains of so many
+    copies, and `chain_intercept_us` the median of what a call costs besides.
+    `placements` says by operator on which units it ran, where that is known.
     """
 
     dtype: str
@@ -137,6 +140,9 @@ class Protocol(Part):
     sentinel_median_us: Finite | None = None
     sentinel_drift: Finite | None = None
     dispatch_floor_us: Finite | None = None
+    chain_lengths: tuple[int, ...] = ()
+    chain_intercept_us: Finite | None = None
+    placements: dict[str, str] = {}
     clock_khz: int | None = None
     clock_low_khz: int | None = None
     clock_high_khz: int | None = None

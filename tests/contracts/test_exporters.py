@@ -50,6 +50,54 @@ class TestOnnxFp32(ExporterContract):
         assert export("onnxruntime", "fp32", HARD_GATE).relative_error <= self.error_limit
 
 
+class CoremlContract(ExporterContract):
+    backend, module = "coreml", "deploy.coreml"
+
+    @pytest.fixture(autouse=True)
+    def _needs_coremltools(self) -> None:
+        pytest.importorskip("coremltools", reason="needs the iphone extra")
+
+    def test_a_hard_sigmoid_gate_can_be_exported(self, export: Export) -> None:
+        gate = HARD_GATE.replace("fp32", self.dtype)
+        assert export("coreml", self.dtype, gate).relative_error <= self.error_limit
+
+    def test_two_builds_of_one_subject_are_the_same_bytes(self, export: Export) -> None:
+        exporter = make_exporter(exporter_entry("coreml", self.dtype))
+        again = exporter.build(subject_of("stride", self.dtype))
+        assert again == export("coreml", self.dtype, "stride")
+
+
+class TestCoremlFp16(CoremlContract):
+    dtype = "fp16"
+    error_limit, fault = 5e-3, 1.01
+
+
+class TestCoremlFp32(CoremlContract):
+    dtype = "fp32"
+    error_limit, fault = 1e-5, 1.001
+
+
+class TestCoremlW8(CoremlContract):
+    dtype = "w8"
+    error_limit, fault = 0.02, 2.0
+
+
+class TestCoremlDelegate:
+    @pytest.fixture(autouse=True)
+    def _needs_the_delegate(self) -> None:
+        for package in ("coremltools", "executorch.backends.apple.coreml.executorchcoreml"):
+            pytest.importorskip(package, reason="needs ExecuTorch with its Core ML delegate")
+
+    @pytest.mark.parametrize("name", ["network", "groups of two", "squeeze-excite"])
+    def test_the_package_inside_computes_what_torch_does(self, name: str, export: Export) -> None:
+        assert export("coreml-delegate", "fp16", name).relative_error <= 5e-3
+
+    def test_a_program_without_work_for_the_delegate_is_refused(self) -> None:
+        exporter = make_exporter(exporter_entry("coreml-delegate", "fp16"))
+        with pytest.raises(ExportError, match="Not one Core ML delegate: nothing"):
+            exporter.build(subject_of("empty", "fp16"))
+
+
 HARD_GATE = "ir_k3_e3_m48_g1_se16-hsigmoid_hswish_i16_o16_h12_w12_s1_r1_p1_b1_fp32"
 
 

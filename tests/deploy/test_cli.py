@@ -203,7 +203,10 @@ WRONG: dict[str, tuple[str, str]] = {
     "neither device nor format": ("net.json", "Say where"),
     "a format without a folder": ("net.json --format pte", "needs a folder"),
     "an unknown format": ("net.json --format zip -o out", "Unknown --format 'zip'"),
-    "a format without an exporter": ("net.json --format mlpackage -o out", "not available"),
+    "a deployment target nobody knows": (
+        "net.json --format pte -o out --deployment-target iOS16",
+        "no deployment target",
+    ),
     "a dtype that the format has not": ("net.json --format onnx --dtype int8 -o out", "knows fp32"),
     "a backend of another format": (
         "net.json --format onnx --backend xnnpack -o out",

@@ -1,0 +1,162 @@
+"""The agent of an iPhone: a job goes in by file, records come back by file.
+
+The app on the phone (device_agents/runners/coreml) reads
+`jobs/<nonce>/plan.json`, runs it by itself and appends to
+`jobs/<nonce>/records.jsonl`; the cable is needed at both ends only. Packages
+lie under `models/` by content and stay there, so a run that goes on copies
+nothing twice.
+"""
+
+import secrets
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from deploy.mlpackage import unpack
+from device_agents.base import AgentSettings, Steadiness
+from device_agents.device import Device
+from device_agents.iphone.discovery import choose_phone, open_transport
+from device_agents.iphone.transport import Phone, Transport
+from device_agents.protocol import Plan, Record, dump_plan
+from device_agents.stream import check_records
+from search.errors import DeviceError, DeviceLost, DeviceTimeout, UsageError
+from search.manifest import DeviceInfo, Source
+
+_ZIP = b"PK\x03\x04"
+_POLL_S = 2.0
+
+
+class IphoneAgent:
+    """One attached iPhone with the agent app on it.
+
+    `compute unit` is part of the backend's name: `coreml-cpu_and_ne`.
+    """
+
+    source: Source = "measured"
+
+    def __init__(
+        self,
+        device: Device,
+        settings: AgentSettings,
+        transport: Transport | None = None,
+        poll_s: float = _POLL_S,
+    ) -> None:
+        if not settings.backend.startswith("coreml-"):
+            raise UsageError(
+                f"An iPhone cannot run the backend {settings.backend!r}.",
+                "It knows coreml-cpu_and_ne, coreml-cpu_only and coreml-cpu_and_gpu.",
+            )
+        self._device, self._settings, self._poll_s = device, settings, poll_s
+        self._transport = transport or open_transport(device, settings.timeout_s)
+        self._phone: Phone | None = None
+
+    def __enter__(self) -> Self:
+        self._phone = choose_phone(self._device, self._transport)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._phone = None
+
+    @property
+    def phone(self) -> Phone:
+        """The phone that was chosen on entering."""
+        assert self._phone is not None, "enter the agent first"
+        return self._phone
+
+    def info(self) -> DeviceInfo:
+        """What the phone says of itself; nothing that names its owner."""
+        phone = self.phone
+        return DeviceInfo(
+            id=self._device.name,
+            kind="ios",
+            manufacturer="Apple",
+            model=phone.model,
+            os=f"iOS {phone.os}" if phone.os else None,
+            os_build=phone.os_build,
+            abi="arm64",
+        )
+
+    def steadiness(self) -> Steadiness:
+        """Neither clocks nor temperatures can be read; the app reports the thermal state."""
+        return Steadiness()
+
+    def deliver(self, path: Path, sha256: str) -> str:
+        """Copy a package (or a raw file of inputs) to the phone, once."""
+        with path.open("rb") as stream:
+            packed = stream.read(4) == _ZIP
+        place = f"models/{sha256}.mlpackage" if packed else f"inputs/{sha256}.bin"
+        done = f"{place}.done"
+        if self._read(done) is not None:
+            return place
+        with tempfile.TemporaryDirectory(prefix="kit-deliver-") as temporary:
+            source = path
+            if packed:
+                source = Path(temporary) / f"{sha256}.mlpackage"
+                unpack(path.read_bytes(), source)
+            self._transport.push(self.phone, source, place)
+        # Last: a copy that was cut off has no mark, and is made again.
+        self._write(done, sha256)
+        return place
+
+    def reserve(self) -> str:
+        """A name under which the app writes one output."""
+        return f"outputs/{secrets.token_hex(8)}.bin"
+
+    def collect(self, name: str) -> bytes:
+        """Read an output back.
+
+        Raises:
+            DeviceError: The app wrote none.
+        """
+        content = self._read(name)
+        if content is None:
+            raise DeviceError(f"The phone wrote no file {name!r}.", "See the failures it reported.")
+        return content
+
+    def run(self, plan: Plan) -> Iterator[Record]:
+        """Hand the plan over, start the app, read its records as they grow."""
+        job = f"jobs/{plan.nonce}"
+        self._write(f"{job}/plan.json", dump_plan(plan))
+        self._transport.launch(self.phone, "--job", plan.nonce)
+        yield from check_records(self._lines(f"{job}/records.jsonl"), plan)
+
+    def _lines(self, place: str) -> Iterator[str]:
+        """Whole lines of a growing file; one without its end is not there yet."""
+        read, since = 0, time.monotonic()
+        while True:
+            content = self._read(place) or b""
+            if len(content) < read:
+                raise DeviceLost("The phone's records became shorter.", "Run again with --resume.")
+            whole = content.rfind(b"\n") + 1
+            if whole > read:
+                lines = content[read:whole].decode(errors="replace").splitlines()
+                read, since = whole, time.monotonic()
+                yield from lines
+            elif time.monotonic() - since > self._settings.timeout_s:
+                raise DeviceTimeout(
+                    f"The agent app wrote nothing for {self._settings.timeout_s:g} s.",
+                    "Look at the phone: the app must stay in front, the phone unlocked. Compiling "
+                    "for the Neural Engine takes seconds a model: raise --timeout if it goes on.",
+                )
+            time.sleep(self._poll_s)
+
+    def _write(self, place: str, text: str) -> None:
+        with tempfile.TemporaryDirectory(prefix="kit-deliver-") as temporary:
+            path = Path(temporary) / Path(place).name
+            path.write_text(text)
+            self._transport.push(self.phone, path, place)
+
+    def _read(self, place: str) -> bytes | None:
+        with tempfile.TemporaryDirectory(prefix="kit-collect-") as temporary:
+            target = Path(temporary) / Path(place).name
+            if not self._transport.pull(self.phone, place, target):
+                return None
+            return target.read_bytes()

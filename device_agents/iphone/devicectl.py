@@ -1,0 +1,87 @@
+"""Transport by `xcrun devicectl` (macOS, Xcode 15 and later; phones from iOS 17 on)."""
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from device_agents.iphone.program import NoSuchFile, run_program
+from device_agents.iphone.transport import BUNDLE, Phone
+from search.errors import DeviceError
+
+
+class Devicectl:
+    """Apple's tool; its answers are read from the JSON file that it writes."""
+
+    name = "devicectl"
+
+    def __init__(self, bundle: str = BUNDLE, timeout_s: float = 600.0) -> None:
+        self._bundle, self._timeout_s = bundle, timeout_s
+
+    def phones(self) -> tuple[Phone, ...]:
+        """Phones that the Mac knows and that are attached now."""
+        answer = self._ask("list", "devices")
+        try:
+            seen = [_phone(device) for device in answer["result"]["devices"]]
+        except (KeyError, TypeError) as error:
+            raise DeviceError("devicectl answered with a list of another form.", _UPDATE) from error
+        return tuple(phone for phone in seen if phone is not None)
+
+    def push(self, phone: Phone, source: Path, place: str) -> None:
+        """Copy a file or folder into the app's Documents."""
+        self._device(
+            phone, "copy", "to", *self._domain(), "--source", str(source),
+            "--destination", f"Documents/{place}",
+        )  # fmt: skip
+
+    def pull(self, phone: Phone, place: str, target: Path) -> bool:
+        """Copy a file out of the app's Documents."""
+        try:
+            self._device(
+                phone, "copy", "from", *self._domain(), "--source", f"Documents/{place}",
+                "--destination", str(target),
+            )  # fmt: skip
+        except NoSuchFile:
+            return False
+        return True
+
+    def launch(self, phone: Phone, *arguments: str) -> None:
+        """Start the app, ending one that runs."""
+        self._device(phone, "process", "launch", "--terminate-existing", self._bundle, *arguments)
+
+    def _domain(self) -> tuple[str, ...]:
+        return ("--domain-type", "appDataContainer", "--domain-identifier", self._bundle)
+
+    def _device(self, phone: Phone, first: str, second: str, *words: str) -> Any:
+        return self._ask("device", first, second, "--device", phone.udid, *words)
+
+    def _ask(self, *words: str) -> Any:
+        with tempfile.TemporaryDirectory(prefix="kit-devicectl-") as folder:
+            answer = Path(folder) / "answer.json"
+            # Before other options: what follows a bundle's name goes to the app.
+            place = next((i for i, w in enumerate(words) if w.startswith("--")), len(words))
+            asked = (*words[:place], "--json-output", str(answer), *words[place:])
+            run_program(("xcrun", "devicectl", *asked), self._timeout_s)
+            try:
+                return json.loads(answer.read_text())
+            except (OSError, ValueError) as error:
+                raise DeviceError("devicectl wrote no answer that can be read.", _UPDATE) from error
+
+
+_UPDATE = "Update Xcode, or report its version."
+
+
+def _phone(device: dict[str, Any]) -> Phone | None:
+    hardware, state = device["hardwareProperties"], device["deviceProperties"]
+    connection = device["connectionProperties"]
+    if hardware.get("deviceType") != "iPhone" or connection.get("transportType") is None:
+        return None
+    mode = state.get("developerModeStatus")
+    return Phone(
+        udid=hardware["udid"],
+        model=hardware.get("productType"),
+        os=state.get("osVersionNumber"),
+        os_build=state.get("osBuildUpdate"),
+        developer_mode=None if mode is None else mode == "enabled",
+        paired=connection.get("pairingState") == "paired",
+    )

@@ -1,0 +1,94 @@
+"""Which phone is meant, and by which program it is reached."""
+
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from fnmatch import fnmatchcase
+
+from device_agents.device import Device
+from device_agents.iphone.devicectl import Devicectl
+from device_agents.iphone.pymobiledevice import Pymobiledevice
+from device_agents.iphone.transport import BUNDLE, Phone, Transport
+from search.errors import DeviceError, UsageError
+
+_TRANSPORTS: dict[str, Callable[[str, float], Transport]] = {
+    "devicectl": Devicectl,
+    "pymobiledevice3": Pymobiledevice,
+}
+
+
+def open_transport(device: Device, timeout_s: float) -> Transport:
+    """The transport that a device file names, or the one that fits this machine.
+
+    devicectl reaches phones from iOS 17 on only; a device file of an older
+    one names pymobiledevice3.
+
+    Raises:
+        UsageError: Unknown.
+    """
+    wanted = device.options.get("transport", "auto")
+    if wanted == "auto":
+        apple = sys.platform == "darwin" and shutil.which("xcrun") is not None
+        wanted = "devicectl" if apple else "pymobiledevice3"
+    if wanted not in _TRANSPORTS:
+        raise UsageError(
+            f"Unknown transport {wanted!r}.", f"Known: {', '.join(_TRANSPORTS)}, auto."
+        )
+    bundle = str(device.options.get("bundle", BUNDLE))
+    return _TRANSPORTS[wanted](bundle, max(timeout_s, 60.0))
+
+
+def choose_phone(device: Device, transport: Transport) -> Phone:
+    """The one attached phone that the device file describes.
+
+    Raises:
+        DeviceError: None, several, or one that is not ready.
+    """
+    seen = transport.phones()
+    udid = device.options.get("udid")
+    fits = [phone for phone in seen if _fits(phone, device, udid)]
+    if len(fits) > 1:
+        raise DeviceError(
+            f"{len(fits)} attached phones are {device.title}.",
+            "Name one in a device file: udid = " + " or ".join(f'"{p.udid}"' for p in fits) + ".",
+        )
+    if not fits:
+        raise _nothing(device, seen, transport)
+    (phone,) = fits
+    _ready(phone)
+    return phone
+
+
+def _fits(phone: Phone, device: Device, udid: object) -> bool:
+    if udid is not None:
+        return phone.udid == udid
+    patterns = device.match.get("model", "iPhone*").split("|")
+    # An untrusted phone does not say what it is; it may be the one.
+    return phone.model is None or any(fnmatchcase(phone.model, p) for p in patterns)
+
+
+def _nothing(device: Device, seen: Sequence[Phone], transport: Transport) -> DeviceError:
+    if not seen:
+        return DeviceError(
+            f"No iPhone is attached ({transport.name} sees none; looked for {device.title}).",
+            "Attach it by cable, unlock it, answer Trust. To build everything for a Mac without "
+            "a phone: --prepare FOLDER.",
+        )
+    others = ", ".join(f"{phone.model or '?'} ({phone.udid})" for phone in seen)
+    return DeviceError(
+        f"No attached phone is {device.title}; seen: {others}.",
+        "Use --device iphone, or a device file that matches it.",
+    )
+
+
+def _ready(phone: Phone) -> None:
+    if phone.paired is False or phone.model is None:
+        raise DeviceError(
+            f"The phone {phone.udid} does not trust this computer.",
+            "Unlock it, answer Trust, and enter its code.",
+        )
+    if phone.developer_mode is False:
+        raise DeviceError(
+            f"Developer mode is off on the phone {phone.udid}.",
+            "Settings > Privacy & Security > Developer Mode, then restart the phone.",
+        )

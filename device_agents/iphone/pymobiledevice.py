@@ -1,0 +1,66 @@
+"""Transport by the program pymobiledevice3 (Linux, Windows, macOS).
+
+It is licensed under the GPL: it is called as a program of its own and never
+imported. Up to iOS 16 it needs the developer image mounted, from iOS 17.4 on
+it makes its own tunnel without root.
+"""
+
+import json
+from pathlib import Path
+
+from device_agents.iphone.program import NoSuchFile, run_program
+from device_agents.iphone.transport import BUNDLE, Phone
+from search.errors import DeviceError
+
+
+class Pymobiledevice:
+    """The external program."""
+
+    name = "pymobiledevice3"
+
+    def __init__(self, bundle: str = BUNDLE, timeout_s: float = 600.0) -> None:
+        self._bundle, self._timeout_s = bundle, timeout_s
+
+    def phones(self) -> tuple[Phone, ...]:
+        """Phones on USB; those that did not trust this computer say little."""
+        said = self._run("--no-color", "usbmux", "list", "--usb")
+        try:
+            listed = json.loads(said)
+            return tuple(
+                Phone(
+                    udid=entry["Identifier"],
+                    model=entry.get("ProductType"),
+                    os=entry.get("ProductVersion"),
+                    os_build=entry.get("BuildVersion"),
+                    paired=entry.get("ProductType") is not None,
+                )
+                for entry in listed
+                if str(entry.get("ProductType") or "iPhone").startswith("iPhone")
+            )
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise DeviceError(
+                "pymobiledevice3 answered with a list of another form.", "Update it."
+            ) from error
+
+    def push(self, phone: Phone, source: Path, place: str) -> None:
+        """Copy a file or folder into the app's Documents."""
+        self._apps(phone, "push", str(source), place)
+
+    def pull(self, phone: Phone, place: str, target: Path) -> bool:
+        """Copy a file out of the app's Documents."""
+        try:
+            self._apps(phone, "pull", place, str(target))
+        except NoSuchFile:
+            return False
+        return True
+
+    def launch(self, phone: Phone, *arguments: str) -> None:
+        """Start the app, ending one that runs."""
+        command = " ".join((self._bundle, *arguments))
+        self._run("developer", "dvt", "launch", "--udid", phone.udid, "--kill-existing", command)
+
+    def _apps(self, phone: Phone, verb: str, first: str, second: str) -> None:
+        self._run("apps", verb, "--udid", phone.udid, "--documents", self._bundle, first, second)
+
+    def _run(self, *words: str) -> str:
+        return run_program(("pymobiledevice3", *words), self._timeout_s)

@@ -1,0 +1,160 @@
+"""Stand-ins for xcrun and pymobiledevice3: they record their exact arguments and play a phone.
+
+One script serves both. It reads `script.json` beside it: `documents` is the
+folder that plays the app's Documents, `fail` maps a substring of the arguments
+to what is said before exit code 1. Launching runs the plan on the simulated
+device's clock (programs are replaced by a constant), unless told otherwise.
+"""
+
+import json
+import os
+import stat
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+UDID = "00008030-000A1B2C3D4E802E"
+
+_PROGRAM = r"""
+import json, shutil, sys
+from pathlib import Path
+here = Path(__file__).parent
+script = json.loads((here / "script.json").read_text())
+words = [Path(sys.argv[0]).name, *sys.argv[1:]]
+with (here / "calls.jsonl").open("a") as log:
+    log.write(json.dumps(words) + "\n")
+said = " ".join(words)
+for part, text in script["fail"].items():
+    if part in said:
+        sys.stderr.write(text)
+        sys.exit(1)
+documents = Path(script["documents"])
+
+def option(name):
+    return words[words.index(name) + 1]
+
+def copy(source, target, missing):
+    if not source.exists():
+        sys.stderr.write(missing)
+        sys.exit(1)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if source.is_dir():
+        shutil.copytree(source, target, dirs_exist_ok=True)
+    else:
+        shutil.copyfile(source, target)
+
+def launch(nonce):
+    plan = json.loads((documents / "jobs" / nonce / "plan.json").read_text())
+    lines = []
+    emit = lambda **record: lines.append(json.dumps(record))
+    emit(type="hello", schema_version=1, nonce=nonce, runner="coreml-agent",
+         runtime="coreml", runtime_version="16.7", backend=plan["backend"], threads=1)
+    for item in plan["items"]:
+        emit(type="begin", item=item["id"])
+        assert (documents / item["file"] / "Manifest.json").is_file(), item
+        emit(type="loaded", item=item["id"], load_ns=5, loops=item["loops"] or 1)
+    samples = 0
+    for number in range(plan["rounds"]):
+        for item in plan["items"]:
+            emit(type="sample", item=item["id"], round=number, loops=1, ns=1000 + number,
+                 at_ns=samples, thermal_state="nominal")
+            samples += 1
+    emit(type="bye", samples=samples, sentinels=0, failures=0)
+    text = "\n".join(lines) + "\n"
+    records = documents / "jobs" / nonce / "records.jsonl"
+    records.write_text(text[: int(len(text) * script.get("cut", 1.0))])
+
+answer = {}
+if words[0] == "xcrun":
+    if words[2:4] == ["list", "devices"]:
+        answer = {"result": {"devices": script["devices"]}}
+    elif words[3:5] == ["copy", "to"]:
+        copy(Path(option("--source")), documents.parent / option("--destination"), "no source")
+    elif words[3:5] == ["copy", "from"]:
+        copy(documents.parent / option("--source"), Path(option("--destination")),
+             "ERROR: The file could not be copied. (No such file or directory)")
+    elif words[3:5] == ["process", "launch"]:
+        launch(words[-1])
+    else:
+        sys.exit(64)
+    if not script.get("mute"):
+        Path(option("--json-output")).write_text(json.dumps(answer))
+else:
+    if "usbmux" in words:
+        print("not json" if script.get("mute") else json.dumps(script["listed"]))
+    elif words[1:3] == ["apps", "push"]:
+        copy(Path(words[-2]), documents / words[-1], "no source")
+    elif words[1:3] == ["apps", "pull"]:
+        copy(documents / words[-2], Path(words[-1]),
+             "AfcFileNotFoundError: Opcode: FILE_OPEN status: OBJECT_NOT_FOUND")
+    elif words[1:4] == ["developer", "dvt", "launch"]:
+        launch(words[-1].split()[-1])
+    else:
+        sys.exit(64)
+"""
+
+
+class Standin:
+    """The two programs on the PATH, and what they were called with."""
+
+    def __init__(self, folder: Path, patch: pytest.MonkeyPatch) -> None:
+        self.folder = folder
+        self.documents = folder / "phone" / "Documents"
+        self.documents.mkdir(parents=True)
+        for name in ("xcrun", "pymobiledevice3"):
+            path = folder / name
+            path.write_text(f"#!{sys.executable} -IS\n{_PROGRAM}")
+            path.chmod(path.stat().st_mode | stat.S_IEXEC)
+        patch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+        self.script: dict[str, Any] = {
+            "documents": str(self.documents),
+            "fail": {},
+            "devices": [coredevice()],
+            "listed": [listed()],
+        }
+        self.write()
+
+    def write(self, **changes: Any) -> None:
+        self.script |= changes
+        (self.folder / "script.json").write_text(json.dumps(self.script))
+
+    def calls(self) -> list[list[str]]:
+        path = self.folder / "calls.jsonl"
+        return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def coredevice(**changes: Any) -> dict[str, Any]:
+    """A device as devicectl lists it."""
+    return {
+        "identifier": "A-B-C",
+        "hardwareProperties": {
+            "udid": UDID,
+            "deviceType": changes.get("kind", "iPhone"),
+            "productType": changes.get("model", "iPhone12,1"),
+        },
+        "deviceProperties": {
+            "osVersionNumber": "18.1",
+            "osBuildUpdate": "22B83",
+            "developerModeStatus": changes.get("mode", "enabled"),
+        },
+        "connectionProperties": {
+            "pairingState": changes.get("pairing", "paired"),
+            "transportType": changes.get("transport", "wired"),
+        },
+    }
+
+
+def listed(**changes: Any) -> dict[str, Any]:
+    """A device as pymobiledevice3 lists it."""
+    return {
+        "BuildVersion": "20H350",
+        "ConnectionType": "USB",
+        "DeviceName": "a phone",
+        "Identifier": UDID,
+        "ProductType": "iPhone10,3",
+        "ProductVersion": "16.7.10",
+        "UniqueDeviceID": UDID,
+        **changes,
+    }

@@ -1,0 +1,327 @@
+"""The iPhone's transports and agent against stand-in programs: exact calls, faulty answers."""
+
+import io
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from device_agents.base import AgentSettings
+from device_agents.device import Device, load_device
+from device_agents.iphone.agent import IphoneAgent
+from device_agents.iphone.devicectl import Devicectl
+from device_agents.iphone.discovery import choose_phone, open_transport
+from device_agents.iphone.program import explain, run_program
+from device_agents.iphone.pymobiledevice import Pymobiledevice
+from device_agents.iphone.transport import BUNDLE, Phone, Transport
+from device_agents.protocol import Bye, Hello, Plan, PlanItem, Sample
+from device_agents.registry import make_agent
+from search.errors import DeviceError, DeviceLost, DeviceTimeout, UsageError
+from tests.device_agents.iphone.standin import UDID, Standin, coredevice, listed
+
+PHONE = Phone(udid=UDID, model="iPhone12,1")
+TRANSPORTS = {"devicectl": Devicectl, "pymobiledevice3": Pymobiledevice}
+
+
+@pytest.fixture
+def standin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Standin:
+    return Standin(tmp_path / "bin", monkeypatch)
+
+
+@pytest.fixture(params=TRANSPORTS)
+def transport(request: pytest.FixtureRequest, standin: Standin) -> Transport:
+    made: Transport = TRANSPORTS[request.param]()
+    return made
+
+
+def device(**changes: Any) -> Device:
+    return load_device("iphone").model_copy(update=changes)
+
+
+# --- both transports
+
+
+class TestEveryTransport:
+    def test_a_phone_is_found_with_what_it_says_of_itself(self, transport: Transport) -> None:
+        (phone,) = transport.phones()
+        assert phone.udid == UDID
+        assert (phone.model or "").startswith("iPhone1")
+        assert phone.os_build
+        assert phone.paired
+
+    def test_files_and_folders_go_there_and_files_come_back(
+        self, transport: Transport, tmp_path: Path, standin: Standin
+    ) -> None:
+        folder = tmp_path / "model one.mlpackage"
+        (folder / "Data").mkdir(parents=True)
+        (folder / "Data/weight.bin").write_bytes(b"\0weights")
+        transport.push(PHONE, folder, "models/x.mlpackage")
+        target = tmp_path / "back"
+        assert transport.pull(PHONE, "models/x.mlpackage/Data/weight.bin", target)
+        assert target.read_bytes() == b"\0weights"
+        assert (standin.documents / "models/x.mlpackage/Data/weight.bin").is_file()
+
+    def test_a_file_that_is_not_there_yet_is_no_error(
+        self, transport: Transport, tmp_path: Path
+    ) -> None:
+        assert not transport.pull(PHONE, "jobs/1/records.jsonl", tmp_path / "x")
+
+    def test_an_answer_of_another_form_is_said_plainly(
+        self, transport: Transport, standin: Standin
+    ) -> None:
+        standin.write(mute=True)
+        with pytest.raises(DeviceError, match="answer"):
+            transport.phones()
+
+    @pytest.mark.parametrize("fault", ["locked", "gone", "full"])
+    def test_trouble_while_copying_is_told(
+        self, transport: Transport, standin: Standin, tmp_path: Path, fault: str
+    ) -> None:
+        words, kind, match = {
+            "locked": ("The device is locked.", DeviceError, "phone is locked"),
+            "gone": ("ConnectionTerminatedError", DeviceLost, "went away"),
+            "full": ("No space left on device", DeviceError, "no room"),
+        }[fault]
+        standin.write(fail={"copy to": words, "apps push": words})
+        (tmp_path / "x").write_text("x")
+        with pytest.raises(kind, match=match):
+            transport.push(PHONE, tmp_path / "x", "x")
+
+
+# --- exact calls
+
+
+def test_devicectl_is_called_exactly_so(standin: Standin, tmp_path: Path) -> None:
+    transport = Devicectl()
+    (tmp_path / "plan.json").write_text("{}")
+    transport.phones()
+    transport.push(PHONE, tmp_path / "plan.json", "jobs/7/plan.json")
+    transport.pull(PHONE, "jobs/7/plan.json", tmp_path / "back")
+    standin.write(fail={"process launch": "the phone is locked"})
+    with pytest.raises(DeviceError):
+        transport.launch(PHONE, "--job", "7")
+    calls = standin.calls()
+    for call in calls:
+        place = call.index("--json-output")
+        del call[place : place + 2]
+    domain = ["--domain-type", "appDataContainer", "--domain-identifier", BUNDLE]
+    start = ["xcrun", "devicectl", "device"]
+    there = "Documents/jobs/7/plan.json"
+    copied = ["--source", str(tmp_path / "plan.json"), "--destination", there]
+    back = ["--source", there, "--destination", str(tmp_path / "back")]
+    started = ["--terminate-existing", BUNDLE, "--job", "7"]
+    assert calls == [
+        ["xcrun", "devicectl", "list", "devices"],
+        [*start, "copy", "to", "--device", UDID, *domain, *copied],
+        [*start, "copy", "from", "--device", UDID, *domain, *back],
+        [*start, "process", "launch", "--device", UDID, *started],
+    ]
+
+
+def test_pymobiledevice3_is_called_exactly_so(standin: Standin, tmp_path: Path) -> None:
+    transport = Pymobiledevice()
+    (tmp_path / "plan.json").write_text("{}")
+    transport.phones()
+    transport.push(PHONE, tmp_path / "plan.json", "jobs/7/plan.json")
+    transport.pull(PHONE, "jobs/7/plan.json", tmp_path / "back")
+    standin.write(fail={"dvt launch": "PasswordProtected"})
+    with pytest.raises(DeviceError, match="locked"):
+        transport.launch(PHONE, "--job", "7")
+    apps, there = ["pymobiledevice3", "apps"], "jobs/7/plan.json"
+    launch = ["pymobiledevice3", "developer", "dvt", "launch"]
+    about = ["--udid", UDID, "--documents", BUNDLE]
+    assert standin.calls() == [
+        ["pymobiledevice3", "--no-color", "usbmux", "list", "--usb"],
+        [*apps, "push", *about, str(tmp_path / "plan.json"), there],
+        [*apps, "pull", *about, there, str(tmp_path / "back")],
+        [*launch, "--udid", UDID, "--kill-existing", f"{BUNDLE} --job 7"],
+    ]
+
+
+# --- trouble in plain words
+
+
+@pytest.mark.parametrize(
+    ("said", "kind", "message", "remedy"),
+    [
+        ("Developer Mode is disabled on the device", DeviceError, "Developer mode is off", "Dev"),
+        ("UserDeniedPairing", DeviceError, "does not trust this computer", "answer Trust"),
+        ("has invalid code signature, inadequate entitlements or its profile has not been "
+         "explicitly trusted by the user", DeviceError, "not signed", "VPN & Device"),
+        ("Unable to launch: the device is locked", DeviceError, "phone is locked", "Unlock"),
+        ("TunneldConnectionError: Unable to connect to Tunneld", DeviceError, "no tunnel", "tunne"),
+        ("InvalidServiceError", DeviceError, "no tunnel", "userspace"),
+        ("DeveloperDiskImage is not mounted", DeviceError, "image is not mounted", "auto-mount"),
+        ("The application bundle org.x was not found", DeviceError, "not on the phone", "sign"),
+        ("NoDeviceConnectedError", DeviceLost, "went away", "--resume"),
+        ("something new", DeviceError, "failed and said: something new", "by hand"),
+    ],
+)  # fmt: skip
+def test_trouble_is_told_in_plain_words(said: str, kind: Any, message: str, remedy: str) -> None:
+    error = explain(said, ("xcrun", "devicectl", "device"))
+    assert isinstance(error, kind)
+    assert message in error.message
+    assert remedy in error.remedy
+
+
+def test_a_program_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(DeviceError, match="pymobiledevice3 is not installed") as raised:
+        Pymobiledevice().phones()
+    assert "pipx" in raised.value.remedy
+
+
+def test_a_program_that_hangs_is_ended() -> None:
+    with pytest.raises(DeviceTimeout, match=r"did not end within 0\.2 s"):
+        run_program(("sleep", "60"), 0.2)
+
+
+# --- discovery
+
+
+def found(standin: Standin, transport: Transport, **changes: Any) -> Phone:
+    return choose_phone(device(**changes), transport)
+
+
+def test_nothing_attached_says_what_was_looked_for(standin: Standin) -> None:
+    standin.write(devices=[coredevice(transport=None), coredevice(kind="iPad")], listed=[])
+    for transport in (Devicectl(), Pymobiledevice()):
+        with pytest.raises(DeviceError, match="No iPhone is attached") as raised:
+            found(standin, transport)
+        assert "--prepare" in raised.value.remedy
+
+
+def test_another_model_is_named(standin: Standin) -> None:
+    standin.write(listed=[listed(ProductType="iPhone14,2")])
+    with pytest.raises(DeviceError, match=r"No attached phone is iPhone X; seen: iPhone14,2"):
+        choose_phone(load_device("iphonex"), Pymobiledevice())
+
+
+def test_an_iphone_x_is_both_of_its_models(standin: Standin) -> None:
+    for model in ("iPhone10,3", "iPhone10,6"):
+        standin.write(listed=[listed(ProductType=model)])
+        assert choose_phone(load_device("iphonex"), Pymobiledevice()).model == model
+
+
+def test_two_phones_are_never_chosen_between(standin: Standin) -> None:
+    standin.write(listed=[listed(), listed(Identifier="other")])
+    with pytest.raises(DeviceError, match="2 attached phones") as raised:
+        found(standin, Pymobiledevice())
+    assert UDID in raised.value.remedy
+    named = {"udid": "other"}
+    assert found(standin, Pymobiledevice(), options=named).udid == "other"
+
+
+def test_a_phone_that_trusts_nobody_is_told_so(standin: Standin) -> None:
+    standin.write(
+        devices=[coredevice(pairing="unpaired")], listed=[{"Identifier": UDID, "UniqueDeviceID": 1}]
+    )
+    for transport in (Devicectl(), Pymobiledevice()):
+        with pytest.raises(DeviceError, match="does not trust this computer"):
+            found(standin, transport)
+
+
+def test_a_phone_without_developer_mode_is_told_so(standin: Standin) -> None:
+    standin.write(devices=[coredevice(mode="disabled")])
+    with pytest.raises(DeviceError, match="Developer mode is off"):
+        found(standin, Devicectl())
+
+
+def test_a_device_file_chooses_the_transport() -> None:
+    assert open_transport(load_device("iphonex"), 1).name == "pymobiledevice3"
+    chosen = open_transport(device(options={"transport": "devicectl", "bundle": "a.b"}), 1)
+    assert chosen.name == "devicectl"
+    with pytest.raises(UsageError, match="Unknown transport 'adb'"):
+        open_transport(device(options={"transport": "adb"}), 1)
+
+
+# --- the agent
+
+
+SETTINGS = AgentSettings(backend="coreml-cpu_and_ne", threads=1, affinity=None, timeout_s=0.5)
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("Manifest.json", "{}")
+        archive.writestr("Data/com.apple.CoreML/model.mlmodel", b"model")
+    path = tmp_path / "artefact.mlpackage"
+    path.write_bytes(buffer.getvalue())
+    return path
+
+
+def plan(file: str) -> Plan:
+    return Plan(
+        nonce="ab12",
+        backend=SETTINGS.backend,
+        threads=1,
+        order_seed=0,
+        rounds=3,
+        items=(PlanItem(id=4, file=file, sha256="x"),),
+    )
+
+
+@pytest.fixture
+def agent(transport: Transport) -> IphoneAgent:
+    return IphoneAgent(device(), SETTINGS, transport, poll_s=0.01)
+
+
+class TestAgent:
+    def test_a_plan_goes_there_and_records_come_back(
+        self, agent: IphoneAgent, package: Path
+    ) -> None:
+        with agent:
+            file = agent.deliver(package, "f" * 64)
+            records = list(agent.run(plan(file)))
+            assert agent.info().kind == "ios"
+        assert isinstance(records[0], Hello)
+        assert isinstance(records[-1], Bye)
+        samples = [record for record in records if isinstance(record, Sample)]
+        assert [sample.ns for sample in samples] == [1000, 1001, 1002]
+        assert samples[0].thermal_state == "nominal"
+
+    def test_what_lies_on_the_phone_is_not_copied_again(
+        self, agent: IphoneAgent, package: Path, standin: Standin
+    ) -> None:
+        with agent:
+            places = {agent.deliver(package, "f" * 64) for _ in range(3)}
+        assert places == {"models/" + "f" * 64 + ".mlpackage"}
+        pushed = [c for c in standin.calls() if "push" in c or c[3:5] == ["copy", "to"]]
+        assert len(pushed) == 2  # the package, then its mark
+
+    def test_a_copy_that_was_cut_off_is_made_again(
+        self, agent: IphoneAgent, package: Path, standin: Standin
+    ) -> None:
+        with agent:
+            standin.write(fail={".done": "ConnectionTerminatedError"})
+            with pytest.raises(DeviceLost):
+                agent.deliver(package, "f" * 64)
+            standin.write(fail={})
+            agent.deliver(package, "f" * 64)
+        assert (standin.documents / "models" / ("f" * 64 + ".mlpackage.done")).is_file()
+
+    @pytest.mark.parametrize("cut", [0.0, 0.3, 0.97])
+    def test_an_app_that_falls_silent_is_a_timeout_not_a_result(
+        self, agent: IphoneAgent, package: Path, standin: Standin, cut: float
+    ) -> None:
+        standin.write(cut=cut)
+        with agent, pytest.raises(DeviceTimeout, match="wrote nothing"):
+            list(agent.run(plan(agent.deliver(package, "f" * 64))))
+
+    def test_outputs_are_collected_by_name(self, agent: IphoneAgent, standin: Standin) -> None:
+        with agent:
+            name = agent.reserve()
+            with pytest.raises(DeviceError, match="wrote no file"):
+                agent.collect(name)
+            (standin.documents / "outputs").mkdir()
+            (standin.documents / name).write_bytes(b"1234")
+            assert agent.collect(name) == b"1234"
+
+
+def test_another_backend_is_refused() -> None:
+    settings = AgentSettings(backend="xnnpack", threads=1, affinity=None)
+    with pytest.raises(UsageError, match="cannot run the backend 'xnnpack'"):
+        make_agent(device(), settings)
