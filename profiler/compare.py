@@ -88,9 +88,9 @@ def _table_column(table: Table) -> Column:
     )
 
 
-def setting_label(device: str, dtype: str, backend: str, threads: int) -> str:
+def setting_label(device: str, dtype: str, backend: str, threads: int | None) -> str:
     """What a column is called: the same for a table and for a run on its device."""
-    return f"{device} {dtype} {backend} t{threads}"
+    return f"{device} {dtype} {backend} t{'?' if threads is None else threads}"
 
 
 def _run_column(run: Run) -> Column:
@@ -142,8 +142,8 @@ def _predicted(name: str, column: int, found: Priced | KitError) -> Cell:
         network=name,
         column=column,
         latency_us=estimate.value_us,
-        low_us=estimate.low_us,
-        high_us=estimate.high_us,
+        low_us=estimate.low_us if found.calibrated else None,
+        high_us=estimate.high_us if found.calibrated else None,
         note=found.note,
     )
 

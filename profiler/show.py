@@ -9,7 +9,7 @@ from profiler.coverage import Coverage
 from profiler.diff import Difference
 from profiler.gates import problems
 from search.entries import Entry, entries_to_csv
-from search.manifest import Exam, Protocol, Score
+from search.manifest import Exam, Origin, Prediction, Protocol, Score
 from search.printing import console, to_csv, to_json
 from search.table import Table
 
@@ -50,7 +50,7 @@ def _cells(entry: Entry) -> tuple[str, ...]:
     if entry.centre_us is None:
         return entry.key, "-", "-", "-", "0", f"failed: {entry.reason}"
     first = "-" if entry.first_us is None else f"{entry.first_us:.1f}"
-    half = f"{100 * entry.relative_half_width:.1f}"
+    half = "-" if entry.low_us is None else f"{100 * entry.relative_half_width:.1f}"
     return entry.key, f"{entry.centre_us:.1f}", half, first, str(entry.blocks), entry.status
 
 
@@ -59,17 +59,19 @@ def summary(table: Table) -> list[str]:
     m = table.manifest
     runtime = f"{m.runtime.name} {m.runtime.version or '?'}, {m.runtime.backend}"
     source = "" if m.source == "measured" else f"  ** {m.source.upper()}, NOT MEASURED **"
+    system = f"{m.device.os or ''} {m.device.os_build or ''}"
     lines = [
         f"{table.label}{source}",
-        f"  device     {m.device.model} ({m.device.os or '?'} {m.device.os_build or ''})",
+        f"  device     {m.device.model} ({system.strip() or 'system unknown'})",
         f"  runtime    {runtime}, {m.runtime.runner} runner",
-        f"  protocol   {m.protocol.dtype}, {m.protocol.threads} thread(s), "
-        f"{m.protocol.preset}, {_floor(m.protocol.dispatch_floor_us)}{_clock(m.protocol)}",
+        f"  protocol   {_protocol(m.protocol)}",
         f"  space      {m.space.spec}: {m.space.candidates} candidates",
         f"  coverage   {m.space.operators_measured} of {m.space.operators_expected} operators, "
         f"{m.space.operators_unstable} unstable, {m.space.operators_failed} failed, "
-        f"{m.space.operators_missing} missing{_extra(m.space.operators_extra)}",
+        f"{m.space.operators_missing} missing{_predicted(m.space.operators_predicted)}"
+        f"{_extra(m.space.operators_extra)}",
     ]
+    lines += _origin_lines(m.origin) + _prediction_lines(m.prediction)
     if m.calibration is not None:
         terms = " + ".join(
             f"{slope:.3g} {name}"
@@ -86,8 +88,49 @@ def summary(table: Table) -> list[str]:
     return lines
 
 
+def _protocol(protocol: Protocol) -> str:
+    threads = "?" if protocol.threads is None else protocol.threads
+    words = f"{protocol.dtype}, {threads} thread(s), {protocol.preset}"
+    if protocol.preset == "imported":
+        return f"{words}: the publisher's, not known here"
+    return f"{words}, {_floor(protocol.dispatch_floor_us)}{_clock(protocol)}"
+
+
+def _origin_lines(origin: Origin | None) -> list[str]:
+    if origin is None:
+        return []
+    lines = [
+        f"  origin     {origin.publisher}",
+        f"             {origin.source}",
+        f"             {origin.rows} rows of {origin.file}, sha256 {origin.file_sha256[:12]}, "
+        f"in {origin.value_unit}, licence {origin.licence or 'not stated'}",
+    ]
+    if origin.constant_us is not None:
+        lines.append(
+            f"             {origin.constant_us:.0f} us for every network, "
+            f"{len(origin.covered)} operators included"
+        )
+    return lines
+
+
+def _prediction_lines(prediction: Prediction | None) -> list[str]:
+    if prediction is None:
+        return []
+    return [
+        f"  predictor  {prediction.method}, from {prediction.operators_measured} operators "
+        f"({prediction.design})",
+        f"             held-out rows: MAPE {prediction.mape:.2%}, Spearman "
+        f"{prediction.spearman:.4f}, {prediction.level:.0%} intervals held "
+        f"{prediction.coverage:.0%}",
+    ]
+
+
 def _floor(floor_us: float | None) -> str:
     return "dispatch floor unknown" if floor_us is None else f"dispatch floor {floor_us:.2f} us"
+
+
+def _predicted(operators: int) -> str:
+    return f", {operators} PREDICTED" if operators else ""
 
 
 def _extra(operators: int) -> str:
