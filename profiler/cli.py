@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from profiler.cli_compare import compare
+from profiler.cli_report import report
 from profiler.cli_tables import export, import_
 from search.command import check_form, run_app
 from search.errors import EXIT_GATE, UsageError
@@ -282,6 +283,7 @@ def diff(
 app.command()(compare)
 app.command("import")(import_)
 app.command()(export)
+app.command()(report)
 
 
 _INTERRUPTED = "Interrupted. Everything measured is kept; the same command with --resume goes on."
