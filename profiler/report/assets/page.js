@@ -148,10 +148,19 @@ function drawDrift(box) {
 const DRAW = { exam: drawExam, pair: drawPair, shift: drawShift, front: drawFront, drift: drawDrift };
 const boxes = [...document.querySelectorAll("[data-plot]")];
 
+// The library takes seconds to compile on a slow machine: rows and matrix come first.
+function plotly() {
+  if (!window.Plotly) {
+    const script = element("script", document.getElementById("plotly").textContent);
+    document.head.append(script);
+  }
+  return window.Plotly;
+}
+
 function draw(box) {
   const [traces, shape] = DRAW[box.dataset.plot](box);
   box.dataset.drawn = "yes";
-  return Plotly.react(box, traces, shape, SETTINGS);
+  return plotly().react(box, traces, shape, SETTINGS);
 }
 
 function redraw(which = (box) => box.dataset.drawn) {
@@ -199,7 +208,7 @@ const seen = new IntersectionObserver((entries) => {
     }
   }
 }, { rootMargin: "300px" });
-boxes.forEach((box) => seen.observe(box));
+addEventListener("load", () => setTimeout(() => boxes.forEach((box) => seen.observe(box)), 30));
 for (const id of ["first", "second"]) {
   document.getElementById(id)?.addEventListener("change", () => redraw((box) => ["pair", "shift"].includes(box.dataset.plot)));
 }
