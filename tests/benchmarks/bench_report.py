@@ -159,7 +159,8 @@ def main() -> int:
             openings = [opening_s(opened, folder / "report.html") for _ in range(asked.repeats)]
             plots_ms = opened.run(
                 "new Promise((done) => { const start = performance.now();"
-                " document.getElementById('pair').scrollIntoView(); const look = () => document.querySelector('.main-svg')"
+                " document.getElementById('pair').scrollIntoView();"
+                " const look = () => document.querySelector('.main-svg')"
                 " ? done(performance.now() - start) : setTimeout(look, 10); look(); })"
             )
             filters = [filtering_ms(opened, word) for _ in range(asked.repeats) for word in WORDS]

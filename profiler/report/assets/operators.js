@@ -18,7 +18,7 @@ const operators = (() => {
   return { keys, words, flops, text, value, count: keys.length };
 })();
 
-const view = { shown: [], page: 0, sort: { column: 1, down: true }, filter: "", status: "" };
+const view = { order: [], shown: [], page: 0, sort: { column: 1, down: true }, filter: "", status: "" };
 
 function element(tag, content, attributes = {}) {
   const made = document.createElement(tag);
@@ -41,26 +41,23 @@ function sortValue(column, key) {
 function applyFilter() {
   const wanted = view.filter.toLowerCase().split(/\s+/).filter(Boolean);
   const tables = data.tables.map((_, n) => n);
-  view.shown = [];
-  for (let key = 0; key < operators.count; key += 1) {
-    if (!wanted.every((word) => operators.text[key].includes(word))) continue;
-    if (view.status && !tables.some((t) => operators.value(t, key, "status") === view.status)) continue;
-    view.shown.push(key);
-  }
-  applySort();
+  view.shown = view.order.filter((key) => wanted.every((word) => operators.text[key].includes(word))
+    && (!view.status || tables.some((t) => operators.value(t, key, "status") === view.status)));
+  view.page = 0;
+  drawRows();
 }
 
+// All keys are sorted once, so that a filter only has to walk them.
 function applySort() {
   const { column, down } = view.sort;
-  const values = new Map(view.shown.map((key) => [key, sortValue(column, key)]));
-  view.shown.sort((a, b) => {
-    const x = values.get(a), y = values.get(b);
+  const values = operators.keys.map((_, key) => sortValue(column, key));
+  view.order = operators.keys.map((_, key) => key).sort((a, b) => {
+    const x = values[a], y = values[b];
     if (x === null || y === null) return (x === null) - (y === null); // unknown comes last
     const order = typeof x === "string" ? x.localeCompare(y, "en", { numeric: true }) : x - y;
     return down ? -order : order;
   });
-  view.page = 0;
-  drawRows();
+  applyFilter();
 }
 
 function drawHead() {
@@ -134,4 +131,4 @@ document.getElementById("status").addEventListener("change", (event) => {
 document.getElementById("previous").addEventListener("click", () => turn(-1));
 document.getElementById("next").addEventListener("click", () => turn(1));
 drawHead();
-applyFilter();
+applySort();

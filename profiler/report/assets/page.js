@@ -74,16 +74,20 @@ function pairPoints() {
   return { points, usual: ratios.length ? ratios[ratios.length >> 1] : 1, first, second };
 }
 
+const MOST_POINTS = 2500;
+
 function drawPair() {
   const { points, usual, first, second } = pairPoints();
   const [a, b] = [data.tables[first], data.tables[second]];
+  const step = Math.ceil(points.length / MOST_POINTS);
+  const drawn = points.filter((_, n) => n % step === 0);
   document.getElementById("pair-caption").textContent = points.length
-    ? `${points.length} shared operators; ${b.name} usually takes ${usual.toPrecision(3)} times as long as ${a.name}`
+    ? `${points.length} shared operators${step > 1 ? ` (every ${step}th is drawn)` : ""}; ${b.name} usually takes ${usual.toPrecision(3)} times as long as ${a.name}`
     : `${a.name} and ${b.name} share no operator`;
   const kernel = (key) => Number((/_k(\d+)_/.exec(operators.keys[key]) ?? [0, 0])[1]);
   const shade = { 3: colours().series[0], 5: colours().series[1], 7: colours().series[2] };
   const traces = [3, 5, 7, 0].map((size) => {
-    const mine = points.filter(({ key }) => (shade[kernel(key)] ? kernel(key) : 0) === size);
+    const mine = drawn.filter(({ key }) => (shade[kernel(key)] ? kernel(key) : 0) === size);
     return { x: mine.map((p) => p.x), y: mine.map((p) => p.y), text: mine.map((p) => operators.words[p.key]),
       name: size ? `kernel ${size}` : "other", mode: "markers", type: "scatter",
       marker: { color: shade[size] ?? colours().faint, size: 6, opacity: 0.8 },
