@@ -262,6 +262,8 @@ def table_stem(settings: Settings) -> str:
     stem = f"{settings.space}-{settings.backend}-t{settings.threads}"
     if settings.runner == "python":
         stem += "-python"
+    if settings.max_operators is not None:
+        stem += "-budget"
     return stem if settings.filter is None else f"{stem}-partial"
 
 

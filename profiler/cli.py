@@ -1,20 +1,16 @@
 """The command line: parse, call, print. No logic of its own."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
 from profiler.cli_compare import compare
+from profiler.cli_refine import refine
 from profiler.cli_report import report
 from profiler.cli_tables import export, import_
 from search.command import check_form, run_app
 from search.errors import EXIT_GATE, UsageError
-
-if TYPE_CHECKING:
-    from device_agents.device import Device
-    from profiler.campaign import Request
-    from profiler.settings import Settings
 
 app = typer.Typer(
     add_completion=True,
@@ -57,6 +53,15 @@ def measure(
     seed: Annotated[int, typer.Option(help="Seed of order and random networks.")] = 0,
     filter_: Annotated[
         str | None, typer.Option("--filter", help="Only operators whose key matches this.")
+    ] = None,
+    budget: Annotated[
+        str | None, typer.Option(help="Time to spend (90s, 15m, 1h); the rest is predicted.")
+    ] = None,
+    max_operators: Annotated[
+        int | None, typer.Option(help="Operators to measure; the rest is predicted.")
+    ] = None,
+    from_table: Annotated[
+        Path | None, typer.Option(help="Another device's table to start the prediction from.")
     ] = None,
     cooldown: Annotated[float, typer.Option(help="Seconds of rest between passes.")] = 0.0,
     max_temp: Annotated[float | None, typer.Option(help="Wait above this, Celsius.")] = None,
@@ -133,6 +138,12 @@ def measure(
     )
     if resume and restart:
         raise UsageError("--resume and --restart exclude each other.")
+    if budget or max_operators is not None or from_table:
+        from profiler.predict.budget import with_budget
+
+        settings = with_budget(
+            settings, budget=budget, max_operators=max_operators, from_table=from_table
+        )
     if dry_run:
         from profiler.coverage import coverage
         from profiler.show import show_coverage
@@ -148,35 +159,9 @@ def measure(
         workers=jobs,
         context=parse_context(extra or []),
     )
-    _run(settings, target, request, quiet, form)
+    from profiler.conduct import conduct
 
-
-def _run(
-    settings: "Settings", target: "Device", request: "Request", quiet: bool, form: str
-) -> None:
-    from device_agents.base import AgentSettings
-    from device_agents.registry import make_agent
-    from profiler.campaign import run_campaign
-    from profiler.gates import problems
-    from profiler.progress import make_progress
-    from profiler.show import show_table, summary
-
-    agent_settings = AgentSettings(
-        backend=settings.backend,
-        threads=settings.threads,
-        affinity=settings.affinity,
-        runner=settings.runner,
-        timeout_s=settings.timeout_s,
-    )
-    with make_agent(target, agent_settings) as agent, make_progress(quiet) as progress:
-        table = run_campaign(settings, agent, request, progress)
-    if form == "table":
-        for line in summary(table):
-            typer.echo(line)
-        typer.echo(f"written to {table.path}")
-    else:
-        show_table(table, form, None, None)
-    if problems(table):
+    if not conduct(settings, target, request, quiet=quiet, form=form):
         raise typer.Exit(EXIT_GATE)
 
 
@@ -284,6 +269,7 @@ app.command()(compare)
 app.command("import")(import_)
 app.command()(export)
 app.command()(report)
+app.command()(refine)
 
 
 _INTERRUPTED = "Interrupted. Everything measured is kept; the same command with --resume goes on."

@@ -70,6 +70,13 @@ _START_S = 7.0
 _GMACS_PER_S = 50.0
 
 
+def estimate_seconds(settings: Settings) -> float:
+    """How long a campaign is expected to take with the artefacts that are there."""
+    plan = make_plan(settings)
+    entry = exporter_entry(settings.backend, settings.dtype)
+    return _estimate_s(plan, entry, lookup(plan.subjects, entry))
+
+
 def _estimate_s(plan: CampaignPlan, entry: ExporterEntry, built: Mapping[str, Artefact]) -> float:
     effort = plan.settings.effort
     operator_s, network_s = _BUILD_S.get(entry.name, (0.0, 0.0))

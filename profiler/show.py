@@ -125,6 +125,27 @@ def _prediction_lines(prediction: Prediction | None) -> list[str]:
     ]
 
 
+def show_unsure(entries: Sequence[Entry], form: str) -> None:
+    """Print the predicted rows that a refinement would measure."""
+    rows = [
+        {"operator": e.key, "us": e.centre_us, "low_us": e.low_us, "high_us": e.high_us}
+        for e in entries
+    ]
+    if form == "json":
+        print(to_json(rows))
+    elif form == "csv":
+        print(to_csv(rows), end="")
+    else:
+        out = console()
+        grid = RichTable(box=None, pad_edge=False)
+        grid.add_column("to be measured", overflow="fold")
+        for name in ("us", "90 % interval"):
+            grid.add_column(name, justify="right")
+        for e in entries:
+            grid.add_row(e.key, f"{e.centre_us:.1f}", f"{e.low_us:.1f} .. {e.high_us:.1f}")
+        out.print(grid)
+
+
 def _floor(floor_us: float | None) -> str:
     return "dispatch floor unknown" if floor_us is None else f"dispatch floor {floor_us:.2f} us"
 

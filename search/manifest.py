@@ -197,9 +197,9 @@ class Origin(Part):
 class Prediction(Part):
     """How the rows of status "predicted" came about, and how far to trust them.
 
-    Their interval is split-conformal at `level` (Lei et al., arXiv 1604.04173);
-    `coverage` and `mape` are those of measured rows that were held out in turn.
-    `from_table_id` is the table that a transfer started from.
+    Their interval is conformal at `level`; `coverage`, `mape` and `spearman` are
+    those of the measured rows, each predicted from the others. `from_table_id`
+    is the table that a transfer started from.
     """
 
     method: str
