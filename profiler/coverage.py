@@ -29,6 +29,7 @@ class Coverage:
     unique_operators: int
     published_operators: int
     selected_operators: int
+    predicted_operators: int
     whole_networks: int
     built: int
     to_build: int
@@ -55,6 +56,7 @@ def coverage(settings: Settings, output: Path) -> Coverage:
         unique_operators=size.unique_operators,
         published_operators=plan.wanted - size.unique_operators,
         selected_operators=len(plan.operators),
+        predicted_operators=len(plan.predicted),
         whole_networks=len(plan.calibration) + len(plan.exam),
         built=len(built),
         to_build=len(plan.subjects) - len(built),

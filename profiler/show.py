@@ -251,6 +251,8 @@ def show_coverage(coverage: Coverage, form: str) -> None:
         f"unique operators  {coverage.unique_operators} and {coverage.published_operators} of "
         f"published networks ({coverage.selected_operators} asked)"
     )
+    if coverage.predicted_operators:
+        out.print(f"to be predicted   {coverage.predicted_operators}")
     out.print(f"already measured  {coverage.measured}")
     out.print(f"missing           {coverage.missing}")
     out.print(f"whole networks    {coverage.whole_networks} for calibration and exam")

@@ -50,6 +50,8 @@ def with_budget(
     source = str(from_table.resolve()) if from_table is not None else None
     if budget is not None:
         max_operators = operators_within(settings, parse_budget(budget))
+    if max_operators is not None and max_operators >= make_plan(settings).wanted:
+        return settings  # all of them: nothing is left to predict
     chosen = replace(settings, max_operators=max_operators, from_table=source)
     if source is not None:
         plan = make_plan(chosen)

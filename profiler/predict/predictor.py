@@ -2,7 +2,8 @@
 
 log(time) = log(base) + g(descriptors), where the base is either the sum of
 analytic components with non-negative weights (monotone in arithmetic and bytes)
-or, in a transfer, the time in another device's table; g is a Gaussian process
+or, in a transfer, the time in another device's table, alone or as one more
+component, whichever predicts held-out operators best; g is a Gaussian process
 with a Matern kernel (Rasmussen and Williams, Gaussian Processes for Machine
 Learning, 2006, chapters 2 and 4). Intervals are conformal: the errors of each
 measured operator, predicted from the others, in units of the process's own
@@ -12,7 +13,7 @@ with the normalised scores of Lei et al., arXiv 1604.04173, section 5.2).
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,8 +33,9 @@ from search.operators import OperatorSpec
 LEVEL = 0.90
 MIN_MEASURED = 8
 METHOD = "non-negative analytic costs and a Gaussian process on log time"
-TRANSFER_METHOD = "another table's times and a Gaussian process on the log ratio"
+TRANSFER_METHOD = "another table's times, analytic costs and a Gaussian process on log time"
 _TINY_RIDGE = 1e-3
+_LEAST_OF_FASTEST = 0.1  # no operator is predicted far below the fastest measured one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,28 +92,61 @@ def predict_times(
             f"Measure at least {MIN_MEASURED} (--max-operators).",
         )
     points = standardise(descriptor_matrix(operators))
-    components = None if base_us is not None else component_matrix(operators)
-    log_us = np.log(us)
+    fits = [_Fit(points, measured, us, base) for base in _bases(operators, base_us)]
+    return min(fits, key=lambda fit: fit.loss).result()
 
-    def base_of(places: npt.NDArray[np.intp], times: Array) -> Array:
-        if base_us is not None:
-            shift = np.median(np.log(times) - np.log(base_us[places]))
-            return np.log(base_us) + float(shift)
-        assert components is not None
-        return np.log(components @ non_negative_weights(components[places], times))
 
-    base = base_of(measured, us)
-    process = _fit_process(points[measured], log_us - base[measured])
-    mean, deviation = _predict(process, points)
-    errors, scores = _leave_one_out(points, measured, log_us, base_of, us, process.kernel_)
-    reach = conformal_factor(scores) * deviation
-    value = base + mean
-    return Fitted(
-        predicted=Predicted(
-            us=np.exp(value), low_us=np.exp(value - reach), high_us=np.exp(value + reach)
-        ),
-        held_out=_held_out(errors, scores, us),
-    )
+# log(base) of all operators from the places and times of the measured ones.
+_Base = Callable[[npt.NDArray[np.intp], Array], Array]
+
+
+def _bases(operators: Sequence[OperatorSpec], base_us: Array | None) -> list[_Base]:
+    """Analytic costs; in a transfer also the other table's times, alone or as one more cost."""
+    components = component_matrix(operators)
+    if base_us is None:
+        return [_analytic(components)]
+
+    def scaled(places: npt.NDArray[np.intp], us: Array) -> Array:
+        factor = float(np.median(np.log(us) - np.log(base_us[places])))
+        moved: Array = np.log(base_us) + factor
+        return moved
+
+    return [scaled, _analytic(np.column_stack([components, base_us])), _analytic(components)]
+
+
+def _analytic(components: Array) -> _Base:
+    def base(places: npt.NDArray[np.intp], us: Array) -> Array:
+        costs = components @ non_negative_weights(components[places], us)
+        found: Array = np.log(np.maximum(costs, _LEAST_OF_FASTEST * us.min()))
+        return found
+
+    return base
+
+
+class _Fit:
+    """One base with its process; `loss` is the mean log error of held-out operators."""
+
+    def __init__(
+        self, points: Array, measured: npt.NDArray[np.intp], us: Array, base: _Base
+    ) -> None:
+        self._points, self._us, self._base = points, us, base(measured, us)
+        self._process = _fit_process(points[measured], np.log(us) - self._base[measured])
+        self._errors, self._scores = _leave_one_out(
+            points, measured, us, base, self._process.kernel_
+        )
+        self.loss = float(np.abs(self._errors).mean())
+
+    def result(self) -> Fitted:
+        """Predictions for all operators."""
+        mean, deviation = _predict(self._process, self._points)
+        reach = conformal_factor(self._scores) * deviation
+        value = self._base + mean
+        return Fitted(
+            predicted=Predicted(
+                us=np.exp(value), low_us=np.exp(value - reach), high_us=np.exp(value + reach)
+            ),
+            held_out=_held_out(self._errors, self._scores, self._us),
+        )
 
 
 def non_negative_weights(components: Array, us: Array) -> Array:
@@ -164,12 +199,12 @@ def _predict(process: Any, points: Array) -> tuple[Array, Array]:
 def _leave_one_out(
     points: Array,
     measured: npt.NDArray[np.intp],
-    log_us: Array,
-    base_of: Any,
     us: Array,
+    base_of: _Base,
     kernel: Any,
 ) -> tuple[Array, Array]:
     """Log errors of measured operators predicted from the others, and their scores."""
+    log_us = np.log(us)
     errors, scores = np.empty(len(measured)), np.empty(len(measured))
     for left_out in range(len(measured)):
         kept = np.delete(np.arange(len(measured)), left_out)
