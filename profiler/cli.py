@@ -6,6 +6,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from profiler.cli_compare import compare
+from profiler.cli_completion import completion
 from profiler.cli_refine import refine
 from profiler.cli_report import report
 from profiler.cli_tables import export, import_
@@ -200,7 +201,8 @@ def networks(form: Form = "table") -> None:
 def show(
     table: Annotated[Path, typer.Argument(help="Folder of a table.")],
     every: Annotated[bool, typer.Option("--all", help="All rows, not the 20 slowest.")] = False,
-    match: Annotated[str | None, typer.Option(help="Only keys that contain this.")] = None,
+    match: Annotated[str | None, typer.Option(help="Only operators that contain this.")] = None,
+    keys: Annotated[bool, typer.Option("--keys", help="Whole keys, not short words.")] = False,
     form: Form = "table",
 ) -> None:
     """Print a table: what it is, how far to trust it, its operators."""
@@ -208,7 +210,7 @@ def show(
     from search.table import read_table
 
     check_form(form)
-    show_table(read_table(table), form, None if every else 20, match)
+    show_table(read_table(table), form, None if every else 20, match, keys)
 
 
 @app.command()
@@ -270,6 +272,7 @@ app.command("import")(import_)
 app.command()(export)
 app.command()(report)
 app.command()(refine)
+app.command()(completion)
 
 
 _INTERRUPTED = "Interrupted. Everything measured is kept; the same command with --resume goes on."

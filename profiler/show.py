@@ -1,5 +1,6 @@
 """Tables for people: what `show`, `diff` and the end of a campaign print."""
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict
 
@@ -7,16 +8,25 @@ from rich.table import Table as RichTable
 
 from profiler.coverage import Coverage
 from profiler.diff import Difference
+from profiler.differences import describe
 from profiler.gates import problems
 from search.entries import Entry, entries_to_csv
 from search.manifest import Exam, Origin, Prediction, Protocol, Score
 from search.printing import console, to_csv, to_json
 from search.table import Table
 
+_COLUMNS, _INDENT, _KEY_COLUMNS = 80, 13, 36
 
-def show_table(table: Table, form: str, top: int | None, pattern: str | None) -> None:
-    """Print one table."""
-    entries = [entry for entry in table.entries if pattern is None or pattern in entry.key]
+
+def show_table(
+    table: Table, form: str, top: int | None, pattern: str | None, keys: bool = False
+) -> None:
+    """Print one table; `pattern` is looked for in keys and in their short words."""
+    entries = [
+        entry
+        for entry in table.entries
+        if pattern is None or pattern in entry.key or pattern in describe(entry.key)
+    ]
     if form == "json":
         content = {
             "manifest": table.manifest.model_dump(mode="json"),
@@ -26,21 +36,22 @@ def show_table(table: Table, form: str, top: int | None, pattern: str | None) ->
     elif form == "csv":
         print(entries_to_csv(entries), end="")
     else:
-        _show_for_people(table, entries, top)
+        _show_for_people(table, entries, top, keys)
 
 
-def _show_for_people(table: Table, entries: Sequence[Entry], top: int | None) -> None:
+def _show_for_people(table: Table, entries: Sequence[Entry], top: int | None, keys: bool) -> None:
     out = console()
     for line in summary(table):
         out.print(line)
     rows = sorted(entries, key=lambda entry: -(entry.centre_us or 0))[:top]
     grid = RichTable(title=None, box=None, pad_edge=False)
-    grid.add_column("operator", overflow="fold")
+    grid.add_column("operator", overflow="fold", max_width=_KEY_COLUMNS if keys else None)
     for name in ("us", "+-%", "first us", "blocks"):
         grid.add_column(name, justify="right")
     grid.add_column("status")
     for entry in rows:
-        grid.add_row(*_cells(entry))
+        name = entry.key if keys else describe(entry.key)
+        grid.add_row(name, *_cells(entry))
     out.print(grid)
     if len(rows) < len(entries):
         out.print(f"({len(rows)} slowest of {len(entries)} rows; --all shows every one)")
@@ -48,10 +59,10 @@ def _show_for_people(table: Table, entries: Sequence[Entry], top: int | None) ->
 
 def _cells(entry: Entry) -> tuple[str, ...]:
     if entry.centre_us is None:
-        return entry.key, "-", "-", "-", "0", f"failed: {entry.reason}"
+        return "-", "-", "-", "0", f"failed: {entry.reason}"
     first = "-" if entry.first_us is None else f"{entry.first_us:.1f}"
     half = "-" if entry.low_us is None else f"{100 * entry.relative_half_width:.1f}"
-    return entry.key, f"{entry.centre_us:.1f}", half, first, str(entry.blocks), entry.status
+    return f"{entry.centre_us:.1f}", half, first, str(entry.blocks), entry.status
 
 
 def summary(table: Table) -> list[str]:
@@ -85,7 +96,25 @@ def summary(table: Table) -> list[str]:
     lines += _exam_lines(m.exam)
     lines += [f"  note       {note}" for note in m.notes]
     lines += [f"  PROBLEM    {problem}" for problem in problems(table)]
-    return lines
+    return [part for line in lines for part in _wrapped(line)]
+
+
+def _wrapped(line: str) -> list[str]:
+    """A line of a summary within `_COLUMNS`; the rest goes below the first word's column."""
+    indent = " " * _INDENT
+    return [
+        part
+        for piece in line.split("\n")
+        for part in textwrap.wrap(
+            piece,
+            _COLUMNS,
+            subsequent_indent=indent,
+            break_long_words=False,
+            break_on_hyphens=False,
+            drop_whitespace=True,
+        )
+        or [""]
+    ]
 
 
 def _protocol(protocol: Protocol) -> str:
@@ -203,14 +232,14 @@ def _difference_for_people(difference: Difference) -> None:
     changed = [change for change in difference.changes if change.verdict != "same"]
     if changed:
         grid = RichTable(box=None, pad_edge=False)
-        grid.add_column("operator", overflow="fold")
+        grid.add_column("operator", overflow="fold", max_width=26)
         for name in ("old us", "new us", "change", "95 % interval"):
             grid.add_column(name, justify="right")
         grid.add_column("verdict")
         for change in sorted(changed, key=lambda change: -change.ratio):
-            interval = f"{change.low - 1:+.1%} .. {change.high - 1:+.1%}"
+            interval = f"{change.low - 1:+.1%} {change.high - 1:+.1%}"
             grid.add_row(
-                change.key,
+                describe(change.key),
                 f"{change.old_us:.1f}",
                 f"{change.new_us:.1f}",
                 f"{change.ratio - 1:+.1%}",
@@ -220,17 +249,19 @@ def _difference_for_people(difference: Difference) -> None:
         out.print(grid)
     for title, keys in (("only in old", difference.only_old), ("only in new", difference.only_new)):
         if keys:
-            out.print(f"{title}: {', '.join(keys[:5])}{' ...' if len(keys) > 5 else ''}")
+            words = "; ".join(describe(key) for key in keys[:3])
+            out.print(f"{title}: {words}{f' and {len(keys) - 3} more' if len(keys) > 3 else ''}")
     if difference.clocks_khz:
         old, new = (khz / 1e6 for khz in difference.clocks_khz)
-        out.print(
-            f"clock: {old:.3f} GHz -> {new:.3f} GHz; the new times are restated at the old one"
-        )
+        out.print(f"clock: {old:.3f} GHz -> {new:.3f} GHz; new times restated at the old one")
     out.print(f"all operators together: {difference.common_change:+.2%}")
     out.print(
         f"{len(difference.changes)} operators: {len(difference.regressions)} slower, "
-        f"{len(difference.improvements)} faster; absolute difference median "
-        f"{difference.median_absolute:.2%}, 95th percentile {difference.p95_absolute:.2%}"
+        f"{len(difference.improvements)} faster"
+    )
+    out.print(
+        f"absolute difference: median {difference.median_absolute:.2%}, "
+        f"95th percentile {difference.p95_absolute:.2%}"
     )
 
 
