@@ -69,10 +69,10 @@ def summary(table: Table) -> list[str]:
     """What a table is and how far it can be trusted, in a few lines."""
     m = table.manifest
     runtime = f"{m.runtime.name} {m.runtime.version or '?'}, {m.runtime.backend}"
-    source = "" if m.source == "measured" else f"  ** {m.source.upper()}, NOT MEASURED **"
     system = f"{m.device.os or ''} {m.device.os_build or ''}"
     lines = [
-        f"{table.label}{source}",
+        table.label,
+        *_source_lines(m.source),
         f"  device     {m.device.model} ({system.strip() or 'system unknown'})",
         f"  runtime    {runtime}, {m.runtime.runner} runner",
         f"  protocol   {_protocol(m.protocol)}",
@@ -115,6 +115,13 @@ def _wrapped(line: str) -> list[str]:
         )
         or [""]
     ]
+
+
+def _source_lines(source: str) -> list[str]:
+    if source == "measured":
+        return []
+    partly = "PARTLY PREDICTED" if source == "predicted" else f"{source.upper()}, NOT MEASURED"
+    return [f"  source     ** {partly} **"]
 
 
 def _protocol(protocol: Protocol) -> str:
