@@ -15,7 +15,7 @@ from search.manifest import Exam, Origin, Prediction, Protocol, Score
 from search.printing import console, to_csv, to_json
 from search.table import Table
 
-_COLUMNS, _INDENT, _KEY_COLUMNS = 80, 13, 36
+_COLUMNS, _INDENT = 80, 13
 
 
 def show_table(
@@ -45,7 +45,7 @@ def _show_for_people(table: Table, entries: Sequence[Entry], top: int | None, ke
         out.print(line)
     rows = sorted(entries, key=lambda entry: -(entry.centre_us or 0))[:top]
     grid = RichTable(title=None, box=None, pad_edge=False)
-    grid.add_column("operator", overflow="fold", max_width=_KEY_COLUMNS if keys else None)
+    grid.add_column("operator", overflow="fold", no_wrap=keys)
     for name in ("us", "+-%", "first us", "blocks"):
         grid.add_column(name, justify="right")
     grid.add_column("status")
