@@ -259,12 +259,11 @@ def _write(
 
 def table_stem(settings: Settings) -> str:
     """A table's name without its version: what it is a table of."""
-    stem = f"{settings.space}-{settings.backend}-t{settings.threads}"
-    if settings.runner == "python":
-        stem += "-python"
-    if settings.max_operators is not None:
-        stem += "-budget"
-    return stem if settings.filter is None else f"{stem}-partial"
+    python = "-python" if settings.runner == "python" else ""
+    stem = f"{settings.space}-{settings.backend}-t{settings.threads}{python}"
+    if settings.filter is not None:
+        return f"{stem}-partial"
+    return f"{stem}-budget" if settings.max_operators else stem
 
 
 def next_version(device_folder: Path, stem: str) -> tuple[Path, str | None]:
