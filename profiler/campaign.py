@@ -265,7 +265,9 @@ def table_stem(settings: Settings) -> str:
         stem += "-python"
     if settings.chains:
         stem += "-chains"
-    return stem if settings.filter is None else f"{stem}-partial"
+    if settings.filter is not None:
+        return f"{stem}-partial"
+    return f"{stem}-budget" if settings.max_operators else stem
 
 
 def next_version(device_folder: Path, stem: str) -> tuple[Path, str | None]:

@@ -1,23 +1,20 @@
 """The command line: parse, call, print. No logic of its own."""
 
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
 from profiler import cli_devices
 from profiler.cli_checkup import checkup
 from profiler.cli_compare import compare
+from profiler.cli_completion import completion
 from profiler.cli_devices import ConnectOption, DeviceOption, SerialOption, ServerOption
+from profiler.cli_refine import refine
+from profiler.cli_report import report
+from profiler.cli_tables import export, import_
 from search.command import check_form, run_app
-from search.errors import EXIT_GATE, Transient, UsageError
-
-if TYPE_CHECKING:
-    from device_agents.base import DeviceAgent
-    from device_agents.device import Device
-    from profiler.campaign import Request
-    from profiler.settings import Settings
+from search.errors import EXIT_GATE, UsageError
 
 app = typer.Typer(
     add_completion=True,
@@ -63,6 +60,15 @@ def measure(
     seed: Annotated[int, typer.Option(help="Seed of order and random networks.")] = 0,
     filter_: Annotated[
         str | None, typer.Option("--filter", help="Only operators whose key matches this.")
+    ] = None,
+    budget: Annotated[
+        str | None, typer.Option(help="Time to spend (90s, 15m, 1h); the rest is predicted.")
+    ] = None,
+    max_operators: Annotated[
+        int | None, typer.Option(help="Operators to measure; the rest is predicted.")
+    ] = None,
+    from_table: Annotated[
+        Path | None, typer.Option(help="Another device's table to start the prediction from.")
     ] = None,
     cooldown: Annotated[float, typer.Option(help="Seconds of rest between passes.")] = 0.0,
     max_temp: Annotated[float | None, typer.Option(help="Wait above this, Celsius.")] = None,
@@ -127,6 +133,12 @@ def measure(
     settings = make_settings(asked, target, chosen, effort)
     if resume and restart:
         raise UsageError("--resume and --restart exclude each other.")
+    if budget or max_operators is not None or from_table:
+        from profiler.predict.budget import with_budget
+
+        settings = with_budget(
+            settings, budget=budget, max_operators=max_operators, from_table=from_table
+        )
     if dry_run:
         from profiler.coverage import coverage
         from profiler.show import show_coverage
@@ -149,39 +161,9 @@ def measure(
         context=parse_context(extra or []),
     )
     agent = None if records is None else recorded_agent(target, records)
-    _run(settings, target, request, quiet, form, agent)
+    from profiler.conduct import conduct
 
-
-def _run(
-    settings: "Settings",
-    target: "Device",
-    request: "Request",
-    quiet: bool,
-    form: str,
-    recorded: "DeviceAgent | None" = None,
-) -> None:
-    from profiler.campaign import run_campaign
-    from profiler.changes import say_changes
-    from profiler.gates import problems
-    from profiler.progress import make_progress
-    from profiler.resume import resume_remedy
-    from profiler.show import show_table, summary
-    from profiler.timing import open_agent
-
-    chosen = recorded or open_agent(target, settings)
-    with chosen as agent, make_progress(quiet) as progress:
-        try:
-            table = run_campaign(settings, agent, request, progress)
-        except Transient as error:
-            raise type(error)(error.message, resume_remedy(sys.argv)) from error
-    say_changes(table)
-    if form == "table":
-        for line in summary(table):
-            typer.echo(line)
-        typer.echo(f"written to {table.path}")
-    else:
-        show_table(table, form, None, None)
-    if problems(table):
+    if not conduct(settings, target, request, quiet=quiet, form=form, recorded=agent):
         raise typer.Exit(EXIT_GATE)
 
 
@@ -198,7 +180,8 @@ def networks(form: Form = "table") -> None:
 def show(
     table: Annotated[Path, typer.Argument(help="Folder of a table.")],
     every: Annotated[bool, typer.Option("--all", help="All rows, not the 20 slowest.")] = False,
-    match: Annotated[str | None, typer.Option(help="Only keys that contain this.")] = None,
+    match: Annotated[str | None, typer.Option(help="Only operators that contain this.")] = None,
+    keys: Annotated[bool, typer.Option("--keys", help="Whole keys, not short words.")] = False,
     form: Form = "table",
 ) -> None:
     """Print a table: what it is, how far to trust it, its operators."""
@@ -206,7 +189,7 @@ def show(
     from search.table import read_table
 
     check_form(form)
-    show_table(read_table(table), form, None if every else 20, match)
+    show_table(read_table(table), form, None if every else 20, match, keys)
 
 
 @app.command()
@@ -223,7 +206,8 @@ def validate(
     check_form(form)
     read = read_table(table)
     found = problems(read)
-    if parse_space(read.manifest.space.spec).sha256 != read.manifest.space.sha256:
+    imported = read.manifest.source == "imported"
+    if not imported and parse_space(read.manifest.space.spec).sha256 != read.manifest.space.sha256:
         found.append("the space's definition has changed since this table was measured")
     if form == "json":
         typer.echo(to_json({"table": read.label, "valid": not found, "problems": found}))
@@ -265,6 +249,11 @@ def diff(
 app.command()(compare)
 app.command()(checkup)
 app.add_typer(cli_devices.app, name="devices")
+app.command("import")(import_)
+app.command()(export)
+app.command()(report)
+app.command()(refine)
+app.command()(completion)
 
 
 _INTERRUPTED = "Interrupted. Everything measured is kept; the same command with --resume goes on."

@@ -36,7 +36,7 @@ def compare(
             filled (DeviceError where a device was asked).
         MissingOperator: A table lacks operators of a network.
     """
-    columns = [_table_column(table) for table in tables]
+    columns = [table_column(table) for table in tables]
     columns += [_run_column(run) for run in runs]
     refuse_mixture([column.kind == "simulated" for column in columns], allow_simulated)
     priced = [[try_price(table, network) for network in networks] for table in tables]
@@ -51,7 +51,7 @@ def compare(
         for network in networks
     ]
     _refuse_nothing(cells, bool(runs))
-    for column, printed in _published(networks, len(columns)):
+    for column, printed in published_columns(networks, len(columns)):
         columns.append(column)
         cells += printed
     known = [[found for found in row if isinstance(found, Priced)] for row in priced]
@@ -69,7 +69,8 @@ def compare(
 # --- columns and cells
 
 
-def _table_column(table: Table) -> Column:
+def table_column(table: Table) -> Column:
+    """A table as a column of a comparison."""
     manifest = table.manifest
     exam = manifest.exam
     passed = f"exam MAPE {exam.mape.value:.1%}" if exam else ""
@@ -87,9 +88,9 @@ def _table_column(table: Table) -> Column:
     )
 
 
-def setting_label(device: str, dtype: str, backend: str, threads: int) -> str:
+def setting_label(device: str, dtype: str, backend: str, threads: int | None) -> str:
     """What a column is called: the same for a table and for a run on its device."""
-    return f"{device} {dtype} {backend} t{threads}"
+    return f"{device} {dtype} {backend} t{'?' if threads is None else threads}"
 
 
 def _run_column(run: Run) -> Column:
@@ -141,8 +142,8 @@ def _predicted(name: str, column: int, found: Priced | KitError) -> Cell:
         network=name,
         column=column,
         latency_us=estimate.value_us,
-        low_us=estimate.low_us,
-        high_us=estimate.high_us,
+        low_us=estimate.low_us if found.calibrated else None,
+        high_us=estimate.high_us if found.calibrated else None,
         note=found.note,
     )
 
@@ -162,7 +163,8 @@ def _measured(name: str, column: int, run: Run) -> Cell:
     )
 
 
-def _published(networks: Sequence[Named], first: int) -> Iterable[tuple[Column, list[Cell]]]:
+def published_columns(networks: Sequence[Named], first: int) -> Iterable[tuple[Column, list[Cell]]]:
+    """What authors printed of these networks, a column a device, numbered from `first`."""
     printed: dict[str, list[tuple[str, float, str]]] = {}
     for network in networks:
         if network.published is not None:

@@ -80,7 +80,7 @@ def choose_tables(root: Path, networks: Sequence[Named], progress: Progress) -> 
     """The newest tables below a folder that can price every network.
 
     What cannot be read is said; what is of other networks is passed over.
-    Simulated tables are taken only where there is no other.
+    Tables that were not measured are taken only where there is no other.
 
     Raises:
         UsageError: There are no tables.
@@ -109,7 +109,7 @@ def choose_tables(root: Path, networks: Sequence[Named], progress: Progress) -> 
             f"There is no table below {root}.",
             "Name one with --table, measure one (python -m profiler), or name a --device.",
         )
-    real = [table for table in tables if table.manifest.source != "simulated"]
+    real = [table for table in tables if table.manifest.source == "measured"]
     return tuple(real or tables)
 
 

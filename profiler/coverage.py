@@ -29,6 +29,7 @@ class Coverage:
     unique_operators: int
     published_operators: int
     selected_operators: int
+    predicted_operators: int
     whole_networks: int
     built: int
     to_build: int
@@ -59,6 +60,7 @@ def coverage(settings: Settings, output: Path) -> Coverage:
         unique_operators=size.unique_operators,
         published_operators=plan.wanted - size.unique_operators,
         selected_operators=len(plan.operators),
+        predicted_operators=len(plan.predicted),
         whole_networks=len(plan.calibration) + len(plan.exam),
         built=len(built),
         to_build=len(plan.subjects) - len(built),
@@ -79,6 +81,13 @@ _BUILD_S = {
 }
 _START_S = 7.0
 _GMACS_PER_S = 50.0
+
+
+def estimate_seconds(settings: Settings) -> float:
+    """How long a campaign is expected to take with the artefacts that are there."""
+    plan = make_plan(settings)
+    entry = exporter_entry(settings.backend, settings.dtype)
+    return _estimate_s(plan, entry, lookup(plan.subjects, entry))
 
 
 def _estimate_s(plan: CampaignPlan, entry: ExporterEntry, built: Mapping[str, Artefact]) -> float:

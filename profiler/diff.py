@@ -86,17 +86,15 @@ def compare_tables(
     Raises:
         TableError: The tables share no operator.
     """
-    before = {entry.key: entry for entry in old.entries if entry.status != "failed"}
+    before = {entry.key: entry for entry in _judged(old)}
     clocks = _clocks(old.manifest, new.manifest)
     speed = clocks[1] / clocks[0] if clocks else 1.0
-    after = {
-        entry.key: _restated(entry, speed) for entry in new.entries if entry.status != "failed"
-    }
+    after = {entry.key: _restated(entry, speed) for entry in _judged(new)}
     shared = [key for key in before if key in after]
     if not shared:
         raise TableError(
             f"{old.label} and {new.label} share no measured operator.",
-            "Compare tables of the same space, resolution and dtype.",
+            "Compare tables of the same space, resolution and dtype, with intervals.",
         )
     common = _common(before, after, shared)
     taken_out = common if abs(common) <= math.log1p(threshold) else 0.0
@@ -117,6 +115,11 @@ def compare_tables(
         median_absolute=float(np.median(absolute)),
         p95_absolute=float(np.percentile(absolute, 95)),
     )
+
+
+def _judged(table: Table) -> list[Entry]:
+    """Rows that have a time and an interval; without one nothing can be judged."""
+    return [e for e in table.entries if e.status != "failed" and e.low_us is not None]
 
 
 def _clocks(old: Manifest, new: Manifest) -> tuple[int, int] | None:

@@ -25,7 +25,8 @@ class CampaignPlan:
 
     `operators` are those of the space, then those that published networks
     of its frame need besides, as far as they pass the filter; `wanted` counts
-    them before the filter;
+    them before the filter; under a budget `predicted` are those that are not
+    measured;
     `calibration` and `exam` are random networks (none under a filter, since
     a partial table cannot predict a network).
     """
@@ -36,6 +37,7 @@ class CampaignPlan:
     wanted: int
     calibration: tuple[Subject, ...]
     exam: tuple[Subject, ...]
+    predicted: tuple[OperatorSpec, ...] = ()
 
     @cached_property
     def empty(self) -> Subject:
@@ -76,7 +78,11 @@ def make_plan(settings: Settings) -> CampaignPlan:
     space = parse_space(settings.space)
     every = (*space.operators, *published_operators(space))
     operators = select(every, settings.filter)
-    partial = len(operators) < len(every)
+    if settings.max_operators is not None:
+        operators = informative(space, every, settings.max_operators, settings.measure or ())
+    chosen = set(operators)
+    predicted = tuple(o for o in every if o not in chosen) if settings.max_operators else ()
+    partial = len(operators) + len(predicted) < len(every)
     calibration, exam = (settings.effort.calibration, settings.effort.exam)
     networks = () if partial else draw_networks(space, calibration + exam, settings.seed)
     return CampaignPlan(
@@ -86,7 +92,32 @@ def make_plan(settings: Settings) -> CampaignPlan:
         wanted=len(every),
         calibration=networks[:calibration],
         exam=networks[calibration:],
+        predicted=predicted,
     )
+
+
+def informative(
+    space: LayeredSpace, every: tuple[OperatorSpec, ...], number: int, keys: tuple[str, ...]
+) -> tuple[OperatorSpec, ...]:
+    """The operators that are worth measuring when only so many can be.
+
+    Raises:
+        UsageError: Too few, or a key that the campaign does not need.
+    """
+    from profiler.predict.design import choose_operators, importance
+    from profiler.predict.predictor import MIN_MEASURED
+
+    if number < MIN_MEASURED:
+        raise UsageError(
+            f"{number} operators are too few to predict the others from.",
+            f"Give --max-operators at least {MIN_MEASURED}.",
+        )
+    known = {operator.key: operator for operator in every}
+    if unknown := [key for key in keys if key not in known]:
+        raise UsageError(f"{unknown[0]} is no operator of {space.spec}.")
+    asked = [known[key] for key in keys]
+    chosen = set(choose_operators(every, importance(space, every), number, asked))
+    return tuple(operator for operator in every if operator in chosen)
 
 
 def published_operators(space: LayeredSpace) -> tuple[OperatorSpec, ...]:

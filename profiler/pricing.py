@@ -18,12 +18,14 @@ class Priced:
     """What a table predicts for a network.
 
     `architecture` is what was priced: in the table's number format, and under
-    its convention for the first 1x1 where `note` says so.
+    its convention for the first 1x1 where `note` says so. Without a calibration
+    (`calibrated` false) nobody knows the error, and the interval means nothing.
     """
 
     architecture: Architecture
     estimate: Estimate
     note: str = ""
+    calibrated: bool = True
 
 
 def newest_tables(root: Path) -> tuple[Path, ...]:
@@ -68,8 +70,9 @@ def price(table: Table, network: Named) -> Priced:
 def find_gaps(table: Table, architecture: Architecture) -> dict[str, MissingOperator]:
     """Operators of a network without a usable row, each with the reason."""
     gaps: dict[str, MissingOperator] = {}
+    model = LatencyModel(table)
     for operator in architecture.operators:
-        if operator.kind != "skip":
+        if not model.costs_nothing(operator):
             try:
                 table.lookup(operator)
             except MissingOperator as error:
@@ -79,7 +82,8 @@ def find_gaps(table: Table, architecture: Architecture) -> dict[str, MissingOper
 
 def _priced(table: Table, architecture: Architecture, note: str) -> Priced:
     estimate = LatencyModel(table).estimate(architecture)
-    return Priced(architecture=architecture, estimate=estimate, note=note)
+    calibrated = table.manifest.calibration is not None
+    return Priced(architecture=architecture, estimate=estimate, note=note, calibrated=calibrated)
 
 
 def _check_resolution(table: Table, architecture: Architecture) -> None:

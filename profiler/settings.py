@@ -69,7 +69,11 @@ BAR_SPEARMAN = 0.90
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Everything that decides what a campaign measures and how."""
+    """Everything that decides what a campaign measures and how.
+
+    At most `max_operators` are measured (those of `measure` first), the others
+    predicted; `from_table` is the table that the prediction starts from.
+    """
 
     device: str
     space: str
@@ -88,6 +92,9 @@ class Settings:
     pin: bool = True
     # Operators are timed as chains of so many copies; none: each alone.
     chains: tuple[int, ...] = ()
+    max_operators: int | None = None
+    measure: tuple[str, ...] | None = None
+    from_table: str | None = None
 
     def __post_init__(self) -> None:
         effort = self.effort
@@ -113,6 +120,16 @@ class Settings:
             )
         if self.seed < 0:
             raise UsageError("--seed must not be negative.")
+        if self.max_operators is not None and self.filter is not None:
+            raise UsageError(
+                "--filter and --max-operators exclude each other.",
+                "A filter makes a partial table, a budget a whole one.",
+            )
+        if self.from_table is not None and self.max_operators is None:
+            raise UsageError(
+                "--from-table is for tables that are partly predicted.",
+                "Add --max-operators or --budget.",
+            )
         if self.runner not in ("auto", "native", "python"):
             raise UsageError(f"Unknown runner {self.runner!r}.", "Known: auto, native, python.")
 
@@ -126,5 +143,8 @@ class Settings:
         content = asdict(self)
         if not self.chains:
             del content["chains"]
+        for name in ("max_operators", "measure", "from_table"):
+            if content[name] is None:
+                del content[name]  # journals of before these options go on
         text = json.dumps(content, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,5 +1,6 @@
 """Tables for people: what `show`, `diff` and the end of a campaign print."""
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict
 
@@ -7,16 +8,25 @@ from rich.table import Table as RichTable
 
 from profiler.coverage import Coverage
 from profiler.diff import Difference
+from profiler.differences import describe
 from profiler.gates import problems
 from search.entries import Entry, entries_to_csv
-from search.manifest import Exam, Protocol, Score
+from search.manifest import Exam, Origin, Prediction, Protocol, Score
 from search.printing import console, to_csv, to_json
 from search.table import Table
 
+_COLUMNS, _INDENT = 80, 13
 
-def show_table(table: Table, form: str, top: int | None, pattern: str | None) -> None:
-    """Print one table."""
-    entries = [entry for entry in table.entries if pattern is None or pattern in entry.key]
+
+def show_table(
+    table: Table, form: str, top: int | None, pattern: str | None, keys: bool = False
+) -> None:
+    """Print one table; `pattern` is looked for in keys and in their short words."""
+    entries = [
+        entry
+        for entry in table.entries
+        if pattern is None or pattern in entry.key or pattern in describe(entry.key)
+    ]
     if form == "json":
         content = {
             "manifest": table.manifest.model_dump(mode="json"),
@@ -26,21 +36,22 @@ def show_table(table: Table, form: str, top: int | None, pattern: str | None) ->
     elif form == "csv":
         print(entries_to_csv(entries), end="")
     else:
-        _show_for_people(table, entries, top)
+        _show_for_people(table, entries, top, keys)
 
 
-def _show_for_people(table: Table, entries: Sequence[Entry], top: int | None) -> None:
+def _show_for_people(table: Table, entries: Sequence[Entry], top: int | None, keys: bool) -> None:
     out = console()
     for line in summary(table):
         out.print(line)
     rows = sorted(entries, key=lambda entry: -(entry.centre_us or 0))[:top]
     grid = RichTable(title=None, box=None, pad_edge=False)
-    grid.add_column("operator", overflow="fold")
+    grid.add_column("operator", overflow="fold", no_wrap=keys)
     for name in ("us", "+-%", "first us", "blocks"):
         grid.add_column(name, justify="right")
     grid.add_column("status")
     for entry in rows:
-        grid.add_row(*_cells(entry))
+        name = entry.key if keys else describe(entry.key)
+        grid.add_row(name, *_cells(entry))
     out.print(grid)
     if len(rows) < len(entries):
         out.print(f"({len(rows)} slowest of {len(entries)} rows; --all shows every one)")
@@ -48,28 +59,30 @@ def _show_for_people(table: Table, entries: Sequence[Entry], top: int | None) ->
 
 def _cells(entry: Entry) -> tuple[str, ...]:
     if entry.centre_us is None:
-        return entry.key, "-", "-", "-", "0", f"failed: {entry.reason}"
+        return "-", "-", "-", "0", f"failed: {entry.reason}"
     first = "-" if entry.first_us is None else f"{entry.first_us:.1f}"
-    half = f"{100 * entry.relative_half_width:.1f}"
-    return entry.key, f"{entry.centre_us:.1f}", half, first, str(entry.blocks), entry.status
+    half = "-" if entry.low_us is None else f"{100 * entry.relative_half_width:.1f}"
+    return f"{entry.centre_us:.1f}", half, first, str(entry.blocks), entry.status
 
 
 def summary(table: Table) -> list[str]:
     """What a table is and how far it can be trusted, in a few lines."""
     m = table.manifest
     runtime = f"{m.runtime.name} {m.runtime.version or '?'}, {m.runtime.backend}"
-    source = "" if m.source == "measured" else f"  ** {m.source.upper()}, NOT MEASURED **"
+    system = f"{m.device.os or ''} {m.device.os_build or ''}"
     lines = [
-        f"{table.label}{source}",
-        f"  device     {m.device.model} ({m.device.os or '?'} {m.device.os_build or ''})",
+        table.label,
+        *_source_lines(m.source),
+        f"  device     {m.device.model} ({system.strip() or 'system unknown'})",
         f"  runtime    {runtime}, {m.runtime.runner} runner",
-        f"  protocol   {m.protocol.dtype}, {m.protocol.threads} thread(s), "
-        f"{m.protocol.preset}, {_floor(m.protocol.dispatch_floor_us)}{_clock(m.protocol)}",
+        f"  protocol   {_protocol(m.protocol)}",
         f"  space      {m.space.spec}: {m.space.candidates} candidates",
         f"  coverage   {m.space.operators_measured} of {m.space.operators_expected} operators, "
         f"{m.space.operators_unstable} unstable, {m.space.operators_failed} failed, "
-        f"{m.space.operators_missing} missing{_extra(m.space.operators_extra)}",
+        f"{m.space.operators_missing} missing{_predicted(m.space.operators_predicted)}"
+        f"{_extra(m.space.operators_extra)}",
     ]
+    lines += _origin_lines(m.origin) + _prediction_lines(m.prediction)
     if m.calibration is not None:
         terms = " + ".join(
             f"{slope:.3g} {name}"
@@ -83,11 +96,98 @@ def summary(table: Table) -> list[str]:
     lines += _exam_lines(m.exam)
     lines += [f"  note       {note}" for note in m.notes]
     lines += [f"  PROBLEM    {problem}" for problem in problems(table)]
+    return [part for line in lines for part in _wrapped(line)]
+
+
+def _wrapped(line: str) -> list[str]:
+    """A line of a summary within `_COLUMNS`; the rest goes below the first word's column."""
+    indent = " " * _INDENT
+    return [
+        part
+        for piece in line.split("\n")
+        for part in textwrap.wrap(
+            piece,
+            _COLUMNS,
+            subsequent_indent=indent,
+            break_long_words=False,
+            break_on_hyphens=False,
+            drop_whitespace=True,
+        )
+        or [""]
+    ]
+
+
+def _source_lines(source: str) -> list[str]:
+    if source == "measured":
+        return []
+    partly = "PARTLY PREDICTED" if source == "predicted" else f"{source.upper()}, NOT MEASURED"
+    return [f"  source     ** {partly} **"]
+
+
+def _protocol(protocol: Protocol) -> str:
+    threads = "?" if protocol.threads is None else protocol.threads
+    words = f"{protocol.dtype}, {threads} thread(s), {protocol.preset}"
+    if protocol.preset == "imported":
+        return f"{words}: the publisher's, not known here"
+    return f"{words}, {_floor(protocol.dispatch_floor_us)}{_clock(protocol)}"
+
+
+def _origin_lines(origin: Origin | None) -> list[str]:
+    if origin is None:
+        return []
+    lines = [
+        f"  origin     {origin.publisher}",
+        f"             {origin.source}",
+        f"             {origin.rows} rows of {origin.file}, sha256 {origin.file_sha256[:12]}, "
+        f"in {origin.value_unit}, licence {origin.licence or 'not stated'}",
+    ]
+    if origin.constant_us is not None:
+        lines.append(
+            f"             {origin.constant_us:.0f} us for every network, "
+            f"{len(origin.covered)} operators included"
+        )
     return lines
+
+
+def _prediction_lines(prediction: Prediction | None) -> list[str]:
+    if prediction is None:
+        return []
+    return [
+        f"  predictor  {prediction.method}, from {prediction.operators_measured} operators "
+        f"({prediction.design})",
+        f"             held-out rows: MAPE {prediction.mape:.2%}, Spearman "
+        f"{prediction.spearman:.4f}, {prediction.level:.0%} intervals held "
+        f"{prediction.coverage:.0%}",
+    ]
+
+
+def show_unsure(entries: Sequence[Entry], form: str) -> None:
+    """Print the predicted rows that a refinement would measure."""
+    rows = [
+        {"operator": e.key, "us": e.centre_us, "low_us": e.low_us, "high_us": e.high_us}
+        for e in entries
+    ]
+    if form == "json":
+        print(to_json(rows))
+    elif form == "csv":
+        print(to_csv(rows), end="")
+    else:
+        out = console()
+        grid = RichTable(box=None, pad_edge=False)
+        grid.add_column("to be measured", overflow="fold")
+        for name in ("us", "90 % interval"):
+            grid.add_column(name, justify="right")
+        for e in entries:
+            grid.add_row(e.key, f"{e.centre_us:.1f}", f"{e.low_us:.1f} .. {e.high_us:.1f}")
+        out.print(grid)
 
 
 def _floor(floor_us: float | None) -> str:
     return "dispatch floor unknown" if floor_us is None else f"dispatch floor {floor_us:.2f} us"
+
+
+def _predicted(operators: int) -> str:
+    return f", {operators} PREDICTED" if operators else ""
 
 
 def _extra(operators: int) -> str:
@@ -139,14 +239,14 @@ def _difference_for_people(difference: Difference) -> None:
     changed = [change for change in difference.changes if change.verdict != "same"]
     if changed:
         grid = RichTable(box=None, pad_edge=False)
-        grid.add_column("operator", overflow="fold")
+        grid.add_column("operator", overflow="fold", max_width=26)
         for name in ("old us", "new us", "change", "95 % interval"):
             grid.add_column(name, justify="right")
         grid.add_column("verdict")
         for change in sorted(changed, key=lambda change: -change.ratio):
-            interval = f"{change.low - 1:+.1%} .. {change.high - 1:+.1%}"
+            interval = f"{change.low - 1:+.1%} {change.high - 1:+.1%}"
             grid.add_row(
-                change.key,
+                describe(change.key),
                 f"{change.old_us:.1f}",
                 f"{change.new_us:.1f}",
                 f"{change.ratio - 1:+.1%}",
@@ -156,17 +256,19 @@ def _difference_for_people(difference: Difference) -> None:
         out.print(grid)
     for title, keys in (("only in old", difference.only_old), ("only in new", difference.only_new)):
         if keys:
-            out.print(f"{title}: {', '.join(keys[:5])}{' ...' if len(keys) > 5 else ''}")
+            words = "; ".join(describe(key) for key in keys[:3])
+            out.print(f"{title}: {words}{f' and {len(keys) - 3} more' if len(keys) > 3 else ''}")
     if difference.clocks_khz:
         old, new = (khz / 1e6 for khz in difference.clocks_khz)
-        out.print(
-            f"clock: {old:.3f} GHz -> {new:.3f} GHz; the new times are restated at the old one"
-        )
+        out.print(f"clock: {old:.3f} GHz -> {new:.3f} GHz; new times restated at the old one")
     out.print(f"all operators together: {difference.common_change:+.2%}")
     out.print(
         f"{len(difference.changes)} operators: {len(difference.regressions)} slower, "
-        f"{len(difference.improvements)} faster; absolute difference median "
-        f"{difference.median_absolute:.2%}, 95th percentile {difference.p95_absolute:.2%}"
+        f"{len(difference.improvements)} faster"
+    )
+    out.print(
+        f"absolute difference: median {difference.median_absolute:.2%}, "
+        f"95th percentile {difference.p95_absolute:.2%}"
     )
 
 
@@ -187,6 +289,8 @@ def show_coverage(coverage: Coverage, form: str) -> None:
         f"unique operators  {coverage.unique_operators} and {coverage.published_operators} of "
         f"published networks ({coverage.selected_operators} asked)"
     )
+    if coverage.predicted_operators:
+        out.print(f"to be predicted   {coverage.predicted_operators}")
     out.print(f"already measured  {coverage.measured}")
     out.print(f"missing           {coverage.missing}")
     out.print(f"whole networks    {coverage.whole_networks} for calibration and exam")

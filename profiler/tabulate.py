@@ -4,6 +4,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
+from pathlib import Path
 
 import pandas as pd
 
@@ -26,13 +27,14 @@ from search.manifest import (
     DeviceInfo,
     Exam,
     Manifest,
+    Prediction,
     Protocol,
     RuntimeInfo,
     Source,
     SpaceInfo,
 )
 from search.operators import OperatorSpec
-from search.table import EXAM_COLUMNS
+from search.table import EXAM_COLUMNS, read_table
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +61,7 @@ def tabulate(record: Record) -> tuple[Manifest, tuple[Entry, ...], pd.DataFrame]
     findings = find(plan, journal)
     judged = findings.judged
     entries = tuple(_entry(operator, findings, record) for operator in plan.operators)
+    entries, prediction = _complete(entries, record)
     by_key = {entry.key: entry for entry in entries if entry.status != "failed"}
     calibration = calibrate(_networks(plan.calibration, by_key, judged), plan.settings.seed)
     exam, rows = _examine(_networks(plan.exam, by_key, judged), calibration, plan.settings.seed)
@@ -66,7 +69,7 @@ def tabulate(record: Record) -> tuple[Manifest, tuple[Entry, ...], pd.DataFrame]
         table_id=uuid.uuid4().hex,
         parent_id=record.parent_id,
         created_utc=record.created_utc,
-        source=record.source,
+        source="predicted" if prediction and record.source == "measured" else record.source,
         title=record.title,
         kit=kit_info(),
         space=_space_info(plan, entries),
@@ -75,11 +78,32 @@ def tabulate(record: Record) -> tuple[Manifest, tuple[Entry, ...], pd.DataFrame]
         protocol=_protocol(record, findings),
         calibration=calibration,
         exam=exam,
+        prediction=prediction,
         context=dict(record.context),
         notes=(*record.notes, *_network_notes(record)),
         files_sha256={},
     )
     return manifest, entries, rows
+
+
+def _complete(
+    entries: tuple[Entry, ...], record: Record
+) -> tuple[tuple[Entry, ...], Prediction | None]:
+    """Rows for what a budget left out, predicted from those that were measured."""
+    plan = record.plan
+    if not plan.predicted:
+        return entries, None
+    from profiler.predict.rows import predict_rows
+
+    measured = [entry for entry in entries if entry.status != "failed"]
+    design = "farthest points by importance"
+    if plan.settings.measure:
+        design += f", {len(plan.settings.measure)} asked for"
+    source = plan.settings.from_table
+    rows = predict_rows(
+        measured, plan.predicted, design, read_table(Path(source)) if source else None
+    )
+    return (*entries, *rows.entries), rows.prediction
 
 
 def _network_notes(record: Record) -> tuple[str, ...]:
@@ -190,6 +214,7 @@ def _space_info(plan: CampaignPlan, entries: Sequence[Entry]) -> SpaceInfo:
         operators_unstable=status.count("unstable"),
         operators_failed=status.count("failed"),
         operators_missing=plan.wanted - len(entries),
+        operators_predicted=status.count("predicted"),
         operators_extra=plan.wanted - size.unique_operators,
         filter=plan.settings.filter,
     )

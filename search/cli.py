@@ -49,7 +49,11 @@ Unexamined = Annotated[
     bool, typer.Option("--allow-unexamined", help="Take a table without a passed exam.")
 ]
 Simulated = Annotated[
-    bool, typer.Option("--allow-simulated", help="Take a table that was not measured.")
+    bool, typer.Option("--allow-simulated", help="Take a table of a simulated device.")
+]
+Imported = Annotated[bool, typer.Option("--allow-imported", help="Take a table of others.")]
+Predicted = Annotated[
+    bool, typer.Option("--allow-predicted", help="Take a table with predicted operators.")
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 Form = Annotated[str, typer.Option("--format", help="table, json or csv (on standard output).")]
@@ -101,6 +105,8 @@ def find(
     retrain_epochs: Annotated[int | None, typer.Option(help="Epochs of that.", min=1)] = None,
     allow_unexamined: Unexamined = False,
     allow_simulated: Simulated = False,
+    allow_imported: Imported = False,
+    allow_predicted: Predicted = False,
     resume: Resume = False,
     accept_changes: AcceptChanges = False,
     quiet: Quiet = False,
@@ -121,7 +127,12 @@ def find(
         )
     from search.task import Waivers, load_task
 
-    waivers = Waivers(unexamined=allow_unexamined, simulated=allow_simulated)
+    waivers = Waivers(
+        unexamined=allow_unexamined,
+        simulated=allow_simulated,
+        imported=allow_imported,
+        predicted=allow_predicted,
+    )
     task = load_task(table, target_ms, waivers, probability)
     from search.request import Images, Request, Resources
     from search.run import run_search
@@ -211,6 +222,8 @@ def front(
     ] = None,
     allow_unexamined: Unexamined = False,
     allow_simulated: Simulated = False,
+    allow_imported: Imported = False,
+    allow_predicted: Predicted = False,
     form: Form = "table",
 ) -> None:
     """The best networks under several targets: exact, without any training."""
@@ -218,7 +231,12 @@ def front(
     from search.report import show_front
     from search.task import Waivers, load_task
 
-    waivers = Waivers(unexamined=allow_unexamined, simulated=allow_simulated)
+    waivers = Waivers(
+        unexamined=allow_unexamined,
+        simulated=allow_simulated,
+        imported=allow_imported,
+        predicted=allow_predicted,
+    )
     show_front(load_task(table, None, waivers), scores, targets_ms or [], output, form)
 
 

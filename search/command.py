@@ -6,6 +6,7 @@ from typing import NoReturn
 
 import typer
 
+from search.completion import variable_of
 from search.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, KitError, UsageError
 
 FORMS = ("table", "json", "csv")
@@ -39,7 +40,7 @@ def run_app(app: typer.Typer, module: str, interrupted: str) -> NoReturn:
 def _run(app: typer.Typer, module: str) -> int:
     try:
         # Without its standalone mode typer returns exit codes, 130 for Ctrl-C.
-        result = app(standalone_mode=False)
+        result = app(standalone_mode=False, complete_var=variable_of(module))
     except KitError as error:
         return _fail(str(error), error.exit_code)
     except KeyboardInterrupt:

@@ -74,13 +74,15 @@ def count(spec: OperatorSpec) -> Counts:
         flops += spec.in_channels * spec.out_channels
         params += spec.in_channels * spec.out_channels + spec.out_channels
     size, batch = BYTES[spec.dtype], spec.batch
-    out_pixels = 1 if spec.kind == "classifier" else spec.out_height * spec.out_width
+    pooled = spec.kind in ("classifier", "pool")
+    out_pixels = 1 if pooled else spec.out_height * spec.out_width
+    out_channels = spec.in_channels if spec.kind == "pool" else spec.out_channels
     middle = sum(conv.out_channels * conv.out_pixels for conv in convs[:-1])
     return Counts(
         flops=flops * batch,
         params=params,
         input_bytes=size * batch * spec.in_channels * spec.height * spec.width,
-        output_bytes=size * batch * spec.out_channels * out_pixels,
+        output_bytes=size * batch * out_channels * out_pixels,
         middle_bytes=size * batch * middle,
         weight_bytes=params * (1 if spec.dtype == "w8" else size),
     )

@@ -11,7 +11,7 @@ import pandas as pd
 from search.errors import TableError, UsageError
 from search.operators import OperatorSpec, parse_key
 
-STATUSES = ("ok", "unstable", "failed")
+STATUSES = ("ok", "unstable", "failed", "predicted")
 AGAIN = "Restore the folder from where it came, or measure again."
 
 
@@ -24,7 +24,9 @@ class Entry:
     medians, at the manifest's level. `first_us` is the
     first call after other operators ran (its input just written), as inside a
     network. `status` "unstable" means that the precision asked for was not
-    reached; "failed" rows have a reason and no times.
+    reached; "failed" rows have a reason and no times. "predicted" rows were
+    not measured: their interval is the predictor's. Rows of an imported table
+    may lack an interval.
     """
 
     key: str
@@ -78,6 +80,8 @@ class Entry:
 
 def _sane_times(entry: Entry) -> bool:
     low, mid, high = entry.low_us, entry.centre_us, entry.high_us
+    if low is None and high is None:
+        return mid is not None and 0 < mid < math.inf
     if low is None or mid is None or high is None:
         return False
     return 0 < low <= mid <= high < math.inf

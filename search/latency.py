@@ -77,11 +77,17 @@ class LatencyModel:
 
     def __init__(self, table: Table) -> None:
         self.table = table
-        self._calibration = table.manifest.calibration or _plain_sum()
+        origin = table.manifest.origin
+        constant_us = 0.0 if origin is None else origin.constant_us or 0.0
+        self._covered = frozenset(() if origin is None else origin.covered)
+        self._calibration = table.manifest.calibration or _plain_sum(constant_us)
 
     def operator_us(self, operator: OperatorSpec) -> float:
-        """What one operator adds to a network; nothing for a skip."""
-        if operator.kind == "skip":
+        """What one operator adds to a network; nothing for a skip.
+
+        Nothing either for what an imported table's constant already covers.
+        """
+        if self.costs_nothing(operator):
             return 0.0
         features = feature_vector(self.table.lookup(operator), self._calibration.features)
         return float(features @ np.asarray(self._calibration.slopes))
@@ -92,10 +98,14 @@ class LatencyModel:
         rows = [
             feature_vector(self.table.lookup(operator), names)
             for operator in architecture.operators
-            if operator.kind != "skip"
+            if not self.costs_nothing(operator)
         ]
         total = sum(rows, start=np.zeros(len(names)))
         return estimate_from_features(total, self._calibration)
+
+    def costs_nothing(self, operator: OperatorSpec) -> bool:
+        """True for a skip, and for what the constant of an imported table covers."""
+        return operator.kind == "skip" or operator.key in self._covered
 
     def cost_matrix(self, space: LayeredSpace | None = None) -> CostMatrix:
         """Costs of every candidate of every layer of a space (default: the table's)."""
@@ -121,11 +131,11 @@ def estimate_from_features(features: Array, calibration: Calibration) -> Estimat
     return Estimate(value_us=value, low_us=value - reach, high_us=value + reach)
 
 
-def _plain_sum() -> Calibration:
+def _plain_sum(constant_us: float) -> Calibration:
     return Calibration(
         features=("steady_us",),
         slopes=(1.0,),
-        intercept_us=0.0,
+        intercept_us=constant_us,
         covariance=((0.0, 0.0), (0.0, 0.0)),
         networks=0,
         relative_residual=0.0,

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-MANIFEST_SCHEMA = 1
+MANIFEST_SCHEMA = 2
 
 Source = Literal["measured", "imported", "predicted", "simulated"]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -34,7 +34,8 @@ class SpaceInfo(Part):
     """Which space, and the proof of coverage.
 
     `operators_extra` of the expected ones are not of the space: published
-    networks of its frame need them.
+    networks of its frame need them. `operators_predicted` rows were not
+    measured; `Manifest.prediction` says how they came about.
     """
 
     spec: str
@@ -46,6 +47,7 @@ class SpaceInfo(Part):
     operators_unstable: int
     operators_failed: int
     operators_missing: int
+    operators_predicted: int = 0
     operators_extra: int = 0
     filter: str | None = None
 
@@ -67,7 +69,7 @@ class DeviceInfo(Part):
     """
 
     id: str
-    kind: Literal["host", "android", "ios", "simulated", "rehearsal"]
+    kind: Literal["host", "android", "ios", "simulated", "rehearsal", "other"]
     manufacturer: str | None = None
     model: str | None = None
     soc: str | None = None
@@ -115,10 +117,11 @@ class Protocol(Part):
     With `chain_lengths` an operator's cost is the slope over chains of so many
     copies, and `chain_intercept_us` the median of what a call costs besides.
     `placements` says by operator on which units it ran, where that is known.
+    An imported table knows little of this; what it does not know is null.
     """
 
     dtype: str
-    threads: int
+    threads: int | None
     affinity_asked: tuple[int, ...] | None = None
     affinity_observed: tuple[int, ...] | None = None
     governor: str | None = None
@@ -126,13 +129,13 @@ class Protocol(Part):
     phone_before: PhoneState | None = None
     phone_after: PhoneState | None = None
     preset: str
-    order: Literal["random"] = "random"
-    seed: int
-    passes: int
-    rounds_per_pass: int
-    warmup: int
-    min_block_us: Finite
-    target_relative_ci: Finite
+    order: Literal["random"] | None = "random"
+    seed: int | None = None
+    passes: int | None = None
+    rounds_per_pass: int | None = None
+    warmup: int | None = None
+    min_block_us: Finite | None = None
+    target_relative_ci: Finite | None = None
     ci_level: Finite = 0.95
     temperature_limit_c: Finite | None = None
     preempted_rejected: int = 0
@@ -197,10 +200,50 @@ class Exam(Part):
     passed: bool
 
 
+class Origin(Part):
+    """Where an imported table comes from, as its publisher gave it.
+
+    `value_unit` and `spread_unit` are those of the file; the rows here are in
+    microseconds. `constant_us` is what every network pays beside its rows;
+    operators whose key is in `covered` are part of it and cost nothing more.
+    """
+
+    format: str
+    publisher: str
+    source: str
+    licence: str | None = None
+    file: str
+    file_sha256: str
+    value_unit: str
+    spread_unit: str | None = None
+    rows: int
+    constant_us: Finite | None = None
+    covered: tuple[str, ...] = ()
+
+
+class Prediction(Part):
+    """How the rows of status "predicted" came about, and how far to trust them.
+
+    Their interval is conformal at `level`; `coverage`, `mape` and `spearman` are
+    those of the measured rows, each predicted from the others. `from_table_id`
+    is the table that a transfer started from.
+    """
+
+    method: str
+    features: tuple[str, ...]
+    operators_measured: int
+    level: Finite
+    coverage: Finite
+    mape: Finite
+    spearman: Finite
+    design: str
+    from_table_id: str | None = None
+
+
 class Manifest(Part):
     """The whole of `manifest.json`."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     table_id: str
     parent_id: str | None = None
     created_utc: str
@@ -213,6 +256,8 @@ class Manifest(Part):
     protocol: Protocol
     calibration: Calibration | None = None
     exam: Exam | None = None
+    origin: Origin | None = None
+    prediction: Prediction | None = None
     context: dict[str, str] = {}
     notes: tuple[str, ...] = ()
     files_sha256: dict[str, str]

@@ -8,6 +8,7 @@ architectures use:
     ir_k3_e6_m144_g1_relu_i24_o32_h56_w56_s2_r0_p1_b1_fp32
     conv_k3_g1_relu_i3_o16_h224_w224_s2_b1_fp32
     classifier_i1984_o1000_h7_w7_b1_fp32
+    pool_i1152_h5_w5_b1_fp32
     skip_i24_h56_w56_b1_fp32
     empty_b1_fp32
 
@@ -24,7 +25,8 @@ from typing import Any
 
 from search.errors import UsageError
 
-KINDS = ("ir", "conv", "classifier", "skip", "empty")
+# A global average pool of its own only occurs in tables that others published.
+KINDS = ("ir", "conv", "classifier", "pool", "skip", "empty")
 ACTIVATIONS = ("relu", "relu6", "hswish", "hswish6", "swish", "none")
 GATES = ("hsigmoid", "sigmoid")
 DTYPES = ("fp32", "fp16", "int8", "w8")
@@ -122,7 +124,7 @@ _CONTRADICTIONS: tuple[tuple[str, Callable[[OperatorSpec], bool]], ...] = (
 
 
 def _has_size(spec: OperatorSpec) -> bool:
-    out_ok = spec.kind == "skip" or spec.out_channels >= 1
+    out_ok = spec.kind in ("skip", "pool") or spec.out_channels >= 1
     return spec.in_channels >= 1 and spec.height >= 1 and spec.width >= 1 and out_ok
 
 
@@ -221,6 +223,7 @@ _GRAMMAR = {
     "ir": _Tokens(("k", "e", "m", "g", "se", "act", "i", "o", "h", "w", "s", "r", "p", "b")),
     "conv": _Tokens(("k", "g", "act", "i", "o", "h", "w", "s", "b")),
     "classifier": _Tokens(("i", "o", "h", "w", "b")),
+    "pool": _Tokens(("i", "h", "w", "b")),
     "skip": _Tokens(("i", "h", "w", "b")),
     "empty": _Tokens(("b",)),
 }

@@ -66,6 +66,8 @@ class Table:
         """
         entry = self._by_key.get(operator.key)
         remedy = f"Measure it: {profile_command(self.manifest)}"
+        if self.manifest.source == "imported":
+            remedy = "Its publisher's file holds no more: measure a table of your own device."
         if entry is None:
             raise MissingOperator(f"The table {self.label} has no row {operator.key}.", remedy)
         if entry.status == "failed":
@@ -247,18 +249,23 @@ def _check_counts(table: Table) -> None:
         "ok": space.operators_measured,
         "unstable": space.operators_unstable,
         "failed": space.operators_failed,
+        "predicted": space.operators_predicted,
     }
     if by_status != written:
         raise TableError(
             f"{table.path}: the manifest counts {written}, the rows are {by_status}.", AGAIN
         )
-    if space.operators_expected != sum(written.values()) + space.operators_missing:
+    counted = sum(written.values())
+    if space.operators_expected != counted + space.operators_missing:
         raise TableError(
             f"{table.path}: {space.operators_expected} operators are expected, but measured, "
-            f"failed and missing ones are {sum(written.values()) + space.operators_missing}.",
+            f"failed, predicted and missing ones are {counted + space.operators_missing}.",
             AGAIN,
         )
     protocol = table.manifest.protocol
+    bare = [e.key for e in table.entries if e.status != "failed" and e.low_us is None]
+    if bare and table.manifest.source != "imported":
+        raise TableError(f"{table.path}: row {bare[0]} has no interval.", AGAIN)
     strangers = [entry.key for entry in table.entries if entry.operator.dtype != protocol.dtype]
     if strangers:
         raise TableError(

@@ -1,7 +1,7 @@
 """What a search is asked for, checked before any work: table, space, target."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -26,10 +26,16 @@ class Waivers:
 
     unexamined: bool = False
     simulated: bool = False
+    imported: bool = False
+    predicted: bool = False
+
+    def allow(self, source: str) -> bool:
+        """True if a table of this source, which is not "measured", may be used."""
+        return bool(getattr(self, source, False))
 
     def as_words(self) -> tuple[str, ...]:
         """The flags that were given, as they are typed."""
-        given = {"--allow-unexamined": self.unexamined, "--allow-simulated": self.simulated}
+        given = {f"--allow-{field.name}": getattr(self, field.name) for field in fields(self)}
         return tuple(word for word, on in given.items() if on)
 
 
@@ -114,10 +120,10 @@ def check_trust(table: Table, waivers: Waivers) -> None:
             measured, unless waived.
     """
     manifest = table.manifest
-    if manifest.source != "measured" and not waivers.simulated:
+    if manifest.source != "measured" and not waivers.allow(manifest.source):
         raise GateFailed(
             f"{table.label} is {manifest.source}, not measured on a device.",
-            "Measure one, or add --allow-simulated (it is recorded in the result).",
+            f"Measure one, or add --allow-{manifest.source} (it is recorded in the result).",
         )
     if waivers.unexamined:
         return

@@ -58,7 +58,7 @@ def test_a_simulated_table_says_so_wherever_it_is_read(measured: Table) -> None:
     assert manifest.source == "simulated"
     assert manifest.device.kind == "simulated"
     assert "[simulated]" in measured.label
-    assert "SIMULATED, NOT MEASURED" in summary(measured)[0]
+    assert "SIMULATED, NOT MEASURED" in summary(measured)[1]
 
 
 def test_each_row_lies_within_2_percent_of_the_truth(measured: Table) -> None:

@@ -17,7 +17,20 @@ from profiler.plan import make_plan
 from search.table import Table, read_table
 
 ROOT = Path(__file__).resolve().parents[2]
-COMMANDS = ("checkup", "compare", "devices", "diff", "networks", "show", "validate")
+COMMANDS = (
+    "checkup",
+    "compare",
+    "completion",
+    "devices",
+    "diff",
+    "export",
+    "import",
+    "networks",
+    "refine",
+    "report",
+    "show",
+    "validate",
+)
 HEAVY = ("torch", "executorch", "onnx", "onnxruntime", "torchao", "sklearn")
 
 

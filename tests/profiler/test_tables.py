@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from profiler.diff import Change
+from profiler.differences import describe
 from profiler.plan import make_plan
 from search.entries import Entry
 from search.table import Table
@@ -40,9 +41,10 @@ def test_show_prints_what_a_table_is_and_its_slowest_rows(bench, measured: Table
     assert "SIMULATED, NOT MEASURED" in ended.out
     slowest = max(measured.entries, key=lambda entry: entry.centre_us or 0)
     fastest = min(measured.entries, key=lambda entry: entry.centre_us or 0)
-    assert slowest.key in ended.out
-    assert fastest.key not in ended.out
-    assert fastest.key in bench.call("show", str(measured.path), "--all").out
+    assert describe(slowest.key) in ended.out
+    assert describe(fastest.key) not in ended.out
+    assert describe(fastest.key) in bench.call("show", str(measured.path), "--all").out
+    assert slowest.key in bench.call("show", str(measured.path), "--keys").out
 
 
 def test_show_as_json_holds_manifest_and_rows(bench, measured: Table) -> None:

@@ -78,3 +78,29 @@ def test_every_golden_table_is_readable() -> None:
     assert folders
     for folder in folders:
         assert read_table(folder).entries
+
+
+# --- schema 2 -------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def budgeted() -> Table:
+    return read_table(GOLDEN / "table_v2")
+
+
+def test_schema_1_has_no_predicted_rows_and_no_origin(table: Table) -> None:
+    assert table.manifest.schema_version == 2
+    assert table.manifest.space.operators_predicted == 0
+    assert table.manifest.prediction is None
+    assert table.manifest.origin is None
+
+
+def test_schema_2_keeps_which_rows_were_predicted_and_how(budgeted: Table) -> None:
+    prediction, space = budgeted.manifest.prediction, budgeted.manifest.space
+    assert prediction is not None
+    assert (prediction.operators_measured, prediction.level) == (12, 0.9)
+    assert (space.operators_measured, space.operators_predicted) == (12, 39)
+    status = [entry.status for entry in budgeted.entries]
+    assert (status.count("ok"), status.count("predicted")) == (12, 39)
+    assert budgeted.manifest.origin is None
+    assert budgeted.manifest.exam is not None

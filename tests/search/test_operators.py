@@ -71,6 +71,7 @@ _FIELDS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
     "classifier": st.fixed_dictionaries(
         dict.fromkeys(("in_channels", "out_channels", "height", "width"), _SMALL)
     ),
+    "pool": st.fixed_dictionaries(dict.fromkeys(("in_channels", "height", "width"), _SMALL)),
     "skip": st.fixed_dictionaries(dict.fromkeys(("in_channels", "height", "width"), _SMALL)),
     "empty": st.just({}),
 }
@@ -181,7 +182,7 @@ def test_digits_of_another_script_are_refused_and_the_canonical_key_is_named() -
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
-        ({"kind": "pool"}, "unknown kind"),
+        ({"kind": "lstm"}, "unknown kind"),
         ({"dtype": "bf16"}, "unknown dtype"),
         ({"activation": "tanh"}, "unknown activation"),
         ({"squeeze_channels": 8, "gate": "tanh"}, "unknown gate"),

@@ -66,10 +66,11 @@ def test_a_table_that_was_not_measured_is_refused_unless_the_flag_is_given(
     tmp_path: Path, source: str
 ) -> None:
     folder = write(tmp_path / "table", source=source)
-    with pytest.raises(GateFailed, match=rf"{source}, not measured.*--allow-simulated"):
-        load_task(folder, None, NONE)
-    task = load_task(folder, None, Waivers(simulated=True))
-    assert task.waivers.as_words() == ("--allow-simulated",)
+    others = {name: name != source for name in ("simulated", "imported", "predicted")}
+    with pytest.raises(GateFailed, match=rf"{source}, not measured.*--allow-{source}"):
+        load_task(folder, None, Waivers(**others))
+    task = load_task(folder, None, Waivers(**{source: True}))
+    assert task.waivers.as_words() == (f"--allow-{source}",)
 
 
 def test_one_flag_does_not_cover_the_other_doubt(tmp_path: Path) -> None:

@@ -88,7 +88,7 @@ def test_a_manifest_without_its_seal_is_refused(write: Write) -> None:
 @pytest.mark.parametrize(
     ("version", "problem"),
     [
-        (2, "has schema 2; this kit reads up to 1"),
+        (3, "has schema 3; this kit reads up to 2"),
         (0, "no kit ever wrote"),
         (-3, "no kit ever wrote"),
         ("1", "names no schema version"),

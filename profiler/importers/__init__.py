@@ -1,0 +1,1 @@
+"""Latency tables that others published: read, checked, and written back unchanged."""

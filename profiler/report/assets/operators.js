@@ -1,0 +1,134 @@
+"use strict";
+// The operators' grid: filter, sort and turn pages; only one page of rows exists at a time.
+const data = JSON.parse(document.getElementById("data").textContent);
+const PAGE = 40;
+
+const operators = (() => {
+  const { keys, words, flops, rows } = data.operators;
+  const columns = rows.map((table) => {
+    const byKey = new Int32Array(keys.length).fill(-1);
+    table.at.forEach((key, row) => { byKey[key] = row; });
+    return byKey;
+  });
+  const text = keys.map((key, n) => `${words[n]} ${key.replaceAll("_", " ")}`.toLowerCase());
+  const value = (table, key, what) => {
+    const row = columns[table][key];
+    return row < 0 ? null : rows[table][what][row];
+  };
+  return { keys, words, flops, text, value, count: keys.length };
+})();
+
+const view = { order: [], shown: [], page: 0, sort: { column: 1, down: true }, filter: "", status: "" };
+
+function element(tag, content, attributes = {}) {
+  const made = document.createElement(tag);
+  if (content !== null && content !== undefined) made.textContent = content;
+  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+  return made;
+}
+
+function digits(value) {
+  if (value === null) return "–";
+  return value >= 1000 ? value.toFixed(0) : value >= 100 ? value.toFixed(1) : value.toPrecision(3);
+}
+
+function sortValue(column, key) {
+  if (column === 0) return operators.words[key];
+  const table = column - 1;
+  return table < data.tables.length ? operators.value(table, key, "us") : operators.flops[key];
+}
+
+function applyFilter() {
+  const wanted = view.filter.toLowerCase().split(/\s+/).filter(Boolean);
+  const tables = data.tables.map((_, n) => n);
+  view.shown = view.order.filter((key) => wanted.every((word) => operators.text[key].includes(word))
+    && (!view.status || tables.some((t) => operators.value(t, key, "status") === view.status)));
+  view.page = 0;
+  drawRows();
+}
+
+// All keys are sorted once, so that a filter only has to walk them.
+function applySort() {
+  const { column, down } = view.sort;
+  const values = operators.keys.map((_, key) => sortValue(column, key));
+  view.order = operators.keys.map((_, key) => key).sort((a, b) => {
+    const x = values[a], y = values[b];
+    if (x === null || y === null) return (x === null) - (y === null); // unknown comes last
+    const order = typeof x === "string" ? x.localeCompare(y, "en", { numeric: true }) : x - y;
+    return down ? -order : order;
+  });
+  applyFilter();
+}
+
+function drawHead() {
+  const row = element("tr");
+  const names = ["operator", ...data.tables.map((t) => `${t.name}: ${t.setting}`), "MFLOPs"];
+  names.forEach((name, column) => {
+    const sorted = view.sort.column === column ? (view.sort.down ? "descending" : "ascending") : "none";
+    const cell = element("th", null, { scope: "col", "aria-sort": sorted });
+    const button = element("button", column ? name.split(": ")[0] : name, { type: "button", title: `Sort by ${name}` });
+    button.addEventListener("click", () => {
+      const again = view.sort.column === column;
+      view.sort = { column, down: again ? !view.sort.down : column > 0 };
+      drawHead();
+      applySort();
+      document.querySelectorAll("#grid th button")[column].focus();
+    });
+    cell.append(button);
+    if (column && column <= data.tables.length) {
+      const table = data.tables[column - 1];
+      cell.append(element("span", `${table.device} ${table.setting.split(" ").slice(1, 2)}, µs`, { class: "kind" }));
+    }
+    row.append(cell);
+  });
+  document.querySelector("#grid thead").replaceChildren(row);
+}
+
+function timeCell(table, key) {
+  const us = operators.value(table, key, "us");
+  const status = operators.value(table, key, "status");
+  if (status === null) return element("td", "");
+  if (status === "failed") return element("td", "failed", { class: "failed" });
+  const cell = element("td", `${status === "predicted" ? "≈ " : ""}${digits(us)}`, { class: status });
+  const half = operators.value(table, key, "half");
+  const note = `${half === null ? "± ?" : `± ${half < 10 ? half.toFixed(1) : half.toFixed(0)} %`}${status === "unstable" ? " unstable" : ""}`;
+  cell.append(element("span", note, { class: "half" }));
+  return cell;
+}
+
+function drawRows() {
+  const from = view.page * PAGE;
+  const rows = view.shown.slice(from, from + PAGE).map((key) => {
+    const row = element("tr");
+    const name = element("td", operators.words[key]);
+    name.append(element("span", operators.keys[key], { class: "keytext" }));
+    row.append(name, ...data.tables.map((_, table) => timeCell(table, key)));
+    row.append(element("td", (operators.flops[key] / 1e6).toPrecision(3)));
+    return row;
+  });
+  document.querySelector("#grid tbody").replaceChildren(...rows);
+  const pages = Math.max(1, Math.ceil(view.shown.length / PAGE));
+  document.getElementById("page").textContent = `page ${view.page + 1} of ${pages}`;
+  document.getElementById("previous").disabled = view.page === 0;
+  document.getElementById("next").disabled = view.page + 1 >= pages;
+  document.getElementById("count").textContent =
+    `${view.shown.length.toLocaleString("en")} of ${operators.count.toLocaleString("en")} operators`;
+}
+
+function turn(step) {
+  view.page += step;
+  drawRows();
+}
+
+document.getElementById("filter").addEventListener("input", (event) => {
+  view.filter = event.target.value;
+  applyFilter();
+});
+document.getElementById("status").addEventListener("change", (event) => {
+  view.status = event.target.value;
+  applyFilter();
+});
+document.getElementById("previous").addEventListener("click", () => turn(-1));
+document.getElementById("next").addEventListener("click", () => turn(1));
+drawHead();
+applySort();

@@ -1,0 +1,221 @@
+"use strict";
+// Plots, drawn when they come into view, in the colours of the moment; and the matrix.
+let printing = false;
+
+function colours() {
+  const style = getComputedStyle(document.documentElement);
+  const of = (name) => style.getPropertyValue(name).trim();
+  if (printing) {
+    return { paper: "#ffffff", ink: "#000000", faint: "#444444", line: "#bbbbbb",
+      series: ["#1f6fb4", "#c65d00", "#2b8a57", "#8a4fb0", "#b02a5b", "#60707f"] };
+  }
+  return { paper: of("--paper"), ink: of("--ink"), faint: of("--faint"), line: of("--line"),
+    series: [0, 1, 2, 3, 4, 5].map((n) => of(`--s${n}`)) };
+}
+
+function axis(title, more = {}) {
+  const { line, faint } = colours();
+  return { title: { text: title, standoff: 6 }, gridcolor: line, zerolinecolor: line, linecolor: line,
+    tickfont: { color: faint }, automargin: true, ...more };
+}
+
+function layout(x, y, more = {}) {
+  const { paper, ink } = colours();
+  return { paper_bgcolor: paper, plot_bgcolor: paper, font: { color: ink, size: 12 }, xaxis: x, yaxis: y,
+    margin: { l: 50, r: 12, t: 8, b: 42 }, showlegend: false, hovermode: "closest", ...more };
+}
+
+const SETTINGS = { displayModeBar: false, responsive: true };
+
+function tableNamed(name) {
+  return data.tables.findIndex((table) => table.name === name);
+}
+
+// One kernel to a decade: powers of two and five read well on a phone too.
+const LOG = { type: "log", dtick: "D2" };
+
+function band(share, limits, colour) {
+  const [low, high] = limits;
+  return { x: [low, high, high, low], y: [low * (1 + share), high * (1 + share), high * (1 - share), low * (1 - share)],
+    fill: "toself", mode: "lines", line: { width: 0 }, fillcolor: colour, hoverinfo: "skip", type: "scatter" };
+}
+
+function drawExam(box) {
+  const number = tableNamed(box.dataset.name);
+  const { exam } = data.tables[number];
+  const colour = colours().series[number % 6];
+  const at = (n) => exam.points.map((point) => point[n]);
+  const [predicted, low, high, measured] = [at(0), at(1), at(2), at(3)];
+  const every = [...predicted, ...measured];
+  const limits = [0.94 * Math.min(...every), 1.06 * Math.max(...every)];
+  const points = { x: measured, y: predicted, mode: "markers", type: "scatter", text: exam.networks,
+    marker: { color: colour, size: 6, opacity: 0.85 },
+    error_y: { type: "data", symmetric: false, array: high.map((v, n) => v - predicted[n]),
+      arrayminus: low.map((v, n) => predicted[n] - v), color: colour, thickness: 0.6, width: 0 },
+    hovertemplate: "%{text}<br>measured %{x:.4g} ms<br>predicted %{y:.4g} ms<extra></extra>" };
+  const line = { x: limits, y: limits, mode: "lines", type: "scatter", hoverinfo: "skip",
+    line: { color: colours().faint, width: 1 } };
+  const traces = [band(0.1, limits, "rgba(128,140,155,.16)"), band(0.05, limits, "rgba(128,140,155,.25)"), line, points];
+  return [traces, layout(axis("measured, ms", { range: limits }), axis("predicted, ms", { range: limits }))];
+}
+
+function chosenPair() {
+  return ["first", "second"].map((id) => Number(document.getElementById(id).value));
+}
+
+function pairPoints() {
+  const [first, second] = chosenPair();
+  const points = [];
+  for (let key = 0; key < operators.count; key += 1) {
+    const x = operators.value(first, key, "us"), y = operators.value(second, key, "us");
+    if (x && y) points.push({ key, x, y, ratio: y / x });
+  }
+  const ratios = points.map((point) => point.ratio).sort((a, b) => a - b);
+  return { points, usual: ratios.length ? ratios[ratios.length >> 1] : 1, first, second };
+}
+
+const MOST_POINTS = 2500;
+
+function drawPair() {
+  const { points, usual, first, second } = pairPoints();
+  const [a, b] = [data.tables[first], data.tables[second]];
+  const step = Math.ceil(points.length / MOST_POINTS);
+  const drawn = points.filter((_, n) => n % step === 0);
+  document.getElementById("pair-caption").textContent = points.length
+    ? `${points.length} shared operators${step > 1 ? ` (every ${step}th is drawn)` : ""}; ${b.name} usually takes ${usual.toPrecision(3)} times as long as ${a.name}`
+    : `${a.name} and ${b.name} share no operator`;
+  const kernel = (key) => Number((/_k(\d+)_/.exec(operators.keys[key]) ?? [0, 0])[1]);
+  const shade = { 3: colours().series[0], 5: colours().series[1], 7: colours().series[2] };
+  const traces = [3, 5, 7, 0].map((size) => {
+    const mine = drawn.filter(({ key }) => (shade[kernel(key)] ? kernel(key) : 0) === size);
+    return { x: mine.map((p) => p.x), y: mine.map((p) => p.y), text: mine.map((p) => operators.words[p.key]),
+      name: size ? `kernel ${size}` : "other", mode: "markers", type: "scatter",
+      marker: { color: shade[size] ?? colours().faint, size: 6, opacity: 0.8 },
+      hovertemplate: "%{text}<br>%{x:.4g} and %{y:.4g} µs<extra></extra>" };
+  }).filter((trace) => trace.x.length);
+  if (points.length) {
+    const xs = points.map((p) => p.x), ends = [Math.min(...xs), Math.max(...xs)];
+    traces.push({ x: ends, y: ends.map((x) => x * usual), mode: "lines", type: "scatter", showlegend: false,
+      hoverinfo: "skip", line: { color: colours().faint, width: 1, dash: "dot" } });
+  }
+  return [traces, layout(axis(`${a.name}, µs`, LOG), axis(`${b.name}, µs`, LOG),
+    { showlegend: true, legend: { orientation: "h", y: 1.08, x: 0 } })];
+}
+
+function drawShift() {
+  const { points, usual, second, first } = pairPoints();
+  const ranked = points.map((p) => ({ ...p, relative: Math.log2(p.ratio / usual) }))
+    .sort((a, b) => a.relative - b.relative);
+  const far = ranked.length > 14 ? [...ranked.slice(0, 7), ...ranked.slice(-7)] : ranked;
+  const trace = { type: "bar", orientation: "h", x: far.map((p) => p.relative), y: far.map((p) => operators.words[p.key]),
+    marker: { color: far.map((p) => colours().series[(p.relative > 0 ? second : first) % 6]) },
+    text: far.map((p) => `${p.x.toPrecision(3)} and ${p.y.toPrecision(3)} µs`),
+    hovertemplate: "%{y}<br>%{text}<extra></extra>", textposition: "none" };
+  const ticks = [-3, -2, -1, -0.5, 0, 0.5, 1, 2, 3];
+  return [[trace], layout(axis(`relative cost on ${data.tables[second].name} (1 = usual)`,
+    { tickvals: ticks, ticktext: ticks.map((t) => String(Number((2 ** t).toPrecision(2)))) }),
+  axis("", { tickfont: { size: 10, color: colours().ink }, type: "category" }))];
+}
+
+function drawFront(box) {
+  const front = data.fronts[Number(box.dataset.table)];
+  const points = [...front.points].sort((a, b) => a.predicted_ms - b.predicted_ms);
+  const trace = { x: points.map((p) => p.predicted_ms), y: points.map((p) => p.value), type: "scatter",
+    mode: front.line ? "lines+markers" : "markers", text: points.map((p) => p.name),
+    line: { color: colours().series[0], shape: "hv", width: 1.5 }, marker: { color: colours().series[0], size: 7 },
+    error_x: { type: "data", symmetric: false, thickness: 0.7, width: 0, color: colours().faint,
+      array: points.map((p) => (p.high_ms === null ? 0 : p.high_ms - p.predicted_ms)),
+      arrayminus: points.map((p) => (p.low_ms === null ? 0 : p.predicted_ms - p.low_ms)) },
+    hovertemplate: "%{text}<br>%{x:.4g} ms, %{y:.4g}<extra></extra>" };
+  return [[trace], layout(axis("predicted latency, ms"), axis(front.value_name))];
+}
+
+function drawDrift(box) {
+  const number = tableNamed(box.dataset.name);
+  const { drift } = data.tables[number];
+  const parts = [["speed", "time / median"], ["clock_ghz", "clock, GHz"], ["temperature_c", "°C"]]
+    .filter(([name]) => drift[name].length);
+  const colour = colours().series[number % 6];
+  const traces = [], more = { grid: { rows: parts.length, columns: 1, pattern: "coupled" } };
+  parts.forEach(([name, title], row) => {
+    const at = (n) => drift[name].map((bin) => bin[n]);
+    const yaxis = row ? `y${row + 1}` : "y";
+    const common = { x: drift.minutes, type: "scatter", mode: "lines", yaxis };
+    traces.push({ ...common, y: at(0), line: { width: 0 }, hoverinfo: "skip" });
+    traces.push({ ...common, y: at(2), line: { width: 0 }, fill: "tonexty", fillcolor: "rgba(128,140,155,.28)", hoverinfo: "skip" });
+    traces.push({ ...common, y: at(1), line: { color: colour, width: 1.6 }, hovertemplate: `%{x:.1f} min: %{y:.4g}<extra>${title}</extra>` });
+    more[row ? `yaxis${row + 1}` : "yaxis"] = axis(title, { nticks: 5 });
+  });
+  return [traces, { ...layout(axis("minutes since the start"), more.yaxis), ...more }];
+}
+
+const DRAW = { exam: drawExam, pair: drawPair, shift: drawShift, front: drawFront, drift: drawDrift };
+const boxes = [...document.querySelectorAll("[data-plot]")];
+
+// The library takes seconds to compile on a slow machine: rows and matrix come first.
+function plotly() {
+  if (!window.Plotly) {
+    const script = element("script", document.getElementById("plotly").textContent);
+    document.head.append(script);
+  }
+  return window.Plotly;
+}
+
+function draw(box) {
+  const [traces, shape] = DRAW[box.dataset.plot](box);
+  box.dataset.drawn = "yes";
+  return plotly().react(box, traces, shape, SETTINGS);
+}
+
+function redraw(which = (box) => box.dataset.drawn) {
+  boxes.filter(which).forEach(draw);
+}
+
+function drawMatrix() {
+  const { networks, columns, cells } = data.matrix;
+  const head = element("tr");
+  head.append(element("th", "network", { scope: "col" }));
+  columns.forEach((column) => {
+    const cell = element("th", `${column.name ? `${column.name}: ` : ""}${column.label}`, { scope: "col", title: column.detail });
+    cell.append(element("span", column.kind, { class: "kind" }));
+    head.append(cell);
+  });
+  const best = columns.map((_, n) => Math.min(...cells.filter((c) => c.column === n && c.latency_us).map((c) => c.latency_us)));
+  const rows = networks.map((network) => {
+    const row = element("tr");
+    row.append(element("th", network, { scope: "row" }));
+    columns.forEach((_, n) => {
+      const found = cells.find((c) => c.column === n && c.network === network);
+      if (!found || !found.latency_us) {
+        row.append(element("td", "–", found ? { title: found.note } : {}));
+        return;
+      }
+      const cell = element("td", digits(found.latency_us / 1e3), { class: found.latency_us === best[n] ? "best" : "", title: found.note });
+      const half = found.low_us === null ? null : (50 * (found.high_us - found.low_us)) / found.latency_us;
+      if (half !== null) cell.append(element("span", `± ${half.toFixed(1)} %`, { class: "half" }));
+      row.append(cell);
+    });
+    return row;
+  });
+  const thead = element("thead"), tbody = element("tbody");
+  thead.append(head);
+  tbody.append(...rows);
+  document.getElementById("matrix").replaceChildren(thead, tbody);
+}
+
+drawMatrix();
+const seen = new IntersectionObserver((entries) => {
+  for (const entry of entries) {
+    if (entry.isIntersecting) {
+      seen.unobserve(entry.target);
+      draw(entry.target);
+    }
+  }
+}, { rootMargin: "300px" });
+addEventListener("load", () => setTimeout(() => boxes.forEach((box) => seen.observe(box)), 30));
+for (const id of ["first", "second"]) {
+  document.getElementById(id)?.addEventListener("change", () => redraw((box) => ["pair", "shift"].includes(box.dataset.plot)));
+}
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => redraw());
+addEventListener("beforeprint", () => { printing = true; redraw(() => true); });
+addEventListener("afterprint", () => { printing = false; redraw(); });

@@ -1,0 +1,197 @@
+"""What the page shows, worked out from tables, networks and fronts; numbers, no markup."""
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from profiler.compare import published_columns, table_column
+from profiler.comparison import Cell, Column
+from profiler.differences import describe
+from profiler.gates import problems
+from profiler.pricing import price
+from profiler.report.drift import drift_of
+from profiler.report.fronts import Front
+from profiler.show import summary
+from search.entries import Entry
+from search.errors import KitError
+from search.named import Named
+from search.table import Table
+
+_DIGITS = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contents:
+    """All that a report is about."""
+
+    tables: tuple[Table, ...]
+    networks: tuple[Named, ...]
+    fronts: tuple[Front, ...]
+
+
+def page_data(contents: Contents) -> dict[str, Any]:
+    """The page's data, ready to become JSON: unknown is None, no NaN."""
+    keys = _shared_keys(contents.tables)
+    return {
+        "tables": [_table(table, number) for number, table in enumerate(contents.tables)],
+        "operators": {
+            "keys": list(keys),
+            "words": [describe(key) for key in keys.values()],
+            "flops": _flops(contents.tables, keys),
+            "rows": [_rows(table, keys) for table in contents.tables],
+        },
+        "matrix": _matrix(contents),
+        "fronts": [asdict(front) for front in contents.fronts],
+    }
+
+
+def table_name(number: int) -> str:
+    """A, B, ... Z, T27, ...: what a table is called on the page."""
+    return chr(ord("A") + number) if number < 26 else f"T{number + 1}"
+
+
+def _table(table: Table, number: int) -> dict[str, Any]:
+    manifest = table.manifest
+    space = manifest.space
+    return {
+        "name": table_name(number),
+        "label": table.label,
+        "source": manifest.source,
+        "device": manifest.device.model or manifest.device.id,
+        "setting": table_column(table).label,
+        "lines": summary(table)[1:],
+        "problems": problems(table),
+        "coverage": {
+            "expected": space.operators_expected,
+            "ok": space.operators_measured,
+            "unstable": space.operators_unstable,
+            "predicted": space.operators_predicted,
+            "failed": space.operators_failed,
+            "missing": space.operators_missing,
+        },
+        "exam": _exam(table),
+        "drift": _drift(table),
+    }
+
+
+def _exam(table: Table) -> dict[str, Any] | None:
+    exam = table.manifest.exam
+    if exam is None or table.exam.empty:
+        return None
+    numbers = table.exam[["predicted_us", "predicted_low_us", "predicted_high_us", "measured_us"]]
+    rows = (numbers / 1e3).itertuples(index=False)
+    return {
+        "passed": exam.passed,
+        "mape": exam.mape.value,
+        "spearman": exam.spearman.value,
+        "within5": exam.within_5_percent.value,
+        "within10": exam.within_10_percent.value,
+        "networks": [str(name) for name in table.exam["network"]],
+        "points": [[_short(value) for value in row] for row in rows],
+    }
+
+
+def _drift(table: Table) -> dict[str, Any] | None:
+    drift = drift_of(table.samples()) if table.path is not None else None
+    if drift is None:
+        return None
+    return {
+        "minutes": [round(minute, 3) for minute in drift.minutes],
+        "speed": _bands(drift.speed),
+        "clock_ghz": _bands(drift.clock_ghz),
+        "temperature_c": _bands(drift.temperature_c),
+    }
+
+
+def _bands(bands: Iterable[tuple[float, float, float]]) -> list[list[float | None]]:
+    return [[_short(value) for value in band] for band in bands]
+
+
+# --- operators -------------------------------------------------------------------
+
+
+def _shared_keys(tables: Sequence[Table]) -> dict[str, str]:
+    """Keys without their number format, so that fp32 and int8 stand side by side."""
+    found: dict[str, str] = {}
+    for table in tables:
+        for entry in table.entries:
+            found.setdefault(_without_dtype(entry.key), entry.key)
+    return found
+
+
+def _without_dtype(key: str) -> str:
+    return key.rpartition("_")[0]
+
+
+def _flops(tables: Sequence[Table], keys: dict[str, str]) -> list[int]:
+    flops = {_without_dtype(e.key): e.flops for table in tables for e in table.entries}
+    return [flops[key] for key in keys]
+
+
+def _rows(table: Table, keys: dict[str, str]) -> dict[str, list[Any]]:
+    """Columns of one table: index into the keys, us, half interval in %, first us, status."""
+    places = {key: number for number, key in enumerate(keys)}
+    return {
+        "at": [places[_without_dtype(entry.key)] for entry in table.entries],
+        "us": [_short(entry.centre_us) for entry in table.entries],
+        "half": [_half(entry) for entry in table.entries],
+        "first": [_short(entry.first_us) for entry in table.entries],
+        "status": [entry.status for entry in table.entries],
+    }
+
+
+def _half(entry: Entry) -> float | None:
+    if entry.low_us is None:
+        return None
+    return _short(100 * entry.relative_half_width, 3)
+
+
+def _short(value: float | None, digits: int = _DIGITS) -> float | None:
+    """As many digits as anyone reads; the page shall stay small."""
+    if value is None or not math.isfinite(value):
+        return None
+    return float(f"{value:.{digits}g}")
+
+
+# --- networks x devices ----------------------------------------------------------
+
+
+def _matrix(contents: Contents) -> dict[str, Any]:
+    columns = [table_column(table) for table in contents.tables]
+    cells = [
+        cell
+        for number, table in enumerate(contents.tables)
+        for cell in _priced(contents.networks, table, number)
+    ]
+    for column, printed in published_columns(contents.networks, len(columns)):
+        columns.append(column)
+        cells += printed
+    return {
+        "networks": [network.name for network in contents.networks],
+        "columns": [_column(column, n, contents) for n, column in enumerate(columns)],
+        "cells": [asdict(cell) for cell in cells],
+    }
+
+
+def _column(column: Column, number: int, contents: Contents) -> dict[str, Any]:
+    name = table_name(number) if number < len(contents.tables) else ""
+    return {"name": name, "label": column.label, "kind": column.kind, "detail": column.detail}
+
+
+def _priced(networks: Sequence[Named], table: Table, column: int) -> Iterator[Cell]:
+    for network in networks:
+        try:
+            found = price(table, network)
+        except KitError as error:
+            yield Cell(network=network.name, column=column, note=error.message)
+            continue
+        estimate = found.estimate
+        yield Cell(
+            network=network.name,
+            column=column,
+            latency_us=estimate.value_us,
+            low_us=estimate.low_us if found.calibrated else None,
+            high_us=estimate.high_us if found.calibrated else None,
+            note=found.note,
+        )

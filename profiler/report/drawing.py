@@ -1,0 +1,92 @@
+"""Networks drawn as in FBNet's Figure 4: one bar a block, colour kernel, height expansion."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from profiler.differences import describe
+from search.architecture import Architecture
+from search.operators import OperatorSpec
+
+_STEP, _BAR = 28, 22
+_TALLEST_PX, _TOP, _BOTTOM = 84, 18, 40
+_LEAST_EXPANSION_SHOWN = 6.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bar:
+    """One layer; `kernel` 0 is a skip. Lengths are in the drawing's units."""
+
+    x: float
+    y: float
+    height: float
+    kernel: int
+    grouped: bool
+    squeezed: bool
+    title: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """Where a stage begins: its output channels and its size."""
+
+    x: float
+    channels: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drawing:
+    """A network ready to be drawn."""
+
+    name: str
+    facts: str
+    width: float
+    height: float
+    base: float
+    bar_width: float
+    bars: tuple[Bar, ...]
+    stages: tuple[Stage, ...]
+    words: str
+
+
+def draw(network: Architecture) -> Drawing:
+    """The searched layers of a network as bars; stem, head and classifier are left out."""
+    layers = [o for o in network.operators if o.kind in ("ir", "skip")]
+    tallest = max([_LEAST_EXPANSION_SHOWN, *(o.expansion for o in layers if o.kind == "ir")])
+    base = _TOP + _TALLEST_PX
+    return Drawing(
+        name=network.name,
+        facts=f"{network.flops / 1e6:.0f}M FLOPs, {network.params / 1e6:.2f}M parameters, "
+        f"{network.resolution} px",
+        width=_STEP * len(layers) + 8,
+        height=base + _BOTTOM,
+        base=base,
+        bar_width=_BAR,
+        bars=tuple(_bar(o, 4 + _STEP * n, base, tallest) for n, o in enumerate(layers)),
+        stages=tuple(_stages(layers)),
+        words=", ".join(describe(o.key) for o in layers),
+    )
+
+
+def _bar(operator: OperatorSpec, x: float, base: float, tallest: float) -> Bar:
+    skip = operator.kind == "skip"
+    height = 3.0 if skip else max(_TALLEST_PX * operator.expansion / tallest, 6.0)
+    return Bar(
+        x=x,
+        y=base - height,
+        height=height,
+        kernel=0 if skip else operator.kernel,
+        grouped=operator.groups > 1,
+        squeezed=operator.squeeze_channels > 0,
+        title=describe(operator.key),
+    )
+
+
+def _stages(layers: list[OperatorSpec]) -> Iterator[Stage]:
+    before = None
+    for number, operator in enumerate(layers):
+        channels = operator.in_channels if operator.kind == "skip" else operator.out_channels
+        place = channels, operator.out_height
+        if place != before:
+            yield Stage(x=4 + _STEP * number, channels=channels, size=operator.out_height)
+        before = place

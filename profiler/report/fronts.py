@@ -1,0 +1,98 @@
+"""Pareto fronts and candidates of searches, from the files that a search leaves."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from search.errors import UsageError
+from search.outcome import Outcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrontPoint:
+    """A network of a front: predicted latency in ms and what the search ranks it by."""
+
+    name: str
+    predicted_ms: float
+    value: float
+    low_ms: float | None = None
+    high_ms: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Front:
+    """One file: its points, and what their value is."""
+
+    title: str
+    value_name: str
+    line: bool
+    points: tuple[FrontPoint, ...]
+
+
+class _Row(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+    network: str
+    predicted_ms: float
+    low_ms: float | None = None
+    high_ms: float | None = None
+    score: float
+
+
+class _FrontFile(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+    table: str
+    networks: tuple[_Row, ...]
+
+
+def read_front(path: Path) -> Front:
+    """A front of `search front -o`, or the candidates of a search's `.result.json`.
+
+    Raises:
+        UsageError: Neither.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(content, dict) and "candidates" in content:
+            return _candidates(Outcome.model_validate(content))
+        return _front(_FrontFile.model_validate(content))
+    except OSError as error:
+        raise UsageError(f"Cannot read {path}: {error.strerror}.") from error
+    except (ValidationError, ValueError) as error:
+        raise UsageError(
+            f"{path} is no front of a search.",
+            "Name the front.json of `python -m search front -o DIR`, or a .result.json.",
+        ) from error
+
+
+def _front(file: _FrontFile) -> Front:
+    points = tuple(
+        FrontPoint(
+            name=row.network,
+            predicted_ms=row.predicted_ms,
+            value=row.score,
+            low_ms=row.low_ms,
+            high_ms=row.high_ms,
+        )
+        for row in file.networks
+    )
+    return Front(title=f"front by {file.table}", value_name="score", line=True, points=points)
+
+
+def _candidates(outcome: Outcome) -> Front:
+    points = tuple(
+        FrontPoint(
+            name=candidate.origin,
+            predicted_ms=candidate.predicted_us / 1e3,
+            value=100 * candidate.accuracy,
+            low_ms=candidate.low_us / 1e3,
+            high_ms=candidate.high_us / 1e3,
+        )
+        for candidate in outcome.candidates
+        if candidate.accuracy is not None
+    )
+    title = f"candidates of {outcome.algorithm}, by {outcome.table}"
+    return Front(title=title, value_name="accuracy %", line=False, points=points)
