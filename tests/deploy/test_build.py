@@ -219,11 +219,11 @@ def test_looking_up_imports_no_torch(own_cache: Path) -> None:
 import sys
 from deploy.artefact import Subject
 from deploy.build import lookup
-from deploy.registry import backends, exporter_entry
+from deploy.registry import backends, default_dtype, exporter_entry
 from search.operators import parse_key
 subject = Subject.of(parse_key("empty_b1_fp32"))
 for backend in backends():
-    assert lookup([subject], exporter_entry(backend, "fp32")) == {}
+    assert lookup([subject], exporter_entry(backend, default_dtype(backend))) == {}
 heavy = {"torch", "executorch", "onnx", "onnxruntime", "torchao"} & set(sys.modules)
 assert not heavy, heavy
 """

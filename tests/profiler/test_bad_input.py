@@ -18,7 +18,7 @@ MEASURE = {
         "x1.2.3",
     ),
     "a dtype that does not exist": (["--dtype", "fp17"], "fp17"),
-    "a dtype that the backend has not": (["--dtype", "fp16"], "fp16"),
+    "a dtype that the backend has not": (["--dtype", "w8"], "w8"),
     "a backend that does not exist": (["--backend", "tflite"], "tflite"),
     "a backend that the device has not": (["--backend", "xnnpack"], "xnnpack"),
     "a runner that does not exist": (["--runner", "perl"], "perl"),
