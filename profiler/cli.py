@@ -34,7 +34,10 @@ def measure(
     adb_server: ServerOption = None,
     connect: ConnectOption = None,
     space: Annotated[
-        str, typer.Option(help="Search space: fbnet, fbnet-cifar, fbnet-mini, or a full spec.")
+        str,
+        typer.Option(
+            help="fbnet, fbnet-cifar, fbnet-mini, single-path, fbnetv2-mini, … or a full spec."
+        ),
     ] = "fbnet",
     resolution: Annotated[int | None, typer.Option(help="Input side in pixels.")] = None,
     width: Annotated[float, typer.Option(help="Width multiplier.")] = 1.0,
@@ -43,8 +46,8 @@ def measure(
     keep_pointwise: Annotated[
         bool, typer.Option(help="Keep the first 1x1 at expansion 1, as the paper draws it.")
     ] = False,
-    dtype: Annotated[str | None, typer.Option(help="fp32 or int8.")] = None,
-    backend: Annotated[str | None, typer.Option(help="xnnpack or onnxruntime.")] = None,
+    dtype: Annotated[str | None, typer.Option(help="fp32, int8; fp16, w8 on iPhones.")] = None,
+    backend: Annotated[str | None, typer.Option(help="xnnpack, onnxruntime, coreml-…")] = None,
     threads: Annotated[int | None, typer.Option(help="Threads of the runtime.")] = None,
     affinity: Annotated[str, typer.Option(help="auto, none, 0-3,6 or mask:f0.")] = "auto",
     runner: Annotated[str, typer.Option(help="auto, native or python.")] = "auto",

@@ -65,8 +65,10 @@ def devices(
         columns = dict.fromkeys([*rows[0], "serial", "state", "model", "way", "advice"])
         typer.echo(to_csv([{**columns, **row} for row in [*rows, *attached]]), nl=False)
         return
+    widths = {name: max(len(str(row[name])) for row in rows) for name in rows[0]}
     for row in rows:
-        typer.echo(f"{row['name']:<12}{row['platform']:<11}{row['backend']:<11}{row['title']}")
+        cells = [str(value).ljust(widths[name]) for name, value in row.items()]
+        typer.echo("  ".join(cells).rstrip())
     _show_attached(attached, notes)
 
 
