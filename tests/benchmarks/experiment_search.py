@@ -11,6 +11,8 @@ interrupted experiment goes on where it was. Prints one row a network.
 
 import argparse
 import json
+import math
+import shutil
 import subprocess
 import sys
 import time
@@ -73,10 +75,7 @@ def _one_seed(options, space, costs, target_us: float, seed: int) -> list[dict]:
         name = f"random-{number}"
         write_architecture(network_of(space, choices, name), folder / f"{name}.json")
         rows.append(_trained(options, folder, name, common, seed, target_us))
-    trial_s = _trial_seconds(folder, [*task, *common])
-    budget = max(1, round(seconds / trial_s))
-    words = ["--algorithm", "random", "--budget", str(budget), *task, *common]
-    spent = _search(folder / "random-search.json", words)
+    spent = _random_search(folder, [*task, *common], seconds)
     rows.append(_trained(options, folder, "random-search", common, seed, target_us, search_s=spent))
     return rows
 
@@ -89,9 +88,22 @@ def _search(output: Path, words: list[str]) -> float:
     return float(json.loads(result.read_text())["seconds"])
 
 
-def _trial_seconds(folder: Path, words: list[str]) -> float:
-    """What one trial of random search takes."""
-    return _search(folder / "one-trial.json", ["--algorithm", "random", "--budget", "1", *words])
+def _random_search(folder: Path, words: list[str], seconds: float) -> float:
+    """Random search for at least as long as the search took; returns its seconds."""
+    found, log = folder / "random-search.json", folder / "random-search.budget.json"
+    one_s = _search(folder / "one-trial.json", ["--algorithm", "random", "--budget", "1", *words])
+    tried = json.loads(log.read_text()) if log.exists() else {"budget": 0, "seconds": 0.0}
+    while tried["seconds"] < seconds:
+        a_trial_s = tried["seconds"] / tried["budget"] if tried["budget"] else one_s
+        budget = tried["budget"] + math.ceil((seconds - tried["seconds"]) / a_trial_s)
+        found.with_suffix(".result.json").unlink(missing_ok=True)
+        spent = _search(found, ["--algorithm", "random", "--budget", str(budget), *words])
+        tried = {"budget": budget, "seconds": spent}
+        log.write_text(json.dumps(tried))
+        for name in ("random-search.trained.json", "random-search.pt"):
+            (folder / name).unlink(missing_ok=True)
+        shutil.rmtree(folder / "random-search.train", ignore_errors=True)
+    return float(tried["seconds"])
 
 
 def _trained(  # type: ignore[no-untyped-def]
