@@ -14,10 +14,14 @@ settings.register_profile("same", derandomize=True, deadline=None)
 settings.register_profile("explore", deadline=None)
 settings.load_profile("explore" if os.environ.get("KIT_EXPLORE") else "same")
 
-# A shell starts background jobs with Ctrl-C ignored, and children inherit it:
-# the tests that interrupt a campaign must work there too.
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# A shell starts background jobs with Ctrl-C ignored, nohup with hang-ups, and
+# children inherit it: the tests that interrupt and hang up must work there too.
+for number, handler in (
+    (signal.SIGINT, signal.default_int_handler),
+    (signal.SIGHUP, signal.SIG_DFL),
+):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, handler)
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

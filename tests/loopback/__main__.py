@@ -80,6 +80,9 @@ def main() -> int:
     over = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: over.set())
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        # Under nohup this process stays, but its commands must die with their streams.
+        signal.signal(signal.SIGHUP, lambda *_: None)
     with (
         tempfile.TemporaryDirectory(prefix="loopback-") as spare,
         LoopbackDevice(

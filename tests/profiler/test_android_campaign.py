@@ -57,6 +57,8 @@ def surroundings(bench, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
 @pytest.fixture
 def device(tmp_path: Path) -> Iterator[LoopbackDevice]:
     with LoopbackDevice(tmp_path / "device") as device:
+        if device.ground != "namespace":
+            pytest.skip("plans name device paths, which need a mount namespace")
         yield device
 
 

@@ -98,7 +98,7 @@ def test_a_table_that_was_not_measured_ends_with_1(desk: Desk, source: str) -> N
     desk.table = write(desk.path("given"), source=source)
     ended = desk.call(*desk.words())
     assert (ended.code, ended.out) == (1, "")
-    assert "--allow-simulated" in ended.err
+    assert f"--allow-{source}" in ended.err
 
 
 @pytest.mark.usefixtures("no_training")
