@@ -114,6 +114,24 @@ def test_a_serial_on_usb_is_a_device_name(bus: Any, alone: Reach, device: Loopba
     assert (found.platform, found.options["serial"]) == ("android", "0A1B")
 
 
+def test_the_command_lists_usb_devices_with_state_and_next_step(
+    bus: Any, alone: Reach, device: LoopbackDevice
+) -> None:
+    from typer.testing import CliRunner
+
+    from profiler.cli_devices import app
+
+    bus.plug(device.port, "0A1B")
+    bus.plug(device.port, "locked", refused={"look": usb_error("USBErrorAccess")})
+    bus.plug(device.port, "held", refused={"claim": usb_error("USBErrorBusy")})
+    told = CliRunner().invoke(app, ["--adb-server", f"127.0.0.1:{alone.server[1]}"])
+    assert told.exit_code == 0
+    lines = told.output.splitlines()[-3:]
+    assert lines[0].startswith("0A1B  device  Loopback  (USB")
+    assert re.match(r"usb:1-4\.2  no permissions .*udev rules", lines[1])
+    assert re.match(r"held  busy .*adb server", lines[2])
+
+
 # --- what each refusal says
 
 REFUSALS = [
