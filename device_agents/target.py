@@ -43,11 +43,6 @@ def find_device(
 
 
 def _is_attached(serial: str, adb_server: str | None) -> bool:
-    from device_agents.adb.discovery import Reach
-    from device_agents.adb.server import NoServer, list_devices
+    from device_agents.adb.discovery import Reach, is_attached
 
-    try:
-        reach = Reach.of({"adb_server": adb_server} if adb_server else {})
-        return any(one.serial == serial for one in list_devices(reach.server))
-    except NoServer:
-        return False
+    return is_attached(Reach.of({"adb_server": adb_server} if adb_server else {}), serial)

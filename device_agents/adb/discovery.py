@@ -6,31 +6,17 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import Any
 
 from device_agents.adb.base import Transport
 from device_agents.adb.phone import Phone
 from device_agents.adb.server import DEFAULT_ADDRESS, NoServer, ServerTransport, list_devices
 from device_agents.adb.shell import printable
+from device_agents.adb.states import ADVICE, UNAUTHORIZED, USABLE, Unusable
 from device_agents.device import Device
 from search.errors import DeviceError, KitError, UsageError
 
-# What to do about each state that adb knows besides `device`.
-ADVICE = {
-    "unauthorized": "unlock it and accept the question about USB debugging",
-    "authorizing": "unlock it and accept the question about USB debugging",
-    "connecting": "wait a moment, then try again",
-    "offline": "unplug it and plug it in again, or restart it; adb reconnect offline may help",
-    "no permissions": "this user may not open the USB device: install the udev rules for Android "
-    "(Debian: apt install android-sdk-platform-tools-common), add yourself to the group plugdev, "
-    "then plug it in again",
-    "recovery": "it is in recovery: restart it into Android",
-    "sideload": "it waits for an update: restart it into Android",
-    "bootloader": "it is in its boot loader: restart it into Android",
-    "rescue": "it is in rescue mode: restart it into Android",
-    "host": "this is another computer, not a device",
-}
-USABLE = "device"
 _PROPERTIES = {
     "model": "ro.product.model",
     "manufacturer": "ro.product.manufacturer",
@@ -38,6 +24,8 @@ _PROPERTIES = {
     "brand": "ro.product.brand",
     "soc": "ro.soc.model",
 }
+# A server elsewhere has its own USB devices, which are not those of this computer.
+_THIS_COMPUTER = ("127.0.0.1", "localhost", "::1")
 _NO_SERVER = "start it with: adb start-server; or reach a device directly with --connect HOST:PORT"
 
 
@@ -95,11 +83,21 @@ class Seen:
 
 
 def transport_for(reach: Reach, serial: str) -> Transport:
-    """The way to one device: straight where `connect` says so, else the server."""
+    """The way to one device: straight where `connect` says so, else the server.
+
+    Where the server of this computer does not run, its USB is used directly.
+    """
     if reach.connect is not None:
         from device_agents.adb.direct import tcp_transport
 
         return tcp_transport(*reach.connect)
+    if reach.server[0] in _THIS_COMPUTER:
+        try:
+            list_devices(reach.server)
+        except NoServer:
+            from device_agents.adb.usb import usb_transport
+
+            return usb_transport(serial)
     return ServerTransport(serial, reach.server)
 
 
@@ -108,6 +106,8 @@ def settle(reach: Reach) -> Reach:
     if reach.connect is not None or len(reach.serials) != 1 or ":" not in reach.serials[0]:
         return reach
     (serial,) = reach.serials
+    if serial.startswith("usb:"):  # a port of this computer, not an address
+        return reach
     with contextlib.suppress(NoServer):
         if any(one.serial == serial for one in list_devices(reach.server)):
             return reach
@@ -117,27 +117,58 @@ def settle(reach: Reach) -> Reach:
 def look(reach: Reach) -> tuple[list[Seen], list[str]]:
     """All devices in reach, and notes on where nothing could be seen."""
     if reach.connect is not None:
-        return [_ask(reach, f"{reach.connect[0]}:{reach.connect[1]}", USABLE)], []
-    where = f"{reach.server[0]}:{reach.server[1]}"
+        return [_ask(transport_for(reach, ""), USABLE)], []
     try:
         listed = list_devices(reach.server)
     except NoServer:
-        return [], [f"no adb server answers at {where}: {_NO_SERVER}"]
-    return [_ask(reach, one.serial, one.state) for one in listed], []
+        return _look_at_usb(reach)
+    return [_ask(ServerTransport(one.serial, reach.server), one.state) for one in listed], []
 
 
-def _ask(reach: Reach, serial: str, state: str) -> Seen:
+def _look_at_usb(reach: Reach) -> tuple[list[Seen], list[str]]:
+    """What can be had without the server; what else to do where that is nothing."""
+    silent = f"no adb server answers at {reach.server[0]}:{reach.server[1]}"
+    if reach.server[0] not in _THIS_COMPUTER:
+        return [], [f"{silent}: {_NO_SERVER}"]
+    from device_agents.adb.usb import NoUsb, attached, usb_transport
+
+    try:
+        found = attached()
+    except NoUsb as error:
+        return [], [f"{silent}: {_NO_SERVER}", f"USB cannot be used without it: {error}"]
+    if not found:
+        return [], [f"{silent}, and no device on USB offers adb: {_NO_SERVER}"]
+    seen = [_ask(usb_transport(one.name), one.state) for one in found]
+    return seen, [f"{silent}: devices on USB are used directly"]
+
+
+def is_attached(reach: Reach, serial: str) -> bool:
+    """Whether the server, or USB where none runs, has a device of that name."""
+    try:
+        return any(one.serial == serial for one in list_devices(reach.server))
+    except NoServer:
+        if reach.server[0] not in _THIS_COMPUTER:
+            return False
+    from device_agents.adb.usb import NoUsb, attached
+
+    with contextlib.suppress(NoUsb):
+        return any(one.name == serial for one in attached())
+    return False
+
+
+def _ask(transport: Transport, state: str) -> Seen:
     """Identity of a device, where it gives one."""
-    transport = transport_for(reach, serial)
+    unknown = partial(Seen, serial=transport.serial, way=transport.way, properties={})
     if state != USABLE:
-        return Seen(serial=serial, state=state, way=transport.way, properties={})
+        return unknown(state=state)
     phone = Phone(transport, patience_s=0)
     try:
         phone.connect()
         answers = phone.run_all([["getprop", name] for name in _PROPERTIES.values()])
+    except Unusable as error:
+        return unknown(state=error.state)
     except KitError as error:
-        state = "unauthorized" if "unauthorized" in error.message else "offline"
-        return Seen(serial=serial, state=state, way=transport.way, properties={})
+        return unknown(state=UNAUTHORIZED if UNAUTHORIZED in error.message else "offline")
     finally:
         phone.close()
     found = {
@@ -146,7 +177,7 @@ def _ask(reach: Reach, serial: str, state: str) -> Seen:
         if answer.text
     }
     return Seen(
-        serial=serial,
+        serial=transport.serial,
         state=USABLE,
         way=transport.way,
         model=found.get("model"),
@@ -221,7 +252,7 @@ def _nothing(
 ) -> DeviceError:
     looked = what or f"{device.title} ({_wanted(device)})"
     lines = [f"{_name(one)}: {one.state}" for one in seen]
-    steps = [f"{one.serial}: {one.advice}" for one in seen if one.advice]
+    steps = [f"{printable(one.serial)}: {one.advice}" for one in seen if one.advice]
     if not seen and not notes:
         steps = ["attach it by USB and switch USB debugging on in its developer options"]
     others = [one for one in seen if one.state == USABLE]

@@ -5,22 +5,24 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from device_agents.adb import usb
 from device_agents.adb.base import Transport
 from device_agents.adb.direct import tcp_transport
 from device_agents.adb.phone import Phone
 from device_agents.adb.server import ServerTransport
+from device_agents.adb.usb import NoUsb
 from tests.loopback.connection import OLD
 from tests.loopback.device import LoopbackDevice
 from tests.loopback.phone import this_host
 
-WAYS = ("tcp", "tcp-old", "server")
+WAYS = ("tcp", "tcp-old", "server", "usb")
 
 
 @pytest.fixture(autouse=True)
@@ -31,6 +33,32 @@ def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
     monkeypatch.setenv("ANDROID_USER_HOME", str(home))
     for name in ("ANDROID_SERIAL", "ADB_SERVER_SOCKET", "ANDROID_ADB_SERVER_PORT"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(autouse=True)
+def no_bus(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is plugged into this computer is no matter of the tests."""
+    with suppress(NoUsb):
+        monkeypatch.setattr(usb._library().UsbTransport, "USB1_CTX", NoDevices())
+
+
+class NoDevices:
+    def getDeviceIterator(self, skip_on_error: bool) -> Iterator[object]:
+        return iter(())
+
+
+@pytest.fixture
+def bus(no_bus: None, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A USB bus of the test's own, with nothing on it."""
+    try:
+        library = usb._library()
+    except NoUsb as error:
+        pytest.skip(str(error))
+    from tests.loopback.usb import Bus
+
+    made = Bus()
+    monkeypatch.setattr(library.UsbTransport, "USB1_CTX", made)
+    return made
 
 
 def free_port() -> int:
@@ -102,6 +130,11 @@ def reach(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[.
                 serial = server.connect(device)
                 stack.callback(server.call, "disconnect", serial)
                 return device, ServerTransport(serial, ("127.0.0.1", server.port))
+            if way == "usb":
+                found = request.getfixturevalue("bus")
+                serial = f"USB{len(found.devices)}"
+                found.plug(device.port, serial)
+                return device, usb.usb_transport(serial)
             return device, tcp_transport("127.0.0.1", device.port)
 
         yield make

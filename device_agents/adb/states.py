@@ -1,0 +1,39 @@
+"""The states that a device may be in, in adb's words, and what to do about each."""
+
+from search.errors import DeviceError
+
+USABLE = "device"
+NO_PERMISSIONS = "no permissions"
+UNAUTHORIZED = "unauthorized"
+BUSY = "busy"
+
+# What to do about each state besides `device`; all but `busy` are adb's own.
+ADVICE = {
+    UNAUTHORIZED: "unlock it and accept the question about USB debugging",
+    "authorizing": "unlock it and accept the question about USB debugging",
+    "connecting": "wait a moment, then try again",
+    "offline": "unplug it and plug it in again, or restart it; adb reconnect offline may help",
+    NO_PERMISSIONS: "this user may not open the USB device: install the udev rules for Android "
+    "(Debian: apt install android-sdk-platform-tools-common), add yourself to the group plugdev, "
+    "then plug it in again",
+    BUSY: "another program holds its USB interface, most likely an adb server: name that server "
+    "with --adb-server HOST:PORT, or close the program (Android Studio, scrcpy, another run)",
+    "recovery": "it is in recovery: restart it into Android",
+    "sideload": "it waits for an update: restart it into Android",
+    "bootloader": "it is in its boot loader: restart it into Android",
+    "rescue": "it is in rescue mode: restart it into Android",
+    "host": "this is another computer, not a device",
+}
+
+
+class Unusable(DeviceError):
+    """The device is there, in a state in which it cannot be used.
+
+    Args:
+        state: A word of `ADVICE`, which is also what to do.
+    """
+
+    def __init__(self, message: str, state: str) -> None:
+        advice = ADVICE[state]
+        super().__init__(message, f"{advice[0].upper()}{advice[1:]}.")
+        self.state = state
