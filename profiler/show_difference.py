@@ -1,5 +1,6 @@
 """Two tables side by side, for people and programs: what `diff` prints."""
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from search.printing import console, to_csv, to_json
 if TYPE_CHECKING:
     from rich.console import Console
 
-_NAMED = 3
+_NAMED, _COLUMNS = 3, 80
 
 
 def show_difference(difference: Difference, form: str) -> None:
@@ -77,4 +78,5 @@ def _print_changes(out: "Console", difference: Difference) -> None:
 def _print_some(out: "Console", title: str, words: Sequence[str]) -> None:
     if words:
         more = f" and {len(words) - _NAMED} more" if len(words) > _NAMED else ""
-        out.print(f"{title}: {'; '.join(words[:_NAMED])}{more}")
+        line = f"{title}: {'; '.join(words[:_NAMED])}{more}"
+        out.print("\n".join(textwrap.wrap(line, _COLUMNS, subsequent_indent="  ")))
