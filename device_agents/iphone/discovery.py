@@ -18,7 +18,8 @@ _TRANSPORTS: dict[str, Callable[[str, float], Transport]] = {
 }
 
 _WITHOUT_PHONE = (
-    "Without a phone: python -m profiler --prepare FOLDER builds everything for a Mac, "
+    "Without a phone: python -m profiler --device NAME --prepare FOLDER builds everything "
+    "for a Mac, "
     "python -m deploy NET --format mlpackage -o FOLDER exports a network."
 )
 
