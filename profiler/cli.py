@@ -237,7 +237,7 @@ def diff(
 ) -> None:
     """Compare two tables operator by operator; exit 1 if any became slower."""
     from profiler.diff import compare_tables
-    from profiler.show import show_difference
+    from profiler.show_difference import show_difference
     from search.table import read_table
 
     check_form(form)

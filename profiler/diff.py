@@ -6,6 +6,10 @@ the false discovery rate is held by Benjamini and Hochberg's step-up procedure
 (JRSS B 57, 1995). A change counts when it is significant *and* larger than
 `threshold`.
 
+Rows are compared, never raw blocks: a row measured as a slope over chains is a
+time with an interval like any other. What a call costs besides (the chains'
+intercept) and where operators ran are stated beside them.
+
 Where both tables say at what clock they are stated, and are of one device, the
 new one is first restated at the clock of the old one.
 
@@ -56,13 +60,20 @@ class Change:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """Everything that differs between two tables."""
+    """Everything that differs between two tables.
+
+    `dispatch_us` is the chains' intercept, old and new, restated as the rows
+    are; None unless both were measured as chains. `moved` are the keys of
+    operators that ran elsewhere, with the units before and after.
+    """
 
     identity: tuple[str, ...]
     changes: tuple[Change, ...]
     only_old: tuple[str, ...]
     only_new: tuple[str, ...]
     clocks_khz: tuple[int, int] | None
+    dispatch_us: tuple[float, float] | None
+    moved: tuple[tuple[str, str, str], ...]
     common_change: float
     median_absolute: float
     p95_absolute: float
@@ -111,6 +122,8 @@ def compare_tables(
         only_old=tuple(key for key in before if key not in after),
         only_new=tuple(key for key in after if key not in before),
         clocks_khz=clocks,
+        dispatch_us=_dispatch(old.manifest, new.manifest, speed),
+        moved=_moved(old.manifest, new.manifest),
         common_change=math.expm1(common),
         median_absolute=float(np.median(absolute)),
         p95_absolute=float(np.percentile(absolute, 95)),
@@ -128,6 +141,19 @@ def _clocks(old: Manifest, new: Manifest) -> tuple[int, int] | None:
     if before is None or after is None or old.device.id != new.device.id:
         return None
     return before, after
+
+
+def _dispatch(old: Manifest, new: Manifest, speed: float) -> tuple[float, float] | None:
+    before, after = old.protocol.chain_intercept_us, new.protocol.chain_intercept_us
+    return None if before is None or after is None else (before, after * speed)
+
+
+def _moved(old: Manifest, new: Manifest) -> tuple[tuple[str, str, str], ...]:
+    """Operators whose unit is known in both tables and is another one."""
+    before, after = old.protocol.placements, new.protocol.placements
+    return tuple(
+        (key, unit, after[key]) for key, unit in before.items() if after.get(key, unit) != unit
+    )
 
 
 def _restated(entry: Entry, speed: float) -> Entry:
@@ -215,9 +241,15 @@ def identity_differences(old: Manifest, new: Manifest) -> tuple[str, ...]:
             f"{new.runtime.runner} {(new.runtime.runner_sha256 or '')[:8]}",
         ),
         "threads": (old.protocol.threads, new.protocol.threads),
+        "chains": (_lengths(old), _lengths(new)),
         "affinity": (old.protocol.affinity_observed, new.protocol.affinity_observed),
         "governor": (old.protocol.governor, new.protocol.governor),
         "source": (old.source, new.source),
         "space": (old.space.spec, new.space.spec),
     }
     return tuple(f"{name}: {a} -> {b}" for name, (a, b) in pairs.items() if a != b)
+
+
+def _lengths(manifest: Manifest) -> str:
+    """How operators were timed: alone, or as chains of these lengths."""
+    return ", ".join(map(str, manifest.protocol.chain_lengths)) or "none"

@@ -1,4 +1,4 @@
-"""Tables for people: what `show`, `diff` and the end of a campaign print."""
+"""Tables for people: what `show` and the end of a campaign print."""
 
 import textwrap
 from collections.abc import Sequence
@@ -7,7 +7,6 @@ from dataclasses import asdict
 from rich.table import Table as RichTable
 
 from profiler.coverage import Coverage
-from profiler.diff import Difference
 from profiler.differences import describe
 from profiler.gates import problems
 from search.entries import Entry, entries_to_csv
@@ -220,56 +219,6 @@ def _exam_lines(exam: Exam | None) -> list[str]:
 
 def _percent(score: Score) -> str:
     return f"{score.value:.2%} [{score.low:.2%}, {score.high:.2%}]"
-
-
-def show_difference(difference: Difference, form: str) -> None:
-    """Print a comparison of two tables."""
-    if form == "json":
-        print(to_json(asdict(difference)))
-    elif form == "csv":
-        print(to_csv([asdict(change) for change in difference.changes]), end="")
-    else:
-        _difference_for_people(difference)
-
-
-def _difference_for_people(difference: Difference) -> None:
-    out = console()
-    for line in difference.identity:
-        out.print(f"differs in {line}")
-    changed = [change for change in difference.changes if change.verdict != "same"]
-    if changed:
-        grid = RichTable(box=None, pad_edge=False)
-        grid.add_column("operator", overflow="fold", max_width=26)
-        for name in ("old us", "new us", "change", "95 % interval"):
-            grid.add_column(name, justify="right")
-        grid.add_column("verdict")
-        for change in sorted(changed, key=lambda change: -change.ratio):
-            interval = f"{change.low - 1:+.1%} {change.high - 1:+.1%}"
-            grid.add_row(
-                describe(change.key),
-                f"{change.old_us:.1f}",
-                f"{change.new_us:.1f}",
-                f"{change.ratio - 1:+.1%}",
-                interval,
-                change.verdict,
-            )
-        out.print(grid)
-    for title, keys in (("only in old", difference.only_old), ("only in new", difference.only_new)):
-        if keys:
-            words = "; ".join(describe(key) for key in keys[:3])
-            out.print(f"{title}: {words}{f' and {len(keys) - 3} more' if len(keys) > 3 else ''}")
-    if difference.clocks_khz:
-        old, new = (khz / 1e6 for khz in difference.clocks_khz)
-        out.print(f"clock: {old:.3f} GHz -> {new:.3f} GHz; new times restated at the old one")
-    out.print(f"all operators together: {difference.common_change:+.2%}")
-    out.print(
-        f"{len(difference.changes)} operators: {len(difference.regressions)} slower, "
-        f"{len(difference.improvements)} faster"
-    )
-    out.print(
-        f"absolute difference: median {difference.median_absolute:.2%}, "
-        f"95th percentile {difference.p95_absolute:.2%}"
-    )
 
 
 def show_coverage(coverage: Coverage, form: str) -> None:

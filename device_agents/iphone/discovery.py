@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 
 from device_agents.device import Device
 from device_agents.iphone.devicectl import Devicectl
+from device_agents.iphone.program import ProgramMissing
 from device_agents.iphone.pymobiledevice import Pymobiledevice
 from device_agents.iphone.transport import BUNDLE, Phone, Transport
 from search.errors import DeviceError, UsageError
@@ -15,6 +16,12 @@ _TRANSPORTS: dict[str, Callable[[str, float], Transport]] = {
     "devicectl": Devicectl,
     "pymobiledevice3": Pymobiledevice,
 }
+
+_WITHOUT_PHONE = (
+    "Without a phone: python -m profiler --device NAME --prepare FOLDER builds everything "
+    "for a Mac, "
+    "python -m deploy NET --format mlpackage -o FOLDER exports a network."
+)
 
 
 def open_transport(device: Device, timeout_s: float) -> Transport:
@@ -44,7 +51,11 @@ def choose_phone(device: Device, transport: Transport) -> Phone:
     Raises:
         DeviceError: None, several, or one that is not ready.
     """
-    seen = transport.phones()
+    try:
+        seen = transport.phones()
+    except ProgramMissing as error:
+        message = f"{error.message} Nothing was seen; looked for {_wanted(device)}."
+        raise ProgramMissing(message, f"{error.remedy} {_WITHOUT_PHONE}") from error
     udid = device.options.get("udid")
     fits = [phone for phone in seen if _fits(phone, device, udid)]
     if len(fits) > 1:
@@ -67,17 +78,23 @@ def _fits(phone: Phone, device: Device, udid: object) -> bool:
     return phone.model is None or any(fnmatchcase(phone.model, p) for p in patterns)
 
 
+def _wanted(device: Device) -> str:
+    """What is looked for: the title, and how a phone is recognised."""
+    udid = device.options.get("udid")
+    models = device.match.get("model", "iPhone*").replace("|", " or ")
+    return f"{device.title} ({f'udid {udid}' if udid is not None else f'model {models}'})"
+
+
 def _nothing(device: Device, seen: Sequence[Phone], transport: Transport) -> DeviceError:
     if not seen:
         return DeviceError(
-            f"No iPhone is attached ({transport.name} sees none; looked for {device.title}).",
-            "Attach it by cable, unlock it, answer Trust. To build everything for a Mac without "
-            "a phone: --prepare FOLDER.",
+            f"No iPhone is attached: {transport.name} sees none; looked for {_wanted(device)}.",
+            f"Attach it by cable, unlock it, answer Trust, and try again. {_WITHOUT_PHONE}",
         )
     others = ", ".join(f"{phone.model or '?'} ({phone.udid})" for phone in seen)
     return DeviceError(
-        f"No attached phone is {device.title}; seen: {others}.",
-        "Use --device iphone, or a device file that matches it.",
+        f"No attached phone is {_wanted(device)}; {transport.name} sees {others}.",
+        "Use --device iphone for any iPhone, or a device file that matches it.",
     )
 
 

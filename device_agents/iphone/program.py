@@ -77,6 +77,10 @@ _TROUBLE: tuple[tuple[str, type[KitError], str, str], ...] = (
 )
 
 
+class ProgramMissing(DeviceError):
+    """The program that reaches phones is not installed."""
+
+
 class NoSuchFile(Exception):
     """The program looked for a file on the phone, which is not there."""
 
@@ -86,10 +90,11 @@ def run_program(words: Sequence[str], timeout_s: float) -> str:
 
     Raises:
         NoSuchFile: A file on the phone is not there.
+        ProgramMissing: It is not installed.
         DeviceError, DeviceLost, DeviceTimeout: In plain words.
     """
     if shutil.which(words[0]) is None:
-        raise DeviceError(f"The program {words[0]} is not installed.", _how_to_get(words[0]))
+        raise ProgramMissing(f"The program {words[0]} is not installed.", _how_to_get(words[0]))
     try:
         done = subprocess.run(
             list(words),

@@ -24,6 +24,12 @@ class Pymobiledevice:
     def phones(self) -> tuple[Phone, ...]:
         """Phones on USB; those that did not trust this computer say little."""
         said = self._run("--no-color", "usbmux", "list", "--usb")
+        if not said.strip():  # it exits with 0 when it cannot reach usbmuxd
+            raise DeviceError(
+                "pymobiledevice3 listed nothing at all: usbmuxd does not answer.",
+                "Start usbmuxd (Linux: systemctl start usbmuxd; Windows: Apple Mobile Device "
+                "Service), then attach the phone again.",
+            )
         try:
             listed = json.loads(said)
             return tuple(

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from device_agents.protocol import Begin, Plan, Record
-from device_agents.simulated import SimulatedAgent, Truth
+from device_agents.simulated import SimulatedAgent
+from device_agents.truth import Truth
 from profiler.resume import resume_remedy
 from search.errors import ConnectionLost
 from tests.profiler.test_interruption import check_whole

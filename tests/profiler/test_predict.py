@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from device_agents.simulated import Truth
+from device_agents.truth import Truth
 from profiler.export import export_tables
 from profiler.plan import make_plan
 from profiler.predict.budget import operators_within, parse_budget, refined_settings, unsure

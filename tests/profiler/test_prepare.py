@@ -9,7 +9,8 @@ import pytest
 from device_agents.device import Device, load_device
 from device_agents.iphone.recorded import RecordedAgent
 from device_agents.protocol import Hello, Plan, dump_plan, dump_record, load_plan
-from device_agents.simulated import SimulatedAgent, Truth
+from device_agents.simulated import SimulatedAgent
+from device_agents.truth import Truth
 from profiler import prepare as prepared
 from profiler.prepare import Job, prepare
 from profiler.progress import Silent

@@ -8,7 +8,7 @@ import pytest
 
 from deploy.chains import keeps_shape
 from device_agents.device import load_device
-from device_agents.simulated import Truth
+from device_agents.truth import Truth
 from profiler.slopes import Fit, cost, fit_chain
 from profiler.stats import Block, Judged
 from search.entries import Entry

@@ -189,12 +189,37 @@ def test_nothing_attached_says_what_was_looked_for(standin: Standin) -> None:
     for transport in (Devicectl(), Pymobiledevice()):
         with pytest.raises(DeviceError, match="No iPhone is attached") as raised:
             found(standin, transport)
+        assert f"{transport.name} sees none" in raised.value.message
+        assert "looked for iPhone (model iPhone*)" in raised.value.message
         assert "--prepare" in raised.value.remedy
+        assert "--format mlpackage" in raised.value.remedy
+
+
+def test_without_the_program_it_is_said_what_was_looked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(DeviceError, match="pymobiledevice3 is not installed") as raised:
+        choose_phone(load_device("iphonex"), Pymobiledevice())
+    assert "looked for iPhone X (model iPhone10,3 or iPhone10,6)" in raised.value.message
+    assert "pipx" in raised.value.remedy
+    assert "--format mlpackage" in raised.value.remedy
+
+
+def test_a_usbmuxd_that_does_not_answer_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "pymobiledevice3"
+    program.write_text("#!/bin/sh\necho 'Failed to connect to usbmuxd socket.' >&2\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    with pytest.raises(DeviceError, match="usbmuxd does not answer"):
+        Pymobiledevice().phones()
 
 
 def test_another_model_is_named(standin: Standin) -> None:
     standin.write(listed=[listed(ProductType="iPhone14,2")])
-    with pytest.raises(DeviceError, match=r"No attached phone is iPhone X; seen: iPhone14,2"):
+    with pytest.raises(DeviceError, match=r"is iPhone X .*; pymobiledevice3 sees iPhone14,2"):
         choose_phone(load_device("iphonex"), Pymobiledevice())
 
 
