@@ -43,7 +43,7 @@ PRESETS = {
         Effort(
             preset="default",
             passes=10,
-            extra_passes=4,
+            extra_passes=12,
             rounds=8,
             target_relative_ci=0.05,
             calibration=20,
