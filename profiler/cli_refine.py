@@ -17,7 +17,9 @@ def refine(
     more: Annotated[
         int, typer.Option("--max-operators", help="Rows to measure besides.", min=1)
     ] = 10,
-    device: Annotated[str | None, typer.Option(help="Device name or TOML file.")] = None,
+    device: Annotated[
+        str | None, typer.Option(help="Device name, TOML file, serial or NAME@SERIAL.")
+    ] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of tables.")] = Path(
         "tables"
     ),
@@ -35,7 +37,7 @@ def refine(
     ] = "table",
 ) -> None:
     """Measure the predicted rows that networks depend on most; writes a new table."""
-    from device_agents.device import load_device
+    from device_agents.target import find_device
     from profiler.campaign import Request
     from profiler.conduct import conduct
     from profiler.options import adjust_effort, choose_effort
@@ -60,7 +62,7 @@ def refine(
         precision=precision,
         networks=None,
     )
-    target = load_device(device or kind)
+    target = find_device(device or kind)
     settings = refined_settings(read, found, device=target.name, more=more, effort=effort)
     if dry_run:
         show_unsure(unsure(read, found)[:more], form)

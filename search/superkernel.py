@@ -11,6 +11,7 @@ relu(bias), and a skipped layer would not be the identity.
 
 import copy
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
 import torch
@@ -38,7 +39,7 @@ def indicate(margins: Tensor) -> Tensor:
     return (margins > 0).to(soft) + (soft - soft.detach())
 
 
-class SuperLayer(nn.Module):
+class SuperLayer(nn.Module, ABC):
     """One searched layer as a single block with three indicators.
 
     Indicators are (kernel, keep, expand): use the 5x5, do not skip, use the
@@ -64,21 +65,21 @@ class SuperLayer(nn.Module):
         ]
         self.register_buffer("free", torch.tensor(free), persistent=False)
 
+    @abstractmethod
     def norms(self) -> Tensor:
         """(3,) norms that decide the indicators."""
-        raise NotImplementedError
 
     def margins(self) -> Tensor:
         """(3,) norm less threshold; +inf for what the candidates leave no choice about."""
         return (self.norms() - self.thresholds).masked_fill(~self.free, math.inf)
 
+    @abstractmethod
     def forward(self, x: Tensor, gates: Tensor) -> Tensor:
         """The layer's output under (3,) indicators."""
-        raise NotImplementedError
 
+    @abstractmethod
     def derive(self, choice: int) -> nn.Module:
         """A candidate with a copy of its part of the weights."""
-        raise NotImplementedError
 
 
 class SuperBlock(SuperLayer):

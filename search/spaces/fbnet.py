@@ -201,13 +201,19 @@ class Frame(NamedTuple):
     dtype: str
 
     def conv(
-        self, kernel: int, in_channels: int, out_channels: int, size: int, stride: int
+        self,
+        kernel: int,
+        in_channels: int,
+        out_channels: int,
+        size: int,
+        stride: int,
+        activation: str = "relu",
     ) -> OperatorSpec:
         """Stem (3x3) or head (1x1)."""
         return OperatorSpec(
             kind="conv",
             kernel=kernel,
-            activation="relu",
+            activation=activation,
             in_channels=in_channels,
             out_channels=out_channels,
             height=size,

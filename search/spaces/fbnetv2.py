@@ -21,8 +21,7 @@ import numpy as np
 from search.architecture import Architecture
 from search.errors import UsageError
 from search.operators import OperatorSpec
-from search.spaces.base import SpaceSize
-from search.spaces.fbnet import FBNetSpace, Macro
+from search.spaces.fbnet import FBNetSpace, Frame, Macro
 from search.spaces.fbnetv2_macros import MACROS, MaskedMacro
 from search.spaces.fbnetv2_variables import Slot, variables_of
 from search.spaces.terms import Term, TermCosts
@@ -99,30 +98,15 @@ class MaskedSpace(FBNetSpace):
             self.macro.frame.stem_stride * prod(stage.stride for stage in self.macro.stages)
         )
         head = self._conv(1, channels, self.head_channels, last, 1)
-        classifier = OperatorSpec(
-            kind="classifier",
-            in_channels=self.head_channels,
-            out_channels=self.classes,
-            height=last,
-            width=last,
-            batch=self.batch,
-            dtype=self.dtype,
-        )
+        classifier = self._shared.classifier(self.head_channels, self.classes, last)
         return head, classifier
 
     def _conv(self, kernel: int, into: int, out: int, size: int, stride: int) -> OperatorSpec:
-        return OperatorSpec(
-            kind="conv",
-            kernel=kernel,
-            activation="hswish",
-            in_channels=into,
-            out_channels=out,
-            height=size,
-            width=size,
-            stride=stride,
-            batch=self.batch,
-            dtype=self.dtype,
-        )
+        return self._shared.conv(kernel, into, out, size, stride, activation="hswish")
+
+    @property
+    def _shared(self) -> Frame:
+        return Frame(always_pointwise=False, batch=self.batch, dtype=self.dtype)
 
     def block(
         self, slot: Slot, kind: str, into: int, mid: int, out: int, resolution: int
@@ -197,17 +181,6 @@ class MaskedSpace(FBNetSpace):
                 ends = {v: range(len(self.layers[v].choices))[end] for v in variables}
                 lines.append(make(ends).key)
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
-
-    @property
-    def size(self) -> SpaceSize:
-        """Variables, their options, combinations and unique operators."""
-        widths = [len(variable.choices) for variable in self.layers]
-        return SpaceSize(
-            layers=len(widths),
-            candidates=sum(widths),
-            networks=prod(widths),
-            unique_operators=len(self.operators),
-        )
 
     # --- networks ------------------------------------------------------------
 
