@@ -30,3 +30,13 @@ class PlantedSuperLayer(SuperLayer):
         weight = conv.weight * torch.cat([edge, centre, edge])
         y: Tensor = activation(norm(nn.functional.conv2d(x, weight, padding=conv.padding)))
         return y
+
+    def derive(self, choice: int) -> nn.Module:
+        """A candidate with a copy of its taps; used by nothing in the planted problem."""
+        conv, norm, _ = self.body  # type: ignore[misc]
+        block = planted.build(self.layer.choices[choice].operator)
+        edge = (conv.weight.shape[-1] - block[0].weight.shape[-1]) // 2  # type: ignore[index]
+        inner = conv.weight[..., edge : conv.weight.shape[-1] - edge]
+        block[0].weight.data.copy_(inner)  # type: ignore[index]
+        block[1].load_state_dict(norm.state_dict())  # type: ignore[index]
+        return block
