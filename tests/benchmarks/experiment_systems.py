@@ -8,11 +8,14 @@ Single-Path NAS and FBNetV2 search spaces of their own and need tables of them,
 measured on the same device. The target is the first table's, in milliseconds,
 for all. Each network found is trained with one recipe. Every step is a command
 of the kit; finished steps are not repeated, so an interrupted experiment goes
-on where it was. Prints one row a method and seed, then means and deviations.
+on where it was. `search_s` is time on the wall, `cpu_s` the processors' (null
+where a search was resumed): with `--threads 1` the second holds on a busy
+machine too. Prints one row a method and seed, then means and deviations.
 """
 
 import argparse
 import json
+import resource
 import statistics
 import subprocess
 import sys
@@ -58,13 +61,16 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--budget", type=int, default=8, help="networks a baseline trains")
     parser.add_argument("--epochs", type=int, help="of each search; the recipes' by default")
     parser.add_argument("--retrain-epochs", type=int)
+    parser.add_argument("--threads", type=int, help="of torch")
+    parser.add_argument("--methods", nargs="+", help="only these; all by default")
     return parser.parse_args()
 
 
 def _methods(options: argparse.Namespace) -> list[tuple[str, Path]]:
     found = [(method, options.table) for method in (*SHARED, *BASELINES)]
     own = (("single-path", options.single_path_table), ("fbnetv2", options.fbnetv2_table))
-    return found + [(method, table) for method, table in own if table is not None]
+    found += [(method, table) for method, table in own if table is not None]
+    return [each for each in found if options.methods is None or each[0] in options.methods]
 
 
 def _target_ms(folder: Path, share: float) -> float:
@@ -81,13 +87,16 @@ def _one(options: argparse.Namespace, method: str, table: Path, target_ms: float
     output = folder / f"{method}.json"
     common = ["--data", options.data, "--seed", str(seed)]
     common += ["--limit", str(options.limit)] if options.limit else []
-    result = output.with_suffix(".result.json")
+    common += ["--threads", str(options.threads)] if options.threads else []
+    result, clock = output.with_suffix(".result.json"), output.with_suffix(".cpu.json")
     if not result.exists():
+        whole, before = not output.with_suffix(".run").exists(), _cpu_s()
         words = ["--algorithm", method, "--table", str(table), "--target-ms", f"{target_ms:.6f}"]
         words += ["--budget", str(options.budget)] if method in BASELINES else []
         if options.epochs and method not in BASELINES:
             words += ["--epochs", str(options.epochs)]
         _run(*words, *common, *_resumed(output.with_suffix(".run")), "-o", str(output))
+        clock.write_text(json.dumps(_cpu_s() - before if whole else None))
     found = json.loads(result.read_text())
     trained = _trained(options, output, common)
     return {
@@ -96,6 +105,7 @@ def _one(options: argparse.Namespace, method: str, table: Path, target_ms: float
         "top1": trained["top1"],
         "predicted_ms": found["chosen"]["predicted_us"] / 1000,
         "search_s": found["seconds"],
+        "cpu_s": json.loads(clock.read_text()) if clock.exists() else None,
         "networks_trained": options.budget if method in BASELINES else 1,
     }
 
@@ -110,17 +120,25 @@ def _trained(options: argparse.Namespace, network: Path, common: list[str]) -> R
     return content
 
 
+def _cpu_s() -> float:
+    """Processor time of all commands that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def _resumed(folder: Path) -> list[str]:
     return ["--resume"] if folder.exists() else []
 
 
 def _summary(rows: list[ROW]) -> ROW:
-    def both(name: str) -> dict[str, float]:
-        values = [float(str(row[name])) for row in rows]
+    def both(name: str) -> dict[str, float] | None:
+        values = [float(str(row[name])) for row in rows if row[name] is not None]
+        if not values:
+            return None
         deviation = statistics.stdev(values) if len(values) > 1 else 0.0
         return {"mean": statistics.mean(values), "deviation": deviation}
 
-    names = ("top1", "predicted_ms", "search_s", "networks_trained")
+    names = ("top1", "predicted_ms", "search_s", "cpu_s", "networks_trained")
     return {"method": rows[0]["method"], "seeds": len(rows), **{name: both(name) for name in names}}
 
 
