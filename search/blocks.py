@@ -14,12 +14,24 @@ from search.errors import UsageError
 from search.operators import OperatorSpec
 
 
+class HardSigmoid(nn.Module):
+    """relu6(x + 3) / 6.
+
+    `nn.Hardsigmoid` is the same function, but XNNPACK's lowering leaves parts
+    of it outside; so it does with whole numbers in place of 3.0 and 6.0.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Shape is kept."""
+        return nn.functional.relu6(x + 3.0) / 6.0
+
+
 class HardSwishByRelu6(nn.Module):
     """h-swish spelled x * relu6(x + 3) / 6, as many released models do."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Shape is kept."""
-        return x * nn.functional.relu6(x + 3) / 6
+        return x * nn.functional.relu6(x + 3.0) / 6.0
 
 
 _ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
@@ -30,7 +42,7 @@ _ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "swish": nn.SiLU,
     "none": nn.Identity,
 }
-_GATES: dict[str, Callable[[], nn.Module]] = {"hsigmoid": nn.Hardsigmoid, "sigmoid": nn.Sigmoid}
+_GATES: dict[str, Callable[[], nn.Module]] = {"hsigmoid": HardSigmoid, "sigmoid": nn.Sigmoid}
 
 
 class ConvNorm(nn.Sequential):

@@ -26,12 +26,6 @@ class TestXnnpackFp32(ExporterContract):
         with pytest.raises(ExportError, match=r"not delegated to XNNPACK: .*sort"):
             exporter.build(subject_of("stride", "fp32"))
 
-    @pytest.mark.xfail(
-        raises=ExportError, reason="torch decomposes hard sigmoid with casts that XNNPACK refuses"
-    )
-    def test_a_hard_sigmoid_gate_can_be_exported(self, export: Export) -> None:
-        assert export("xnnpack", "fp32", HARD_GATE).relative_error <= self.error_limit
-
 
 class TestXnnpackInt8(ExporterContract):
     backend, dtype, module = "xnnpack", "int8", "deploy.executorch"
@@ -46,9 +40,6 @@ class TestOnnxFp32(ExporterContract):
     backend, dtype, module = "onnxruntime", "fp32", "deploy.onnx"
     error_limit, fault = 1e-4, 1.01
 
-    def test_a_hard_sigmoid_gate_can_be_exported(self, export: Export) -> None:
-        assert export("onnxruntime", "fp32", HARD_GATE).relative_error <= self.error_limit
-
 
 class CoremlContract(ExporterContract):
     backend, module = "coreml", "deploy.coreml"
@@ -56,10 +47,6 @@ class CoremlContract(ExporterContract):
     @pytest.fixture(autouse=True)
     def _needs_coremltools(self) -> None:
         pytest.importorskip("coremltools", reason="needs the iphone extra")
-
-    def test_a_hard_sigmoid_gate_can_be_exported(self, export: Export) -> None:
-        gate = HARD_GATE.replace("fp32", self.dtype)
-        assert export("coreml", self.dtype, gate).relative_error <= self.error_limit
 
     def test_two_builds_of_one_subject_are_the_same_bytes(self, export: Export) -> None:
         exporter = make_exporter(exporter_entry("coreml", self.dtype))
@@ -96,9 +83,6 @@ class TestCoremlDelegate:
         exporter = make_exporter(exporter_entry("coreml-delegate", "fp16"))
         with pytest.raises(ExportError, match="Not one Core ML delegate: nothing"):
             exporter.build(subject_of("empty", "fp16"))
-
-
-HARD_GATE = "ir_k3_e3_m48_g1_se16-hsigmoid_hswish_i16_o16_h12_w12_s1_r1_p1_b1_fp32"
 
 
 def with_a_sort(operators: Any) -> Any:
