@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from device_agents.adb.phone import Phone
 from device_agents.adb.shell import printable
-from device_agents.cpu import parse_cpu_model
 from device_agents.android.facts import (
     Core,
     clusters_of,
@@ -14,6 +13,7 @@ from device_agents.android.facts import (
     parse_meminfo,
     parse_number,
 )
+from device_agents.cpu import parse_cpu_model
 from search.manifest import CpuCluster, DeviceInfo
 
 LOOPBACK_MAKER = "fbnet-kit"

@@ -12,7 +12,8 @@ from device_agents.adb.discovery import ADVICE, Reach, Seen
 from device_agents.device import Device, load_device
 from device_agents.target import find_device
 from search.errors import DeviceError, UsageError
-from tests.device_agents.android.conftest import Server, Way, free_port
+from tests.device_agents.android.conftest import Way, free_port
+from tests.loopback.adb_server import AdbServer
 from tests.loopback.device import LoopbackDevice
 from tests.loopback.phone import this_host
 
@@ -120,7 +121,7 @@ def test_a_device_that_refuses_the_key_is_unauthorized(
 
 
 @pytest.fixture
-def two(reach: Callable[..., Way], server: Server) -> tuple[Reach, list[str]]:
+def two(reach: Callable[..., Way], server: AdbServer) -> tuple[Reach, list[str]]:
     ways = [reach("server", **pixel(name)) for name in ("A", "B")]
     return Reach(server=("127.0.0.1", server.port)), [way[1].serial for way in ways]
 
