@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -103,14 +104,18 @@ class Campaign:
                 text=True,
             )
             if done.returncode != _GIVEN_UP:
-                self.complaints += done.stderr.splitlines()[-1:] if done.returncode > 1 else []
-                return done.returncode
+                return self._ended(done)
             # Found away at the very start it has nothing to go on with: the same again.
             command = done.stderr.partition(_GO_ON)[2].strip().splitlines()[:1]
             if command:
                 words = shlex.split(command[0])[3:]
                 self.resumed += 1
-        return _GIVEN_UP
+            time.sleep(1)
+        return self._ended(done)
+
+    def _ended(self, done: "subprocess.CompletedProcess[str]") -> int:
+        self.complaints += done.stderr.splitlines()[-3:] if done.returncode > 1 else []
+        return done.returncode
 
 
 @dataclass(frozen=True)
