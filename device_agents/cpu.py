@@ -57,7 +57,12 @@ def read_clusters(root: Path) -> tuple[CpuCluster, ...]:
 
 def cpu_model() -> str | None:
     """The processor's name."""
-    for line in (_text(Path("/proc/cpuinfo")) or "").splitlines():
+    return parse_cpu_model(_text(Path("/proc/cpuinfo")) or "")
+
+
+def parse_cpu_model(text: str) -> str | None:
+    """The processor's name in the words of /proc/cpuinfo; most phones give none."""
+    for line in text.splitlines():
         name, _, value = line.partition(":")
         if name.strip() in ("model name", "Hardware") and value.strip():
             return value.strip()

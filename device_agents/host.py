@@ -65,6 +65,7 @@ class HostAgent:
             kind="host",
             model=model,
             soc=model,
+            cpu=cpu_model(),
             os=platform.system(),
             os_build=platform.release(),
             abi=platform.machine(),

@@ -102,6 +102,9 @@ def clean(
     with open_depots(target) as depots:
         for label, depot in depots:
             held = depot.contents()
+            if held.bytes is None and not held.files:
+                typer.echo(f"{label}: holds nothing of the kit")
+                continue
             size = "?" if held.bytes is None else f"{held.bytes / 2**20:.1f}"
             done = "would be removed" if dry_run else "removed"
             if not dry_run:

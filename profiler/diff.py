@@ -10,8 +10,8 @@ Rows are compared, never raw blocks: a row measured as a slope over chains is a
 time with an interval like any other. What a call costs besides (the chains'
 intercept) and where operators ran are stated beside them.
 
-Where both tables say at what clock they are stated, and are of one device, the
-new one is first restated at the clock of the old one.
+Where both tables say at what clock they are stated, and ran on one kind of core
+of one processor, the new one is first restated at the clock of the old one.
 
 All operators may then have moved together, because a machine is not equally fast
 every day. A common change within `threshold` is stated and taken out before
@@ -24,6 +24,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import stats as scipy_stats
 
+from profiler.clocks import Clocks, clocks_of
 from search.entries import Entry
 from search.errors import TableError
 from search.manifest import Manifest
@@ -62,7 +63,8 @@ class Change:
 class Difference:
     """Everything that differs between two tables.
 
-    `dispatch_us` is the chains' intercept, old and new, restated as the rows
+    `clocks` is None unless both tables state theirs; it says whether times are
+    restated. `dispatch_us` is the chains' intercept, old and new, restated as the rows
     are; None unless both were measured as chains. `moved` are the keys of
     operators that ran elsewhere, with the units before and after.
     """
@@ -71,7 +73,7 @@ class Difference:
     changes: tuple[Change, ...]
     only_old: tuple[str, ...]
     only_new: tuple[str, ...]
-    clocks_khz: tuple[int, int] | None
+    clocks: Clocks | None
     dispatch_us: tuple[float, float] | None
     moved: tuple[tuple[str, str, str], ...]
     common_change: float
@@ -98,8 +100,8 @@ def compare_tables(
         TableError: The tables share no operator.
     """
     before = {entry.key: entry for entry in _judged(old)}
-    clocks = _clocks(old.manifest, new.manifest)
-    speed = clocks[1] / clocks[0] if clocks else 1.0
+    clocks = clocks_of(old.manifest, new.manifest)
+    speed = clocks.speed if clocks else 1.0
     after = {entry.key: _restated(entry, speed) for entry in _judged(new)}
     shared = [key for key in before if key in after]
     if not shared:
@@ -121,7 +123,7 @@ def compare_tables(
         changes=changes,
         only_old=tuple(key for key in before if key not in after),
         only_new=tuple(key for key in after if key not in before),
-        clocks_khz=clocks,
+        clocks=clocks,
         dispatch_us=_dispatch(old.manifest, new.manifest, speed),
         moved=_moved(old.manifest, new.manifest),
         common_change=math.expm1(common),
@@ -133,14 +135,6 @@ def compare_tables(
 def _judged(table: Table) -> list[Entry]:
     """Rows that have a time and an interval; without one nothing can be judged."""
     return [e for e in table.entries if e.status != "failed" and e.low_us is not None]
-
-
-def _clocks(old: Manifest, new: Manifest) -> tuple[int, int] | None:
-    """Both clocks, where restating makes sense: one device, both known."""
-    before, after = old.protocol.clock_khz, new.protocol.clock_khz
-    if before is None or after is None or old.device.id != new.device.id:
-        return None
-    return before, after
 
 
 def _dispatch(old: Manifest, new: Manifest, speed: float) -> tuple[float, float] | None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table as RichTable
 
+from profiler.clocks import Clocks
 from profiler.diff import Difference
 from profiler.differences import describe
 from search.printing import console, to_csv, to_json
@@ -36,9 +37,8 @@ def _difference_for_people(difference: Difference) -> None:
         _print_some(out, title, [describe(key) for key in keys])
     moved = [f"{describe(key)} {old} -> {new}" for key, old, new in difference.moved]
     _print_some(out, "ran elsewhere", moved)
-    if difference.clocks_khz:
-        old, new = (khz / 1e6 for khz in difference.clocks_khz)
-        out.print(f"clock: {old:.3f} GHz -> {new:.3f} GHz; new times restated at the old one")
+    if difference.clocks:
+        out.print(_clocks(difference.clocks))
     if difference.dispatch_us:
         before_us, after_us = difference.dispatch_us
         out.print(f"dispatch of a call: {before_us:.1f} us -> {after_us:.1f} us")
@@ -51,6 +51,13 @@ def _difference_for_people(difference: Difference) -> None:
         f"absolute difference: median {difference.median_absolute:.2%}, "
         f"95th percentile {difference.p95_absolute:.2%}"
     )
+
+
+def _clocks(clocks: Clocks) -> str:
+    said = f"clock: {clocks.old_khz / 1e6:.3f} GHz -> {clocks.new_khz / 1e6:.3f} GHz; "
+    if clocks.processor is None:
+        return f"{said}times are not restated: {clocks.reason}"
+    return f"{said}new times restated at the old one ({clocks.reason})"
 
 
 def _print_changes(out: "Console", difference: Difference) -> None:

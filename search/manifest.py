@@ -65,7 +65,8 @@ class DeviceInfo(Part):
     """The thing that was measured.
 
     `rehearsal` is the way to a phone with no phone at its end: times are
-    those of the machine that plays it.
+    those of the machine that plays it. `cpu` is what the processor calls
+    itself (/proc/cpuinfo); a rehearsal's `soc` is play, its `cpu` is real.
     """
 
     id: str
@@ -73,6 +74,7 @@ class DeviceInfo(Part):
     manufacturer: str | None = None
     model: str | None = None
     soc: str | None = None
+    cpu: str | None = None
     os: str | None = None
     os_build: str | None = None
     abi: str | None = None

@@ -11,9 +11,15 @@ from typing import Any
 
 from device_agents.adb.base import Transport
 from device_agents.adb.phone import Phone
-from device_agents.adb.server import DEFAULT_ADDRESS, NoServer, ServerTransport, list_devices
+from device_agents.adb.server import (
+    DEFAULT_ADDRESS,
+    NoServer,
+    ServerTransport,
+    is_network,
+    list_devices,
+)
 from device_agents.adb.shell import printable
-from device_agents.adb.states import ADVICE, UNAUTHORIZED, USABLE, Unusable
+from device_agents.adb.states import ADVICE, OFFLINE, UNAUTHORIZED, USABLE, Unusable
 from device_agents.device import Device
 from search.errors import DeviceError, KitError, UsageError
 
@@ -79,6 +85,9 @@ class Seen:
         """What to do to make it usable; empty when it is."""
         if self.state == USABLE:
             return ""
+        if self.state == OFFLINE and is_network(self.serial):
+            serial = printable(self.serial)
+            return f"see that it is awake and on the network: adb connect {serial}"
         return ADVICE.get(self.state, "adb does not offer it for use")
 
 
@@ -114,15 +123,25 @@ def settle(reach: Reach) -> Reach:
     return replace(reach, connect=_address(serial, "--serial"), serials=())
 
 
-def look(reach: Reach) -> tuple[list[Seen], list[str]]:
-    """All devices in reach, and notes on where nothing could be seen."""
+def look(reach: Reach, call_back: bool = False) -> tuple[list[Seen], list[str]]:
+    """All devices in reach, and notes on where nothing could be seen.
+
+    With `call_back` the server connects again to what is on the network and
+    offline: it leaves a device there for good that went away once.
+    """
     if reach.connect is not None:
         return [_ask(transport_for(reach, ""), USABLE)], []
     try:
         listed = list_devices(reach.server)
     except NoServer:
         return _look_at_usb(reach)
-    return [_ask(ServerTransport(one.serial, reach.server), one.state) for one in listed], []
+    seen = []
+    for one in listed:
+        lost = call_back and one.state == OFFLINE and is_network(one.serial)
+        wanted = not reach.serials or one.serial in reach.serials
+        state = USABLE if lost and wanted else one.state  # asking connects
+        seen.append(_ask(ServerTransport(one.serial, reach.server), state))
+    return seen, []
 
 
 def _look_at_usb(reach: Reach) -> tuple[list[Seen], list[str]]:
@@ -168,7 +187,7 @@ def _ask(transport: Transport, state: str) -> Seen:
     except Unusable as error:
         return unknown(state=error.state)
     except KitError as error:
-        return unknown(state=UNAUTHORIZED if UNAUTHORIZED in error.message else "offline")
+        return unknown(state=UNAUTHORIZED if UNAUTHORIZED in error.message else OFFLINE)
     finally:
         phone.close()
     found = {
@@ -207,7 +226,7 @@ def choose(device: Device, reach: Reach) -> list[Seen]:
             f"The device file {device.name} matches by {unknown[0]!r}, which is unknown.",
             f"Known: {', '.join(_PROPERTIES)}.",
         )
-    seen, notes = look(reach)
+    seen, notes = look(reach, call_back=True)
     if reach.serials and reach.connect is None:
         return _named(device, reach.serials, seen, notes)
     usable = [one for one in seen if one.state == USABLE and matches(device, one)]

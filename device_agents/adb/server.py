@@ -64,6 +64,12 @@ def list_devices(address: tuple[str, int]) -> list[Listed]:
     return [Listed(serial=serial, state=_state(state)) for serial, _, state in rows]
 
 
+def is_network(serial: str) -> bool:
+    """Whether the server reaches a device of this name by an address."""
+    host, _, port = serial.rpartition(":")
+    return host not in ("", "usb") and port.isdigit()
+
+
 def _state(text: str) -> str:
     words = text.strip()
     return "no permissions" if words.startswith("no permissions") else words.split(" ")[0]
@@ -90,7 +96,7 @@ class ServerTransport:
             try:
                 self._features = frozenset(self._device.get_features().split(","))
             except AdbError as error:
-                if ":" not in self.serial:
+                if not is_network(self.serial):
                     raise
                 # Connecting alone would answer that an offline device is connected.
                 with contextlib.suppress(AdbError):

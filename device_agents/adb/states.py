@@ -5,6 +5,7 @@ from search.errors import DeviceError
 USABLE = "device"
 NO_PERMISSIONS = "no permissions"
 UNAUTHORIZED = "unauthorized"
+OFFLINE = "offline"
 BUSY = "busy"
 
 # What to do about each state besides `device`; all but `busy` are adb's own.
@@ -12,7 +13,7 @@ ADVICE = {
     UNAUTHORIZED: "unlock it and accept the question about USB debugging",
     "authorizing": "unlock it and accept the question about USB debugging",
     "connecting": "wait a moment, then try again",
-    "offline": "unplug it and plug it in again, or restart it; adb reconnect offline may help",
+    OFFLINE: "unplug it and plug it in again, or restart it; adb reconnect offline may help",
     NO_PERMISSIONS: "this user may not open the USB device: install the udev rules for Android "
     "(Debian: apt install android-sdk-platform-tools-common), add yourself to the group plugdev, "
     "then plug it in again",

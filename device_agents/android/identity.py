@@ -13,6 +13,7 @@ from device_agents.android.facts import (
     parse_meminfo,
     parse_number,
 )
+from device_agents.cpu import parse_cpu_model
 from search.manifest import CpuCluster, DeviceInfo
 
 LOOPBACK_MAKER = "fbnet-kit"
@@ -60,10 +61,11 @@ def identify(phone: Phone) -> Identity:
             *(["getprop", name] for name in _PROPERTIES),
             ["uname", "-m"],
             ["cat", "/proc/meminfo"],
+            ["cat", "/proc/cpuinfo"],
             ["cat", f"{_CPU}/online"],
         ]
     )
-    *values, machine, memory, online = answers
+    *values, machine, memory, processor, online = answers
     props = {
         name: printable(value.text, 200) or None
         for name, value in zip(_PROPERTIES, values, strict=True)
@@ -72,8 +74,9 @@ def identify(phone: Phone) -> Identity:
     serial_hash = hashlib.sha256(f"fbnet-kit device {serial}".encode()).hexdigest()[:16]
     cpus = parse_cpus(online.text) or ()
     info = _info(props, serial_hash, read_clusters(phone, cpus[:_MOST_CORES]))
+    cpu = printable(parse_cpu_model(processor.text) or "", 80) or None
     return Identity(
-        info=info.model_copy(update={"ram_mb": parse_meminfo(memory.text)}),
+        info=info.model_copy(update={"ram_mb": parse_meminfo(memory.text), "cpu": cpu}),
         abis=tuple((props["ro.product.cpu.abilist"] or "").split(",")),
         machine=printable(machine.text, 40) or None,
         sdk=parse_number(props["ro.build.version.sdk"] or ""),

@@ -165,9 +165,11 @@ def any_file(folder: Path) -> bool:
 def _check_build(target: Target, places: Places) -> Iterator[str]:
     cache = read_cmake_cache(places.build)
     if cache is None:
+        settings = ", ".join(f"{name}={value}" for name, value in target.required.items())
         yield (
             f"{places.build} holds no build of ExecuTorch for {target.name}. "
-            "Build and install it as its documentation says, then give --build, its build folder."
+            f"Build and install it as its documentation says, with {settings}; "
+            "then give --build, its build folder."
         )
         return
     home = cache.get("CMAKE_HOME_DIRECTORY", "")

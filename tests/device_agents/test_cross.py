@@ -81,6 +81,13 @@ EVERYWHERE: dict[str, Change] = {
 }
 
 
+def test_without_a_build_all_settings_that_it_needs_are_told_at_once(world: World) -> None:
+    world.cache.unlink()
+    (sentence,) = missing(world.target, world.places)
+    for name, value in world.target.required.items():
+        assert f"{name}={value}" in sentence
+
+
 @pytest.mark.parametrize("sentence", EVERYWHERE)
 def test_one_fault_is_one_sentence(sentence: str, world: World) -> None:
     EVERYWHERE[sentence](world)

@@ -9,6 +9,7 @@ import signal
 import sys
 import tempfile
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 from tests.loopback.connection import MODERN, OLD
@@ -29,6 +30,11 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--port", type=int, default=0, help="0 picks a free one")
     made.add_argument("--root", type=Path, help="the device's files; default: a temporary folder")
     made.add_argument("--phone", choices=PHONES, default="this-host")
+    made.add_argument("--serial", help="its serial number; two devices need two")
+    made.add_argument("--model", help="its model, such as 'Pixel 8' for --device pixel")
+    made.add_argument(
+        "--keep", action="store_true", help="settings of an earlier device at --root stay"
+    )
     made.add_argument("--old", action="store_true", help="shell v1, payloads of 4096 bytes")
     made.add_argument(
         "--authorise", type=Path, action="append", metavar="ADBKEY.PUB", help="let only these in"
@@ -75,7 +81,10 @@ def main() -> int:
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    phone = PHONES[arguments.phone]()
+    named = {name: getattr(arguments, name) for name in ("serial", "model")}
+    phone = replace(
+        PHONES[arguments.phone](), **{name: text for name, text in named.items() if text}
+    )
     asked = bool(arguments.authorise or arguments.offers)
     over = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -94,6 +103,7 @@ def main() -> int:
             accept_offers=arguments.offers == "accept",
             faults=faults,
             ground=arguments.ground,
+            keep=arguments.keep,
         ) as device,
     ):
         print(f"listening on {device.address}", flush=True)

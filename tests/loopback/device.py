@@ -4,7 +4,6 @@ import contextlib
 import shutil
 import socket
 import threading
-import uuid
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
@@ -14,7 +13,7 @@ from tests.loopback.auth import Gatekeeper
 from tests.loopback.connection import MODERN, Connection, Service, Wire
 from tests.loopback.faults import Faults
 from tests.loopback.files import RootFolder
-from tests.loopback.ground import Ground, end_processes, find_ground
+from tests.loopback.ground import Ground, end_processes, find_ground, tag_of
 from tests.loopback.phone import Phone, this_host
 from tests.loopback.shell import Shell, ShellSettings
 from tests.loopback.sync import Sync, Traffic
@@ -40,6 +39,8 @@ class LoopbackDevice:
             door to everybody.
         accept_offers: With keys: whether a new key is accepted when it is offered.
         ground: `auto`, `namespace` or `prefix`; see `ground`.
+        keep: The settings of an earlier device at this root stay too, as when a daemon
+            that was killed comes back.
 
     Attributes:
         faults: What goes wrong, to be changed at any time.
@@ -60,6 +61,7 @@ class LoopbackDevice:
         accept_offers: bool = True,
         faults: Faults | None = None,
         ground: str = "auto",
+        keep: bool = False,
     ) -> None:
         self.files = RootFolder(root)
         self.phone = phone or this_host()
@@ -68,14 +70,14 @@ class LoopbackDevice:
         self.traffic = Traffic()
         self.commands: list[str] = []
         self.connections = 0
-        self.settings: Settings = write_phone(self.phone, self.files)
+        self.settings: Settings = write_phone(self.phone, self.files, keep=keep)
         self._gatekeeper = Gatekeeper(
             known=keys or (), accept_offers=accept_offers, open_door=keys is None
         )
         self._wire = wire
         self._wanted_ground = ground
         self._ground: Ground | None = None
-        self._tag = uuid.uuid4().hex
+        self._tag = tag_of(root)
         self._listening: socket.socket | None = None
         self._open: set[Connection] = set()
         self._threads: set[threading.Thread] = set()
@@ -151,7 +153,7 @@ class LoopbackDevice:
     def close(self) -> None:
         """Stop for good and end every process that a command left behind."""
         self.stop()
-        end_processes(self._tag)
+        end_processes(self.files.root)
         if self._ground is not None:
             self._ground.close()
 

@@ -15,8 +15,10 @@ import os
 import re
 import select
 import shutil
+import signal
 import subprocess
 import tempfile
+import uuid
 from pathlib import Path
 from typing import Protocol
 
@@ -187,12 +189,25 @@ def find_ground(root: Path, wanted: str = "auto") -> Ground:
         return Prefixes(root)
 
 
-def end_processes(tag: str) -> None:
-    """Kill every process whose LOOPBACK_TAG is this, whatever session it moved to."""
+def tag_of(root: Path) -> str:
+    """What marks the processes of the device with this root, whichever daemon began them."""
+    return uuid.uuid5(uuid.NAMESPACE_URL, root.resolve().as_uri()).hex
+
+
+def processes_of(root: Path) -> dict[int, bytes]:
+    """Command line by number of every process that a device began, whatever its session."""
+    mark, found = f"LOOPBACK_TAG={tag_of(root)}".encode(), {}
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
             continue
         with contextlib.suppress(OSError):
-            words = (entry / "environ").read_bytes().split(b"\0")
-            if f"LOOPBACK_TAG={tag}".encode() in words:
-                os.kill(int(entry.name), 9)
+            if mark in (entry / "environ").read_bytes().split(b"\0"):
+                found[int(entry.name)] = (entry / "cmdline").read_bytes()
+    return found
+
+
+def end_processes(root: Path) -> None:
+    """Kill every process that the device with this root began."""
+    for number in processes_of(root):
+        with contextlib.suppress(OSError):
+            os.kill(number, signal.SIGKILL)

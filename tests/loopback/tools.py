@@ -13,6 +13,7 @@ from pathlib import Path
 from tests.loopback.files import RootFolder
 from tests.loopback.phone import Phone
 
+_COMPLETE = "complete"  # the last file that is written
 SCRIPTS = Path(__file__).parent / "bin"
 # As on a phone; what is not named here does not exist on the device.
 PROGRAMS = (
@@ -102,9 +103,14 @@ class Settings:
         return self._read("history").splitlines()
 
 
-def write_phone(phone: Phone, files: RootFolder) -> Settings:
-    """Write tools, facts and a fresh state; what was pushed before stays."""
+def write_phone(phone: Phone, files: RootFolder, keep: bool = False) -> Settings:
+    """Write tools, facts and a fresh state; what was pushed before stays.
+
+    With `keep` a state that is there stays as it is, facts and all.
+    """
     folder = files.within("loopback")
+    if keep and (folder / _COMPLETE).exists():
+        return Settings(folder)
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "settings/global").mkdir(parents=True)
     _write_tools(files.within("system/bin"))
@@ -131,6 +137,7 @@ def write_phone(phone: Phone, files: RootFolder) -> Settings:
         _write(folder / name, f"{text}\n" if text else "")
     if not phone.fixed_performance:
         _write(folder / "fixed_performance_fails", "")
+    _write(folder / _COMPLETE, "")
     return Settings(folder)
 
 

@@ -23,7 +23,8 @@ from device_agents.android.fleet import CLOCK_STEP_NS
 from profiler.prove import device_side
 from search.spaces.registry import make_space
 from search.table import Table, read_table
-from tests.device_agents.android.conftest import Server, server  # noqa: F401 (a fixture)
+from tests.device_agents.android.conftest import server  # noqa: F401 (a fixture)
+from tests.loopback.adb_server import AdbServer
 from tests.loopback.device import LoopbackDevice
 from tests.loopback.faults import NOISE
 
@@ -257,11 +258,11 @@ def test_two_phones_of_one_model_share_a_campaign_and_the_table_says_who_took_wh
     bench,
     device: LoopbackDevice,
     tmp_path: Path,
-    server: Server,  # noqa: F811
+    server: AdbServer,  # noqa: F811
 ) -> None:
     other = replace(device.phone, serial="loopback-0002")
     with LoopbackDevice(tmp_path / "other", phone=other) as second:
-        serials = [server.connect(device), server.connect(second)]
+        serials = [server.connect(one.address) for one in (device, second)]
         try:
             words = ["--device", "android", "--adb-server", server.address]
             way = [*words, "--serial", ",".join(serials), "-o", str(bench.output)]

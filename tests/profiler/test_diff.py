@@ -130,35 +130,6 @@ def test_ten_operators_slowed_by_10_percent_are_all_found_and_no_others(
         assert change.low <= 1.1 <= change.high
 
 
-def at_clock(bench_at, folder: Path, seed: int, **clock: object) -> Table:
-    with bench_at(folder) as bench:
-        settings = bench.settings(seed=seed, calibration=0, exam=0, passes=8)
-        agent = SimulatedAgent(bench.agent_settings(), Truth(**clock))  # type: ignore[arg-type]
-        return bench.measure(settings=settings, agent=agent)
-
-
-def test_a_machine_that_only_ran_at_another_clock_has_not_changed(tmp_path: Path, bench_at) -> None:
-    fast = at_clock(bench_at, tmp_path / "fast", 1, clock_khz=2_000_000, clock_swing=0.04)
-    slow = at_clock(bench_at, tmp_path / "slow", 2, clock_khz=1_500_000, clock_swing=0.04)
-    difference = compare_tables(fast, slow)
-    old, new = difference.clocks_khz or (0, 0)
-    assert new / old == pytest.approx(0.75, abs=0.02)
-    assert difference.median_absolute <= 0.02
-    assert difference.p95_absolute <= 0.06
-    assert not difference.regressions
-    assert not difference.improvements
-
-
-def test_clocks_of_two_devices_are_not_made_equal(tmp_path: Path, bench_at) -> None:
-    fast = at_clock(bench_at, tmp_path / "fast", 1, clock_khz=2_000_000)
-    slow = at_clock(bench_at, tmp_path / "slow", 2, clock_khz=1_500_000)
-    device = slow.manifest.device.model_copy(update={"id": "another"})
-    other = replace(slow, manifest=slow.manifest.model_copy(update={"device": device}))
-    difference = compare_tables(fast, other)
-    assert difference.clocks_khz is None
-    assert difference.common_change == pytest.approx(1 / 3, abs=0.03)
-
-
 SOME = 10
 
 

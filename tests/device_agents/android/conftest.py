@@ -1,12 +1,9 @@
 """Loopback devices, a private adb server, and ways to them."""
 
-import os
-import shutil
 import socket
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +15,7 @@ from device_agents.adb.direct import tcp_transport
 from device_agents.adb.phone import Phone
 from device_agents.adb.server import ServerTransport
 from device_agents.adb.usb import NoUsb
+from tests.loopback.adb_server import AdbServer
 from tests.loopback.connection import OLD
 from tests.loopback.device import LoopbackDevice
 from tests.loopback.phone import this_host
@@ -67,48 +65,12 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@dataclass(frozen=True)
-class Server:
-    """A private adb server; the user's own is never touched."""
-
-    port: int
-    environment: dict[str, str]
-
-    def call(self, *words: str) -> str:
-        done = subprocess.run(
-            ["adb", "-P", str(self.port), *words],
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-        return done.stdout
-
-    def connect(self, device: LoopbackDevice) -> str:
-        answer = self.call("connect", device.address)
-        assert "connected to" in answer, answer
-        return device.address
-
-    @property
-    def address(self) -> str:
-        return f"127.0.0.1:{self.port}"
-
-
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    if shutil.which("adb") is None:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AdbServer]:
+    if not AdbServer.installed():
         pytest.skip("Debian's adb is not installed")
-    home = tmp_path_factory.mktemp("adb-home")
-    environment = {
-        **os.environ,
-        "HOME": str(home),
-        "ANDROID_USER_HOME": str(home),
-        "ADB_LOCAL_TRANSPORT_MAX_PORT": "5554",
-    }
-    made = Server(free_port(), environment)
-    made.call("start-server")
-    yield made
-    made.call("kill-server")
+    with AdbServer(tmp_path_factory.mktemp("adb-home")) as made:
+        yield made
 
 
 Way = tuple[LoopbackDevice, Transport]
@@ -126,8 +88,8 @@ def reach(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[.
                 options = {"phone": old, "wire": OLD, **options}
             device = stack.enter_context(LoopbackDevice(root, **options))
             if way == "server":
-                server: Server = request.getfixturevalue("server")
-                serial = server.connect(device)
+                server: AdbServer = request.getfixturevalue("server")
+                serial = server.connect(device.address)
                 stack.callback(server.call, "disconnect", serial)
                 return device, ServerTransport(serial, ("127.0.0.1", server.port))
             if way == "usb":

@@ -2,6 +2,7 @@
 
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -12,7 +13,8 @@ from device_agents.adb.discovery import ADVICE, Reach, Seen
 from device_agents.device import Device, load_device
 from device_agents.target import find_device
 from search.errors import DeviceError, UsageError
-from tests.device_agents.android.conftest import Server, Way, free_port
+from tests.device_agents.android.conftest import Way, free_port
+from tests.loopback.adb_server import AdbServer
 from tests.loopback.device import LoopbackDevice
 from tests.loopback.phone import this_host
 
@@ -120,7 +122,7 @@ def test_a_device_that_refuses_the_key_is_unauthorized(
 
 
 @pytest.fixture
-def two(reach: Callable[..., Way], server: Server) -> tuple[Reach, list[str]]:
+def two(reach: Callable[..., Way], server: AdbServer) -> tuple[Reach, list[str]]:
     ways = [reach("server", **pixel(name)) for name in ("A", "B")]
     return Reach(server=("127.0.0.1", server.port)), [way[1].serial for way in ways]
 
@@ -143,6 +145,37 @@ def test_a_serial_decides_and_two_share(two: tuple[Reach, list[str]]) -> None:
     assert [one.serial for one in both] == serials
 
 
+def went_away(device: LoopbackDevice, server: AdbServer) -> None:
+    """Its daemon was killed, and the server has noticed."""
+    device.stop()
+    end = time.monotonic() + 30
+    while f"{device.address}\toffline" not in server.call("devices"):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def test_a_device_that_the_server_lost_and_that_is_back_is_called_back(
+    reach: Callable[..., Way], server: AdbServer
+) -> None:
+    device, transport = reach("server", **pixel("A"))
+    went_away(device, server)
+    device.start()
+    asked = Reach(server=("127.0.0.1", server.port), serials=(transport.serial,))
+    (found,) = discovery.choose(PIXEL, asked)
+    assert (found.serial, found.state) == (device.address, "device")
+
+
+def test_a_network_device_that_stays_away_is_not_to_be_unplugged(
+    reach: Callable[..., Way], server: AdbServer
+) -> None:
+    device, transport = reach("server", **pixel("A"))
+    went_away(device, server)
+    asked = Reach(server=("127.0.0.1", server.port), serials=(transport.serial,))
+    with pytest.raises(DeviceError, match=rf"is offline\..*adb connect {device.address}") as told:
+        discovery.choose(PIXEL, asked)
+    assert "unplug" not in told.value.remedy
+
+
 def test_an_attached_serial_is_a_device_name(two: tuple[Reach, list[str]]) -> None:
     reach, serials = two
     device = find_device(serials[0], adb_server=f"127.0.0.1:{reach.server[1]}")
@@ -160,7 +193,7 @@ def test_devices_of_two_models_never_share(monkeypatch: pytest.MonkeyPatch) -> N
         Seen(serial=name, state="device", way="x", model=model, properties={"model": model})
         for name, model in (("A", "Pixel 7"), ("B", "Pixel 8"))
     ]
-    monkeypatch.setattr(discovery, "look", lambda _: (seen, []))
+    monkeypatch.setattr(discovery, "look", lambda *_, **__: (seen, []))
     with pytest.raises(UsageError, match="never share a table"):
         discovery.choose(PIXEL, Reach(serials=("A", "B")))
 
