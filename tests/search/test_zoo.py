@@ -128,7 +128,7 @@ def test_printed_figures_of_fbnetv2_are_those_of_paper_and_release(shared: Path,
         assert printed.top1 == pytest.approx(released["top_1_accuracy"], abs=0.05)
 
 
-@pytest.mark.parametrize("name", FACTS)
+@pytest.mark.parametrize("name", FBNET)
 def test_the_printed_figures_are_those_of_the_paper(shared: Path, name: str) -> None:
     printed, published = (
         _facts(shared, name).get("paper_flops_params_top1"),
