@@ -14,24 +14,12 @@ from search.errors import UsageError
 from search.operators import OperatorSpec
 
 
-class HardSigmoid(nn.Module):
-    """relu6(x + 3) / 6.
-
-    `nn.Hardsigmoid` is the same function, but XNNPACK's lowering leaves parts
-    of it outside; so it does with whole numbers in place of 3.0 and 6.0.
-    """
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Shape is kept."""
-        return nn.functional.relu6(x + 3.0) / 6.0
-
-
 class HardSwishByRelu6(nn.Module):
     """h-swish spelled x * relu6(x + 3) / 6, as many released models do."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Shape is kept."""
-        return x * nn.functional.relu6(x + 3.0) / 6.0
+        return x * nn.functional.relu6(x + 3) / 6
 
 
 _ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
@@ -42,7 +30,7 @@ _ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "swish": nn.SiLU,
     "none": nn.Identity,
 }
-_GATES: dict[str, Callable[[], nn.Module]] = {"hsigmoid": HardSigmoid, "sigmoid": nn.Sigmoid}
+_GATES: dict[str, Callable[[], nn.Module]] = {"hsigmoid": nn.Hardsigmoid, "sigmoid": nn.Sigmoid}
 
 
 class ConvNorm(nn.Sequential):
@@ -144,11 +132,13 @@ def _conv(spec: OperatorSpec) -> nn.Module:
 
 
 def _classifier(spec: OperatorSpec) -> nn.Module:
-    return nn.Sequential(
-        nn.AdaptiveAvgPool2d(1),
-        nn.Flatten(),
-        nn.Linear(spec.in_channels, spec.out_channels),
-    )
+    hidden: list[nn.Module] = []
+    if spec.mid_channels:
+        hidden.append(nn.Linear(spec.in_channels, spec.mid_channels, bias=False))
+        if spec.activation != "none":
+            hidden.append(_ACTIVATIONS[spec.activation]())
+    last = nn.Linear(spec.mid_channels or spec.in_channels, spec.out_channels)
+    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), *hidden, last)
 
 
 def _nothing(_: OperatorSpec) -> nn.Module:

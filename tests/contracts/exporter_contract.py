@@ -41,10 +41,3 @@ class ExporterContract:
         exporter = make_exporter(exporter_entry(self.backend, self.dtype))
         with pytest.raises(ExportError, match="something else than stride: relative error"):
             exporter.build(subject_of("stride", self.dtype))
-
-    @pytest.mark.parametrize("activation", ["relu", "hswish", "hswish6"])
-    def test_a_block_with_a_hard_sigmoid_gate_can_be_exported(
-        self, export: Export, activation: str
-    ) -> None:
-        key = f"ir_k3_e3_m48_g1_se16-hsigmoid_{activation}_i16_o16_h12_w12_s1_r1_p1_b1_{self.dtype}"
-        assert export(self.backend, self.dtype, key).relative_error <= self.error_limit
