@@ -21,8 +21,7 @@ from search.errors import TableError
 from search.manifest import Calibration
 from search.operators import OperatorSpec
 from search.spaces.base import LayeredSpace
-from search.spaces.fbnetv2 import MaskedSpace
-from search.spaces.registry import parse_space
+from search.spaces.registry import DEPENDENT, parse_space
 from search.table import Table
 
 Array = npt.NDArray[np.float64]
@@ -110,7 +109,7 @@ class LatencyModel:
     def cost_matrix(self, space: LayeredSpace | None = None) -> CostMatrix:
         """Costs of every candidate of every layer of a space (default: the table's)."""
         space = space or parse_space(self.table.manifest.space.spec)
-        if isinstance(space, MaskedSpace):
+        if isinstance(space, DEPENDENT):
             return space.costs(self.operator_us, self._calibration.intercept_us)
         widest = max((len(layer.choices) for layer in space.layers), default=0)
         costs = np.full((len(space.layers), widest), np.inf)

@@ -14,6 +14,7 @@ architectures use:
 
     k kernel   e expansion   m middle channels   g groups of the 1x1
     se squeezed channels and their gate (left out without squeeze-excite)
+    sa splits and squeezed channels of Split-Attention, as sa2-36, in place of se
     i, o channels in, out    h, w height and width in    s stride
     r residual add           p first 1x1 present         b batch
 """
@@ -38,7 +39,8 @@ class OperatorSpec:
 
     `expansion` is descriptive, `mid_channels` is what is built. `hswish6` is
     h-swish spelled x * relu6(x + 3) / 6, which compilers lower differently
-    from the `hswish` operator.
+    from the `hswish` operator. More than one of `splits` make squeeze-excite a
+    Split-Attention, whose gate is a softmax over the splits.
 
     Raises:
         UsageError: The fields contradict each other.
@@ -53,6 +55,7 @@ class OperatorSpec:
     groups: int = 1
     squeeze_channels: int = 0
     gate: str = "hsigmoid"
+    splits: int = 1
     activation: str = "none"
     in_channels: int = 0
     out_channels: int = 0
@@ -108,6 +111,8 @@ _CONTRADICTIONS: tuple[tuple[str, Callable[[OperatorSpec], bool]], ...] = (
     ("stride below 1", lambda o: o.stride < 1),
     ("no middle channels", lambda o: o.kind == "ir" and o.mid_channels < 1),
     ("squeezed channels below 0", lambda o: o.squeeze_channels < 0),
+    ("splits below 1", lambda o: o.splits < 1),
+    ("splits need squeezed channels", lambda o: o.splits > 1 and not o.squeeze_channels),
     ("groups do not divide the channels", lambda o: not _groups_divide(o)),
     (
         "a residual add needs stride 1 and equal widths",
@@ -143,7 +148,8 @@ def _spells(expansion: float) -> bool:
 
 
 def _hides_a_field(spec: OperatorSpec) -> bool:
-    if not spec.squeeze_channels and spec.gate != _DEFAULT_GATE:
+    gated = spec.squeeze_channels and spec.splits == 1
+    if not gated and spec.gate != _DEFAULT_GATE:
         return True
     return any(getattr(spec, name) != default for name, default in _UNSEEN[spec.kind])
 
@@ -166,11 +172,12 @@ _LETTERS = {
 }
 _NUMBER = re.compile(r"(?:0|[1-9]\d*)(?:\.\d*[1-9])?")
 _SQUEEZE = re.compile(r"se([1-9]\d*)-([a-z]+)")
+_SPLITS = re.compile(r"sa([2-9]|[1-9]\d+)-([1-9]\d*)")
 
 
 @dataclass(frozen=True, slots=True)
 class _Tokens:
-    """The tokens of one kind, in order: letters, `se` (optional) and `act`."""
+    """The tokens of one kind, in order: letters, `se` (optional, or `sa`) and `act`."""
 
     order: tuple[str, ...]
 
@@ -180,8 +187,7 @@ class _Tokens:
             if letter == "act":
                 written.append(spec.activation)
             elif letter == "se":
-                if spec.squeeze_channels:
-                    written.append(f"se{spec.squeeze_channels}-{spec.gate}")
+                written += _write_squeeze(spec)
             else:
                 value = getattr(spec, _LETTERS[letter])
                 written.append(
@@ -193,7 +199,7 @@ class _Tokens:
         values: dict[str, Any] = {}
         rest = list(words)
         for letter in self.order:
-            if letter == "se" and not (rest and rest[0].startswith("se")):
+            if letter == "se" and not (rest and rest[0].startswith(("se", "sa"))):
                 continue
             values |= _read_word(letter, rest.pop(0))
         if rest:
@@ -201,14 +207,27 @@ class _Tokens:
         return values
 
 
+def _write_squeeze(spec: OperatorSpec) -> list[str]:
+    if not spec.squeeze_channels:
+        return []
+    if spec.splits > 1:
+        return [f"sa{spec.splits}-{spec.squeeze_channels}"]
+    return [f"se{spec.squeeze_channels}-{spec.gate}"]
+
+
+def _read_squeeze(word: str) -> dict[str, Any]:
+    if match := _SPLITS.fullmatch(word):
+        return {"splits": int(match[1]), "squeeze_channels": int(match[2])}
+    if match := _SQUEEZE.fullmatch(word):
+        return {"squeeze_channels": int(match[1]), "gate": match[2]}
+    raise ValueError(f"{word!r} is not a squeeze-excite or Split-Attention letter")
+
+
 def _read_word(letter: str, word: str) -> dict[str, Any]:
     if letter == "act":
         return {"activation": word}
     if letter == "se":
-        match = _SQUEEZE.fullmatch(word)
-        if not match:
-            raise ValueError(f"{word!r} is not a squeeze-excite letter")
-        return {"squeeze_channels": int(match[1]), "gate": match[2]}
+        return _read_squeeze(word)
     if not word.startswith(letter) or not _NUMBER.fullmatch(word[len(letter) :]):
         raise ValueError(f"{word!r} stands where {letter}<number> belongs")
     number = word[len(letter) :]
@@ -227,7 +246,7 @@ _GRAMMAR = {
     "skip": _Tokens(("i", "h", "w", "b")),
     "empty": _Tokens(("b",)),
 }
-_FIELDS = {"act": ("activation",), "se": ("squeeze_channels", "gate")}
+_FIELDS = {"act": ("activation",), "se": ("squeeze_channels", "gate", "splits")}
 _DEFAULT_GATE = OperatorSpec.__dataclass_fields__["gate"].default
 
 
