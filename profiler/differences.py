@@ -185,7 +185,9 @@ def describe(key: str) -> str:
         )
         words += f"_{spec.activation.replace('hswish', 'hs')}" if spec.activation != "relu" else ""
         words += f"_g{spec.groups}" if spec.groups > 1 else ""
-        words += f"_se{spec.squeeze_channels}" if spec.squeeze_channels else ""
+        if spec.squeeze_channels:
+            split = f"_sa{spec.splits}-" if spec.splits > 1 else "_se"
+            words += f"{split}{spec.squeeze_channels}"
         words += "+1x1" if spelled and spec.expansion == 1 and spec.first_pointwise else ""
     stride = f"/{spec.stride}" if spec.stride > 1 else ""
     return f"{words} {spec.in_channels}>{spec.out_channels} {spec.height}x{spec.width}{stride}"

@@ -2,9 +2,12 @@
 
 An operator becomes convolutions with batch norm and activation, in the order
 of FBNet (arXiv 1812.03443) Figure 3: 1x1, channel shuffle when grouped, k x k
-depthwise, squeeze-excite, 1x1 without activation, residual add.
+depthwise, squeeze-excite, 1x1 without activation, residual add. With several
+splits, Split-Attention stands for depthwise and squeeze-excite.
 """
 
+import functools
+import operator
 from collections.abc import Callable, Sequence
 
 import torch
@@ -85,6 +88,55 @@ class SqueezeExcite(nn.Module):
         return x * gate
 
 
+class SplitAttention(nn.Module):
+    """Several depthwise convolutions, mixed channel by channel by a softmax over them.
+
+    ResNeSt (arXiv 2004.08955), section 3, as FP-NAS (arXiv 2011.10949), Figure
+    2, puts it in place of depthwise and squeeze-excite: the gate is computed
+    from the means of the sum of all splits. One split would be squeeze-excite,
+    whose gate is a sigmoid. As in ours, and unlike in ResNeSt's release, no
+    batch norm stands behind `reduce`.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        kernel: int,
+        *,
+        splits: int,
+        squeezed: int,
+        stride: int,
+        activation: str,
+    ) -> None:
+        super().__init__()
+        self.splits = nn.ModuleList(
+            ConvNorm(
+                channels, channels, kernel, stride=stride, groups=channels, activation=activation
+            )
+            for _ in range(splits)
+        )
+        self.reduce = nn.Conv2d(channels, squeezed, 1)
+        self.expand = nn.ModuleList(nn.Conv2d(squeezed, channels, 1) for _ in range(splits))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, channels, h, w) to (batch, channels, h / stride, w / stride)."""
+        maps = [split(x) for split in self.splits]
+        total = functools.reduce(operator.add, maps)
+        squeezed = nn.functional.relu(self.reduce(total.mean((2, 3), keepdim=True)))
+        shares = self._shares([expand(squeezed) for expand in self.expand])
+        return functools.reduce(operator.add, map(operator.mul, maps, shares))
+
+    @staticmethod
+    def _shares(logits: list[Tensor]) -> list[Tensor]:
+        """Softmax over the splits, (batch, channels, 1, 1) each."""
+        batch, channels, _, _ = logits[0].shape
+        rows = torch.cat([each.view(batch, channels, 1) for each in logits], 2).softmax(2)
+        return [
+            rows[:, :, number : number + 1].view(batch, channels, 1, 1)
+            for number in range(len(logits))
+        ]
+
+
 class InvertedResidual(nn.Module):
     """One `ir` operator."""
 
@@ -98,18 +150,7 @@ class InvertedResidual(nn.Module):
             )
         if spec.groups > 1:
             layers.append(ChannelShuffle(spec.groups))
-        layers.append(
-            ConvNorm(
-                mid,
-                mid,
-                spec.kernel,
-                stride=spec.stride,
-                groups=mid,
-                activation=spec.activation,
-            )
-        )
-        if spec.squeeze_channels:
-            layers.append(SqueezeExcite(mid, spec.squeeze_channels, spec.gate))
+        layers += _depthwise(spec)
         layers.append(ConvNorm(mid, spec.out_channels, 1, groups=spec.groups))
         self.body = nn.Sequential(*layers)
         self.residual = spec.residual
@@ -118,6 +159,28 @@ class InvertedResidual(nn.Module):
         """(batch, in, h, w) to (batch, out, h / stride, w / stride)."""
         y: Tensor = self.body(x)
         return x + y if self.residual else y
+
+
+def _depthwise(spec: OperatorSpec) -> list[nn.Module]:
+    """The k x k convolution and what gates it."""
+    mid = spec.mid_channels
+    if spec.splits > 1:
+        return [
+            SplitAttention(
+                mid,
+                spec.kernel,
+                splits=spec.splits,
+                squeezed=spec.squeeze_channels,
+                stride=spec.stride,
+                activation=spec.activation,
+            )
+        ]
+    plain = ConvNorm(
+        mid, mid, spec.kernel, stride=spec.stride, groups=mid, activation=spec.activation
+    )
+    if not spec.squeeze_channels:
+        return [plain]
+    return [plain, SqueezeExcite(mid, spec.squeeze_channels, spec.gate)]
 
 
 def _conv(spec: OperatorSpec) -> nn.Module:

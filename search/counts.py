@@ -46,7 +46,10 @@ class Convolution:
 
 
 def convolutions(spec: OperatorSpec) -> tuple[Convolution, ...]:
-    """The operator's convolutions in order of execution, without squeeze-excite."""
+    """The operator's convolutions in order of execution, without squeeze-excite.
+
+    Split-Attention has a depthwise convolution a split, counted as one.
+    """
     pixels_in, pixels_out = spec.height * spec.width, spec.out_height * spec.out_width
     if spec.kind == "conv":
         return (
@@ -56,7 +59,7 @@ def convolutions(spec: OperatorSpec) -> tuple[Convolution, ...]:
         return ()
     mid = spec.mid_channels
     first = Convolution(1, spec.groups, spec.in_channels, mid, pixels_in)
-    depthwise = Convolution(spec.kernel, mid, mid, mid, pixels_out)
+    depthwise = Convolution(spec.kernel, mid, mid, mid * spec.splits, pixels_out)
     last = Convolution(1, spec.groups, mid, spec.out_channels, pixels_out)
     return (first, depthwise, last) if spec.first_pointwise else (depthwise, last)
 
@@ -66,10 +69,11 @@ def count(spec: OperatorSpec) -> Counts:
     convs = convolutions(spec)
     flops = sum(conv.flops for conv in convs)
     params = sum(conv.weights + 2 * conv.out_channels for conv in convs)
-    squeeze = 2 * spec.mid_channels * spec.squeeze_channels
     if spec.squeeze_channels:
+        gated = spec.mid_channels * spec.splits
+        squeeze = (spec.mid_channels + gated) * spec.squeeze_channels
         flops += squeeze
-        params += squeeze + spec.mid_channels + spec.squeeze_channels
+        params += squeeze + gated + spec.squeeze_channels
     if spec.kind == "classifier":
         hidden = spec.mid_channels
         weights = spec.in_channels * hidden + (hidden or spec.in_channels) * spec.out_channels

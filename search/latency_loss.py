@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from search.errors import UsageError
 from search.latency import CostMatrix
 from search.spaces.base import SearchSpace
+from search.spaces.chains import ChainCosts
 
 # A network below 1 ms is possible, but a table in milliseconds far more likely.
 LEAST_PRODUCT_US = 1000.0
@@ -37,6 +38,40 @@ class LatencyCosts(nn.Module):
     def forward(self, weights: Tensor) -> Tensor:
         """As `expected_latency_us`."""
         return expected_latency_us(weights, self)
+
+
+class ChainLatency(nn.Module):
+    """Expected cost along a chain; not in the state dict.
+
+    Multilinear in the layers' weights: exact for one-hot weights, and the mean
+    over all networks for independent distributions.
+    """
+
+    def __init__(self, costs: ChainCosts) -> None:
+        super().__init__()
+        self.fixed_us, self.layers = costs.fixed_us, len(costs.links)
+        for number, link in enumerate(costs.links):
+            self.register_buffer(f"us{number}", torch.from_numpy(link.us), persistent=False)
+            follow = torch.from_numpy(link.follow)
+            self.register_buffer(f"follow{number}", follow, persistent=False)
+        self.register_buffer("last", torch.from_numpy(costs.last_us), persistent=False)
+
+    def forward(self, weights: Tensor) -> Tensor:
+        """(layers, widest) weights to a float64 scalar, by the chance of every width."""
+        total = weights.new_tensor(self.fixed_us, dtype=torch.float64)
+        widths = weights.new_ones(1, dtype=torch.float64)
+        for number in range(self.layers):
+            us, follow = getattr(self, f"us{number}"), getattr(self, f"follow{number}")
+            joint = widths[:, None] * weights[number, : us.shape[1]].double()
+            total = total + (joint * us).sum()
+            left = len(getattr(self, f"us{number + 1}", self.last))
+            widths = joint.new_zeros(left).index_add(0, follow.reshape(-1), joint.reshape(-1))
+        return total + (widths * self.last).sum()
+
+
+def latency_of(matrix: CostMatrix) -> nn.Module:
+    """Weights of the candidates to the expected latency, whatever the kind of costs."""
+    return ChainLatency(matrix) if isinstance(matrix, ChainCosts) else LatencyCosts(matrix)
 
 
 def expected_latency_us(weights: Tensor, costs: LatencyCosts) -> Tensor:

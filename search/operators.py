@@ -16,6 +16,7 @@ architectures use:
     k kernel   e expansion   m middle channels   g groups of the 1x1
     se squeezed channels and their gate (left out without squeeze-excite)
     m of a classifier: hidden channels behind its pool, and their activation
+    sa splits and squeezed channels of Split-Attention, as sa2-36, in place of se
     i, o channels in, out    h, w height and width in    s stride
     r residual add           p first 1x1 present         b batch
 """
@@ -40,7 +41,8 @@ class OperatorSpec:
 
     `expansion` is descriptive, `mid_channels` is what is built. `hswish6` is
     h-swish spelled x * relu6(x + 3) / 6, which compilers lower differently
-    from the `hswish` operator.
+    from the `hswish` operator. More than one of `splits` make squeeze-excite a
+    Split-Attention, whose gate is a softmax over the splits.
 
     Raises:
         UsageError: The fields contradict each other.
@@ -55,6 +57,7 @@ class OperatorSpec:
     groups: int = 1
     squeeze_channels: int = 0
     gate: str = "hsigmoid"
+    splits: int = 1
     activation: str = "none"
     in_channels: int = 0
     out_channels: int = 0
@@ -111,6 +114,8 @@ _CONTRADICTIONS: tuple[tuple[str, Callable[[OperatorSpec], bool]], ...] = (
     ("no middle channels", lambda o: o.kind == "ir" and o.mid_channels < 1),
     ("middle channels below 0", lambda o: o.mid_channels < 0),
     ("squeezed channels below 0", lambda o: o.squeeze_channels < 0),
+    ("splits below 1", lambda o: o.splits < 1),
+    ("splits need squeezed channels", lambda o: o.splits > 1 and not o.squeeze_channels),
     ("groups do not divide the channels", lambda o: not _groups_divide(o)),
     (
         "a residual add needs stride 1 and equal widths",
@@ -146,7 +151,8 @@ def _spells(expansion: float) -> bool:
 
 
 def _hides_a_field(spec: OperatorSpec) -> bool:
-    if not spec.squeeze_channels and spec.gate != _DEFAULT_GATE:
+    gated = spec.squeeze_channels and spec.splits == 1
+    if not gated and spec.gate != _DEFAULT_GATE:
         return True
     if spec.kind == "classifier" and not spec.mid_channels and spec.activation != "none":
         return True
@@ -170,17 +176,17 @@ _LETTERS = {
     "b": "batch",
 }
 _NUMBER = re.compile(r"(?:0|[1-9]\d*)(?:\.\d*[1-9])?")
-# Words that may be left out: how they begin, and the fields that they hold.
-_PAIRS = {
-    "se": ("squeeze_channels", "gate"),
-    "m": ("mid_channels", "activation"),
+# Words that may be left out, with how they are spelled.
+_OPTIONAL = {
+    "se": re.compile(r"se(?P<squeeze_channels>[1-9]\d*)-(?P<gate>[a-z][a-z0-9]*)"),
+    "sa": re.compile(r"sa(?P<splits>[2-9]|[1-9]\d+)-(?P<squeeze_channels>[1-9]\d*)"),
+    "m": re.compile(r"m(?P<mid_channels>[1-9]\d*)-(?P<activation>[a-z][a-z0-9]*)"),
 }
-_PAIR = re.compile(r"(se|m)([1-9]\d*)-([a-z][a-z0-9]*)")
 
 
 @dataclass(frozen=True, slots=True)
 class _Tokens:
-    """The tokens of one kind, in order: letters, `act`, and pairs (optional, as "se-")."""
+    """The tokens of one kind, in order: letters, `act`, and words that may be left out ("se-")."""
 
     order: tuple[str, ...]
 
@@ -190,9 +196,7 @@ class _Tokens:
             if letter == "act":
                 written.append(spec.activation)
             elif letter.endswith("-"):
-                number, word = (getattr(spec, name) for name in _PAIRS[letter[:-1]])
-                if number:
-                    written.append(f"{letter[:-1]}{number}-{word}")
+                written += _write_optional(letter[:-1], spec)
             else:
                 value = getattr(spec, _LETTERS[letter])
                 written.append(
@@ -212,15 +216,31 @@ class _Tokens:
         return values
 
 
+def _write_optional(letter: str, spec: OperatorSpec) -> list[str]:
+    if letter == "m":
+        return [f"m{spec.mid_channels}-{spec.activation}"] if spec.mid_channels else []
+    if not spec.squeeze_channels or (letter == "sa") != (spec.splits > 1):
+        return []
+    if letter == "sa":
+        return [f"sa{spec.splits}-{spec.squeeze_channels}"]
+    return [f"se{spec.squeeze_channels}-{spec.gate}"]
+
+
+def _read_optional(letter: str, word: str) -> dict[str, Any]:
+    match = _OPTIONAL[letter].fullmatch(word)
+    if not match:
+        raise ValueError(f"{word!r} is no word of {letter}")
+    return {
+        name: int(value) if value.isdecimal() else value
+        for name, value in match.groupdict().items()
+    }
+
+
 def _read_word(letter: str, word: str) -> dict[str, Any]:
     if letter == "act":
         return {"activation": word}
     if letter.endswith("-"):
-        match = _PAIR.fullmatch(word)
-        if not match or match[1] != letter[:-1]:
-            raise ValueError(f"{word!r} stands where {letter[:-1]}<number>-<word> belongs")
-        number_name, word_name = _PAIRS[match[1]]
-        return {number_name: int(match[2]), word_name: match[3]}
+        return _read_optional(letter[:-1], word)
     if not word.startswith(letter) or not _NUMBER.fullmatch(word[len(letter) :]):
         raise ValueError(f"{word!r} stands where {letter}<number> belongs")
     number = word[len(letter) :]
@@ -232,14 +252,19 @@ def _read_word(letter: str, word: str) -> dict[str, Any]:
 
 
 _GRAMMAR = {
-    "ir": _Tokens(("k", "e", "m", "g", "se-", "act", "i", "o", "h", "w", "s", "r", "p", "b")),
+    "ir": _Tokens(
+        ("k", "e", "m", "g", "se-", "sa-", "act", "i", "o", "h", "w", "s", "r", "p", "b")
+    ),
     "conv": _Tokens(("k", "g", "act", "i", "o", "h", "w", "s", "b")),
     "classifier": _Tokens(("m-", "i", "o", "h", "w", "b")),
     "pool": _Tokens(("i", "h", "w", "b")),
     "skip": _Tokens(("i", "h", "w", "b")),
     "empty": _Tokens(("b",)),
 }
-_FIELDS = {"act": ("activation",), **{f"{word}-": names for word, names in _PAIRS.items()}}
+_FIELDS = {
+    "act": ("activation",),
+    **{f"{word}-": tuple(pattern.groupindex) for word, pattern in _OPTIONAL.items()},
+}
 _DEFAULT_GATE = OperatorSpec.__dataclass_fields__["gate"].default
 
 

@@ -9,7 +9,7 @@ from search.counts import count
 from search.errors import UsageError
 from search.operators import OperatorSpec
 from search.spaces.base import LayeredSpace
-from search.spaces.fbnetv2 import MaskedSpace
+from search.spaces.registry import DEPENDENT
 
 Price = Callable[[OperatorSpec], float]
 
@@ -19,10 +19,10 @@ def price_space(
 ) -> CostMatrix:
     """What networks of a space cost: sums of their operators' prices, and what is fixed.
 
-    A matrix layers x candidates; in a masked space, terms over its variables
+    A matrix layers x candidates; where layers depend on each other, terms over variables
     (`search.spaces.terms`).
     """
-    if isinstance(space, MaskedSpace):
+    if isinstance(space, DEPENDENT):
         return space.costs(price, fixed, unit)
     widest = max((len(layer.choices) for layer in space.layers), default=0)
     costs = np.full((len(space.layers), widest), np.inf)

@@ -15,7 +15,7 @@ from search.outcome import Candidate, FrontOutcome, Outcome, write_outcome
 from search.places import check_folder
 from search.printing import console, to_csv, to_json
 from search.scores import Scores, read_scores
-from search.spaces.fbnetv2 import MaskedSpace
+from search.spaces.registry import DEPENDENT
 from search.task import USED, Task, check_target
 
 if TYPE_CHECKING:
@@ -118,10 +118,10 @@ def show_front(
     """
     if output is not None:
         check_folder(output, "--output")
-    if isinstance(task.space, MaskedSpace):
+    if isinstance(task.space, DEPENDENT):
         raise UsageError(
             f"The front of {task.space.spec} is not known: its layers are not independent.",
-            "Search under each target with --algorithm fbnetv2.",
+            "Search under each target.",
         )
     values = read_scores(scores, task.space)
     targets_us = [target * 1000 for target in targets_ms]

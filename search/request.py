@@ -8,7 +8,10 @@ from search.algorithms.recipe import SearchRecipe
 from search.algorithms.registry import METHODS, make_search_recipe
 from search.errors import UsageError
 from search.places import check_file, check_run
+from search.spaces.base import LayeredSpace
 from search.spaces.fbnetv2 import MaskedSpace
+from search.spaces.fp_nas import GroupedSpace
+from search.spaces.registry import DEPENDENT
 from search.task import Task
 from search.training.precision import Compute
 from search.training.recipes import RetrainRecipe, make_recipe
@@ -19,8 +22,12 @@ Number = TypeVar("Number", int, float)
 _BASELINES = ("evolution", "random")
 # Methods that can weigh FLOPs or parameters instead of latency.
 _COUNTING = ("fbnet", "fbnetv2")
-# The only method whose variables are no independent layers, as its spaces are.
 _MASKED = "fbnetv2"
+# Spaces whose layers are not independent, and the methods that can search them.
+_OWN: dict[type[LayeredSpace], tuple[str, ...]] = {
+    MaskedSpace: (_MASKED,),
+    GroupedSpace: ("fp-nas", "parsec"),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,15 +128,17 @@ class Request:
             raise UsageError("--retrain-epochs is of --retrain, which is not given.")
 
     def _check_space(self, task: Task) -> None:
-        masked = isinstance(task.space, MaskedSpace)
-        if masked != (self.algorithm == _MASKED):
-            remedy = f"Give --algorithm {_MASKED}." if masked else "Measure --space fbnetv2-mini."
+        own = next((own for kind, own in _OWN.items() if isinstance(task.space, kind)), ())
+        wrong = self.algorithm not in own if own else self.algorithm == _MASKED
+        if wrong:
+            remedy = f"Give --algorithm {' or '.join(own)}."
             raise UsageError(
-                f"--algorithm {self.algorithm} does not search {task.space.spec}.", remedy
+                f"--algorithm {self.algorithm} does not search {task.space.spec}.",
+                remedy if own else "Measure --space fbnetv2-mini.",
             )
-        if masked and task.probability is not None:
+        if isinstance(task.space, DEPENDENT) and task.probability is not None:
             raise UsageError(
-                f"--algorithm {_MASKED} keeps to predicted latencies alone.",
+                f"--algorithm {self.algorithm} keeps to predicted latencies alone.",
                 "Leave out --probability, or lower --target-ms.",
             )
 

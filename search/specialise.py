@@ -22,7 +22,7 @@ from search.report import grid_of
 from search.request import Images
 from search.scores import Scores, read_scores, write_scores
 from search.scoring import Trained, draw_balanced, fit, load_supernet, measure, moved_to, split_of
-from search.spaces.fbnetv2 import MaskedSpace
+from search.spaces.registry import DEPENDENT
 from search.task import Task, Waivers, load_task
 from search.training.observer import Observer
 
@@ -135,13 +135,9 @@ def specialise(scores: Scores, tasks: Sequence[Task]) -> list[Special]:
     Raises:
         UsageError: A table of another space.
     """
+    check_independent(tasks)
     found = []
     for name, task in zip(_names(tasks), tasks, strict=True):
-        if isinstance(task.space, MaskedSpace):
-            raise UsageError(
-                f"{task.table.label} is of {task.space.spec}, whose layers are not independent.",
-                "Search each table with --algorithm fbnetv2.",
-            )
         own = moved_to(scores, task.space)
         choices = exact_choice(own, task)
         found.append(
@@ -154,6 +150,20 @@ def specialise(scores: Scores, tasks: Sequence[Task]) -> list[Special]:
             )
         )
     return found
+
+
+def check_independent(tasks: Sequence[Task]) -> None:
+    """Refuse tables of spaces that exact selection does not know.
+
+    Raises:
+        UsageError: One is of such a space.
+    """
+    for task in tasks:
+        if isinstance(task.space, DEPENDENT):
+            raise UsageError(
+                f"{task.table.label} is of {task.space.spec}, whose layers are not independent.",
+                "Search each table on its own.",
+            )
 
 
 def _names(tasks: Sequence[Task]) -> list[str]:
@@ -245,7 +255,16 @@ def run_specialise(
         UsageError: As the parts do.
     """
     check_folder(output, "--output")
-    scores = scores_of(supernet, scoring, observer)
+    check_independent(tasks)
+    return write_specialised(scores_of(supernet, scoring, observer), tasks, output)
+
+
+def write_specialised(scores: Scores, tasks: Sequence[Task], output: Path) -> Comparison:
+    """Select for every table by known scores; write architectures and matrix into a folder.
+
+    Raises:
+        UsageError: As `specialise`.
+    """
     found = specialise(scores, tasks)
     comparison = comparison_of(found, scores)
     for one in found:

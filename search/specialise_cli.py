@@ -39,6 +39,12 @@ def specialise(
     allow_simulated: Annotated[
         bool, typer.Option("--allow-simulated", help="Take tables that were not measured.")
     ] = False,
+    allow_imported: Annotated[
+        bool, typer.Option("--allow-imported", help="Take tables of others.")
+    ] = False,
+    allow_predicted: Annotated[
+        bool, typer.Option("--allow-predicted", help="Take tables with predicted rows.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
     form: Annotated[str, typer.Option("--format", help="table, json or csv.")] = "table",
 ) -> None:
@@ -53,7 +59,12 @@ def specialise(
     from search.task import Waivers
     from search.training.observer import make_observer
 
-    waivers = Waivers(unexamined=allow_unexamined, simulated=allow_simulated)
+    waivers = Waivers(
+        unexamined=allow_unexamined,
+        simulated=allow_simulated,
+        imported=allow_imported,
+        predicted=allow_predicted,
+    )
     tasks = load_tasks(every, target_ms, waivers, probability)
     scoring = Scoring(
         images=Images(source=data, classes=classes, limit=limit),

@@ -112,6 +112,21 @@ def _upsample(a: Arguments) -> Tensor:
     return functional.interpolate(a["x"], scale_factor=factors, mode="nearest")
 
 
+def _slice_by_index(a: Arguments) -> Tensor:
+    rank = a["x"].dim()
+    if a.get("stride") is not None and any(step != 1 for step in a["stride"]):
+        raise ExportError("A slice takes steps, which the kit never emits.")
+    if any(a.get("squeeze_mask") or ()):
+        raise ExportError("A slice drops an axis, which the kit never emits.")
+    from_start, to_end = (a.get(name) or [False] * rank for name in ("begin_mask", "end_mask"))
+    places = tuple(
+        slice(None if start else int(begin), None if stop else int(end))
+        for begin, end, start, stop in zip(a["begin"], a["end"], from_start, to_end, strict=True)
+    )
+    y: Tensor = a["x"][places]
+    return y
+
+
 def _affine_dequantize(a: Arguments) -> Tensor:
     data, axis = a["quantized_data"].float(), int(a["axis"])
     shape = [1] * data.dim()
@@ -149,6 +164,9 @@ OPERATIONS: Mapping[str, Evaluate] = {
     "add": lambda a: _floats(a["x"]) + _floats(a["y"]),
     "mul": lambda a: _floats(a["x"]) * _floats(a["y"]),
     "reduce_mean": lambda a: a["x"].mean(tuple(a["axes"]), keepdim=bool(a["keep_dims"])),
+    "concat": lambda a: torch.cat(list(a["values"]), int(a["axis"])),
+    "softmax": lambda a: a["x"].softmax(int(a["axis"])),
+    "slice_by_index": _slice_by_index,
     "reshape": lambda a: a["x"].reshape(tuple(a["shape"])),
     "transpose": lambda a: a["x"].permute(tuple(a["perm"])),
     "expand_dims": lambda a: _expand(a["x"], a["axes"]),

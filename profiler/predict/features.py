@@ -36,6 +36,7 @@ DESCRIPTORS = (
     "classifier",
     "conv",
     "squeeze",
+    "splits",
     "log_in_channels",
     "log_out_channels",
 )
@@ -100,6 +101,7 @@ def _descriptors(operator: OperatorSpec) -> tuple[float, ...]:
         float(operator.kind == "classifier"),
         float(operator.kind == "conv"),
         float(operator.squeeze_channels > 0),
+        float(operator.splits),
         math.log(max(operator.in_channels, 1)),
         math.log(max(operator.out_channels, 1)),
     )

@@ -7,10 +7,22 @@ import torch
 from torch import Tensor, nn
 
 from search.algorithms.factored import FactoredLogits
+from search.blocks import build_operator
+from search.grouped import GroupedNet
 from search.latency import CostMatrix
-from search.latency_loss import LatencyCosts
+from search.latency_loss import latency_of
 from search.spaces.base import SearchSpace
+from search.spaces.fp_nas import GroupedSpace
 from search.supernet import Build, Supernet, legal_mask
+
+
+def shared_weights(
+    space: SearchSpace, *, build: Build = build_operator, checkpoint: bool = False
+) -> Supernet | GroupedNet:
+    """The weights that all networks of a space share, fit to its kind."""
+    if isinstance(space, GroupedSpace):
+        return GroupedNet(space, checkpoint=checkpoint)
+    return Supernet(space, build=build, checkpoint=checkpoint)
 
 
 class Categorical(nn.Module):
@@ -23,12 +35,14 @@ class Categorical(nn.Module):
         is_joint: Which of the two holds; a buffer, so that checkpoints hold it.
         beta: Weight of the cost.
         drawn: Networks drawn so far.
+        ran: Networks run so far: equal ones of a step run once.
     """
 
     legal: Tensor
     is_joint: Tensor
     beta: Tensor
     drawn: Tensor
+    ran: Tensor
 
     def __init__(
         self,
@@ -41,15 +55,16 @@ class Categorical(nn.Module):
         checkpoint: bool,
     ) -> None:
         super().__init__()
-        self.supernet = Supernet(space, build=build, checkpoint=checkpoint)
+        self.supernet = shared_weights(space, build=build, checkpoint=checkpoint)
         self.factors = FactoredLogits(space)
         legal = legal_mask(space)
         self.theta = nn.Parameter(torch.zeros(legal.shape))
-        self.costs = LatencyCosts(matrix)
+        self.costs = latency_of(matrix)
         self.register_buffer("legal", legal, persistent=False)
         self.register_buffer("is_joint", torch.tensor(joint))
         self.register_buffer("beta", torch.tensor(beta))
         self.register_buffer("drawn", torch.tensor(0, dtype=torch.int64))
+        self.register_buffer("ran", torch.tensor(0, dtype=torch.int64))
 
     @property
     def logits(self) -> Tensor:

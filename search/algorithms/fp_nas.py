@@ -21,11 +21,7 @@ from search.algorithms.weighting import GradientMean, alpha_weights, unique_rows
 from search.blocks import build_operator
 from search.errors import UsageError
 from search.latency import CostMatrix
-from search.latency_loss import (
-    expected_latency_us,
-    require_costs,
-    require_reachable,
-)
+from search.latency_loss import require_costs, require_reachable
 from search.spaces.base import SearchSpace
 from search.supernet import Build
 
@@ -115,6 +111,7 @@ class CategoricalSearch(IndependentLayers):
     def backward(self, phase: str, batch: Batch) -> StepReport:
         """One batch under K networks; gradients reach the weights or the distribution."""
         choices, counts = unique_rows(self._draw(batch.generator))
+        self.module.ran.add_(len(choices))
         if phase == WEIGHTS:
             return self._learn_weights(batch, choices, counts)
         self._raise_beta()
@@ -220,8 +217,8 @@ class CategoricalSearch(IndependentLayers):
     # --- results -------------------------------------------------------------
 
     def _expected_us(self) -> Tensor:
-        weights = self.module.logits.detach().softmax(1)
-        return expected_latency_us(weights, self.module.costs)
+        found: Tensor = self.module.costs(self.module.logits.detach().softmax(1))
+        return found
 
     def derive(self, choices: Sequence[int]) -> nn.Sequential:
         """One network with a copy of its trained weights."""
@@ -237,6 +234,7 @@ class CategoricalSearch(IndependentLayers):
             "entropy": float(layers.mean()),
             "draws": float(self.recipe.draws_at(float(layers.sum()))),
             "networks_drawn": float(self.module.drawn),
+            "networks_run": float(self.module.ran),
         }
         if self.target_us is not None:
             numbers["lambda"] = float(self.module.beta)

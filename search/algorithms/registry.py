@@ -27,7 +27,9 @@ class Method(NamedTuple):
 METHODS = {
     "fbnet": Method(f"{_HERE}.fbnet:FBNetSearch", f"{_HERE}.fbnet_recipe:make_recipe"),
     "fp-nas": Method(
-        f"{_HERE}.fp_nas:CategoricalSearch", f"{_HERE}.fp_nas_recipe:make_fp_nas_recipe"
+        f"{_HERE}.fp_nas:CategoricalSearch",
+        f"{_HERE}.fp_nas_recipe:make_fp_nas_recipe",
+        f"{_HERE}.categorical:shared_weights",
     ),
     "fbnetv2": Method(
         f"{_HERE}.fbnetv2:FBNetV2Search",
@@ -39,7 +41,11 @@ METHODS = {
         f"{_HERE}.single_path_recipe:make_recipe",
         "search.superkernel:SuperKernelNet",
     ),
-    "parsec": Method(f"{_HERE}.fp_nas:Parsec", f"{_HERE}.fp_nas_recipe:make_parsec_recipe"),
+    "parsec": Method(
+        f"{_HERE}.fp_nas:Parsec",
+        f"{_HERE}.fp_nas_recipe:make_parsec_recipe",
+        f"{_HERE}.categorical:shared_weights",
+    ),
 }
 
 

@@ -2,7 +2,7 @@
 
 FP-NAS (arXiv 2011.10949), equation 5: instead of one distribution over all
 combinations of a layer, independent ones over kernel, expansion, activation,
-squeeze-excite. A skip is the kernel 0: it depends on no other variable.
+squeeze-excite or splits, channels. A skip is the kernel 0: it depends on no other variable.
 """
 
 from collections.abc import Callable, Hashable
@@ -18,7 +18,8 @@ _VARIABLES: dict[str, Callable[[OperatorSpec], Hashable]] = {
     "kernel": lambda operator: operator.kernel,
     "expansion": lambda operator: (operator.expansion, operator.groups, operator.first_pointwise),
     "activation": lambda operator: operator.activation,
-    "squeeze": lambda operator: (operator.squeeze_channels > 0, operator.gate),
+    "squeeze": lambda operator: (operator.squeeze_channels > 0, operator.gate, operator.splits),
+    "channels": lambda operator: operator.out_channels,
 }
 
 

@@ -273,7 +273,7 @@ class Frame(NamedTuple):
 
 
 _SPEC = re.compile(
-    r"(?P<preset>[a-z0-9-]+?)-r(?P<resolution>\d+)-x(?P<width>\d+(?:\.\d+)?)-c(?P<classes>\d+)"
+    r"(?P<preset>[a-z0-9+-]+?)-r(?P<resolution>\d+)-x(?P<width>\d+(?:\.\d+)?)-c(?P<classes>\d+)"
     r"-h(?P<head_channels>\d+)-p(?P<always_pointwise>[01])-b(?P<batch>\d+)-(?P<dtype>\w+)"
 )
 

@@ -36,12 +36,12 @@ ROW = dict[str, object]
 def main() -> None:
     """Run what is missing, then print the comparison."""
     options = _options()
-    target_ms = _target_ms(options.table, options.share)
+    target_ms = target_of(options.table, options.share)
     print(f"target {target_ms:.4f} ms", flush=True)
     rows = []
     for seed in range(options.first_seed, options.first_seed + options.seeds):
         for method, table in _methods(options):
-            rows.append(_one(options, method, table, target_ms, seed))
+            rows.append(one(options, method, table, target_ms, seed))
             print(json.dumps(rows[-1]), flush=True)
     for method in dict.fromkeys(row["method"] for row in rows):
         print(json.dumps(_summary([row for row in rows if row["method"] == method])), flush=True)
@@ -73,7 +73,8 @@ def _methods(options: argparse.Namespace) -> list[tuple[str, Path]]:
     return [each for each in found if options.methods is None or each[0] in options.methods]
 
 
-def _target_ms(folder: Path, share: float) -> float:
+def target_of(folder: Path, share: float) -> float:
+    """Milliseconds: a share of the mean random latency by the table."""
     table = read_table(folder)
     costs = LatencyModel(table).cost_matrix(parse_space(table.manifest.space.spec))
     slowest_us = float(np.where(np.isfinite(costs.costs), costs.costs, 0).sum()) + costs.fixed_us
@@ -81,7 +82,8 @@ def _target_ms(folder: Path, share: float) -> float:
     return share * float(costs.price(drawn).mean()) / 1000
 
 
-def _one(options: argparse.Namespace, method: str, table: Path, target_ms: float, seed: int) -> ROW:
+def one(options: argparse.Namespace, method: str, table: Path, target_ms: float, seed: int) -> ROW:
+    """One method's network for one seed, searched and trained, unless it was before."""
     folder = options.out / f"seed-{seed}"
     folder.mkdir(parents=True, exist_ok=True)
     output = folder / f"{method}.json"

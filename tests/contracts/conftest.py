@@ -20,6 +20,7 @@ SUBJECTS = {
     "residual": ("ir_k5_e3_m48_g1_relu_i16_o16_h12_w12_s1_r1_p1_b1_{dtype}",),
     "stride": ("ir_k3_e6_m96_g1_relu_i16_o24_h12_w12_s2_r0_p1_b1_{dtype}",),
     "squeeze-excite": ("ir_k3_e3_m48_g1_se16-sigmoid_hswish_i16_o16_h12_w12_s1_r1_p1_b1_{dtype}",),
+    "split-attention": ("ir_k3_e3_m48_g1_sa4-16_swish_i16_o16_h12_w12_s1_r1_p1_b1_{dtype}",),
     "classifier": ("classifier_i64_o100_h3_w3_b1_{dtype}",),
     "empty": ("empty_b1_{dtype}",),
     "network": (

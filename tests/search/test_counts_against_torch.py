@@ -20,6 +20,8 @@ _SAMPLE = (
     "ir_k3_e2.5_m20_g1_swish_i8_o8_h5_w5_s1_r1_p1_b2_fp32",
     "ir_k3_e3_m24_g1_se6-hsigmoid_hswish_i8_o10_h6_w6_s3_r0_p1_b1_fp32",
     "ir_k5_e4_m32_g4_se8-sigmoid_hswish6_i8_o8_h4_w4_s1_r1_p1_b3_fp32",
+    "ir_k3_e3_m24_g1_sa2-6_swish_i8_o10_h7_w7_s2_r0_p1_b1_fp32",
+    "ir_k5_e4_m32_g4_sa4-8_relu_i8_o8_h4_w4_s1_r1_p1_b2_fp32",
     "ir_k3_e1_m8_g1_se2-sigmoid_none_i8_o8_h4_w4_s1_r1_p0_b1_fp32",
     "conv_k3_g1_relu_i3_o16_h15_w11_s2_b1_fp32",
     "conv_k1_g2_hswish_i16_o32_h4_w4_s1_b2_fp32",

@@ -32,13 +32,15 @@ def _ir(draw: st.DrawFn) -> dict[str, Any]:
     in_channels = draw(channels)
     out_channels = draw(st.one_of(st.just(in_channels), channels))
     stride, squeeze = draw(st.integers(1, 4)), draw(st.integers(0, 64))
+    splits = draw(st.sampled_from([1, 1, 2, 4, 12])) if squeeze else 1
     return {
         "kernel": draw(_ODD),
         "expansion": draw(_EXPANSIONS),
         "mid_channels": draw(channels) if first else in_channels,
         "groups": groups,
         "squeeze_channels": squeeze,
-        "gate": draw(st.sampled_from(GATES)) if squeeze else "hsigmoid",
+        "gate": draw(st.sampled_from(GATES)) if squeeze and splits == 1 else "hsigmoid",
+        "splits": splits,
         "activation": draw(st.sampled_from(ACTIVATIONS)),
         "in_channels": in_channels,
         "out_channels": out_channels,
@@ -117,7 +119,7 @@ def test_a_key_with_a_word_removed_doubled_or_swapped_is_refused(
 ) -> None:
     words = spec.key.split("_")
     at = data.draw(st.integers(0, len(words) - 1))
-    # Squeeze-excite and a classifier's hidden layer are the words that may be left out.
+    # Squeeze-excite, splits and a classifier's hidden layer are the words that may be left out.
     optional = "-" in words[at]
     if not optional:
         with pytest.raises(UsageError):
@@ -157,6 +159,10 @@ def test_a_key_that_is_cut_short_is_refused(spec: OperatorSpec, data: st.DataObj
         ("relu", "se0-sigmoid_relu"),
         ("relu", "se8_relu"),
         ("relu", "m8-hsigmoid_relu"),
+        ("relu", "sa1-8_relu"),
+        ("relu", "sa2-0_relu"),
+        ("relu", "sa2-8-sigmoid_relu"),
+        ("relu", "sa2-8_se8-sigmoid_relu"),
         ("r0", "r2"),
         ("p1", "p9"),
         ("b1", "b0"),
@@ -205,6 +211,8 @@ def test_digits_of_another_script_are_refused_and_the_canonical_key_is_named() -
         ({"mid_channels": 0}, "no middle channels"),
         ({"mid_channels": -8}, "middle channels"),
         ({"squeeze_channels": -8}, "squeezed channels"),
+        ({"splits": 0}, "splits below 1"),
+        ({"splits": 2}, "splits need squeezed channels"),
         ({"groups": 0}, "groups"),
         ({"groups": 5}, "groups"),
         ({"residual": True}, "residual"),
@@ -237,6 +245,8 @@ def test_an_expansion_that_the_key_would_round_is_refused(expansion: float) -> N
         ("skip_i24_h56_w56_b1_fp32", {"out_channels": 24}),
         ("empty_b1_fp32", {"kernel": 3}),
         (EXAMPLE_KEY, {"gate": "sigmoid"}),
+        (EXAMPLE_KEY, {"gate": "sigmoid", "splits": 2, "squeeze_channels": 8}),
+        ("conv_k3_g1_relu_i3_o8_h9_w9_s1_b1_fp32", {"splits": 2, "squeeze_channels": 8}),
     ],
 )
 def test_a_field_that_the_key_does_not_show_is_refused(key: str, hidden: dict[str, Any]) -> None:

@@ -28,7 +28,7 @@ from search.spaces.fbnetv2 import MaskedSpace
 from search.spaces.registry import make_space, parse_space
 from search.spaces.terms import Term, TermCosts, likeliest_within
 from search.supernet import legal_mask
-from tests.search.algorithms.saved_bytes import bend, growth_per_two_orders, saved_bytes
+from tests.search.algorithms.masked_bytes import bend, growth_per_two_orders, saved_bytes
 
 
 def space_of() -> MaskedSpace:

@@ -1,0 +1,87 @@
+"""The printed frames of FP-NAS's spaces.
+
+Source: FP-NAS (arXiv 2011.10949), Tables 1 and 2; the mini preset is ours, for
+32x32 images and a CPU.
+"""
+
+from typing import NamedTuple
+
+from search.spaces.fbnet import Macro
+
+Range = tuple[float, float, float]
+
+
+class Row(NamedTuple):
+    """One printed row: (lowest, highest, step) of channels and of expansion.
+
+    `skippable` rows keep the range of channels of the row in front and have
+    stride 1: there the kernel 0, a skip, means something.
+    """
+
+    widths: tuple[int, int, int]
+    expansions: Range
+    repeats: int
+    stride: int
+    skippable: bool = False
+
+
+class GroupedMacro(NamedTuple):
+    """The frame; every layer chooses among all combinations of the variables."""
+
+    frame: Macro
+    rows: tuple[Row, ...]
+    kernels: tuple[int, ...]
+    activations: tuple[str, ...]
+    splits: tuple[int, ...]
+
+
+_E: Range = (0.75, 4.5, 0.75)
+_F = (
+    Row((12, 16, 4), (1, 1, 1), 1, 1),
+    Row((16, 24, 4), _E, 1, 2),
+    Row((16, 24, 4), _E, 2, 1, True),
+    Row((16, 40, 8), _E, 1, 2),
+    Row((16, 40, 8), _E, 2, 1, True),
+    Row((48, 80, 8), _E, 1, 2),
+    Row((48, 80, 8), _E, 2, 1, True),
+    Row((72, 112, 8), _E, 3, 1),
+    Row((112, 184, 8), _E, 1, 2),
+    Row((112, 184, 8), _E, 3, 1, True),
+)
+_MINI_E: Range = (2, 4, 2)
+_MINI = (
+    Row((16, 16, 8), (1, 1, 1), 1, 1),
+    Row((16, 24, 8), _MINI_E, 1, 2),
+    Row((16, 24, 8), _MINI_E, 1, 1, True),
+    Row((24, 40, 16), _MINI_E, 1, 2),
+    Row((24, 40, 16), _MINI_E, 1, 1, True),
+    Row((64, 80, 16), _MINI_E, 1, 2),
+)
+
+
+def _fine(rows: tuple[Row, ...]) -> tuple[Row, ...]:
+    """A row for each block: behind the first of a row a block can be skipped."""
+    return tuple(
+        row._replace(
+            repeats=1,
+            stride=row.stride if number == 0 else 1,
+            skippable=row.skippable or number > 0,
+        )
+        for row in rows
+        for number in range(row.repeats)
+    )
+
+
+_FRAME = Macro(16, 2, (), 1984, 224, 1000)
+_TWO = ("relu", "swish")
+MACROS = {
+    "fp-nas-f": GroupedMacro(_FRAME, _F, (3, 5), _TWO, (0, 1)),
+    "fp-nas-f-fine": GroupedMacro(_FRAME, _fine(_F), (3, 5), _TWO, (0, 1)),
+    "fp-nas-f++": GroupedMacro(_FRAME, _F, (3, 5), _TWO, (0, 1, 2, 4)),
+    "fp-nas-mini": GroupedMacro(Macro(16, 1, (), 256, 32, 10), _MINI, (3, 5), ("relu",), (0, 1, 2)),
+}
+
+
+def steps(low: float, high: float, step: float) -> tuple[float, ...]:
+    """The values of an inclusive range."""
+    return tuple(low + step * number for number in range(round((high - low) / step) + 1))
