@@ -30,7 +30,17 @@ _ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "swish": nn.SiLU,
     "none": nn.Identity,
 }
-_GATES: dict[str, Callable[[], nn.Module]] = {"hsigmoid": nn.Hardsigmoid, "sigmoid": nn.Sigmoid}
+
+
+class HardSigmoid(nn.Module):
+    """relu6(x + 3) / 6: as `nn.Hardsigmoid`, of which XNNPACK's partitioner takes a part only."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Shape is kept."""
+        return nn.functional.relu6(x + 3) / 6
+
+
+_GATES: dict[str, Callable[[], nn.Module]] = {"hsigmoid": HardSigmoid, "sigmoid": nn.Sigmoid}
 
 
 class ConvNorm(nn.Sequential):
