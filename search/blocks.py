@@ -37,7 +37,8 @@ class HardSigmoid(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Shape is kept."""
-        return nn.functional.relu6(x + 3) / 6
+        # Numbers as floats: whole ones are lowered with a cast, outside the delegate.
+        return nn.functional.relu6(x + 3.0) / 6.0
 
 
 _GATES: dict[str, Callable[[], nn.Module]] = {"hsigmoid": HardSigmoid, "sigmoid": nn.Sigmoid}
