@@ -8,7 +8,8 @@ with a Matern kernel (Rasmussen and Williams, Gaussian Processes for Machine
 Learning, 2006, chapters 2 and 4). Intervals are conformal: the errors of each
 measured operator, predicted from the others, in units of the process's own
 deviation, give the factor (the jackknife of Barber et al., arXiv 1905.02928,
-with the normalised scores of Lei et al., arXiv 1604.04173, section 5.2).
+with the normalised scores of Lei et al., arXiv 1604.04173, section 5.2). With few
+measured operators that factor is drawn towards a normal distribution's.
 """
 
 import math
@@ -19,6 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import nnls
+from scipy.stats import norm, spearmanr
 
 from profiler.predict.features import (
     Array,
@@ -38,6 +40,7 @@ METHOD = "non-negative analytic costs and a Gaussian process on log time"
 TRANSFER_METHOD = "another table's times, analytic costs and a Gaussian process on log time"
 _ONE_BY_ONE, _FOLDS = 120, 20  # operators up to which each is left out alone; else parts
 _ENOUGH_DRAWN = 40
+_ENOUGH_SCORES, _PRIOR_SCORES = 40, 20
 _TINY_RIDGE = 1e-3
 _LEAST_OF_FASTEST = 0.1  # no operator is predicted far below the fastest measured one
 
@@ -162,8 +165,10 @@ class _Fit:
         mean, deviation = self._process.predict(self._points)
         value = self._base + mean
         judged = _judges(drawn, len(self._us))
-        errors, deviations = self.errors[judged], self.deviations[judged]
-        reach = conformal_factor(np.abs(errors) / deviations) * deviation
+        errors, usual = self.errors[judged], float(np.median(self.deviations))
+        # The process is too sure of itself near what it knows: its analytic base is not.
+        deviations = np.hypot(self.deviations[judged], usual)
+        reach = interval_factor(np.abs(errors) / deviations) * np.hypot(deviation, usual)
         return Fitted(
             predicted=Predicted(
                 us=np.exp(value), low_us=np.exp(value - reach), high_us=np.exp(value + reach)
@@ -193,6 +198,21 @@ def non_negative_weights(components: Array, us: Array) -> Array:
     return found
 
 
+def interval_factor(scores: Array, level: float = LEVEL) -> float:
+    """How many deviations an interval at `level` reaches to either side.
+
+    Conformal where there are scores enough. The quantile of a few scores is mostly chance:
+    there it is that of a normal distribution, the more of it the scores' own mean the more
+    scores there are (tests/benchmarks/bench_predict.py shows what that covers).
+    """
+    if len(scores) >= _ENOUGH_SCORES:
+        return conformal_factor(scores, level)
+    normal = float(norm.ppf((1 + level) / 2))
+    own = normal * float(scores.mean()) / math.sqrt(2 / math.pi)
+    share = len(scores) / (len(scores) + _PRIOR_SCORES)
+    return math.exp((1 - share) * math.log(normal) + share * math.log(max(own, 1e-9)))
+
+
 def conformal_factor(scores: Array, level: float = LEVEL) -> float:
     """The score that a new operator stays below with probability `level`."""
     rank = min(math.ceil((len(scores) + 1) * level), len(scores))
@@ -217,9 +237,7 @@ def _held_out_errors(
 
 
 def _held_out(errors: Array, scores: Array, us: Array) -> HeldOut:
-    from scipy.stats import spearmanr
-
-    inside = [scores[n] <= conformal_factor(np.delete(scores, n)) for n in range(len(scores))]
+    inside = [scores[n] <= interval_factor(np.delete(scores, n)) for n in range(len(scores))]
     return HeldOut(
         mape=float(np.abs(np.expm1(errors)).mean()),
         spearman=float(spearmanr(us, us * np.exp(errors)).statistic),
