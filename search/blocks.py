@@ -30,18 +30,7 @@ _ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "swish": nn.SiLU,
     "none": nn.Identity,
 }
-
-
-class HardSigmoid(nn.Module):
-    """relu6(x + 3) / 6: as `nn.Hardsigmoid`, of which XNNPACK's partitioner takes a part only."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Shape is kept."""
-        # Numbers as floats: whole ones are lowered with a cast, outside the delegate.
-        return nn.functional.relu6(x + 3.0) / 6.0
-
-
-_GATES: dict[str, Callable[[], nn.Module]] = {"hsigmoid": HardSigmoid, "sigmoid": nn.Sigmoid}
+_GATES: dict[str, Callable[[], nn.Module]] = {"hsigmoid": nn.Hardsigmoid, "sigmoid": nn.Sigmoid}
 
 
 class ConvNorm(nn.Sequential):

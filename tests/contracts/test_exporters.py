@@ -26,6 +26,9 @@ class TestXnnpackFp32(ExporterContract):
         with pytest.raises(ExportError, match=r"not delegated to XNNPACK: .*sort"):
             exporter.build(subject_of("stride", "fp32"))
 
+    @pytest.mark.xfail(
+        raises=ExportError, reason="torch decomposes hard sigmoid with casts that XNNPACK refuses"
+    )
     def test_a_hard_sigmoid_gate_can_be_exported(self, export: Export) -> None:
         assert export("xnnpack", "fp32", HARD_GATE).relative_error <= self.error_limit
 
