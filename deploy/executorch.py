@@ -1,6 +1,7 @@
 """ExecuTorch programs (.pte) delegated to XNNPACK, in fp32 and int8."""
 
 import contextlib
+import copy
 import io
 import logging
 import os
@@ -60,11 +61,35 @@ class XnnpackInt8:
             return build_checked(subject, export, _run, rms_error, INT8_LIMIT)
 
 
+class _HardSigmoid(nn.Module):
+    """clamp(x / 6 + 1 / 2, 0, 1), which is relu6(x + 3) / 6 up to rounding.
+
+    XNNPACK has no hard sigmoid, and torch decomposes its own with casts that
+    the delegate refuses; a product, a sum and a clamp are all delegated.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.hardtanh(x * (1 / 6) + 0.5, 0.0, 1.0)
+
+
+def _spelled(module: nn.Module) -> nn.Module:
+    """The same function, hard sigmoids spelled as the delegate takes them; a copy if there is one."""
+    if not any(isinstance(part, nn.Hardsigmoid) for part in module.modules()):
+        return module
+    spelled = copy.deepcopy(module)
+    for part in list(spelled.modules()):
+        for name, child in part.named_children():
+            if isinstance(child, nn.Hardsigmoid):
+                setattr(part, name, _HardSigmoid())
+    return spelled
+
+
 def _export(module: nn.Module, example: Tensor) -> bytes:
-    return _lower(torch.export.export(module, (example,), strict=False))
+    return _lower(torch.export.export(_spelled(module), (example,), strict=False))
 
 
 def _export_int8(module: nn.Module, example: Tensor, images: Tensor | None) -> bytes:
+    module = _spelled(module)
     if images is None:
         flipped = example.flip(1).contiguous(memory_format=_order(example))
         return _export(_quantise(module, (example, flipped)), example)

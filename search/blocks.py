@@ -132,11 +132,13 @@ def _conv(spec: OperatorSpec) -> nn.Module:
 
 
 def _classifier(spec: OperatorSpec) -> nn.Module:
-    return nn.Sequential(
-        nn.AdaptiveAvgPool2d(1),
-        nn.Flatten(),
-        nn.Linear(spec.in_channels, spec.out_channels),
-    )
+    hidden: list[nn.Module] = []
+    if spec.mid_channels:
+        hidden.append(nn.Linear(spec.in_channels, spec.mid_channels, bias=False))
+        if spec.activation != "none":
+            hidden.append(_ACTIVATIONS[spec.activation]())
+    last = nn.Linear(spec.mid_channels or spec.in_channels, spec.out_channels)
+    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), *hidden, last)
 
 
 def _nothing(_: OperatorSpec) -> nn.Module:

@@ -62,12 +62,12 @@ def exact_choice(scores: Scores, task: Task) -> tuple[int, ...]:
     Raises:
         UsageError: No network meets it.
     """
-    assert task.target_us is not None
+    assert task.limit is not None
     scores.require(task.space)
     if isinstance(task.costs, TermCosts):
-        return likeliest_within(scores.values, task.costs, task.target_us)
-    if task.probability is None:
-        return select(scores, task.costs, task.target_us).choices
+        return likeliest_within(scores.values, task.costs, task.limit)
+    if task.probability is None or task.target_us is None:
+        return select(scores, task.costs, task.limit).choices
     return select_with_confidence(
         scores, task.model, task.space, task.target_us, task.probability
     ).choices
@@ -83,7 +83,7 @@ def candidates_of(method: Searching, task: Task, *, seed: int, samples: int) -> 
     probabilities = method.probabilities().double().numpy()
     scores = from_probabilities(probabilities, task.space, f"log-probabilities of {method.name}")
     named: list[tuple[str, tuple[int, ...]]] = []
-    if task.target_us is not None:
+    if task.limit is not None:
         word = "selection" if isinstance(task.costs, TermCosts) else "exact selection"
         named.append((word, exact_choice(scores, task)))
     named.append(("argmax", method.argmax()))
@@ -108,13 +108,13 @@ def candidates_of(method: Searching, task: Task, *, seed: int, samples: int) -> 
 def _near_target(probabilities: Array, task: Task, seed: int) -> list[tuple[int, ...]]:
     """Drawn from the distribution, given that a network uses nearly all of the target."""
     # Where options of several layers share a cost, nothing counts the networks of a band.
-    if task.target_us is None or isinstance(task.costs, TermCosts):
+    if task.limit is None or isinstance(task.costs, TermCosts):
         return []
     try:
         sampler = feasible_sampler(
             task.costs,
-            task.target_us,
-            USED * task.target_us,
+            task.limit,
+            USED * task.limit,
             np.maximum(probabilities, _LEAST),
         )
         drawn = sampler.draw(_NEAR_SAMPLES, np.random.default_rng(seed))
@@ -184,11 +184,11 @@ def rank(
 
 def choose(ranked: Sequence[Found], task: Task) -> Found:
     """The best one; with a target, of those that meet it, and use it where any does."""
-    if task.target_us is None:
+    if task.limit is None:
         return ranked[0]
     within = [one for one in ranked if describe(one, task).meets_target]
-    prices_us = task.costs.price([one.choices for one in within])
-    using = [one for one, price in zip(within, prices_us, strict=True) if task.used_by(price)]
+    prices = task.costs.price([one.choices for one in within])
+    using = [one for one, price in zip(within, prices, strict=True) if task.used_by(price)]
     return (using or within)[0]
 
 
@@ -196,17 +196,17 @@ def describe(found: Found, task: Task) -> Candidate:
     """The network in numbers, priced by the task's table."""
     network = network_of(task.space, found.choices, found.origin)
     estimate = task.model.estimate(network)
-    price_us = float(task.costs.price([found.choices])[0])
+    price = float(task.costs.price([found.choices])[0])
     return Candidate(
         origin=found.origin,
         choices=tuple(
             layer.choices[number].name
             for layer, number in zip(task.space.layers, found.choices, strict=True)
         ),
-        predicted_us=price_us,
+        predicted_us=price if task.costs.unit == "us" else estimate.value_us,
         low_us=estimate.low_us,
         high_us=estimate.high_us,
-        meets_target=task.met_by(price_us, estimate),
+        meets_target=task.met_by(price, estimate),
         probability=None if task.target_us is None else estimate.probability_below(task.target_us),
         log_probability=found.log_probability,
         accuracy=found.accuracy,

@@ -71,6 +71,15 @@ def find(
         float | None,
         typer.Option(help="Latency to meet; without one, fbnet uses the paper's product loss."),
     ] = None,
+    cost: Annotated[
+        str, typer.Option(help="What to weigh: latency, flops or params (fbnet, fbnetv2).")
+    ] = "latency",
+    target_mflops: Annotated[
+        float | None, typer.Option(help="With --cost flops: millions of multiply-adds to meet.")
+    ] = None,
+    target_mparams: Annotated[
+        float | None, typer.Option(help="With --cost params: millions of parameters to meet.")
+    ] = None,
     probability: Annotated[
         float | None, typer.Option(help="Meet it with this probability, by the table's intervals.")
     ] = None,
@@ -125,7 +134,7 @@ def find(
             "--algorithm exact and --scores go together.",
             "A search leaves its scores.json in the folder of its run.",
         )
-    from search.task import Waivers, load_task
+    from search.task import Waivers, load_task, weigh
 
     waivers = Waivers(
         unexamined=allow_unexamined,
@@ -134,6 +143,7 @@ def find(
         predicted=allow_predicted,
     )
     task = load_task(table, target_ms, waivers, probability)
+    task = weigh(task, cost, target_mflops=target_mflops, target_mparams=target_mparams)
     from search.request import Images, Request, Resources
     from search.run import run_search
 

@@ -9,16 +9,23 @@ from search.errors import UsageError
 
 Array = npt.NDArray[np.float64]
 
+# What a search can weigh; latency is by a table, in microseconds.
+LATENCY = "latency"
+COSTS = (LATENCY, "flops", "params")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CostMatrix:
     """Costs in microseconds, layers x candidates; infinite where not legal.
 
     `fixed_us` is what every network pays: fixed operators and intercept.
+    `unit` is us; or flops or params, where multiply-adds or parameters take
+    the microseconds' place throughout.
     """
 
     costs: Array
     fixed_us: float
+    unit: str = "us"
 
     def price(self, choices: npt.ArrayLike) -> Array:
         """Latencies of many networks at once.

@@ -2,7 +2,7 @@
 
 FLOPs are multiply-adds of convolutions and matrix products (the papers'
 convention); parameters include batch norm's scale and shift and the
-classifier's bias; byte counts serve as features of the latency model.
+classifier's bias (its hidden layer has none); byte counts serve as features of the latency model.
 """
 
 from dataclasses import dataclass
@@ -71,8 +71,10 @@ def count(spec: OperatorSpec) -> Counts:
         flops += squeeze
         params += squeeze + spec.mid_channels + spec.squeeze_channels
     if spec.kind == "classifier":
-        flops += spec.in_channels * spec.out_channels
-        params += spec.in_channels * spec.out_channels + spec.out_channels
+        hidden = spec.mid_channels
+        weights = spec.in_channels * hidden + (hidden or spec.in_channels) * spec.out_channels
+        flops += weights
+        params += weights + spec.out_channels
     size, batch = BYTES[spec.dtype], spec.batch
     pooled = spec.kind in ("classifier", "pool")
     out_pixels = 1 if pooled else spec.out_height * spec.out_width

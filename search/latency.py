@@ -20,8 +20,8 @@ from search.entries import Entry
 from search.errors import TableError
 from search.manifest import Calibration
 from search.operators import OperatorSpec
+from search.pricing import price_space
 from search.spaces.base import LayeredSpace
-from search.spaces.fbnetv2 import MaskedSpace
 from search.spaces.registry import parse_space
 from search.table import Table
 
@@ -110,15 +110,7 @@ class LatencyModel:
     def cost_matrix(self, space: LayeredSpace | None = None) -> CostMatrix:
         """Costs of every candidate of every layer of a space (default: the table's)."""
         space = space or parse_space(self.table.manifest.space.spec)
-        if isinstance(space, MaskedSpace):
-            return space.costs(self.operator_us, self._calibration.intercept_us)
-        widest = max((len(layer.choices) for layer in space.layers), default=0)
-        costs = np.full((len(space.layers), widest), np.inf)
-        for row, layer in enumerate(space.layers):
-            for column, choice in enumerate(layer.choices):
-                costs[row, column] = self.operator_us(choice.operator)
-        fixed = sum(self.operator_us(operator) for operator in (*space.before, *space.after))
-        return CostMatrix(costs=costs, fixed_us=fixed + self._calibration.intercept_us)
+        return price_space(space, self.operator_us, self._calibration.intercept_us)
 
 
 def estimate_from_features(features: Array, calibration: Calibration) -> Estimate:

@@ -1,54 +1,23 @@
-"""Channel masks and resolution sampling: many widths and sizes in one network.
+"""The masked supernet: all widths, kinds and input sizes of a space in one network.
 
-FBNetV2 (arXiv 2004.05565), section 3. A convolution is made once, at its
-largest width; a mask keeps the first channels. A smaller input is every k-th
-pixel of the largest. Masks act behind batch norm and activation: before it,
-relu(bias) would leak into channels that are gone.
+FBNetV2 (arXiv 2004.05565), section 3.
 """
 
-from collections.abc import Sequence
+import operator
+from collections.abc import Callable, Iterable, Sequence
+from functools import reduce
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint as recompute
 
-from search.blocks import ConvNorm, InvertedResidual, SqueezeExcite, build_operator
+from search.blocks import build_operator
 from search.errors import UsageError
+from search.masked_block import MaskedBlock, copy_leading
+from search.masks import scatter, subsample
 from search.normalisation import batch_norms, stop_tracking
-from search.spaces.fbnetv2 import MaskedSpace, squeezed
-from search.spaces.fbnetv2_variables import Slot
+from search.spaces.fbnetv2 import MaskedSpace
 from search.spaces.terms import TermCosts
-
-
-def leading_ones(widths: Sequence[int], channels: int) -> Tensor:
-    """(options, channels): row i keeps the first widths[i] channels (equation 2)."""
-    return (torch.arange(channels) < torch.tensor(widths)[:, None]).float()
-
-
-def channel_mask(weights: Tensor, ones: Tensor) -> Tensor:
-    """M = sum_i g_i 1_i (equation 3) for (batch, channels, height, width)."""
-    return (weights[: len(ones)].to(ones) @ ones)[:, None, None]
-
-
-def subsample(images: Tensor, size: int) -> Tensor:
-    """The pixels floor(i / r) of square images, r = size / full: nearest neighbour, fixed."""
-    at = sampled_pixels(images.shape[-1], size, images.device)
-    return images[..., at, :][..., at]
-
-
-def scatter(maps: Tensor, size: int) -> Tensor:
-    """Put values back on the pixels that they came from, in maps of zeros of the full size."""
-    at = sampled_pixels(size, maps.shape[-1], maps.device)
-    full = maps.new_zeros(*maps.shape[:-2], size, size)
-    full[..., at[:, None], at] = maps
-    return full
-
-
-def sampled_pixels(full: int, size: int, device: torch.device) -> Tensor:
-    """(size,) indices of the pixels that a smaller input keeps."""
-    if not 1 <= size <= full:
-        raise UsageError(f"An input of {size} px cannot be sampled from one of {full} px.")
-    return torch.arange(size, device=device) * full // size
 
 
 class TermLatency(nn.Module):
@@ -80,122 +49,94 @@ class TermLatency(nn.Module):
         return total
 
 
-class MaskedBlock(nn.Module):
-    """One searched block: all kinds at full width, mixed, masked, added."""
-
-    mid: Tensor
-    out: Tensor
-    squeezed: Tensor
-
-    def __init__(self, space: MaskedSpace, slot: Slot) -> None:
-        super().__init__()
-        self.slot = slot
-        mids = [space.value(slot.expansion, i) for i in _options(space, slot.expansion)]
-        outs = [space.value(slot.out, i) for i in _options(space, slot.out)]
-        into = max(outs) if slot.residual else slot.most_in
-        names = [option.name for option in space.layers[slot.kind].choices]
-        self.kinds = nn.ModuleList(
-            build_operator(space.block(slot, name, into, max(mids), max(outs), space.resolution))
-            for name in names
-        )
-        for name, ones in (
-            ("mid", leading_ones(mids, max(mids))),
-            ("out", leading_ones(outs, max(outs))),
-            ("squeezed", leading_ones([squeezed(mid) for mid in mids], squeezed(max(mids)))),
-        ):
-            self.register_buffer(name, ones, persistent=False)
-
-    def forward(self, x: Tensor, weights: Tensor) -> Tensor:
-        """Input and output are masked to their widths; kinds of weight 0 are not run."""
-        mid, squeeze = (
-            channel_mask(weights[self.slot.expansion], ones) for ones in (self.mid, self.squeezed)
-        )
-        row = weights[self.slot.kind]
-        total: Tensor | None = None
-        for number, value in enumerate(row.detach().tolist()[: len(self.kinds)]):
-            kind = self.kinds[number]
-            if value == 0 or not isinstance(kind, InvertedResidual):
-                continue
-            part = row[number] * _through(kind, x, mid, squeeze)
-            total = part if total is None else total + part
-        if total is None:
-            return x
-        mask = channel_mask(weights[self.slot.out], self.out)
-        total = total * mask
-        # Every kind but a skip adds its input; a skip is the input. Weights sum to 1.
-        return x + total if self.slot.residual else total
-
-
-def _through(block: InvertedResidual, x: Tensor, mid: Tensor, squeeze: Tensor) -> Tensor:
-    """A block's body with its middle channels masked; without the residual add."""
-    parts = list(block.body)
-    last = parts.pop()
-    gate = parts.pop() if isinstance(parts[-1], SqueezeExcite) else None
-    for part in parts:
-        assert isinstance(part, ConvNorm)
-        x = part(x)
-    x = x * mid
-    if isinstance(gate, SqueezeExcite):
-        low = nn.functional.relu(gate.reduce(x.mean((2, 3), keepdim=True))) * squeeze
-        x = x * gate.gate(gate.expand(low))
-    y: Tensor = last(x)
-    return y
-
-
-def copy_leading(large: nn.Module, small: nn.Module) -> nn.Module:
-    """Fill a narrower module with the leading channels of a wider one of the same kind."""
-    source = large.state_dict()
-    with torch.no_grad():
-        for name, tensor in small.state_dict().items():
-            tensor.copy_(source[name][tuple(slice(0, length) for length in tensor.shape)])
-    return small
-
-
-def _options(space: MaskedSpace, variable: int) -> range:
-    return range(len(space.layers[variable].choices))
-
-
 class MaskedNet(nn.Module):
     """All networks of a masked space with shared weights.
 
     In training mode batch norm normalises by the batch and gathers nothing;
     `derive` a network and recalibrate that before judging it. Each resolution
     is run and kept on its own, so memory does not grow with their number.
+
+    Two ways to mix resolutions; both equal the derived network where one
+    resolution has all weight, and differ in between:
+
+      * apart (default): every resolution runs through the whole network, and
+        their logits are mixed. Behind the average pool all have one shape, so
+        nothing needs to be scattered, and no pixel holds values of two sizes.
+      * scattered, as Figure 2 draws it: every operator runs on samples of one
+        map of full size, and its outputs are put back on the pixels that they
+        came from and summed. Pixels that two sizes share are mixed (Figure 5:
+        "contaminated"). The average is taken over the pixels that hold
+        values, sum_r g_r n_r: one over all pixels of the map, zeros included,
+        would shrink a smaller input's features by its share of the area, and
+        the chosen network would not be what was trained.
+
+    Args:
+        space: What to build.
+        checkpoint: Recompute activations in the backward pass.
+        scattered: See above.
     """
 
-    def __init__(self, space: MaskedSpace, *, checkpoint: bool = False) -> None:
+    def __init__(
+        self, space: MaskedSpace, *, checkpoint: bool = False, scattered: bool = False
+    ) -> None:
         super().__init__()
-        self.space, self.checkpoint = space, checkpoint
+        self.space, self.checkpoint, self.scattered = space, checkpoint, scattered
         self.stem = build_operator(space.before[0])
         self.blocks = nn.ModuleList(MaskedBlock(space, slot) for slot in space.slots)
-        self.tail = nn.Sequential(*(build_operator(operator) for operator in space.after))
+        self.tail = nn.Sequential(*(build_operator(part) for part in space.after))
         stop_tracking(batch_norms([self]))
 
     def forward(self, images: Tensor, weights: Tensor) -> Tensor:
         """Images of the largest resolution to logits.
 
-        Logits of the resolutions are mixed behind the average pool, where all
-        have one shape: it is there that scattered maps would be averaged too.
-
         Args:
             images: (batch, 3, height, width).
             weights: (variables, widest) weights of the options.
+
+        Raises:
+            UsageError: All resolutions have weight 0.
         """
         sizes = self.space.resolutions
         values = weights[0].detach().tolist()[: len(sizes)]
         live = [number for number, value in enumerate(values) if value != 0]
-        total: Tensor | None = None
-        for number in live:
-            small = subsample(images, sizes[number])
-            if torch.is_grad_enabled() and (self.checkpoint or len(live) > 1):
-                logits: Tensor = recompute(self._run, small, weights, use_reentrant=False)
-            else:
-                logits = self._run(small, weights)
-            part = weights[0, number] * logits
-            total = part if total is None else total + part
-        if total is None:
+        if not live:
             raise UsageError("All resolutions have weight 0.")
-        return total
+        if self.scattered:
+            return self._scattered(images, weights, live)
+        run = self._runner(self._run, len(live) > 1)
+        return sum_of(
+            weights[0, number] * run(subsample(images, sizes[number]), weights) for number in live
+        )
+
+    def _scattered(self, images: Tensor, weights: Tensor, live: Sequence[int]) -> Tensor:
+        """Map by map: sample, run, put back, sum."""
+        sizes = torch.tensor([self.space.resolutions[number] for number in live])
+        parts: list[Callable[[Tensor, Tensor], Tensor]] = [
+            _alone(self.stem),
+            *self.blocks,
+            _alone(self.tail[0]),
+        ]
+        x, full = images, images.shape[-1]
+        for part in parts:
+            run, side = self._runner(part, len(live) > 1), x.shape[-1]
+            maps = [run(subsample(x, int(size) * side // full), weights) for size in sizes]
+            # The largest resolution need not be live: its share of the area gives the full side.
+            new = maps[-1].shape[-1] * full // int(sizes[-1])
+            x = sum_of(
+                weights[0, number] * scatter(values, new)
+                for number, values in zip(live, maps, strict=True)
+            )
+        held = (weights[0, list(live)] * (sizes.to(weights) / full) ** 2).sum()
+        logits: Tensor = self.tail[1](x / held)
+        return logits
+
+    def _runner(
+        self, part: Callable[[Tensor, Tensor], Tensor], several: bool
+    ) -> Callable[[Tensor, Tensor], Tensor]:
+        """The same, recomputed in the backward pass where its activations would pile up."""
+        if not (torch.is_grad_enabled() and (self.checkpoint or several)):
+            return part
+        return lambda x, weights: recompute(part, x, weights, use_reentrant=False)  # type: ignore[no-any-return]
 
     def _run(self, images: Tensor, weights: Tensor) -> Tensor:
         x = self.stem(images)
@@ -222,8 +163,8 @@ class MaskedNet(nn.Module):
         large += list(self.tail)
         device = next(self.parameters()).device
         parts = [
-            copy_leading(source, build_operator(operator)).to(device)
-            for source, operator in zip(large, network.operators, strict=True)
+            copy_leading(source, build_operator(part)).to(device)
+            for source, part in zip(large, network.operators, strict=True)
         ]
         derived = Sampled(network.resolution, *parts)
         return derived.requires_grad_(True)
@@ -242,3 +183,13 @@ class Sampled(nn.Sequential):
         for part in self:
             x = part(x)
         return x
+
+
+def sum_of(parts: Iterable[Tensor]) -> Tensor:
+    """The sum of one tensor or more."""
+    return reduce(operator.add, parts)
+
+
+def _alone(part: nn.Module) -> Callable[[Tensor, Tensor], Tensor]:
+    """A part that depends on no variable."""
+    return lambda x, _: part(x)

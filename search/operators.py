@@ -8,12 +8,14 @@ architectures use:
     ir_k3_e6_m144_g1_relu_i24_o32_h56_w56_s2_r0_p1_b1_fp32
     conv_k3_g1_relu_i3_o16_h224_w224_s2_b1_fp32
     classifier_i1984_o1000_h7_w7_b1_fp32
+    classifier_m1984-hswish_i1344_o1000_h7_w7_b1_fp32
     pool_i1152_h5_w5_b1_fp32
     skip_i24_h56_w56_b1_fp32
     empty_b1_fp32
 
     k kernel   e expansion   m middle channels   g groups of the 1x1
     se squeezed channels and their gate (left out without squeeze-excite)
+    m of a classifier: hidden channels behind its pool, and their activation
     i, o channels in, out    h, w height and width in    s stride
     r residual add           p first 1x1 present         b batch
 """
@@ -108,6 +110,7 @@ _CONTRADICTIONS: tuple[tuple[str, Callable[[OperatorSpec], bool]], ...] = (
     ("even kernel", lambda o: o.kernel % 2 == 0 or o.kernel < 1),
     ("stride below 1", lambda o: o.stride < 1),
     ("no middle channels", lambda o: o.kind == "ir" and o.mid_channels < 1),
+    ("middle channels below 0", lambda o: o.mid_channels < 0),
     ("squeezed channels below 0", lambda o: o.squeeze_channels < 0),
     ("groups do not divide the channels", lambda o: not _groups_divide(o)),
     (
@@ -146,6 +149,8 @@ def _spells(expansion: float) -> bool:
 def _hides_a_field(spec: OperatorSpec) -> bool:
     if not spec.squeeze_channels and spec.gate != _DEFAULT_GATE:
         return True
+    if spec.kind == "classifier" and not spec.mid_channels and spec.activation != "none":
+        return True
     return any(getattr(spec, name) != default for name, default in _UNSEEN[spec.kind])
 
 
@@ -166,12 +171,17 @@ _LETTERS = {
     "b": "batch",
 }
 _NUMBER = re.compile(r"(?:0|[1-9]\d*)(?:\.\d*[1-9])?")
-_SQUEEZE = re.compile(r"se([1-9]\d*)-([a-z]+)")
+# Words that may be left out: how they begin, and the fields that they hold.
+_PAIRS = {
+    "se": ("squeeze_channels", "gate"),
+    "m": ("mid_channels", "activation"),
+}
+_PAIR = re.compile(r"(se|m)([1-9]\d*)-([a-z][a-z0-9]*)")
 
 
 @dataclass(frozen=True, slots=True)
 class _Tokens:
-    """The tokens of one kind, in order: letters, `se` (optional) and `act`."""
+    """The tokens of one kind, in order: letters, `act`, and pairs (optional, as "se-")."""
 
     order: tuple[str, ...]
 
@@ -180,9 +190,10 @@ class _Tokens:
         for letter in self.order:
             if letter == "act":
                 written.append(spec.activation)
-            elif letter == "se":
-                if spec.squeeze_channels:
-                    written.append(f"se{spec.squeeze_channels}-{spec.gate}")
+            elif letter.endswith("-"):
+                number, word = (getattr(spec, name) for name in _PAIRS[letter[:-1]])
+                if number:
+                    written.append(f"{letter[:-1]}{number}-{word}")
             else:
                 value = getattr(spec, _LETTERS[letter])
                 written.append(
@@ -194,7 +205,7 @@ class _Tokens:
         values: dict[str, Any] = {}
         rest = list(words)
         for letter in self.order:
-            if letter == "se" and not (rest and rest[0].startswith("se")):
+            if letter.endswith("-") and not (rest and rest[0].startswith(letter[:-1])):
                 continue
             values |= _read_word(letter, rest.pop(0))
         if rest:
@@ -205,11 +216,12 @@ class _Tokens:
 def _read_word(letter: str, word: str) -> dict[str, Any]:
     if letter == "act":
         return {"activation": word}
-    if letter == "se":
-        match = _SQUEEZE.fullmatch(word)
-        if not match:
-            raise ValueError(f"{word!r} is not a squeeze-excite letter")
-        return {"squeeze_channels": int(match[1]), "gate": match[2]}
+    if letter.endswith("-"):
+        match = _PAIR.fullmatch(word)
+        if not match or match[1] != letter[:-1]:
+            raise ValueError(f"{word!r} stands where {letter[:-1]}<number>-<word> belongs")
+        number_name, word_name = _PAIRS[match[1]]
+        return {number_name: int(match[2]), word_name: match[3]}
     if not word.startswith(letter) or not _NUMBER.fullmatch(word[len(letter) :]):
         raise ValueError(f"{word!r} stands where {letter}<number> belongs")
     number = word[len(letter) :]
@@ -221,14 +233,14 @@ def _read_word(letter: str, word: str) -> dict[str, Any]:
 
 
 _GRAMMAR = {
-    "ir": _Tokens(("k", "e", "m", "g", "se", "act", "i", "o", "h", "w", "s", "r", "p", "b")),
+    "ir": _Tokens(("k", "e", "m", "g", "se-", "act", "i", "o", "h", "w", "s", "r", "p", "b")),
     "conv": _Tokens(("k", "g", "act", "i", "o", "h", "w", "s", "b")),
-    "classifier": _Tokens(("i", "o", "h", "w", "b")),
+    "classifier": _Tokens(("m-", "i", "o", "h", "w", "b")),
     "pool": _Tokens(("i", "h", "w", "b")),
     "skip": _Tokens(("i", "h", "w", "b")),
     "empty": _Tokens(("b",)),
 }
-_FIELDS = {"act": ("activation",), "se": ("squeeze_channels", "gate")}
+_FIELDS = {"act": ("activation",), **{f"{word}-": names for word, names in _PAIRS.items()}}
 _DEFAULT_GATE = OperatorSpec.__dataclass_fields__["gate"].default
 
 

@@ -42,7 +42,9 @@ class Candidate(_Part):
 class Outcome(_Part):
     """Everything that a reader needs in order to believe or repeat a search.
 
-    `seconds` is over all parts of a resumed run, each up to its last saved state.
+    `cost` is what was weighed: latency, with its target `target_us`; or flops
+    or params, with `most` of them. `seconds` is over all parts of a resumed
+    run, each up to its last saved state.
     """
 
     schema_version: Literal[1] = 1
@@ -50,7 +52,9 @@ class Outcome(_Part):
     algorithm: str
     chosen: Candidate
     candidates: tuple[Candidate, ...]
+    cost: str = "latency"
     target_us: float | None
+    most: float | None = None
     probability: float | None
     table_id: str
     table: str

@@ -8,6 +8,7 @@ import typer
 from rich.table import Table as Grid
 
 from search.architecture import Architecture, write_architecture
+from search.costs import LATENCY
 from search.errors import UsageError
 from search.exact import Selection, front, network_of, pareto
 from search.outcome import Candidate, FrontOutcome, Outcome, write_outcome
@@ -57,6 +58,11 @@ def _summary(outcome: Outcome) -> Iterator[str]:
     if outcome.candidates[0].meets_target and chosen != outcome.candidates[0]:
         yield f"           the best of those that use {USED:.0%} to 100% of the target"
     target = "no target" if outcome.target_us is None else f"target {_ms(outcome.target_us)}"
+    if outcome.cost != LATENCY:
+        most = "no target" if outcome.most is None else f"target {outcome.most / 1e6:.4g}M"
+        found = {"flops": chosen.flops, "params": chosen.params}[outcome.cost]
+        target = "not searched for"
+        yield f"{outcome.cost:<10} {found / 1e6:.4g}M, {most}"
     sure = "" if outcome.probability is None else f" met with {chosen.probability:.1%}"
     yield (
         f"latency    {_ms(chosen.predicted_us)} predicted "

@@ -17,6 +17,8 @@ from search.training.recipes import RetrainRecipe, make_recipe
 TRIAL_EPOCHS = 3
 Number = TypeVar("Number", int, float)
 _BASELINES = ("evolution", "random")
+# Methods that can weigh FLOPs or parameters instead of latency.
+_COUNTING = ("fbnet", "fbnetv2")
 # The only method whose variables are no independent layers, as its spaces are.
 _MASKED = "fbnetv2"
 
@@ -100,6 +102,11 @@ class Request:
             check_file(self.weights, "--output", (".pt",))
         if self.algorithm != "exact" or self.retrain:
             check_run(self.folder, self.resume)
+        if task.costs.unit != "us" and self.algorithm not in _COUNTING:
+            raise UsageError(
+                f"--algorithm {self.algorithm} weighs latency alone.",
+                f"Leave out --cost, or give --algorithm {' or '.join(_COUNTING)}.",
+            )
         if self.algorithm not in METHODS and task.target_us is None:
             raise UsageError(
                 f"--algorithm {self.algorithm} needs a latency target.", "Give --target-ms."

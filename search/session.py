@@ -14,6 +14,7 @@ from search.architecture import write_architecture
 from search.baselines import Outcome as Trials
 from search.baselines import evolve, random_search
 from search.candidates import Found, candidates_of, choose, describe, exact_choice, rank
+from search.costs import LATENCY
 from search.data.base import Data
 from search.data.split import split_indices
 from search.errors import GateFailed, UsageError
@@ -79,7 +80,9 @@ class Session:
             algorithm=algorithm,
             chosen=describe(chosen, task),
             candidates=tuple(describe(one, task) for one in found),
+            cost=LATENCY if task.costs.unit == "us" else task.costs.unit,
             target_us=task.target_us,
+            most=task.most,
             probability=task.probability,
             table_id=manifest.table_id,
             table=task.table.label,
@@ -119,7 +122,7 @@ def search_shared(
     check_classes(task.space, len(data.classes), task.table)
     with fresh_weights(settings.seed):
         method = load_method(algorithm)(
-            task.space, task.costs, recipe=recipe, target_us=task.target_us, checkpoint=checkpoint
+            task.space, task.costs, recipe=recipe, target_us=task.limit, checkpoint=checkpoint
         )
     lines = train(
         method,
@@ -127,7 +130,7 @@ def search_shared(
         settings,
         subject=Subject(
             space=task.space.spec,
-            recipe=json.dumps({**asdict(recipe), "target_us": task.target_us}, sort_keys=True),
+            recipe=json.dumps({**asdict(recipe), **_target(task)}, sort_keys=True),
             table_id=task.table.manifest.table_id,
         ),
         folder=session.folder,
@@ -147,6 +150,13 @@ def search_shared(
     learnt, held = split_indices(data.train.labels, method.splits, settings.seed)
     ranked = rank(found, method, data.train, learnt, held)
     return choose(ranked, task), ranked
+
+
+def _target(task: Task) -> dict[str, object]:
+    """What besides the recipe decides a search with shared weights."""
+    if task.costs.unit == "us":
+        return {"target_us": task.target_us}
+    return {"cost": task.costs.unit, "most": task.most}
 
 
 def search_exact(session: Session, scores: Scores) -> tuple[Found, list[Found]]:

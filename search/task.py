@@ -1,14 +1,16 @@
 """What a search is asked for, checked before any work: table, space, target."""
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
 
 from search.confidence import select_with_confidence
+from search.costs import COSTS, LATENCY
 from search.errors import GateFailed, TableError, UsageError
 from search.latency import CostMatrix, Estimate, LatencyModel
+from search.pricing import count_space
 from search.spaces.base import LayeredSpace
 from search.spaces.registry import parse_space
 from search.table import Table, profile_command, read_table
@@ -45,7 +47,9 @@ class Task:
 
     `target_us` is None where the search has no latency target (FBNet's
     product loss). `probability` is that of meeting it, by the table's
-    intervals; None asks for the predicted latency alone.
+    intervals; None asks for the predicted latency alone. Where FLOPs or
+    parameters are weighed instead, `costs` holds those, `most` is their
+    target, and the table only predicts the latency of what is found.
     """
 
     table: Table
@@ -55,23 +59,29 @@ class Task:
     target_us: float | None
     waivers: Waivers
     probability: float | None = None
+    most: float | None = None
 
-    def met_by(self, price_us: float, estimate: Estimate) -> bool:
+    @property
+    def limit(self) -> float | None:
+        """The target in the unit of `costs`; None where there is none."""
+        return self.target_us if self.costs.unit == "us" else self.most
+
+    def met_by(self, price: float, estimate: Estimate) -> bool:
         """True when a network keeps to the target as the exact selection understands it.
 
         Args:
-            price_us: By the cost matrix.
-            estimate: By the model; the same up to rounding, with its interval.
+            price: By the cost matrix.
+            estimate: By the model; of a latency, the same up to rounding, with its interval.
         """
-        if self.target_us is None:
+        if self.limit is None:
             return True
-        if self.probability is None:
-            return price_us <= self.target_us
+        if self.probability is None or self.target_us is None:
+            return price <= self.limit
         return estimate.probability_below(self.target_us) >= self.probability
 
-    def used_by(self, price_us: float) -> bool:
-        """True when a network that takes so long uses nearly all of the target."""
-        return self.target_us is not None and price_us >= USED * self.target_us
+    def used_by(self, price: float) -> bool:
+        """True when a network that costs so much uses nearly all of the target."""
+        return self.limit is not None and price >= USED * self.limit
 
 
 def load_task(
@@ -110,6 +120,43 @@ def load_task(
     )
     _check_probability(task)
     return task
+
+
+def weigh(
+    task: Task,
+    cost: str,
+    *,
+    target_mflops: float | None = None,
+    target_mparams: float | None = None,
+) -> Task:
+    """The same task with another cost than latency, if one is asked for.
+
+    Args:
+        task: Of a table.
+        cost: latency, flops or params.
+        target_mflops, target_mparams: In millions; None means no target.
+
+    Raises:
+        UsageError: Another word, a target of another cost, or one that no
+            network meets.
+    """
+    if cost not in COSTS:
+        raise UsageError(f"Unknown --cost {cost!r}.", f"Known: {', '.join(COSTS)}.")
+    targets = {"flops": target_mflops, "params": target_mparams}
+    for name, value in (*targets.items(), (LATENCY, task.target_us)):
+        if value is not None and name != cost:
+            word = "--target-ms" if name == LATENCY else f"--target-m{name}"
+            raise UsageError(f"{word} is no target of --cost {cost}.", f"Give --cost {name}.")
+    if cost == LATENCY:
+        return task
+    costs, most_m = count_space(task.space, cost), targets[cost]
+    least_m = math.ceil(costs.fastest_us() / 1e2) / 1e4
+    if most_m is not None and not least_m <= most_m < math.inf:
+        raise UsageError(
+            f"No network of {task.space.spec} has as few as {most_m:g}M {cost}.",
+            f"The smallest found has {least_m:.4f}M; give --target-m{cost} at least that.",
+        )
+    return replace(task, costs=costs, most=None if most_m is None else most_m * 1e6)
 
 
 def check_trust(table: Table, waivers: Waivers) -> None:

@@ -7,6 +7,7 @@ choice differentiable, and the same draw m prices the network that it mixes.
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -194,7 +195,8 @@ class FBNetSearch(IndependentLayers):
         plain = phase == WEIGHTS and not self.recipe.literal
         loss = cross_entropy if plain else self.loss(cross_entropy, latency_us)
         loss.backward()  # type: ignore[no-untyped-call]
-        return _report(loss, cross_entropy, latency_us, logits, batch.labels)
+        report = _report(loss, cross_entropy, latency_us, logits, batch.labels)
+        return report if self._matrix.unit == "us" else replace(report, latency_us=None)
 
     def _learn(self, phase: str, fraction: float) -> None:
         """Prepare a step: rates, the multiplier, and whose gradients are wanted."""
@@ -256,9 +258,10 @@ class FBNetSearch(IndependentLayers):
         """Mean entropy of the layers in nats, temperature, latencies, multiplier."""
         probabilities = self.probabilities()
         likely_us = self._matrix.price(np.array([self.argmax()]))[0]
+        what = "latency_us" if self._matrix.unit == "us" else self._matrix.unit
         numbers = {
-            "expected_latency_us": float(self._expected_us()),
-            "argmax_latency_us": float(likely_us),
+            f"expected_{what}": float(self._expected_us()),
+            f"argmax_{what}": float(likely_us),
             "entropy": float(torch.special.entr(probabilities).sum(1).mean()),
             "temperature": self.temperature,
         }

@@ -2,12 +2,16 @@
 
 Schedule, Gumbel softmax and losses are FBNet's; what is chosen are widths,
 expansions, kinds of blocks and the input's resolution. The paper gives no
-form of the cost term: ours is FBNet's product, or the excess over a target.
+form of the cost term: ours is FBNet's product, or the excess over a target,
+over latency by a table, FLOPs or parameters, each the exact mean of the
+distribution (`TermLatency`). The result is the argmax of every variable, as
+absolute channels; with a target, a selection of high probability within it.
 """
 
 from typing import cast
 
 from search.algorithms.fbnet import FBNetSearch, Stochastic
+from search.algorithms.fbnetv2_recipe import FBNetV2Recipe
 from search.costs import CostMatrix
 from search.errors import UsageError
 from search.masking import MaskedNet, TermLatency
@@ -45,6 +49,7 @@ class FBNetV2Search(FBNetSearch):
         checkpoint: bool,
     ) -> Stochastic:
         """All that is learnt, with fresh weights."""
-        supernet = MaskedNet(cast(MaskedSpace, space), checkpoint=checkpoint)
+        scattered = isinstance(self.recipe, FBNetV2Recipe) and self.recipe.scattered
+        supernet = MaskedNet(cast(MaskedSpace, space), checkpoint=checkpoint, scattered=scattered)
         latency = TermLatency(cast(TermCosts, costs))
         return Stochastic(legal_mask(space), supernet, latency, multiplier=self.recipe.multiplier)

@@ -31,7 +31,7 @@ METHODS = {
     ),
     "fbnetv2": Method(
         f"{_HERE}.fbnetv2:FBNetV2Search",
-        f"{_HERE}.fbnet_recipe:make_recipe",
+        f"{_HERE}.fbnetv2_recipe:make_recipe",
         "search.masking:MaskedNet",
     ),
     "single-path": Method(

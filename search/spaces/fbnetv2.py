@@ -1,10 +1,15 @@
 """FBNetV2's spaces: channels, expansion, block and input resolution are all searched.
 
 Source: FBNetV2 (arXiv 2004.05565), Tables 2 and 3, and the F macro as
-FP-NAS (arXiv 2011.10949) prints it in its Table 1. A stage's blocks share one
-width, so that residual adds always fit; expansion counts from the *largest*
-input width, and architectures hold absolute channels. The printed rows hold
-fewer searched blocks than the text's 22; these spaces follow the rows.
+FP-NAS (arXiv 2011.10949) prints it in its Table 1. Expansion counts from the
+*largest* input width, rounded as in the authors' release, and architectures
+hold absolute channels. The printed rows hold fewer searched blocks than the
+text's 22; these spaces follow the rows.
+
+The paper is silent about residual adds between widths that are searched. A
+stage's blocks share one width, so that the adds always fit; in the spaces
+whose name ends in `-free` every block has its own width, and the derived
+network adds, or skips, only where two widths agree (as in the released F1).
 """
 
 import hashlib
@@ -21,7 +26,8 @@ import numpy.typing as npt
 from search.architecture import Architecture
 from search.errors import UsageError
 from search.operators import OperatorSpec
-from search.spaces.fbnet import FBNetSpace, Frame, Macro
+from search.spaces.absolute import AbsoluteFrame
+from search.spaces.fbnet import FBNetSpace, Macro
 from search.spaces.fbnetv2_macros import MACROS, MaskedMacro
 from search.spaces.fbnetv2_variables import Slot, variables_of
 from search.spaces.terms import Term, TermCosts
@@ -105,31 +111,28 @@ class MaskedSpace(FBNetSpace):
         return self._shared.conv(kernel, into, out, size, stride, activation="hswish")
 
     @property
-    def _shared(self) -> Frame:
-        return Frame(always_pointwise=False, batch=self.batch, dtype=self.dtype)
+    def _shared(self) -> AbsoluteFrame:
+        return AbsoluteFrame(always_pointwise=False, batch=self.batch, dtype=self.dtype)
 
     def block(
         self, slot: Slot, kind: str, into: int, mid: int, out: int, resolution: int
     ) -> OperatorSpec:
         """A block at absolute channels."""
         size = resolution // slot.reduction
-        common = {"height": size, "width": size, "batch": self.batch, "dtype": self.dtype}
         if kind == "skip":
-            return OperatorSpec(kind="skip", in_channels=into, **common)  # type: ignore[arg-type]
-        kernel, activation, *squeeze = kind.split("_")
-        return OperatorSpec(
-            kind="ir",
-            kernel=int(kernel[1:]),
-            mid_channels=mid,
-            squeeze_channels=squeezed(mid) if squeeze else 0,
-            activation=activation,
-            in_channels=into,
-            out_channels=out,
-            stride=slot.stride,
-            residual=slot.residual,
+            return self._shared.skip(into, out, size)
+        return self._shared.inverted(
+            kind,
+            (into, mid, out),
+            size,
+            slot.stride,
+            residual=slot.adds(into, out),
             first_pointwise=self.always_pointwise or not self._keeps_width(slot),
-            **common,  # type: ignore[arg-type]
         )
+
+    def bridge(self, slot: Slot, into: int, out: int) -> OperatorSpec:
+        """What a skip of a free space is between different widths, at the largest resolution."""
+        return self._shared.conv(1, into, out, self.resolution // slot.reduction, 1)
 
     def _keeps_width(self, slot: Slot) -> bool:
         """An only expansion of 1 behind a fixed width needs no first 1x1."""
@@ -227,7 +230,10 @@ class MaskedSpace(FBNetSpace):
         return self.architecture(names, name)
 
     def costs(
-        self, operator_cost: Callable[[OperatorSpec], float], fixed: float = 0.0
+        self,
+        operator_cost: Callable[[OperatorSpec], float],
+        fixed: float = 0.0,
+        unit: str = "us",
     ) -> TermCosts:
         """Sums of an operator's cost (latency, FLOPs, parameters) over networks."""
         of = {operator: operator_cost(operator) for operator in self.uses}
@@ -240,9 +246,6 @@ class MaskedSpace(FBNetSpace):
         ]
         widths = np.array([len(variable.choices) for variable in self.layers])
         legal = np.arange(widths.max()) < widths[:, None]
-        return TermCosts(costs=np.where(legal, 0.0, np.inf), fixed_us=fixed, terms=tuple(terms))
-
-
-def squeezed(mid: int) -> int:
-    """Squeezed channels: a quarter of the middle ones."""
-    return max(1, round(mid * 0.25))
+        return TermCosts(
+            costs=np.where(legal, 0.0, np.inf), fixed_us=fixed, unit=unit, terms=tuple(terms)
+        )

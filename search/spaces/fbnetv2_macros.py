@@ -20,15 +20,21 @@ class Stage(NamedTuple):
 
 
 class MaskedMacro(NamedTuple):
-    """The frame; resolutions are multiples of `grain` from `least` times the largest."""
+    """The frame; resolutions are multiples of `grain` from `least` times the largest.
+
+    `free` gives every block a width of its own; otherwise a stage's blocks
+    share one, so that residual adds always fit.
+    """
 
     frame: Macro
     stages: tuple[Stage, ...]
     kinds: tuple[str, ...]
     grain: int
     least: float
+    free: bool = False
 
 
+FREE = "-free"
 _KINDS = tuple(
     f"k{kernel}_{activation}{squeeze}"
     for kernel, activation, squeeze in product((3, 5), ("relu", "hswish"), ("", "_se"))
@@ -56,11 +62,12 @@ _MINI = (
     Stage((48, 80, 16), (2, 6, 2), 1, 2),
 )
 _PLAIN = ("k3_relu", "k3_relu_se", "k5_relu", "k5_relu_se")
-MACROS = {
+_SHARED = {
     "fbnetv2": MaskedMacro(Macro(16, 2, (), 1984, 256, 1000), _L, _KINDS, 32, 0.5),
     "fbnetv2-f": MaskedMacro(Macro(16, 2, (), 1984, 224, 1000), _F, _KINDS, 32, 0.5),
     "fbnetv2-mini": MaskedMacro(Macro(16, 1, (), 256, 32, 10), _MINI, _PLAIN, 8, 0.75),
 }
+MACROS = _SHARED | {f"{name}{FREE}": macro._replace(free=True) for name, macro in _SHARED.items()}
 
 
 def steps(low: float, high: float, step: float) -> list[float]:

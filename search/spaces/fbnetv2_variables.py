@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from search.spaces.absolute import multiple_of_8
 from search.spaces.fbnetv2_macros import MaskedMacro, steps
 
 
@@ -23,7 +24,10 @@ class Variable(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slot:
-    """One searched block and the variables that it depends on; None is a fixed width."""
+    """One searched block and the variables that it depends on; None is a fixed width.
+
+    `free` means that its widths in and out are chosen apart.
+    """
 
     name: str
     into: int | None
@@ -33,11 +37,16 @@ class Slot:
     stride: int
     reduction: int
     most_in: int
+    free: bool = False
 
     @property
-    def residual(self) -> bool:
-        """Within a stage input and output share their width."""
+    def joined(self) -> bool:
+        """Input and output are one variable: whatever the width, the block adds its input."""
         return self.into == self.out
+
+    def adds(self, into: int, out: int) -> bool:
+        """Whether the block adds its input at these widths."""
+        return self.joined or (self.free and self.stride == 1 and into == out)
 
 
 def variables_of(
@@ -52,29 +61,31 @@ def variables_of(
         macro.frame.stem_stride,
     )
     for number, stage in enumerate(macro.stages, 1):
-        out = len(variables)
         widths = tuple(Option(f"c{int(w)}", int(w)) for w in steps(*stage.widths))
-        variables.append(Variable(f"stage{number}.width", widths))
         for repeat in range(stage.repeats):
             name, inner = f"stage{number}.{repeat + 1}", repeat > 0
+            if macro.free or not inner:
+                place = name if macro.free else f"stage{number}"
+                variables.append(Variable(f"{place}.width", widths))
+                out = len(variables) - 1
             kinds = (*macro.kinds, *(("skip",) if inner else ()))
             slot = Slot(
                 name=name,
-                into=out if inner else into,
+                into=into,
                 out=out,
                 kind=len(variables),
                 expansion=len(variables) + 1,
                 stride=1 if inner else stage.stride,
                 reduction=reduction,
                 most_in=most_in,
+                free=macro.free,
             )
             options = tuple(Option(kind, i) for i, kind in enumerate(kinds))
             variables.append(Variable(f"{name}.block", options))
             mids = tuple(
-                Option(f"e{e:g}", max(1, round(e * most_in))) for e in steps(*stage.expansions)
+                Option(f"e{e:g}", multiple_of_8(e * most_in)) for e in steps(*stage.expansions)
             )
             variables.append(Variable(f"{name}.expansion", mids))
             slots.append(slot)
-            most_in, reduction = stage.widths[1], reduction * slot.stride
-        into = out
+            into, most_in, reduction = out, stage.widths[1], reduction * slot.stride
     return tuple(variables), tuple(slots)

@@ -110,7 +110,9 @@ def likeliest_within(scores: Array, costs: TermCosts, target_us: float) -> tuple
     if float(costs.price([own])[0]) > target_us:
         own = np.array(costs.descend(own.tolist()))
     if float(costs.price([own])[0]) > target_us:
-        raise UsageError(f"No network within {target_us:.1f} us was found.", "Raise the target.")
+        raise UsageError(
+            f"No network within {target_us:.1f} {costs.unit} was found.", "Raise the target."
+        )
     return _climb(scores, costs, target_us, own)
 
 

@@ -12,6 +12,13 @@ from search.errors import ExportError
 from tests.contracts.conftest import Export, subject_of
 from tests.contracts.exporter_contract import ExporterContract
 
+FBNETV2 = {
+    "a hard sigmoid gate": (
+        "ir_k3_e3_m48_g1_se16-hsigmoid_hswish_i16_o16_h12_w12_s1_r1_p1_b1_fp32"
+    ),
+    "a hidden layer": "classifier_m32-hswish_i64_o100_h3_w3_b1_fp32",
+}
+
 
 class TestXnnpackFp32(ExporterContract):
     backend, dtype, module = "xnnpack", "fp32", "deploy.executorch"
@@ -26,11 +33,9 @@ class TestXnnpackFp32(ExporterContract):
         with pytest.raises(ExportError, match=r"not delegated to XNNPACK: .*sort"):
             exporter.build(subject_of("stride", "fp32"))
 
-    @pytest.mark.xfail(
-        raises=ExportError, reason="torch decomposes hard sigmoid with casts that XNNPACK refuses"
-    )
-    def test_a_hard_sigmoid_gate_can_be_exported(self, export: Export) -> None:
-        assert export("xnnpack", "fp32", HARD_GATE).relative_error <= self.error_limit
+    @pytest.mark.parametrize("name", FBNETV2)
+    def test_blocks_of_fbnetv2_are_delegated_whole(self, export: Export, name: str) -> None:
+        assert export("xnnpack", "fp32", FBNETV2[name]).relative_error <= self.error_limit
 
 
 class TestXnnpackInt8(ExporterContract):
@@ -41,13 +46,19 @@ class TestXnnpackInt8(ExporterContract):
         int8, fp32 = (export("xnnpack", dtype, "classifier") for dtype in ("int8", "fp32"))
         assert len(fp32.content) - len(int8.content) > 0.6 * 64 * 100 * 3
 
+    @pytest.mark.parametrize("name", FBNETV2)
+    def test_blocks_of_fbnetv2_are_delegated_whole(self, export: Export, name: str) -> None:
+        key = FBNETV2[name].replace("fp32", "int8")
+        assert export("xnnpack", "int8", key).relative_error <= self.error_limit
+
 
 class TestOnnxFp32(ExporterContract):
     backend, dtype, module = "onnxruntime", "fp32", "deploy.onnx"
     error_limit, fault = 1e-4, 1.01
 
-    def test_a_hard_sigmoid_gate_can_be_exported(self, export: Export) -> None:
-        assert export("onnxruntime", "fp32", HARD_GATE).relative_error <= self.error_limit
+    @pytest.mark.parametrize("name", FBNETV2)
+    def test_blocks_of_fbnetv2_can_be_exported(self, export: Export, name: str) -> None:
+        assert export("onnxruntime", "fp32", FBNETV2[name]).relative_error <= self.error_limit
 
 
 class CoremlContract(ExporterContract):
@@ -57,9 +68,10 @@ class CoremlContract(ExporterContract):
     def _needs_coremltools(self) -> None:
         pytest.importorskip("coremltools", reason="needs the iphone extra")
 
-    def test_a_hard_sigmoid_gate_can_be_exported(self, export: Export) -> None:
-        gate = HARD_GATE.replace("fp32", self.dtype)
-        assert export("coreml", self.dtype, gate).relative_error <= self.error_limit
+    @pytest.mark.parametrize("name", FBNETV2)
+    def test_blocks_of_fbnetv2_can_be_exported(self, export: Export, name: str) -> None:
+        key = FBNETV2[name].replace("fp32", self.dtype)
+        assert export("coreml", self.dtype, key).relative_error <= self.error_limit
 
     def test_two_builds_of_one_subject_are_the_same_bytes(self, export: Export) -> None:
         exporter = make_exporter(exporter_entry("coreml", self.dtype))
@@ -96,9 +108,6 @@ class TestCoremlDelegate:
         exporter = make_exporter(exporter_entry("coreml-delegate", "fp16"))
         with pytest.raises(ExportError, match="Not one Core ML delegate: nothing"):
             exporter.build(subject_of("empty", "fp16"))
-
-
-HARD_GATE = "ir_k3_e3_m48_g1_se16-hsigmoid_hswish_i16_o16_h12_w12_s1_r1_p1_b1_fp32"
 
 
 def with_a_sort(operators: Any) -> Any:

@@ -21,15 +21,8 @@ from search.blocks import build_network
 from search.counts import count
 from search.errors import UsageError
 from search.exact import network_of
-from search.masking import (
-    MaskedNet,
-    TermLatency,
-    channel_mask,
-    leading_ones,
-    sampled_pixels,
-    scatter,
-    subsample,
-)
+from search.masking import MaskedNet, TermLatency
+from search.masks import channel_mask, leading_ones, sampled_pixels, scatter, subsample
 from search.operators import OperatorSpec
 from search.spaces.fbnetv2 import MaskedSpace
 from search.spaces.registry import make_space, parse_space

@@ -1,53 +1,13 @@
-"""Published networks as strings, with the figures their authors printed.
+"""FBNet's published networks.
 
 FBNet-A, -B, -C and FBNet-96-0.35-1 follow the authors' release (facts
 restated from facebookresearch/mobile-vision), which drops the first 1x1 of a
 block whose expansion is 1. FBNet-S8 and FBNet-iPhoneX exist only as a drawing
 (FBNet, arXiv 1812.03443, Figure 4); they are a reading of it, with the head of
 1504 channels and every first 1x1 kept, which is what fits the printed FLOPs.
-
-A stage is written `channels stride: block block ...`; blocks are the names of
-the FBNet space (Table 2 of the paper), `-` is a skip.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import NamedTuple
-
-from search.architecture import Architecture
-from search.errors import UsageError
-from search.operators import OperatorSpec
-from search.spaces.fbnet import SKIP, Frame
-
-
-class Published(NamedTuple):
-    """What a paper prints of a network; latency in ms, None where not printed."""
-
-    flops_m: float
-    params_m: float
-    top1: float
-    latency_ms: tuple[tuple[str, float], ...]
-    source: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Network:
-    """A published network and its figures.
-
-    `always_pointwise` is the convention that the published definition
-    follows for the first 1x1 at expansion 1.
-    """
-
-    name: str
-    resolution: int
-    stem_channels: int
-    stages: tuple[str, ...]
-    head_channels: int
-    always_pointwise: bool
-    published: Published
-    remark: str = ""
-    classes: int = 1000
-
+from search.zoo.network import Network, Published
 
 _S8 = "Samsung Galaxy S8, Caffe2 int8"
 _IPHONE = "iPhone X, Caffe2 int8"
@@ -55,7 +15,7 @@ _TABLE3 = "FBNet (arXiv 1812.03443), Table 3"
 _TABLE4 = "FBNet (arXiv 1812.03443), Table 4"
 _TABLE5 = "FBNet (arXiv 1812.03443), Table 5"
 
-_NETWORKS = (
+NETWORKS = (
     Network(
         name="FBNet-A",
         resolution=224,
@@ -162,52 +122,3 @@ _NETWORKS = (
         remark="read from Figure 4; not released",
     ),
 )
-
-
-def network_names() -> tuple[str, ...]:
-    """Published networks that the zoo holds."""
-    return tuple(network.name for network in _NETWORKS)
-
-
-def published_network(name: str) -> Network:
-    """A published network by name, in any case.
-
-    Raises:
-        UsageError: Unknown; names the known ones.
-    """
-    for network in _NETWORKS:
-        if network.name.lower() == name.lower():
-            return network
-    raise UsageError(f"Unknown network {name!r}.", f"Known: {', '.join(network_names())}.")
-
-
-def zoo_architecture(
-    name: str, *, always_pointwise: bool | None = None, dtype: str = "fp32"
-) -> Architecture:
-    """Build a published network; None keeps its own convention for the first 1x1.
-
-    Raises:
-        UsageError: Unknown name.
-    """
-    network = published_network(name)
-    keep = network.always_pointwise if always_pointwise is None else always_pointwise
-    return Architecture(name=network.name, operators=tuple(_operators(network, keep, dtype)))
-
-
-def _operators(network: Network, keep: bool, dtype: str) -> Iterator[OperatorSpec]:
-    frame = Frame(keep, 1, dtype)
-    channels, size = network.stem_channels, network.resolution
-    yield frame.conv(3, 3, channels, size, 2)
-    size //= 2
-    for stage in network.stages:
-        numbers, _, blocks = stage.partition(":")
-        out_channels, stride = (int(word) for word in numbers.split())
-        for word in blocks.split():
-            name = SKIP if word == "-" else word
-            operator = frame.block(name, channels, out_channels, size, stride)
-            if operator is None:
-                raise UsageError(f"{network.name} skips where it cannot.")
-            yield operator
-            channels, size, stride = out_channels, size // stride, 1
-    yield frame.conv(1, channels, network.head_channels, size, 1)
-    yield frame.classifier(network.head_channels, network.classes, size)
