@@ -177,9 +177,11 @@ def describe(key: str) -> str:
         return f"skip {spec.in_channels} {spec.height}x{spec.width}"
     words = {"conv": f"conv{spec.kernel}", "classifier": "classifier"}.get(spec.kind, "")
     if spec.kind == "ir":
-        words = f"k{spec.kernel}_e{spec.expansion:g}"
+        wide = spec.mid_channels != spec.expansion * spec.in_channels
+        words = f"k{spec.kernel}_" + (f"m{spec.mid_channels}" if wide else f"e{spec.expansion:g}")
         words += f"_g{spec.groups}" if spec.groups > 1 else ""
         words += f"_se{spec.squeeze_channels}" if spec.squeeze_channels else ""
-        words += "+1x1" if spec.expansion == 1 and spec.first_pointwise else ""
+        words += f"_{spec.activation}" if spec.activation != "relu" else ""
+        words += "+1x1" if not wide and spec.expansion == 1 and spec.first_pointwise else ""
     stride = f"/{spec.stride}" if spec.stride > 1 else ""
     return f"{words} {spec.in_channels}>{spec.out_channels} {spec.height}x{spec.width}{stride}"
