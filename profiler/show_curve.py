@@ -37,8 +37,8 @@ def _for_people(table: Table, points: Sequence[CurvePoint]) -> None:
         )
     out.print(grid)
     out.print(
-        "rows: measured operators that were predicted from the others, and how many of them\n"
-        "lay inside their 90 % intervals"
+        "rows: measured operators that were predicted from the others, and how many of\n"
+        "them lay inside their 90 % intervals"
     )
 
 
