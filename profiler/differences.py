@@ -181,7 +181,7 @@ def describe(key: str) -> str:
         words = f"k{spec.kernel}_" + (f"m{spec.mid_channels}" if wide else f"e{spec.expansion:g}")
         words += f"_g{spec.groups}" if spec.groups > 1 else ""
         words += f"_se{spec.squeeze_channels}" if spec.squeeze_channels else ""
-        words += f"_{spec.activation}" if spec.activation != "relu" else ""
+        words += f"_{spec.activation.replace('hswish', 'hs')}" if spec.activation != "relu" else ""
         words += "+1x1" if not wide and spec.expansion == 1 and spec.first_pointwise else ""
     stride = f"/{spec.stride}" if spec.stride > 1 else ""
     return f"{words} {spec.in_channels}>{spec.out_channels} {spec.height}x{spec.width}{stride}"

@@ -3,7 +3,7 @@
 import contextlib
 import random
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
@@ -129,7 +129,10 @@ def informative(
     known = {operator.key: operator for operator in every}
     if unknown := [key for key in keys if key not in known]:
         raise UsageError(f"{unknown[0]} is no operator of {space.spec}.")
-    return design_of(space, every, number, tuple(known[key] for key in keys))
+    design = design_of(space, every, number, tuple(known[key] for key in keys))
+    # What a refinement measures again was drawn by chance if it was so the first time.
+    before = design_of(space, every, len(keys)).drawn if keys else frozenset()
+    return replace(design, drawn=design.drawn | (before & set(design.operators)))
 
 
 def published_operators(space: LayeredSpace) -> tuple[OperatorSpec, ...]:

@@ -23,6 +23,7 @@ from search.spaces.base import LayeredSpace
 # alone. Chosen on the committed host tables (tests/benchmarks/bench_predict.py).
 IMPORTANCE_POWER = 0.3
 _RARE = 0.03  # uses a network, for operators that only published networks have
+_OFTEN = 0.2
 _FAR_FIRST, _MOST_FAR = 30, 400
 _MOST_CANDIDATES, _DEAREST = 5000, 500  # that far points are looked for among
 
@@ -84,6 +85,7 @@ def _far(
 ) -> tuple[OperatorSpec, ...]:
     """Far points among all operators; of very many, among the dearest and a random part."""
     weights = importance(space, operators)
+    chosen = tuple(dict.fromkeys((*chosen, *_frames(space, operators)[: number // 3])))
     if len(operators) > _MOST_CANDIDATES:
         known = {operator: place for place, operator in enumerate(operators)}
         dearest = np.argsort(-weights, kind="stable")[:_DEAREST]
@@ -91,6 +93,11 @@ def _far(
         places = np.unique([*(known[o] for o in chosen), *dearest, *some])
         operators, weights = tuple(operators[n] for n in places), weights[places]
     return choose_operators(operators, weights, number, chosen)
+
+
+def _frames(space: LayeredSpace, operators: tuple[OperatorSpec, ...]) -> list[OperatorSpec]:
+    """Stems, heads and classifiers that many networks share: errors of theirs do not average."""
+    return [o for o in operators if o.kind != "ir" and space.uses.get(o, 0.0) >= _OFTEN]
 
 
 def choose_operators(
