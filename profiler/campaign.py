@@ -17,6 +17,13 @@ from deploy.build import build_all
 from deploy.cache import cache_root
 from deploy.registry import ExporterEntry, exporter_entry, toolchain
 from device_agents.base import DeviceAgent, Remarking, Steadiness
+from profiler.allowance import (
+    building_ends,
+    building_order,
+    measuring_ends,
+    needed_anyhow,
+    within_time,
+)
 from profiler.coverage import journal_path
 from profiler.journal import Journal
 from profiler.measure import Item, Measurement
@@ -53,7 +60,7 @@ def run_campaign(
             measured kept in the journal.
         KeyboardInterrupt: Likewise.
     """
-    plan = make_plan(settings)
+    began, plan = time.monotonic(), make_plan(settings)
     entry = exporter_entry(settings.backend, settings.dtype)
     device = agent.info()
     _check_output(request.output)
@@ -61,10 +68,12 @@ def run_campaign(
     with only_one(device.id), _open_journal(settings, request) as journal:
         _same_device(journal, device)
         progress.say(_announce(plan, device))
-        artefacts = _build(plan, entry, journal, request, progress)
+        artefacts = _build(plan, entry, journal, request, progress, began)
+        plan = within_time(plan, artefacts, journal.failures(), progress)
+        _check_sentinel(plan, artefacts)
         started, before = time.monotonic(), agent.steadiness()
         try:
-            _measure(plan, agent, journal, artefacts, progress)
+            _measure(plan, agent, journal, artefacts, progress, began)
         finally:
             _add_time(journal, time.monotonic() - started)
         table = _written(journal) or _write(plan, agent, journal, artefacts, request, before)
@@ -141,26 +150,38 @@ def _build(
     journal: Journal,
     request: Request,
     progress: Progress,
+    began: float,
 ) -> dict[str, Artefact]:
-    """Artefacts by subject; what cannot be built becomes a recorded failure."""
+    """Artefacts by subject; what cannot be built becomes a recorded failure.
+
+    Under a budget in time, operators that could not be built by then are left out.
+    """
     _same_toolchain(journal, entry)
     progress.stage("build", len(plan.subjects))
     artefacts = {}
     failed = journal.failures()
-    for built in build_all(plan.subjects, entry, request.workers):
-        progress.advance()
-        name = built.subject.name
-        if built.artefact is not None:
-            artefacts[name] = built.artefact
-        elif name not in failed:
-            journal.add_failure(name, "export", built.reason)
-            progress.say(f"failed: {name}: {built.reason}")
+    ends, needed = building_ends(plan, began), needed_anyhow(plan)
+    with contextlib.closing(build_all(building_order(plan), entry, request.workers)) as outcomes:
+        for built in outcomes:
+            progress.advance()
+            name = built.subject.name
+            needed.discard(name)
+            if built.artefact is not None:
+                artefacts[name] = built.artefact
+            elif name not in failed:
+                journal.add_failure(name, "export", built.reason)
+                progress.say(f"failed: {name}: {built.reason}")
+            if time.monotonic() > ends and not needed:
+                break
+    return artefacts
+
+
+def _check_sentinel(plan: CampaignPlan, artefacts: Mapping[str, Artefact]) -> None:
     if plan.sentinel not in artefacts:
         raise DeviceError(
             f"The reference operator {plan.sentinel} could not be built.",
             "See the reason above; nothing can be measured without it.",
         )
-    return artefacts
 
 
 def _same_device(journal: Journal, device: DeviceInfo) -> None:
@@ -192,6 +213,7 @@ def _measure(
     journal: Journal,
     artefacts: Mapping[str, Artefact],
     progress: Progress,
+    began: float,
 ) -> None:
     networks = {subject.name for subject in (*plan.calibration, *plan.exam)}
     items = [
@@ -207,6 +229,7 @@ def _measure(
         items=items,
         sentinel=sentinel,
         progress=progress,
+        ends=measuring_ends(plan, began),
     ).run()
 
 

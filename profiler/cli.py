@@ -9,6 +9,7 @@ from profiler import cli_devices
 from profiler.cli_checkup import checkup
 from profiler.cli_compare import compare
 from profiler.cli_completion import completion
+from profiler.cli_curve import curve
 from profiler.cli_devices import ConnectOption, DeviceOption, SerialOption, ServerOption
 from profiler.cli_refine import refine
 from profiler.cli_report import report
@@ -36,7 +37,7 @@ def measure(
     space: Annotated[
         str,
         typer.Option(
-            help="fbnet, fbnet-cifar, fbnet-mini, single-path, fbnetv2-mini, … or a full spec."
+            help="fbnet, fbnet-cifar, fbnet-mini, single-path, fbnetv2-f, … or a full spec."
         ),
     ] = "fbnet",
     resolution: Annotated[int | None, typer.Option(help="Input side in pixels.")] = None,
@@ -255,6 +256,7 @@ app.add_typer(cli_devices.app, name="devices")
 app.command("import")(import_)
 app.command()(export)
 app.command()(report)
+app.command()(curve)
 app.command()(refine)
 app.command()(completion)
 

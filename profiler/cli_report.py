@@ -21,6 +21,9 @@ def report(
     allow_simulated: Annotated[
         bool, typer.Option("--allow-simulated", help="Simulated beside measured.")
     ] = False,
+    no_curves: Annotated[
+        bool, typer.Option("--no-curves", help="Leave the cost curves out (they take seconds).")
+    ] = False,
     form: Annotated[
         str, typer.Option("--format", help="table, json or csv (on standard output).")
     ] = "table",
@@ -43,6 +46,7 @@ def report(
         tables=read,
         networks=find_networks(network or list(network_names())),
         fronts=tuple(read_front(path) for path in front or ()),
+        curves=not no_curves,
     )
     size = write_page(contents, output, title)
     rows = [{"page": str(output), "bytes": size, "tables": len(read)}]

@@ -5,13 +5,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.artefact import Artefact
+from deploy.artefact import Artefact, Subject
 from deploy.build import lookup
 from deploy.registry import ExporterEntry, exporter_entry
 from profiler.journal import Journal
-from profiler.plan import CampaignPlan, make_plan
-from profiler.settings import Settings
+from profiler.plan import CampaignPlan, make_plan, timed_subjects
+from profiler.settings import Effort, Settings
 from search.counts import count
+from search.operators import OperatorSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +82,7 @@ _BUILD_S = {
 }
 _START_S = 7.0
 _GMACS_PER_S = 50.0
+_NETWORK_LOAD_S = 0.06
 
 
 def estimate_seconds(settings: Settings) -> float:
@@ -91,18 +93,53 @@ def estimate_seconds(settings: Settings) -> float:
 
 
 def _estimate_s(plan: CampaignPlan, entry: ExporterEntry, built: Mapping[str, Artefact]) -> float:
-    effort = plan.settings.effort
-    operator_s, network_s = _BUILD_S.get(entry.name, (0.0, 0.0))
     todo = [subject for subject in plan.subjects if subject.name not in built]
-    work = sum(network_s if len(subject.operators) > 1 else operator_s for subject in todo)
-    build_s = (work / (os.cpu_count() or 1) + _START_S) if work else 0.0
+    work = sum(_build_s(subject, entry) for subject in todo)
+    return (work / _cores() + _START_S if work else 0.0) + measuring_seconds(plan)
+
+
+def measuring_seconds(plan: CampaignPlan) -> float:
+    """How long the passes are expected to take, without extra ones."""
+    effort = plan.settings.effort
     networks = (*plan.calibration, *plan.exam)
     calls = effort.warmup + effort.network_loops
     flops = sum(count(operator).flops for s in networks for operator in s.operators)
     timed = len(plan.subjects) - len(networks)
-    visit_s = flops / _GMACS_PER_S / 1e9 * calls
-    visit_s += timed * (effort.min_block_us * 1.6 + 600) / 1e6
-    return build_s + effort.passes * (effort.rounds * visit_s + 0.06 * len(networks) + 1)
+    visit_s = flops / _GMACS_PER_S / 1e9 * calls + timed * _visit_s(effort)
+    return effort.passes * (effort.rounds * visit_s + _NETWORK_LOAD_S * len(networks) + 1)
+
+
+def operator_seconds(settings: Settings, operators: Sequence[OperatorSpec]) -> list[float]:
+    """What each operator adds to a campaign: its passes, and its artefact where there is none."""
+    entry = exporter_entry(settings.backend, settings.dtype)
+    subjects = [timed_subjects(operator, settings) for operator in operators]
+    built = lookup([subject for own in subjects for subject in own], entry)
+    visits_s = visiting_seconds(settings.effort)
+    return [
+        sum(
+            visits_s + (0.0 if subject.name in built else _build_s(subject, entry) / _cores())
+            for subject in own
+        )
+        for own in subjects
+    ]
+
+
+def visiting_seconds(effort: Effort) -> float:
+    """How long all visits of one item take."""
+    return effort.passes * effort.rounds * _visit_s(effort)
+
+
+def _build_s(subject: Subject, entry: ExporterEntry) -> float:
+    operator_s, network_s = _BUILD_S.get(entry.name, (0.0, 0.0))
+    return network_s if len(subject.operators) > 1 else operator_s
+
+
+def _visit_s(effort: Effort) -> float:
+    return (effort.min_block_us * 1.6 + 600) / 1e6
+
+
+def _cores() -> int:
+    return os.cpu_count() or 1
 
 
 def journal_path(output: Path, settings: Settings) -> Path:

@@ -66,7 +66,8 @@ class Difference:
     `clocks` is None unless both tables state theirs; it says whether times are
     restated. `dispatch_us` is the chains' intercept, old and new, restated as the rows
     are; None unless both were measured as chains. `moved` are the keys of
-    operators that ran elsewhere, with the units before and after.
+    operators that ran elsewhere, with the units before and after. `predicted`
+    counts operators that one of the tables only predicts: they are not compared.
     """
 
     identity: tuple[str, ...]
@@ -79,6 +80,7 @@ class Difference:
     common_change: float
     median_absolute: float
     p95_absolute: float
+    predicted: int = 0
 
     @property
     def regressions(self) -> tuple[Change, ...]:
@@ -104,6 +106,7 @@ def compare_tables(
     speed = clocks.speed if clocks else 1.0
     after = {entry.key: _restated(entry, speed) for entry in _judged(new)}
     shared = [key for key in before if key in after]
+    guessed = {e.key for e in (*old.entries, *new.entries) if e.status == "predicted"}
     if not shared:
         raise TableError(
             f"{old.label} and {new.label} share no measured operator.",
@@ -121,20 +124,21 @@ def compare_tables(
     return Difference(
         identity=identity_differences(old.manifest, new.manifest),
         changes=changes,
-        only_old=tuple(key for key in before if key not in after),
-        only_new=tuple(key for key in after if key not in before),
+        only_old=tuple(key for key in before if key not in after and key not in guessed),
+        only_new=tuple(key for key in after if key not in before and key not in guessed),
         clocks=clocks,
         dispatch_us=_dispatch(old.manifest, new.manifest, speed),
         moved=_moved(old.manifest, new.manifest),
         common_change=math.expm1(common),
         median_absolute=float(np.median(absolute)),
         p95_absolute=float(np.percentile(absolute, 95)),
+        predicted=len(guessed),
     )
 
 
 def _judged(table: Table) -> list[Entry]:
-    """Rows that have a time and an interval; without one nothing can be judged."""
-    return [e for e in table.entries if e.status != "failed" and e.low_us is not None]
+    """Rows that were measured and have an interval; nothing else can be judged."""
+    return [e for e in table.entries if e.status in ("ok", "unstable") and e.low_us is not None]
 
 
 def _dispatch(old: Manifest, new: Manifest, speed: float) -> tuple[float, float] | None:

@@ -6,6 +6,7 @@ once. A runner that dies costs at most the item that killed it.
 """
 
 import itertools
+import math
 import random
 import time
 import uuid
@@ -51,7 +52,10 @@ class Item:
 
 @dataclass
 class Measurement:
-    """One campaign's measuring, resumable at any block."""
+    """One campaign's measuring, resumable at any block.
+
+    No extra pass begins that would not end by `ends` (of the monotonic clock).
+    """
 
     settings: Settings
     agent: DeviceAgent
@@ -59,6 +63,7 @@ class Measurement:
     items: Sequence[Item]
     sentinel: Item
     progress: Progress
+    ends: float = math.inf
     _ids: Mapping[str, int] = field(init=False)
     _names: Mapping[int, str] = field(init=False)
     _delivered: dict[str, str] = field(init=False, default_factory=dict)
@@ -73,13 +78,15 @@ class Measurement:
         An extra pass visits everything, not only what is unstable: items
         measured at other times could not be added up any more.
         """
-        effort = self.settings.effort
+        effort, took_s = self.settings.effort, 0.0
         self._stock()
         for number in range(effort.passes):
+            began = time.monotonic()
             self._pass(number, self._able(), f"pass {number + 1} of {effort.passes}")
+            took_s = max(took_s, time.monotonic() - began)
         for number in range(effort.passes, effort.passes + effort.extra_passes):
             unstable = self.unstable()
-            if not unstable:
+            if not unstable or time.monotonic() + took_s > self.ends:
                 return
             title = f"extra {number + 1 - effort.passes} ({len(unstable)} not yet stable)"
             self._pass(number, self._able(), title)

@@ -3,8 +3,9 @@
 import contextlib
 import random
 import re
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING
 
 from deploy.artefact import Subject
 from deploy.chains import chain, mirror
@@ -16,6 +17,9 @@ from search.spaces.base import LayeredSpace
 from search.spaces.registry import parse_space
 from search.zoo import network_names, zoo_architecture
 
+if TYPE_CHECKING:
+    from profiler.predict.design import Design
+
 EMPTY = "empty"
 
 
@@ -26,7 +30,7 @@ class CampaignPlan:
     `operators` are those of the space, then those that published networks
     of its frame need besides, as far as they pass the filter; `wanted` counts
     them before the filter; under a budget `predicted` are those that are not
-    measured;
+    measured and `drawn` those of the measured ones that chance chose;
     `calibration` and `exam` are random networks (none under a filter, since
     a partial table cannot predict a network).
     """
@@ -38,6 +42,7 @@ class CampaignPlan:
     calibration: tuple[Subject, ...]
     exam: tuple[Subject, ...]
     predicted: tuple[OperatorSpec, ...] = ()
+    drawn: frozenset[OperatorSpec] = frozenset()
 
     @cached_property
     def empty(self) -> Subject:
@@ -54,13 +59,7 @@ class CampaignPlan:
 
     def timed(self, operator: OperatorSpec) -> tuple[Subject, ...]:
         """What is timed for one operator: itself, or chains of it and of its mirror."""
-        if not self.settings.chains:
-            return (Subject.of(operator),)
-        with_mirror = [operator]
-        with contextlib.suppress(ExportError):  # its own chains fail, and say why
-            back = mirror(operator)
-            with_mirror += [back] if back is not None else []
-        return tuple(chain(part, n) for part in with_mirror for n in self.settings.chains)
+        return timed_subjects(operator, self.settings)
 
     @cached_property
     def sentinel(self) -> str:
@@ -69,8 +68,20 @@ class CampaignPlan:
         return self.timed(ranked[len(ranked) // 2])[0].name
 
 
+def timed_subjects(operator: OperatorSpec, settings: Settings) -> tuple[Subject, ...]:
+    """What is timed for one operator under these settings."""
+    if not settings.chains:
+        return (Subject.of(operator),)
+    with_mirror = [operator]
+    with contextlib.suppress(ExportError):  # its own chains fail, and say why
+        back = mirror(operator)
+        with_mirror += [back] if back is not None else []
+    return tuple(chain(part, n) for part in with_mirror for n in settings.chains)
+
+
+@lru_cache(maxsize=8)
 def make_plan(settings: Settings) -> CampaignPlan:
-    """Work out what to measure.
+    """Work out what to measure; under a budget in order of choice.
 
     Raises:
         UsageError: Unknown space, or a filter that matches nothing.
@@ -78,8 +89,10 @@ def make_plan(settings: Settings) -> CampaignPlan:
     space = parse_space(settings.space)
     every = (*space.operators, *published_operators(space))
     operators = select(every, settings.filter)
+    drawn: frozenset[OperatorSpec] = frozenset()
     if settings.max_operators is not None:
-        operators = informative(space, every, settings.max_operators, settings.measure or ())
+        design = informative(space, every, settings.max_operators, settings.measure or ())
+        operators, drawn = design.operators, design.drawn
     chosen = set(operators)
     predicted = tuple(o for o in every if o not in chosen) if settings.max_operators else ()
     partial = len(operators) + len(predicted) < len(every)
@@ -93,18 +106,19 @@ def make_plan(settings: Settings) -> CampaignPlan:
         calibration=networks[:calibration],
         exam=networks[calibration:],
         predicted=predicted,
+        drawn=drawn,
     )
 
 
 def informative(
     space: LayeredSpace, every: tuple[OperatorSpec, ...], number: int, keys: tuple[str, ...]
-) -> tuple[OperatorSpec, ...]:
+) -> "Design":
     """The operators that are worth measuring when only so many can be.
 
     Raises:
         UsageError: Too few, or a key that the campaign does not need.
     """
-    from profiler.predict.design import choose_operators, importance
+    from profiler.predict.design import design_of
     from profiler.predict.predictor import MIN_MEASURED
 
     if number < MIN_MEASURED:
@@ -115,9 +129,10 @@ def informative(
     known = {operator.key: operator for operator in every}
     if unknown := [key for key in keys if key not in known]:
         raise UsageError(f"{unknown[0]} is no operator of {space.spec}.")
-    asked = [known[key] for key in keys]
-    chosen = set(choose_operators(every, importance(space, every), number, asked))
-    return tuple(operator for operator in every if operator in chosen)
+    design = design_of(space, every, number, tuple(known[key] for key in keys))
+    # What a refinement measures again was drawn by chance if it was so the first time.
+    before = design_of(space, every, len(keys)).drawn if keys else frozenset()
+    return replace(design, drawn=design.drawn | (before & set(design.operators)))
 
 
 def published_operators(space: LayeredSpace) -> tuple[OperatorSpec, ...]:

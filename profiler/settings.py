@@ -72,7 +72,8 @@ class Settings:
     """Everything that decides what a campaign measures and how.
 
     At most `max_operators` are measured (those of `measure` first), the others
-    predicted; `from_table` is the table that the prediction starts from.
+    predicted; `from_table` is the table that the prediction starts from. A
+    campaign that has a `budget_s` neither builds nor repeats beyond it.
     """
 
     device: str
@@ -95,6 +96,7 @@ class Settings:
     max_operators: int | None = None
     measure: tuple[str, ...] | None = None
     from_table: str | None = None
+    budget_s: float | None = None
 
     def __post_init__(self) -> None:
         effort = self.effort
@@ -143,7 +145,9 @@ class Settings:
         content = asdict(self)
         if not self.chains:
             del content["chains"]
-        for name in ("max_operators", "measure", "from_table"):
+        if self.budget_s is not None:
+            content["max_operators"] = None  # fewer are left to build when it is resumed
+        for name in ("max_operators", "measure", "from_table", "budget_s"):
             if content[name] is None:
                 del content[name]  # journals of before these options go on
         text = json.dumps(content, sort_keys=True)

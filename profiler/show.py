@@ -53,7 +53,9 @@ def _show_for_people(table: Table, entries: Sequence[Entry], top: int | None, ke
         grid.add_row(name, *_cells(entry))
     out.print(grid)
     if len(rows) < len(entries):
-        out.print(f"({len(rows)} slowest of {len(entries)} rows; --all shows every one)")
+        guessed = sum(entry.status == "predicted" for entry in entries)
+        kinds = f", {len(entries) - guessed} measured and {guessed} predicted" if guessed else ""
+        out.print(f"({len(rows)} slowest of {len(entries)} rows{kinds}; --all shows every one)")
 
 
 def _cells(entry: Entry) -> tuple[str, ...]:
@@ -177,7 +179,7 @@ def show_unsure(entries: Sequence[Entry], form: str) -> None:
         for name in ("us", "90 % interval"):
             grid.add_column(name, justify="right")
         for e in entries:
-            grid.add_row(e.key, f"{e.centre_us:.1f}", f"{e.low_us:.1f} .. {e.high_us:.1f}")
+            grid.add_row(describe(e.key), f"{e.centre_us:.1f}", f"{e.low_us:.1f} .. {e.high_us:.1f}")
         out.print(grid)
 
 

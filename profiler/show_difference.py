@@ -47,6 +47,8 @@ def _difference_for_people(difference: Difference) -> None:
         f"{len(difference.changes)} operators: {len(difference.regressions)} slower, "
         f"{len(difference.improvements)} faster"
     )
+    if difference.predicted:
+        out.print(f"{difference.predicted} operators are predicted in one table: not compared")
     out.print(
         f"absolute difference: median {difference.median_absolute:.2%}, "
         f"95th percentile {difference.p95_absolute:.2%}"

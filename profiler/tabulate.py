@@ -97,11 +97,17 @@ def _complete(
 
     measured = [entry for entry in entries if entry.status != "failed"]
     design = "farthest points by importance"
+    if plan.drawn:
+        design += f", {len(plan.drawn)} drawn by chance"
     if plan.settings.measure:
         design += f", {len(plan.settings.measure)} asked for"
     source = plan.settings.from_table
     rows = predict_rows(
-        measured, plan.predicted, design, read_table(Path(source)) if source else None
+        measured,
+        plan.predicted,
+        design,
+        read_table(Path(source)) if source else None,
+        plan.drawn,
     )
     return (*entries, *rows.entries), rows.prediction
 

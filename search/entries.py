@@ -2,8 +2,8 @@
 
 import io
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import Field, asdict, dataclass, fields
 from typing import Any, get_args
 
 import pandas as pd
@@ -114,8 +114,11 @@ def parse_entries(text: str, origin: str) -> tuple[Entry, ...]:
     expected = [field.name for field in fields(Entry)]
     if list(frame.columns) != expected:
         raise TableError(f"{origin} has other columns than this schema.", AGAIN)
+    columns = [_cells(frame[field.name].tolist(), field) for field in fields(Entry)]
     try:
-        rows = tuple(_parse_entry(row) for row in frame.to_dict("records"))
+        rows = tuple(
+            Entry(**dict(zip(expected, row, strict=True))) for row in zip(*columns, strict=True)
+        )
     except (ValueError, UsageError, TableError) as error:
         why = str(error).rstrip(".")
         raise TableError(f"{origin} holds an impossible row: {why}.", AGAIN) from error
@@ -124,13 +127,9 @@ def parse_entries(text: str, origin: str) -> tuple[Entry, ...]:
     return rows
 
 
-def _parse_entry(row: Mapping[Any, str]) -> Entry:
-    values: dict[str, Any] = {}
-    for field in fields(Entry):
-        cell = row[field.name]
-        kinds = get_args(field.type) or (field.type,)
-        if cell == "" and type(None) in kinds:
-            values[field.name] = None
-        else:
-            values[field.name] = kinds[0](cell)
-    return Entry(**values)
+def _cells(cells: Sequence[str], field: "Field[Any]") -> Iterator[Any]:
+    """One column's values; where a field may be unknown, an empty cell is."""
+    kinds = get_args(field.type) or (field.type,)
+    kind, optional = kinds[0], type(None) in kinds
+    for cell in cells:
+        yield None if optional and cell == "" else kind(cell)

@@ -24,6 +24,7 @@ architectures use:
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
+from functools import lru_cache
 from typing import Any
 
 from search.errors import UsageError
@@ -281,6 +282,7 @@ def _unseen(tokens: _Tokens) -> tuple[tuple[str, Any], ...]:
 _UNSEEN = {kind: _unseen(tokens) for kind, tokens in _GRAMMAR.items()}
 
 
+@lru_cache(maxsize=2**17)
 def parse_key(key: str) -> OperatorSpec:
     """Return the spec whose `key` is exactly this text.
 

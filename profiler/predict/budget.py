@@ -5,7 +5,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from profiler.coverage import estimate_seconds
+import numpy as np
+
+from profiler.allowance import CLOSING
+from profiler.coverage import estimate_seconds, operator_seconds, visiting_seconds
 from profiler.plan import make_plan
 from profiler.predict.predictor import MIN_MEASURED
 from profiler.predict.rows import base_times
@@ -48,11 +51,14 @@ def with_budget(
     if budget is not None and max_operators is not None:
         raise UsageError("--budget and --max-operators exclude each other.")
     source = str(from_table.resolve()) if from_table is not None else None
-    if budget is not None:
-        max_operators = operators_within(settings, parse_budget(budget))
+    budget_s = None if budget is None else parse_budget(budget)
+    if budget_s is not None:
+        max_operators = operators_within(settings, (1 - CLOSING) * budget_s)
     if max_operators is not None and max_operators >= make_plan(settings).wanted:
         return settings  # all of them: nothing is left to predict
-    chosen = replace(settings, max_operators=max_operators, from_table=source)
+    chosen = replace(
+        settings, max_operators=max_operators, from_table=source, budget_s=budget_s
+    )
     if source is not None:
         plan = make_plan(chosen)
         base_times(read_table(Path(source)), [*plan.operators, *plan.predicted])
@@ -73,14 +79,11 @@ def operators_within(settings: Settings, budget_s: float) -> int:
             f"networks of the exam take about {fewest_s:.0f} s.",
             "Give more time, add --fast, or fewer --networks.",
         )
-    low, high = MIN_MEASURED, max(wanted, MIN_MEASURED)
-    while low < high:
-        middle = (low + high + 1) // 2
-        if estimate_seconds(replace(settings, max_operators=middle)) <= budget_s:
-            low = middle
-        else:
-            high = middle - 1
-    return low
+    most = MIN_MEASURED + int((budget_s - fewest_s) / visiting_seconds(settings.effort)) + 1
+    most = min(max(wanted, MIN_MEASURED), most)
+    ordered = make_plan(replace(settings, max_operators=most)).operators
+    more_s = np.cumsum(operator_seconds(settings, ordered[MIN_MEASURED:]))
+    return MIN_MEASURED + int((fewest_s + more_s <= budget_s).sum())
 
 
 # --- refinement --------------------------------------------------------------------

@@ -20,6 +20,8 @@ COMPONENTS = (
     "weight_bytes",
     "depthwise_outputs",
     "grouped_flops",
+    "squeezed_bytes",
+    "hswish_outputs",
 )
 DESCRIPTORS = (
     "log_pointwise_flops",
@@ -39,6 +41,8 @@ DESCRIPTORS = (
     "splits",
     "log_in_channels",
     "log_out_channels",
+    "hswish",
+    "residual",
 )
 _FEW = 1e3  # keeps the logarithm of what an operator has none of near the others
 
@@ -71,6 +75,7 @@ def _components(operator: OperatorSpec) -> tuple[float, ...]:
     depthwise_flops = operator.batch * sum(conv.flops for conv in depthwise)
     grouped = operator.batch * sum(conv.flops for conv in dense if conv.groups > 1)
     outputs = operator.batch * sum(conv.out_pixels * conv.out_channels for conv in depthwise)
+    activated = sum(conv.out_pixels * conv.out_channels for conv in _activated(operator))
     return (
         1.0,
         counts.flops - depthwise_flops,
@@ -80,7 +85,19 @@ def _components(operator: OperatorSpec) -> tuple[float, ...]:
         counts.weight_bytes,
         outputs,
         grouped,
+        # Squeeze-excite reads the middle tensor once for its means, and scales it.
+        counts.middle_bytes if operator.squeeze_channels else 0.0,
+        operator.batch * activated if operator.activation in _CURVED else 0.0,
     )
+
+
+_CURVED = ("hswish", "hswish6", "swish")
+
+
+def _activated(operator: OperatorSpec) -> tuple[Convolution, ...]:
+    """Convolutions that an activation follows: all but a block's last one."""
+    convs = convolutions(operator)
+    return convs[:-1] if operator.kind == "ir" else convs
 
 
 def _descriptors(operator: OperatorSpec) -> tuple[float, ...]:
@@ -104,6 +121,8 @@ def _descriptors(operator: OperatorSpec) -> tuple[float, ...]:
         float(operator.splits),
         math.log(max(operator.in_channels, 1)),
         math.log(max(operator.out_channels, 1)),
+        float(operator.activation in _CURVED),
+        float(operator.residual),
     )
 
 

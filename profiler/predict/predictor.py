@@ -8,11 +8,11 @@ with a Matern kernel (Rasmussen and Williams, Gaussian Processes for Machine
 Learning, 2006, chapters 2 and 4). Intervals are conformal: the errors of each
 measured operator, predicted from the others, in units of the process's own
 deviation, give the factor (the jackknife of Barber et al., arXiv 1905.02928,
-with the normalised scores of Lei et al., arXiv 1604.04173, section 5.2).
+with the normalised scores of Lei et al., arXiv 1604.04173, section 5.2). With few
+measured operators that factor is drawn towards a normal distribution's.
 """
 
 import math
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import nnls
+from scipy.stats import norm, spearmanr
 
 from profiler.predict.features import (
     Array,
@@ -27,13 +28,19 @@ from profiler.predict.features import (
     descriptor_matrix,
     standardise,
 )
+from profiler.predict.process import fit_kernel, fit_process
 from search.errors import UsageError
 from search.operators import OperatorSpec
+
+Places = npt.NDArray[np.intp]
 
 LEVEL = 0.90
 MIN_MEASURED = 8
 METHOD = "non-negative analytic costs and a Gaussian process on log time"
 TRANSFER_METHOD = "another table's times, analytic costs and a Gaussian process on log time"
+_ONE_BY_ONE, _FOLDS = 120, 20  # operators up to which each is left out alone; else parts
+_ENOUGH_DRAWN = 40
+_ENOUGH_SCORES, _PRIOR_SCORES = 40, 20
 _TINY_RIDGE = 1e-3
 _LEAST_OF_FASTEST = 0.1  # no operator is predicted far below the fastest measured one
 
@@ -70,9 +77,10 @@ class Fitted:
 
 def predict_times(
     operators: Sequence[OperatorSpec],
-    measured: npt.NDArray[np.intp],
+    measured: Places,
     us: Array,
     base_us: Array | None = None,
+    drawn: npt.NDArray[np.bool_] | None = None,
 ) -> Fitted:
     """Fit on the measured operators and predict all of them.
 
@@ -82,6 +90,8 @@ def predict_times(
         us: Their times in microseconds, in that order.
         base_us: Times of all operators in another table (a transfer); None
             for analytic costs.
+        drawn: Which of the measured ones were drawn by chance; if they are
+            enough, intervals are calibrated on them alone.
 
     Raises:
         UsageError: Too few operators were measured.
@@ -93,11 +103,27 @@ def predict_times(
         )
     points = standardise(descriptor_matrix(operators))
     fits = [_Fit(points, measured, us, base) for base in _bases(operators, base_us)]
-    return min(fits, key=lambda fit: fit.loss).result()
+    best = min(fits, key=lambda fit: fit.loss)
+    return best.result(drawn)
+
+
+def predict_means(
+    operators: Sequence[OperatorSpec], measured: Places, us: Array, base_us: Array | None = None
+) -> Array:
+    """Times of all operators in microseconds as `predict_times`, without intervals.
+
+    In a transfer from the other table's times scaled, nothing being left out to choose by.
+    """
+    points = standardise(descriptor_matrix(operators))
+    base = _bases(operators, base_us)[0](measured, us)
+    target = np.log(us) - base[measured]
+    process = fit_process(points[measured], target, fit_kernel(points[measured], target))
+    means: Array = np.exp(base + process.predict(points)[0])
+    return means
 
 
 # log(base) of all operators from the places and times of the measured ones.
-_Base = Callable[[npt.NDArray[np.intp], Array], Array]
+_Base = Callable[[Places, Array], Array]
 
 
 def _bases(operators: Sequence[OperatorSpec], base_us: Array | None) -> list[_Base]:
@@ -106,7 +132,7 @@ def _bases(operators: Sequence[OperatorSpec], base_us: Array | None) -> list[_Ba
     if base_us is None:
         return [_analytic(components)]
 
-    def scaled(places: npt.NDArray[np.intp], us: Array) -> Array:
+    def scaled(places: Places, us: Array) -> Array:
         factor = float(np.median(np.log(us) - np.log(base_us[places])))
         moved: Array = np.log(base_us) + factor
         return moved
@@ -115,7 +141,7 @@ def _bases(operators: Sequence[OperatorSpec], base_us: Array | None) -> list[_Ba
 
 
 def _analytic(components: Array) -> _Base:
-    def base(places: npt.NDArray[np.intp], us: Array) -> Array:
+    def base(places: Places, us: Array) -> Array:
         costs = components @ non_negative_weights(components[places], us)
         found: Array = np.log(np.maximum(costs, _LEAST_OF_FASTEST * us.min()))
         return found
@@ -126,27 +152,36 @@ def _analytic(components: Array) -> _Base:
 class _Fit:
     """One base with its process; `loss` is the mean log error of held-out operators."""
 
-    def __init__(
-        self, points: Array, measured: npt.NDArray[np.intp], us: Array, base: _Base
-    ) -> None:
+    def __init__(self, points: Array, measured: Places, us: Array, base: _Base) -> None:
         self._points, self._us, self._base = points, us, base(measured, us)
-        self._process = _fit_process(points[measured], np.log(us) - self._base[measured])
-        self._errors, self._scores = _leave_one_out(
-            points, measured, us, base, self._process.kernel_
-        )
-        self.loss = float(np.abs(self._errors).mean())
+        target = np.log(us) - self._base[measured]
+        kernel = fit_kernel(points[measured], target)
+        self._process = fit_process(points[measured], target, kernel)
+        self.errors, self.deviations = _held_out_errors(points, measured, us, base, kernel)
+        self.loss = float(np.abs(self.errors).mean())
 
-    def result(self) -> Fitted:
+    def result(self, drawn: npt.NDArray[np.bool_] | None) -> Fitted:
         """Predictions for all operators."""
-        mean, deviation = _predict(self._process, self._points)
-        reach = conformal_factor(self._scores) * deviation
+        mean, deviation = self._process.predict(self._points)
         value = self._base + mean
+        judged = _judges(drawn, len(self._us))
+        errors, usual = self.errors[judged], float(np.median(self.deviations))
+        # The process is too sure of itself near what it knows: its analytic base is not.
+        deviations = np.hypot(self.deviations[judged], usual)
+        reach = interval_factor(np.abs(errors) / deviations) * np.hypot(deviation, usual)
         return Fitted(
             predicted=Predicted(
                 us=np.exp(value), low_us=np.exp(value - reach), high_us=np.exp(value + reach)
             ),
-            held_out=_held_out(self._errors, self._scores, self._us),
+            held_out=_held_out(errors, np.abs(errors) / deviations, self._us[judged]),
         )
+
+
+def _judges(drawn: npt.NDArray[np.bool_] | None, number: int) -> npt.NDArray[np.bool_]:
+    """The measured operators whose errors stand for those of the others."""
+    if drawn is None or drawn.sum() < _ENOUGH_DRAWN:
+        return np.ones(number, dtype=bool)
+    return drawn
 
 
 def non_negative_weights(components: Array, us: Array) -> Array:
@@ -163,65 +198,46 @@ def non_negative_weights(components: Array, us: Array) -> Array:
     return found
 
 
+def interval_factor(scores: Array, level: float = LEVEL) -> float:
+    """How many deviations an interval at `level` reaches to either side.
+
+    Conformal where there are scores enough. The quantile of a few scores is mostly chance:
+    there it is that of a normal distribution, the more of it the scores' own mean the more
+    scores there are (tests/benchmarks/bench_predict.py shows what that covers).
+    """
+    if len(scores) >= _ENOUGH_SCORES:
+        return conformal_factor(scores, level)
+    normal = float(norm.ppf((1 + level) / 2))
+    own = normal * float(scores.mean()) / math.sqrt(2 / math.pi)
+    share = len(scores) / (len(scores) + _PRIOR_SCORES)
+    return math.exp((1 - share) * math.log(normal) + share * math.log(max(own, 1e-9)))
+
+
 def conformal_factor(scores: Array, level: float = LEVEL) -> float:
     """The score that a new operator stays below with probability `level`."""
     rank = min(math.ceil((len(scores) + 1) * level), len(scores))
     return float(np.sort(scores)[rank - 1])
 
 
-def _kernel() -> Any:
-    from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
-
-    smooth = Matern(length_scale=3.0, length_scale_bounds=(0.5, 50), nu=2.5)
-    noise = WhiteKernel(noise_level=1e-3, noise_level_bounds=(1e-5, 0.1))
-    return ConstantKernel(0.1, (1e-4, 10)) * smooth + noise
-
-
-def _fit_process(points: Array, target: Array, kernel: Any = None) -> Any:
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.gaussian_process import GaussianProcessRegressor
-
-    optimiser = None if kernel is not None else "fmin_l_bfgs_b"
-    process = GaussianProcessRegressor(
-        kernel if kernel is not None else _kernel(), optimizer=optimiser, random_state=0
-    )
-    with warnings.catch_warnings():
-        # A length scale at its bound is a legitimate answer here.
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        return process.fit(points, target)
-
-
-def _predict(process: Any, points: Array) -> tuple[Array, Array]:
-    mean, deviation = process.predict(points, return_std=True)
-    return mean, np.maximum(deviation, 1e-6)
-
-
-def _leave_one_out(
-    points: Array,
-    measured: npt.NDArray[np.intp],
-    us: Array,
-    base_of: _Base,
-    kernel: Any,
+def _held_out_errors(
+    points: Array, measured: Places, us: Array, base_of: _Base, kernel: Any
 ) -> tuple[Array, Array]:
-    """Log errors of measured operators predicted from the others, and their scores."""
-    log_us = np.log(us)
-    errors, scores = np.empty(len(measured)), np.empty(len(measured))
-    for left_out in range(len(measured)):
-        kept = np.delete(np.arange(len(measured)), left_out)
+    """Log errors of measured operators predicted from the others, and deviations stated."""
+    log_us, count = np.log(us), len(measured)
+    errors, deviations = np.empty(count), np.empty(count)
+    order = np.random.default_rng(0).permutation(count)
+    for fold in np.array_split(order, count if count <= _ONE_BY_ONE else _FOLDS):
+        kept = np.setdiff1d(np.arange(count), fold)
         base = base_of(measured[kept], us[kept])
         target = log_us[kept] - base[measured[kept]]
-        process = _fit_process(points[measured[kept]], target, kernel)
-        place = measured[left_out]
-        mean, deviation = _predict(process, points[[place]])
-        errors[left_out] = base[place] + mean[0] - log_us[left_out]
-        scores[left_out] = abs(errors[left_out]) / deviation[0]
-    return errors, scores
+        process = fit_process(points[measured[kept]], target, kernel)
+        mean, deviations[fold] = process.predict(points[measured[fold]])
+        errors[fold] = base[measured[fold]] + mean - log_us[fold]
+    return errors, deviations
 
 
 def _held_out(errors: Array, scores: Array, us: Array) -> HeldOut:
-    from scipy.stats import spearmanr
-
-    inside = [scores[n] <= conformal_factor(np.delete(scores, n)) for n in range(len(scores))]
+    inside = [scores[n] <= interval_factor(np.delete(scores, n)) for n in range(len(scores))]
     return HeldOut(
         mape=float(np.abs(np.expm1(errors)).mean()),
         spearman=float(spearmanr(us, us * np.exp(errors)).statistic),

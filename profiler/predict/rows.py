@@ -1,6 +1,6 @@
 """Rows of operators that were not measured, marked so, and what the table says of them."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,6 +11,7 @@ from profiler.predict.predictor import (
     METHOD,
     TRANSFER_METHOD,
     Fitted,
+    predict_means,
     predict_times,
 )
 from search.counts import count
@@ -34,6 +35,7 @@ def predict_rows(
     missing: Sequence[OperatorSpec],
     design: str,
     source: Table | None = None,
+    drawn: Collection[OperatorSpec] = (),
 ) -> PredictedRows:
     """Predict what is missing from what was measured.
 
@@ -42,6 +44,7 @@ def predict_rows(
         missing: Operators without one.
         design: How the measured ones were chosen, for the manifest.
         source: The table that a transfer starts from.
+        drawn: Those of the measured operators that chance chose.
 
     Raises:
         UsageError: Too few rows were measured.
@@ -51,12 +54,13 @@ def predict_rows(
     places = np.arange(len(measured))
     centre_us = np.array([entry.centre_us for entry in measured], dtype=float)
     base = None if source is None else base_times(source, operators)
-    fitted = predict_times(operators, places, centre_us, base)
+    by_chance = np.array([entry.operator in drawn for entry in measured], dtype=bool)
+    fitted = predict_times(operators, places, centre_us, base, by_chance)
     known = np.array([n for n, entry in enumerate(measured) if entry.first_us is not None])
     first = None
     if len(known) == len(measured):
         first_us = np.array([entry.first_us for entry in measured], dtype=float)
-        first = predict_times(operators, places, first_us, base).predicted.us
+        first = predict_means(operators, places, first_us, base)
     rows = tuple(
         _entry(operator, len(measured) + n, fitted, first) for n, operator in enumerate(missing)
     )

@@ -9,6 +9,7 @@ from profiler.compare import published_columns, table_column
 from profiler.comparison import Cell, Column
 from profiler.differences import describe
 from profiler.gates import problems
+from profiler.predict.curve import cost_curve
 from profiler.pricing import price
 from profiler.report.drift import drift_of
 from profiler.report.fronts import Front
@@ -23,18 +24,19 @@ _DIGITS = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contents:
-    """All that a report is about."""
+    """All that a report is about; cost curves are worked out if `curves`."""
 
     tables: tuple[Table, ...]
     networks: tuple[Named, ...]
     fronts: tuple[Front, ...]
+    curves: bool = True
 
 
 def page_data(contents: Contents) -> dict[str, Any]:
     """The page's data, ready to become JSON: unknown is None, no NaN."""
     keys = _shared_keys(contents.tables)
     return {
-        "tables": [_table(table, number) for number, table in enumerate(contents.tables)],
+        "tables": [_table(table, n, contents) for n, table in enumerate(contents.tables)],
         "operators": {
             "keys": list(keys),
             "words": [describe(key) for key in keys.values()],
@@ -51,7 +53,7 @@ def table_name(number: int) -> str:
     return chr(ord("A") + number) if number < 26 else f"T{number + 1}"
 
 
-def _table(table: Table, number: int) -> dict[str, Any]:
+def _table(table: Table, number: int, contents: Contents) -> dict[str, Any]:
     manifest = table.manifest
     space = manifest.space
     return {
@@ -72,6 +74,7 @@ def _table(table: Table, number: int) -> dict[str, Any]:
         },
         "exam": _exam(table),
         "drift": _drift(table),
+        "curve": _curve(table) if contents.curves else None,
     }
 
 
@@ -90,6 +93,16 @@ def _exam(table: Table) -> dict[str, Any] | None:
         "networks": [str(name) for name in table.exam["network"]],
         "points": [[_short(value) for value in row] for row in rows],
     }
+
+
+def _curve(table: Table) -> dict[str, list[float | None]] | None:
+    """Columns of a cost curve; None where a table does not hold what it needs."""
+    try:
+        points = cost_curve(table)
+    except KitError:
+        return None
+    names = ("operators", "share", "exam_mape", "row_mape", "row_coverage")
+    return {name: [_short(getattr(point, name), 4) for point in points] for name in names}
 
 
 def _drift(table: Table) -> dict[str, Any] | None:

@@ -2,7 +2,7 @@
 
 import hashlib
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
@@ -89,11 +89,25 @@ class LayeredSpace:
     after: tuple[OperatorSpec, ...]
 
     @cached_property
+    def uses(self) -> Mapping[OperatorSpec, float]:
+        """How often a uniformly random network has each operator that costs time, on average."""
+        found: dict[OperatorSpec, float] = {}
+        for operator, share in self._shares():
+            if operator.kind != "skip":
+                found[operator] = found.get(operator, 0.0) + share
+        return found
+
+    def _shares(self) -> Iterator[tuple[OperatorSpec, float]]:
+        """Every place of a network, and how likely each of its operators stands there."""
+        yield from ((operator, 1.0) for operator in self.before)
+        for layer in self.layers:
+            yield from ((choice.operator, 1 / len(layer.choices)) for choice in layer.choices)
+        yield from ((operator, 1.0) for operator in self.after)
+
+    @cached_property
     def operators(self) -> tuple[OperatorSpec, ...]:
         """Unique operators that cost time, in order of first use; no skips."""
-        candidates = (choice.operator for layer in self.layers for choice in layer.choices)
-        every = (*self.before, *candidates, *self.after)
-        return tuple(dict.fromkeys(operator for operator in every if operator.kind != "skip"))
+        return tuple(self.uses)
 
     @cached_property
     def sha256(self) -> str:

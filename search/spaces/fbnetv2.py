@@ -17,11 +17,11 @@ import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import product
 from math import prod
 from typing import ClassVar
 
 import numpy as np
+import numpy.typing as npt
 
 from search.architecture import Architecture
 from search.errors import UsageError
@@ -158,16 +158,20 @@ class MaskedSpace(FBNetSpace):
         yield (0,), lambda c: self._tail(self.value(0, c[0]), 1)[1]
 
     @cached_property
-    def operators(self) -> tuple[OperatorSpec, ...]:
-        """Unique operators that cost time, in order of first use; no skips."""
-        found: dict[OperatorSpec, None] = {}
+    def _tensors(self) -> tuple[tuple[tuple[int, ...], npt.NDArray[np.object_]], ...]:
+        """Of every part its variables and its operator under each of their options."""
+        found = []
         for variables, make in self._parts():
-            ranges = [range(len(self.layers[variable].choices)) for variable in variables]
-            for picked in product(*ranges):
-                operator = make(dict(zip(variables, picked, strict=True)))
-                if operator.kind != "skip":
-                    found[operator] = None
+            shape = [len(self.layers[variable].choices) for variable in variables]
+            tensor = np.empty(shape, dtype=object)
+            for picked in np.ndindex(*shape):
+                tensor[picked] = make(dict(zip(variables, picked, strict=True)))
+            found.append((variables, tensor))
         return tuple(found)
+
+    def _shares(self) -> Iterator[tuple[OperatorSpec, float]]:
+        for _, tensor in self._tensors:
+            yield from ((operator, 1 / tensor.size) for operator in tensor.flat)
 
     @cached_property
     def sha256(self) -> str:
@@ -232,13 +236,14 @@ class MaskedSpace(FBNetSpace):
         unit: str = "us",
     ) -> TermCosts:
         """Sums of an operator's cost (latency, FLOPs, parameters) over networks."""
-        terms = []
-        for variables, make in self._parts():
-            shape = [len(self.layers[variable].choices) for variable in variables]
-            values = np.zeros(shape)
-            for picked in np.ndindex(*shape):
-                values[picked] = operator_cost(make(dict(zip(variables, picked, strict=True))))
-            terms.append(Term(variables=variables, values=values))
+        of = {operator: operator_cost(operator) for operator in self.uses}
+        terms = [
+            Term(
+                variables=variables,
+                values=np.vectorize(lambda o: of.get(o, 0.0), otypes=[float])(tensor),
+            )
+            for variables, tensor in self._tensors
+        ]
         widths = np.array([len(variable.choices) for variable in self.layers])
         legal = np.arange(widths.max()) < widths[:, None]
         return TermCosts(

@@ -1,13 +1,15 @@
 """Budgets and transfers, worked out offline on tables that were measured whole.
 
-    python tests/benchmarks/bench_predict.py [--published FOLDER]
+    python tests/benchmarks/bench_predict.py [--table T ...] [--published FOLDER]
+        [--transfer OLD NEW] [--repetitions 20]
 
-Budgets: of each committed host table, only so many operators are taken as measured
-and the others predicted; the run's own networks calibrate and examine the result,
-as a campaign under --max-operators would. Transfers: operators of one table from
-those of another and a few measured ones, against the scale by one factor (the
-median ratio of the measured ones). FOLDER holds published tables, for transfers
-between phones. Nothing is measured here.
+Curves: operators measured against the errors of rows and of the exam's networks (as
+`profiler curve`). Coverage: over designs from random starting points, how many of the
+held-out operators lie inside their intervals; each table is a draw of its own.
+Transfers: operators of one table from those of another and a few measured ones,
+against the scale by one factor (the median ratio of the measured ones) and against
+a start from scratch; errors are means over starting points. FOLDER holds published
+tables, for coverage and for transfers between phones. Nothing is measured here.
 """
 
 import argparse
@@ -23,88 +25,61 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from profiler.exam import MeasuredNetwork, calibrate, examine  # noqa: E402
 from profiler.importers.tabulate import import_file  # noqa: E402
-from profiler.plan import draw_networks  # noqa: E402
-from profiler.predict.design import choose_operators, importance  # noqa: E402
-from profiler.predict.predictor import predict_times  # noqa: E402
-from profiler.predict.rows import predict_rows  # noqa: E402
-from profiler.settings import BAR_MAPE, BAR_SPEARMAN  # noqa: E402
-from profiler.stats import Block, clock_of, judge  # noqa: E402
+from profiler.predict.curve import cost_curve  # noqa: E402
+from profiler.predict.design import choose_operators  # noqa: E402
+from profiler.predict.predictor import LEVEL, predict_times  # noqa: E402
+from profiler.show_curve import show_curve  # noqa: E402
+from search.counts import count  # noqa: E402
 from search.operators import OperatorSpec  # noqa: E402
-from search.spaces.registry import parse_space  # noqa: E402
 from search.table import Table, read_table  # noqa: E402
 
 HOST = ROOT / "tables" / "host-amd-epyc"
 STEM = "fbnet-r224-x1-c1000-h1984-p0-b1-{}-xnnpack-t1-v2"
-BUDGETS = (10, 15, 20, 25, 30, 40, 50, 70)
 FEW = (0, 10, 20, 50)
+COVERED = (10, 20, 30, 50)
+GOAL = (0.85, 0.95)
 
 
-def network_times_us(table: Table) -> dict[str, float]:
-    """Every random network of the campaign, judged from the raw blocks."""
-    blocks: dict[str, list[Block]] = {}
-    names = {"pass": "pass_number"}
-    frame = table.samples().rename(columns=names)
-    fields = ("pass_number", "round", "loops", "ns", "first_ns", "switches", "at_ns", "freq_khz")
-    items = frame["item"].tolist()
-    columns = [frame[name].astype(object).where(frame[name].notna(), None) for name in fields]
-    for item, *values in zip(items, *columns, strict=True):
-        blocks.setdefault(item, []).append(Block(**dict(zip(fields, values, strict=True))))
-    clock = clock_of(itertools.chain.from_iterable(blocks.values()))
-    khz = clock.median_khz if clock else None
-    found = {}
-    for name, mine in blocks.items():
-        if name.startswith("random-"):
-            judged = judge(mine, target=0.05, seed=0, slow_windows=(), clock_khz=khz)
-            assert judged is not None
-            found[name] = judged.centre_us
-    return found
+def operators_of(table: Table) -> tuple[list[OperatorSpec], np.ndarray]:
+    """Measured operators of a table and their times."""
+    rows = [e for e in table.entries if e.status in ("ok", "unstable") and e.centre_us]
+    return [e.operator for e in rows], np.array([e.centre_us for e in rows])
 
 
-def show_budgets(table: Table) -> None:
-    """Operators measured against the error of rows and of networks."""
-    space = parse_space(table.manifest.space.spec)
-    times = network_times_us(table)
-    networks = draw_networks(space, len(times), table.manifest.protocol.seed or 0)
-    held_out = set(table.exam["network"])
-    operators = [entry.operator for entry in table.entries]
-    rows = {entry.key: entry for entry in table.entries}
-    print(f"\n{table.manifest.title}: {len(operators)} operators, ")
-    print(f"{len(times) - len(held_out)} networks to calibrate, {len(held_out)} of the exam")
-    print("measured   share  rows: MAPE  held by 90 %  exam: MAPE  worst  Spearman  held by 95 %")
-    for number in (*BUDGETS, len(operators)):
-        chosen = set(choose_operators(operators, importance(space, operators), number))
-        measured = [rows[o.key] for o in operators if o in chosen]
-        missing = [o for o in operators if o not in chosen]
-        predicted = predict_rows(measured, missing, "").entries if missing else ()
-        by_key = {entry.key: entry for entry in (*measured, *predicted)}
-        parts: dict[bool, list[MeasuredNetwork]] = {True: [], False: []}
-        for network in networks:
-            keys = [o.key for o in network.operators if o.kind != "skip"]
-            found = MeasuredNetwork(
-                name=network.name,
-                entries=tuple(by_key[key] for key in keys),
-                measured_us=times[network.name],
-            )
-            parts[network.name in held_out].append(found)
-        calibration = calibrate(parts[False], 0)
-        assert calibration is not None
-        exam, _ = examine(
-            parts[True], calibration, bar_mape=BAR_MAPE, bar_spearman=BAR_SPEARMAN, seed=0
+def starts(
+    operators: Sequence[OperatorSpec], number: int, draws: int, seed: int = 0
+) -> Iterator[np.ndarray]:
+    """Designs of so many operators, each from a starting point drawn by chance."""
+    generator = np.random.default_rng(seed)
+    flops = np.array([max(count(o).flops, 1) for o in operators], dtype=float)
+    places = {operator: place for place, operator in enumerate(operators)}
+    for start in generator.choice(len(operators), min(draws, len(operators)), replace=False):
+        chosen = choose_operators(operators, flops / flops.mean(), number, (operators[start],))
+        yield np.array([places[operator] for operator in chosen])
+
+
+def show_coverage(title: str, table: Table, repetitions: int) -> None:
+    """The distribution of the intervals' coverage over designs."""
+    operators, us = operators_of(table)
+    print(f"\n{title}: {len(operators)} operators, {LEVEL:.0%} intervals")
+    print("measured  rows: MAPE   held: mean    s.d.   5 %  95 %   within 85-95 %")
+    for number in COVERED:
+        if number > 0.6 * len(operators):
+            continue
+        errors, shares = [], []
+        for at in starts(operators, number, repetitions):
+            found = predict_times(operators, at, us[at]).predicted
+            rest = np.setdiff1d(np.arange(len(us)), at)
+            errors.append(np.abs(found.us / us - 1)[rest].mean())
+            shares.append(((found.low_us <= us) & (us <= found.high_us))[rest].mean())
+        low, high = np.quantile(shares, (0.05, 0.95))
+        inside = np.mean([GOAL[0] <= share <= GOAL[1] for share in shares])
+        print(
+            f"{number:8d}  {np.mean(errors):10.1%}   {np.mean(shares):10.1%}  {np.std(shares):6.1%}"
+            f"  {low:4.0%}  {high:4.0%}   {inside:6.0%} of {len(shares)}",
+            flush=True,
         )
-        true = np.array([rows[e.key].centre_us for e in predicted])
-        error = np.array([e.centre_us for e in predicted]) / true - 1
-        inside = [
-            (e.low_us or 0) <= us <= (e.high_us or 0) for e, us in zip(predicted, true, strict=True)
-        ]
-        columns = (
-            f"{number:8d}  {number / len(operators):6.1%}  "
-            + (f"{np.abs(error).mean():10.1%}  {np.mean(inside):12.0%}" if missing else " " * 24)
-            + f"  {exam.mape.value:10.2%}  {exam.max_relative_error:5.1%}"
-            f"  {exam.spearman.value:8.4f}  {exam.interval_coverage:12.0%}"
-        )
-        print(columns)
 
 
 # --- transfers ---------------------------------------------------------------------
@@ -124,12 +99,14 @@ def shared(old: Table, new: Table) -> tuple[list[OperatorSpec], np.ndarray, np.n
     return both, np.array([before[o] for o in both]), np.array([after[o] for o in both])
 
 
-def show_transfer(title: str, old: Table, new: Table, draws: int = 3) -> None:
+def show_transfer(title: str, old: Table, new: Table, draws: int) -> None:
     """Mean error of the operators that were not measured, over starting points."""
     operators, old_us, new_us = shared(old, new)
     print(f"\n{title}: {len(operators)} shared operators")
-    print("measured   one factor   transfer  held by 90 %   from scratch")
-    weights = np.ones(len(operators))
+    if len(operators) < 16:
+        print("too few to transfer anything")
+        return
+    print("measured   one factor   transfer  (better in)  held by 90 %   from scratch")
     for number in FEW:
         if number >= len(operators) - 5:
             continue
@@ -137,21 +114,16 @@ def show_transfer(title: str, old: Table, new: Table, draws: int = 3) -> None:
             plain = np.abs(old_us / new_us - 1).mean()
             print(f"{0:8d}   {plain:10.1%}   {plain:8.1%}  (the old table as it is)")
             continue
-        results = [
-            _errors(operators, old_us, new_us, measured)
-            for measured in _starts(operators, weights, number, draws)
-        ]
-        factor, moved, held, scratch = np.mean(results, axis=0)
-        print(f"{number:8d}   {factor:10.1%}   {moved:8.1%}  {held:12.0%}   {scratch:12.1%}")
-
-
-def _starts(
-    operators: Sequence[OperatorSpec], weights: np.ndarray, number: int, draws: int
-) -> Iterator[np.ndarray]:
-    generator = np.random.default_rng(0)
-    for start in generator.choice(len(operators), draws, replace=False):
-        chosen = choose_operators(operators, weights, number, (operators[start],))
-        yield np.array([operators.index(operator) for operator in chosen])
+        results = np.array(
+            [_errors(operators, old_us, new_us, at) for at in starts(operators, number, draws)]
+        )
+        factor, moved, held, scratch = results.mean(axis=0)
+        better = (results[:, 1] < results[:, 0]).sum()
+        print(
+            f"{number:8d}   {factor:10.1%}   {moved:8.1%}  {better:5d} of {len(results):2d}"
+            f"  {held:12.0%}   {scratch:12.1%}",
+            flush=True,
+        )
 
 
 def _errors(
@@ -173,39 +145,52 @@ def _errors(
 PUBLISHED = (
     ("single-path-nas", "spnas_pixel1_runtime_model.json"),
     ("proxylessnas", "proxylessnas_mobile_trim.yaml"),
+    ("once-for-all", "ofa_note10_160.yaml"),
+    ("once-for-all", "ofa_note10_224.yaml"),
     ("hw-nas-bench", "hwnasbench_fbnet_cifar100_relative.csv"),
 )
+FEWEST_SHARED = 30
 
 
-def show_published(folder: Path) -> None:
-    """Transfers between published tables where they share operators."""
-    with tempfile.TemporaryDirectory() as place:
-        tables = {
-            table.manifest.title.removesuffix("-v1"): table
-            for form, file in PUBLISHED
-            for table in import_file(form, folder / file, Path(place))
-        }
-        spnas, proxyless = tables["single-path-nas-pixel1"], tables["proxylessnas-mobile-r224"]
-        show_transfer("Single-Path NAS (Pixel 1) to ProxylessNAS (Pixel 1)", spnas, proxyless)
-        pixel = tables["hw-nas-bench-fbnet-pixel3"]
-        for device in ("raspi4", "eyeriss", "fpga"):
-            other = tables[f"hw-nas-bench-fbnet-{device}"]
-            show_transfer(f"HW-NAS-Bench: pixel3 to {device}", pixel, other)
+def published(folder: Path, place: Path) -> dict[str, Table]:
+    """All published tables by name."""
+    return {
+        table.manifest.title.removesuffix("-v1"): table
+        for form, file in PUBLISHED
+        for table in import_file(form, folder / file, place)
+    }
 
 
 def main() -> None:
     """Print all of it."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--table", type=Path, action="append", help="curve and coverage of this")
+    parser.add_argument("--transfer", type=Path, nargs=2, action="append", metavar=("OLD", "NEW"))
     parser.add_argument("--published", type=Path)
-    parser.add_argument("--transfers-only", action="store_true")
+    parser.add_argument("--repetitions", type=int, default=20)
+    parser.add_argument("--only", choices=("curves", "coverage", "transfers"))
     asked = parser.parse_args()
     fp32, int8 = (read_table(HOST / STEM.format(dtype)) for dtype in ("fp32", "int8"))
-    for table in () if asked.transfers_only else (fp32, int8):
-        show_budgets(table)
-    show_transfer("host: fp32 to int8", fp32, int8)
-    show_transfer("host: int8 to fp32", int8, fp32)
-    if asked.published:
-        show_published(asked.published)
+    own = [read_table(path) for path in asked.table or ()] or [fp32, int8]
+    with tempfile.TemporaryDirectory() as place:
+        others = published(asked.published, Path(place)) if asked.published else {}
+        if asked.only in (None, "curves"):
+            for table in own:
+                print()
+                show_curve(table, cost_curve(table), "table")
+        if asked.only in (None, "coverage"):
+            tables = {table.manifest.title: table for table in own} | others
+            for title, table in tables.items():
+                show_coverage(title, table, asked.repetitions)
+        if asked.only in (None, "transfers"):
+            draws = max(3, asked.repetitions // 2)
+            show_transfer("host: fp32 to int8", fp32, int8, draws)
+            show_transfer("host: int8 to fp32", int8, fp32, draws)
+            for old, new in asked.transfer or ():
+                show_transfer(f"{old.name} to {new.name}", read_table(old), read_table(new), draws)
+            for (a, old_table), (b, new_table) in itertools.permutations(others.items(), 2):
+                if len(shared(old_table, new_table)[0]) >= FEWEST_SHARED:
+                    show_transfer(f"{a} to {b}", old_table, new_table, draws)
 
 
 if __name__ == "__main__":

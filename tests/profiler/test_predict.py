@@ -76,7 +76,8 @@ def test_more_arithmetic_and_more_bytes_never_lower_an_analytic_cost(
 
 def test_weights_are_never_negative_and_recover_a_sum_of_costs(fbnet_us: np.ndarray) -> None:
     components = component_matrix(FBNET.operators)
-    truth = np.linspace(1, 2, len(COMPONENTS)) / components.mean(axis=0)
+    components = components[:, components.any(axis=0)]
+    truth = np.linspace(1, 2, components.shape[1]) / components.mean(axis=0)
     found = non_negative_weights(components, components @ truth)
     assert (found >= 0).all()
     assert components @ found == pytest.approx(components @ truth, rel=1e-3)

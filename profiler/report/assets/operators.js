@@ -38,11 +38,15 @@ function sortValue(column, key) {
   return table < data.tables.length ? operators.value(table, key, "us") : operators.flops[key];
 }
 
-function applyFilter() {
+// Words and status narrow what is shown; typing on narrows what the shorter text left.
+function applyFilter(narrow = false) {
   const wanted = view.filter.toLowerCase().split(/\s+/).filter(Boolean);
   const tables = data.tables.map((_, n) => n);
-  view.shown = view.order.filter((key) => wanted.every((word) => operators.text[key].includes(word))
-    && (!view.status || tables.some((t) => operators.value(t, key, "status") === view.status)));
+  const { text } = operators;
+  view.shown = (narrow ? view.shown : view.order).filter((key) => {
+    for (const word of wanted) if (!text[key].includes(word)) return false;
+    return !view.status || tables.some((t) => operators.value(t, key, "status") === view.status);
+  });
   view.page = 0;
   drawRows();
 }
@@ -121,8 +125,9 @@ function turn(step) {
 }
 
 document.getElementById("filter").addEventListener("input", (event) => {
+  const narrow = view.filter !== "" && event.target.value.startsWith(view.filter);
   view.filter = event.target.value;
-  applyFilter();
+  applyFilter(narrow);
 });
 document.getElementById("status").addEventListener("change", (event) => {
   view.status = event.target.value;

@@ -149,7 +149,24 @@ function drawDrift(box) {
   return [traces, { ...layout(axis("minutes since the start"), more.yaxis), ...more }];
 }
 
-const DRAW = { exam: drawExam, pair: drawPair, shift: drawShift, front: drawFront, drift: drawDrift };
+// Exam and rows against the number of measured operators; the table's own number is the last.
+function drawCurve(box) {
+  const { curve } = data.tables[tableNamed(box.dataset.name)];
+  const percent = (values) => values.map((v) => (v === null ? null : 100 * v));
+  const trace = (name, values, colour, more = {}) => ({ x: curve.operators, y: percent(values), name,
+    type: "scatter", mode: "lines+markers", line: { color: colour, width: 1.8, ...more }, marker: { size: 6 },
+    text: curve.share.map((v) => `${(100 * v).toPrecision(2)} % of all`),
+    hovertemplate: `%{x} operators (%{text}): %{y:.3g} %<extra>${name}</extra>` });
+  const { series } = colours();
+  const traces = [trace("whole networks", curve.exam_mape, series[0]),
+    trace("single rows", curve.row_mape, series[1], { dash: "dot" })];
+  const shown = curve.operators.filter((n, i, all) => !i || i + 1 === all.length || n >= 1.5 * all[i - 1]);
+  const x = axis("operators measured", { type: "log", tickvals: shown, ticktext: shown.map(String) });
+  return [traces, layout(x, axis("mean error, %", { type: "log", dtick: "D2" }),
+    { showlegend: true, legend: { orientation: "h", y: 1.08, x: 0 } })];
+}
+
+const DRAW = { exam: drawExam, curve: drawCurve, pair: drawPair, shift: drawShift, front: drawFront, drift: drawDrift };
 const boxes = [...document.querySelectorAll("[data-plot]")];
 
 // The library takes seconds to compile on a slow machine: rows and matrix come first.
