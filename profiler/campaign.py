@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import filelock
@@ -18,6 +19,7 @@ from deploy.cache import cache_root
 from deploy.registry import ExporterEntry, exporter_entry, toolchain
 from device_agents.base import DeviceAgent, Remarking, Steadiness
 from profiler.coverage import journal_path
+from profiler.findings import unsettled
 from profiler.journal import Journal
 from profiler.measure import Item, Measurement
 from profiler.plan import CampaignPlan, make_plan
@@ -207,6 +209,7 @@ def _measure(
         items=items,
         sentinel=sentinel,
         progress=progress,
+        unsettled=partial(unsettled, plan, journal) if plan.settings.chains else None,
     ).run()
 
 
