@@ -111,9 +111,7 @@ def chain(operator: OperatorSpec, copies: int) -> Subject:
 
 def opened(operator: OperatorSpec) -> Subject:
     """The operator alone: a chain's first link without what restores its shape."""
-    return Subject(
-        name=f"{operator.key}*open", operators=(operator,), copies=1, part="operator"
-    )
+    return Subject(name=f"{operator.key}*open", operators=(operator,), copies=1, part="operator")
 
 
 def way_back(operator: OperatorSpec) -> Subject | None:
@@ -121,9 +119,7 @@ def way_back(operator: OperatorSpec) -> Subject | None:
     plainest = mirror(operator)
     if plainest is None:
         return None
-    return Subject(
-        name=f"{plainest.key}*back", operators=(plainest,), copies=1, part="restoring"
-    )
+    return Subject(name=f"{plainest.key}*back", operators=(plainest,), copies=1, part="restoring")
 
 
 def programs(operator: OperatorSpec, lengths: tuple[int, ...]) -> tuple[Subject, ...]:

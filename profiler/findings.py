@@ -47,9 +47,7 @@ def unsettled(plan: CampaignPlan, journal: Journal) -> set[str]:
     names = [operator.key for operator in plan.operators]
     names += [network.name for network in (*plan.calibration, *plan.exam)]
     left = [name for name in names if name not in found.failures]
-    return {
-        name for name in left if name not in found.judged or not found.judged[name].stable
-    }
+    return {name for name in left if name not in found.judged or not found.judged[name].stable}
 
 
 class _Chains:

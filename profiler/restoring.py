@@ -21,6 +21,7 @@ from scipy.optimize import least_squares
 
 Array = npt.NDArray[np.float64]
 Shape = tuple[int, ...]
+Terms = Mapping[Shape | str, float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +59,7 @@ def restoring_costs(seen: Sequence[Seen], backs: Sequence[Back]) -> dict[str, fl
     for one in seen:
         system.add(one.intercept_us + one.slope_us, one.intercept_us, {one.start: 1.0})
         if one.pair is not None and one.alone_us is not None:
-            terms = {one.start: 0.5, one.end: 0.5, one.pair: -1.0}
+            terms: Terms = {one.start: 0.5, one.end: 0.5, one.pair: -1.0}
             system.add(one.alone_us, one.alone_us - one.slope_us, terms)
     for back in backs:
         terms = {back.start: 0.5, back.end: 0.5, back.pair: 1.0}
@@ -71,9 +72,9 @@ class _System:
     """Linear equations whose errors are proportional to the time that was measured."""
 
     def __init__(self) -> None:
-        self._rows: list[tuple[float, float, Mapping[Shape | str, float]]] = []
+        self._rows: list[tuple[float, float, Terms]] = []
 
-    def add(self, time_us: float, right: float, terms: Mapping[Shape | str, float]) -> None:
+    def add(self, time_us: float, right: float, terms: Terms) -> None:
         self._rows.append((time_us, right, terms))
 
     def solve(self) -> dict[Shape | str, float]:
@@ -93,13 +94,22 @@ class _System:
 def _robust(left: Array, right: Array) -> Array:
     """Least squares with a soft absolute loss beyond the usual residual."""
     plain: Array = np.linalg.lstsq(left, right, rcond=None)[0]
-    usual = 1.4826 * float(np.median(np.abs(left @ plain - right)))
+    usual = 1.4826 * float(np.median(np.abs(_residual(plain, left, right))))
     if usual < 1e-9:
         return plain
-    found: Array = least_squares(
-        lambda x: left @ x - right, plain, jac=lambda _: left, loss="soft_l1", f_scale=usual
-    ).x
-    return found
+    found = least_squares(
+        _residual, plain, jac=_jacobian, loss="soft_l1", f_scale=usual, args=(left, right)
+    )
+    return np.asarray(found.x, dtype=np.float64)
+
+
+def _residual(x: Array, left: Array, right: Array) -> Array:
+    y: Array = left @ x - right
+    return y
+
+
+def _jacobian(_: Array, left: Array, __: Array) -> Array:
+    return left
 
 
 def _determined(left: Array) -> npt.NDArray[np.bool_]:

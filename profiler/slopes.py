@@ -151,12 +151,27 @@ def cost(
     """
     if fit.reason is not None:
         return fit.reason
+    if restoring is not None and (trouble := _nonsense(np.array(list(restoring.values())))):
+        return f"restoring operator: {trouble}"
     slopes = dict(zip(fit.passes, fit.slopes_us, strict=True))
     both = [number for number in slopes if restoring is None or number in restoring]
     values = np.array([slopes[n] - (restoring[n] if restoring else 0.0) for n in both])
     if not len(values) or not np.mean(values) > 0:
         return "fit: the operator's cost drowns in noise, its slope is not positive"
     return _judged(fit, values, np.array(both), target, seed)
+
+
+def _nonsense(values: Array) -> str | None:
+    """Why no operator's cost can be told with this restoring one, if so."""
+    if not len(values):
+        return "nothing tells what it costs alone"
+    error = float(values.std(ddof=1)) / np.sqrt(len(values)) if len(values) > 1 else np.inf
+    if values.mean() < -_SIGMAS * error:
+        return (
+            f"its cost comes out as {values.mean():.3g} us: programs of one operator ran "
+            "otherwise than chains"
+        )
+    return None
 
 
 def _judged(
