@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -22,7 +23,7 @@ class Subject:
     `calibration` is a .npy file of real images (`deploy.calibration`): a
     quantising exporter observes them, and the check runs on the first one.
     With `copies` the one operator is meant that many times in a row, as a
-    chain (`deploy.chains`).
+    chain (`deploy.chains`), or only this `part` of a chain's first link.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Subject:
     weights: Path | None = None
     calibration: Path | None = None
     copies: int | None = None
+    part: Literal["links", "operator", "restoring"] = "links"
 
     @classmethod
     def of(cls, operator: OperatorSpec) -> "Subject":
@@ -73,6 +75,8 @@ def digest(subject: Subject, exporter: str, toolchain: Mapping[str, str]) -> str
         content["calibration"] = sha256_file(subject.calibration)
     if subject.copies is not None:
         content["copies"] = subject.copies
+    if subject.part != "links":
+        content["part"] = subject.part
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:32]
 
 

@@ -16,8 +16,6 @@ from deploy.registry import ExporterEntry, make_exporter, toolchain
 from search.errors import KitError
 
 _BYTES_PER_WORKER = 2**30
-# The tools keep some 20 MB of every network they have lowered.
-_TASKS_PER_PROCESS = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +99,7 @@ def _run_pool(todo: list[Subject], entry: ExporterEntry, workers: int) -> Iterat
         workers,
         mp_context=context,
         initializer=_start_worker,
-        max_tasks_per_child=_TASKS_PER_PROCESS,
+        max_tasks_per_child=entry.tasks_per_process,
     )
     try:
         running: dict[Future[Artefact], Subject] = {}

@@ -7,14 +7,19 @@ operators take. The time of a chain of N copies is
 
 An operator whose output is not shaped like its input is followed by a
 restoring one: a 1x1 convolution back to the channels, then nearest-neighbour
-enlargement. What that costs is taken from a chain of its own, in which it
-follows its mirror, the strided 1x1 convolution: half of that chain's slope.
-Sums along a closed loop cannot tell the two halves apart; but a restoring
-operator depends on shapes alone, so whatever the halving gets wrong is the
-same for all candidates of a layer and ends in the calibration.
+enlargement. The convolution has as many groups as both widths allow: a small
+part of the work and of the weights, while every output still reaches the next
+copy, so that no compiler can leave a part of the operator out.
+
+Sums along closed loops cannot tell an operator from the one that leads back,
+however long they are. Two programs that are not closed can: the operator
+alone, and the restoring operator alone. The first takes longer by the
+difference of the two, the handling of both programs' inputs and outputs is the
+same (`profiler.restoring`).
 """
 
 from dataclasses import replace
+from math import gcd
 
 from deploy.artefact import Subject
 from search.errors import ExportError
@@ -51,6 +56,7 @@ def restoring(operator: OperatorSpec) -> tuple[OperatorSpec, int] | None:
         kind="conv",
         dtype=operator.dtype,
         batch=operator.batch,
+        groups=gcd(operator.in_channels, operator.out_channels),
         in_channels=operator.out_channels,
         out_channels=operator.in_channels,
         height=height,
@@ -60,7 +66,10 @@ def restoring(operator: OperatorSpec) -> tuple[OperatorSpec, int] | None:
 
 
 def mirror(operator: OperatorSpec) -> OperatorSpec | None:
-    """The operator whose chain tells what the restoring one costs; None if none is needed."""
+    """The plainest operator that needs the same restoring one, for which it is named.
+
+    None if none is needed.
+    """
     back = restoring(operator)
     if back is None:
         return None
@@ -75,11 +84,19 @@ def mirror(operator: OperatorSpec) -> OperatorSpec | None:
     )
 
 
-def chain_operators(operator: OperatorSpec, copies: int) -> tuple[OperatorSpec, ...]:
-    """The operators of a chain in order, restoring ones included."""
+def program_operators(subject: Subject) -> tuple[OperatorSpec, ...]:
+    """The operators of a subject's program in order, restoring ones included."""
+    if subject.copies is None:
+        return subject.operators
+    (operator,) = subject.operators
     back = restoring(operator)
+    if subject.part == "operator":
+        return (operator,)
+    if subject.part == "restoring":
+        assert back is not None, f"{operator.key} needs no restoring operator"
+        return (back[0],)
     link = (operator,) if back is None else (operator, back[0])
-    return link * copies
+    return link * subject.copies
 
 
 def chain_name(key: str, copies: int) -> str:
@@ -90,3 +107,27 @@ def chain_name(key: str, copies: int) -> str:
 def chain(operator: OperatorSpec, copies: int) -> Subject:
     """A chain as something to export."""
     return Subject(name=chain_name(operator.key, copies), operators=(operator,), copies=copies)
+
+
+def opened(operator: OperatorSpec) -> Subject:
+    """The operator alone: a chain's first link without what restores its shape."""
+    return Subject(name=f"{operator.key}*open", operators=(operator,), copies=1, part="operator")
+
+
+def way_back(operator: OperatorSpec) -> Subject | None:
+    """The restoring operator alone; all operators that share it get the same subject."""
+    plainest = mirror(operator)
+    if plainest is None:
+        return None
+    return Subject(name=f"{plainest.key}*back", operators=(plainest,), copies=1, part="restoring")
+
+
+def programs(operator: OperatorSpec, lengths: tuple[int, ...]) -> tuple[Subject, ...]:
+    """All that must be timed to know one operator's cost, its longest chain last.
+
+    Raises:
+        ExportError: It cannot be chained.
+    """
+    chains = tuple(chain(operator, n) for n in sorted(lengths))
+    back = way_back(operator)
+    return chains if back is None else (back, opened(operator), *chains)

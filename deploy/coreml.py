@@ -21,14 +21,13 @@ from torch import Tensor, nn
 
 from deploy.artefact import Subject
 from deploy.base import Draft
-from deploy.chain_modules import chain_network
-from deploy.chains import chain_operators
+from deploy.chain_modules import chain_input, chain_network
+from deploy.chains import program_operators
 from deploy.checked import build_checked, largest_error, rms_error
 from deploy.mil.check import SPECIFICATIONS, Expected, check_program
 from deploy.mil.interpreter import evaluate, evaluate_all
 from deploy.mil.program import Function, read_program
 from deploy.mlpackage import pack, unfolded
-from search.blocks import example_input
 from search.counts import count
 from search.errors import ExportError, UsageError
 
@@ -59,12 +58,11 @@ class _Coreml:
         with quiet():
             if subject.copies is None:
                 return build_checked(subject, export, run, self.measure, self.limit)
-            return self._chain(subject, subject.copies)
+            return self._chain(subject)
 
-    def _chain(self, subject: Subject, copies: int) -> Draft:
+    def _chain(self, subject: Subject) -> Draft:
         """Each link is judged by itself: later ones hide faults, and add up rounding."""
-        (operator,) = subject.operators
-        network, example = chain_network(operator, copies), example_input((operator,))
+        network, example = chain_network(subject), chain_input(subject)
         with torch.no_grad():
             content = _export(network, example, form=self)
             made = _check_and_run(self, subject, content, example)
@@ -174,9 +172,7 @@ def _saved(model: Any) -> bytes:
 
 def _check_and_run(form: _Coreml, subject: Subject, content: bytes, example: Tensor) -> Tensor:
     """The gate: structure first, then numbers."""
-    operators = subject.operators
-    if subject.copies is not None:
-        operators = chain_operators(operators[0], subject.copies)
+    operators = program_operators(subject)
     expected = Expected(
         target=form.target,
         dtype=form.dtype,

@@ -1,10 +1,9 @@
 """Many packages in one, a function each (iOS 18 and later).
 
-One file to carry in place of many; it is hardly smaller. Weights
-that are equal are stored once, but the chains of an operator have none in
-common: batch-norm statistics are drawn after all weights of a chain, and each
-link is scaled to its own input, so what the first copy holds depends on how
-many follow. Earlier systems take a folder of packages instead.
+One file to carry in place of many. Weights that are equal are stored once: the
+programs of an operator together take hardly more than its longest chain, whose
+first copies are those of the shorter ones (`deploy.chain_modules`). Earlier
+systems take a folder of packages instead.
 """
 
 import tempfile

@@ -22,6 +22,7 @@ class ExporterEntry:
     exporter without packages is light: it runs in the caller's process.
     `sources` are further modules of the kit that shape its files, `options`
     go to its constructor, `extra` is what of the kit must be installed.
+    `tasks_per_process` bounds how much memory a builder's tools gather.
     """
 
     name: str
@@ -31,6 +32,8 @@ class ExporterEntry:
     sources: tuple[str, ...] = ()
     options: tuple[tuple[str, str], ...] = ()
     extra: str = "profile"
+    # The tools keep some 20 MB of every network they have lowered.
+    tasks_per_process: int = 50
 
 
 _ET = ("torch", "executorch")
@@ -45,8 +48,10 @@ _COREML = {
         suffix=".mlpackage",
         target=f"deploy.coreml:Coreml{dtype.capitalize()}",
         packages=("torch", "coremltools"),
-        sources=("deploy.chain_modules", "deploy.mlpackage", *_MIL),
+        sources=("deploy.chain_modules", "deploy.chains", "deploy.mlpackage", *_MIL),
         extra="iphone",
+        # Each start costs 10 s and more; single operators leave little behind.
+        tasks_per_process=300,
     )
     for dtype in ("fp16", "fp32", "w8")
 }

@@ -4,7 +4,7 @@ import json
 
 from deploy.artefact import Subject
 from deploy.base import Draft
-from deploy.chains import chain_operators
+from deploy.chains import program_operators
 
 
 class SimulatedExporter:
@@ -12,8 +12,5 @@ class SimulatedExporter:
 
     def build(self, subject: Subject) -> Draft:
         """Never fails, and is exact by definition."""
-        operators = subject.operators
-        if subject.copies is not None:
-            operators = chain_operators(operators[0], subject.copies)
-        keys = [operator.key for operator in operators]
+        keys = [operator.key for operator in program_operators(subject)]
         return Draft(content=json.dumps(keys).encode(), relative_error=0.0)

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import filelock
@@ -25,6 +26,7 @@ from profiler.allowance import (
     within_time,
 )
 from profiler.coverage import journal_path
+from profiler.findings import unsettled
 from profiler.journal import Journal
 from profiler.measure import Item, Measurement
 from profiler.plan import CampaignPlan, make_plan
@@ -230,6 +232,7 @@ def _measure(
         sentinel=sentinel,
         progress=progress,
         ends=measuring_ends(plan, began),
+        unsettled=partial(unsettled, plan, journal) if plan.settings.chains else None,
     ).run()
 
 

@@ -10,7 +10,7 @@ import math
 import random
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from deploy.artefact import Artefact
@@ -55,6 +55,8 @@ class Measurement:
     """One campaign's measuring, resumable at any block.
 
     No extra pass begins that would not end by `ends` (of the monotonic clock).
+    `unsettled` names what needs more passes, where that is not told by each
+    item's own interval: what is computed from several items, such as slopes.
     """
 
     settings: Settings
@@ -64,6 +66,7 @@ class Measurement:
     sentinel: Item
     progress: Progress
     ends: float = math.inf
+    unsettled: Callable[[], set[str]] | None = None
     _ids: Mapping[str, int] = field(init=False)
     _names: Mapping[int, str] = field(init=False)
     _delivered: dict[str, str] = field(init=False, default_factory=dict)
@@ -111,7 +114,9 @@ class Measurement:
         return [item for item in self.items if item.name not in failed]
 
     def unstable(self) -> set[str]:
-        """Items whose interval is still wider than asked for."""
+        """What has an interval that is still wider than asked for."""
+        if self.unsettled is not None:
+            return self.unsettled()
         judged = judge_all(self.journal, self.settings)
         return {
             item.name

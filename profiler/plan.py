@@ -1,6 +1,5 @@
 """What a campaign will measure: operators, networks, and the sentinel."""
 
-import contextlib
 import random
 import re
 from dataclasses import dataclass, replace
@@ -8,7 +7,7 @@ from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 from deploy.artefact import Subject
-from deploy.chains import chain, mirror
+from deploy.chains import chain, programs
 from profiler.settings import Settings
 from search.counts import count
 from search.errors import ExportError, UsageError
@@ -58,25 +57,25 @@ class CampaignPlan:
         return (self.empty, *timed, *self.calibration, *self.exam)
 
     def timed(self, operator: OperatorSpec) -> tuple[Subject, ...]:
-        """What is timed for one operator: itself, or chains of it and of its mirror."""
+        """What is timed for one operator: itself, or chains with it and what opens them."""
         return timed_subjects(operator, self.settings)
 
     @cached_property
     def sentinel(self) -> str:
         """The operator of median FLOPs, by which drift is watched."""
         ranked = sorted(self.operators, key=lambda operator: (count(operator).flops, operator.key))
-        return self.timed(ranked[len(ranked) // 2])[0].name
+        return self.timed(ranked[len(ranked) // 2])[-len(self.settings.chains or (1,))].name
 
 
 def timed_subjects(operator: OperatorSpec, settings: Settings) -> tuple[Subject, ...]:
     """What is timed for one operator under these settings."""
-    if not settings.chains:
+    lengths = settings.chains
+    if not lengths:
         return (Subject.of(operator),)
-    with_mirror = [operator]
-    with contextlib.suppress(ExportError):  # its own chains fail, and say why
-        back = mirror(operator)
-        with_mirror += [back] if back is not None else []
-    return tuple(chain(part, n) for part in with_mirror for n in settings.chains)
+    try:
+        return programs(operator, lengths)
+    except ExportError:  # these fail as well, and say why
+        return tuple(chain(operator, n) for n in lengths)
 
 
 @lru_cache(maxsize=8)

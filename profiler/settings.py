@@ -136,8 +136,10 @@ class Settings:
             raise UsageError(f"Unknown runner {self.runner!r}.", "Known: auto, native, python.")
 
     def without_extra_passes(self) -> "Settings":
-        """These settings for a device that cannot be asked again."""
-        return replace(self, effort=replace(self.effort, extra_passes=0))
+        """These settings for a device that cannot be asked again: all passes at once."""
+        effort = self.effort
+        passes = effort.passes + effort.extra_passes
+        return replace(self, effort=replace(effort, passes=passes, extra_passes=0))
 
     @property
     def identity(self) -> str:

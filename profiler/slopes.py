@@ -1,20 +1,19 @@
 """Costs from chains: robust slopes over the number of copies, and what refuses them.
 
 The time of a chain of N copies is dispatch + N cost. In each pass the slope is
-the median over all pairs of blocks of differing N (Theil 1950, Sen 1968), so
-that bursts do not tilt it; the centre is the mean over passes, the interval
-Student's t over them, as for plain items. A fit is worth nothing when the
-copies did not all run alike: when the placement changes with N or between
-passes, or when the middle lengths lie off the line through the outer ones.
+the weighted median over all pairs of blocks of differing N (Theil 1950, Sen
+1968; weights by precision as in Sievers 1978), so that bursts do not tilt it;
+the centre is the mean over passes, the interval Student's t over them, as for
+plain items. A fit is worth nothing when the copies did not all run alike: when
+the placement changes with N or between passes, or when the middle lengths lie
+off the line through the outer ones.
 """
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats as scipy_stats
 
 from profiler.stats import Block, Judged, centre_interval, kept_blocks
 
@@ -44,12 +43,12 @@ def fit_chain(
     chains: Mapping[int, Sequence[Block]],
     *,
     slow_windows: Sequence[tuple[int, int]] = (),
-    placements: Mapping[int, frozenset[str]] | None = None,
+    placements: Mapping[str, frozenset[str]] | None = None,
 ) -> Fit | None:
     """Fit the chains of one operator; None when no pass has two lengths left.
 
-    `placements` are the units that each length was seen to run on; a length
-    that is missing there is unknown.
+    `placements` are the units that each program ("4 copies") was seen to run
+    on; one that is missing there is unknown.
     """
     kept = {n: kept_blocks(blocks, slow_windows) for n, blocks in chains.items()}
     found = {n: _by_pass(blocks) for n, blocks in kept.items()}
@@ -72,6 +71,14 @@ def fit_chain(
     )
 
 
+def medians_by_pass(
+    blocks: Sequence[Block], slow_windows: Sequence[tuple[int, int]]
+) -> dict[int, float]:
+    """The median undisturbed block of each pass, in microseconds a call."""
+    found = _by_pass(kept_blocks(blocks, slow_windows))
+    return {number: float(np.median(values)) for number, values in found.items()}
+
+
 def _by_pass(blocks: Sequence[Block]) -> dict[int, Array]:
     found: dict[int, list[float]] = {}
     for block in blocks:
@@ -80,26 +87,32 @@ def _by_pass(blocks: Sequence[Block]) -> dict[int, Array]:
 
 
 def _line(points: Mapping[int, Array]) -> tuple[float, float] | None:
-    """Theil-Sen slope and intercept of one pass."""
+    """Slope and intercept of one pass; noise is taken as proportional to the time."""
     if len(points) < 2:
         return None
-    lengths = np.concatenate([np.full(len(values), n) for n, values in points.items()])
-    times = np.concatenate(list(points.values()))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)
-        line = scipy_stats.theilslopes(times, lengths, method="separate")
-    return float(line.slope), float(line.intercept)
+    n = np.concatenate([np.full(len(values), n) for n, values in points.items()])
+    t = np.concatenate(list(points.values()))
+    first, second = np.nonzero(n[:, None] < n[None, :])
+    run = n[second] - n[first]
+    slopes = (t[second] - t[first]) / run
+    slope = weighted_median(slopes, run / np.hypot(t[first], t[second]))
+    return slope, weighted_median(t - slope * n, 1 / t)
 
 
-def _moved(placements: Mapping[int, frozenset[str]]) -> str | None:
+def weighted_median(values: Array, weights: Array) -> float:
+    """The value with half of the weight below it, between neighbours linearly."""
+    order = np.argsort(values)
+    share = np.cumsum(weights[order]) - weights[order] / 2
+    return float(np.interp(weights.sum() / 2, share, values[order]))
+
+
+def _moved(placements: Mapping[str, frozenset[str]]) -> str | None:
     """Why the placement forbids a fit, if it does."""
-    for n, units in sorted(placements.items()):
+    for program, units in placements.items():
         if len(units) > 1:
-            return f"placement: {n} copies ran on {' and on '.join(sorted(units))}"
+            return f"placement: {program} ran on {' and on '.join(sorted(units))}"
     if len(set(placements.values())) > 1:
-        seen = ", ".join(
-            f"{n} on {'/'.join(sorted(units))}" for n, units in sorted(placements.items())
-        )
+        seen = ", ".join(f"{name} on {'/'.join(units)}" for name, units in placements.items())
         return f"placement: it changes with the number of copies ({seen})"
     return None
 
@@ -129,21 +142,36 @@ def _bent(found: Mapping[int, Mapping[int, Array]]) -> str | None:
     return None
 
 
-def cost(fit: Fit, restoring: Fit | None, *, target: float, seed: int) -> Judged | str:
-    """An operator's cost, with half the slope of its restoring chain taken off.
+def cost(
+    fit: Fit, restoring: Mapping[int, float] | None, *, target: float, seed: int
+) -> Judged | str:
+    """An operator's cost: its slope, less what restoring its shape took in each pass.
 
     A reason instead where there is no positive cost to speak of.
     """
-    for part, word in ((fit, ""), (restoring, "restoring operator: ")):
-        if part is not None and part.reason is not None:
-            return word + part.reason
-    both = sorted(set(fit.passes) & set(restoring.passes if restoring else fit.passes))
-    mine = dict(zip(fit.passes, fit.slopes_us, strict=True))
-    theirs = dict(zip(restoring.passes, restoring.slopes_us, strict=True)) if restoring else {}
-    values = np.array([mine[number] - theirs.get(number, 0.0) / 2 for number in both])
+    if fit.reason is not None:
+        return fit.reason
+    if restoring is not None and (trouble := _nonsense(np.array(list(restoring.values())))):
+        return f"restoring operator: {trouble}"
+    slopes = dict(zip(fit.passes, fit.slopes_us, strict=True))
+    both = [number for number in slopes if restoring is None or number in restoring]
+    values = np.array([slopes[n] - (restoring[n] if restoring else 0.0) for n in both])
     if not len(values) or not np.mean(values) > 0:
         return "fit: the operator's cost drowns in noise, its slope is not positive"
     return _judged(fit, values, np.array(both), target, seed)
+
+
+def _nonsense(values: Array) -> str | None:
+    """Why no operator's cost can be told with this restoring one, if so."""
+    if not len(values):
+        return "nothing tells what it costs alone"
+    error = float(values.std(ddof=1)) / np.sqrt(len(values)) if len(values) > 1 else np.inf
+    if values.mean() < -_SIGMAS * error:
+        return (
+            f"its cost comes out as {values.mean():.3g} us: programs of one operator ran "
+            "otherwise than chains"
+        )
+    return None
 
 
 def _judged(

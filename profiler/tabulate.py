@@ -157,9 +157,7 @@ def _entry(operator: OperatorSpec, findings: Findings, record: Record) -> Entry:
 def _with_counts(entry: Entry, record: Record) -> Entry:
     counts = count(entry.operator)
     # Of chains, the longest stands for all.
-    names = [subject.name for subject in record.plan.timed(entry.operator)]
-    own = [name for name in names if name.startswith(entry.key)]
-    artefact = record.artefacts.get(own[-1])
+    artefact = record.artefacts.get(record.plan.timed(entry.operator)[-1].name)
     return replace(
         entry,
         flops=counts.flops,
@@ -231,9 +229,9 @@ def _placements(record: Record) -> dict[str, str]:
     seen = record.journal.placements()
     found = {}
     for operator in record.plan.operators:
-        own = [s.name for s in record.plan.timed(operator) if s.name.startswith(operator.key)]
-        if own[-1] in seen:
-            found[operator.key] = ", ".join(sorted(seen[own[-1]]))
+        longest = record.plan.timed(operator)[-1].name
+        if longest in seen:
+            found[operator.key] = ", ".join(sorted(seen[longest]))
     return found
 
 

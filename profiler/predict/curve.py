@@ -125,7 +125,9 @@ class _Curve:
             else _predicted(operator, fitted.us[n], None if first is None else first[n])
             for n, operator in enumerate(self.operators)
         }
-        held_out = [n for n, o in enumerate(self.operators) if o in self.measured and o not in taken]
+        held_out = [
+            n for n, o in enumerate(self.operators) if o in self.measured and o not in taken
+        ]
         true_us = np.array([self.measured[self.operators[n]].centre_us for n in held_out])
         inside = (fitted.low_us[held_out] <= true_us) & (true_us <= fitted.high_us[held_out])
         calibration = calibrate(_priced(self.calibration, found), self.seed)

@@ -23,7 +23,10 @@ from search.table import Table, read_table
 from tests.profiler.conftest import Bench, Finished
 
 MINI = make_space("fbnet-mini", dtype="fp16")
-PHONE = Truth.from_options(load_device("simulated-iphone").options)
+# On a phone eight times slower the small space's operators take what FBNet's do.
+PHONE = Truth.from_options(
+    {**load_device("simulated-iphone").options, "gmacs_per_s": 50.0, "gb_per_s": 3.75}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,7 +185,7 @@ def search(bench: Bench, monkeypatch: pytest.MonkeyPatch, *words: str) -> Finish
     return bench.call(*words, "--quiet")
 
 
-TARGET_MS = 0.2
+TARGET_MS = 0.45
 
 
 def check_found(folder: Path, table: Table) -> dict[str, Any]:

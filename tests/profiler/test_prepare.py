@@ -19,7 +19,10 @@ from search.errors import DeviceError, DeviceLost, UsageError
 from search.spaces.registry import make_space
 
 PHONE = load_device("iphonex")
-TRUTH = Truth.from_options(load_device("simulated-iphone").options)
+# On a phone eight times slower the small space's operators take what FBNet's do.
+TRUTH = Truth.from_options(
+    {**load_device("simulated-iphone").options, "gmacs_per_s": 50.0, "gb_per_s": 3.75}
+)
 
 
 @pytest.fixture
@@ -163,7 +166,7 @@ class TestPackages:
         prepare(settings, device, tmp_path / "job", 1, Silent())
         plan: Plan = load_plan((tmp_path / "job/plan.json").read_text())
         files = {item.file for item in plan.items}
-        assert len(files) == (3 if multifunction else 7)
+        assert len(files) == (3 if multifunction else 6)
         for item in plan.items:
             program = read_program(tmp_path / "job" / item.file)
             assert item.method in program.functions
