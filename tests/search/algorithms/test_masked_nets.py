@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from search.architecture import Architecture
+from search.architecture import Architecture, dump_architecture, parse_architecture
 from search.blocks import build_network, build_operator
 from search.counts import count
 from search.exact import network_of
@@ -134,6 +134,28 @@ def test_a_skip_that_changes_its_width_costs_something() -> None:
 
 def _kinds(space: MaskedSpace, variable: int) -> list[str]:
     return [option.name for option in space.layers[variable].choices]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_every_option_is_written_as_absolute_channels_and_comes_back_from_its_file(
+    mode: str,
+) -> None:
+    space, generator = space_of(mode, 32), random.Random(3)
+    for variable, width in enumerate(widths_of(space)):
+        for option in range(width):
+            choices = draw(space, generator)
+            choices[variable] = option
+            words = space.words(choices)
+            network = space.architecture(words, "any")
+            assert parse_architecture(dump_architecture(network)) == network
+            assert [_kinds(space, v).index(w) for v, w in enumerate(words)] == choices
+            assert network.resolution == space.value(0, choices[0])
+            for slot, operator in zip(space.slots, network.operators[1:-2], strict=True):
+                out = operator.out_channels or operator.in_channels
+                assert out == space.value(slot.out, choices[slot.out])
+                if operator.kind == "ir":
+                    mid = space.value(slot.expansion, choices[slot.expansion])
+                    assert operator.mid_channels == mid
 
 
 # --- one-hot: every option equals the derived network ------------------------
