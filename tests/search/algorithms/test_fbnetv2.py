@@ -4,6 +4,7 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,8 @@ from search.algorithms.base import Batch
 from search.algorithms.fbnet import THETA, WEIGHTS
 from search.algorithms.fbnet_recipe import FBNetRecipe
 from search.algorithms.fbnetv2 import FBNetV2Search
+from search.algorithms.fbnetv2_recipe import FBNetV2Recipe
+from search.algorithms.registry import make_search_recipe
 from search.blocks import build_network
 from search.counts import count
 from search.errors import UsageError
@@ -270,6 +273,19 @@ def test_gradients_reach_every_variable_and_the_weights_rest_meanwhile() -> None
     method.module.zero_grad(set_to_none=True)
     method.backward(WEIGHTS, batch_of())
     assert method.module.theta.grad is None
+
+
+def test_the_papers_preset_scatters_resolutions_and_is_fbnets_otherwise() -> None:
+    paper, cpu = make_search_recipe("fbnetv2", "paper"), make_search_recipe("fbnetv2", "cpu")
+    for recipe, name in ((paper, "paper"), (cpu, "cpu")):
+        assert isinstance(recipe, FBNetV2Recipe)
+        assert {k: v for k, v in asdict(recipe).items() if k != "scattered"} == asdict(
+            make_search_recipe("fbnet", name)
+        )
+        method = FBNetV2Search(SPACE, COSTS, recipe=recipe, target_us=COSTS.fastest_us() * 2)
+        supernet = method.module.supernet
+        assert isinstance(supernet, MaskedNet)
+        assert supernet.scattered == (name == "paper")
 
 
 def test_other_spaces_are_refused() -> None:

@@ -2,7 +2,7 @@
 
 import itertools
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -10,20 +10,18 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from search.architecture import Architecture
+from search.architecture import Architecture, dump_architecture, parse_architecture
 from search.blocks import build_network, build_operator
 from search.counts import count
 from search.exact import network_of
 from search.masked_block import MaskedBlock, copy_leading
 from search.masking import MaskedNet, TermLatency
-from search.masks import scatter, subsample
 from search.operators import OperatorSpec
 from search.pricing import count_space
 from search.spaces.fbnetv2 import MaskedSpace
 from search.spaces.fbnetv2_variables import Slot
 from search.spaces.registry import make_space, parse_space
-
-MODES = ("fbnetv2-mini", "fbnetv2-mini-free")
+from tests.search.algorithms.masked import MODES, draw, lived_in, one_hot, space_of, widths_of
 
 
 @pytest.fixture(autouse=True)
@@ -32,48 +30,6 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
-
-
-def space_of(mode: str, resolution: int = 16) -> MaskedSpace:
-    space = make_space(mode, resolution=resolution, classes=4, head_channels=16)
-    assert isinstance(space, MaskedSpace)
-    return space
-
-
-def widths_of(space: MaskedSpace) -> list[int]:
-    return [len(variable.choices) for variable in space.layers]
-
-
-def one_hot(space: MaskedSpace, choices: Sequence[int]) -> Tensor:
-    widths = widths_of(space)
-    weights = torch.zeros(len(widths), max(widths))
-    weights[torch.arange(len(widths)), torch.tensor(choices)] = 1
-    return weights
-
-
-def soft(space: MaskedSpace, generator: torch.Generator) -> Tensor:
-    """Random distributions over the options of every variable."""
-    widths = widths_of(space)
-    weights = torch.zeros(len(widths), max(widths))
-    for row, width in zip(weights, widths, strict=True):
-        row[:width] = torch.randn(width, generator=generator).softmax(0)
-    return weights
-
-
-def lived_in(module: nn.Module) -> nn.Module:
-    """In evaluation mode, with statistics and biases that are not those of a fresh network."""
-    torch.manual_seed(0)
-    for part in module.modules():
-        if isinstance(part, nn.BatchNorm2d):
-            part.track_running_stats = True
-            nn.init.uniform_(part.bias, -1, 1)
-            nn.init.uniform_(part.running_mean, -1, 1)
-            nn.init.uniform_(part.running_var, 0.5, 2)
-    return module.eval()
-
-
-def draw(space: MaskedSpace, generator: random.Random) -> list[int]:
-    return [generator.randrange(width) for width in widths_of(space)]
 
 
 def price(operator: OperatorSpec) -> float:
@@ -134,6 +90,28 @@ def test_a_skip_that_changes_its_width_costs_something() -> None:
 
 def _kinds(space: MaskedSpace, variable: int) -> list[str]:
     return [option.name for option in space.layers[variable].choices]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_every_option_is_written_as_absolute_channels_and_comes_back_from_its_file(
+    mode: str,
+) -> None:
+    space, generator = space_of(mode, 32), random.Random(3)
+    for variable, width in enumerate(widths_of(space)):
+        for option in range(width):
+            choices = draw(space, generator)
+            choices[variable] = option
+            words = space.words(choices)
+            network = space.architecture(words, "any")
+            assert parse_architecture(dump_architecture(network)) == network
+            assert [_kinds(space, v).index(w) for v, w in enumerate(words)] == choices
+            assert network.resolution == space.value(0, choices[0])
+            for slot, operator in zip(space.slots, network.operators[1:-2], strict=True):
+                out = operator.out_channels or operator.in_channels
+                assert out == space.value(slot.out, choices[slot.out])
+                if operator.kind == "ir":
+                    mid = space.value(slot.expansion, choices[slot.expansion])
+                    assert operator.mid_channels == mid
 
 
 # --- one-hot: every option equals the derived network ------------------------
@@ -262,81 +240,3 @@ def test_an_expected_cost_is_the_mean_over_all_networks_of_some_options(mode: st
     mean = float(np.dot(probabilities, costs.price(networks)))
     assert total == pytest.approx(1)
     assert float(TermLatency(costs)(weights)) == pytest.approx(mean, rel=1e-6)
-
-
-# --- resolutions -------------------------------------------------------------
-
-
-@pytest.mark.parametrize("mode", MODES)
-def test_scattered_resolutions_equal_the_derived_network_where_one_has_all_weight(
-    mode: str,
-) -> None:
-    space, generator = space_of(mode, 32), random.Random(2)
-    supernet = lived_in(MaskedNet(space, scattered=True))
-    images = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    for resolution in range(len(space.resolutions)):
-        choices = draw(space, generator)
-        choices[0] = resolution
-        derived = supernet.derive(choices).eval()  # type: ignore[operator]
-        with torch.no_grad():
-            found, expected = supernet(images, one_hot(space, choices)), derived(images)
-        torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
-
-
-def test_scattered_resolutions_are_mixed_operator_by_operator_as_figure_2_draws_it() -> None:
-    space = space_of("fbnetv2-mini", 32)
-    assert len(space.resolutions) > 1
-    weights = soft(space, torch.Generator().manual_seed(3))
-    scattered = lived_in(MaskedNet(space, scattered=True))
-    apart = MaskedNet(space)
-    apart.load_state_dict(scattered.state_dict())
-    lived_in(apart)
-    images = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    with torch.no_grad():
-        found = scattered(images, weights)
-        expected = _literally(scattered, space, images, weights)
-        mixed = apart(images, weights)
-    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
-    assert (found - mixed).abs().max() > 1e-3  # another mixture: the two are no one formula
-
-
-def _literally(net: nn.Module, space: MaskedSpace, images: Tensor, weights: Tensor) -> Tensor:
-    """Sample, run, put back and sum, written out; the mean is over pixels that hold values."""
-    parts = [net.stem, *net.blocks, net.tail[0]]  # type: ignore[index,misc]
-    full, x = images.shape[-1], images
-    shares = [size / full for size in space.resolutions]
-    for number, part in enumerate(parts):
-        outputs = []
-        for share in shares:
-            small = subsample(x, round(share * x.shape[-1]))
-            inside = isinstance(part, MaskedBlock)
-            outputs.append(part(small, weights) if inside else part(small))  # type: ignore[operator]
-        side = outputs[-1].shape[-1]
-        assert number == 0 or side in (x.shape[-1], x.shape[-1] // 2)
-        x = sum(  # type: ignore[assignment]
-            (weights[0, k] * scatter(y, side) for k, y in enumerate(outputs)),
-            start=torch.zeros(()),
-        )
-    pixels = sum(float(weights[0, k]) * share**2 for k, share in enumerate(shares))
-    pooled = x.sum((2, 3)) / (pixels * x.shape[-1] ** 2)
-    logits: Tensor = net.tail[1][-1](pooled)  # type: ignore[index]
-    return logits
-
-
-@pytest.mark.parametrize("scattered", [False, True])
-def test_gradients_through_several_resolutions_equal_those_without_recomputation(
-    scattered: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    space = space_of("fbnetv2-mini", 32)
-    supernet = MaskedNet(space, scattered=scattered)
-    weights = soft(space, torch.Generator().manual_seed(3)).requires_grad_()
-    images = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-
-    def gradient() -> Tensor:
-        (found,) = torch.autograd.grad(supernet(images, weights).square().sum(), weights)
-        return found
-
-    recomputed = gradient()
-    monkeypatch.setattr(MaskedNet, "_runner", lambda self, part, several: part)
-    torch.testing.assert_close(recomputed, gradient())
-    assert bool((recomputed[0, : len(space.resolutions)] != 0).all())
