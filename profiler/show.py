@@ -179,7 +179,9 @@ def show_unsure(entries: Sequence[Entry], form: str) -> None:
         for name in ("us", "90 % interval"):
             grid.add_column(name, justify="right")
         for e in entries:
-            grid.add_row(describe(e.key), f"{e.centre_us:.1f}", f"{e.low_us:.1f} .. {e.high_us:.1f}")
+            grid.add_row(
+                describe(e.key), f"{e.centre_us:.1f}", f"{e.low_us:.1f} .. {e.high_us:.1f}"
+            )
         out.print(grid)
 
 

@@ -56,9 +56,7 @@ def with_budget(
         max_operators = operators_within(settings, (1 - CLOSING) * budget_s)
     if max_operators is not None and max_operators >= make_plan(settings).wanted:
         return settings  # all of them: nothing is left to predict
-    chosen = replace(
-        settings, max_operators=max_operators, from_table=source, budget_s=budget_s
-    )
+    chosen = replace(settings, max_operators=max_operators, from_table=source, budget_s=budget_s)
     if source is not None:
         plan = make_plan(chosen)
         base_times(read_table(Path(source)), [*plan.operators, *plan.predicted])
