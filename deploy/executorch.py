@@ -73,7 +73,7 @@ class _HardSigmoid(nn.Module):
 
 
 def _spelled(module: nn.Module) -> nn.Module:
-    """The same function, hard sigmoids spelled as the delegate takes them; a copy if there is one."""
+    """The same function with hard sigmoids as the delegate takes them; a copy if it has any."""
     if not any(isinstance(part, nn.Hardsigmoid) for part in module.modules()):
         return module
     spelled = copy.deepcopy(module)

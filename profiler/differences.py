@@ -176,12 +176,16 @@ def describe(key: str) -> str:
     if spec.kind == "skip":
         return f"skip {spec.in_channels} {spec.height}x{spec.width}"
     words = {"conv": f"conv{spec.kernel}", "classifier": "classifier"}.get(spec.kind, "")
+    if spec.kind == "classifier" and spec.mid_channels:
+        words += f"_m{spec.mid_channels}"
     if spec.kind == "ir":
-        wide = spec.mid_channels != spec.expansion * spec.in_channels
-        words = f"k{spec.kernel}_" + (f"m{spec.mid_channels}" if wide else f"e{spec.expansion:g}")
+        spelled = spec.mid_channels == spec.expansion * spec.in_channels
+        words = f"k{spec.kernel}_" + (
+            f"e{spec.expansion:g}" if spelled else f"m{spec.mid_channels}"
+        )
+        words += f"_{spec.activation.replace('hswish', 'hs')}" if spec.activation != "relu" else ""
         words += f"_g{spec.groups}" if spec.groups > 1 else ""
         words += f"_se{spec.squeeze_channels}" if spec.squeeze_channels else ""
-        words += f"_{spec.activation.replace('hswish', 'hs')}" if spec.activation != "relu" else ""
-        words += "+1x1" if not wide and spec.expansion == 1 and spec.first_pointwise else ""
+        words += "+1x1" if spelled and spec.expansion == 1 and spec.first_pointwise else ""
     stride = f"/{spec.stride}" if spec.stride > 1 else ""
     return f"{words} {spec.in_channels}>{spec.out_channels} {spec.height}x{spec.width}{stride}"

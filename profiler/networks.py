@@ -65,7 +65,8 @@ def _for_people(rows: list[dict[str, object]]) -> None:
         grid.add_row(str(row["network"]), *cells, f"{row['top1_printed']} %")
     out.print(grid)
     for row in rows:
-        out.print(f"{row['network']}: {row['latency_ms_printed']}")
+        latency = row["latency_ms_printed"]
+        out.print(f"{row['network']}: {latency or 'no latency printed'}")
         out.print(f"  printed: {row['source']}")
         if row["remark"]:
             out.print(f"  {row['remark']}")

@@ -4,10 +4,12 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from profiler.plan import published_operators
 from search.architecture import Architecture
 from search.errors import MissingOperator, UsageError
 from search.latency import Estimate, LatencyModel
 from search.named import Named
+from search.spaces.registry import parse_space
 from search.table import MANIFEST, Table
 
 _VERSION = re.compile(r"(?P<stem>.+)-v(?P<number>\d+)")
@@ -64,7 +66,19 @@ def price(table: Table, network: Named) -> Priced:
         return _priced(table, other.architecture, note)
     first, *more = gaps.values()
     others = f" {len(more)} more operator(s) of {network.name} lack theirs." if more else ""
-    raise MissingOperator(f"{first.message}{others}", first.remedy)
+    raise MissingOperator(f"{first.message}{others}", _remedy(table, set(gaps), first.remedy))
+
+
+def _remedy(table: Table, missing: set[str], again: str) -> str:
+    """Measuring the table's space again helps only where the space holds what is missing."""
+    try:
+        space = parse_space(table.manifest.space.spec)
+    except UsageError:  # an imported table of others' networks
+        return again
+    measurable = {operator.key for operator in (*space.operators, *published_operators(space))}
+    if missing <= measurable:
+        return again
+    return "No table of this space holds them; measure the network itself: --device NAME."
 
 
 def find_gaps(table: Table, architecture: Architecture) -> dict[str, MissingOperator]:

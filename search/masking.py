@@ -136,7 +136,7 @@ class MaskedNet(nn.Module):
         """The same, recomputed in the backward pass where its activations would pile up."""
         if not (torch.is_grad_enabled() and (self.checkpoint or several)):
             return part
-        return lambda x, weights: recompute(part, x, weights, use_reentrant=False)  # type: ignore[no-any-return]
+        return lambda x, weights: recompute(part, x, weights, use_reentrant=False)
 
     def _run(self, images: Tensor, weights: Tensor) -> Tensor:
         x = self.stem(images)

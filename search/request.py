@@ -96,17 +96,17 @@ class Request:
             UsageError: Places that cannot be written, options that do not go
                 together.
         """
+        if task.costs.unit != "us" and self.algorithm not in _COUNTING:
+            raise UsageError(
+                f"--algorithm {self.algorithm} weighs latency alone.",
+                f"Leave out --cost, or give --algorithm {' or '.join(_COUNTING)}.",
+            )
         check_file(self.output, "--output", (".json",))
         check_file(self.result, "--output", (".json",))
         if self.retrain:
             check_file(self.weights, "--output", (".pt",))
         if self.algorithm != "exact" or self.retrain:
             check_run(self.folder, self.resume)
-        if task.costs.unit != "us" and self.algorithm not in _COUNTING:
-            raise UsageError(
-                f"--algorithm {self.algorithm} weighs latency alone.",
-                f"Leave out --cost, or give --algorithm {' or '.join(_COUNTING)}.",
-            )
         if self.algorithm not in METHODS and task.target_us is None:
             raise UsageError(
                 f"--algorithm {self.algorithm} needs a latency target.", "Give --target-ms."

@@ -52,7 +52,7 @@ class Drawing:
 def draw(network: Architecture) -> Drawing:
     """The searched layers of a network as bars; stem, head and classifier are left out."""
     layers = [o for o in network.operators if o.kind in ("ir", "skip")]
-    tallest = max([_LEAST_EXPANSION_SHOWN, *(o.expansion for o in layers if o.kind == "ir")])
+    tallest = max([_LEAST_EXPANSION_SHOWN, *map(_expansion, layers)])
     base = _TOP + _TALLEST_PX
     return Drawing(
         name=network.name,
@@ -70,7 +70,7 @@ def draw(network: Architecture) -> Drawing:
 
 def _bar(operator: OperatorSpec, x: float, base: float, tallest: float) -> Bar:
     skip = operator.kind == "skip"
-    height = 3.0 if skip else max(_TALLEST_PX * operator.expansion / tallest, 6.0)
+    height = 3.0 if skip else max(_TALLEST_PX * _expansion(operator) / tallest, 6.0)
     return Bar(
         x=x,
         y=base - height,
@@ -80,6 +80,11 @@ def _bar(operator: OperatorSpec, x: float, base: float, tallest: float) -> Bar:
         squeezed=operator.squeeze_channels > 0,
         title=describe(operator.key),
     )
+
+
+def _expansion(operator: OperatorSpec) -> float:
+    """As built: where channels are absolute, keys do not spell it."""
+    return operator.mid_channels / operator.in_channels if operator.kind == "ir" else 0.0
 
 
 def _stages(layers: list[OperatorSpec]) -> Iterator[Stage]:

@@ -284,6 +284,17 @@ def test_without_either_convention_the_published_one_is_missed(full: Table) -> N
         price(table, find_network("FBNet-S8"))
 
 
+def test_a_network_that_the_tables_space_does_not_hold_is_to_be_measured_itself(
+    full: Table,
+) -> None:
+    with pytest.raises(MissingOperator, match="more operator") as caught:
+        price(full, find_network("FBNetV2-F4"))
+    assert "measure the network itself: --device" in caught.value.remedy
+    with pytest.raises(MissingOperator) as caught:
+        price(without(full, "_i16_o16_h112_w112_s1_r1_"), find_network("FBNet-S8"))
+    assert "python -m profiler" in caught.value.remedy
+
+
 # --- choosing tables
 
 

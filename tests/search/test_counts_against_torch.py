@@ -26,6 +26,8 @@ _SAMPLE = (
     "conv_k5_g1_none_i3_o7_h10_w10_s3_b1_fp32",
     "classifier_i24_o10_h4_w4_b1_fp32",
     "classifier_i24_o10_h1_w3_b2_fp32",
+    "classifier_m12-hswish_i24_o10_h4_w4_b1_fp32",
+    "classifier_m12-none_i24_o10_h4_w4_b2_fp32",
     "skip_i12_h6_w6_b1_fp32",
     "empty_b1_fp32",
 )

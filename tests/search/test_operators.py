@@ -65,12 +65,18 @@ def _conv(draw: st.DrawFn) -> dict[str, Any]:
     }
 
 
+@st.composite
+def _classifier(draw: st.DrawFn) -> dict[str, Any]:
+    values = {name: draw(_SMALL) for name in ("in_channels", "out_channels", "height", "width")}
+    if draw(st.booleans()):
+        values |= {"mid_channels": draw(_SMALL), "activation": draw(st.sampled_from(ACTIVATIONS))}
+    return values
+
+
 _FIELDS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
     "ir": _ir(),
     "conv": _conv(),
-    "classifier": st.fixed_dictionaries(
-        dict.fromkeys(("in_channels", "out_channels", "height", "width"), _SMALL)
-    ),
+    "classifier": _classifier(),
     "pool": st.fixed_dictionaries(dict.fromkeys(("in_channels", "height", "width"), _SMALL)),
     "skip": st.fixed_dictionaries(dict.fromkeys(("in_channels", "height", "width"), _SMALL)),
     "empty": st.just({}),
@@ -111,8 +117,9 @@ def test_a_key_with_a_word_removed_doubled_or_swapped_is_refused(
 ) -> None:
     words = spec.key.split("_")
     at = data.draw(st.integers(0, len(words) - 1))
-    squeeze = words[at].startswith("se")
-    if not squeeze:  # squeeze-excite is the one word that may be left out
+    # Squeeze-excite and a classifier's hidden layer are the words that may be left out.
+    optional = "-" in words[at]
+    if not optional:
         with pytest.raises(UsageError):
             parse_key("_".join(words[:at] + words[at + 1 :]))
     with pytest.raises(UsageError):
@@ -149,6 +156,7 @@ def test_a_key_that_is_cut_short_is_refused(spec: OperatorSpec, data: st.DataObj
         ("relu", "se8-tanh_relu"),
         ("relu", "se0-sigmoid_relu"),
         ("relu", "se8_relu"),
+        ("relu", "m8-hsigmoid_relu"),
         ("r0", "r2"),
         ("p1", "p9"),
         ("b1", "b0"),
@@ -195,6 +203,7 @@ def test_digits_of_another_script_are_refused_and_the_canonical_key_is_named() -
         ({"kernel": -1}, "even kernel"),
         ({"stride": 0}, "stride"),
         ({"mid_channels": 0}, "no middle channels"),
+        ({"mid_channels": -8}, "middle channels"),
         ({"squeeze_channels": -8}, "squeezed channels"),
         ({"groups": 0}, "groups"),
         ({"groups": 5}, "groups"),
@@ -222,6 +231,7 @@ def test_an_expansion_that_the_key_would_round_is_refused(expansion: float) -> N
     [
         ("classifier_i8_o4_h7_w7_b1_fp32", {"activation": "relu"}),
         ("classifier_i8_o4_h7_w7_b1_fp32", {"stride": 2}),
+        ("classifier_m6-relu_i8_o4_h7_w7_b1_fp32", {"kernel": 3}),
         ("conv_k3_g1_relu_i3_o8_h9_w9_s1_b1_fp32", {"mid_channels": 5}),
         ("conv_k3_g1_relu_i3_o8_h9_w9_s1_b1_fp32", {"squeeze_channels": 5}),
         ("skip_i24_h56_w56_b1_fp32", {"out_channels": 24}),

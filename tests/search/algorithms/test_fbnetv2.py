@@ -4,6 +4,7 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,8 @@ from search.algorithms.base import Batch
 from search.algorithms.fbnet import THETA, WEIGHTS
 from search.algorithms.fbnet_recipe import FBNetRecipe
 from search.algorithms.fbnetv2 import FBNetV2Search
+from search.algorithms.fbnetv2_recipe import FBNetV2Recipe
+from search.algorithms.registry import make_search_recipe
 from search.blocks import build_network
 from search.counts import count
 from search.errors import UsageError
@@ -28,6 +31,7 @@ from search.spaces.fbnetv2 import MaskedSpace
 from search.spaces.registry import make_space, parse_space
 from search.spaces.terms import Term, TermCosts, likeliest_within
 from search.supernet import legal_mask
+from tests.search.algorithms.saved_bytes import bend, growth_per_two_orders, saved_bytes
 
 
 def space_of() -> MaskedSpace:
@@ -243,39 +247,13 @@ def test_a_cold_draw_is_a_discrete_network() -> None:
 # --- memory ------------------------------------------------------------------
 
 
-def _saved_bytes(options: int, *, naive: bool) -> int:
-    """Bytes kept for the backward pass by four layers of 64 channels, each told apart once."""
-    seen: dict[int, int] = {}
-    alive: list[Tensor] = []
-
-    def pack(tensor: Tensor) -> Tensor:
-        alive.append(tensor)
-        seen[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
-        return tensor
-
-    widths = [64 * (i + 1) // options for i in range(options)]
-    ones, weights = leading_ones(widths, 64), torch.full((4, options), 1 / options)
-    weights.requires_grad_()
-    x = torch.randn(4, 64, 16, 16)
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        for layer in range(4):
-            block = nn.Sequential(nn.Conv2d(64, 64, 3, padding=1), nn.BatchNorm2d(64), nn.ReLU())
-            if naive:
-                copies = [block(x) * ones[i][:, None, None] for i in range(options)]
-                x = sum(w * y for w, y in zip(weights[layer], copies, strict=True))
-            else:
-                x = block(x) * channel_mask(weights[layer], ones)
-    return sum(seen.values())
-
-
 def test_masks_keep_the_memory_of_one_width_where_copies_grow_in_a_line() -> None:
-    masked = {options: _saved_bytes(options, naive=False) for options in (1, 8, 64)}
-    # 64^4 networks: more than seven orders of magnitude.
-    assert masked[64] - masked[1] <= 0.35 * 1e6
-    naive = {options: _saved_bytes(options, naive=True) for options in (1, 4, 7)}
-    slopes = [(naive[4] - naive[1]) / 3, (naive[7] - naive[4]) / 3]
-    assert slopes[1] == pytest.approx(slopes[0], rel=0.05)
-    assert naive[7] > 5 * masked[8]
+    shape = {"channels": 64, "batch": 4, "size": 16}
+    masked = {k: saved_bytes(k, naive=False, **shape) for k in (1, 64)}
+    assert growth_per_two_orders(masked[1], masked[64], 64) <= 0.1e6
+    naive = {k: float(saved_bytes(k, naive=True, **shape)) for k in (1, 3, 6, 8)}
+    assert bend(naive) <= 0.05
+    assert naive[8] > 6 * masked[64]
 
 
 # --- the search --------------------------------------------------------------
@@ -295,6 +273,19 @@ def test_gradients_reach_every_variable_and_the_weights_rest_meanwhile() -> None
     method.module.zero_grad(set_to_none=True)
     method.backward(WEIGHTS, batch_of())
     assert method.module.theta.grad is None
+
+
+def test_the_papers_preset_scatters_resolutions_and_is_fbnets_otherwise() -> None:
+    paper, cpu = make_search_recipe("fbnetv2", "paper"), make_search_recipe("fbnetv2", "cpu")
+    for recipe, name in ((paper, "paper"), (cpu, "cpu")):
+        assert isinstance(recipe, FBNetV2Recipe)
+        assert {k: v for k, v in asdict(recipe).items() if k != "scattered"} == asdict(
+            make_search_recipe("fbnet", name)
+        )
+        method = FBNetV2Search(SPACE, COSTS, recipe=recipe, target_us=COSTS.fastest_us() * 2)
+        supernet = method.module.supernet
+        assert isinstance(supernet, MaskedNet)
+        assert supernet.scattered == (name == "paper")
 
 
 def test_other_spaces_are_refused() -> None:
