@@ -4,7 +4,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -49,7 +49,7 @@ def lookup(subjects: Sequence[Subject], entry: ExporterEntry) -> dict[str, Artef
 
 def build_all(
     subjects: Sequence[Subject], entry: ExporterEntry, workers: int | None = None
-) -> Iterator[Built]:
+) -> Generator[Built, None, None]:
     """Yield one outcome a subject, cached ones first, then as they finish.
 
     A subject whose export raises, or kills its process twice, yields a

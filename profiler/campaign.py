@@ -1,7 +1,6 @@
 """A campaign from settings to a table: plan, build, measure, judge, examine, write."""
 
 import contextlib
-import json
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,17 +13,11 @@ import filelock
 import pandas as pd
 
 from deploy.artefact import Artefact
-from deploy.build import build_all
 from deploy.cache import cache_root
-from deploy.registry import ExporterEntry, exporter_entry, toolchain
+from deploy.registry import exporter_entry
 from device_agents.base import DeviceAgent, Remarking, Steadiness
-from profiler.allowance import (
-    building_ends,
-    building_order,
-    measuring_ends,
-    needed_anyhow,
-    within_time,
-)
+from profiler.allowance import measuring_ends, within_time
+from profiler.building import build_artefacts, check_sentinel
 from profiler.coverage import journal_path
 from profiler.findings import unsettled
 from profiler.journal import Journal
@@ -33,7 +26,7 @@ from profiler.plan import CampaignPlan, make_plan
 from profiler.progress import Progress
 from profiler.settings import Settings
 from profiler.tabulate import Record, tabulate
-from search.errors import DeviceError, StorageError, UsageError
+from search.errors import StorageError, UsageError
 from search.manifest import DeviceInfo
 from search.table import MANIFEST, Table, read_manifest, read_table, write_table
 
@@ -70,9 +63,9 @@ def run_campaign(
     with only_one(device.id), _open_journal(settings, request) as journal:
         _same_device(journal, device)
         progress.say(_announce(plan, device))
-        artefacts = _build(plan, entry, journal, request, progress, began)
+        artefacts = build_artefacts(plan, entry, journal, request.workers, progress, began)
         plan = within_time(plan, artefacts, journal.failures(), progress)
-        _check_sentinel(plan, artefacts)
+        check_sentinel(plan, artefacts)
         started, before = time.monotonic(), agent.steadiness()
         try:
             _measure(plan, agent, journal, artefacts, progress, began)
@@ -146,46 +139,6 @@ def _open_journal(settings: Settings, request: Request) -> Journal:
     return Journal(path, settings.identity)
 
 
-def _build(
-    plan: CampaignPlan,
-    entry: ExporterEntry,
-    journal: Journal,
-    request: Request,
-    progress: Progress,
-    began: float,
-) -> dict[str, Artefact]:
-    """Artefacts by subject; what cannot be built becomes a recorded failure.
-
-    Under a budget in time, operators that could not be built by then are left out.
-    """
-    _same_toolchain(journal, entry)
-    progress.stage("build", len(plan.subjects))
-    artefacts = {}
-    failed = journal.failures()
-    ends, needed = building_ends(plan, began), needed_anyhow(plan)
-    with contextlib.closing(build_all(building_order(plan), entry, request.workers)) as outcomes:
-        for built in outcomes:
-            progress.advance()
-            name = built.subject.name
-            needed.discard(name)
-            if built.artefact is not None:
-                artefacts[name] = built.artefact
-            elif name not in failed:
-                journal.add_failure(name, "export", built.reason)
-                progress.say(f"failed: {name}: {built.reason}")
-            if time.monotonic() > ends and not needed:
-                break
-    return artefacts
-
-
-def _check_sentinel(plan: CampaignPlan, artefacts: Mapping[str, Artefact]) -> None:
-    if plan.sentinel not in artefacts:
-        raise DeviceError(
-            f"The reference operator {plan.sentinel} could not be built.",
-            "See the reason above; nothing can be measured without it.",
-        )
-
-
 def _same_device(journal: Journal, device: DeviceInfo) -> None:
     """Rows of two devices never share a table."""
     begun = journal.fact("device")
@@ -195,18 +148,6 @@ def _same_device(journal: Journal, device: DeviceInfo) -> None:
             "Use that device, or begin again with --restart.",
         )
     journal.set_fact("device", device.model_dump_json())
-
-
-def _same_toolchain(journal: Journal, entry: ExporterEntry) -> None:
-    """A resumed campaign must not mix artefacts of two toolchains."""
-    versions = json.dumps(toolchain(entry), sort_keys=True)
-    begun = journal.fact("toolchain")
-    if begun is not None and begun != versions:
-        raise UsageError(
-            f"This campaign was begun with another toolchain: {begun}, now {versions}.",
-            "Restore it, or begin again with --restart.",
-        )
-    journal.set_fact("toolchain", versions)
 
 
 def _measure(

@@ -80,6 +80,7 @@ _BUILD_S = {
     "coreml-fp32": (1.2, 1.9),
     "coreml-w8": (1.8, 2.6),
 }
+_SQUEEZE = 0.65  # more for squeeze-excite
 _START_S = 7.0
 _GMACS_PER_S = 50.0
 _NETWORK_LOAD_S = 0.06
@@ -131,7 +132,9 @@ def visiting_seconds(effort: Effort) -> float:
 
 def _build_s(subject: Subject, entry: ExporterEntry) -> float:
     operator_s, network_s = _BUILD_S.get(entry.name, (0.0, 0.0))
-    return network_s if len(subject.operators) > 1 else operator_s
+    squeezed = sum(operator.squeeze_channels > 0 for operator in subject.operators)
+    more = 1 + _SQUEEZE * squeezed / len(subject.operators)
+    return more * (network_s if len(subject.operators) > 1 else operator_s)
 
 
 def _visit_s(effort: Effort) -> float:

@@ -18,6 +18,8 @@ from search.entries import Entry
 from search.errors import TableError, UsageError
 from search.table import Table, read_table
 
+# A budget in time buys no more: the process's cost grows with the cube, its errors hardly fall.
+MOST_MEASURED = 2000
 _UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0}
 _BUDGET = re.compile(r"(\d+(?:\.\d+)?)([smh])")
 
@@ -78,7 +80,7 @@ def operators_within(settings: Settings, budget_s: float) -> int:
             "Give more time, add --fast, or fewer --networks.",
         )
     most = MIN_MEASURED + int((budget_s - fewest_s) / visiting_seconds(settings.effort)) + 1
-    most = min(max(wanted, MIN_MEASURED), most)
+    most = min(max(wanted, MIN_MEASURED), most, MOST_MEASURED)
     ordered = make_plan(replace(settings, max_operators=most)).operators
     more_s = np.cumsum(operator_seconds(settings, ordered[MIN_MEASURED:]))
     return MIN_MEASURED + int((fewest_s + more_s <= budget_s).sum())

@@ -27,7 +27,7 @@ from search.spaces.registry import parse_space
 from search.table import Table
 
 _SIZES = (10, 15, 20, 30, 40, 50, 70, 100, 150, 200, 300, 400, 600, 800, 1200, 1600, 2400)
-_FEWEST_EXAMINED = 3
+_FEWEST_EXAMINED, _FEWEST_HELD_OUT = 3, 10
 _BLOCK = {
     "pass_number": "pass",
     "round": "round",
@@ -46,7 +46,7 @@ class CurvePoint:
 
     `row_mape` and `row_coverage` are those of measured rows that were held out:
     mean relative error, and the share inside the predictor's intervals; None
-    where none is left.
+    where too few are left to say.
     """
 
     operators: int
@@ -128,6 +128,8 @@ class _Curve:
         held_out = [
             n for n, o in enumerate(self.operators) if o in self.measured and o not in taken
         ]
+        if len(held_out) < _FEWEST_HELD_OUT:
+            held_out = []
         true_us = np.array([self.measured[self.operators[n]].centre_us for n in held_out])
         inside = (fitted.low_us[held_out] <= true_us) & (true_us <= fitted.high_us[held_out])
         calibration = calibrate(_priced(self.calibration, found), self.seed)

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -158,7 +158,7 @@ class MaskedSpace(FBNetSpace):
         yield (0,), lambda c: self._tail(self.value(0, c[0]), 1)[1]
 
     @cached_property
-    def _tensors(self) -> tuple[tuple[tuple[int, ...], npt.NDArray[np.object_]], ...]:
+    def _tensors(self) -> tuple[tuple[tuple[int, ...], npt.NDArray[Any]], ...]:
         """Of every part its variables and its operator under each of their options."""
         found = []
         for variables, make in self._parts():

@@ -27,11 +27,13 @@ sys.path.insert(0, str(ROOT))
 
 from profiler.importers.tabulate import import_file  # noqa: E402
 from profiler.predict.curve import cost_curve  # noqa: E402
-from profiler.predict.design import choose_operators  # noqa: E402
+from profiler.predict.design import choose_operators, importance  # noqa: E402
 from profiler.predict.predictor import LEVEL, predict_times  # noqa: E402
 from profiler.show_curve import show_curve  # noqa: E402
 from search.counts import count  # noqa: E402
+from search.errors import UsageError  # noqa: E402
 from search.operators import OperatorSpec  # noqa: E402
+from search.spaces.registry import parse_space  # noqa: E402
 from search.table import Table, read_table  # noqa: E402
 
 HOST = ROOT / "tables" / "host-amd-epyc"
@@ -47,28 +49,37 @@ def operators_of(table: Table) -> tuple[list[OperatorSpec], np.ndarray]:
     return [e.operator for e in rows], np.array([e.centre_us for e in rows])
 
 
+def weights_of(table: Table, operators: Sequence[OperatorSpec]) -> np.ndarray:
+    """Importance of each operator; in tables of spaces that the kit lacks its arithmetic."""
+    try:
+        return importance(parse_space(table.manifest.space.spec), operators)
+    except UsageError:
+        flops = np.array([max(count(o).flops, 1) for o in operators], dtype=float)
+        return flops / flops.mean()
+
+
 def starts(
-    operators: Sequence[OperatorSpec], number: int, draws: int, seed: int = 0
+    operators: Sequence[OperatorSpec], weights: np.ndarray, number: int, draws: int
 ) -> Iterator[np.ndarray]:
     """Designs of so many operators, each from a starting point drawn by chance."""
-    generator = np.random.default_rng(seed)
-    flops = np.array([max(count(o).flops, 1) for o in operators], dtype=float)
+    generator = np.random.default_rng(0)
     places = {operator: place for place, operator in enumerate(operators)}
     for start in generator.choice(len(operators), min(draws, len(operators)), replace=False):
-        chosen = choose_operators(operators, flops / flops.mean(), number, (operators[start],))
+        chosen = choose_operators(operators, weights, number, (operators[start],))
         yield np.array([places[operator] for operator in chosen])
 
 
 def show_coverage(title: str, table: Table, repetitions: int) -> None:
     """The distribution of the intervals' coverage over designs."""
     operators, us = operators_of(table)
+    weights = weights_of(table, operators)
     print(f"\n{title}: {len(operators)} operators, {LEVEL:.0%} intervals")
     print("measured  rows: MAPE   held: mean    s.d.   5 %  95 %   within 85-95 %")
     for number in COVERED:
         if number > 0.6 * len(operators):
             continue
         errors, shares = [], []
-        for at in starts(operators, number, repetitions):
+        for at in starts(operators, weights, number, repetitions):
             found = predict_times(operators, at, us[at]).predicted
             rest = np.setdiff1d(np.arange(len(us)), at)
             errors.append(np.abs(found.us / us - 1)[rest].mean())
@@ -106,6 +117,7 @@ def show_transfer(title: str, old: Table, new: Table, draws: int) -> None:
     if len(operators) < 16:
         print("too few to transfer anything")
         return
+    weights = np.ones(len(operators))
     print("measured   one factor   transfer  (better in)  held by 90 %   from scratch")
     for number in FEW:
         if number >= len(operators) - 5:
@@ -115,7 +127,10 @@ def show_transfer(title: str, old: Table, new: Table, draws: int) -> None:
             print(f"{0:8d}   {plain:10.1%}   {plain:8.1%}  (the old table as it is)")
             continue
         results = np.array(
-            [_errors(operators, old_us, new_us, at) for at in starts(operators, number, draws)]
+            [
+                _errors(operators, old_us, new_us, at)
+                for at in starts(operators, weights, number, draws)
+            ]
         )
         factor, moved, held, scratch = results.mean(axis=0)
         better = (results[:, 1] < results[:, 0]).sum()

@@ -38,7 +38,7 @@ from search.table import EXAM_COLUMNS, Table, write_table  # noqa: E402
 from search.zoo import network_names  # noqa: E402
 from tests.profiler.browser import Browser, browser  # noqa: E402
 
-LIMITS = {"size_mb": 10.0, "open_s": 2.0, "filter_ms": 100.0}
+LIMITS = {"size_mb": 10.0, "open_s": 2.0, "filter_ms": 100.0, "worst_ms": 100.0}
 WORDS = ("k5", "k3 e6", "56x56", "e3 112", "g1 relu", "s2", "k5 e6 14x14", "zzz", "", "ir k3")
 
 
@@ -133,7 +133,8 @@ def filtering_ms(opened: Browser, words: str) -> float:
     """From the keystroke to the end of the layout of the new rows."""
     found: float = opened.run(
         "(() => { const f = document.getElementById('filter');"
-        f"f.value = {words!r}; const start = performance.now();"
+        # What the plots left to lay out is not the filter's.
+        f"document.body.offsetHeight; f.value = {words!r}; const start = performance.now();"
         "f.dispatchEvent(new Event('input')); document.body.offsetHeight;"
         "return performance.now() - start; })()"
     )
@@ -169,13 +170,16 @@ def main() -> int:
         "size_mb": size / 1e6,
         "open_s": max(openings),
         "filter_ms": statistics.median(filters),
+        "worst_ms": max(filters),
     }
     print(f"{len(tables)} tables x {asked.operators} operators, written in {written_s:.1f} s")
     for quantity, value in found.items():
         print(f"{quantity:<10} {value:8.2f}  limit {LIMITS[quantity]:g}")
     print(f"openings   {', '.join(f'{value:.2f}' for value in openings)} s (the first is cold)")
     print(f"first plot {plots_ms / 1000:.2f} s after it came into view")
-    print(f"filter     worst {max(filters):.1f} ms of {len(filters)}")
+    worst = sorted(zip(filters, WORDS * asked.repeats, range(len(filters)), strict=True))[-3:]
+    print(f"filter     worst of {len(filters)}: ", end="")
+    print(", ".join(f"{ms:.1f} ms ({words!r}, no. {n + 1})" for ms, words, n in worst))
     return int(any(value > LIMITS[name] for name, value in found.items()))
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-import profiler.campaign
+import profiler.building
 from profiler.allowance import building_ends, building_order, needed_anyhow, within_time
 from profiler.plan import make_plan
 from profiler.predict.design import design_of, importance
@@ -52,7 +52,7 @@ def test_operators_without_an_artefact_in_time_are_predicted(plan) -> None:
 def test_a_campaign_whose_time_is_up_still_writes_a_whole_table(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(profiler.campaign, "building_ends", lambda *_: -math.inf)
+    monkeypatch.setattr(profiler.building, "building_ends", lambda *_: -math.inf)
     settings = bench.settings(space=FBNET.spec, max_operators=60, budget_s=600.0)
     table = bench.measure(settings=settings)
     space = table.manifest.space

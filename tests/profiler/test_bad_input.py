@@ -80,7 +80,7 @@ def no_work(monkeypatch: pytest.MonkeyPatch) -> None:
     def build_all(*_: object) -> None:
         raise AssertionError("work was begun")
 
-    monkeypatch.setattr("profiler.campaign.build_all", build_all)
+    monkeypatch.setattr("profiler.building.build_all", build_all)
 
 
 @pytest.mark.usefixtures("no_work")

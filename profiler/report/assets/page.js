@@ -162,7 +162,9 @@ function drawCurve(box) {
     trace("single rows", curve.row_mape, series[1], { dash: "dot" })];
   const shown = curve.operators.filter((n, i, all) => !i || i + 1 === all.length || n >= 1.5 * all[i - 1]);
   const x = axis("operators measured", { type: "log", tickvals: shown, ticktext: shown.map(String) });
-  return [traces, layout(x, axis("mean error, %", { type: "log", dtick: "D2" }),
+  const ticks = [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100];
+  const y = axis("mean error, %", { type: "log", tickvals: ticks, ticktext: ticks.map(String) });
+  return [traces, layout(x, y,
     { showlegend: true, legend: { orientation: "h", y: 1.08, x: 0 } })];
 }
 
