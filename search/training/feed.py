@@ -78,12 +78,15 @@ class Feed:
                 rank = 0 if self._settings.synchronous else self._processes.rank
                 place = (self._settings.seed, epoch, phase.name, step, rank)
                 self._seed_torch(derive_seed("torch", *place))
+                shared = self._settings.synchronous and self._processes.world > 1
+                mean = partial(self._processes.mean, images=len(labels))
                 yield Batch(
                     images=images.to(self._device, non_blocking=True),
                     labels=labels.to(self._device, non_blocking=True),
                     generator=generator_for("noise", *place),
                     autocast=self._autocast,
                     fraction=step / len(batches),
+                    **({"mean": mean, "whole": len(batches[step])} if shared else {}),
                 )
 
     def _load(
