@@ -99,7 +99,14 @@ class SplitAttention(nn.Module):
     """
 
     def __init__(
-        self, channels: int, kernel: int, *, splits: int, squeezed: int, stride: int, activation: str
+        self,
+        channels: int,
+        kernel: int,
+        *,
+        splits: int,
+        squeezed: int,
+        stride: int,
+        activation: str,
     ) -> None:
         super().__init__()
         self.splits = nn.ModuleList(

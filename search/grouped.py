@@ -139,7 +139,9 @@ class GroupedNet(nn.Module):
         """
         large = iter(self._pairs(choices))
         device = next(self.parameters()).device
-        parts = [_copy(module, spec) for module, spec in zip(self.before, self.space.before, strict=True)]
+        parts = [
+            _copy(module, spec) for module, spec in zip(self.before, self.space.before, strict=True)
+        ]
         for made in self.space.path(choices):
             for operator in made:
                 if operator.kind == "skip":

@@ -129,9 +129,7 @@ class GroupedSpace(FBNetSpace):
             group.widths,
         ):
             word = {0: "", 1: "_se"}.get(splits, f"_sa{splits}")
-            block = self._block(
-                group, kernel, activation, splits, expansion, group.inputs[-1], out
-            )
+            block = self._block(group, kernel, activation, splits, expansion, group.inputs[-1], out)
             name = f"k{kernel}_{activation}{word}_e{expansion:g}_c{out}"
             found.append(Choice(name=name, operator=block))
         if group.row.skippable:
@@ -280,7 +278,10 @@ class GroupedSpace(FBNetSpace):
                 known[operator] = operator_cost(operator)
             return known[operator]
 
-        shapes = [(len(g.inputs), len(layer.choices)) for g, layer in zip(self.groups, self.layers, strict=True)]
+        shapes = [
+            (len(g.inputs), len(layer.choices))
+            for g, layer in zip(self.groups, self.layers, strict=True)
+        ]
         us = [np.zeros(shape) for shape in shapes]
         follow = [np.zeros(shape, dtype=np.int64) for shape in shapes]
         for layer, place, choice, left, made in self._parts():

@@ -78,9 +78,7 @@ MACROS = {
     "fp-nas-f": GroupedMacro(_FRAME, _F, (3, 5), _TWO, (0, 1)),
     "fp-nas-f-fine": GroupedMacro(_FRAME, _fine(_F), (3, 5), _TWO, (0, 1)),
     "fp-nas-f++": GroupedMacro(_FRAME, _F, (3, 5), _TWO, (0, 1, 2, 4)),
-    "fp-nas-mini": GroupedMacro(
-        Macro(16, 1, (), 256, 32, 10), _MINI, (3, 5), ("relu",), (0, 1, 2)
-    ),
+    "fp-nas-mini": GroupedMacro(Macro(16, 1, (), 256, 32, 10), _MINI, (3, 5), ("relu",), (0, 1, 2)),
 }
 
 

@@ -121,7 +121,9 @@ def _alone(space: LayeredSpace, choices: Sequence[int], batch: Batch) -> int:
 
 def _largest(space: LayeredSpace) -> list[int]:
     return [
-        max(range(len(layer.choices)), key=lambda c, row=layer: row.choices[c].operator.mid_channels)
+        max(
+            range(len(layer.choices)), key=lambda c, row=layer: row.choices[c].operator.mid_channels
+        )
         for layer in space.layers
     ]
 

@@ -91,9 +91,7 @@ def _one(name: str, seed: int, task: Task, data: Data, options: argparse.Namespa
     compute = Compute(device="cpu", threads=options.threads)
     settings = Settings(batch=recipe.batch, seed=seed, compute=compute)
     with fresh_weights(seed):
-        method = load_method(name)(
-            task.space, task.costs, recipe=recipe, target_us=task.target_us
-        )
+        method = load_method(name)(task.space, task.costs, recipe=recipe, target_us=task.target_us)
     wall, process = time.perf_counter(), time.process_time()
     lines = train(method, data.train, settings, subject=Subject(space=task.space.spec))
     wall, process = time.perf_counter() - wall, time.process_time() - process

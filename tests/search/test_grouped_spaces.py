@@ -144,9 +144,7 @@ def tiny() -> ChainCosts:
         costs=np.zeros((3, 4)),
         fixed_us=5.0,
         terms=(),
-        links=tuple(
-            _link(draw, inputs, left) for inputs, left in ((1, 2), (2, 3), (3, 2))
-        ),
+        links=tuple(_link(draw, inputs, left) for inputs, left in ((1, 2), (2, 3), (3, 2))),
         last_us=draw.uniform(0, 9, 2),
     )
 
@@ -181,7 +179,9 @@ def test_the_gradient_of_the_expected_cost_is_that_of_the_enumeration() -> None:
 
 
 def test_a_network_within_a_target_is_found() -> None:
-    scores = np.where(np.isfinite(COSTS.costs), np.random.default_rng(0).normal(size=COSTS.costs.shape), -np.inf)
+    scores = np.where(
+        np.isfinite(COSTS.costs), np.random.default_rng(0).normal(size=COSTS.costs.shape), -np.inf
+    )
     target_us = 1.2 * COSTS.fastest_us()
     found = likeliest_within(scores, COSTS, target_us)
     assert COSTS.price([found])[0] <= target_us
@@ -200,7 +200,10 @@ def supernet() -> GroupedNet:
 
 def test_a_network_of_the_supernet_equals_the_derived_one(supernet: GroupedNet) -> None:
     images = torch.randn(6, 3, 16, 16, generator=torch.Generator().manual_seed(0))
-    skipped = [layer.choices[-1].is_skip * (width - 1) for layer, width in zip(MINI.layers, WIDTHS, strict=True)]
+    skipped = [
+        layer.choices[-1].is_skip * (width - 1)
+        for layer, width in zip(MINI.layers, WIDTHS, strict=True)
+    ]
     for row in [*random_choices(5).tolist(), skipped]:
         derived = supernet.derive(row).train()
         with torch.no_grad():

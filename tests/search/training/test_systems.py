@@ -7,8 +7,8 @@ import torch
 
 from search.training.parallel import Processes
 from tests.search.training.standins import (
-    Killed,
     KillAfter,
+    Killed,
     Pictures,
     run,
     same_bits,
@@ -41,7 +41,9 @@ def test_a_run_that_was_killed_goes_on_bit_by_bit(name: str, tmp_path: Path) -> 
 
 
 @pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, list[dict[str, torch.Tensor]]]]:
+def pair(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> list[dict[str, list[dict[str, torch.Tensor]]]]:
     return run_pair(tmp_path_factory.mktemp("pair"))
 
 
