@@ -1,4 +1,4 @@
-"""FP-NAS's spaces: their sizes, operators, costs along the chain, and one supernet of all widths."""
+"""FP-NAS's spaces: sizes, operators, costs along the chain, one supernet of all widths."""
 
 import itertools
 import math
