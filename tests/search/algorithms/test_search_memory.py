@@ -1,11 +1,21 @@
 """A search by samples keeps no more for the backward pass than training one network."""
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 
 from search.spaces.registry import make_space
 from tests.benchmarks.bench_search_memory import ratios
 from tests.search.algorithms.saved_bytes import SavedBytes
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def test_what_is_saved_is_counted_once_and_forgotten_when_it_is_free() -> None:
