@@ -103,7 +103,7 @@ def _cpu() -> CategoricalRecipe:
         alpha_rate=0.1,
         beta_rate=0.1,
         beta_damping=10.0,
-        aim=0.95,
+        aim=0.92,
         likelihood_images=32.0,
         baseline=True,
     )
