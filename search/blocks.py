@@ -124,7 +124,8 @@ class SplitAttention(nn.Module):
         total = functools.reduce(operator.add, maps)
         squeezed = nn.functional.relu(self.reduce(total.mean((2, 3), keepdim=True)))
         shares = self._shares([expand(squeezed) for expand in self.expand])
-        return functools.reduce(operator.add, map(operator.mul, maps, shares))
+        mixed: Tensor = functools.reduce(operator.add, map(operator.mul, maps, shares))
+        return mixed
 
     @staticmethod
     def _shares(logits: list[Tensor]) -> list[Tensor]:

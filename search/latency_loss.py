@@ -47,6 +47,8 @@ class ChainLatency(nn.Module):
     over all networks for independent distributions.
     """
 
+    last: Tensor
+
     def __init__(self, costs: ChainCosts) -> None:
         super().__init__()
         self.fixed_us, self.layers = costs.fixed_us, len(costs.links)
@@ -61,10 +63,12 @@ class ChainLatency(nn.Module):
         total = weights.new_tensor(self.fixed_us, dtype=torch.float64)
         widths = weights.new_ones(1, dtype=torch.float64)
         for number in range(self.layers):
-            us, follow = getattr(self, f"us{number}"), getattr(self, f"follow{number}")
+            us: Tensor = getattr(self, f"us{number}")
+            follow: Tensor = getattr(self, f"follow{number}")
             joint = widths[:, None] * weights[number, : us.shape[1]].double()
             total = total + (joint * us).sum()
-            left = len(getattr(self, f"us{number + 1}", self.last))
+            more = number + 1 < self.layers
+            left = len(getattr(self, f"us{number + 1}") if more else self.last)
             widths = joint.new_zeros(left).index_add(0, follow.reshape(-1), joint.reshape(-1))
         return total + (widths * self.last).sum()
 

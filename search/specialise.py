@@ -22,8 +22,7 @@ from search.report import grid_of
 from search.request import Images
 from search.scores import Scores, read_scores, write_scores
 from search.scoring import Trained, draw_balanced, fit, load_supernet, measure, moved_to, split_of
-from search.spaces.registry import DEPENDENT
-from search.task import Task, Waivers, load_task
+from search.task import Task, Waivers, check_independent, load_task
 from search.training.observer import Observer
 
 Array = npt.NDArray[np.float64]
@@ -150,20 +149,6 @@ def specialise(scores: Scores, tasks: Sequence[Task]) -> list[Special]:
             )
         )
     return found
-
-
-def check_independent(tasks: Sequence[Task]) -> None:
-    """Refuse tables of spaces that exact selection does not know.
-
-    Raises:
-        UsageError: One is of such a space.
-    """
-    for task in tasks:
-        if isinstance(task.space, DEPENDENT):
-            raise UsageError(
-                f"{task.table.label} is of {task.space.spec}, whose layers are not independent.",
-                "Search each table on its own.",
-            )
 
 
 def _names(tasks: Sequence[Task]) -> list[str]:

@@ -1,6 +1,7 @@
 """What a search is asked for, checked before any work: table, space, target."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from search.errors import GateFailed, TableError, UsageError
 from search.latency import CostMatrix, Estimate, LatencyModel
 from search.pricing import count_space
 from search.spaces.base import LayeredSpace
-from search.spaces.registry import parse_space
+from search.spaces.registry import DEPENDENT, parse_space
 from search.table import Table, profile_command, read_table
 from search.trust import exam_doubt
 
@@ -212,6 +213,20 @@ def _check_probability(task: Task) -> None:
         raise UsageError("--probability is that of meeting a latency target.", "Give --target-ms.")
     anything = np.where(np.isfinite(task.costs.costs), 0.0, -np.inf)
     select_with_confidence(anything, task.model, task.space, task.target_us, task.probability)
+
+
+def check_independent(tasks: Iterable[Task]) -> None:
+    """Refuse tables of spaces that the exact selection does not know.
+
+    Raises:
+        UsageError: One is of such a space.
+    """
+    for task in tasks:
+        if isinstance(task.space, DEPENDENT):
+            raise UsageError(
+                f"{task.table.label} is of {task.space.spec}, whose layers are not independent.",
+                "Search each table on its own.",
+            )
 
 
 def check_classes(space: LayeredSpace, classes: int, table: Table) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 from profiler.importers.base import ForeignRow, ForeignTable, damaged
 from search.manifest import DeviceInfo, RuntimeInfo
 from search.operators import OperatorSpec
+from search.spaces.registry import make_space
 
 CONSTANT_MS = 19.5999
 SETTINGS = ((3, 3), (3, 6), (5, 3), (5, 6))
@@ -141,6 +142,7 @@ def _table(
         value_unit="ms",
         rows=rows,
         constant=CONSTANT_MS,
+        space=make_space("single-path"),
         covered=(stem, blocks[0][0], blocks[21][0], head, classifier),
         notes=(
             "blocks 0 and 21 are fixed: their four values are repeats of one operator, "

@@ -23,6 +23,10 @@ class Phase:
     split: int
 
 
+def _same(numbers: Tensor) -> Tensor:
+    return numbers
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
     """What a step sees; `generator` is the only source of randomness.
@@ -31,7 +35,9 @@ class Batch:
     same on all: draw there and move. `autocast` opens the engine's
     mixed-precision context: forward passes belong inside it, `backward`
     outside. `fraction` says how much of the phase is done, in [0, 1), for
-    rates that change within an epoch.
+    rates that change within an epoch. Where several processes compute what one
+    would, `mean` averages numbers over them, weighted by images, and `whole`
+    is how many images they have together; alone it is None, as is the default.
     """
 
     images: Tensor
@@ -39,6 +45,8 @@ class Batch:
     generator: torch.Generator
     autocast: Callable[[], AbstractContextManager[object]]
     fraction: float = 0.0
+    mean: Callable[[Tensor], Tensor] = _same
+    whole: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

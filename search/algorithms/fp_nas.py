@@ -131,7 +131,7 @@ class CategoricalSearch(IndependentLayers):
         results = []
         for row, count in zip(choices, counts.tolist(), strict=True):
             cross_entropy, hits = self._run(batch, row)
-            log_likelihood = self._log_likelihood(cross_entropy.detach(), batch)
+            log_likelihood = self._log_likelihood(batch.mean(cross_entropy.detach()), batch)
             mean.add(cross_entropy, float(log_likelihood) + math.log(count))
             results.append((cross_entropy.detach(), hits))
         mean.finish()
@@ -144,7 +144,7 @@ class CategoricalSearch(IndependentLayers):
         times = counts.to(entropies)
         self.surrogate(
             choices.repeat_interleave(counts, 0),
-            self._log_likelihood(entropies, batch).repeat_interleave(times.long(), 0),
+            self._log_likelihood(batch.mean(entropies), batch).repeat_interleave(times.long(), 0),
         ).backward()  # type: ignore[no-untyped-call]
         return self._report(batch, results, choices, counts)
 
@@ -158,9 +158,8 @@ class CategoricalSearch(IndependentLayers):
         logits = self.module.logits.double().log_softmax(1)
         layers = torch.arange(choices.shape[1], device=logits.device)
         log_probabilities = logits[layers, choices.to(logits.device)].sum(1)
-        weights = alpha_weights(
-            log_likelihoods, self._excess(choices).to(logits.device), self.module.beta.double()
-        )
+        excess = self._excess(choices).to(logits.device)
+        weights = alpha_weights(log_likelihoods, excess, self._cost_weight())
         if self.recipe.baseline:
             weights = weights - weights.mean()
         return -(weights * log_probabilities).sum()
@@ -175,13 +174,25 @@ class CategoricalSearch(IndependentLayers):
     @torch.no_grad()
     def _raise_beta(self) -> None:
         """One step of dual ascent on the exact mean cost, equal in all processes."""
-        if self.target_us is None or not self.recipe.beta_rate:
-            return
-        excess = self._expected_us() / self.target_us - 1
-        self.module.beta.add_(self.recipe.beta_rate * excess).clamp_(min=0)
+        if self.recipe.beta_rate:
+            self.module.beta.add_(self.recipe.beta_rate * self._mean_excess()).clamp_(min=0)
+
+    @torch.no_grad()
+    def _cost_weight(self) -> Tensor:
+        """Beta, and what damps its ascent while the mean cost is above the target."""
+        beta = self.module.beta.double()
+        if not self.recipe.beta_damping:
+            return beta
+        return beta + self.recipe.beta_damping * self._mean_excess().clamp(min=0)
+
+    def _mean_excess(self) -> Tensor:
+        """How far the exact mean cost is above what is aimed at, relative to it."""
+        if self.target_us is None:
+            return self.module.beta.new_zeros(())
+        return self._expected_us() / (self.recipe.aim * self.target_us) - 1
 
     def _log_likelihood(self, cross_entropy: Tensor, batch: Batch) -> Tensor:
-        number = self.recipe.likelihood_images or len(batch.labels)
+        number = self.recipe.likelihood_images or batch.whole or len(batch.labels)
         return -number * cross_entropy
 
     def _run(self, batch: Batch, row: Tensor) -> tuple[Tensor, int]:

@@ -25,6 +25,10 @@ class CategoricalRecipe(SearchRecipe):
         beta_rate: How fast a step raises it while the mean cost is above the
             target (dual ascent); 0 keeps the paper's fixed weight, which may
             never reach the target: C_k / sum C does not see how large C is.
+        beta_damping: Added to beta at once for each unit of that excess, as
+            an augmented Lagrangian does; it keeps the mean cost from swinging.
+        aim: Share of the target that the mean cost is led to, so that what is
+            left of the swings stays within the target.
         likelihood_images: Images in a likelihood; None takes all of the
             batch, which makes the best network's weight 1 and the others' 0.
         baseline: Subtract the mean weight from all, which leaves the expected
@@ -38,6 +42,8 @@ class CategoricalRecipe(SearchRecipe):
     alpha_rate: float = 0.016
     beta: float = 0.3
     beta_rate: float = 0.0
+    beta_damping: float = 0.0
+    aim: float = 1.0
     likelihood_images: float | None = None
     baseline: bool = False
 
@@ -50,6 +56,8 @@ class CategoricalRecipe(SearchRecipe):
             ("The share of the weights", self.weight_share < 1),
             ("The rate of alpha", 0 < self.alpha_rate < math.inf),
             ("Beta and its rate", 0 <= self.beta < math.inf and 0 <= self.beta_rate < math.inf),
+            ("The damping of beta", 0 <= self.beta_damping < math.inf),
+            ("The aim", 0 < self.aim <= 1),
             ("Images of a likelihood", self.likelihood_images is None or self._some_images),
         )
 
@@ -93,7 +101,9 @@ def _cpu() -> CategoricalRecipe:
         freeze_epochs=2,
         joint_epoch=5,
         alpha_rate=0.1,
-        beta_rate=0.02,
+        beta_rate=0.1,
+        beta_damping=10.0,
+        aim=0.92,
         likelihood_images=32.0,
         baseline=True,
     )

@@ -101,7 +101,7 @@ class GroupedSpace(FBNetSpace):
     def groups(self) -> tuple[Group, ...]:
         """The layers' frames in order."""
         found: list[Group] = []
-        inputs = (self.macro.frame.stem_channels,)
+        inputs: tuple[int, ...] = (self.macro.frame.stem_channels,)
         size = self.resolution // self.macro.frame.stem_stride
         for number, row in enumerate(self.macro.rows, 1):
             found.append(Group(f"group{number}", row, inputs, size))

@@ -2,6 +2,7 @@
 
 from collections.abc import Generator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -78,13 +79,16 @@ class Feed:
                 rank = 0 if self._settings.synchronous else self._processes.rank
                 place = (self._settings.seed, epoch, phase.name, step, rank)
                 self._seed_torch(derive_seed("torch", *place))
-                yield Batch(
+                shared = self._settings.synchronous and self._processes.world > 1
+                own = Batch(
                     images=images.to(self._device, non_blocking=True),
                     labels=labels.to(self._device, non_blocking=True),
                     generator=generator_for("noise", *place),
                     autocast=self._autocast,
                     fraction=step / len(batches),
                 )
+                mean = partial(self._processes.mean, images=len(labels))
+                yield replace(own, mean=mean, whole=len(batches[step])) if shared else own
 
     def _load(
         self, epoch: int, phase: str, batches: Sequence[Tensor], step: int

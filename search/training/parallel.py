@@ -101,6 +101,14 @@ class Processes:
         if rows is not None:
             self.set_statistics(module, rows.mean(0, keepdim=True).expand(self.world, -1))
 
+    def mean(self, numbers: Tensor, images: int) -> Tensor:
+        """Numbers averaged over the processes, each weighted by its images; no gradient."""
+        head = numbers.detach().new_tensor([float(images)])
+        total = torch.cat([numbers.detach().reshape(-1) * images, head])
+        with peers():
+            dist.all_reduce(total)
+        return (total[:-1] / total[-1]).reshape(numbers.shape)
+
     def wait(self) -> None:
         """Return when every process has come here."""
         if self.world > 1:

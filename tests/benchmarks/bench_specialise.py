@@ -104,6 +104,8 @@ def _copy(table: Table, number: int, folder: Path) -> Path:
         factor = math.exp(float(np.dot(bent, features)) + draw.normal(0, 0.1))
         names = ("centre_us", "low_us", "high_us", "first_us", "first_low_us", "first_high_us")
         times = {name: getattr(entry, name) for name in names}
+        if entry.low_us is None:  # imported without an interval
+            times["low_us"] = times["high_us"] = entry.centre_us
         return replace(entry, **{k: v and v * factor for k, v in times.items()})
 
     manifest = table.manifest.model_copy(

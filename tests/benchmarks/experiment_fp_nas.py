@@ -68,7 +68,8 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--table", type=Path, required=True)
     parser.add_argument("--data", default="digits")
-    parser.add_argument("--limit", type=int, default=1000)
+    parser.add_argument("--limit", type=int, default=700)
+    parser.add_argument("--batch", type=int, default=32, help="small, so that there are steps")
     parser.add_argument("--share", type=float, default=0.7, help="of the mean random latency")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, help="of each search; the recipe's by default")
@@ -87,7 +88,8 @@ def _task(folder: Path, share: float) -> Task:
 
 def _one(name: str, seed: int, task: Task, data: Data, options: argparse.Namespace) -> ROW:
     recipe = make_search_recipe(name, "cpu")
-    recipe = replace(recipe, epochs=options.epochs or recipe.epochs)
+    epochs = options.epochs or recipe.epochs
+    recipe = replace(recipe, epochs=epochs, batch=options.batch)
     compute = Compute(device="cpu", threads=options.threads)
     settings = Settings(batch=recipe.batch, seed=seed, compute=compute)
     with fresh_weights(seed):

@@ -1,7 +1,8 @@
-"""FP-NAS's spaces: their sizes, operators, costs along the chain, and one supernet of all widths."""
+"""FP-NAS's spaces: sizes, operators, costs along the chain, one supernet of all widths."""
 
 import itertools
 import math
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -22,6 +23,14 @@ from search.spaces.factors import factorise
 from search.spaces.fp_nas import GroupedSpace
 from search.spaces.registry import make_space, parse_space
 from search.spaces.terms import likeliest_within
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def space_of(name: str = "fp-nas-mini", **changes: int) -> GroupedSpace:

@@ -54,6 +54,6 @@ class _Held:
         self._owner.release(*self._place)
 
     @staticmethod
-    def pack(owner: SavedBytes):  # type: ignore[no-untyped-def]  # noqa: ANN205
+    def pack(owner: SavedBytes):  # type: ignore[no-untyped-def]
         """The hook."""
         return lambda tensor: _Held(tensor, owner)

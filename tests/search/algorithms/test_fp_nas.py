@@ -276,6 +276,35 @@ def test_the_mean_cost_comes_under_the_target_where_a_fixed_weight_stays_above()
     assert settled(beta_rate=0.05) <= planted.TARGET_US
 
 
+def _descended(method: CategoricalSearch, steps: int) -> list[float]:
+    """Mean costs relative to the target where dear candidates are the better ones."""
+    prices, generator = costs(), torch.Generator().manual_seed(0)
+    found = []
+    for step in range(steps):
+        method.start_epoch(2 + step * 12 // steps)
+        name = method.phases(2 + step * 12 // steps)[-1].name
+        method.module.zero_grad()
+        method._raise_beta()
+        drawn = method._draw(generator)
+        quality = torch.from_numpy(prices.price(drawn.numpy())) / 200
+        method.surrogate(drawn, quality).backward()
+        method.optimizer(name).step()
+        found.append(method.progress()["expected_latency_us"] / float(method.target_us or 0))
+    return found
+
+
+@pytest.mark.parametrize("make", [make_fp_nas_recipe, make_parsec_recipe])
+def test_the_cpu_presets_end_with_a_mean_cost_within_the_target(make: Any) -> None:
+    torch.manual_seed(0)
+    method = CategoricalSearch(
+        SPACE, costs(), recipe=make("cpu"), target_us=1.15 * costs().fastest_us()
+    )
+    found = _descended(method, 180)
+    assert found[0] > 1.1
+    assert max(found[-40:]) <= 1.0
+    assert np.mean(found[-40:]) > 0.85
+
+
 def test_fewer_networks_are_drawn_as_the_distribution_grows_certain() -> None:
     method = search_of(joint_epoch=0, draws_per_nat=0.5)
     start = method.progress()["draws"]

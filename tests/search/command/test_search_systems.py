@@ -11,19 +11,20 @@ from search.table import read_table
 from search.training.trace import read_trace
 from tests.search.command.desk import Desk, is_refusal, write
 
-SPACES = {
-    "fp-nas": "fbnet-mini",
-    "parsec": "fbnet-mini",
-    "single-path": "single-path-mini",
-    "fbnetv2": "fbnetv2-mini",
-}
+SPACES = (
+    ("fp-nas", "fbnet-mini"),
+    ("fp-nas", "fp-nas-mini"),
+    ("parsec", "fbnet-mini"),
+    ("single-path", "single-path-mini"),
+    ("fbnetv2", "fbnetv2-mini"),
+)
 
 
-@pytest.mark.parametrize("algorithm", SPACES)
+@pytest.mark.parametrize(("algorithm", "name"), SPACES)
 def test_a_search_writes_a_network_within_its_target_and_can_be_resumed(
-    desk: Desk, algorithm: str
+    desk: Desk, algorithm: str, name: str
 ) -> None:
-    space = make_space(SPACES[algorithm], resolution=16)
+    space = make_space(name, resolution=16)
     table = write(desk.path("own"), space=space)
     model = LatencyModel(read_table(table))
     target_ms = 1.6 * model.cost_matrix(space).fastest_us() / 1000
@@ -48,7 +49,13 @@ def test_a_search_writes_a_network_within_its_target_and_can_be_resumed(
 
 @pytest.mark.parametrize(
     ("algorithm", "name"),
-    [("fbnetv2", "fbnet-mini"), ("fbnet", "fbnetv2-mini"), ("single-path", "fbnet-mini")],
+    [
+        ("fbnetv2", "fbnet-mini"),
+        ("fbnet", "fbnetv2-mini"),
+        ("single-path", "fbnet-mini"),
+        ("fbnet", "fp-nas-mini"),
+        ("random", "fp-nas-mini"),
+    ],
 )
 def test_a_table_of_a_space_that_a_method_cannot_search_is_refused(
     desk: Desk, algorithm: str, name: str
