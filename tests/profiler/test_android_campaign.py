@@ -219,6 +219,22 @@ def test_a_lost_device_is_resumed_where_it_was(
     check_whole(only_table(bench), rounds=100)
 
 
+def test_a_device_that_comes_back_without_its_files_gets_them_again(
+    bench, campaign: Campaign, device: LoopbackDevice
+) -> None:
+    folder = device.files.within("data/local/tmp/fbnet-kit")
+
+    def wipe() -> None:
+        device.stop()
+        shutil.rmtree(folder)
+        device.start()
+
+    when_measuring(device, wipe)
+    ended = campaign("--iterations", "400")
+    assert ended.code == 0, ended.err
+    check_whole(only_table(bench), rounds=100)
+
+
 def test_a_full_device_ends_with_its_sentence(
     bench, campaign: Campaign, device: LoopbackDevice
 ) -> None:
