@@ -32,7 +32,7 @@ def _simulated(device: Device, settings: AgentSettings) -> DeviceAgent:
 
 
 def _android(device: Device, settings: AgentSettings) -> DeviceAgent:
-    from device_agents.adb.discovery import Reach
+    from device_agents.adb.reach import Reach
     from device_agents.android.agent import AndroidAgent
     from device_agents.android.fleet import Fleet
 

@@ -1,5 +1,6 @@
 """`devices`: what the kit knows, what is attached, and what the kit left there."""
 
+import shlex
 from typing import Annotated, Any
 
 import typer
@@ -33,7 +34,8 @@ def devices(
     """List the devices that the kit knows, and the phones that are attached."""
     if context.invoked_subcommand is not None:
         return
-    from device_agents.adb.discovery import Reach, look, matches
+    from device_agents.adb.discovery import look, matches
+    from device_agents.adb.reach import Reach
     from device_agents.device import device_names, load_device
     from search.printing import to_csv, to_json
 
@@ -82,8 +84,14 @@ def _show_attached(attached: list[dict[str, Any]], notes: list[str]) -> None:
         typer.echo("Android: nothing is attached (is USB debugging on?)")
     for one in attached:
         line = f"{printable(one['serial'])}  {one['state']}  {one['model'] or '?'}  ({one['way']})"
-        advice = f"  {one['advice']}" if one["advice"] else f"  --device {one['name']}"
+        advice = f"  {one['advice']}" if one["advice"] else _words_for(one)
         typer.echo(line + advice)
+
+
+def _words_for(one: dict[str, Any]) -> str:
+    """The options that name this device and no other."""
+    way = "--connect" if one["way"].startswith("TCP ") else "--serial"
+    return f"  --device {one['name']} {way} {shlex.quote(one['serial'])}"
 
 
 @app.command()

@@ -165,6 +165,7 @@ class Measurement:
                 self._run_plan(number, batch, attempt)
             except ConnectionLost as error:
                 losses -= 1
+                self._delivered.clear()  # who comes back may have lost its files
                 broken = 0 if attempt.sampled else broken + 1
                 if broken >= _CONNECTION_TRIES:
                     raise

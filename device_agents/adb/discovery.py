@@ -1,18 +1,15 @@
 """Which Android devices there are, how they are, and which one is meant."""
 
 import contextlib
-import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import partial
-from typing import Any
 
 from device_agents.adb.base import Transport
 from device_agents.adb.phone import Phone
+from device_agents.adb.reach import Reach, parse_address
 from device_agents.adb.server import (
-    DEFAULT_ADDRESS,
     NoServer,
     ServerTransport,
     is_network,
@@ -33,41 +30,6 @@ _PROPERTIES = {
 # A server elsewhere has its own USB devices, which are not those of this computer.
 _THIS_COMPUTER = ("127.0.0.1", "localhost", "::1")
 _NO_SERVER = "start it with: adb start-server; or reach a device directly with --connect HOST:PORT"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reach:
-    """Where to look for devices.
-
-    `serials` names the ones that are meant (empty: whichever matches),
-    `connect` a daemon to reach directly, past any adb server.
-    """
-
-    server: tuple[str, int] = DEFAULT_ADDRESS
-    connect: tuple[str, int] | None = None
-    serials: tuple[str, ...] = ()
-
-    @classmethod
-    def of(cls, options: Mapping[str, Any]) -> "Reach":
-        """From a device file's `[options]`, with adb's own environment as default.
-
-        Raises:
-            UsageError: An option that is unknown or malformed.
-        """
-        unknown = sorted(set(options) - {"serial", "adb_server", "connect"})
-        if unknown or not all(isinstance(value, str) for value in options.values()):
-            raise UsageError(
-                f"An Android device has no such option: {', '.join(unknown) or dict(options)}.",
-                "Known, as text: serial, adb_server, connect.",
-            )
-        serial = options.get("serial") or os.environ.get("ANDROID_SERIAL", "")
-        server = options.get("adb_server") or _server_of_environment()
-        connect = options.get("connect")
-        return cls(
-            server=_address(server, "--adb-server") if server else DEFAULT_ADDRESS,
-            connect=_address(connect, "--connect") if connect else None,
-            serials=tuple(dict.fromkeys(part for part in serial.split(",") if part)),
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +82,7 @@ def settle(reach: Reach) -> Reach:
     with contextlib.suppress(NoServer):
         if any(one.serial == serial for one in list_devices(reach.server)):
             return reach
-    return replace(reach, connect=_address(serial, "--serial"), serials=())
+    return replace(reach, connect=parse_address(serial, "--serial"), serials=())
 
 
 def look(reach: Reach, call_back: bool = False) -> tuple[list[Seen], list[str]]:
@@ -295,21 +257,3 @@ def _name(one: Seen) -> str:
 
 def _names(several: Sequence[Seen]) -> str:
     return ", ".join(_name(one) for one in several)
-
-
-def _server_of_environment() -> str | None:
-    """Adb's own variables for a server elsewhere."""
-    text = os.environ.get("ADB_SERVER_SOCKET", "")
-    if text.startswith("tcp:"):
-        return text.removeprefix("tcp:")
-    host = os.environ.get("ANDROID_ADB_SERVER_ADDRESS", "127.0.0.1")
-    port = os.environ.get("ANDROID_ADB_SERVER_PORT")
-    return f"{host}:{port}" if port else None
-
-
-def _address(text: str, option: str) -> tuple[str, int]:
-    host, _, port = text.rpartition(":")
-    host = host.strip("[]") or "127.0.0.1"
-    if not port.isdigit() or not 0 < int(port) < 65536 or not re.fullmatch(r"[\w.:%-]+", host):
-        raise UsageError(f"{option} {text!r} is not HOST:PORT.", "Example: 192.168.1.7:5555.")
-    return host, int(port)

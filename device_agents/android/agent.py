@@ -13,6 +13,7 @@ from typing import Self
 
 from device_agents.adb import discovery
 from device_agents.adb.phone import COMMAND_S, Phone
+from device_agents.adb.reach import Reach
 from device_agents.android.binary import find_runner
 from device_agents.android.depot import ROOT, Depot
 from device_agents.android.facts import pick_cluster
@@ -55,7 +56,7 @@ class AndroidAgent:
             )
         self._device = device
         self._settings = settings
-        self._reach = discovery.Reach.of(device.options)
+        self._reach = Reach.of(device.options)
         self._serial = serial
         self._open = contextlib.ExitStack()
         self._running: int | None = None

@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import Self
 
 from device_agents.adb import discovery
+from device_agents.adb.reach import Reach
 from device_agents.android.agent import AndroidAgent
 from device_agents.base import AgentSettings, Steadiness
 from device_agents.device import Device
@@ -46,7 +47,7 @@ class Fleet:
 
     def __init__(self, device: Device, settings: AgentSettings) -> None:
         self._device = device
-        self._reach = discovery.Reach.of(device.options)
+        self._reach = Reach.of(device.options)
         self._agents: Sequence[AndroidAgent] = [
             AndroidAgent(device, settings, serial) for serial in self._reach.serials
         ]

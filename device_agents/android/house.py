@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from device_agents.adb import discovery
 from device_agents.adb.phone import Phone
+from device_agents.adb.reach import Reach
 from device_agents.adb.shell import printable
 from device_agents.android.depot import Depot
 from device_agents.android.identity import identify
@@ -25,7 +26,7 @@ def open_depots(device: Device) -> Iterator[list[tuple[str, Depot]]]:
         raise UsageError(
             f"The device {device.name} holds no files of the kit.", "Name an Android device."
         )
-    reach = discovery.settle(discovery.Reach.of(device.options))
+    reach = discovery.settle(Reach.of(device.options))
     with contextlib.ExitStack() as stack:
         found = []
         for seen in discovery.choose(device, reach):

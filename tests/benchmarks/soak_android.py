@@ -158,7 +158,7 @@ class Soak:
     def _words(self) -> list[str]:
         words = ["--device", "android", *self.way, "--space", self.asked.space, "--fast"]
         words += ["--filter", self.asked.filter] if self.asked.filter else []
-        return [*words, "--quiet"]
+        return [*words, "--timeout", str(self.asked.timeout), "--quiet"]
 
     def _clean(self) -> None:
         """So that the next campaign copies all of its files, and is killed in doing so."""
@@ -218,6 +218,9 @@ def main() -> int:
     made.add_argument("--transport", choices=("tcp", "server"), default="tcp")
     made.add_argument("--space", default="fbnet")
     made.add_argument("--filter", help="only operators whose key matches, without networks")
+    made.add_argument(
+        "--timeout", type=float, default=120.0, help="the kit's; below 5 it gives up and is resumed"
+    )
     made.add_argument("--seed", type=int, default=0)
     asked = made.parse_args()
     with tempfile.TemporaryDirectory(prefix="kit-soak-") as name:

@@ -9,7 +9,8 @@ from dataclasses import replace
 import pytest
 
 from device_agents.adb import discovery, phone
-from device_agents.adb.discovery import ADVICE, Reach, Seen
+from device_agents.adb.discovery import ADVICE, Seen
+from device_agents.adb.reach import Reach
 from device_agents.device import Device, load_device
 from device_agents.target import find_device
 from search.errors import DeviceError, UsageError

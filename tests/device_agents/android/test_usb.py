@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from device_agents.adb import discovery, usb
-from device_agents.adb.discovery import Reach
 from device_agents.adb.phone import Phone
+from device_agents.adb.reach import Reach
 from device_agents.adb.states import ADVICE, BUSY, NO_PERMISSIONS
 from device_agents.device import load_device
 from device_agents.target import find_device
