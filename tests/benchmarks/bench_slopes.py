@@ -36,7 +36,7 @@ PHONE = Truth.from_options(load_device("simulated-iphone").options)
 FLIPS: dict[str, dict[str, Any]] = {
     "from 4 copies on, told": {"flip_copies": 4, "flip_factor": 1.1},
     "from 16 copies on, told": {"flip_copies": 16, "flip_factor": 1.1},
-    "between passes, told": {"flip_copies": 1, "flip_factor": 1.3, "flip_every_s": 0.7},
+    "between passes, told": {"flip_copies": 1, "flip_factor": 1.3},
     "from 4 copies on, not told": {"flip_copies": 4, "unit": None},
     "from 16 copies on, not told": {"flip_copies": 16, "unit": None},
 }
@@ -103,9 +103,13 @@ def judge(table: Table, truth: Truth, seed: int) -> list[str]:
 def flips(space: str, folder: Path) -> Iterator[str]:
     """Print how many flips of each kind were refused; the kinds that were not all."""
     effort = replace(PRESETS["fast"], passes=6, extra_passes=0, calibration=0, exam=0)
+    pass_s = 1.0
     for number, (title, changes) in enumerate(FLIPS.items()):
         words: dict[str, Any] = {"flip_on": "ir_", "flip_factor": 1.7, **changes}
+        if "passes" in title:  # stretches of one and a half: 0, 0, 1, 2, 2, 3
+            words["flip_every_s"] = 1.5 * pass_s
         table = measure(replace(PHONE, **words), space, effort, 0, folder / f"flip{number}")
+        pass_s = float(table.samples()["at_ns"].max()) / effort.passes / 1e9
         rows = [entry for entry in table.entries if entry.key.startswith("ir_")]
         refused = sum(entry.status == "failed" for entry in rows)
         print(f"flips {title}: {refused} of {len(rows)} refused", flush=True)
