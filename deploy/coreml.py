@@ -66,7 +66,6 @@ class _Coreml:
         with torch.no_grad():
             content = _export(network, example, form=self)
             made = _check_and_run(self, subject, content, example)
-            error = self.measure(made, network(example))
             worst = _worst_link(network, example, content, made, self.measure)
         if not worst <= self.limit:
             raise ExportError(
@@ -74,7 +73,7 @@ class _Coreml:
                 f"{worst:.2g} in a link, allowed {self.limit:g}.",
                 "Report this operator with the versions of torch and coremltools.",
             )
-        return Draft(content=content, relative_error=error)
+        return Draft(content=content, relative_error=worst)
 
 
 class CoremlFp16(_Coreml):
@@ -205,17 +204,20 @@ def _worst_link(
     """The largest error of a link, given the input that it has in the file.
 
     Each link's output must appear among the file's values, in order, and the
-    last one must be what the file puts out.
+    last one must be what the file puts out. A file of one operation is judged
+    by what it puts out.
     """
     function = _function(content)
     made = {name for op in function.operations for name, _ in op.outputs}
+    if len(made) < 2:
+        return measure(output, network(x))
     left = [v for name, v in evaluate_all(function, x).items() if name in made]
     worst = 0.0
-    for link in network if len(made) > 1 else ():
+    for link in network:
         wanted = link(x)
         errors = [measure(value, wanted) for value in left]
         best = min(range(len(errors)), key=errors.__getitem__, default=None)
         if best is None:
             return float("inf")
         worst, x, left = max(worst, errors[best]), left[best], left[best + 1 :]
-    return worst if torch.equal(x.float(), output) or len(made) < 2 else float("inf")
+    return worst if torch.equal(x.float(), output) else float("inf")

@@ -93,7 +93,7 @@ class _System:
 
 def _robust(left: Array, right: Array) -> Array:
     """Least squares with a soft absolute loss beyond the usual residual."""
-    plain: Array = np.linalg.lstsq(left, right, rcond=None)[0]
+    plain = np.asarray(np.linalg.lstsq(left, right, rcond=None)[0], dtype=np.float64)
     usual = 1.4826 * float(np.median(np.abs(_residual(plain, left, right))))
     if usual < 1e-9:
         return plain

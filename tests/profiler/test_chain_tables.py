@@ -20,7 +20,7 @@ from search.operators import OperatorSpec
 from search.scores import Scores, write_scores
 from search.spaces.registry import make_space
 from search.table import Table, read_table
-from tests.profiler.conftest import Bench, Finished
+from tests.profiler.conftest import ROOT, Bench, Finished
 
 MINI = make_space("fbnet-mini", dtype="fp16")
 # On a phone eight times slower the small space's operators take what FBNet's do.
@@ -164,9 +164,13 @@ def nets(tmp_path: Path) -> list[str]:
 
 
 def test_networks_are_compared_by_a_table_and_on_the_phone(
-    bench: Bench, table: Table, nets: list[str]
+    bench: Bench, table: Table, nets: list[str], tmp_path: Path
 ) -> None:
-    words = ("--table", str(table.path), "--device", "simulated-iphone", "--fast", "--quiet")
+    facts = (ROOT / "device_agents/devices/simulated-iphone.toml").read_text()
+    facts = facts.replace("= 400.0", f"= {PHONE.gmacs_per_s}")
+    phone = tmp_path / "slow-iphone.toml"
+    phone.write_text(facts.replace("gb_per_s = 30.0", f"gb_per_s = {PHONE.gb_per_s}"))
+    words = ("--table", str(table.path), "--device", str(phone), "--fast", "--quiet")
     done = bench.call("compare", *nets, *words, "--format", "csv")
     assert done.code == 0, done.err
     rows = list(csv.DictReader(io.StringIO(done.out)))

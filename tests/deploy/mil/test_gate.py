@@ -11,7 +11,7 @@ pytest.importorskip("coremltools", reason="packages are made by coremltools")
 
 from deploy import coreml
 from deploy.artefact import Subject
-from deploy.chains import chain
+from deploy.chains import chain, way_back
 from deploy.registry import exporter_entry, make_exporter
 from search.errors import ExportError
 from search.operators import parse_key
@@ -86,7 +86,7 @@ def read_another_weight(p: Tampered) -> None:
 
 
 def share_weights_between_copies(p: Tampered) -> None:
-    p.point(p.ops("conv")[4], "weight", p.ops("conv")[1].inputs["weight"].arguments[0].name)
+    p.point(p.ops("conv")[5], "weight", p.ops("conv")[1].inputs["weight"].arguments[0].name)
 
 
 def enlarge_by_another_factor(p: Tampered) -> None:
@@ -148,6 +148,11 @@ def scale_an_early_copy(p: Tampered) -> None:
     p.array(p.ops("conv")[1], "weight")[:] *= np.float16(1.05)
 
 
+def scale_a_lone_convolution(p: Tampered) -> None:
+    assert [op.type for op in p.block.operations if op.type != "const"] == ["conv"]
+    p.array(p.ops("conv")[0], "weight")[:] *= np.float16(1.05)
+
+
 PLANTED: dict[str, tuple[str, Change]] = {
     "a wrong scale": ("residual", scale_weights),
     "swapped filters": ("residual", swap(0, 1)),
@@ -179,6 +184,10 @@ PLANTED: dict[str, tuple[str, Change]] = {
     "copies that share a weight": ("chain of stride", share_weights_between_copies),
     "a copy left out": ("chain of stride", skip_a_copy),
     "a wrong scale in the first of sixteen": ("sixteen of stride", scale_an_early_copy),
+    "a wrong scale in a restoring operator alone": (
+        "back of groups of two",
+        scale_a_lone_convolution,
+    ),
     "a wrong enlargement": ("chain of stride", enlarge_by_another_factor),
 }
 
@@ -188,6 +197,10 @@ LENGTHS = {"chain": 4, "sixteen": 16}
 
 def subject(name: str, dtype: str = "fp16") -> Subject:
     length, _, chained = name.partition(" of ")
+    if length == "back":
+        back = way_back(parse_key(SUBJECTS[chained][0].format(dtype=dtype)))
+        assert back is not None
+        return back
     if length in LENGTHS:
         return chain(parse_key(SUBJECTS[chained][0].format(dtype=dtype)), LENGTHS[length])
     keys = [key.format(dtype=dtype) for key in SUBJECTS[name]]
