@@ -89,6 +89,8 @@ def run_job(job: Job) -> Result:
     batch = architecture.operators[0].batch
     if batch != 1:
         raise UsageError(f"{architecture.name} takes {batch} images a call; only 1 can be proved.")
+    if side and job.target:
+        side.reach(job.target, dtype)
     data = _open_data(job, architecture)
     subject = _subject(job, architecture, data)
     artefact = _build(subject, entry, job.quiet)

@@ -184,6 +184,15 @@ class DeviceSide(Protocol):
         """
         ...
 
+    def reach(self, target: Target, dtype: str) -> None:
+        """Return if the device is there and takes such files, before anything is built for it.
+
+        Raises:
+            UsageError: Options that it does not take.
+            DeviceError, DeviceLost, DeviceTimeout: It is not to be reached.
+        """
+        ...
+
     def prove(self, request: Request) -> Proof:
         """Push the file, compare its numbers, time it, hold it against a table.
 

@@ -1,6 +1,6 @@
 """The device side of deploy: numbers, time and prediction of one deployed network."""
 
-from deploy.proof import Habits, Latency, Prediction, Proof, Request, limit_for
+from deploy.proof import Habits, Latency, Prediction, Proof, Request, Target, limit_for
 from device_agents.base import DeviceAgent
 from device_agents.target import find_device
 from profiler.campaign import only_one
@@ -24,23 +24,17 @@ class ProfilerSide:
         target = find_device(device)
         return Habits(backend=target.backend, dtype=target.dtype)
 
+    def reach(self, target: Target, dtype: str) -> None:
+        """Meet the device, and leave it again."""
+        settings = _settings(target, dtype)
+        with open_agent(find_device(target.device), settings) as agent:
+            agent.info()
+
     def prove(self, request: Request) -> Proof:
         """Numbers first, so that nothing wrong is timed for long; then time."""
-        asked = request.target
-        if asked.preset not in PRESETS:
-            raise UsageError(f"Unknown preset {asked.preset!r}.", f"Known: {', '.join(PRESETS)}.")
-        target = find_device(asked.device)
-        measuring = Measuring(
-            effort=PRESETS[asked.preset],
-            backend=asked.backend,
-            threads=asked.threads,
-            affinity=asked.affinity,
-            runner=asked.runner,
-            timeout_s=asked.timeout_s,
-        )
-        settings = timing_settings(target, request.architecture.dtype, measuring)
+        settings = _settings(request.target, request.architecture.dtype)
         with (
-            open_agent(target, settings) as agent,
+            open_agent(find_device(request.target.device), settings) as agent,
             make_progress(request.quiet) as progress,
             only_one(agent.info().id),
         ):
@@ -48,6 +42,20 @@ class ProfilerSide:
 
 
 device_side = ProfilerSide()
+
+
+def _settings(asked: Target, dtype: str) -> Settings:
+    if asked.preset not in PRESETS:
+        raise UsageError(f"Unknown preset {asked.preset!r}.", f"Known: {', '.join(PRESETS)}.")
+    measuring = Measuring(
+        effort=PRESETS[asked.preset],
+        backend=asked.backend,
+        threads=asked.threads,
+        affinity=asked.affinity,
+        runner=asked.runner,
+        timeout_s=asked.timeout_s,
+    )
+    return timing_settings(find_device(asked.device), dtype, measuring)
 
 
 def _prove(request: Request, settings: Settings, agent: DeviceAgent, progress: Progress) -> Proof:
