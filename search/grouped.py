@@ -21,7 +21,7 @@ from search.errors import UsageError
 from search.normalisation import batch_norms, stop_tracking
 from search.operators import OperatorSpec
 from search.spaces.fp_nas import GroupedSpace
-from search.supernet import legal_mask
+from search.supernet import legal_mask, one_hot
 from search.training.syncnorm import SharedBatchNorm, convert_sync_batchnorm
 
 
@@ -125,9 +125,7 @@ class GroupedNet(nn.Module):
             UsageError: Another number of choices, or one that is not legal.
         """
         self.space.path(choices)
-        weights = torch.zeros(len(self.widths), max(self.widths))
-        weights[torch.arange(len(choices)), torch.tensor(choices)] = 1
-        return weights
+        return one_hot(choices, self.widths)
 
     def derive(self, choices: Sequence[int]) -> nn.Sequential:
         """One network with a copy of its weights; child `i` is operator `i`.

@@ -165,9 +165,7 @@ class Supernet(nn.Module):
             UsageError: Another number of choices, or one that is not legal.
         """
         self._check(choices)
-        weights = torch.zeros(len(self.widths), max(self.widths))
-        weights[torch.arange(len(choices)), torch.tensor(choices)] = 1
-        return weights
+        return one_hot(choices, self.widths)
 
     def derive(self, choices: Sequence[int]) -> nn.Sequential:
         """One network with a copy of its weights; child `i` is operator `i`.
@@ -218,6 +216,13 @@ class Supernet(nn.Module):
                 raise UsageError(
                     f"Layer {layer} has no candidate {choice}.", f"Legal: 0 to {width - 1}."
                 )
+
+
+def one_hot(choices: Sequence[int], widths: Sequence[int]) -> Tensor:
+    """(layers, widest) weights of one network, whose choices are legal."""
+    weights = torch.zeros(len(widths), max(widths))
+    weights[torch.arange(len(choices)), torch.tensor(choices)] = 1
+    return weights
 
 
 def _rectify_in_place(module: nn.Module, wanted: bool) -> None:

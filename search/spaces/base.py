@@ -131,8 +131,21 @@ class LayeredSpace:
             unique_operators=len(self.operators),
         )
 
-    def architecture(self, choices: Sequence[str], name: str = "custom") -> Architecture:
-        """The network that takes these choices, one a layer.
+    def require_legal(self, choices: Sequence[int]) -> None:
+        """Refuse other than one legal choice a layer.
+
+        Raises:
+            UsageError: Another number of choices, or one that is not legal.
+        """
+        widths = [len(layer.choices) for layer in self.layers]
+        legal = len(choices) == len(widths) and all(
+            0 <= choice < width for choice, width in zip(choices, widths, strict=True)
+        )
+        if not legal:
+            raise UsageError(f"{tuple(choices)} are no choices of {self.spec}.")
+
+    def picked(self, choices: Sequence[str], name: str) -> list[Choice]:
+        """The choices of these names, one a layer.
 
         Raises:
             UsageError: Wrong number of choices, or one that is not legal.
@@ -141,9 +154,15 @@ class LayeredSpace:
             raise UsageError(
                 f"{name!r} names {len(choices)} choices; {self.spec} has {len(self.layers)} layers."
             )
-        chosen = [
-            layer.choice(word).operator for layer, word in zip(self.layers, choices, strict=True)
-        ]
+        return [layer.choice(word) for layer, word in zip(self.layers, choices, strict=True)]
+
+    def architecture(self, choices: Sequence[str], name: str = "custom") -> Architecture:
+        """The network that takes these choices, one a layer.
+
+        Raises:
+            UsageError: Wrong number of choices, or one that is not legal.
+        """
+        chosen = [choice.operator for choice in self.picked(choices, name)]
         return Architecture(
             name=name, operators=(*self.before, *chosen, *self.after), space=self.spec
         )

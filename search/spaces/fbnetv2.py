@@ -216,12 +216,7 @@ class MaskedSpace(FBNetSpace):
         Raises:
             UsageError: Another number of options, or one that is not legal.
         """
-        widths = [len(variable.choices) for variable in self.layers]
-        legal = len(choices) == len(widths) and all(
-            0 <= choice < width for choice, width in zip(choices, widths, strict=True)
-        )
-        if not legal:
-            raise UsageError(f"{tuple(choices)} are no options of {self.spec}.")
+        self.require_legal(choices)
         return [v.choices[choice].name for v, choice in zip(self.layers, choices, strict=True)]
 
     def random_architecture(self, generator: random.Random, name: str) -> Architecture:

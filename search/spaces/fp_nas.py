@@ -237,12 +237,7 @@ class GroupedSpace(FBNetSpace):
         Raises:
             UsageError: Another number of choices, or one that is not legal.
         """
-        widths = [len(layer.choices) for layer in self.layers]
-        legal = len(choices) == len(widths) and all(
-            0 <= choice < width for choice, width in zip(choices, widths, strict=True)
-        )
-        if not legal:
-            raise UsageError(f"{tuple(choices)} are no choices of {self.spec}.")
+        self.require_legal(choices)
         found, into = [], self.groups[0].inputs[0]
         for layer, choice in enumerate(choices):
             found.append(self.blocks(layer, choice, into))
@@ -256,14 +251,8 @@ class GroupedSpace(FBNetSpace):
         Raises:
             UsageError: Wrong number of choices, or one that is not legal.
         """
-        if len(choices) != len(self.layers):
-            raise UsageError(
-                f"{name!r} names {len(choices)} choices; {self.spec} has {len(self.layers)} layers."
-            )
-        picked = [
-            layer.choices.index(layer.choice(word))
-            for layer, word in zip(self.layers, choices, strict=True)
-        ]
+        chosen = self.picked(choices, name)
+        picked = [layer.choices.index(c) for layer, c in zip(self.layers, chosen, strict=True)]
         operators = (operator for part in self.path(picked) for operator in part)
         return Architecture(name=name, operators=(*self.before, *operators), space=self.spec)
 

@@ -16,6 +16,7 @@ FBNETV2 = {
     "a hard sigmoid gate": (
         "ir_k3_e3_m48_g1_se16-hsigmoid_hswish_i16_o16_h12_w12_s1_r1_p1_b1_fp32"
     ),
+    "h-swish by relu6": "ir_k3_e3_m48_g1_hswish6_i16_o16_h12_w12_s1_r1_p1_b1_fp32",
     "a hidden layer": "classifier_m32-hswish_i64_o100_h3_w3_b1_fp32",
 }
 
