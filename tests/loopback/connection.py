@@ -241,6 +241,9 @@ class Connection:
             self._streams.pop(stream.local, None)
 
     def _hang_up_all(self) -> None:
-        for stream in list(self._streams.values()):
+        while True:
+            try:
+                _, stream = self._streams.popitem()  # one may be opened meanwhile
+            except KeyError:
+                return
             stream.hang_up()
-        self._streams.clear()

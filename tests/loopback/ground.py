@@ -18,12 +18,14 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 import uuid
 from pathlib import Path
 from typing import Protocol
 
 OWN_PLACES = ("data", "sdcard", "system", "loopback", "sys")
 START_TIMEOUT_S = 30.0
+END_TIMEOUT_S = 10.0
 _SETUP = """
 set -e
 stage=$1 root=$2
@@ -207,7 +209,9 @@ def processes_of(root: Path) -> dict[int, bytes]:
 
 
 def end_processes(root: Path) -> None:
-    """Kill every process that the device with this root began."""
-    for number in processes_of(root):
-        with contextlib.suppress(OSError):
-            os.kill(number, signal.SIGKILL)
+    """Kill every process that the device with this root began, and what those begin meanwhile."""
+    end = time.monotonic() + END_TIMEOUT_S
+    while (found := processes_of(root)) and time.monotonic() < end:
+        for number in found:
+            with contextlib.suppress(OSError):
+                os.kill(number, signal.SIGKILL)

@@ -25,6 +25,7 @@ from tests.loopback.streams import Stream, StreamClosed
 PACKET = struct.Struct("<BI")
 PIECE_BYTES = 1 << 16
 BLOCK_BYTES = 512
+HANG_UP_S = 0.5
 
 
 class PacketKind(IntEnum):
@@ -82,7 +83,8 @@ class Shell:
         try:
             code = self._answer(stream, process)
         finally:
-            _hang_up(process)
+            if process.poll() is None:
+                _hang_up(process)
             process.wait()
         if self._packets and not self._gate.ended:
             stream.write(PACKET.pack(PacketKind.EXIT, 1) + bytes([code & 0xFF]))
@@ -186,8 +188,10 @@ class Shell:
 def _hang_up(process: subprocess.Popen[bytes]) -> None:
     """What the end of a session does to its processes: SIGHUP to the group.
 
-    A program that ignores it, or left the group by `setsid`, stays, as on a phone.
+    A program that ignores it, or left the group by `setsid`, stays, as on a phone. Sent
+    twice, as a shell in the middle of vfork takes it after the child that misses it is there.
     """
-    if process.poll() is None:
-        with contextlib.suppress(OSError):
-            os.killpg(process.pid, signal.SIGHUP)
+    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+        os.killpg(process.pid, signal.SIGHUP)
+        process.wait(HANG_UP_S)
+        os.killpg(process.pid, signal.SIGHUP)

@@ -141,5 +141,7 @@ class Stream:
             if self.closed:
                 return
             self._closed.set()
-        self._send(Message(command=Command.CLSE, arg0=self.local, arg1=self.remote))
-        self.hang_up()
+        try:
+            self._send(Message(command=Command.CLSE, arg0=self.local, arg1=self.remote))
+        finally:
+            self.hang_up()
