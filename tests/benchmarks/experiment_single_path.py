@@ -59,6 +59,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--epochs", type=int, help="of FBNet's search; its preset's by default")
     parser.add_argument("--retrain-epochs", type=int)
+    parser.add_argument("--threads", type=int, help="of torch")
     return parser.parse_args()
 
 

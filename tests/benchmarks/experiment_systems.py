@@ -6,11 +6,12 @@
 FBNet, FP-NAS, PARSEC, evolution and random search share the first table;
 Single-Path NAS and FBNetV2 search spaces of their own and need tables of them,
 measured on the same device. The target is the first table's, in milliseconds,
-for all. Each network found is trained with one recipe. Every step is a command
-of the kit; finished steps are not repeated, so an interrupted experiment goes
-on where it was. `search_s` is time on the wall, `cpu_s` the processors' (null
-where a search was resumed): with `--threads 1` the second holds on a busy
-machine too. Prints one row a method and seed, then means and deviations.
+for all. Each network found is trained with one recipe, and so are five random
+networks whose latency is 90 to 100 % of the target (`chance`: one row, their
+mean). Every step is a command of the kit; finished steps are not repeated, so
+an interrupted experiment goes on where it was. `search_s` is time on the wall,
+`cpu_s` the processors' (null where a search was resumed): with `--threads 1`
+the second holds on a busy machine too. Prints one row a method and seed, then means and deviations.
 """
 
 import argparse
@@ -23,13 +24,18 @@ from pathlib import Path
 
 import numpy as np
 
+from search.architecture import write_architecture
+from search.costs import CostMatrix
+from search.exact import network_of
 from search.latency import LatencyModel
 from search.sampling import feasible_sampler
+from search.spaces.base import SearchSpace
 from search.spaces.registry import parse_space
 from search.table import read_table
 
 SHARED = ("fbnet", "fp-nas", "parsec")
 BASELINES = ("evolution", "random")
+CHANCE, CHANCE_NETWORKS = "chance", 5
 ROW = dict[str, object]
 
 
@@ -41,7 +47,8 @@ def main() -> None:
     rows = []
     for seed in range(options.first_seed, options.first_seed + options.seeds):
         for method, table in _methods(options):
-            rows.append(one(options, method, table, target_ms, seed))
+            make = chance if method == CHANCE else one
+            rows.append(make(options, method, table, target_ms, seed))
             print(json.dumps(rows[-1]), flush=True)
     for method in dict.fromkeys(row["method"] for row in rows):
         print(json.dumps(_summary([row for row in rows if row["method"] == method])), flush=True)
@@ -67,7 +74,7 @@ def _options() -> argparse.Namespace:
 
 
 def _methods(options: argparse.Namespace) -> list[tuple[str, Path]]:
-    found = [(method, options.table) for method in (*SHARED, *BASELINES)]
+    found = [(method, options.table) for method in (*SHARED, *BASELINES, CHANCE)]
     own = (("single-path", options.single_path_table), ("fbnetv2", options.fbnetv2_table))
     found += [(method, table) for method, table in own if table is not None]
     return [each for each in found if options.methods is None or each[0] in options.methods]
@@ -75,8 +82,7 @@ def _methods(options: argparse.Namespace) -> list[tuple[str, Path]]:
 
 def target_of(folder: Path, share: float) -> float:
     """Milliseconds: a share of the mean random latency by the table."""
-    table = read_table(folder)
-    costs = LatencyModel(table).cost_matrix(parse_space(table.manifest.space.spec))
+    _, costs = _space_and_costs(folder)
     slowest_us = float(np.where(np.isfinite(costs.costs), costs.costs, 0).sum()) + costs.fixed_us
     drawn = feasible_sampler(costs, slowest_us).draw(20_000, np.random.default_rng(0))
     return share * float(costs.price(drawn).mean()) / 1000
@@ -84,12 +90,7 @@ def target_of(folder: Path, share: float) -> float:
 
 def one(options: argparse.Namespace, method: str, table: Path, target_ms: float, seed: int) -> ROW:
     """One method's network for one seed, searched and trained, unless it was before."""
-    folder = options.out / f"seed-{seed}"
-    folder.mkdir(parents=True, exist_ok=True)
-    output = folder / f"{method}.json"
-    common = ["--data", options.data, "--seed", str(seed)]
-    common += ["--limit", str(options.limit)] if options.limit else []
-    common += ["--threads", str(options.threads)] if options.threads else []
+    output, common = _folder(options, seed) / f"{method}.json", _common(options, seed)
     result, clock = output.with_suffix(".result.json"), output.with_suffix(".cpu.json")
     if not result.exists():
         whole, before = not output.with_suffix(".run").exists(), _cpu_s()
@@ -110,6 +111,48 @@ def one(options: argparse.Namespace, method: str, table: Path, target_ms: float,
         "cpu_s": json.loads(clock.read_text()) if clock.exists() else None,
         "networks_trained": options.budget if method in BASELINES else 1,
     }
+
+
+def chance(
+    options: argparse.Namespace, method: str, table: Path, target_ms: float, seed: int
+) -> ROW:
+    """The mean of random networks of nearly the target's latency, trained alike."""
+    folder, common = _folder(options, seed), _common(options, seed)
+    space, costs = _space_and_costs(table)
+    sampler = feasible_sampler(costs, 1000 * target_ms, 900 * target_ms)
+    drawn = sampler.draw(CHANCE_NETWORKS, np.random.default_rng(seed))
+    top1 = []
+    for number, choices in enumerate(drawn.tolist()):
+        network = folder / f"{method}-{number}.json"
+        write_architecture(network_of(space, choices, network.stem), network)
+        top1.append(float(str(_trained(options, network, common)["top1"])))
+    return {
+        "seed": seed,
+        "method": method,
+        "top1": statistics.mean(top1),
+        "predicted_ms": float(costs.price(drawn).mean()) / 1000,
+        "search_s": 0.0,
+        "cpu_s": 0.0,
+        "networks_trained": CHANCE_NETWORKS,
+    }
+
+
+def _folder(options: argparse.Namespace, seed: int) -> Path:
+    folder: Path = options.out / f"seed-{seed}"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _common(options: argparse.Namespace, seed: int) -> list[str]:
+    words = ["--data", options.data, "--seed", str(seed)]
+    words += ["--limit", str(options.limit)] if options.limit else []
+    return words + (["--threads", str(options.threads)] if options.threads else [])
+
+
+def _space_and_costs(folder: Path) -> tuple[SearchSpace, CostMatrix]:
+    table = read_table(folder)
+    space = parse_space(table.manifest.space.spec)
+    return space, LatencyModel(table).cost_matrix(space)
 
 
 def _trained(options: argparse.Namespace, network: Path, common: list[str]) -> ROW:
