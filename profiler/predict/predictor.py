@@ -9,7 +9,7 @@ Learning, 2006, chapters 2 and 4). Intervals are conformal: the errors of each
 measured operator, predicted from the others, in units of the process's own
 deviation, give the factor (the jackknife of Barber et al., arXiv 1905.02928,
 with the normalised scores of Lei et al., arXiv 1604.04173, section 5.2). With few
-measured operators that factor is drawn towards a normal distribution's.
+measured operators that factor is a normal distribution's, scaled by those scores.
 """
 
 import math
@@ -40,7 +40,9 @@ METHOD = "non-negative analytic costs and a Gaussian process on log time"
 TRANSFER_METHOD = "another table's times, analytic costs and a Gaussian process on log time"
 _ONE_BY_ONE, _FOLDS = 120, 20  # operators up to which each is left out alone; else parts
 _ENOUGH_DRAWN = 40
-_ENOUGH_SCORES, _PRIOR_SCORES = 40, 20
+_ENOUGH_SCORES = 40
+_LEAST_SCORE = 1e-3  # a score of nearly nothing is luck
+_NORMAL_LOG = -0.5 * (np.euler_gamma + math.log(2))  # mean of log |x|, x normal
 _TINY_RIDGE = 1e-3
 _LEAST_OF_FASTEST = 0.1  # no operator is predicted far below the fastest measured one
 
@@ -202,15 +204,14 @@ def interval_factor(scores: Array, level: float = LEVEL) -> float:
     """How many deviations an interval at `level` reaches to either side.
 
     Conformal where there are scores enough. The quantile of a few scores is mostly chance:
-    there it is that of a normal distribution, the more of it the scores' own mean the more
-    scores there are (tests/benchmarks/bench_predict.py shows what that covers).
+    there it is that of a normal distribution times the scores' geometric mean, which the
+    few operators at the edge of a design, whose errors are no others', hardly move
+    (tests/benchmarks/bench_predict.py shows what that covers).
     """
     if len(scores) >= _ENOUGH_SCORES:
         return conformal_factor(scores, level)
-    normal = float(norm.ppf((1 + level) / 2))
-    own = normal * float(scores.mean()) / math.sqrt(2 / math.pi)
-    share = len(scores) / (len(scores) + _PRIOR_SCORES)
-    return math.exp((1 - share) * math.log(normal) + share * math.log(max(own, 1e-9)))
+    logs = np.log(np.maximum(scores, _LEAST_SCORE))
+    return float(norm.ppf((1 + level) / 2) * math.exp(logs.mean() - _NORMAL_LOG))
 
 
 def conformal_factor(scores: Array, level: float = LEVEL) -> float:
