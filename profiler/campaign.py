@@ -24,8 +24,9 @@ from profiler.journal import Journal
 from profiler.measure import Item, Measurement
 from profiler.plan import CampaignPlan, make_plan
 from profiler.progress import Progress
+from profiler.record import Record
 from profiler.settings import Settings
-from profiler.tabulate import Record, tabulate
+from profiler.tabulate import tabulate
 from search.errors import StorageError, UsageError
 from search.manifest import DeviceInfo
 from search.table import MANIFEST, Table, read_manifest, read_table, write_table

@@ -2,57 +2,33 @@
 
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
 import pandas as pd
 
-from deploy.artefact import Artefact, Subject
-from device_agents.base import Steadiness
+from deploy.artefact import Subject
 from device_agents.protocol import Hello
 from device_agents.runner_build import find_build
 from profiler.exam import MeasuredNetwork, calibrate, examine
 from profiler.findings import Findings, find
-from profiler.journal import Journal
 from profiler.metadata import kit_info
 from profiler.plan import EMPTY, CampaignPlan
+from profiler.record import Record, entry_of
 from profiler.settings import BAR_MAPE, BAR_SPEARMAN
 from profiler.stats import Judged, clock_of, drift
-from search.counts import count
 from search.entries import Entry
 from search.errors import DeviceError
 from search.manifest import (
     Calibration,
-    DeviceInfo,
     Exam,
     Manifest,
     Prediction,
     Protocol,
     RuntimeInfo,
-    Source,
     SpaceInfo,
 )
-from search.operators import OperatorSpec
 from search.table import EXAM_COLUMNS, read_table
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
-    """All that a table is made of."""
-
-    plan: CampaignPlan
-    journal: Journal
-    artefacts: Mapping[str, Artefact]
-    device: DeviceInfo
-    steadiness: Steadiness
-    steadiness_after: Steadiness
-    source: Source
-    parent_id: str | None
-    title: str
-    created_utc: str
-    context: Mapping[str, str]
-    notes: tuple[str, ...]
 
 
 def tabulate(record: Record) -> tuple[Manifest, tuple[Entry, ...], pd.DataFrame]:
@@ -60,7 +36,7 @@ def tabulate(record: Record) -> tuple[Manifest, tuple[Entry, ...], pd.DataFrame]
     plan, journal = record.plan, record.journal
     findings = find(plan, journal)
     judged = findings.judged
-    entries = tuple(_entry(operator, findings, record) for operator in plan.operators)
+    entries = tuple(entry_of(operator, findings, record) for operator in plan.operators)
     entries, prediction = _complete(entries, record)
     by_key = {entry.key: entry for entry in entries if entry.status != "failed"}
     calibration = calibrate(_networks(plan.calibration, by_key, judged), plan.settings.seed)
@@ -120,63 +96,6 @@ def _network_notes(record: Record) -> tuple[str, ...]:
         f"network {network.name} was not measured: {failed[network.name].message}"
         for network in networks
         if network.name in failed
-    )
-
-
-def _entry(operator: OperatorSpec, findings: Findings, record: Record) -> Entry:
-    failure = findings.failures.get(operator.key)
-    found = findings.judged.get(operator.key)
-    if failure is not None or found is None:
-        reason = f"{failure.kind}: {failure.message}" if failure else _NO_BLOCK
-        return _with_counts(Entry(key=operator.key, status="failed", reason=reason), record)
-    target = record.plan.settings.effort.target_relative_ci
-    entry = Entry(
-        key=operator.key,
-        status="ok" if found.stable else "unstable",
-        reason=None if found.stable else _unstable_reason(found, target),
-        centre_us=found.centre_us,
-        low_us=found.low_us,
-        high_us=found.high_us,
-        first_us=found.first_us,
-        first_low_us=found.first_low_us,
-        first_high_us=found.first_high_us,
-        lower_quartile_us=found.lower_quartile_us,
-        mean_us=found.mean_us,
-        min_us=found.min_us,
-        mad_us=found.mad_us,
-        p5_us=found.p5_us,
-        p95_us=found.p95_us,
-        blocks=found.blocks,
-        calls=found.calls,
-        passes=found.passes,
-        rejected_blocks=found.rejected,
-    )
-    return _with_counts(entry, record)
-
-
-def _with_counts(entry: Entry, record: Record) -> Entry:
-    counts = count(entry.operator)
-    # Of chains, the longest stands for all.
-    artefact = record.artefacts.get(record.plan.timed(entry.operator)[-1].name)
-    return replace(
-        entry,
-        flops=counts.flops,
-        params=counts.params,
-        input_bytes=counts.input_bytes,
-        output_bytes=counts.output_bytes,
-        weight_bytes=counts.weight_bytes,
-        artefact_sha256=artefact.sha256 if artefact else None,
-        artefact_error=artefact.relative_error if artefact else None,
-    )
-
-
-_NO_BLOCK = "preempted: no block ran undisturbed"
-
-
-def _unstable_reason(found: Judged, target: float) -> str:
-    return (
-        f"interval of +-{found.relative_half_width:.1%} after {found.blocks} blocks, "
-        f"asked for {target:.1%}"
     )
 
 
