@@ -17,7 +17,7 @@ from search.normalisation import recalibrate
 from search.outcome import Candidate
 from search.sampling import feasible_sampler
 from search.scores import Array, Scores, from_probabilities
-from search.spaces.terms import TermCosts, likeliest_within
+from search.spaces.terms import TermCosts, draw_within, likeliest_within
 from search.task import USED, Task
 from search.training.evaluate import Accuracy, evaluate
 from search.training.seeds import generator_for
@@ -107,17 +107,16 @@ def candidates_of(method: Searching, task: Task, *, seed: int, samples: int) -> 
 
 def _near_target(probabilities: Array, task: Task, seed: int) -> list[tuple[int, ...]]:
     """Drawn from the distribution, given that a network uses nearly all of the target."""
-    # Where options of several layers share a cost, nothing counts the networks of a band.
-    if task.limit is None or isinstance(task.costs, TermCosts):
+    if task.limit is None:
         return []
+    low, chance = USED * task.limit, np.random.default_rng(seed)
+    weights = np.maximum(probabilities, _LEAST)
+    if isinstance(task.costs, TermCosts):
+        band = (low, task.limit)
+        drawn = draw_within(weights, task.costs, band, _NEAR_SAMPLES, chance)
+        return [tuple(row) for row in drawn.tolist()]
     try:
-        sampler = feasible_sampler(
-            task.costs,
-            task.limit,
-            USED * task.limit,
-            np.maximum(probabilities, _LEAST),
-        )
-        drawn = sampler.draw(_NEAR_SAMPLES, np.random.default_rng(seed))
+        drawn = feasible_sampler(task.costs, task.limit, low, weights).draw(_NEAR_SAMPLES, chance)
     except UsageError:  # No network is that slow.
         return []
     return [tuple(row) for row in drawn.tolist()]

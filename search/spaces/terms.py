@@ -17,6 +17,8 @@ from search.errors import UsageError
 
 Array = npt.NDArray[np.float64]
 
+_POWERS, _DRAWN = (1.0, 0.5, 0.25, 0.0), 20_000
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Term:
@@ -114,6 +116,45 @@ def likeliest_within(scores: Array, costs: TermCosts, target_us: float) -> tuple
             f"No network within {target_us:.1f} {costs.unit} was found.", "Raise the target."
         )
     return _climb(scores, costs, target_us, own)
+
+
+def draw_within(
+    weights: Array,
+    costs: TermCosts,
+    band_us: tuple[float, float],
+    number: int,
+    generator: np.random.Generator,
+) -> npt.NDArray[np.int64]:
+    """Networks of a band of costs, as independent variables would be drawn: (found, variables).
+
+    Nothing counts such networks, so they are drawn and most are rejected. Where the
+    distribution itself rarely lies in the band, flatter ones help: powers of its weights
+    down to 0, where all options are equally likely. At most `number`, perhaps none.
+
+    Args:
+        weights: (variables, widest), above 0 where an option is legal.
+        costs: Of the same space.
+        band_us: Lowest and highest cost.
+        number: How many to find.
+        generator: Where chance comes from.
+    """
+    legal = np.isfinite(costs.costs)
+    found = np.empty((0, len(legal)), dtype=np.int64)
+    for power in _POWERS:
+        shares = np.where(legal, np.where(legal, weights, 1.0) ** power, 0.0)
+        drawn = _draw(shares / shares.sum(axis=1, keepdims=True), generator)
+        prices = costs.price(drawn)
+        inside = drawn[(band_us[0] <= prices) & (prices <= band_us[1])]
+        found = np.concatenate([found, inside[: number - len(found)]])
+        if len(found) == number:
+            break
+    return found
+
+
+def _draw(shares: Array, generator: np.random.Generator) -> npt.NDArray[np.int64]:
+    """(DRAWN, variables) options by the shares of each variable."""
+    columns = [generator.choice(len(row), _DRAWN, p=row) for row in shares]
+    return np.column_stack(columns)
 
 
 def _climb(

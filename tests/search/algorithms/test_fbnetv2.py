@@ -29,7 +29,7 @@ from search.masks import channel_mask, leading_ones, sampled_pixels, scatter, su
 from search.operators import OperatorSpec
 from search.spaces.fbnetv2 import MaskedSpace
 from search.spaces.registry import make_space, parse_space
-from search.spaces.terms import Term, TermCosts, likeliest_within
+from search.spaces.terms import Term, TermCosts, draw_within, likeliest_within
 from search.supernet import legal_mask
 from tests.search.algorithms.masked_bytes import bend, growth_per_two_orders, saved_bytes
 
@@ -199,6 +199,20 @@ def test_the_selection_meets_its_target_and_no_single_change_is_better() -> None
         assert scores[rows, within].sum(1).max() <= scores[rows, found].sum() + 1e-9
     with pytest.raises(UsageError, match="No network within"):
         likeliest_within(scores, COSTS, 1.0)
+
+
+def test_networks_drawn_within_a_band_lie_there_even_if_the_distribution_does_not() -> None:
+    legal = legal_mask(SPACE).numpy()
+    cheapest = COSTS.descend([0] * len(WIDTHS))
+    weights = np.where(legal, 1e-6, 0.0)
+    weights[np.arange(len(WIDTHS)), cheapest] = 1.0
+    low_us = 2 * COSTS.fastest_us()
+    for band in ((low_us, 1.1 * low_us), (0.0, low_us)):
+        drawn = draw_within(weights, COSTS, band, 24, np.random.default_rng(0))
+        assert len(drawn) == 24
+        assert ((COSTS.price(drawn) >= band[0]) & (COSTS.price(drawn) <= band[1])).all()
+    assert (drawn == cheapest).mean() > 0.99  # and there by the distribution itself
+    assert len(draw_within(weights, COSTS, (0.0, 1e-3), 24, np.random.default_rng(0))) == 0
 
 
 # --- derived networks --------------------------------------------------------
