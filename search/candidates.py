@@ -14,6 +14,7 @@ from search.data.base import ImageSet
 from search.errors import UsageError
 from search.exact import network_of, select
 from search.normalisation import recalibrate
+from search.operators import OperatorSpec
 from search.outcome import Candidate
 from search.sampling import feasible_sampler
 from search.scores import Array, Scores, from_probabilities
@@ -78,7 +79,7 @@ def candidates_of(method: Searching, task: Task, *, seed: int, samples: int) -> 
 
     With a target there are also samples of the same distribution among the
     networks that use nearly all of it. Equal networks are one, under all
-    their origins.
+    their origins and the choices of the first.
     """
     probabilities = method.probabilities().double().numpy()
     scores = from_probabilities(probabilities, task.space, f"log-probabilities of {method.name}")
@@ -91,8 +92,11 @@ def candidates_of(method: Searching, task: Task, *, seed: int, samples: int) -> 
     named += [(f"sample {number}", choices) for number, choices in enumerate(drawn, 1)]
     named += [("near the target", choices) for choices in _near_target(probabilities, task, seed)]
     origins: dict[tuple[int, ...], list[str]] = {}
+    first: dict[tuple[OperatorSpec, ...], tuple[int, ...]] = {}
     for origin, choices in named:
-        words = origins.setdefault(choices, [])
+        # Where a block is skipped, its other choices make no other network.
+        same = first.setdefault(network_of(task.space, choices, origin).operators, choices)
+        words = origins.setdefault(same, [])
         if origin not in words:
             words.append(origin)
     return [
