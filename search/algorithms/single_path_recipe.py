@@ -77,7 +77,11 @@ def _paper() -> SinglePathRecipe:
 
 
 def _cpu() -> SinglePathRecipe:
-    """For 32x32 images and two cores: few steps, so thresholds that move at one pace."""
+    """For 32x32 images and two cores: few steps, so thresholds that move at one pace.
+
+    Equation 5 holds to 0.1 % on the paper's phone, but to 0.4 % on a desktop CPU: here the
+    table's own four blocks.
+    """
     return SinglePathRecipe(
         epochs=14,
         batch=64,
@@ -89,6 +93,7 @@ def _cpu() -> SinglePathRecipe:
         latency_weight=1.0,
         multiplier_rate=0.02,
         norm="rms",
+        formula="exact",
     )
 
 
