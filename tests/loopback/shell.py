@@ -191,7 +191,12 @@ def _hang_up(process: subprocess.Popen[bytes]) -> None:
     A program that ignores it, or left the group by `setsid`, stays, as on a phone. Sent
     twice, as a shell in the middle of vfork takes it after the child that misses it is there.
     """
-    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+    with contextlib.suppress(OSError):
         os.killpg(process.pid, signal.SIGHUP)
+        threading.Thread(target=_hang_up_again, args=(process,), daemon=True).start()
+
+
+def _hang_up_again(process: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
         process.wait(HANG_UP_S)
         os.killpg(process.pid, signal.SIGHUP)
