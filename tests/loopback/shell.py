@@ -86,6 +86,7 @@ class Shell:
             if process.poll() is None:
                 _hang_up(process)
             process.wait()
+            stream.when_closed(lambda: None)  # what it left in the background may stay
         if self._packets and not self._gate.ended:
             stream.write(PACKET.pack(PacketKind.EXIT, 1) + bytes([code & 0xFF]))
 
