@@ -8,7 +8,7 @@ import argparse
 import signal
 import sys
 import tempfile
-import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -86,9 +86,9 @@ def main() -> int:
         PHONES[arguments.phone](), **{name: text for name, text in named.items() if text}
     )
     asked = bool(arguments.authorise or arguments.offers)
-    over = threading.Event()
+    over: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: over.set())
+        signal.signal(number, lambda number, _: over.append(number))
     if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
         # Under nohup this process stays, but its commands must die with their streams.
         signal.signal(signal.SIGHUP, lambda *_: None)
@@ -108,7 +108,9 @@ def main() -> int:
     ):
         print(f"listening on {device.address}", flush=True)
         print("not a phone: rehearsal only", flush=True)
-        over.wait()
+        while not over:
+            # A signal that reaches another thread does not wake this one.
+            time.sleep(0.1)
     return 0
 
 
