@@ -115,12 +115,12 @@ def _near_target(probabilities: Array, task: Task, seed: int) -> list[tuple[int,
         return []
     low, chance = USED * task.limit, np.random.default_rng(seed)
     weights = np.maximum(probabilities, _LEAST)
-    if isinstance(task.costs, TermCosts):
-        band = (low, task.limit)
-        drawn = draw_within(weights, task.costs, band, _NEAR_SAMPLES, chance)
-        return [tuple(row) for row in drawn.tolist()]
     try:
-        drawn = feasible_sampler(task.costs, task.limit, low, weights).draw(_NEAR_SAMPLES, chance)
+        if isinstance(task.costs, TermCosts):
+            drawn = draw_within(weights, task.costs, (low, task.limit), _NEAR_SAMPLES, chance)
+        else:
+            sampler = feasible_sampler(task.costs, task.limit, low, weights)
+            drawn = sampler.draw(_NEAR_SAMPLES, chance)
     except UsageError:  # No network is that slow.
         return []
     return [tuple(row) for row in drawn.tolist()]

@@ -141,7 +141,7 @@ def draw_within(
     legal = np.isfinite(costs.costs)
     found = np.empty((0, len(legal)), dtype=np.int64)
     for power in _POWERS:
-        shares = np.where(legal, np.where(legal, weights, 1.0) ** power, 0.0)
+        shares = np.where(legal, weights**power, 0.0)
         drawn = _draw(shares / shares.sum(axis=1, keepdims=True), generator)
         prices = costs.price(drawn)
         inside = drawn[(band_us[0] <= prices) & (prices <= band_us[1])]
@@ -152,7 +152,7 @@ def draw_within(
 
 
 def _draw(shares: Array, generator: np.random.Generator) -> npt.NDArray[np.int64]:
-    """(DRAWN, variables) options by the shares of each variable."""
+    """(_DRAWN, variables) options by the shares of each variable."""
     columns = [generator.choice(len(row), _DRAWN, p=row) for row in shares]
     return np.column_stack(columns)
 
