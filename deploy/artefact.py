@@ -9,9 +9,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from deploy.cache import cache_root
+from search.cache import cache_root
 from search.files import sha256_file, write_bytes, write_text
-from search.operators import OperatorSpec
+from search.operators.spec import OperatorSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,10 +20,10 @@ class Subject:
 
     `name` is for people (an operator's key, an architecture's name); two
     subjects with equal operators, weights and calibration share one artefact.
-    `calibration` is a .npy file of real images (`deploy.calibration`): a
+    `calibration` is a .npy file of real images (`deploy.exporters.calibration`): a
     quantising exporter observes them, and the check runs on the first one.
     With `copies` the one operator is meant that many times in a row, as a
-    chain (`deploy.chains`), or only this `part` of a chain's first link.
+    chain (`deploy.chains.programs`), or only this `part` of a chain's first link.
     """
 
     name: str

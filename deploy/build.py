@@ -12,7 +12,7 @@ from functools import partial
 from multiprocessing import active_children, get_context
 
 from deploy.artefact import Artefact, Subject, cached_path, digest, find, store
-from deploy.registry import ExporterEntry, make_exporter, toolchain
+from deploy.exporters.registry import ExporterEntry, make_exporter, toolchain
 from search.errors import KitError
 
 _BYTES_PER_WORKER = 2**30

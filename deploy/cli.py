@@ -5,7 +5,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from search.command import run_app
+from search.console.app import run_app
 from search.errors import EXIT_GATE
 
 app = typer.Typer(
@@ -58,9 +58,9 @@ def deploy(
     ] = "table",
 ) -> None:
     """Export NET, run it on the device, check its numbers, time it (exit 1 if it fails)."""
-    from deploy.job import Job, run_job
-    from deploy.proof import Target
-    from deploy.report import check_form, show_result, write_folder
+    from deploy.verification.device_side import Target
+    from deploy.verification.job import Job, run_job
+    from deploy.verification.output import check_form, show_result, write_folder
 
     check_form(form)
     target = None

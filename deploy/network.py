@@ -7,9 +7,9 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from search.blocks import ConvNorm, build_network
 from search.errors import UsageError
-from search.operators import OperatorSpec
+from search.operators.modules import ConvNorm, build_network
+from search.operators.spec import OperatorSpec
 
 
 def seeded_network(operators: Sequence[OperatorSpec], seed: int = 0) -> nn.Sequential:

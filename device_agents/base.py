@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Protocol, Self, runtime_checkable
 
 from device_agents.protocol import Plan, Record
-from search.manifest import DeviceInfo, PhoneState, Source
+from search.table.manifest import DeviceInfo, PhoneState, Source
 
 
 def _say(text: str) -> None:

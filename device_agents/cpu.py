@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from search.manifest import CpuCluster
+from search.table.manifest import CpuCluster
 
 _SYS = Path("/sys/devices/system/cpu")
 

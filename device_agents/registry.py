@@ -19,20 +19,20 @@ _FACTORIES: dict[str, str] = {
 
 
 def _host(_: Device, settings: AgentSettings) -> DeviceAgent:
-    from device_agents.host import HostAgent
+    from device_agents.host.agent import HostAgent
 
     return HostAgent(settings)
 
 
 def _simulated(device: Device, settings: AgentSettings) -> DeviceAgent:
-    from device_agents.simulated import SimulatedAgent
-    from device_agents.truth import Truth
+    from device_agents.simulated.agent import SimulatedAgent
+    from device_agents.simulated.truth import Truth
 
     return SimulatedAgent(settings, Truth.from_options(device.options))
 
 
 def _android(device: Device, settings: AgentSettings) -> DeviceAgent:
-    from device_agents.adb.reach import Reach
+    from device_agents.adb.address import Reach
     from device_agents.android.agent import AndroidAgent
     from device_agents.android.fleet import Fleet
 

@@ -43,7 +43,7 @@ def find_device(
 
 
 def _is_attached(serial: str, adb_server: str | None) -> bool:
+    from device_agents.adb.address import Reach
     from device_agents.adb.discovery import is_attached
-    from device_agents.adb.reach import Reach
 
     return is_attached(Reach.of({"adb_server": adb_server} if adb_server else {}), serial)

@@ -1,5 +1,5 @@
 """`python -m profiler`."""
 
-from profiler.cli import main
+from profiler.cli.app import main
 
 main()

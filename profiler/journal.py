@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Self
 
 from device_agents.protocol import Hello, Sample, Sentinel
-from profiler.stats import Block
+from profiler.analysis.judge import Block
 from search.errors import StorageError, UsageError
 
 JOURNAL_SCHEMA = 1

@@ -13,10 +13,10 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from search.counts import count
 from search.errors import UsageError
 from search.files import write_text
-from search.operators import OperatorSpec, parse_key
+from search.operators.counts import count
+from search.operators.spec import OperatorSpec, parse_key
 
 ARCHITECTURE_SCHEMA = 1
 

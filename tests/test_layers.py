@@ -162,9 +162,9 @@ def _parsed(**sources: str) -> dict[str, ast.Module]:
 @pytest.mark.parametrize(
     "text",
     [
-        "import deploy.cache",
+        "import deploy.artefact",
         "from profiler import stats",
-        "def late():\n    from device_agents.host import HostAgent",
+        "def late():\n    from device_agents.host.agent import HostAgent",
         "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import profiler",
     ],
 )

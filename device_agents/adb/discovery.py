@@ -6,9 +6,8 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import partial
 
-from device_agents.adb.base import Transport
-from device_agents.adb.phone import Phone
-from device_agents.adb.reach import Reach, parse_address
+from device_agents.adb.address import Reach, parse_address
+from device_agents.adb.device import Phone
 from device_agents.adb.server import (
     NoServer,
     ServerTransport,
@@ -17,6 +16,7 @@ from device_agents.adb.server import (
 )
 from device_agents.adb.shell import printable
 from device_agents.adb.states import ADVICE, OFFLINE, UNAUTHORIZED, USABLE, Unusable
+from device_agents.adb.transport import Transport
 from device_agents.device import Device
 from search.errors import DeviceError, KitError, UsageError
 

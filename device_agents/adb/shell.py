@@ -14,7 +14,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from device_agents.adb.base import Stream, Transport
+from device_agents.adb.transport import Stream, Transport
 from search.errors import ConnectionLost, UsageError
 
 # What one packet of the oldest daemons holds, less a margin.

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
-from device_agents.adb.base import Stream
+from device_agents.adb.transport import Stream
 from search.errors import ConnectionLost, DeviceError
 
 CHUNK_BYTES = 64 * 1024  # the largest that a daemon takes

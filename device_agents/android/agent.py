@@ -12,23 +12,23 @@ from types import TracebackType
 from typing import Self
 
 from device_agents.adb import discovery
-from device_agents.adb.phone import COMMAND_S, Phone
-from device_agents.adb.reach import Reach
-from device_agents.android.binary import find_runner
-from device_agents.android.depot import ROOT, Depot
-from device_agents.android.facts import pick_cluster
-from device_agents.android.heat import wait_until_cool
+from device_agents.adb.address import Reach
+from device_agents.adb.device import COMMAND_S, Phone
+from device_agents.android.file_store import ROOT, Depot
 from device_agents.android.identity import Identity, identify
-from device_agents.android.lock import hold
-from device_agents.android.steadying import Steady, check_state, read_state
+from device_agents.android.parsers import pick_cluster
+from device_agents.android.performance_mode import Steady, check_state, read_state
+from device_agents.android.runner import find_runner
+from device_agents.android.thermal import wait_until_cool
 from device_agents.base import AgentSettings, Steadiness
 from device_agents.cpu import default_affinity
 from device_agents.device import Device
+from device_agents.lock import hold
 from device_agents.protocol import Hello, Plan, Record, dump_plan
 from device_agents.stream import check_records
 from search.errors import ConnectionLost, DeviceLost, KitError, Transient, UsageError
 from search.files import sha256_file
-from search.manifest import DeviceInfo, Source
+from search.table.manifest import DeviceInfo, Source
 
 _AGAIN = "What was measured is kept; run again with --resume."
 _PATIENCE_S = 20.0

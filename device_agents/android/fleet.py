@@ -20,13 +20,13 @@ from types import TracebackType
 from typing import Self
 
 from device_agents.adb import discovery
-from device_agents.adb.reach import Reach
+from device_agents.adb.address import Reach
 from device_agents.android.agent import AndroidAgent
 from device_agents.base import AgentSettings, Steadiness
 from device_agents.device import Device
 from device_agents.protocol import Bye, Hello, Plan, Record, Sample, Sentinel
 from search.errors import DeviceError
-from search.manifest import DeviceInfo, Source
+from search.table.manifest import DeviceInfo, Source
 
 CLOCK_STEP_NS = 2**50  # 13 days of running
 SHARED_ITEMS = 3

@@ -4,9 +4,9 @@ import hashlib
 import re
 from dataclasses import dataclass
 
-from device_agents.adb.phone import Phone
+from device_agents.adb.device import Phone
 from device_agents.adb.shell import printable
-from device_agents.android.facts import (
+from device_agents.android.parsers import (
     Core,
     clusters_of,
     parse_cpus,
@@ -14,7 +14,7 @@ from device_agents.android.facts import (
     parse_number,
 )
 from device_agents.cpu import parse_cpu_model
-from search.manifest import CpuCluster, DeviceInfo
+from search.table.manifest import CpuCluster, DeviceInfo
 
 LOOPBACK_MAKER = "fbnet-kit"
 _PROPERTIES = (

@@ -21,8 +21,8 @@ from device_agents.cross.checks import (
     toolchain_file,
 )
 from device_agents.cross.targets import EXECUTORCH_VERSION, RECORDED, Target
-from device_agents.native import SOURCES
-from device_agents.runner_build import FILE, RunnerBuild, runners_folder
+from device_agents.native.build import SOURCES
+from device_agents.native.record import FILE, RunnerBuild, runners_folder
 from search.errors import DeviceError, UsageError
 from search.files import sha256_file, write_text
 

@@ -5,7 +5,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from search.command import run_app
+from search.console.app import run_app
 
 app = typer.Typer(
     add_completion=False,

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from deploy.mlpackage import unpack
+from deploy.coreml.package import unpack
 from device_agents.base import AgentSettings, Steadiness
 from device_agents.device import Device
 from device_agents.iphone.discovery import choose_phone, open_transport
@@ -23,7 +23,7 @@ from device_agents.iphone.transport import Phone, Transport
 from device_agents.protocol import Plan, Record, dump_plan
 from device_agents.stream import check_records
 from search.errors import DeviceError, DeviceLost, DeviceTimeout, UsageError
-from search.manifest import DeviceInfo, Source
+from search.table.manifest import DeviceInfo, Source
 
 _ZIP = b"PK\x03\x04"
 _POLL_S = 2.0

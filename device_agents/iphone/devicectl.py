@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from device_agents.iphone.program import NoSuchFile, run_program
+from device_agents.iphone.command import NoSuchFile, run_program
 from device_agents.iphone.transport import BUNDLE, Phone
 from search.errors import DeviceError
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
 
 from device_agents.device import Device
+from device_agents.iphone.command import ProgramMissing
 from device_agents.iphone.devicectl import Devicectl
-from device_agents.iphone.program import ProgramMissing
 from device_agents.iphone.pymobiledevice import Pymobiledevice
 from device_agents.iphone.transport import BUNDLE, Phone, Transport
 from search.errors import DeviceError, UsageError

@@ -8,7 +8,7 @@ it makes its own tunnel without root.
 import json
 from pathlib import Path
 
-from device_agents.iphone.program import NoSuchFile, run_program
+from device_agents.iphone.command import NoSuchFile, run_program
 from device_agents.iphone.transport import BUNDLE, Phone
 from search.errors import DeviceError
 

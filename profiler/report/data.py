@@ -5,19 +5,19 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from profiler.compare import published_columns, table_column
-from profiler.comparison import Cell, Column
-from profiler.differences import describe
-from profiler.gates import problems
-from profiler.predict.curve import cost_curve
-from profiler.pricing import price
+from profiler.cli.show import summary
+from profiler.comparison.compare import published_columns, table_column
+from profiler.comparison.model import Cell, Column
+from profiler.comparison.operators import describe
 from profiler.report.drift import drift_of
 from profiler.report.fronts import Front
-from profiler.show import summary
-from search.entries import Entry
+from profiler.tables.checks import problems
+from profiler.tables.cost_curve import cost_curve
+from profiler.tables.predict import price
 from search.errors import KitError
-from search.named import Named
-from search.table import Table
+from search.table.entries import Entry
+from search.table.store import Table
+from search.zoo.resolve import Named
 
 _DIGITS = 5
 

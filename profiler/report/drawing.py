@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from profiler.differences import describe
+from profiler.comparison.operators import describe
 from search.architecture import Architecture
-from search.operators import OperatorSpec
+from search.operators.spec import OperatorSpec
 
 _STEP, _BAR = 28, 22
 _TALLEST_PX, _TOP, _BOTTOM = 84, 18, 40

@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from search.errors import UsageError
-from search.outcome import Outcome
+from search.pipeline.result import Outcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

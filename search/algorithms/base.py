@@ -134,7 +134,7 @@ class Searching(Algorithm, Protocol):
     def derive(self, choices: Sequence[int]) -> nn.Sequential:
         """One network with a copy of its trained weights.
 
-        Its state dict is laid out as that of `search.blocks.build_network`;
+        Its state dict is laid out as that of `search.operators.modules.build_network`;
         batch norm statistics must be estimated before it is judged.
         """
         ...

@@ -21,30 +21,30 @@ class Method(NamedTuple):
 
     search: str
     recipe: str
-    weights: str = "search.supernet:Supernet"
+    weights: str = "search.supernets.mixture:Supernet"
 
 
 METHODS = {
-    "fbnet": Method(f"{_HERE}.fbnet:FBNetSearch", f"{_HERE}.fbnet_recipe:make_recipe"),
+    "fbnet": Method(f"{_HERE}.fbnet.search:FBNetSearch", f"{_HERE}.fbnet.recipe:make_recipe"),
     "fp-nas": Method(
-        f"{_HERE}.fp_nas:CategoricalSearch",
-        f"{_HERE}.fp_nas_recipe:make_fp_nas_recipe",
-        f"{_HERE}.categorical:shared_weights",
+        f"{_HERE}.fp_nas.search:CategoricalSearch",
+        f"{_HERE}.fp_nas.recipe:make_fp_nas_recipe",
+        f"{_HERE}.fp_nas.categorical:shared_weights",
     ),
     "fbnetv2": Method(
-        f"{_HERE}.fbnetv2:FBNetV2Search",
-        f"{_HERE}.fbnetv2_recipe:make_recipe",
-        "search.masking:MaskedNet",
+        f"{_HERE}.fbnetv2.search:FBNetV2Search",
+        f"{_HERE}.fbnetv2.recipe:make_recipe",
+        "search.supernets.masked:MaskedNet",
     ),
     "single-path": Method(
-        f"{_HERE}.single_path:SinglePathSearch",
-        f"{_HERE}.single_path_recipe:make_recipe",
-        "search.superkernel:SuperKernelNet",
+        f"{_HERE}.single_path.search:SinglePathSearch",
+        f"{_HERE}.single_path.recipe:make_recipe",
+        "search.supernets.superkernel:SuperKernelNet",
     ),
     "parsec": Method(
-        f"{_HERE}.fp_nas:Parsec",
-        f"{_HERE}.fp_nas_recipe:make_parsec_recipe",
-        f"{_HERE}.categorical:shared_weights",
+        f"{_HERE}.fp_nas.search:Parsec",
+        f"{_HERE}.fp_nas.recipe:make_parsec_recipe",
+        f"{_HERE}.fp_nas.categorical:shared_weights",
     ),
 }
 

@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from search.data.cache import built_once, writing
+from search.data.build_once import built_once, writing
 from search.errors import UsageError
 from search.files import sha256_bytes, sha256_file, write_text
 

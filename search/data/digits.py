@@ -13,10 +13,10 @@ from torch import Tensor
 
 from search.data.augment import Shift
 from search.data.base import Data
-from search.data.choose import Request, choose
 from search.data.decode import Pixels
-from search.data.decoded import moments
-from search.data.memory import MemoryImages
+from search.data.in_memory import MemoryImages
+from search.data.pixel_cache import moments
+from search.data.subset import Request, choose
 
 BRIGHTEST = 16
 NAMES = tuple(str(digit) for digit in range(10))

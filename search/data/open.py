@@ -11,13 +11,13 @@ from torch import Tensor
 from search.data.archive import archive_name, unpacked
 from search.data.augment import Shift
 from search.data.base import IMAGENET, Broken, Data, ImageSet, Normalisation
-from search.data.cache import data_cache
-from search.data.choose import Request, choose
-from search.data.decoded import Decoded, decoded
+from search.data.build_once import data_cache
 from search.data.digits import open_digits
 from search.data.folder import Listing, read_folder
-from search.data.lazy import LazyImages, broken_headers
-from search.data.memory import MemoryImages
+from search.data.in_memory import MemoryImages
+from search.data.on_demand import LazyImages, broken_headers
+from search.data.pixel_cache import Decoded, decoded
+from search.data.subset import Request, choose
 from search.errors import UsageError
 
 DIGITS = "digits"

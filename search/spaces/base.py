@@ -10,7 +10,7 @@ from typing import Protocol
 
 from search.architecture import Architecture
 from search.errors import UsageError
-from search.operators import OperatorSpec
+from search.operators.spec import OperatorSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, NamedTuple
 
 from search.errors import UsageError
-from search.operators import DTYPES, OperatorSpec
+from search.operators.spec import DTYPES, OperatorSpec
 from search.spaces.base import Choice, Layer, LayeredSpace
 
 

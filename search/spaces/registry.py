@@ -6,8 +6,8 @@ from functools import partial
 from search.errors import UsageError
 from search.spaces.base import LayeredSpace
 from search.spaces.fbnet import FBNetSpace, parse_spec
-from search.spaces.fbnetv2 import MaskedSpace
-from search.spaces.fp_nas import GroupedSpace
+from search.spaces.fbnetv2.space import MaskedSpace
+from search.spaces.fp_nas.space import GroupedSpace
 from search.spaces.single_path import SinglePathSpace
 
 _FAMILIES: tuple[type[FBNetSpace], ...] = (FBNetSpace, SinglePathSpace, MaskedSpace, GroupedSpace)

@@ -20,16 +20,16 @@ from search.data.base import ImageSet
 from search.errors import GateFailed
 from search.training.batches import identify_images
 from search.training.checkpoint import Checkpoint, Origin, Position
-from search.training.feed import Feed
-from search.training.interruption import Interruption
-from search.training.observer import Observer, Plan
-from search.training.parallel import Processes
+from search.training.distributed import Processes
+from search.training.loader import Feed
 from search.training.precision import configured, peak_memory_mb
-from search.training.records import Records
+from search.training.progress import Observer, Plan
+from search.training.run_control import Interruption
+from search.training.run_files import Records
 from search.training.settings import Settings, Subject
 from search.training.step import Step, Sums, Wishes, take_step
 from search.training.stopwatch import Stopwatch
-from search.training.syncnorm import convert_sync_batchnorm
+from search.training.sync_batch_norm import convert_sync_batchnorm
 from search.training.trace import TraceLine
 
 _ALONE = Processes()

@@ -9,7 +9,7 @@ from torch import nn
 
 from search.algorithms.base import Algorithm, Batch, StepReport
 from search.errors import GateFailed
-from search.training.parallel import Processes
+from search.training.distributed import Processes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

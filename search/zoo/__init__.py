@@ -3,8 +3,8 @@
 from search.architecture import Architecture
 from search.errors import UsageError
 from search.zoo import fbnet, fbnetv2
-from search.zoo.network import Network as Network
-from search.zoo.network import Published as Published
+from search.zoo.definition import Network as Network
+from search.zoo.definition import Published as Published
 
 _NETWORKS = (*fbnet.NETWORKS, *fbnetv2.NETWORKS)
 

@@ -7,7 +7,7 @@ block whose expansion is 1. FBNet-S8 and FBNet-iPhoneX exist only as a drawing
 1504 channels and every first 1x1 kept, which is what fits the printed FLOPs.
 """
 
-from search.zoo.network import Network, Published
+from search.zoo.definition import Network, Published
 
 _S8 = "Samsung Galaxy S8, Caffe2 int8"
 _IPHONE = "iPhone X, Caffe2 int8"

@@ -9,7 +9,7 @@ Inside squeeze-excite the release takes the block's activation, we take ReLU,
 which changes neither count.
 """
 
-from search.zoo.network import Network, Published
+from search.zoo.definition import Network, Published
 
 _TABLE4 = "FBNetV2 (arXiv 2004.05565), Table 4; parameters by its authors' release"
 _RELEASE = "facebookresearch/mobile-vision, model_info_fbnet_v2.json; not in the paper"

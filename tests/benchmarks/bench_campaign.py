@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 
 from deploy.artefact import Subject
-from profiler.plan import draw_networks
+from profiler.planning.plan import draw_networks
 from profiler.settings import PRESETS
 from search.spaces.registry import make_space
 
@@ -27,9 +27,9 @@ NAIVE = """
 import sys, time
 import numpy as np, torch
 from executorch.extension.pybindings import _portable_lib as runtime
-from deploy.executorch import _export
+from deploy.exporters.executorch import _export
 from deploy.network import fold_batch_norm, seeded_network
-from search.blocks import example_input
+from search.operators.modules import example_input
 from search.architecture import parse_keys
 operators = parse_keys(sys.argv[2:])
 torch.set_num_threads(1)

@@ -21,9 +21,9 @@ from dataclasses import replace
 
 from deploy.artefact import Artefact, Subject
 from deploy.build import build_all
-from deploy.multifunction import merge
-from deploy.registry import exporter_entry
-from profiler.plan import make_plan
+from deploy.exporters.coreml_multifunction import merge
+from deploy.exporters.registry import exporter_entry
+from profiler.planning.plan import make_plan
 from profiler.settings import PRESETS, Settings
 from search.spaces.registry import make_space
 from search.zoo import network_names, zoo_architecture

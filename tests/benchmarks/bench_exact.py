@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import Bounds, LinearConstraint, milp
 
-from search.exact import select
-from search.latency import CostMatrix
+from search.latency.model import CostMatrix
+from search.selection.exact import select
 
 WANTED_MEDIAN_MS, WANTED_WORST_MS = 50.0, 300.0
 NOISES = {"random": None, "loosely tied to cost": 0.2, "closely tied to cost": 0.01}

@@ -20,16 +20,16 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from device_agents.target import find_device  # noqa: E402
-from profiler.campaign import Request, run_campaign  # noqa: E402
-from profiler.plan import make_plan  # noqa: E402
-from profiler.predict.budget import operators_within  # noqa: E402
-from profiler.predict.curve import cost_curve  # noqa: E402
-from profiler.progress import Silent  # noqa: E402
+from profiler.campaign.network_timing import open_agent  # noqa: E402
+from profiler.campaign.run import Request, run_campaign  # noqa: E402
+from profiler.planning.budget import operators_within  # noqa: E402
+from profiler.planning.plan import make_plan  # noqa: E402
 from profiler.settings import PRESETS, Settings  # noqa: E402
-from profiler.timing import open_agent  # noqa: E402
+from profiler.tables.cost_curve import cost_curve  # noqa: E402
+from search.console.progress import Silent  # noqa: E402
+from search.pipeline.problem import Waivers, load_task  # noqa: E402
 from search.spaces.registry import make_space  # noqa: E402
-from search.table import read_table  # noqa: E402
-from search.task import Waivers, load_task  # noqa: E402
+from search.table.store import read_table  # noqa: E402
 
 Result = TypeVar("Result")
 

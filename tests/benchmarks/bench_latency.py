@@ -14,12 +14,12 @@ import time
 import numpy as np
 import pandas as pd
 
-from search.entries import Entry
-from search.latency import CostMatrix, LatencyModel
-from search.manifest import DeviceInfo, Kit, Manifest, Protocol, RuntimeInfo, SpaceInfo
+from search.latency.model import CostMatrix, LatencyModel
 from search.spaces.base import LayeredSpace
 from search.spaces.registry import make_space
-from search.table import EXAM_COLUMNS, Table
+from search.table.entries import Entry
+from search.table.manifest import DeviceInfo, Kit, Manifest, Protocol, RuntimeInfo, SpaceInfo
+from search.table.store import EXAM_COLUMNS, Table
 
 WANTED = 1e6
 

@@ -19,7 +19,7 @@ import torch
 if __name__ == "__main__":  # the measuring code lives with the tests
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from tests.search.algorithms.masked_bytes import (
+from tests.search.supernets.masked_bytes import (
     LAYERS,
     bend,
     forward,

@@ -25,16 +25,16 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from profiler.importers.tabulate import import_file  # noqa: E402
-from profiler.predict.curve import cost_curve  # noqa: E402
-from profiler.predict.design import choose_operators, importance  # noqa: E402
-from profiler.predict.predictor import LEVEL, predict_times  # noqa: E402
-from profiler.show_curve import show_curve  # noqa: E402
-from search.counts import count  # noqa: E402
+from profiler.cli.curve import show_curve  # noqa: E402
+from profiler.prediction.design import choose_operators, importance  # noqa: E402
+from profiler.prediction.predictor import LEVEL, predict_times  # noqa: E402
+from profiler.tables.cost_curve import cost_curve  # noqa: E402
+from profiler.tables.importers.import_file import import_file  # noqa: E402
 from search.errors import UsageError  # noqa: E402
-from search.operators import OperatorSpec  # noqa: E402
+from search.operators.counts import count  # noqa: E402
+from search.operators.spec import OperatorSpec  # noqa: E402
 from search.spaces.registry import parse_space  # noqa: E402
-from search.table import Table, read_table  # noqa: E402
+from search.table.store import Table, read_table  # noqa: E402
 
 HOST = ROOT / "tables" / "host-amd-epyc"
 STEM = "fbnet-r224-x1-c1000-h1984-p0-b1-{}-xnnpack-t1-v2"

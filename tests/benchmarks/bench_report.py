@@ -20,12 +20,13 @@ import pandas as pd
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from profiler.contenders import find_networks  # noqa: E402
+from profiler.comparison.sources import find_networks  # noqa: E402
 from profiler.report.data import Contents  # noqa: E402
 from profiler.report.page import write_page  # noqa: E402
-from search.counts import count  # noqa: E402
-from search.entries import Entry  # noqa: E402
-from search.manifest import (  # noqa: E402
+from search.operators.counts import count  # noqa: E402
+from search.operators.spec import OperatorSpec  # noqa: E402
+from search.table.entries import Entry  # noqa: E402
+from search.table.manifest import (  # noqa: E402
     DeviceInfo,
     Kit,
     Manifest,
@@ -33,10 +34,9 @@ from search.manifest import (  # noqa: E402
     RuntimeInfo,
     SpaceInfo,
 )
-from search.operators import OperatorSpec  # noqa: E402
-from search.table import EXAM_COLUMNS, Table, write_table  # noqa: E402
+from search.table.store import EXAM_COLUMNS, Table, write_table  # noqa: E402
 from search.zoo import network_names  # noqa: E402
-from tests.profiler.browser import Browser, browser  # noqa: E402
+from tests.profiler.report.browser import Browser, browser  # noqa: E402
 
 LIMITS = {"size_mb": 10.0, "open_s": 2.0, "filter_ms": 100.0, "worst_ms": 100.0}
 WORDS = ("k5", "k3 e6", "56x56", "e3 112", "g1 relu", "s2", "k5 e6 14x14", "zzz", "", "ir k3")

@@ -21,12 +21,12 @@ from dataclasses import dataclass
 
 from deploy.artefact import Artefact, Subject
 from deploy.build import build_all
-from deploy.registry import exporter_entry
+from deploy.exporters.registry import exporter_entry
 from device_agents.base import AgentSettings
-from device_agents.host import HostAgent
+from device_agents.host.agent import HostAgent
 from device_agents.protocol import Failure, Plan, PlanItem, Sample
-from search.counts import count
-from search.operators import OperatorSpec
+from search.operators.counts import count
+from search.operators.spec import OperatorSpec
 from search.spaces.registry import make_space
 
 RUNNERS = ("native", "python")

@@ -19,13 +19,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from profiler.importers.tabulate import import_file
-from search.indicators import RuntimeModel, gates_of, runtime_of
-from search.knapsack import Array, IntArray
-from search.latency import CostMatrix, LatencyModel
+from profiler.tables.importers.import_file import import_file
+from search.algorithms.single_path.indicators import RuntimeModel, gates_of, runtime_of
+from search.latency.model import CostMatrix, LatencyModel
+from search.selection.knapsack import Array, IntArray
 from search.spaces.registry import make_space, parse_space
 from search.spaces.single_path import SinglePathSpace
-from search.table import Table, read_table
+from search.table.store import Table, read_table
 
 WANTED_FORMULA, WANTED_MEASURED = 0.002, 0.0176
 PUBLISHED = "single-path-nas"

@@ -23,18 +23,18 @@ import torch
 from torch import nn
 
 from search.algorithms.base import Batch
-from search.algorithms.fp_nas import WEIGHTS, CategoricalSearch
-from search.algorithms.fp_nas_recipe import make_fp_nas_recipe
+from search.algorithms.fp_nas.importance import unique_rows
+from search.algorithms.fp_nas.recipe import make_fp_nas_recipe
+from search.algorithms.fp_nas.search import WEIGHTS, CategoricalSearch
 from search.algorithms.registry import load_method, make_search_recipe
-from search.algorithms.weighting import unique_rows
-from search.blocks import build_network
-from search.costs import CostMatrix
-from search.counts import count
-from search.exact import network_of
+from search.costs.matrix import CostMatrix
+from search.operators.counts import count
+from search.operators.modules import build_network
+from search.selection.exact import network_of
 from search.spaces.base import LayeredSpace
-from search.spaces.fp_nas import GroupedSpace
+from search.spaces.fp_nas.space import GroupedSpace
 from search.spaces.registry import make_space
-from tests.search.algorithms.saved_bytes import SavedBytes
+from tests.search.algorithms.saved_activations import SavedBytes
 
 WANTED = 0.1
 

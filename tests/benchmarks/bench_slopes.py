@@ -21,16 +21,16 @@ from typing import Any
 
 import numpy as np
 
-from deploy.chains import keeps_shape
+from deploy.chains.programs import keeps_shape
 from device_agents.base import AgentSettings
 from device_agents.device import load_device
-from device_agents.simulated import SimulatedAgent
-from device_agents.truth import Truth
-from profiler.campaign import Request, run_campaign
-from profiler.progress import Silent
+from device_agents.simulated.agent import SimulatedAgent
+from device_agents.simulated.truth import Truth
+from profiler.campaign.run import Request, run_campaign
 from profiler.settings import PRESETS, Effort, Settings
+from search.console.progress import Silent
 from search.spaces.registry import make_space
-from search.table import Table
+from search.table.store import Table
 
 PHONE = Truth.from_options(load_device("simulated-iphone").options)
 FLIPS: dict[str, dict[str, Any]] = {

@@ -28,18 +28,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from search.counts import count
-from search.entries import Entry
-from search.latency import LatencyModel
-from search.request import Images
-from search.scores import Scores
-from search.scoring import moved_to
+from search.latency.model import LatencyModel
+from search.operators.counts import count
+from search.pipeline.options import Images
+from search.pipeline.problem import Task, Waivers
+from search.pipeline.specialise import Scoring, load_tasks, scores_of, write_specialised
+from search.pipeline.supernet_scores import moved_to
+from search.selection.scores import Scores
 from search.spaces.base import LayeredSpace
 from search.spaces.registry import DEPENDENT, parse_space
-from search.specialise import Scoring, load_tasks, scores_of, write_specialised
-from search.table import EXAM_COLUMNS, Table, read_table, write_table
-from search.task import Task, Waivers
-from search.training.observer import Silent
+from search.table.entries import Entry
+from search.table.store import EXAM_COLUMNS, Table, read_table, write_table
+from search.training.progress import Silent
 from tests.benchmarks.bench_exact import milp_score
 
 WANTED_S, WANTED_GAP = 60.0, 0.01

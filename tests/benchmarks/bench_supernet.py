@@ -27,13 +27,13 @@ import torch
 from torch import Tensor, nn
 
 from search.algorithms.base import Batch
-from search.algorithms.fbnet import THETA, WEIGHTS, FBNetSearch
-from search.algorithms.fbnet_recipe import FBNetRecipe
-from search.blocks import build_operator
-from search.latency import CostMatrix
-from search.memory import keep_freed_memory
+from search.algorithms.fbnet.recipe import FBNetRecipe
+from search.algorithms.fbnet.search import THETA, WEIGHTS, FBNetSearch
+from search.latency.model import CostMatrix
+from search.operators.modules import build_operator
 from search.spaces.base import LayeredSpace
 from search.spaces.registry import make_space
+from search.training.allocator import keep_freed_memory
 
 WARMUP = 3
 

@@ -26,11 +26,11 @@ import numpy as np
 
 from deploy.artefact import Artefact, Subject
 from deploy.build import lookup
-from deploy.registry import exporter_entry
-from device_agents import native
+from deploy.exporters.registry import exporter_entry
+from device_agents.native import build as native
 from device_agents.protocol import Bye, Failure, Plan, PlanItem, dump_plan, parse_record
-from profiler.plan import published_operators
-from search.operators import OperatorSpec
+from profiler.planning.plan import published_operators
+from search.operators.spec import OperatorSpec
 from search.spaces.registry import make_space
 
 LIMIT = 1e-4

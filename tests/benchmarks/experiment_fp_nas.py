@@ -30,17 +30,17 @@ import numpy as np
 from search.algorithms.base import Searching
 from search.algorithms.recipe import SearchRecipe
 from search.algorithms.registry import load_method, make_search_recipe
-from search.candidates import candidates_of, choose, describe, rank
 from search.data.base import Data
 from search.data.open import open_data
 from search.data.split import split_indices
-from search.exact import network_of
-from search.retrain import retrain
-from search.sampling import feasible_sampler
-from search.task import Task, Waivers, load_task
+from search.pipeline.candidates import candidates_of, choose, describe, rank
+from search.pipeline.problem import Task, Waivers, load_task
+from search.selection.exact import network_of
+from search.selection.sampling import feasible_sampler
 from search.training.engine import train
 from search.training.precision import Compute
-from search.training.recipes import make_recipe
+from search.training.recipe import make_recipe
+from search.training.retrain import retrain
 from search.training.seeds import fresh_weights
 from search.training.settings import Settings, Subject
 

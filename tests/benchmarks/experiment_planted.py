@@ -25,7 +25,7 @@ import torch
 if __name__ == "__main__":  # the problems live with the tests
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from search.costs import CostMatrix
+from search.costs.matrix import CostMatrix
 from tests.search.algorithms import (
     planted,
     planted_width,

@@ -21,11 +21,11 @@ from pathlib import Path
 import numpy as np
 
 from search.architecture import write_architecture
-from search.exact import network_of
-from search.latency import LatencyModel
-from search.sampling import feasible_sampler
+from search.latency.model import LatencyModel
+from search.selection.exact import network_of
+from search.selection.sampling import feasible_sampler
 from search.spaces.registry import parse_space
-from search.table import read_table
+from search.table.store import read_table
 
 
 def main() -> None:

@@ -19,13 +19,13 @@ from pathlib import Path
 import numpy as np
 
 from search.architecture import write_architecture
-from search.counts import count
-from search.exact import Selection, network_of, select
-from search.latency import CostMatrix, LatencyModel
-from search.scores import Scores, read_scores
+from search.latency.model import CostMatrix, LatencyModel
+from search.operators.counts import count
+from search.selection.exact import Selection, network_of, select
+from search.selection.scores import Scores, read_scores
 from search.spaces.base import LayeredSpace
 from search.spaces.registry import parse_space
-from search.table import read_table
+from search.table.store import read_table
 
 
 def main() -> None:

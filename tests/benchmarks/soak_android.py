@@ -26,10 +26,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
-from profiler.plan import make_plan
+from profiler.planning.plan import make_plan
 from profiler.settings import PRESETS, Settings
 from search.spaces.registry import make_space
-from search.table import read_table
+from search.table.store import read_table
 from tests.benchmarks.soak_checks import broken_files, faults_of_device, faults_of_table
 from tests.loopback.adb_server import AdbServer
 from tests.loopback.process import KIT, DaemonProcess

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from search.table import Table
+from search.table.store import Table
 
 _NAME = re.compile(r"[0-9a-f]{64}")
 

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import pytest
 
 from device_agents.base import AgentSettings, DeviceAgent
-from device_agents.host import HostAgent
+from device_agents.host.agent import HostAgent
 from device_agents.protocol import (
     Begin,
     Bye,

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import pytest
 
 from deploy.artefact import Subject
-from deploy.base import Draft
-from deploy.registry import exporter_entry, make_exporter
-from search.operators import parse_key
+from deploy.exporters.base import Draft
+from deploy.exporters.registry import exporter_entry, make_exporter
+from search.operators.spec import parse_key
 
 pytest.register_assert_rewrite(
     "tests.contracts.agent_contract", "tests.contracts.exporter_contract"

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 import pytest
 
-from deploy.registry import exporter_entry, make_exporter
+from deploy.exporters.registry import exporter_entry, make_exporter
 from search.errors import ExportError
 from tests.contracts.conftest import SUBJECTS, Export, subject_of
 

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from device_agents import native
 from device_agents.base import AgentSettings, DeviceAgent
+from device_agents.native import build as native
 from device_agents.protocol import Failure, Hello, PlanItem, Record
-from device_agents.simulated import SimulatedAgent
-from device_agents.truth import Truth
+from device_agents.simulated.agent import SimulatedAgent
+from device_agents.simulated.truth import Truth
 from search.errors import DeviceError
 from search.files import sha256_file
 from tests.contracts.agent_contract import AgentContract, HostContract, samples

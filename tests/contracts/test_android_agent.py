@@ -12,10 +12,10 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from device_agents import native
 from device_agents.android.agent import AndroidAgent
 from device_agents.base import AgentSettings, DeviceAgent
 from device_agents.device import load_device
+from device_agents.native import build as native
 from device_agents.protocol import Failure, Hello, PlanItem
 from search.errors import ConnectionLost, DeviceError, DeviceLost, DeviceTimeout
 from search.files import sha256_file

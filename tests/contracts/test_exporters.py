@@ -6,8 +6,8 @@ import pytest
 
 pytest.importorskip("torch", reason="exporters build on torch")
 
-from deploy import checked
-from deploy.registry import exporter_entry, make_exporter
+from deploy.exporters import verify
+from deploy.exporters.registry import exporter_entry, make_exporter
 from search.errors import ExportError
 from tests.contracts.conftest import Export, subject_of
 from tests.contracts.exporter_contract import ExporterContract
@@ -22,14 +22,14 @@ FBNETV2 = {
 
 
 class TestXnnpackFp32(ExporterContract):
-    backend, dtype, module = "xnnpack", "fp32", "deploy.executorch"
+    backend, dtype, module = "xnnpack", "fp32", "deploy.exporters.executorch"
     error_limit, fault = 1e-4, 1.01
 
     def test_the_empty_program_hands_its_input_back(self, export: Export) -> None:
         assert export("xnnpack", "fp32", "empty").relative_error == 0
 
     def test_work_outside_the_delegate_is_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(checked, "seeded_network", with_a_sort)
+        monkeypatch.setattr(verify, "seeded_network", with_a_sort)
         exporter = make_exporter(exporter_entry("xnnpack", "fp32"))
         with pytest.raises(ExportError, match=r"not delegated to XNNPACK: .*sort"):
             exporter.build(subject_of("stride", "fp32"))
@@ -40,7 +40,7 @@ class TestXnnpackFp32(ExporterContract):
 
 
 class TestXnnpackInt8(ExporterContract):
-    backend, dtype, module = "xnnpack", "int8", "deploy.executorch"
+    backend, dtype, module = "xnnpack", "int8", "deploy.exporters.executorch"
     error_limit, fault = 0.2, 2.0
 
     def test_weights_take_a_quarter_of_the_room(self, export: Export) -> None:
@@ -54,7 +54,7 @@ class TestXnnpackInt8(ExporterContract):
 
 
 class TestOnnxFp32(ExporterContract):
-    backend, dtype, module = "onnxruntime", "fp32", "deploy.onnx"
+    backend, dtype, module = "onnxruntime", "fp32", "deploy.exporters.onnx"
     error_limit, fault = 1e-4, 1.01
 
     @pytest.mark.parametrize("name", FBNETV2)
@@ -63,7 +63,7 @@ class TestOnnxFp32(ExporterContract):
 
 
 class CoremlContract(ExporterContract):
-    backend, module = "coreml", "deploy.coreml"
+    backend, module = "coreml", "deploy.exporters.coreml"
 
     @pytest.fixture(autouse=True)
     def _needs_coremltools(self) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from deploy.artefact import Artefact, Subject, cached_path, digest, find, store
-from search.operators import OperatorSpec, parse_key
+from search.operators.spec import OperatorSpec, parse_key
 
 FIRST = parse_key("skip_i24_h56_w56_b1_fp32")
 SECOND = parse_key("classifier_i64_o10_h7_w7_b1_fp32")

@@ -16,12 +16,12 @@ import pytest
 from deploy import build
 from deploy.artefact import Subject
 from deploy.build import Built, build_all, build_one, default_workers, lookup
-from deploy.registry import ExporterEntry
+from deploy.exporters.registry import ExporterEntry
 from search.errors import UsageError
-from search.operators import parse_key
+from search.operators.spec import parse_key
 
 ROOT = Path(__file__).resolve().parents[2]
-LIGHT = ExporterEntry(name="by-name", suffix=".txt", target="tests.deploy.by_name:ByName")
+LIGHT = ExporterEntry(name="by-name", suffix=".txt", target="tests.deploy.exporters.by_name:ByName")
 # With a package it is heavy: built in processes of their own.
 HEAVY = replace(LIGHT, name="by-name-heavy", packages=("pydantic",))
 
@@ -219,8 +219,8 @@ def test_looking_up_imports_no_torch(own_cache: Path) -> None:
 import sys
 from deploy.artefact import Subject
 from deploy.build import lookup
-from deploy.registry import backends, default_dtype, exporter_entry
-from search.operators import parse_key
+from deploy.exporters.registry import backends, default_dtype, exporter_entry
+from search.operators.spec import parse_key
 subject = Subject.of(parse_key("empty_b1_fp32"))
 for backend in backends():
     assert lookup([subject], exporter_entry(backend, default_dtype(backend))) == {}

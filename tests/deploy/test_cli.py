@@ -21,7 +21,7 @@ from deploy import build
 from deploy.cli import main
 from deploy.network import seeded_network
 from search.architecture import Architecture, read_architecture, write_architecture
-from search.operators import parse_key
+from search.operators.spec import parse_key
 from search.spaces.registry import make_space
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -297,7 +297,9 @@ def test_without_a_phone_it_is_said_what_was_looked_for_and_what_to_do(
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(program.parent), prepend=os.pathsep)
     built: list[object] = []
-    monkeypatch.setattr("deploy.job.build_all", lambda *asked: built.append(asked) or iter(()))
+    monkeypatch.setattr(
+        "deploy.verification.job.build_all", lambda *asked: built.append(asked) or iter(())
+    )
     done = deploy("tiny.json", "--device", "iphonex", "--fast", "--quiet")
     assert done.code == 3
     assert not built
@@ -309,9 +311,9 @@ def test_without_a_phone_it_is_said_what_was_looked_for_and_what_to_do(
 def test_without_a_device_side_the_way_out_is_named(
     deploy: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from deploy import proof
+    from deploy.verification import device_side
 
-    monkeypatch.setattr(proof, "entry_points", lambda group: [])
+    monkeypatch.setattr(device_side, "entry_points", lambda group: [])
     done = deploy.simulated()
     assert done.code == 2
     assert "pip install" in done.err
@@ -321,10 +323,10 @@ def test_without_a_device_side_the_way_out_is_named(
 def test_two_device_sides_are_refused(deploy: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     from importlib.metadata import EntryPoint
 
-    from deploy import proof
+    from deploy.verification import device_side
 
-    points = [EntryPoint(name, "x:y", proof.GROUP) for name in ("one", "two")]
-    monkeypatch.setattr(proof, "entry_points", lambda group: points)
+    points = [EntryPoint(name, "x:y", device_side.GROUP) for name in ("one", "two")]
+    monkeypatch.setattr(device_side, "entry_points", lambda group: points)
     done = deploy.simulated()
     assert done.code == 2
     assert "one, two" in done.err

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from device_agents import cpu
 from device_agents.cpu import default_affinity, parse_cpu_list, read_clusters
-from search.manifest import CpuCluster
+from search.table.manifest import CpuCluster
 
 # A phone of 2023: four little cores, three big ones, one prime.
 PHONE = {

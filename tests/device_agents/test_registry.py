@@ -8,9 +8,9 @@ import pytest
 from device_agents import registry
 from device_agents.base import AgentSettings
 from device_agents.device import Device, load_device
-from device_agents.host import HostAgent
+from device_agents.host.agent import HostAgent
 from device_agents.registry import make_agent, platforms
-from device_agents.simulated import SimulatedAgent
+from device_agents.simulated.agent import SimulatedAgent
 from search.errors import UsageError
 
 SETTINGS = AgentSettings(backend="xnnpack", threads=1, affinity=None, runner="python")

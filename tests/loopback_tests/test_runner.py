@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from device_agents import native
+from device_agents.native import build as native
 from device_agents.protocol import Bye, Hello, Plan, PlanItem, Record, Sample, dump_plan
 from device_agents.protocol import parse_record as parse
 from tests.loopback import LoopbackDevice

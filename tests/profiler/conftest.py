@@ -15,14 +15,14 @@ from typing import Any
 import pytest
 
 from device_agents.base import AgentSettings, DeviceAgent
-from device_agents.simulated import SimulatedAgent
-from device_agents.truth import Truth
-from profiler.campaign import Request, run_campaign
-from profiler.cli import main
-from profiler.progress import Silent
+from device_agents.simulated.agent import SimulatedAgent
+from device_agents.simulated.truth import Truth
+from profiler.campaign.run import Request, run_campaign
+from profiler.cli.app import main
 from profiler.settings import PRESETS, Settings
+from search.console.progress import Silent
 from search.spaces.registry import make_space
-from search.table import Table
+from search.table.store import Table
 
 ROOT = Path(__file__).resolve().parents[2]
 SPACE = make_space("fbnet-mini").spec
@@ -31,8 +31,8 @@ SPACE = make_space("fbnet-mini").spec
 # device at a pace at which a person can press Ctrl-C.
 _SLOW_AGENT = """
 import time
-from device_agents.simulated import SimulatedAgent
-from device_agents.truth import Truth
+from device_agents.simulated.agent import SimulatedAgent
+from device_agents.simulated.truth import Truth
 
 class SlowAgent(SimulatedAgent):
     pause_s = 0.0

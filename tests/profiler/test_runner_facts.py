@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from deploy.cache import cache_root
+from device_agents.native.record import FILE, RunnerBuild
 from device_agents.protocol import Hello, Plan, Record
-from device_agents.runner_build import FILE, RunnerBuild
-from device_agents.simulated import SimulatedAgent
-from device_agents.truth import Truth
+from device_agents.simulated.agent import SimulatedAgent
+from device_agents.simulated.truth import Truth
+from search.cache import cache_root
 
 SHA256 = "5e" * 32
 BUILD = RunnerBuild(

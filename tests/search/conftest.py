@@ -6,9 +6,11 @@ from collections.abc import Callable, Sequence
 import pandas as pd
 import pytest
 
-from search.counts import count
-from search.entries import Entry
-from search.manifest import (
+from search.operators.counts import count
+from search.spaces.base import LayeredSpace
+from search.spaces.registry import make_space
+from search.table.entries import Entry
+from search.table.manifest import (
     Calibration,
     DeviceInfo,
     Kit,
@@ -17,9 +19,7 @@ from search.manifest import (
     RuntimeInfo,
     SpaceInfo,
 )
-from search.spaces.base import LayeredSpace
-from search.spaces.registry import make_space
-from search.table import EXAM_COLUMNS, Table
+from search.table.store import EXAM_COLUMNS, Table
 
 MakeManifest = Callable[..., Manifest]
 MakeTable = Callable[..., Table]

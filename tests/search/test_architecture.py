@@ -17,9 +17,9 @@ from search.architecture import (
     read_architecture,
     write_architecture,
 )
-from search.counts import count
 from search.errors import UsageError
-from search.operators import DTYPES
+from search.operators.counts import count
+from search.operators.spec import DTYPES
 from search.spaces.base import LayeredSpace
 
 _NAMES = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)

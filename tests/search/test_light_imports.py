@@ -10,11 +10,11 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = {"torch", "executorch", "onnx", "onnxruntime", "torchao", "sklearn"}
 LIGHT = (
-    "search.latency",
+    "search.latency.model",
     "search.spaces.registry",
     "search.zoo",
     "search.architecture",
-    "search.counts",
+    "search.operators.counts",
 )
 
 
@@ -37,15 +37,15 @@ def _loaded(*modules: str) -> set[str]:
 
 
 def test_reading_a_table_imports_neither_torch_nor_scipy() -> None:
-    loaded = _loaded("search.table")
+    loaded = _loaded("search.table.store")
     assert "pandas" in loaded
     assert not loaded & (HEAVY | {"scipy", "typer", "rich", "deploy", "device_agents", "profiler"})
 
 
 def test_the_light_part_of_search_imports_no_heavy_package() -> None:
-    assert not _loaded("search.table", *LIGHT) & HEAVY
+    assert not _loaded("search.table.store", *LIGHT) & HEAVY
 
 
 def test_the_look_sees_a_heavy_import() -> None:
     pytest.importorskip("torch", reason="needs torch to be seen")
-    assert "torch" in _loaded("search.blocks")
+    assert "torch" in _loaded("search.operators.modules")

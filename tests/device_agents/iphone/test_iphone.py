@@ -10,9 +10,9 @@ import pytest
 from device_agents.base import AgentSettings
 from device_agents.device import Device, load_device
 from device_agents.iphone.agent import IphoneAgent
+from device_agents.iphone.command import explain, run_program
 from device_agents.iphone.devicectl import Devicectl
 from device_agents.iphone.discovery import choose_phone, open_transport
-from device_agents.iphone.program import explain, run_program
 from device_agents.iphone.pymobiledevice import Pymobiledevice
 from device_agents.iphone.transport import BUNDLE, Phone, Transport
 from device_agents.protocol import Bye, Hello, Plan, PlanItem, Sample

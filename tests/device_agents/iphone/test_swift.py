@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.registry import COMPUTE_UNITS
+from deploy.exporters.registry import COMPUTE_UNITS
 from device_agents.iphone.transport import BUNDLE
 from device_agents.protocol import Hello, Loaded, Plan, PlanItem, Sample, dump_plan
 

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from search.latency import CostMatrix
-from search.operators import OperatorSpec
+from search.latency.model import CostMatrix
+from search.operators.spec import OperatorSpec
 from search.spaces.base import Choice, Layer, LayeredSpace
 
 HEIGHT, WIDTH, CHANNELS, PERIOD = 6, 20, 8, 8

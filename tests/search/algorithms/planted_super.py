@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from search.spaces.base import Layer
-from search.superkernel import KERNEL, SuperLayer
+from search.supernets.superkernel import KERNEL, SuperLayer
 from tests.search.algorithms import planted
 
 

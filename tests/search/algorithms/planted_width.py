@@ -18,10 +18,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from search.costs.terms import Term, TermCosts
 from search.spaces.fbnet import Macro
-from search.spaces.fbnetv2 import MaskedSpace
-from search.spaces.fbnetv2_macros import MaskedMacro, Stage
-from search.spaces.terms import Term, TermCosts
+from search.spaces.fbnetv2.macros import MaskedMacro, Stage
+from search.spaces.fbnetv2.space import MaskedSpace
 
 SIZE, SIGNS = 16, 3
 SIGNAL = 0.16

@@ -13,8 +13,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from search.latency import CostMatrix
-from search.operators import OperatorSpec
+from search.latency.model import CostMatrix
+from search.operators.spec import OperatorSpec
 from search.spaces.base import LayeredSpace
 
 Array = npt.NDArray[np.float64]

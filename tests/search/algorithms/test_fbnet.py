@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 
 from search.algorithms.base import Batch, Phase
-from search.algorithms.fbnet import THETA, WEIGHTS, FBNetSearch, gumbel
-from search.algorithms.fbnet_recipe import FBNetRecipe, make_recipe
+from search.algorithms.fbnet.recipe import FBNetRecipe, make_recipe
+from search.algorithms.fbnet.search import THETA, WEIGHTS, FBNetSearch, gumbel
+from search.algorithms.losses import expected_latency_us
 from search.errors import UsageError
-from search.latency import CostMatrix
-from search.latency_loss import expected_latency_us
+from search.latency.model import CostMatrix
 from search.spaces.registry import make_space
-from search.supernet import legal_mask
+from search.supernets.mixture import legal_mask
 
 SPACE = make_space("fbnet-mini", resolution=8, width=0.5, classes=4, head_channels=16)
 LEGAL = legal_mask(SPACE)

@@ -15,23 +15,23 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from search.algorithms.base import Batch
-from search.algorithms.fbnet import THETA, WEIGHTS
-from search.algorithms.fbnet_recipe import FBNetRecipe
-from search.algorithms.fbnetv2 import FBNetV2Search
-from search.algorithms.fbnetv2_recipe import FBNetV2Recipe
+from search.algorithms.fbnet.recipe import FBNetRecipe
+from search.algorithms.fbnet.search import THETA, WEIGHTS
+from search.algorithms.fbnetv2.recipe import FBNetV2Recipe
+from search.algorithms.fbnetv2.search import FBNetV2Search
 from search.algorithms.registry import make_search_recipe
-from search.blocks import build_network
-from search.counts import count
+from search.costs.terms import Term, TermCosts, draw_within, likeliest_within
 from search.errors import UsageError
-from search.exact import network_of
-from search.masking import MaskedNet, TermLatency
-from search.masks import channel_mask, leading_ones, sampled_pixels, scatter, subsample
-from search.operators import OperatorSpec
-from search.spaces.fbnetv2 import MaskedSpace
+from search.operators.counts import count
+from search.operators.modules import build_network
+from search.operators.spec import OperatorSpec
+from search.selection.exact import network_of
+from search.spaces.fbnetv2.space import MaskedSpace
 from search.spaces.registry import make_space, parse_space
-from search.spaces.terms import Term, TermCosts, draw_within, likeliest_within
-from search.supernet import legal_mask
-from tests.search.algorithms.masked_bytes import bend, growth_per_two_orders, saved_bytes
+from search.supernets.masked import MaskedNet, TermLatency
+from search.supernets.masks import channel_mask, leading_ones, sampled_pixels, scatter, subsample
+from search.supernets.mixture import legal_mask
+from tests.search.supernets.masked_bytes import bend, growth_per_two_orders, saved_bytes
 
 
 def space_of() -> MaskedSpace:

@@ -14,20 +14,20 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from search.algorithms.base import Batch
-from search.algorithms.factored import FactoredLogits
-from search.algorithms.fp_nas import FACTORS, JOINT, WEIGHTS, CategoricalSearch
-from search.algorithms.fp_nas_recipe import (
+from search.algorithms.fp_nas.factored import FactoredLogits
+from search.algorithms.fp_nas.factors import ANY, factorise
+from search.algorithms.fp_nas.importance import GradientMean, alpha_weights
+from search.algorithms.fp_nas.recipe import (
     CategoricalRecipe,
     make_fp_nas_recipe,
     make_parsec_recipe,
 )
-from search.algorithms.weighting import GradientMean, alpha_weights
+from search.algorithms.fp_nas.search import FACTORS, JOINT, WEIGHTS, CategoricalSearch
 from search.errors import UsageError
-from search.latency import CostMatrix
+from search.latency.model import CostMatrix
 from search.spaces.base import Layer
-from search.spaces.factors import ANY, factorise
 from search.spaces.registry import make_space
-from search.supernet import legal_mask
+from search.supernets.mixture import legal_mask
 from tests.search.algorithms import planted
 
 SPACE = make_space("fbnet-mini", resolution=8, width=0.5, classes=4, head_channels=16)

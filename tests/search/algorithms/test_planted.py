@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import nn
 
-from search.algorithms.fbnet import FBNetSearch
-from search.algorithms.fbnet_recipe import FBNetRecipe
-from search.exact import select
-from search.supernet import Supernet
+from search.algorithms.fbnet.recipe import FBNetRecipe
+from search.algorithms.fbnet.search import FBNetSearch
+from search.selection.exact import select
+from search.supernets.mixture import Supernet
 from tests.search.algorithms import planted
-from tests.search.algorithms.walk import walk
+from tests.search.algorithms.training_walk import walk
 
 RECIPE = FBNetRecipe(
     epochs=20,

@@ -7,15 +7,15 @@ import pytest
 import torch
 
 from search.algorithms.base import Searching
-from search.algorithms.fp_nas import CategoricalSearch, Parsec
-from search.algorithms.fp_nas_recipe import CategoricalRecipe
-from search.algorithms.single_path import SinglePathSearch
-from search.algorithms.single_path_recipe import SinglePathRecipe
-from search.exact import select
-from search.scores import from_probabilities
+from search.algorithms.fp_nas.recipe import CategoricalRecipe
+from search.algorithms.fp_nas.search import CategoricalSearch, Parsec
+from search.algorithms.single_path.recipe import SinglePathRecipe
+from search.algorithms.single_path.search import SinglePathSearch
+from search.selection.exact import select
+from search.selection.scores import from_probabilities
 from tests.search.algorithms import planted
 from tests.search.algorithms.planted_super import PlantedSuperLayer
-from tests.search.algorithms.walk import walk
+from tests.search.algorithms.training_walk import walk
 
 SPACE = planted.PlantedSpace()
 NUMBER, BATCH = 1600, 50

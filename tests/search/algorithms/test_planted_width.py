@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import nn
 
-from search.algorithms.fbnetv2 import FBNetV2Search
-from search.algorithms.fbnetv2_recipe import FBNetV2Recipe
-from search.masking import MaskedNet
-from search.spaces.terms import likeliest_within
+from search.algorithms.fbnetv2.recipe import FBNetV2Recipe
+from search.algorithms.fbnetv2.search import FBNetV2Search
+from search.costs.terms import likeliest_within
+from search.supernets.masked import MaskedNet
 from tests.search.algorithms import planted_width as planted
-from tests.search.algorithms.walk import walk
+from tests.search.algorithms.training_walk import walk
 
 RECIPE = FBNetV2Recipe(
     epochs=16,

@@ -7,7 +7,7 @@ import torch
 
 from search.spaces.registry import make_space
 from tests.benchmarks.bench_search_memory import ratios
-from tests.search.algorithms.saved_bytes import SavedBytes
+from tests.search.algorithms.saved_activations import SavedBytes
 
 
 @pytest.fixture(autouse=True)

@@ -14,17 +14,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from search.algorithms.base import Batch
-from search.algorithms.single_path import SinglePathSearch
-from search.algorithms.single_path_recipe import SinglePathRecipe, make_recipe
-from search.blocks import build_network
+from search.algorithms.single_path.indicators import RuntimeModel, decode, gates_of, runtime_of
+from search.algorithms.single_path.recipe import SinglePathRecipe, make_recipe
+from search.algorithms.single_path.search import SinglePathSearch
 from search.errors import UsageError
-from search.exact import network_of
-from search.indicators import RuntimeModel, decode, gates_of, runtime_of
-from search.latency import CostMatrix
-from search.normalisation import recalibrate
+from search.latency.model import CostMatrix
+from search.operators.modules import build_network
+from search.selection.exact import network_of
 from search.spaces.registry import make_space, parse_space
-from search.superkernel import KEEP, SuperBlock, SuperKernelNet, indicate
-from search.supernet import legal_mask
+from search.supernets.batch_norm import recalibrate
+from search.supernets.mixture import legal_mask
+from search.supernets.superkernel import KEEP, SuperBlock, SuperKernelNet, indicate
 
 SPACE = make_space("single-path-mini", resolution=8, width=0.5, classes=4, head_channels=16)
 LEGAL = legal_mask(SPACE).numpy()

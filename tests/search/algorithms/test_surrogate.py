@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from search.algorithms.fbnet import FBNetSearch
-from search.algorithms.fbnet_recipe import FBNetRecipe
+from search.algorithms.fbnet.recipe import FBNetRecipe
+from search.algorithms.fbnet.search import FBNetSearch
 from search.errors import UsageError
-from search.latency import CostMatrix
+from search.latency.model import CostMatrix
 from search.spaces.registry import make_space
 from tests.search.algorithms import surrogate
-from tests.search.algorithms.walk import walk
+from tests.search.algorithms.training_walk import walk
 
 SPACE = make_space("fbnet")
 # The paper's, but for a theta that is ten times as fast over a sixteenth of its steps.

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-import search.data.decoded
-import search.data.lazy
+import search.data.on_demand
+import search.data.pixel_cache
 from search.data.base import IMAGENET, Data
 from search.data.open import open_data
 from search.errors import UsageError
@@ -253,8 +253,8 @@ def test_a_second_start_decodes_nothing(opened: Any, monkeypatch: pytest.MonkeyP
     def never(*_: Any) -> None:
         raise AssertionError("decoded again")
 
-    monkeypatch.setattr(search.data.decoded, "read_image", never)
-    monkeypatch.setattr(search.data.lazy, "check_header", never)
+    monkeypatch.setattr(search.data.pixel_cache, "read_image", never)
+    monkeypatch.setattr(search.data.on_demand, "check_header", never)
     again = [opened(side) for side in SIDES]
     assert [data.identity for data in first] == [data.identity for data in again]
     every = torch.arange(28)

@@ -6,10 +6,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from search.entries import Entry
-from search.manifest import Manifest
-from search.table import write_table
-from tests.search.table.small import FRAME, NO_EXAM, ROWS, Write
+from search.table.entries import Entry
+from search.table.manifest import Manifest
+from search.table.store import write_table
+from tests.search.table.builders import FRAME, NO_EXAM, ROWS, Write
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def write(
         # Written as an older or another program might have: unchecked.
         with monkeypatch.context() as patch:
             for check in ("_check_counts", "_check_exam", "parse_entries"):
-                patch.setattr(f"search.table.{check}", lambda *_: None)
+                patch.setattr(f"search.table.store.{check}", lambda *_: None)
             write_table(folder, manifest, rows, FRAME, exam)
         return folder
 

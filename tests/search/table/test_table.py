@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from search.entries import Entry, entries_to_csv, parse_entries
 from search.errors import MissingOperator, TableError, UsageError
-from search.operators import parse_key
+from search.operators.spec import parse_key
 from search.spaces.base import LayeredSpace
-from search.table import (
+from search.table.entries import Entry, entries_to_csv, parse_entries
+from search.table.store import (
     ENTRIES,
     EXAM,
     EXAM_COLUMNS,
@@ -24,7 +24,7 @@ from search.table import (
     read_manifest,
     read_table,
 )
-from tests.search.table.small import BLOCK, BROKEN, FRAME, ROWS, STEM, Write
+from tests.search.table.builders import BLOCK, BROKEN, FRAME, ROWS, STEM, Write
 
 # --- round trips ----------------------------------------------------------------
 

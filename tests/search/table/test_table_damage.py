@@ -10,11 +10,11 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from search.entries import Entry
 from search.errors import TableError
 from search.files import sha256_bytes
-from search.table import ENTRIES, EXAM, MANIFEST, SAMPLES, SEAL, read_table
-from tests.search.table.small import BLOCK, ROWS, STEM, Write
+from search.table.entries import Entry
+from search.table.store import ENTRIES, EXAM, MANIFEST, SAMPLES, SEAL, read_table
+from tests.search.table.builders import BLOCK, ROWS, STEM, Write
 
 
 def _reseal(folder: Path, change: Callable[[dict[str, Any]], Any] | None = None) -> None:

@@ -10,9 +10,9 @@ import pytest
 
 from search.errors import TableError
 from search.files import sha256_bytes
-from search.manifest import Manifest
-from search.table import ENTRIES, EXAM, SAMPLES, read_manifest, read_table, write_table
-from tests.search.table.small import FRAME, NO_EXAM, ROWS, Write
+from search.table.manifest import Manifest
+from search.table.store import ENTRIES, EXAM, SAMPLES, read_manifest, read_table, write_table
+from tests.search.table.builders import FRAME, NO_EXAM, ROWS, Write
 
 
 def test_an_existing_folder_is_never_overwritten(write: Write) -> None:

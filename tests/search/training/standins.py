@@ -8,17 +8,17 @@ import torch
 from torch import Tensor, nn
 
 from search.algorithms.base import Algorithm, Batch, Phase, StepReport
-from search.algorithms.fbnet import FBNetSearch
-from search.algorithms.fbnet_recipe import FBNetRecipe
-from search.latency import CostMatrix
+from search.algorithms.fbnet.recipe import FBNetRecipe
+from search.algorithms.fbnet.search import FBNetSearch
+from search.latency.model import CostMatrix
 from search.spaces.fbnet import FBNetSpace
+from search.training.distributed import Processes
 from search.training.engine import train
-from search.training.fixed import FixedNetwork
-from search.training.observer import Silent
-from search.training.parallel import Processes
 from search.training.precision import Compute
-from search.training.recipes import RetrainRecipe
+from search.training.progress import Silent
+from search.training.recipe import RetrainRecipe
 from search.training.settings import Settings, Subject
+from search.training.single_network import FixedNetwork
 from search.training.trace import TraceLine
 
 CPU = Compute(device="cpu", threads=1)

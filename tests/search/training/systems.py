@@ -9,11 +9,11 @@ import torch
 from search.algorithms.base import Searching
 from search.algorithms.recipe import SearchRecipe
 from search.algorithms.registry import load_method, make_search_recipe
-from search.costs import CostMatrix
-from search.counts import count
+from search.costs.matrix import CostMatrix
+from search.operators.counts import count
 from search.spaces.base import LayeredSpace
-from search.spaces.fbnetv2 import MaskedSpace
-from search.spaces.fp_nas import GroupedSpace
+from search.spaces.fbnetv2.space import MaskedSpace
+from search.spaces.fp_nas.space import GroupedSpace
 from search.spaces.registry import make_space
 
 SIDE = 8

@@ -9,7 +9,7 @@ import torch
 
 from search.algorithms.base import Batch, StepReport
 from search.errors import GateFailed, UsageError
-from search.training.observer import Plan, Silent
+from search.training.progress import Plan, Silent
 from search.training.settings import Settings, Subject
 from search.training.trace import read_trace
 from tests.search.training.standins import (

@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from search.errors import UsageError
-from search.training.fixed import FixedNetwork
 from search.training.precision import Compute, configured, peak_memory_mb
+from search.training.single_network import FixedNetwork
 from tests.search.training.standins import CPU, TinySearch, recipe, run, small_network
 
 HOST = torch.device("cpu")

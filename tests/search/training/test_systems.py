@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from search.training.parallel import Processes
+from search.training.distributed import Processes
 from tests.search.training.standins import (
     KillAfter,
     Killed,
@@ -16,7 +16,7 @@ from tests.search.training.standins import (
     whole_state,
 )
 from tests.search.training.systems import NUMBER, SIDE, SYSTEMS
-from tests.search.training.two import gradients, run_pair
+from tests.search.training.two_processes import gradients, run_pair
 
 IMAGES = Pictures(NUMBER, side=SIDE)
 

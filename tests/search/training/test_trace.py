@@ -11,11 +11,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-import search.training.observer as observer_module
+import search.training.progress as observer_module
 from search.algorithms.base import StepReport
 from search.errors import StorageError, UsageError
-from search.training.observer import Bars, Lines, Plan, Silent, describe, make_observer
 from search.training.plot import panels, plot_page, write_plot
+from search.training.progress import Bars, Lines, Plan, Silent, describe, make_observer
 from search.training.trace import TraceFile, TraceLine, read_trace
 from tests.search.training.standins import TinySearch, run
 

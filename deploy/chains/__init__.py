@@ -1,0 +1,1 @@
+"""Operators timed as chains of copies."""

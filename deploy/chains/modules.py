@@ -1,0 +1,88 @@
+"""Chains as torch modules, with weights under which every copy shows.
+
+Copy i of an operator has the same weights however many copies follow, so that
+chains of one operator can share them in one package. Sixteen blocks with fresh
+weights in a row forget their input: activations shrink until the output is
+what the last biases make it. So each link is scaled to unit variance on the
+example (layer-sequential unit-variance initialisation, Mishkin and Matas,
+arXiv 1511.06422), a residual branch to half the deviation.
+"""
+
+import hashlib
+
+import torch
+from torch import Tensor, nn
+
+from deploy.artefact import Subject
+from deploy.chains.programs import restoring
+from deploy.network import fold_batch_norm, seeded_network
+from search.operators.modules import ConvNorm, example_input
+from search.operators.spec import OperatorSpec
+
+
+class Restore(nn.Module):
+    """1x1 convolution, then each pixel `scale` times to the right and downwards."""
+
+    def __init__(self, convolution: OperatorSpec, scale: int) -> None:
+        super().__init__()
+        self.shape = convolution.input_shape
+        self.conv = ConvNorm(
+            convolution.in_channels, convolution.out_channels, 1, groups=convolution.groups
+        )
+        self.enlarge = nn.Upsample(scale_factor=scale) if scale > 1 else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, out, h / s, w / s), or (b, out) behind a classifier, to (b, in, h, w)."""
+        if x.dim() == 2:
+            x = x.reshape(self.shape)
+        y: Tensor = self.enlarge(self.conv(x))
+        return y
+
+
+def chain_network(subject: Subject) -> nn.Sequential:
+    """The links in eval mode, batch norm folded, distinct weights in every copy."""
+    (operator,) = subject.operators
+    copies = subject.copies or 1
+    links = [part for i in range(copies) for part in _link(operator, i, subject.part)]
+    network = nn.Sequential(*links).eval()
+    fold_batch_norm(network)
+    _equalise(network, chain_input(subject), residual=operator.residual)
+    return network
+
+
+def chain_input(subject: Subject) -> Tensor:
+    """The example that a chain's program is checked on."""
+    (operator,) = subject.operators
+    back = restoring(operator)
+    return example_input((back[0] if back and subject.part == "restoring" else operator,))
+
+
+def _link(operator: OperatorSpec, copy: int, part: str) -> list[nn.Module]:
+    """One copy: its weights depend on the operator and the copy's number alone."""
+    found: list[nn.Module] = []
+    if part != "restoring":
+        found += seeded_network((operator,), _seed(operator, copy)).children()
+    back = restoring(operator)
+    if back is not None and part != "operator":
+        torch.manual_seed(_seed(back[0], copy))
+        found.append(Restore(*back))
+    return found
+
+
+def _seed(operator: OperatorSpec, copy: int) -> int:
+    digest = hashlib.sha256(f"{operator.key} {copy}".encode()).digest()
+    return int.from_bytes(digest[:7])
+
+
+@torch.no_grad()
+def _equalise(network: nn.Sequential, x: Tensor, *, residual: bool) -> None:
+    for link in network:
+        layers = [m for m in link.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+        if layers:
+            y: Tensor = link(x)
+            branch, deviation = (y - x, 0.5) if residual else (y, 1.0)
+            scale = deviation / float(branch.std().clamp_min(1e-6))
+            layers[-1].weight.mul_(scale)
+            assert layers[-1].bias is not None
+            layers[-1].bias.mul_(scale)
+        x = link(x)

@@ -1,0 +1,201 @@
+"""A saved Core ML program as plain data: operations in order, constants as tensors.
+
+Reads the protocol buffer and the weight file themselves, so that what is
+checked is what a phone will load.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from deploy.coreml.package import MODEL, WEIGHTS
+from search.errors import ExportError
+
+Value = Any  # Tensor, str, bool, int, float, or a list of these
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TensorType:
+    """Number format in the language's words (`fp16`, `int32`, `string`) and shape."""
+
+    dtype: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """One operation: arguments are names of values that were computed before it."""
+
+    kind: str
+    name: str
+    arguments: Mapping[str, tuple[str, ...]]
+    outputs: tuple[tuple[str, TensorType], ...]
+    attributes: Mapping[str, Value]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Function:
+    """One entry point of a program."""
+
+    name: str
+    opset: str
+    inputs: tuple[tuple[str, TensorType], ...]
+    operations: tuple[Operation, ...]
+    constants: Mapping[str, Value]
+    outputs: tuple[str, ...]
+
+    @property
+    def types(self) -> dict[str, TensorType]:
+        """The declared type of every value."""
+        made = {name: kind for op in self.operations for name, kind in op.outputs}
+        return {**dict(self.inputs), **made}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Program:
+    """A package's functions. `interface` maps described inputs and outputs to dtypes."""
+
+    specification: int
+    functions: Mapping[str, Function]
+    interface: Mapping[str, str]
+
+
+def read_program(package: Path) -> Program:
+    """Read a package's folder.
+
+    Raises:
+        ExportError: Not an ML program, or its parts do not fit each other.
+    """
+    from coremltools.proto import Model_pb2
+
+    spec = Model_pb2.Model()
+    try:
+        spec.ParseFromString((package / MODEL).read_bytes())
+        if spec.WhichOneof("Type") != "mlProgram":
+            raise ExportError(f"{package} holds no ML program.")
+        reader = _Reader(package / WEIGHTS)
+        functions = {
+            name: _function(name, content, reader)
+            for name, content in spec.mlProgram.functions.items()
+        }
+    except ExportError:
+        raise
+    except Exception as error:
+        raise ExportError(f"{package} cannot be read: {error}", "Build it again.") from error
+    return Program(
+        specification=spec.specificationVersion,
+        functions=functions,
+        interface=_interface(spec.description),
+    )
+
+
+def _interface(description: Any) -> dict[str, str]:
+    names = {65552: "fp16", 65568: "fp32", 65600: "fp64", 131104: "int32"}
+    features = [*description.input, *description.output]
+    for function in description.functions:
+        features += [*function.input, *function.output]
+    return {f.name: names.get(f.type.multiArrayType.dataType, "unknown") for f in features}
+
+
+def _function(name: str, content: Any, reader: "_Reader") -> Function:
+    block = content.block_specializations[content.opset]
+    operations: list[Operation] = []
+    constants: dict[str, Value] = {}
+    for op in block.operations:
+        outputs = tuple((o.name, _type(o.type)) for o in op.outputs)
+        attributes = {key: reader.value(value) for key, value in op.attributes.items()}
+        if op.type == "const":
+            constants[outputs[0][0]] = attributes["val"]
+            continue
+        arguments: dict[str, tuple[str, ...]] = {}
+        for word, argument in op.inputs.items():
+            names = []
+            for number, binding in enumerate(argument.arguments):
+                if binding.WhichOneof("binding") == "value":
+                    literal = f"{outputs[0][0]}/{word}/{number}"
+                    constants[literal] = reader.value(binding.value)
+                    names.append(literal)
+                else:
+                    names.append(binding.name)
+            arguments[word] = tuple(names)
+        label = str(attributes.pop("name", ""))
+        operations.append(
+            Operation(
+                kind=op.type,
+                name=label,
+                arguments=arguments,
+                outputs=outputs,
+                attributes=attributes,
+            )
+        )
+    return Function(
+        name=name,
+        opset=content.opset,
+        inputs=tuple((i.name, _type(i.type)) for i in content.inputs),
+        operations=tuple(operations),
+        constants=constants,
+        outputs=tuple(block.outputs),
+    )
+
+
+_DTYPES = {1: "bool", 2: "string", 10: "fp16", 11: "fp32", 12: "fp64"}
+_DTYPES |= {21: "int8", 22: "int16", 23: "int32", 24: "int64", 31: "uint8", 32: "uint16"}
+
+
+def _type(value_type: Any) -> TensorType:
+    tensor = value_type.tensorType
+    shape = []
+    for dimension in tensor.dimensions:
+        if dimension.WhichOneof("dimension") != "constant":
+            raise ExportError("The program has a shape that is not fixed.")
+        shape.append(int(dimension.constant.size))
+    dtype = _DTYPES.get(tensor.dataType, f"type {tensor.dataType}")
+    return TensorType(dtype=dtype, shape=tuple(shape))
+
+
+_BLOBS = {
+    "fp16": ("read_fp16_data", np.uint16, np.float16),
+    "fp32": ("read_float_data", np.float32, np.float32),
+    "int8": ("read_int8_data", np.int8, np.int8),
+    "uint8": ("read_uint8_data", np.uint8, np.uint8),
+}
+
+
+class _Reader:
+    """Values of a program; large ones lie in the weight file."""
+
+    def __init__(self, weights: Path) -> None:
+        from coremltools.libmilstoragepython import _BlobStorageReader
+
+        self._blobs = _BlobStorageReader(str(weights)) if weights.exists() else None
+
+    def value(self, value: Any) -> Value:
+        """A constant's content: tensors of more than one number as `Tensor`."""
+        kind = _type(value.type)
+        if value.WhichOneof("value") == "blobFileValue":
+            return self._blob(value.blobFileValue.offset, kind)
+        tensor = value.immediateValue.tensor
+        which = tensor.WhichOneof("value")
+        if which == "bytes":
+            numbers = np.frombuffer(tensor.bytes.values, _BLOBS[kind.dtype][2])
+            return torch.from_numpy(numbers.reshape(kind.shape).copy())
+        values = list(getattr(tensor, which).values) if which else []
+        if not kind.shape:
+            return values[0]
+        if kind.dtype in ("fp16", "fp32"):
+            return torch.tensor(values, dtype=torch.float32).reshape(kind.shape)
+        return values
+
+    def _blob(self, offset: int, kind: TensorType) -> Tensor:
+        if self._blobs is None or kind.dtype not in _BLOBS:
+            raise ExportError(f"A weight of {kind.dtype} at {offset} cannot be read.")
+        method, stored, meant = _BLOBS[kind.dtype]
+        numbers = np.asarray(getattr(self._blobs, method)(offset)).astype(stored).view(meant)
+        if numbers.size != int(np.prod(kind.shape)):
+            raise ExportError(f"The weight at {offset} has {numbers.size} numbers, not {kind}.")
+        return torch.from_numpy(numbers.reshape(kind.shape).copy())

@@ -1,0 +1,51 @@
+"""Calibration images: what a quantising exporter observes real activations on."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from deploy.artefact import Subject
+from search.cache import cache_root
+from search.errors import UsageError
+from search.files import sha256_bytes, write_bytes
+
+
+def save_images(images: Tensor) -> Path:
+    """Keep normalised images (N, 3, R, R) in the cache, named by their content."""
+    buffer = io.BytesIO()
+    np.save(buffer, images.detach().numpy().astype(np.float32), allow_pickle=False)
+    content = buffer.getvalue()
+    path = cache_root() / "calibration" / f"{sha256_bytes(content)[:32]}.npy"
+    if not path.exists():
+        write_bytes(path, content)
+    return path
+
+
+def load_images(subject: Subject) -> Tensor | None:
+    """The subject's calibration images (N, C, H, W); None when it has none.
+
+    Raises:
+        UsageError: Not a .npy file of finite float32 images of this network's
+            input.
+    """
+    path = subject.calibration
+    if path is None:
+        return None
+    wanted = subject.operators[0].input_shape[1:]
+    try:
+        images = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise UsageError(f"{path} does not hold calibration images: {error}") from error
+    found = tuple(getattr(images, "shape", ()))
+    if not isinstance(images, np.ndarray) or images.dtype != np.float32 or found[1:] != wanted:
+        raise UsageError(
+            f"{path} does not hold calibration images of {subject.name}: it has the shape "
+            f"{found}, the input of the network is {wanted}.",
+            "Save them as float32, N x channels x height x width, normalised.",
+        )
+    if not len(images) or not np.isfinite(images).all():
+        raise UsageError(f"{path} holds no calibration images, or numbers that are not finite.")
+    return torch.from_numpy(images)

@@ -1,0 +1,162 @@
+"""ExecuTorch programs (.pte) delegated to XNNPACK, in fp32 and int8."""
+
+import contextlib
+import copy
+import io
+import logging
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from deploy.artefact import Subject
+from deploy.exporters.base import Draft
+from deploy.exporters.calibration import load_images
+from deploy.exporters.verify import build_checked, largest_error, rms_error
+from search.errors import ExportError
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the toolchain's chatter (and nothing of ours) off the terminal."""
+    level = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(level)
+
+
+FP32_LIMIT = 1e-4
+# Reported rather than judged; but beyond this it is another network.
+INT8_LIMIT = 0.5
+
+
+class XnnpackFp32:
+    """One delegate, 32-bit floats."""
+
+    def build(self, subject: Subject) -> Draft:
+        """Lower to XNNPACK; refuses programs with work outside the delegate."""
+        with _quiet():
+            return build_checked(subject, _export, _run, largest_error, FP32_LIMIT)
+
+
+class XnnpackInt8:
+    """PT2E static quantisation: int8 activations, per-channel int8 weights."""
+
+    def build(self, subject: Subject) -> Draft:
+        """Calibrate, convert, lower.
+
+        On the subject's calibration images; without any, on the example input
+        and its flip, which is enough for time but not for accuracy.
+        """
+        export = partial(_export_int8, images=load_images(subject))
+        with _quiet():
+            return build_checked(subject, export, _run, rms_error, INT8_LIMIT)
+
+
+class _HardSigmoid(nn.Module):
+    """clamp(x / 6 + 1 / 2, 0, 1), which is relu6(x + 3) / 6 up to rounding.
+
+    XNNPACK has no hard sigmoid, and torch decomposes its own with casts that
+    the delegate refuses; a product, a sum and a clamp are all delegated.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.hardtanh(x * (1 / 6) + 0.5, 0.0, 1.0)
+
+
+def _spelled(module: nn.Module) -> nn.Module:
+    """The same function with hard sigmoids as the delegate takes them; a copy if it has any."""
+    if not any(isinstance(part, nn.Hardsigmoid) for part in module.modules()):
+        return module
+    spelled = copy.deepcopy(module)
+    for part in list(spelled.modules()):
+        for name, child in part.named_children():
+            if isinstance(child, nn.Hardsigmoid):
+                setattr(part, name, _HardSigmoid())
+    return spelled
+
+
+def _export(module: nn.Module, example: Tensor) -> bytes:
+    return _lower(torch.export.export(_spelled(module), (example,), strict=False))
+
+
+def _export_int8(module: nn.Module, example: Tensor, images: Tensor | None) -> bytes:
+    module = _spelled(module)
+    if images is None:
+        flipped = example.flip(1).contiguous(memory_format=_order(example))
+        return _export(_quantise(module, (example, flipped)), example)
+    single = [images[i : i + 1] for i in range(len(images))]
+    return _export(_quantise(module, single), example)
+
+
+def _quantise(module: nn.Module, observed: Sequence[Tensor]) -> nn.Module:
+    from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
+        XNNPACKQuantizer,
+        get_symmetric_quantization_config,
+    )
+    from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+
+    quantizer = XNNPACKQuantizer()
+    quantizer.set_global(get_symmetric_quantization_config(is_per_channel=True))
+    graph = torch.export.export(module, (observed[0],), strict=False).module()
+    prepared = prepare_pt2e(graph, quantizer)
+    with torch.no_grad():
+        for x in observed:
+            prepared(x)
+    converted: nn.Module = convert_pt2e(prepared)
+    return converted
+
+
+def _order(x: Tensor) -> torch.memory_format:
+    plain = x.is_contiguous()
+    return torch.contiguous_format if plain else torch.channels_last
+
+
+def _lower(program: torch.export.ExportedProgram) -> bytes:
+    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+    from executorch.exir import EdgeCompileConfig, to_edge_transform_and_lower
+
+    try:
+        edge = to_edge_transform_and_lower(
+            program,
+            partitioner=[XnnpackPartitioner()],
+            # The validity pass doubles the time and only checks our own graph.
+            compile_config=EdgeCompileConfig(_check_ir_validity=False),
+        )
+        _refuse_undelegated(edge.exported_program())
+        content: bytes = edge.to_executorch().buffer
+    except ExportError:
+        raise
+    except Exception as error:
+        raise ExportError(f"XNNPACK cannot take this module: {error}") from error
+    return content
+
+
+def _refuse_undelegated(program: Any) -> None:
+    """Work outside the delegate would be timed as if it were XNNPACK's."""
+    outside = [
+        node.name
+        for node in program.graph.nodes
+        if node.op == "call_function"
+        and node.name != "getitem"
+        and not node.name.startswith(("executorch_call_delegate", "getitem_"))
+    ]
+    if outside:
+        raise ExportError(f"Parts are not delegated to XNNPACK: {', '.join(outside[:5])}.")
+
+
+def _run(content: bytes, example: Tensor) -> Tensor:
+    os.environ.setdefault("KINETO_LOG_LEVEL", "5")
+    from executorch.extension.pybindings import _portable_lib
+
+    program = _portable_lib._load_for_executorch_from_buffer(content)
+    output: Tensor = program.forward([example])[0]
+    return output.clone()

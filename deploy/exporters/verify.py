@@ -1,0 +1,63 @@
+"""Export through torch with the check that every artefact passes."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from deploy.artefact import Subject
+from deploy.exporters.base import Draft
+from deploy.exporters.calibration import load_images
+from deploy.network import fold_batch_norm, load_weights, seeded_network
+from search.errors import ExportError
+from search.operators.modules import example_input
+
+Export = Callable[[nn.Module, Tensor], bytes]
+Run = Callable[[bytes, Tensor], Tensor]
+Measure = Callable[[Tensor, Tensor], float]
+
+
+def build_checked(
+    subject: Subject, export: Export, run: Run, measure: Measure, limit: float
+) -> Draft:
+    """Build the module, export it, run the file, compare it with torch.
+
+    The input is the first calibration image where there is one: a file
+    calibrated on images clips noise, which says nothing of the images.
+
+    Raises:
+        ExportError: The error exceeds `limit`.
+    """
+    network = seeded_network(subject.operators)
+    if subject.weights:
+        load_weights(network, subject.weights)
+    images = load_images(subject)
+    example = example_input(subject.operators) if images is None else images[:1]
+    with torch.no_grad():
+        expected = network(example)
+        content = export(fold_batch_norm(network), example)
+        error = measure(run(content, example), expected)
+    if not error <= limit:
+        raise ExportError(
+            f"The file computes something else than {subject.name}: relative error "
+            f"{error:.2g}, allowed {limit:g}.",
+            "Report this operator with the versions of torch and the exporter.",
+        )
+    return Draft(content=content, relative_error=error)
+
+
+def largest_error(actual: Tensor, expected: Tensor) -> float:
+    """Largest difference over the largest expected magnitude; inf if shapes differ."""
+    if actual.shape != expected.shape:
+        return float("inf")
+    return float((actual - expected).abs().max() / expected.abs().max().clamp_min(1e-12))
+
+
+def rms_error(actual: Tensor, expected: Tensor) -> float:
+    """Root mean square of the difference over that of the output.
+
+    For quantised files: their observers clip rare extremes on purpose.
+    """
+    if actual.shape != expected.shape:
+        return float("inf")
+    return float((actual - expected).norm() / expected.norm().clamp_min(1e-12))

@@ -1,0 +1,1 @@
+"""Comparison of a deployed network with torch, its clock and a table."""

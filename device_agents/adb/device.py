@@ -1,0 +1,178 @@
+"""One Android device: commands, lines and files, over any transport.
+
+Every command can be run twice: where the connection breaks it is made anew,
+once, and the command repeated. Files appear under their name only after the
+device itself has confirmed their content.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from device_agents.adb import shell, sync
+from device_agents.adb.transport import Transport
+from search.errors import ConnectionLost, DeviceError, Transient
+
+COMMAND_S = 20.0
+CONNECT_S = 10.0
+_PAUSE_S = 0.25
+_ATTEMPTS = 2
+
+Finished = shell.Finished
+Result = TypeVar("Result")
+
+
+class Phone:
+    """Commands and files of one device.
+
+    Args:
+        transport: The way to it.
+        patience_s: How long a device that went away may take to come back.
+        timeout_s: The longest silence of one command.
+    """
+
+    def __init__(
+        self, transport: Transport, patience_s: float = 20.0, timeout_s: float = COMMAND_S
+    ) -> None:
+        self.transport = transport
+        self.patience_s = patience_s
+        self.timeout_s = timeout_s
+
+    @property
+    def serial(self) -> str:
+        """What the device is called on this way."""
+        return self.transport.serial
+
+    def connect(self) -> None:
+        """Connect for the first time: no patience.
+
+        Raises:
+            DeviceError, ConnectionLost, DeviceTimeout: As of the transport.
+        """
+        self.transport.connect(CONNECT_S)
+
+    def reconnect(self) -> None:
+        """Connect anew, waiting for a device that went away.
+
+        Raises:
+            ConnectionLost: It did not come back.
+        """
+        deadline = time.monotonic() + self.patience_s
+        while True:
+            try:
+                return self.transport.connect(min(CONNECT_S, max(self.patience_s, 1.0)))
+            except Transient as error:
+                if time.monotonic() >= deadline:
+                    raise ConnectionLost(
+                        f"The device {self.serial} went away and did not come back within "
+                        f"{self.patience_s:.0f} s: {error.message}",
+                        "Check cable and screen, then run again with --resume.",
+                    ) from error
+            time.sleep(_PAUSE_S)
+
+    def close(self) -> None:
+        """Leave the device."""
+        self.transport.close()
+
+    # --- commands
+
+    def run(self, argv: Sequence[str], timeout_s: float | None = None) -> Finished:
+        """Run one command to its end, whatever its exit code.
+
+        Raises:
+            ConnectionLost, DeviceTimeout: Twice.
+        """
+        return self.run_all([argv], timeout_s)[0]
+
+    def run_all(
+        self, commands: Sequence[Sequence[str]], timeout_s: float | None = None
+    ) -> list[Finished]:
+        """Run commands that do not depend on each other, in few round trips."""
+        limit = self.timeout_s if timeout_s is None else timeout_s
+        done: list[Finished] = []
+        for batch in shell.batches(commands):
+            done += self._again(partial(shell.execute, self.transport, batch, limit))
+        return done
+
+    def check(self, argv: Sequence[str], complaint: str) -> str:
+        """Run a command that must succeed; returns its output.
+
+        Raises:
+            DeviceError: It failed; `complaint` and its own words are the message.
+        """
+        finished = self.run(argv)
+        if finished.code:
+            raise DeviceError(f"{complaint} (exit code {finished.code}): {finished.complaint}.")
+        return finished.text
+
+    def start(self, argv: Sequence[str], timeout_s: float) -> shell.Running:
+        """Start a command and read its lines; never repeated."""
+        return shell.Running(self.transport, argv, timeout_s)
+
+    # --- files
+
+    def push(
+        self,
+        source: Path,
+        path: str,
+        sha256: str,
+        mode: int = 0o644,
+        progress: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        """Copy a file: to `.part`, compared by the device, then renamed.
+
+        Raises:
+            DeviceError: No room, or the copy differs.
+            ConnectionLost, DeviceTimeout: Twice.
+        """
+        self._again(lambda: self._push(source, path, sha256, mode, progress))
+
+    def _push(
+        self, source: Path, path: str, sha256: str, mode: int, progress: Callable[[int], None]
+    ) -> None:
+        part = f"{path}.part"
+        with (
+            source.open("rb") as content,
+            closing(self.transport.open("sync:", self.timeout_s)) as stream,
+        ):
+            sync.send_file(stream, content, part, mode, self.timeout_s, progress)
+        summed, named = self.run_all([["sha256sum", part], ["chmod", f"{mode:o}", part]])
+        found = summed.text.split(" ")[0].lstrip("\\")
+        if summed.code or found != sha256:
+            self.run(["rm", "-f", part])
+            raise DeviceError(
+                f"The copy of {source.name} on the device differs from the original.",
+                "Try another cable or port; see also whether the device is full.",
+            )
+        moved = self.run(["mv", "-f", part, path])
+        # A connection that broke after the rename has it done already.
+        if moved.code and self.run(["test", "-f", path]).code:
+            raise DeviceError(f"The device cannot rename {part}: {moved.complaint}.")
+        if named.code:
+            raise DeviceError(f"The device cannot set the mode of {path}: {named.complaint}.")
+
+    def pull(self, path: str) -> bytes:
+        """The content of a file.
+
+        Raises:
+            DeviceError: There is none.
+            ConnectionLost, DeviceTimeout: Twice.
+        """
+        return self._again(lambda: b"".join(self._pull(path)))
+
+    def _pull(self, path: str) -> Iterator[bytes]:
+        with closing(self.transport.open("sync:", self.timeout_s)) as stream:
+            yield from sync.receive_file(stream, path, self.timeout_s)
+
+    def _again(self, work: Callable[[], Result]) -> Result:
+        for attempt in range(_ATTEMPTS):
+            try:
+                return work()
+            except Transient:
+                if attempt + 1 == _ATTEMPTS:
+                    raise
+                self.reconnect()
+        raise AssertionError("the last attempt returns or raises")

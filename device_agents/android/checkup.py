@@ -1,0 +1,263 @@
+"""The first run on a real phone: one check after the other, and a report to send back.
+
+A check that fails says why and the next one goes on. Nothing here is a table:
+the few times that are taken show that measuring works.
+"""
+
+import hashlib
+import statistics
+import tempfile
+import time
+import uuid
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from deploy.artefact import Subject
+from deploy.build import build_all
+from deploy.exporters.registry import exporter_entry
+from device_agents.android.agent import AndroidAgent
+from device_agents.android.file_store import ROOT
+from device_agents.base import AgentSettings
+from device_agents.device import Device
+from device_agents.protocol import Failure, Hello, Plan, PlanItem, Sample
+from search.errors import DeviceError, KitError, UsageError
+from search.files import sha256_bytes
+from search.operators.spec import parse_key
+
+_SPEED_BYTES = 8 * 2**20
+_ROUNDS = 20
+_KEYS = (
+    "empty_b1_fp32",
+    "ir_k3_e1_m16_g1_relu_i16_o16_h32_w32_s1_r1_p0_b1_fp32",
+    "ir_k3_e6_m96_g1_relu_i16_o24_h32_w32_s2_r0_p1_b1_fp32",
+    "ir_k5_e6_m144_g1_relu_i24_o24_h16_w16_s1_r1_p1_b1_fp32",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One thing that was tried; `facts` are what it found."""
+
+    name: str
+    passed: bool
+    says: str
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """All checks of one device; a rehearsal is no phone."""
+
+    device: str
+    rehearsal: bool
+    said: tuple[str, ...]
+    checks: tuple[Check, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every check did."""
+        return all(check.passed for check in self.checks)
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {"schema_version": 1, "passed": self.passed, **asdict(self)}
+
+
+def check_up(device: Device, timeout_s: float) -> Report:
+    """Try all that a campaign needs of a phone.
+
+    Raises:
+        UsageError: Not an Android device.
+        DeviceError, DeviceLost, DeviceTimeout: It cannot be opened at all.
+    """
+    if device.platform != "android":
+        raise UsageError(f"The device {device.name} needs no checkup.", "Name an Android device.")
+    said: list[str] = []
+    settings = AgentSettings(
+        backend=device.backend,
+        threads=device.threads,
+        affinity=None,
+        timeout_s=timeout_s,
+        say=said.append,
+    )
+    agent = AndroidAgent(device, settings)
+    with agent:
+        info, rehearsal = agent.info(), agent.identity.rehearsal
+        checks = [_try(name, work, agent) for name, work in _CHECKS.items()]
+    restored = not agent.unrestored
+    says = "changed settings are as before" if restored else "not restored; the next run does it"
+    checks.append(Check(name="restored", passed=restored, says=says))
+    return Report(
+        device=info.model or info.id, rehearsal=rehearsal, said=tuple(said), checks=tuple(checks)
+    )
+
+
+def _try(name: str, work: Callable[[AndroidAgent], Check], agent: AndroidAgent) -> Check:
+    try:
+        return work(agent)
+    except KitError as error:
+        return Check(name=name, passed=False, says=str(error))
+
+
+def _identity(agent: AndroidAgent) -> Check:
+    info, identity = agent.info(), agent.identity
+    facts = {
+        **info.model_dump(mode="json", exclude={"serial_hash"}),
+        "machine": identity.machine,
+        "sdk": identity.sdk,
+    }
+    unknown = [name for name in ("model", "soc", "os_build", "abi") if facts[name] is None]
+    if not info.clusters:
+        unknown.append("clusters")
+    says = f"unknown: {', '.join(unknown)}" if unknown else f"{info.model}, {info.soc}, {info.os}"
+    return Check(name="identity", passed=not unknown, says=says, facts=facts)
+
+
+def _transport(agent: AndroidAgent) -> Check:
+    phone, times = agent.phone, []
+    for _ in range(11):
+        begun = time.perf_counter()
+        phone.run(["true"])
+        times.append(1e3 * (time.perf_counter() - begun))
+    way = phone.transport.way
+    facts = {"way": way, "shell_v2": phone.transport.shell_v2}
+    facts["command_ms"] = round(statistics.median(times), 2)
+    return Check(
+        name="transport",
+        passed=True,
+        says=f"{way}, {facts['command_ms']} ms a command",
+        facts=facts,
+    )
+
+
+def _speed(agent: AndroidAgent) -> Check:
+    content = hashlib.shake_128(b"fbnet-kit").digest(_SPEED_BYTES)
+    place = f"{ROOT}/outputs/{uuid.uuid4().hex}"
+    agent.reserve()  # makes the folder
+    with tempfile.TemporaryDirectory(prefix="kit-checkup-") as folder:
+        path = Path(folder) / "content"
+        path.write_bytes(content)
+        begun = time.perf_counter()
+        agent.phone.push(path, place, sha256_bytes(content))
+        pushed = time.perf_counter()
+    if agent.collect(place) != content:
+        raise DeviceError("What came back from the device differs from what was sent.")
+    pulled = time.perf_counter()
+    facts = {
+        "push_mb_per_s": round(_SPEED_BYTES / 1e6 / (pushed - begun), 1),
+        "pull_mb_per_s": round(_SPEED_BYTES / 1e6 / (pulled - pushed), 1),
+    }
+    says = f"push {facts['push_mb_per_s']}, pull {facts['pull_mb_per_s']} MB/s, checked by sha256"
+    return Check(name="speed", passed=True, says=says, facts=facts)
+
+
+def _runner(agent: AndroidAgent) -> Check:
+    answer = agent.runner_version()
+    return Check(name="runner", passed=True, says="starts", facts={"version": answer})
+
+
+def _steady(agent: AndroidAgent) -> Check:
+    state = agent.steadiness()
+    facts = {
+        "fixed_performance_mode": state.fixed_performance_mode,
+        "governor": state.governor,
+        **(state.phone.model_dump(mode="json") if state.phone else {}),
+    }
+    accepted = state.fixed_performance_mode is True
+    says = "fixed-performance mode is on" if accepted else "fixed-performance mode is not accepted"
+    return Check(name="steady state", passed=accepted, says=says, facts=facts)
+
+
+def _heat(agent: AndroidAgent) -> Check:
+    phone = agent.steadiness().phone
+    status = phone.thermal_status if phone else None
+    cpu = phone.cpu_temperature_c if phone else None
+    says = f"thermal status {status or 'unknown'}, CPU {cpu if cpu is not None else '?'} °C"
+    return Check(name="heat", passed=status is not None, says=says, facts={"cpu_c": cpu})
+
+
+def _measurement(agent: AndroidAgent) -> Check:
+    plan = _plan(agent)
+    times: dict[int, list[float]] = defaultdict(list)
+    hello: Hello | None = None
+    seen: set[str] = set()
+    rejected = 0
+    for record in agent.run(plan):
+        if isinstance(record, Failure):
+            raise DeviceError(f"The runner failed ({record.kind}): {record.message}.")
+        if isinstance(record, Hello):
+            hello = record
+        if isinstance(record, Sample):
+            rejected += bool(record.switches)
+            seen |= {n for n in ("freq_khz", "temperature_mc") if getattr(record, n) is not None}
+            times[record.item].append(record.ns / record.loops / 1e3)
+    assert hello is not None
+    held = agent.pinned is None or hello.affinity == agent.pinned
+    facts = {
+        "median_us": {
+            key: round(statistics.median(times[number]), 2) for number, key in enumerate(_KEYS)
+        },
+        "blocks_preempted": rejected,
+        "cores_asked": agent.pinned,
+        "cores_observed": hello.affinity,
+        "readable_by_the_runner": sorted(seen),
+        "runtime": f"{hello.runtime} {hello.runtime_version}",
+        "clock_resolution_ns": hello.clock_resolution_ns,
+    }
+    pinned = "pinning holds" if held else f"pinning does not hold: {hello.affinity}"
+    return Check(
+        name="measurement",
+        passed=held,
+        says=f"{len(_KEYS) - 1} operators timed; {pinned}",
+        facts=facts,
+    )
+
+
+def _plan(agent: AndroidAgent) -> Plan:
+    subjects = [Subject(name=key, operators=(parse_key(key),)) for key in _KEYS]
+    items = {}
+    for built in build_all(subjects, exporter_entry("xnnpack", "fp32"), 1):
+        if built.artefact is None:
+            raise DeviceError(f"{built.subject.name} could not be built: {built.reason}")
+        sha256 = built.artefact.sha256
+        place = agent.deliver(built.artefact.path, sha256)
+        number = _KEYS.index(built.subject.name)
+        items[number] = PlanItem(id=number, file=place, sha256=sha256)
+    return Plan(
+        nonce=uuid.uuid4().hex,
+        backend="xnnpack",
+        threads=1,
+        order_seed=0,
+        rounds=_ROUNDS,
+        items=tuple(items[number] for number in sorted(items)),
+    )
+
+
+_CHECKS: dict[str, Callable[[AndroidAgent], Check]] = {
+    "identity": _identity,
+    "transport": _transport,
+    "speed": _speed,
+    "runner": _runner,
+    "steady state": _steady,
+    "heat": _heat,
+    "measurement": _measurement,
+}
+
+
+def to_markdown(report: Report) -> str:
+    """The report for people, to be pasted into a message."""
+    kind = " (rehearsal, not a phone)" if report.rehearsal else ""
+    lines = [f"# Checkup of {report.device.removesuffix(kind)}{kind}", ""]
+    lines += ["| check | result | |", "| --- | --- | --- |"]
+    for check in report.checks:
+        lines.append(f"| {check.name} | {'ok' if check.passed else 'FAILED'} | {check.says} |")
+    for check in report.checks:
+        lines += [
+            *(["", f"## {check.name}", ""] if check.facts else []),
+            *(f"- {name}: {value}" for name, value in check.facts.items()),
+        ]
+    lines += ["", "## said", "", *(f"- {text}" for text in report.said)] if report.said else []
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,38 @@
+"""The kit's folders on the devices that are meant, without measuring anything."""
+
+import contextlib
+from collections.abc import Iterator
+
+from device_agents.adb import discovery
+from device_agents.adb.address import Reach
+from device_agents.adb.device import Phone
+from device_agents.adb.shell import printable
+from device_agents.android.file_store import Depot
+from device_agents.android.identity import identify
+from device_agents.device import Device
+from device_agents.lock import hold
+from search.errors import UsageError
+
+
+@contextlib.contextmanager
+def open_depots(device: Device) -> Iterator[list[tuple[str, Depot]]]:
+    """Name and kit's folder of each device, held for this process.
+
+    Raises:
+        UsageError: Not an Android device, or another process uses it.
+        DeviceError: None is attached.
+    """
+    if device.platform != "android":
+        raise UsageError(
+            f"The device {device.name} holds no files of the kit.", "Name an Android device."
+        )
+    reach = discovery.settle(Reach.of(device.options))
+    with contextlib.ExitStack() as stack:
+        found = []
+        for seen in discovery.choose(device, reach):
+            phone = Phone(discovery.transport_for(reach, seen.serial))
+            stack.callback(phone.close)
+            phone.connect()
+            stack.enter_context(hold(identify(phone)))
+            found.append((f"{printable(seen.serial)} ({seen.model or '?'})", Depot(phone)))
+        yield found

@@ -1,0 +1,187 @@
+"""What a device's own tools say, read into values; unknown is None, never a guess.
+
+Everything here is a pure function of text. Formats: AOSP's `dumpsys` of
+thermalservice, battery, power and deviceidle; the kernel's sysfs.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from device_agents.cpu import parse_cpu_list
+from search.table.manifest import CpuCluster
+
+# android.os.PowerManager.THERMAL_STATUS_*
+THERMAL_STATES = ("none", "light", "moderate", "severe", "critical", "emergency", "shutdown")
+# android.hardware.thermal TemperatureType
+_CPU, _SKIN = 0, 3
+_TEMPERATURE = re.compile(
+    r"Temperature\{mValue=(-?\d+(?:\.\d+)?), mType=(-?\d+), mName=([^,}\n]{1,60}), mStatus=(\d+)\}"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Thermal:
+    """Android's view of heat; temperatures in degrees Celsius."""
+
+    status: int | None = None
+    cpu_c: float | None = None
+    skin_c: float | None = None
+
+    @property
+    def name(self) -> str | None:
+        """The status in Android's word."""
+        known = self.status is not None and 0 <= self.status < len(THERMAL_STATES)
+        return THERMAL_STATES[self.status] if known and self.status is not None else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Battery:
+    """Charge and heat of the battery."""
+
+    percent: int | None = None
+    temperature_c: float | None = None
+    powered: bool | None = None
+
+
+def parse_thermal(text: str) -> Thermal:
+    """`dumpsys thermalservice`: the values that come from the hardware, if there are any."""
+    status = re.search(r"^\s*Thermal Status:\s*(\d{1,2})\s*$", text, re.MULTILINE)
+    current = text.partition("Current temperatures from HAL")[2]
+    current = current.partition("Current cooling devices")[0] or text
+    readings: dict[int, list[float]] = {}
+    for value, kind, _, _ in _TEMPERATURE.findall(current):
+        if -50 < float(value) < 200:
+            readings.setdefault(int(kind), []).append(float(value))
+    return Thermal(
+        status=int(status[1]) if status else None,
+        cpu_c=max(readings.get(_CPU, []), default=None),
+        skin_c=max(readings.get(_SKIN, []), default=None),
+    )
+
+
+def parse_battery(text: str) -> Battery:
+    """`dumpsys battery`; its temperature is in tenths of a degree."""
+    fields = _fields(text)
+    level, scale = _integer(fields.get("level")), _integer(fields.get("scale")) or 100
+    temperature = _integer(fields.get("temperature"))
+    known = level is not None and 0 <= level <= scale
+    sources = [fields.get(f"{name} powered") for name in ("AC", "USB", "Wireless", "Dock")]
+    said = [source == "true" for source in sources if source in ("true", "false")]
+    plausible = temperature is not None and -500 < temperature < 2000
+    return Battery(
+        percent=round(100 * level / scale) if known and level is not None else None,
+        temperature_c=temperature / 10 if plausible and temperature is not None else None,
+        powered=any(said) if said else None,
+    )
+
+
+def parse_awake(text: str) -> bool | None:
+    """`dumpsys power`: whether the screen is on."""
+    found = re.search(r"\bmWakefulness=(\w{1,20})", text)
+    return None if found is None else found[1] == "Awake"
+
+
+def parse_doze(text: str) -> bool | None:
+    """`dumpsys deviceidle get deep`: whether the device dozes."""
+    states = ("ACTIVE", "INACTIVE", "IDLE_PENDING", "SENSING", "LOCATING")
+    word = text.strip()
+    if word in ("IDLE", "IDLE_MAINTENANCE", "OVERRIDE"):
+        return True
+    return False if word in states else None
+
+
+def parse_flag(text: str) -> bool | None:
+    """`settings get`: 1 and 0; "null" is a setting that was never made."""
+    return {"1": True, "0": False, "null": False}.get(text.strip())
+
+
+def parse_meminfo(text: str) -> int | None:
+    """MiB of memory from /proc/meminfo."""
+    found = re.search(r"^MemTotal:\s*(\d{1,12}) kB", text, re.MULTILINE)
+    return int(found[1]) // 1024 if found else None
+
+
+def parse_free_kb(text: str) -> int | None:
+    """`df -k PATH`: KiB that are free, of the last line that has the usual columns."""
+    for line in reversed(text.splitlines()):
+        words = line.split()
+        numbers = [index for index, word in enumerate(words) if word.isdigit()]
+        if len(numbers) >= 3:
+            return int(words[numbers[2]])
+    return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Core:
+    """What sysfs says of one core."""
+
+    related: tuple[int, ...] | None = None
+    capacity: int | None = None
+    max_khz: int | None = None
+
+
+def clusters_of(cores: Mapping[int, Core]) -> tuple[CpuCluster, ...]:
+    """Groups of equal cores, slowest first.
+
+    Cores that share a clock (`related_cpus`) are equal; where that is not
+    said, equal capacity and highest frequency stand in for it.
+    """
+    groups: dict[tuple[object, ...], list[int]] = {}
+    for cpu, core in cores.items():
+        shared: tuple[object, ...] = ("related", *core.related) if core.related else ("alike",)
+        groups.setdefault((*shared, core.capacity, core.max_khz), []).append(cpu)
+    found = [
+        CpuCluster(
+            cpus=tuple(sorted(cpus)),
+            capacity=cores[cpus[0]].capacity,
+            max_khz=cores[cpus[0]].max_khz,
+        )
+        for cpus in groups.values()
+    ]
+    return tuple(sorted(found, key=_rank))
+
+
+def _rank(cluster: CpuCluster) -> tuple[int, int, int]:
+    return (cluster.capacity or 0, cluster.max_khz or 0, -cluster.cpus[0])
+
+
+def pick_cluster(clusters: tuple[CpuCluster, ...], threads: int) -> tuple[int, ...] | None:
+    """The cores to measure on: all of the fastest cluster that has enough of them.
+
+    Fastest is largest capacity, then highest clock. One cluster only, because
+    threads on unequal cores wait for the slowest; all of its cores, because
+    they are equal and the scheduler knows which one is free. None where
+    nothing is known of the cores.
+    """
+    known = [one for one in clusters if one.capacity is not None or one.max_khz is not None]
+    for cluster in sorted(known, key=_rank, reverse=True):
+        if len(cluster.cpus) >= threads:
+            return cluster.cpus
+    return None
+
+
+def parse_cpus(text: str) -> tuple[int, ...] | None:
+    """A list of cores, as the kernel prints it (`0-3,6` or `0 1 2 3`)."""
+    # Checked first: a range of a thousand million cores is soon written.
+    if not re.fullmatch(r"\d{1,3}(?:[-,\s]+\d{1,3}){0,64}\s*", text):
+        return None
+    try:
+        return parse_cpu_list(",".join(text.split()))
+    except ValueError:
+        return None
+
+
+def parse_number(text: str) -> int | None:
+    """A positive whole number, or unknown."""
+    value = _integer(text.strip())
+    return value if value is not None and value > 0 else None
+
+
+def _fields(text: str) -> dict[str, str]:
+    pairs = (line.partition(":") for line in text.splitlines())
+    return {name.strip(): value.strip() for name, colon, value in pairs if colon}
+
+
+def _integer(text: str | None) -> int | None:
+    return int(text) if text and re.fullmatch(r"-?\d{1,15}", text) else None

@@ -1,0 +1,224 @@
+"""The host agent: this machine's CPU as a device, in a process of its own."""
+
+import contextlib
+import os
+import platform
+import queue
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Self
+
+from device_agents.base import AgentSettings, Steadiness
+from device_agents.cpu import cpu_model, governor, memory_mb, read_clusters, temperature_c, virtual
+from device_agents.native import build as native
+from device_agents.protocol import Plan, Record, dump_plan
+from device_agents.stream import check_records
+from search.errors import DeviceError, DeviceLost, DeviceTimeout, UsageError
+from search.files import sha256_file
+from search.table.manifest import DeviceInfo, Source
+
+RUNNERS = ("auto", "native", "python")
+_BACKENDS = ("xnnpack", "onnxruntime")
+
+
+class HostAgent:
+    """Runs plans in a runner process, which a crash of a runtime may kill.
+
+    The native runner is taken when it is built and knows the backend;
+    otherwise Python's runtimes serve, and the table says so.
+    """
+
+    source: Source = "measured"
+
+    def __init__(self, settings: AgentSettings) -> None:
+        if settings.backend not in _BACKENDS:
+            raise UsageError(
+                f"The host cannot run the backend {settings.backend!r}.",
+                f"It knows {', '.join(_BACKENDS)}.",
+            )
+        self._settings = settings
+        self._command, self._environment = _choose_runner(settings)
+        self._process: subprocess.Popen[str] | None = None
+        self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the agent)
+        self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._outputs: tempfile.TemporaryDirectory[str] | None = None
+        self._reserved = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop()
+        self._complaints.close()
+        if self._outputs is not None:
+            self._outputs.cleanup()
+
+    def info(self) -> DeviceInfo:
+        """What this machine says of itself."""
+        model = cpu_model() or platform.machine()
+        return DeviceInfo(
+            id=f"host-{_slug(model)}",
+            kind="host",
+            model=model,
+            soc=model,
+            cpu=cpu_model(),
+            os=platform.system(),
+            os_build=platform.release(),
+            abi=platform.machine(),
+            clusters=read_clusters(Path("/sys/devices/system/cpu")),
+            ram_mb=memory_mb(),
+            virtual=virtual(),
+        )
+
+    def steadiness(self) -> Steadiness:
+        """Governor, temperature and load, where readable."""
+        with contextlib.suppress(OSError):
+            return Steadiness(
+                governor=governor(),
+                temperature_c=temperature_c(),
+                load_average=os.getloadavg()[0],
+            )
+        return Steadiness(governor=governor(), temperature_c=temperature_c())
+
+    def deliver(self, path: Path, sha256: str) -> str:
+        """Artefacts are read where they lie, once their content is verified."""
+        try:
+            actual = sha256_file(path)
+        except OSError as error:
+            raise DeviceError(f"Cannot read {path}: {error.strerror}.") from error
+        if actual != sha256:
+            raise DeviceError(f"{path} changed since it was built.", "Run again to rebuild it.")
+        return str(path.resolve())
+
+    def reserve(self) -> str:
+        """A path in a folder that goes with the agent."""
+        if self._outputs is None:
+            self._outputs = tempfile.TemporaryDirectory(prefix="kit-outputs-")
+        self._reserved += 1
+        return str(Path(self._outputs.name) / str(self._reserved))
+
+    def collect(self, name: str) -> bytes:
+        """Read and remove what the runner wrote there."""
+        path = Path(name)
+        try:
+            content = path.read_bytes()
+            path.unlink()
+        except OSError as error:
+            raise DeviceError(f"The runner wrote no {name}: {error.strerror}.") from error
+        return content
+
+    def run(self, plan: Plan) -> Iterator[Record]:
+        """Run one plan in the runner, which is started when there is none."""
+        process = self._start()
+        assert process.stdin is not None
+        try:
+            process.stdin.write(dump_plan(plan) + "\n")
+            process.stdin.flush()
+            yield from check_records(self._read(), plan)
+        except (BrokenPipeError, DeviceLost) as error:
+            code = self._stop()
+            if isinstance(error, DeviceLost) and code == 0:
+                raise
+            raise DeviceLost(
+                f"The runner died ({_cause(code)}){self._last_words()}.",
+                "What was measured is kept; run again with --resume.",
+            ) from error
+        except BaseException:
+            self._stop()
+            raise
+
+    def _last_words(self) -> str:
+        """The end of what the runner said on standard error."""
+        size = self._complaints.seek(0, os.SEEK_END)
+        self._complaints.seek(max(0, size - 400))
+        lines = self._complaints.read().decode(errors="replace").strip().splitlines()
+        return f": {lines[-1][:200]}" if lines else ""
+
+    def _read(self) -> Iterator[str]:
+        while True:
+            try:
+                line = self._lines.get(timeout=self._settings.timeout_s)
+            except queue.Empty:
+                raise DeviceTimeout(
+                    f"The runner said nothing for {self._settings.timeout_s:.0f} s.",
+                    "Run again with --resume, or with a longer --timeout.",
+                ) from None
+            if line is None:
+                return
+            yield line
+
+    def _start(self) -> "subprocess.Popen[str]":
+        if self._process is not None and self._process.poll() is None:
+            return self._process
+        self._stop()
+        self._lines = queue.SimpleQueue()
+        self._complaints.seek(0)
+        self._complaints.truncate()
+        self._process = subprocess.Popen(
+            self._command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._complaints,
+            encoding="utf-8",
+            errors="replace",  # a garbled line is the parser's to refuse
+            env=os.environ | self._environment,
+            start_new_session=True,  # Ctrl-C is the host's to handle
+        )
+        threading.Thread(
+            target=_pump, args=(self._process, self._lines), daemon=True, name="runner-output"
+        ).start()
+        return self._process
+
+    def _stop(self) -> int:
+        process, self._process = self._process, None
+        if process is None:
+            return 0
+        code = process.poll()
+        if code is None:
+            with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+                if process.stdin:
+                    process.stdin.close()
+                process.wait(0.5)
+            code = process.poll()
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+            code = 0 if code is None else code
+        return code or 0
+
+
+def _pump(process: "subprocess.Popen[str]", lines: "queue.SimpleQueue[str | None]") -> None:
+    assert process.stdout is not None
+    for line in process.stdout:
+        # A last line without its end was cut: it is left to the parser to refuse.
+        lines.put(line)
+    process.wait()
+    lines.put(None)
+
+
+def _choose_runner(settings: AgentSettings) -> tuple[list[str], dict[str, str]]:
+    if settings.runner not in RUNNERS:
+        raise UsageError(f"Unknown runner {settings.runner!r}.", f"Known: {', '.join(RUNNERS)}.")
+    built = native.find() if settings.backend == "xnnpack" else None
+    if settings.runner == "native" and built is None:
+        raise UsageError(
+            "The native runner is not built for this toolchain and backend.",
+            "Run python -m device_agents.native, or choose --runner python.",
+        )
+    if built is not None and settings.runner != "python":
+        return [str(built), "--serve"], {"KIT_RUNNER_SHA256": sha256_file(built)}
+    worker = [sys.executable, "-m", "device_agents.host.python_runner", "--serve"]
+    return worker, {"OMP_NUM_THREADS": str(settings.threads)}
+
+
+def _cause(code: int) -> str:
+    return f"signal {-code}" if code < 0 else f"exit code {code}"
+
+
+def _slug(text: str) -> str:
+    words = "".join(c if c.isalnum() else " " for c in text.lower()).split()
+    return "-".join(word for word in words if word not in ("r", "tm", "cpu", "processor"))[:40]

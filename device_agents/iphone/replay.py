@@ -1,0 +1,150 @@
+"""A phone that was measured elsewhere: a prepared folder with the records that came back.
+
+Replays them to the campaign, item by item by the content of its package, so
+that judging, tables and exams are those of a phone at the cable.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from device_agents.base import Steadiness
+from device_agents.device import Device
+from device_agents.protocol import (
+    Begin,
+    Bye,
+    Failure,
+    Hello,
+    Loaded,
+    Plan,
+    Record,
+    Sample,
+    Sentinel,
+    load_plan,
+)
+from device_agents.stream import check_records
+from search.errors import DeviceError, UsageError
+from search.table.manifest import DeviceInfo, Source
+
+
+class RecordedAgent:
+    """Yields what the agent app wrote.
+
+    Raises:
+        UsageError: The folder holds no plan or no records.
+        DeviceLost: The records are cut, or of another plan.
+    """
+
+    source: Source = "measured"
+
+    def __init__(self, device: Device, folder: Path) -> None:
+        self._device = device
+        try:
+            plan = load_plan((folder / "plan.json").read_text())
+            lines = (folder / "records.jsonl").read_text().splitlines()
+        except (OSError, ValueError) as error:
+            raise UsageError(
+                f"{folder} is no prepared folder with records: {error}",
+                "Put records.jsonl beside plan.json (README.txt there says how).",
+            ) from error
+        self._take(plan, list(check_records(lines, plan)))
+
+    def _take(self, plan: Plan, records: list[Record]) -> None:
+        of = {item.id: item.sha256 for item in plan.items if item.id != plan.sentinel}
+        (self._hello,) = [record for record in records if isinstance(record, Hello)]
+        self._samples: dict[str, deque[Sample]] = {sha: deque() for sha in of.values()}
+        self._loaded: dict[str, Loaded] = {}
+        self._failures: dict[str, Failure] = {}
+        self._sentinels: list[Sentinel] = []
+        for record in records:
+            match record:
+                case Sample() if record.item in of:
+                    self._samples[of[record.item]].append(record)
+                case Loaded() if record.item in of:
+                    self._loaded[of[record.item]] = record
+                case Failure() if record.item in of:
+                    self._failures[of[record.item]] = record
+                case Sentinel():
+                    self._sentinels.append(record)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        return None
+
+    def info(self) -> DeviceInfo:
+        """As the app reported it."""
+        return DeviceInfo(
+            id=self._device.name,
+            kind="ios",
+            manufacturer="Apple",
+            model=self._hello.device_model,
+            os=f"iOS {self._hello.runtime_version}" if self._hello.runtime_version else None,
+            os_build=self._hello.os_build,
+            abi="arm64",
+        )
+
+    def steadiness(self) -> Steadiness:
+        """Nothing is known."""
+        return Steadiness()
+
+    def deliver(self, path: Path, sha256: str) -> str:  # noqa: ARG002
+        """Nothing is copied; the content is the name."""
+        if sha256 not in self._samples:
+            raise DeviceError(
+                "The records are of other packages than these settings make.",
+                "Give the options, and use the versions, that prepared the folder.",
+            )
+        return sha256
+
+    def reserve(self) -> str:
+        """Refused.
+
+        Raises:
+            DeviceError: Always.
+        """
+        raise DeviceError("Records hold times, no outputs.", "Attach the phone.")
+
+    def collect(self, name: str) -> bytes:
+        """Refused, as `reserve`.
+
+        Raises:
+            DeviceError: Always.
+        """
+        raise DeviceError(f"Records hold no file {name!r}.", "Attach the phone.")
+
+    def run(self, plan: Plan) -> Iterator[Record]:
+        """The next rounds of each item.
+
+        Raises:
+            DeviceError: No records are left.
+        """
+        yield self._hello.model_copy(update={"nonce": plan.nonce})
+        samples = failures = 0
+        sentinels, self._sentinels = self._sentinels, []
+        yield from sentinels
+        for item in plan.items:
+            if item.id == plan.sentinel:
+                continue
+            yield Begin(item=item.id)
+            if failure := self._failures.get(item.sha256):
+                failures += 1
+                yield failure.model_copy(update={"item": item.id})
+                continue
+            if loaded := self._loaded.get(item.sha256):
+                yield loaded.model_copy(update={"item": item.id})
+            for number in range(plan.rounds):
+                if not self._samples[item.sha256]:
+                    raise DeviceError("The records end early.", "Let the app finish its job.")
+                sample = self._samples[item.sha256].popleft()
+                samples += 1
+                yield sample.model_copy(update={"item": item.id, "round": number})
+        yield Bye(samples=samples, sentinels=len(sentinels), failures=failures)

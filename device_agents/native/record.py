@@ -1,0 +1,71 @@
+"""How a native runner was built: one small JSON file beside each binary.
+
+A table names its runner by sha256. With that, `find_build` finds the compiler
+and the switches of the runtime inside, which change how fast operators are.
+"""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from search.cache import cache_root
+
+FILE = "build.json"
+
+
+class RunnerBuild(BaseModel):
+    """What one binary was made of; what is not known is null.
+
+    `switches` are ExecuTorch's own CMake options and their values. Those of an
+    installed wheel are not known.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    schema_version: Literal[1] = 1
+    target: str
+    sha256: str
+    compiler: str
+    command: tuple[str, ...]
+    executorch: str
+    executorch_commit: str | None = None
+    torch: str | None = None
+    cmake: str | None = None
+    ndk: str | None = None
+    switches: dict[str, str] = {}
+
+    def facts(self) -> dict[str, str]:
+        """Name and value of what a table should say of its runner."""
+        known = {
+            "runner_target": self.target,
+            "runner_compiler": self.compiler,
+            "runner_executorch": self.executorch,
+            "runner_executorch_commit": self.executorch_commit,
+            "runner_ndk": self.ndk,
+        }
+        return {name: value for name, value in known.items() if value} | self.switches
+
+
+def runners_folder() -> Path:
+    """Where built runners are kept, one folder each."""
+    return cache_root() / "runners"
+
+
+def read_build(path: Path) -> RunnerBuild | None:
+    """The record in this file; None if it is absent, damaged or of another schema."""
+    try:
+        return RunnerBuild.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
+def find_build(sha256: str | None) -> RunnerBuild | None:
+    """The record of the runner with this content, if it was built on this machine."""
+    if sha256 is None:
+        return None
+    for path in sorted(runners_folder().glob(f"*/{FILE}")):
+        build = read_build(path)
+        if build is not None and build.sha256 == sha256:
+            return build
+    return None

@@ -1,0 +1,109 @@
+"""What is true of a simulated device: how long operators and programs really take."""
+
+import hashlib
+import math
+from dataclasses import dataclass, fields
+from typing import Any
+
+from search.errors import UsageError
+from search.operators.counts import count
+from search.operators.spec import OperatorSpec
+
+NOMINAL_KHZ = 2_000_000
+
+_KINDS = {
+    "int": (int,),
+    "float": (int, float),
+    "str | None": (str,),
+    "int | None": (int,),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Truth:
+    """What the simulated device is like; every field can be set in its TOML.
+
+    A call takes `dispatch_us`, and each operator its own time; an operator
+    alone pays `boundary_us_per_mb` for its input and output, as if it were
+    transposed at the border of the program. `throttle_after_s` of busy time
+    the device slows to `throttle_factor` for `throttle_for_s`, then recovers.
+    With `clock_khz` it reports its clock, which swings by the share
+    `clock_swing` to either side; true times are those at `NOMINAL_KHZ`.
+    With `unit` it says where programs are placed. A program that repeats an
+    operator whose key contains `flip_on` `flip_copies` times or more falls
+    to another unit, slower by `flip_factor`; with `flip_every_s` only in every
+    other such stretch of busy time.
+    Faults: `crash_on` a key (substring) kills the runner, `refuse` yields a
+    failure, `lose_after` records the connection breaks (once).
+    """
+
+    seed: int = 0
+    dispatch_us: float = 4.0
+    gmacs_per_s: float = 20.0
+    gb_per_s: float = 8.0
+    int8_speedup: float = 2.2
+    boundary_us_per_mb: float = 20.0
+    noise: float = 0.01
+    outliers: float = 0.01
+    preemption: float = 0.01
+    drift_per_s: float = 0.0
+    throttle_after_s: float = math.inf
+    throttle_for_s: float = 5.0
+    throttle_factor: float = 1.4
+    clock_khz: int | None = None
+    clock_swing: float = 0.0
+    unit: str | None = None
+    flip_on: str | None = None
+    flip_copies: int = 16
+    flip_factor: float = 1.7
+    flip_every_s: float = math.inf
+    unstable: str | None = None
+    crash_on: str | None = None
+    refuse: str | None = None
+    lose_after: int | None = None
+
+    @classmethod
+    def from_options(cls, options: dict[str, Any]) -> "Truth":
+        """Truth from a device file's `[options]`.
+
+        Raises:
+            UsageError: An option that a simulated device has not.
+        """
+        known = {field.name for field in fields(cls)}
+        unknown = sorted(set(options) - known)
+        if unknown:
+            raise UsageError(
+                f"A simulated device has no option {unknown[0]!r}.",
+                f"Known: {', '.join(sorted(known))}.",
+            )
+        kinds = {
+            field.name: _KINDS[getattr(field.type, "__name__", str(field.type))]
+            for field in fields(cls)
+        }
+        for name, value in options.items():
+            if not isinstance(value, kinds[name]):
+                raise UsageError(f"The option {name} of a simulated device cannot be {value!r}.")
+        return cls(**options)
+
+    def operator_us(self, spec: OperatorSpec) -> float:
+        """The true time of one operator inside a network, in microseconds."""
+        if spec.kind in ("skip", "empty"):
+            return 0.0
+        counts = count(spec)
+        speed = self.int8_speedup if spec.dtype == "int8" else 1.0
+        compute = counts.flops / (self.gmacs_per_s * speed * 1e3)
+        moved = counts.input_bytes + counts.output_bytes + counts.weight_bytes
+        return (compute + moved / (self.gb_per_s * 1e3)) * self._quirk(spec)
+
+    def _quirk(self, spec: OperatorSpec) -> float:
+        # Kernels differ in ways that no count explains: up to 30 % here.
+        digest = hashlib.sha256(f"{self.seed} {spec.key}".encode()).digest()
+        return 0.85 + 0.3 * digest[0] / 255
+
+    def program_us(self, specs: tuple[OperatorSpec, ...]) -> float:
+        """The true time of one call of a program made of these operators."""
+        total = self.dispatch_us + sum(self.operator_us(spec) for spec in specs)
+        if len(specs) == 1 and specs[0].kind not in ("empty", "skip"):
+            counts = count(specs[0])
+            total += self.boundary_us_per_mb * (counts.input_bytes + counts.output_bytes) / 1e6
+        return total

@@ -1,0 +1,194 @@
+"""Calibration and exam: whole networks against what the table predicts.
+
+The model is fitted on calibration networks only; the exam uses others, which
+were measured interleaved with everything else in the same run.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import stats as scipy_stats
+
+from profiler.analysis.judge import score_interval
+from search.latency.model import estimate_from_features, feature_vector
+from search.table.entries import Entry
+from search.table.manifest import Calibration, Exam, Score
+from search.table.store import EXAM_COLUMNS
+
+Array = npt.NDArray[np.float64]
+Statistic = Callable[[Array, Array], float]
+
+# From plain to rich; cross-validation decides. Every set has an intercept.
+CANDIDATES: tuple[tuple[str, ...], ...] = (
+    ("steady_us",),
+    ("steady_us", "first_extra_us"),
+    ("steady_us", "first_extra_us", "operators"),
+    ("steady_us", "weight_mb", "moved_mb", "operators"),
+    ("steady_us", "first_extra_us", "weight_mb", "moved_mb", "operators"),
+)
+MIN_NETWORKS = 6
+_FOLDS = 10
+_REPEATS = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeasuredNetwork:
+    """A network that was measured: its operators' rows and its time."""
+
+    name: str
+    entries: tuple[Entry, ...]
+    measured_us: float
+
+    def features(self, names: Sequence[str]) -> Array:
+        """Summed features of its operators."""
+        total: Array = np.sum([feature_vector(entry, names) for entry in self.entries], axis=0)
+        return total
+
+
+def calibrate(networks: Sequence[MeasuredNetwork], seed: int) -> Calibration | None:
+    """Fit the model, choosing its features by cross-validation.
+
+    None when there are fewer than `MIN_NETWORKS` networks. Ties (within one
+    standard error of the best) go to the plainer model.
+    """
+    if len(networks) < MIN_NETWORKS:
+        return None
+    measured = np.array([network.measured_us for network in networks])
+    usable = [names for names in CANDIDATES if len(networks) >= 3 * (len(names) + 1)]
+    errors = [_cross_validate(_design(networks, names), measured, seed) for names in usable]
+    means = [float(np.abs(error).mean()) for error in errors]
+    best = int(np.argmin(means))
+    slack = float(np.abs(errors[best]).mean(axis=0).std(ddof=1)) / np.sqrt(len(networks))
+    chosen = next(i for i, mean in enumerate(means) if mean <= means[best] + slack)
+    return _fit_chosen(networks, usable[chosen], measured, errors[chosen])
+
+
+def _fit_chosen(
+    networks: Sequence[MeasuredNetwork], names: tuple[str, ...], measured: Array, errors: Array
+) -> Calibration:
+    design = _design(networks, names)
+    weights, covariance = _fit(design, measured)
+    freedom = max(len(measured) - design.shape[1], 1)
+    raw = np.array([sum(e.centre_us or 0.0 for e in network.entries) for network in networks])
+    return Calibration(
+        features=names,
+        slopes=tuple(float(w) for w in weights[1:]),
+        intercept_us=float(weights[0]),
+        covariance=tuple(tuple(float(c) for c in row) for row in covariance),
+        networks=len(networks),
+        relative_residual=float(np.sqrt((errors**2).mean())),
+        interval_factor=float(scipy_stats.t.ppf(0.975, freedom)),
+        cross_validated_mape=float(np.abs(errors).mean()),
+        raw_sum_mape=float(np.abs(raw / measured - 1).mean()),
+        method=(
+            "least squares of relative errors; features chosen among "
+            f"{len(CANDIDATES)} sets by {_REPEATS} x {_FOLDS}-fold cross-validation"
+        ),
+    )
+
+
+def _design(networks: Sequence[MeasuredNetwork], names: Sequence[str]) -> Array:
+    return np.array([[1.0, *network.features(names)] for network in networks])
+
+
+def _fit(design: Array, measured: Array) -> tuple[Array, Array]:
+    """Least squares of relative errors; weights and their covariance."""
+    scaled = design / measured[:, None]
+    size = np.abs(scaled).mean(axis=0)
+    size[size == 0] = 1.0
+    normal = scaled / size
+    inverse = np.linalg.pinv(normal.T @ normal, rcond=1e-8)
+    weights = inverse @ normal.T @ np.ones(len(measured))
+    residual = normal @ weights - 1
+    freedom = max(len(measured) - design.shape[1], 1)
+    covariance = inverse * float(residual @ residual) / freedom
+    return weights / size, covariance / np.outer(size, size)
+
+
+def _cross_validate(design: Array, measured: Array, seed: int) -> Array:
+    """Relative errors of held-out networks: networks x repeats."""
+    generator = np.random.default_rng(seed)
+    errors = np.empty((len(measured), _REPEATS))
+    for repeat in range(_REPEATS):
+        order = generator.permutation(len(measured))
+        for fold in np.array_split(order, min(_FOLDS, len(measured))):
+            kept = np.setdiff1d(order, fold)
+            weights, _ = _fit(design[kept], measured[kept])
+            errors[fold, repeat] = design[fold] @ weights / measured[fold] - 1
+    return errors
+
+
+def examine(
+    networks: Sequence[MeasuredNetwork],
+    calibration: Calibration,
+    *,
+    bar_mape: float,
+    bar_spearman: float,
+    seed: int,
+) -> tuple[Exam, pd.DataFrame]:
+    """Compare held-out networks with the model; the rows and the verdict."""
+    estimates = [
+        estimate_from_features(network.features(calibration.features), calibration)
+        for network in networks
+    ]
+    predicted = np.array([estimate.value_us for estimate in estimates])
+    measured = np.array([network.measured_us for network in networks])
+    rows = [
+        (network.name, e.value_us, e.low_us, e.high_us, network.measured_us)
+        for network, e in zip(networks, estimates, strict=True)
+    ]
+    inside = np.array(
+        [e.low_us <= m <= e.high_us for e, m in zip(estimates, measured, strict=True)]
+    )
+    scores = {
+        name: _score(statistic, predicted, measured, seed) for name, statistic in STATISTICS.items()
+    }
+    passed = scores["mape"].value <= bar_mape and scores["spearman"].value >= bar_spearman
+    exam = Exam(
+        networks=len(networks),
+        max_relative_error=float(np.abs(predicted / measured - 1).max()),
+        interval_coverage=float(inside.mean()),
+        bar_mape=bar_mape,
+        bar_spearman=bar_spearman,
+        passed=bool(passed),
+        **scores,
+    )
+    return exam, pd.DataFrame(rows, columns=list(EXAM_COLUMNS))
+
+
+def _score(statistic: Statistic, predicted: Array, measured: Array, seed: int) -> Score:
+    value, low, high = score_interval(statistic, predicted, measured, seed=seed)
+    return Score(value=value, low=low, high=high)
+
+
+def _mape(predicted: Array, measured: Array) -> float:
+    return float(np.abs(predicted / measured - 1).mean())
+
+
+def _rmse(predicted: Array, measured: Array) -> float:
+    return float(np.sqrt(((predicted - measured) ** 2).mean()))
+
+
+def _within(share: float) -> Statistic:
+    return lambda predicted, measured: float((np.abs(predicted / measured - 1) <= share).mean())
+
+
+def _spearman(predicted: Array, measured: Array) -> float:
+    if len(measured) < 3:
+        return 0.0
+    ranks = [scipy_stats.rankdata(values) for values in (predicted, measured)]
+    if min(np.ptp(ranks[0]), np.ptp(ranks[1])) == 0:
+        return 0.0
+    return float(np.corrcoef(ranks[0], ranks[1])[0, 1])
+
+
+STATISTICS: dict[str, Statistic] = {
+    "mape": _mape,
+    "rmse_us": _rmse,
+    "within_5_percent": _within(0.05),
+    "within_10_percent": _within(0.10),
+    "spearman": _spearman,
+}

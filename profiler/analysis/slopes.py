@@ -1,0 +1,202 @@
+"""Costs from chains: robust slopes over the number of copies, and what refuses them.
+
+The time of a chain of N copies is dispatch + N cost. In each pass the slope is
+the weighted median over all pairs of blocks of differing N (Theil 1950, Sen
+1968; weights by precision as in Sievers 1978), so that bursts do not tilt it;
+the centre is the mean over passes, the interval Student's t over them, as for
+plain items. A fit is worth nothing when the copies did not all run alike: when
+the placement changes with N or between passes, or when the middle lengths lie
+off the line through the outer ones.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from profiler.analysis.judge import Block, Judged, centre_interval, kept_blocks
+
+Array = npt.NDArray[np.float64]
+
+# A middle length may lie off the line by this share of the line's rise; more
+# is another unit, or copies that disturb each other. Less is noise when it is
+# below this many standard errors.
+LINEAR = 0.015
+_SIGMAS = 4.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fit:
+    """Slope and intercept by pass, in microseconds; `reason` why they are not to be used."""
+
+    passes: tuple[int, ...]
+    slopes_us: Array
+    intercepts_us: Array
+    blocks: int
+    calls: int
+    rejected: int
+    reason: str | None = None
+
+
+def fit_chain(
+    chains: Mapping[int, Sequence[Block]],
+    *,
+    slow_windows: Sequence[tuple[int, int]] = (),
+    placements: Mapping[str, frozenset[str]] | None = None,
+) -> Fit | None:
+    """Fit the chains of one operator; None when no pass has two lengths left.
+
+    `placements` are the units that each program ("4 copies") was seen to run
+    on; one that is missing there is unknown.
+    """
+    kept = {n: kept_blocks(blocks, slow_windows) for n, blocks in chains.items()}
+    found = {n: _by_pass(blocks) for n, blocks in kept.items()}
+    shared = sorted(set.union(set(), *(set(passes) for passes in found.values())))
+    lines = {
+        number: _line({n: p[number] for n, p in found.items() if number in p}) for number in shared
+    }
+    usable = [(number, line) for number, line in lines.items() if line is not None]
+    if not usable:
+        return None
+    every = [block for blocks in kept.values() for block in blocks]
+    return Fit(
+        passes=tuple(number for number, _ in usable),
+        slopes_us=np.array([line[0] for _, line in usable]),
+        intercepts_us=np.array([line[1] for _, line in usable]),
+        blocks=len(every),
+        calls=sum(block.loops for block in every),
+        rejected=sum(map(len, chains.values())) - len(every),
+        reason=_moved(placements or {}) or _bent(found),
+    )
+
+
+def medians_by_pass(
+    blocks: Sequence[Block], slow_windows: Sequence[tuple[int, int]]
+) -> dict[int, float]:
+    """The median undisturbed block of each pass, in microseconds a call."""
+    found = _by_pass(kept_blocks(blocks, slow_windows))
+    return {number: float(np.median(values)) for number, values in found.items()}
+
+
+def _by_pass(blocks: Sequence[Block]) -> dict[int, Array]:
+    found: dict[int, list[float]] = {}
+    for block in blocks:
+        found.setdefault(block.pass_number, []).append(block.us())
+    return {number: np.array(values) for number, values in found.items()}
+
+
+def _line(points: Mapping[int, Array]) -> tuple[float, float] | None:
+    """Slope and intercept of one pass; noise is taken as proportional to the time."""
+    if len(points) < 2:
+        return None
+    n = np.concatenate([np.full(len(values), n) for n, values in points.items()])
+    t = np.concatenate(list(points.values()))
+    first, second = np.nonzero(n[:, None] < n[None, :])
+    run = n[second] - n[first]
+    slopes = (t[second] - t[first]) / run
+    slope = weighted_median(slopes, run / np.hypot(t[first], t[second]))
+    return slope, weighted_median(t - slope * n, 1 / t)
+
+
+def weighted_median(values: Array, weights: Array) -> float:
+    """The value with half of the weight below it, between neighbours linearly."""
+    order = np.argsort(values)
+    share = np.cumsum(weights[order]) - weights[order] / 2
+    return float(np.interp(weights.sum() / 2, share, values[order]))
+
+
+def _moved(placements: Mapping[str, frozenset[str]]) -> str | None:
+    """Why the placement forbids a fit, if it does."""
+    for program, units in placements.items():
+        if len(units) > 1:
+            return f"placement: {program} ran on {' and on '.join(sorted(units))}"
+    if len(set(placements.values())) > 1:
+        seen = ", ".join(f"{name} on {'/'.join(units)}" for name, units in placements.items())
+        return f"placement: it changes with the number of copies ({seen})"
+    return None
+
+
+def _bent(found: Mapping[int, Mapping[int, Array]]) -> str | None:
+    """Why the times are no straight line, if they are none."""
+    centres, errors = {}, {}
+    for n, passes in found.items():
+        medians = np.array([np.median(values) for values in passes.values()])
+        if not len(medians):
+            return f"fit: no block of {n} copies ran undisturbed"
+        centres[n] = float(medians.mean())
+        spread = float(medians.std(ddof=1)) if len(medians) > 1 else 0.0
+        errors[n] = spread / np.sqrt(len(medians))
+    first, *middle, last = sorted(centres)
+    rise = centres[last] - centres[first]
+    for n in middle:
+        share = (n - first) / (last - first)
+        off = centres[n] - centres[first] - share * rise
+        weights = {n: 1.0, first: 1 - share, last: share}
+        error = float(np.sqrt(sum((errors[m] * w) ** 2 for m, w in weights.items())))
+        if abs(off) > max(LINEAR * abs(rise), _SIGMAS * error):
+            return (
+                f"fit: not linear, {n} copies lie {off:+.3g} us off the line through "
+                f"{first} and {last} (their difference is {rise:.3g} us)"
+            )
+    return None
+
+
+def cost(
+    fit: Fit, restoring: Mapping[int, float] | None, *, target: float, seed: int
+) -> Judged | str:
+    """An operator's cost: its slope, less what restoring its shape took in each pass.
+
+    A reason instead where there is no positive cost to speak of.
+    """
+    if fit.reason is not None:
+        return fit.reason
+    if restoring is not None and (trouble := _nonsense(np.array(list(restoring.values())))):
+        return f"restoring operator: {trouble}"
+    slopes = dict(zip(fit.passes, fit.slopes_us, strict=True))
+    both = [number for number in slopes if restoring is None or number in restoring]
+    values = np.array([slopes[n] - (restoring[n] if restoring else 0.0) for n in both])
+    if not len(values) or not np.mean(values) > 0:
+        return "fit: the operator's cost drowns in noise, its slope is not positive"
+    return _judged(fit, values, np.array(both), target, seed)
+
+
+def _nonsense(values: Array) -> str | None:
+    """Why no operator's cost can be told with this restoring one, if so."""
+    if not len(values):
+        return "nothing tells what it costs alone"
+    error = float(values.std(ddof=1)) / np.sqrt(len(values)) if len(values) > 1 else np.inf
+    if values.mean() < -_SIGMAS * error:
+        return (
+            f"its cost comes out as {values.mean():.3g} us: programs of one operator ran "
+            "otherwise than chains"
+        )
+    return None
+
+
+def _judged(
+    fit: Fit, values: Array, passes: npt.NDArray[np.int_], target: float, seed: int
+) -> Judged:
+    centre = float(values.mean())
+    low, high = centre_interval(values, passes, level=0.95, seed=seed)
+    low = max(low, centre / 10)
+    p5, q25, p95 = np.percentile(values, [5, 25, 95])
+    return Judged(
+        centre_us=centre,
+        low_us=min(low, centre),
+        high_us=max(high, centre),
+        first_us=None,
+        first_low_us=None,
+        first_high_us=None,
+        lower_quartile_us=float(q25),
+        mean_us=centre,
+        min_us=float(values.min()),
+        mad_us=float(np.median(np.abs(values - centre))),
+        p5_us=float(p5),
+        p95_us=float(p95),
+        blocks=fit.blocks,
+        calls=fit.calls,
+        passes=len(values),
+        rejected=fit.rejected,
+        stable=(high - low) / 2 / centre <= target and len(values) > 1,
+    )

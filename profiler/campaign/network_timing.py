@@ -1,0 +1,246 @@
+"""Whole networks timed on a device, as the exam of a table times them.
+
+The loops, warm-ups, passes and the random interleaved order are those of a
+campaign, so that what is measured here and what a table predicts are times of
+the same thing. Nothing is kept: the journal lives in a temporary folder.
+"""
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+from pathlib import Path
+
+from deploy.artefact import Artefact, Subject
+from deploy.build import build_all
+from deploy.exporters.registry import exporter_entry
+from device_agents.base import AgentSettings, DeviceAgent
+from device_agents.device import Device
+from device_agents.protocol import Hello
+from device_agents.registry import make_agent
+from profiler.analysis.judge import Clock, Judged, clock_of
+from profiler.journal import Journal
+from profiler.measuring.loop import Item, Measurement, judge_all
+from profiler.planning.options import parse_affinity
+from profiler.settings import Effort, Settings
+from search.console.progress import Progress
+from search.errors import DeviceError, UsageError
+from search.operators.counts import count
+
+_SENTINEL = "sentinel "
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timed:
+    """One network's latency: the mean over passes of the median block.
+
+    Microseconds a call, stated at `clock_khz`, the run's median clock (None:
+    no runner measured it, and times are as they came). The interval is
+    Student's t over the passes of this run; other days are not in it.
+    """
+
+    name: str
+    centre_us: float
+    low_us: float
+    high_us: float
+    first_us: float | None
+    blocks: int
+    passes: int
+    stable: bool
+    clock_khz: int | None
+
+    def scaled(self, factor: float) -> "Timed":
+        """The same measurement with its times multiplied."""
+        return replace(
+            self,
+            centre_us=self.centre_us * factor,
+            low_us=self.low_us * factor,
+            high_us=self.high_us * factor,
+            first_us=None if self.first_us is None else self.first_us * factor,
+        )
+
+    def at_clock(self, clock_khz: int | None) -> "Timed":
+        """As it would be at another clock; unchanged where either is unknown."""
+        if not clock_khz or not self.clock_khz:
+            return self
+        return self.scaled(self.clock_khz / clock_khz)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timing:
+    """What one run said: networks that were timed, and why others were not."""
+
+    timed: Mapping[str, Timed]
+    failed: Mapping[str, str]
+    artefacts: Mapping[str, Artefact]
+    hello: Hello | None
+    clock: Clock | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measuring:
+    """How networks are to be timed on a device at hand; None means the device's own."""
+
+    effort: Effort
+    backend: str | None = None
+    threads: int | None = None
+    affinity: str = "auto"
+    runner: str = "auto"
+    seed: int = 0
+    timeout_s: float = 120.0
+    workers: int | None = None
+
+
+def timing_settings(device: Device, dtype: str, measuring: Measuring) -> Settings:
+    """Settings of a run that measures networks only: it has no space.
+
+    Raises:
+        UsageError: A value out of range.
+    """
+    threads = device.threads if measuring.threads is None else measuring.threads
+    return Settings(
+        device=device.name,
+        space="",
+        dtype=dtype,
+        backend=measuring.backend or device.backend,
+        threads=threads,
+        affinity=parse_affinity(measuring.affinity, threads, device.platform),
+        runner=measuring.runner,
+        seed=measuring.seed,
+        effort=measuring.effort,
+        timeout_s=measuring.timeout_s,
+        pin=measuring.affinity != "none",
+    )
+
+
+def open_agent(device: Device, settings: Settings) -> DeviceAgent:
+    """The agent that runs such settings, not yet entered."""
+    asked = AgentSettings(
+        backend=settings.backend,
+        threads=settings.threads,
+        affinity=settings.affinity,
+        runner=settings.runner,
+        timeout_s=settings.timeout_s,
+        pin=settings.pin,
+    )
+    return make_agent(device, asked)
+
+
+def time_networks(
+    subjects: Sequence[Subject],
+    agent: DeviceAgent,
+    settings: Settings,
+    progress: Progress,
+    workers: int | None = None,
+) -> Timing:
+    """Build what is not built yet, then time all networks in one interleaved run.
+
+    A network that cannot be built or executed is named in `failed`; the
+    others go on.
+
+    Raises:
+        UsageError: No network, or two of one name.
+        DeviceError: The reference operator could not be built.
+        DeviceLost, DeviceTimeout: The device, after the usual second try.
+    """
+    names = [subject.name for subject in subjects]
+    if not names or len(set(names)) != len(names):
+        raise UsageError("Networks to be timed must be named, and differently.")
+    sentinel = sentinel_of(subjects)
+    artefacts, failed = _build((*subjects, sentinel), settings, progress, workers)
+    if sentinel.name in failed:
+        raise DeviceError(
+            f"The reference operator could not be built: {failed[sentinel.name]}",
+            "Nothing can be timed without it.",
+        )
+    reference = Item(name=sentinel.name, artefact=artefacts.pop(sentinel.name), is_network=False)
+    items = [
+        Item(name=name, artefact=artefact, is_network=True) for name, artefact in artefacts.items()
+    ]
+    with (
+        tempfile.TemporaryDirectory(prefix="kit-timing-") as folder,
+        Journal(Path(folder) / "journal.sqlite", settings.identity) as journal,
+    ):
+        if items:
+            Measurement(
+                settings=settings,
+                agent=agent,
+                journal=journal,
+                items=items,
+                sentinel=reference,
+                progress=progress,
+            ).run()
+        return _timing(journal, settings, artefacts, failed)
+
+
+def sentinel_of(subjects: Sequence[Subject]) -> Subject:
+    """The operator of median FLOPs among those of the networks."""
+    operators = {
+        operator
+        for subject in subjects
+        for operator in subject.operators
+        if operator.kind != "skip"
+    }
+    ranked = sorted(operators, key=lambda operator: (count(operator).flops, operator.key))
+    operator = ranked[len(ranked) // 2]
+    return Subject(name=_SENTINEL + operator.key, operators=(operator,))
+
+
+def _build(
+    subjects: Sequence[Subject], settings: Settings, progress: Progress, workers: int | None
+) -> tuple[dict[str, Artefact], dict[str, str]]:
+    entry = exporter_entry(settings.backend, settings.dtype)
+    progress.stage("build", len(subjects))
+    artefacts: dict[str, Artefact] = {}
+    failed: dict[str, str] = {}
+    for built in build_all(subjects, entry, workers):
+        progress.advance()
+        if built.artefact is None:
+            failed[built.subject.name] = f"export: {built.reason}"
+            progress.say(f"failed: {built.subject.name}: {built.reason}")
+        else:
+            artefacts[built.subject.name] = built.artefact
+    return artefacts, failed
+
+
+def _timing(
+    journal: Journal,
+    settings: Settings,
+    artefacts: Mapping[str, Artefact],
+    failed: Mapping[str, str],
+) -> Timing:
+    judged, hellos = judge_all(journal, settings), journal.hellos()
+    clock = clock_of(chain.from_iterable(journal.blocks().values()))
+    reasons = {
+        name: f"{failure.kind}: {failure.message}" for name, failure in journal.failures().items()
+    }
+    never = {
+        name: "preempted: no block ran undisturbed"
+        for name in artefacts
+        if name not in judged and name not in reasons
+    }
+    return Timing(
+        timed={
+            name: _timed(name, judged[name], clock)
+            for name in artefacts
+            if name in judged and name not in reasons
+        },
+        failed={**failed, **reasons, **never},
+        artefacts=dict(artefacts),
+        hello=hellos[0] if hellos else None,
+        clock=clock,
+    )
+
+
+def _timed(name: str, judged: Judged, clock: Clock | None) -> Timed:
+    return Timed(
+        name=name,
+        centre_us=judged.centre_us,
+        low_us=judged.low_us,
+        high_us=judged.high_us,
+        first_us=judged.first_us,
+        blocks=judged.blocks,
+        passes=judged.passes,
+        stable=judged.stable,
+        clock_khz=clock.median_khz if clock else None,
+    )

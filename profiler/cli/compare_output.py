@@ -1,0 +1,201 @@
+"""A comparison for people, as JSON and as CSV."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
+
+from rich.console import Console
+from rich.table import Table as RichTable
+
+from profiler.comparison.model import Agreement, Cell, Column, Comparison, Ratio, Verdict
+from profiler.comparison.operators import LayerDifference, Shift, describe
+from search.console.output import console, to_csv, to_json
+
+_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_ABREAST = 4  # columns that fit into 80 characters
+
+
+def show_comparison(comparison: Comparison, form: str, top: int) -> None:
+    """Print a comparison; `top` operators a pair of networks or tables."""
+    if form == "json":
+        print(to_json(as_json(comparison)))
+    elif form == "csv":
+        print(to_csv(as_rows(comparison)), end="")
+    else:
+        _for_people(comparison, console(), top)
+
+
+def as_json(comparison: Comparison) -> dict[str, object]:
+    """Everything, with the networks' counts instead of their operators."""
+    return {
+        "networks": [
+            {
+                "name": network.name,
+                "resolution": network.architecture.resolution,
+                "flops_m": network.architecture.flops / 1e6,
+                "params_m": network.architecture.params / 1e6,
+            }
+            for network in comparison.networks
+        ],
+        "columns": [asdict(column) for column in comparison.columns],
+        "cells": [asdict(cell) for cell in comparison.cells],
+        "verdicts": [asdict(verdict) for verdict in comparison.verdicts],
+        "agreements": [asdict(agreement) for agreement in comparison.agreements],
+        "layers": [
+            asdict(layer) | {"difference_us": layer.difference_us} for layer in comparison.layers
+        ],
+        "shifts": [asdict(shift) for shift in comparison.shifts],
+    }
+
+
+def as_rows(comparison: Comparison) -> Iterator[dict[str, object]]:
+    """One row a cell."""
+    ratios = {
+        (ratio.column, ratio.network): ratio
+        for verdict in comparison.verdicts
+        for ratio in verdict.others
+    }
+    winners = {verdict.column: verdict.winner for verdict in comparison.verdicts}
+    for cell in comparison.cells:
+        column = comparison.columns[cell.column]
+        won = winners.get(cell.column) == cell.network
+        ratio = ratios.get((cell.column, cell.network))
+        yield {
+            "network": cell.network,
+            "setting": column.label,
+            "kind": column.kind,
+            "latency_us": cell.latency_us,
+            "low_us": cell.low_us,
+            "high_us": cell.high_us,
+            "winner": won,
+            "ratio_to_winner": 1.0 if won else ratio.ratio if ratio else None,
+            "ratio_low": ratio.low if ratio else None,
+            "ratio_high": ratio.high if ratio else None,
+            "note": cell.note,
+        }
+
+
+def _for_people(comparison: Comparison, out: Console, top: int) -> None:
+    for number, column in enumerate(comparison.columns):
+        out.print(f"{_letter(number)}  {column.kind}: {column.label}")
+        if column.detail:
+            out.print(f"   {column.detail}")
+    out.print("")
+    for start in range(0, len(comparison.columns), _ABREAST):
+        numbers = range(start, min(start + _ABREAST, len(comparison.columns)))
+        out.print(_matrix(comparison, numbers))
+    for line in _notes(comparison.cells):
+        out.print(line)
+    out.print("")
+    for verdict in comparison.verdicts:
+        for line in _verdict_lines(verdict, comparison.columns):
+            out.print(line)
+    for agreement in comparison.agreements:
+        out.print(_agreement_line(agreement))
+    _print_layers(comparison.layers, out, top)
+    _print_shifts(comparison.shifts, out, top)
+
+
+def _letter(number: int) -> str:
+    return _LETTERS[number] if number < len(_LETTERS) else f"#{number + 1}"
+
+
+def _matrix(comparison: Comparison, numbers: Sequence[int]) -> RichTable:
+    grid = RichTable(box=None, pad_edge=False)
+    grid.add_column("milliseconds", max_width=18, overflow="fold")
+    for number in numbers:
+        kind = comparison.columns[number].kind
+        grid.add_column(f"{_letter(number)} {kind}", justify="right", no_wrap=True)
+    cells = {(cell.column, cell.network): cell for cell in comparison.cells}
+    winners = {(verdict.column, verdict.winner) for verdict in comparison.verdicts}
+    for network in comparison.networks:
+        row = [
+            _cell(cells.get((number, network.name)), (number, network.name) in winners)
+            for number in numbers
+        ]
+        grid.add_row(network.name, *row)
+    return grid
+
+
+def _cell(cell: Cell | None, winner: bool) -> str:
+    if cell is None or cell.latency_us is None:
+        return "-"
+    text = f"{cell.latency_us / 1e3:.3g}" if cell.low_us is None else _with_interval(cell)
+    return f"{'* ' if winner else ''}{text}"
+
+
+def _with_interval(cell: Cell) -> str:
+    assert cell.latency_us is not None
+    assert cell.low_us is not None
+    assert cell.high_us is not None
+    half = (cell.high_us - cell.low_us) / 2 / cell.latency_us
+    return f"{cell.latency_us / 1e3:.3f} +-{half:.1%}{'' if cell.stable else '!'}"
+
+
+def _notes(cells: Iterable[Cell]) -> Iterator[str]:
+    for cell in cells:
+        if cell.note:
+            yield f"{_letter(cell.column)}  {cell.network}: {cell.note}"
+
+
+def _verdict_lines(verdict: Verdict, columns: Sequence[Column]) -> Iterator[str]:
+    where = f"{_letter(verdict.column)} ({columns[verdict.column].kind})"
+    doubt = "" if verdict.clear is not False else ", within the errors"
+    yield f"on {where} the fastest is {verdict.winner}{doubt}"
+    for ratio in verdict.others:
+        yield f"   {ratio.network} takes {_ratio(ratio)} times as long"
+
+
+def _ratio(ratio: Ratio) -> str:
+    if ratio.low is None or ratio.high is None:
+        return f"{ratio.ratio:.3f}"
+    return f"{ratio.ratio:.3f} [{ratio.low:.3f}, {ratio.high:.3f}]"
+
+
+def _agreement_line(agreement: Agreement) -> str:
+    one, other = _letter(agreement.predicted), _letter(agreement.measured)
+    clock = agreement.at_clock
+    stated = "" if clock is None else f" ({clock:+.1%} at the clock of {one})"
+    return f"{agreement.network}: {one} is {agreement.difference:+.1%} off {other}{stated}"
+
+
+def _print_layers(layers: Sequence[LayerDifference], out: Console, top: int) -> None:
+    pairs = dict.fromkeys((layer.column, layer.faster, layer.slower) for layer in layers)
+    for column, faster, slower in pairs:
+        rows = [
+            layer
+            for layer in layers
+            if (layer.column, layer.faster, layer.slower) == (column, faster, slower)
+        ]
+        out.print("")
+        out.print(f"{_letter(column)}: where {slower} and {faster} differ, microseconds")
+        grid = RichTable(box=None, pad_edge=False)
+        grid.add_column(slower, max_width=28, overflow="fold")
+        grid.add_column("us", justify="right")
+        grid.add_column(faster, max_width=28, overflow="fold")
+        grid.add_column("us", justify="right")
+        grid.add_column("more", justify="right")
+        for row in rows[:top]:
+            ours = (describe(row.slower_key), f"{row.slower_us:.0f}")
+            theirs = (describe(row.faster_key), f"{row.faster_us:.0f}")
+            grid.add_row(*ours, *theirs, f"{row.difference_us:+.0f}")
+        if len(rows) > top:
+            left = sum(row.difference_us for row in rows[top:])
+            grid.add_row(f"({len(rows) - top} more places)", "", "", "", f"{left:+.0f}")
+        grid.add_row("all", "", "", "", f"{sum(row.difference_us for row in rows):+.0f}")
+        out.print(grid)
+
+
+def _print_shifts(shifts: Sequence[Shift], out: Console, top: int) -> None:
+    for first, second in dict.fromkeys((shift.first, shift.second) for shift in shifts):
+        rows = [shift for shift in shifts if (shift.first, shift.second) == (first, second)]
+        one, other = _letter(first), _letter(second)
+        out.print("")
+        out.print(f"operators whose cost on {other} over {one} is furthest from usual (1 = usual)")
+        grid = RichTable(box=None, pad_edge=False)
+        grid.add_column("operator", max_width=34, overflow="fold")
+        for name in (f"{one} us", f"{other} us", "relative"):
+            grid.add_column(name, justify="right")
+        for row in rows[:top]:
+            costs = (f"{row.first_us:.0f}", f"{row.second_us:.0f}", f"{row.relative:.2f}")
+            grid.add_row(describe(row.key), *costs)
+        out.print(grid)

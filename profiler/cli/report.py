@@ -1,0 +1,56 @@
+"""The verb `report`: parse, call, print."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def report(
+    tables: Annotated[list[Path], typer.Argument(help="Folders of tables.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The page.")] = Path("report.html"),
+    network: Annotated[
+        list[str] | None,
+        typer.Option(help="Network to price and draw (repeatable; default: the published ones)."),
+    ] = None,
+    front: Annotated[
+        list[Path] | None,
+        typer.Option(help="front.json or .result.json of a search (repeatable)."),
+    ] = None,
+    title: Annotated[str, typer.Option(help="Heading of the page.")] = "Latency tables",
+    allow_simulated: Annotated[
+        bool, typer.Option("--allow-simulated", help="Simulated beside measured.")
+    ] = False,
+    no_curves: Annotated[
+        bool, typer.Option("--no-curves", help="Leave the cost curves out (they take seconds).")
+    ] = False,
+    form: Annotated[
+        str, typer.Option("--format", help="table, json or csv (on standard output).")
+    ] = "table",
+) -> None:
+    """Write tables, exams, networks and fronts to one page that opens in any browser."""
+    from profiler.comparison.compare import refuse_mixture
+    from profiler.comparison.sources import find_networks
+    from profiler.report.data import Contents
+    from profiler.report.fronts import read_front
+    from profiler.report.page import write_page
+    from search.console.app import check_form
+    from search.console.output import to_csv, to_json
+    from search.table.store import read_table
+    from search.zoo import network_names
+
+    check_form(form)
+    read = tuple(read_table(folder) for folder in tables)
+    refuse_mixture([table.manifest.source == "simulated" for table in read], allow_simulated)
+    contents = Contents(
+        tables=read,
+        networks=find_networks(network or list(network_names())),
+        fronts=tuple(read_front(path) for path in front or ()),
+        curves=not no_curves,
+    )
+    size = write_page(contents, output, title)
+    rows = [{"page": str(output), "bytes": size, "tables": len(read)}]
+    if form == "table":
+        typer.echo(f"written to {output} ({size / 1e6:.1f} MB)")
+    else:
+        typer.echo(to_json(rows) if form == "json" else to_csv(rows), nl=form == "json")

@@ -1,0 +1,1 @@
+"""Comparison of networks across tables and devices."""

@@ -1,0 +1,103 @@
+"""What a comparison of networks on devices consists of."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from profiler.campaign.network_timing import Timing
+from profiler.comparison.operators import LayerDifference, Shift
+from search.zoo.resolve import Named
+
+Kind = Literal["measured", "predicted", "published", "imported", "simulated"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """One setting. `kind` is what its cells are; `clock_khz` at what clock, if known."""
+
+    label: str
+    kind: Kind
+    detail: str = ""
+    clock_khz: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """One network in one setting: a latency with its 95 % interval, or a reason for none."""
+
+    network: str
+    column: int
+    latency_us: float | None = None
+    low_us: float | None = None
+    high_us: float | None = None
+    note: str = ""
+    stable: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ratio:
+    """A network's latency over the winner's in one setting.
+
+    The interval takes both errors as independent, which is wide for two
+    predictions of one table; None where a figure came without an interval.
+    """
+
+    network: str
+    column: int
+    ratio: float
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """Who wins in one setting; `clear` when every interval of a ratio is above 1.
+
+    `clear` is None where nothing is known of the errors.
+    """
+
+    column: int
+    winner: str
+    clear: bool | None
+    others: tuple[Ratio, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agreement:
+    """A network that was predicted and measured in the same setting.
+
+    `difference` is predicted over measured, less 1; `at_clock` the same with
+    the measurement stated at the table's clock, where both are known.
+    """
+
+    network: str
+    predicted: int
+    measured: int
+    difference: float
+    at_clock: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """The whole answer."""
+
+    networks: tuple[Named, ...]
+    columns: tuple[Column, ...]
+    cells: tuple[Cell, ...]
+    verdicts: tuple[Verdict, ...]
+    agreements: tuple[Agreement, ...]
+    layers: tuple[LayerDifference, ...]
+    shifts: tuple[Shift, ...]
+
+    @property
+    def stable(self) -> bool:
+        """False if a measured cell did not reach the precision asked for."""
+        return all(cell.stable for cell in self.cells)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """Networks that were timed on one device at hand."""
+
+    label: str
+    simulated: bool
+    timing: Timing

@@ -1,0 +1,155 @@
+"""What is to be compared: networks by name, tables from disk, runs on devices."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from deploy.artefact import Subject
+from device_agents.device import Device
+from device_agents.target import find_device
+from profiler.campaign.network_timing import Measuring, open_agent, time_networks, timing_settings
+from profiler.campaign.run import only_one
+from profiler.comparison.compare import compare, refuse_mixture, setting_label, try_price
+from profiler.comparison.model import Comparison, Run
+from profiler.settings import Settings
+from profiler.tables.predict import newest_tables, price
+from search.console.progress import Progress
+from search.errors import KitError, MissingOperator, TableError, UsageError
+from search.table.store import Table, read_table
+from search.zoo.resolve import Named, find_network
+
+
+def gather(
+    networks: Sequence[str],
+    *,
+    tables: Sequence[Path],
+    root: Path,
+    devices: Sequence[str],
+    dtypes: Sequence[str],
+    measuring: Measuring,
+    allow_simulated: bool,
+    progress: Progress,
+) -> Comparison:
+    """Find, read and measure all that is asked for, and compare it.
+
+    Without tables and devices, the newest tables below `root` that can price
+    the networks. Whatever can be refused is refused before anything is
+    measured.
+
+    Raises:
+        KitError: As the functions below and `compare`.
+    """
+    named = find_networks(networks)
+    chosen = tuple(read_table(folder) for folder in tables)
+    if not tables and not devices:
+        chosen = choose_tables(root, named, progress)
+    sources = [table.manifest.source == "simulated" for table in chosen]
+    sources += [find_device(name).platform == "simulated" for name in devices]
+    refuse_mixture(sources, allow_simulated)
+    if dtypes and not devices:
+        raise UsageError("--dtype is for devices; a table has a number format of its own.")
+    for table in chosen:
+        for network in named:
+            try_price(table, network)
+    runs = [
+        run for name in devices for run in run_on_device(name, dtypes, named, measuring, progress)
+    ]
+    return compare(named, chosen, runs, allow_simulated=allow_simulated)
+
+
+def find_networks(texts: Sequence[str]) -> tuple[Named, ...]:
+    """Networks by file or published name; equal names become those of their files.
+
+    Raises:
+        UsageError: Unknown, or the same network twice.
+    """
+    found = [find_network(text) for text in texts]
+    counts = Counter(network.name for network in found)
+    named = []
+    for text, network in zip(texts, found, strict=True):
+        alone = counts[network.name] == 1 or network.published is not None
+        name = network.name if alone else Path(text).with_suffix("").as_posix()
+        named.append(replace(network, name=name))
+    if len({network.name for network in named}) < len(named):
+        raise UsageError("The same network is named twice.")
+    return tuple(named)
+
+
+def choose_tables(root: Path, networks: Sequence[Named], progress: Progress) -> tuple[Table, ...]:
+    """The newest tables below a folder that can price every network.
+
+    What cannot be read is said; what is of other networks is passed over.
+    Tables that were not measured are taken only where there is no other.
+
+    Raises:
+        UsageError: There are no tables.
+        MissingOperator, TableError, UsageError: None can price them all; the
+            reason of the one that comes closest.
+    """
+    tables: list[Table] = []
+    reasons: list[KitError] = []
+    for folder in newest_tables(root):
+        try:
+            table = read_table(folder)
+            for network in networks:
+                price(table, network)
+        except MissingOperator as error:
+            reasons.insert(0, error)
+        except (TableError, UsageError) as error:
+            reasons.append(error)
+            if isinstance(error, TableError):
+                progress.say(f"left out: {error.message}")
+        else:
+            tables.append(table)
+    if not tables and reasons:
+        raise reasons[0]
+    if not tables:
+        raise UsageError(
+            f"There is no table below {root}.",
+            "Name one with --table, measure one (python -m profiler), or name a --device.",
+        )
+    real = [table for table in tables if table.manifest.source == "measured"]
+    return tuple(real or tables)
+
+
+def run_on_device(
+    device: str,
+    dtypes: Sequence[str],
+    networks: Sequence[Named],
+    measuring: Measuring,
+    progress: Progress,
+) -> list[Run]:
+    """Time the networks on one device, once a dtype (none: the device's own).
+
+    Raises:
+        UsageError: Unknown device, backend or dtype, or a busy device.
+        DeviceError, DeviceLost, DeviceTimeout: The device.
+    """
+    target = find_device(device)
+    return [
+        _run(target, timing_settings(target, dtype, measuring), networks, measuring, progress)
+        for dtype in dict.fromkeys(dtypes or (target.dtype,))
+    ]
+
+
+def _run(
+    target: Device,
+    settings: Settings,
+    networks: Sequence[Named],
+    measuring: Measuring,
+    progress: Progress,
+) -> Run:
+    subjects = [
+        Subject(
+            name=network.name, operators=network.with_dtype(settings.dtype).architecture.operators
+        )
+        for network in networks
+    ]
+    with open_agent(target, settings) as agent:
+        device = agent.info().id
+        label = setting_label(device, settings.dtype, settings.backend, settings.threads)
+        progress.say(f"{label}: {len(subjects)} network(s), {settings.effort.preset}")
+        with only_one(device):
+            timing = time_networks(subjects, agent, settings, progress, measuring.workers)
+        return Run(label=label, simulated=agent.source == "simulated", timing=timing)

@@ -1,0 +1,1 @@
+"""What will be measured, and how long it takes."""

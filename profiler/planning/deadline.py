@@ -1,0 +1,64 @@
+"""A budget in time, kept: what is built first, when building ends, and what is then left out."""
+
+import math
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+
+from deploy.artefact import Artefact, Subject
+from profiler.planning.estimate import measuring_seconds
+from profiler.planning.plan import CampaignPlan
+from search.console.progress import Progress
+
+# Of a predictor's operators the first ones are built whatever it takes.
+_ANYHOW = 20
+CLOSING = 0.03  # of a budget, for predicting, examining and writing
+
+
+def building_order(plan: CampaignPlan) -> tuple[Subject, ...]:
+    """All that needs an artefact; under a budget networks before most of the operators."""
+    if plan.settings.budget_s is None:
+        return plan.subjects
+    first = [s for operator in plan.operators[:_ANYHOW] for s in plan.timed(operator)]
+    return tuple(dict.fromkeys((plan.empty, *first, *plan.calibration, *plan.exam, *plan.subjects)))
+
+
+def needed_anyhow(plan: CampaignPlan) -> set[str]:
+    """Names of what is built even when the time is up."""
+    rest = {s.name for operator in plan.operators[_ANYHOW:] for s in plan.timed(operator)}
+    return {subject.name for subject in plan.subjects} - rest
+
+
+def building_ends(plan: CampaignPlan, began: float) -> float:
+    """When building must end, of the clock that `began` is of; infinite without a budget."""
+    if plan.settings.budget_s is None:
+        return math.inf
+    return began + (1 - CLOSING) * plan.settings.budget_s - measuring_seconds(plan)
+
+
+def measuring_ends(plan: CampaignPlan, began: float) -> float:
+    """When the last extra pass must end; infinite without a budget."""
+    budget_s = plan.settings.budget_s
+    return math.inf if budget_s is None else began + (1 - CLOSING) * budget_s
+
+
+def within_time(
+    plan: CampaignPlan,
+    artefacts: Mapping[str, Artefact],
+    failures: Collection[str],
+    progress: Progress,
+) -> CampaignPlan:
+    """The plan without operators for whose artefacts there was no time: they are predicted."""
+    if plan.settings.budget_s is None:
+        return plan
+    known = set(artefacts) | set(failures)
+    built = tuple(o for o in plan.operators if all(s.name in known for s in plan.timed(o)))
+    kept = frozenset(built)
+    late = tuple(o for o in plan.operators if o not in kept)
+    if late:
+        progress.say(f"no time to build {len(late)} operators: they are predicted as well")
+    return replace(
+        plan,
+        operators=built,
+        predicted=(*late, *plan.predicted),
+        drawn=plan.drawn & kept,
+    )

@@ -1,0 +1,1 @@
+"""From a journal to the content of a table."""

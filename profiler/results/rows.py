@@ -1,0 +1,90 @@
+"""What a finished campaign left, and its row of one operator."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from deploy.artefact import Artefact
+from device_agents.base import Steadiness
+from profiler.analysis.judge import Judged
+from profiler.journal import Journal
+from profiler.planning.plan import CampaignPlan
+from profiler.results.judged import Findings
+from search.operators.counts import count
+from search.operators.spec import OperatorSpec
+from search.table.entries import Entry
+from search.table.manifest import DeviceInfo, Source
+
+_NO_BLOCK = "preempted: no block ran undisturbed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """All that a table is made of."""
+
+    plan: CampaignPlan
+    journal: Journal
+    artefacts: Mapping[str, Artefact]
+    device: DeviceInfo
+    steadiness: Steadiness
+    steadiness_after: Steadiness
+    source: Source
+    parent_id: str | None
+    title: str
+    created_utc: str
+    context: Mapping[str, str]
+    notes: tuple[str, ...]
+
+
+def entry_of(operator: OperatorSpec, findings: Findings, record: Record) -> Entry:
+    """An operator's row of the table: measured, unstable or failed, and why."""
+    failure = findings.failures.get(operator.key)
+    found = findings.judged.get(operator.key)
+    if failure is not None or found is None:
+        reason = f"{failure.kind}: {failure.message}" if failure else _NO_BLOCK
+        return _with_counts(Entry(key=operator.key, status="failed", reason=reason), record)
+    target = record.plan.settings.effort.target_relative_ci
+    entry = Entry(
+        key=operator.key,
+        status="ok" if found.stable else "unstable",
+        reason=None if found.stable else _unstable_reason(found, target),
+        centre_us=found.centre_us,
+        low_us=found.low_us,
+        high_us=found.high_us,
+        first_us=found.first_us,
+        first_low_us=found.first_low_us,
+        first_high_us=found.first_high_us,
+        lower_quartile_us=found.lower_quartile_us,
+        mean_us=found.mean_us,
+        min_us=found.min_us,
+        mad_us=found.mad_us,
+        p5_us=found.p5_us,
+        p95_us=found.p95_us,
+        blocks=found.blocks,
+        calls=found.calls,
+        passes=found.passes,
+        rejected_blocks=found.rejected,
+    )
+    return _with_counts(entry, record)
+
+
+def _with_counts(entry: Entry, record: Record) -> Entry:
+    counts = count(entry.operator)
+    # Of chains, the longest stands for all.
+    artefact = record.artefacts.get(record.plan.timed(entry.operator)[-1].name)
+    return replace(
+        entry,
+        flops=counts.flops,
+        params=counts.params,
+        input_bytes=counts.input_bytes,
+        output_bytes=counts.output_bytes,
+        weight_bytes=counts.weight_bytes,
+        artefact_sha256=artefact.sha256 if artefact else None,
+        artefact_error=artefact.relative_error if artefact else None,
+    )
+
+
+def _unstable_reason(found: Judged, target: float) -> str:
+    return (
+        f"interval of +-{found.relative_half_width:.1%} after {found.blocks} blocks, "
+        f"asked for {target:.1%}"
+    )

@@ -1,0 +1,40 @@
+"""When is a table good enough: the reasons for exit code 1."""
+
+import statistics
+
+from search.table.store import Table
+from search.table.trust import exam_doubt
+
+_SHOWN = 5
+
+
+def problems(table: Table) -> list[str]:
+    """Reasons not to trust a table; empty when there are none."""
+    found = []
+    space, exam = table.manifest.space, table.manifest.exam
+    for status, keys in (("failed", _failed(table)), ("unstable", _unstable(table))):
+        if keys:
+            more = f" and {len(keys) - _SHOWN} more" if len(keys) > _SHOWN else ""
+            found.append(f"{len(keys)} operator(s) {status}: {', '.join(keys[:_SHOWN])}{more}")
+    if space.operators_missing and space.filter is None:
+        found.append(f"{space.operators_missing} operator(s) missing")
+    # Some operators alone are measured without an exam, and nobody expects one.
+    if (doubt := exam_doubt(exam)) and (exam or space.filter is None):
+        found.append(doubt)
+    return found
+
+
+def _failed(table: Table) -> list[str]:
+    return [entry.key for entry in table.entries if entry.status == "failed"]
+
+
+def _unstable(table: Table) -> list[str]:
+    """Rows less sure than was asked for; beside predicted ones, than those usually are.
+
+    Who takes a row that is 15 % unsure because nobody measured it cannot refuse one that
+    was measured and is 6 % unsure.
+    """
+    rows = [entry for entry in table.entries if entry.status == "unstable"]
+    widths = [e.relative_half_width for e in table.entries if e.status == "predicted"]
+    allowed = statistics.median(widths) if widths else 0.0
+    return [entry.key for entry in rows if entry.relative_half_width > allowed]

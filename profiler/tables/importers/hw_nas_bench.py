@@ -1,0 +1,155 @@
+"""HW-NAS-Bench's FBNet space at 32x32: device, operator, ms above the skip of its slot.
+
+Facts restated from HW-NAS-Bench (arXiv 2103.10584, MIT): the operators are those
+of FBNet on CIFAR-100 with the first 1x1 kept. The network of skips is the
+constant; it holds stem, head and classifier.
+"""
+
+import csv
+import io
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from profiler.tables.importers.base import ForeignRow, ForeignTable, Role, damaged
+from search.errors import UsageError
+from search.operators.spec import OperatorSpec
+from search.spaces.base import LayeredSpace
+from search.spaces.registry import make_space
+from search.table.manifest import DeviceInfo, RuntimeInfo
+
+COLUMNS = ("device", "op_key", "latency_ms_minus_skip_of_same_slot")
+CONSTANT = "CONST_all_skip_network"
+_BLOCK = re.compile(
+    r"ConvBlock_H(\d+)_W(\d+)_Cin(\d+)_Cout(\d+)_exp(\d+)_kernel(\d+)_stride(\d+)_group(\d+)"
+)
+_SKIP = re.compile(r"Skip_H(\d+)_W(\d+)_Cin(\d+)_Cout(\d+)_stride(\d+)")
+# Id, kind, manufacturer, model, runtime: as the paper's section 3.3 describes them.
+_DEVICES = {
+    "pixel3": ("pixel-3", "android", "Google", "Pixel 3", "tflite"),
+    "raspi4": ("raspi-4", "other", None, "Raspberry Pi 4", "tflite"),
+    "eyeriss": ("eyeriss", "other", None, "Eyeriss (accelerator, estimated)", "dnn-chip-predictor"),
+    "fpga": ("fpga", "other", "Xilinx", "ZC706 (FPGA)", "vivado-hls"),
+}
+
+
+def bench_space() -> LayeredSpace:
+    """The kit's space with the same operators."""
+    return make_space("fbnet-cifar", classes=100, always_pointwise=True)
+
+
+@dataclass(frozen=True, slots=True)
+class HwNasBench:
+    """Reads and writes the CSV of relative latencies."""
+
+    name: str = "hw-nas-bench"
+
+    def read(self, text: str, origin: str) -> tuple[ForeignTable, ...]:
+        """One table a device."""
+        lines = list(csv.reader(io.StringIO(text)))
+        if not lines or tuple(lines[0]) != COLUMNS:
+            raise damaged(origin, f"its columns should be {', '.join(COLUMNS)}")
+        rows: dict[str, list[ForeignRow]] = {}
+        for number, line in enumerate(lines[1:], 2):
+            if len(line) != len(COLUMNS):
+                raise damaged(origin, f"line {number} has {len(line)} fields, not {len(COLUMNS)}")
+            device, key, value = line
+            if device not in _DEVICES:
+                raise damaged(origin, f"line {number} names an unknown device {device!r}")
+            rows.setdefault(device, []).append(_row(key, value, f"line {number}", origin))
+        return tuple(_table(device, found, origin) for device, found in rows.items())
+
+    def write(self, tables: Mapping[str, tuple[ForeignRow, ...]]) -> str:
+        """All devices in one file."""
+        names = {facts[0]: name for name, facts in _DEVICES.items()}
+        lines = [",".join(COLUMNS)]
+        for device, rows in tables.items():
+            lines += [f"{names[device]},{row.source_key},{row.value!r}" for row in rows]
+        return "\n".join(lines) + "\n"
+
+
+def _row(key: str, text: str, where: str, origin: str) -> ForeignRow:
+    try:
+        value = float(text)
+    except ValueError as error:
+        raise damaged(origin, f"{where}: {text!r} is no time") from error
+    if key == CONSTANT or (skip := _SKIP.fullmatch(key)):
+        if not 0 <= value < math.inf or (key != CONSTANT and skip and value != 0):
+            raise damaged(origin, f"{where}: {key} cannot be {text}")
+        role: Role = "constant" if key == CONSTANT else "reference"
+        return ForeignRow(source_key=key, value=value, role=role)
+    block = _BLOCK.fullmatch(key)
+    if block is None:
+        raise damaged(origin, f"{where}: {key!r} is no operator of this format")
+    if not 0 < value < math.inf:
+        raise damaged(origin, f"{where}: {key} cannot take {text} ms")
+    try:
+        operator = _operator(*(int(word) for word in block.groups()))
+    except UsageError as error:
+        raise damaged(origin, f"{where}: {error.message}") from error
+    return ForeignRow(source_key=key, value=value, operator=operator)
+
+
+def _operator(
+    height: int,
+    width: int,
+    in_channels: int,
+    out_channels: int,
+    expansion: int,
+    kernel: int,
+    stride: int,
+    groups: int,
+) -> OperatorSpec:
+    return OperatorSpec(
+        kind="ir",
+        kernel=kernel,
+        expansion=expansion,
+        mid_channels=expansion * in_channels,
+        groups=groups,
+        activation="relu",
+        in_channels=in_channels,
+        out_channels=out_channels,
+        height=height,
+        width=width,
+        stride=stride,
+        residual=stride == 1 and in_channels == out_channels,
+    )
+
+
+def _table(device: str, rows: Sequence[ForeignRow], origin: str) -> ForeignTable:
+    space = bench_space()
+    wanted = {operator for operator in space.operators if operator.kind == "ir"}
+    found = [row.operator for row in rows if row.operator is not None]
+    constants = [row.value for row in rows if row.role == "constant"]
+    if len(found) != len(wanted) or set(found) != wanted or len(constants) != 1:
+        raise damaged(
+            origin,
+            f"{device} should have each of {len(wanted)} operators and the constant once, "
+            f"not {len(found)} and {len(constants)}",
+        )
+    if len({row.source_key for row in rows}) < len(rows):
+        raise damaged(origin, f"{device} names a row twice")
+    name, kind, manufacturer, model, runtime = _DEVICES[device]
+    info = DeviceInfo.model_validate(
+        {"id": name, "kind": kind, "manufacturer": manufacturer, "model": model}
+    )
+    return ForeignTable(
+        title=f"hw-nas-bench-fbnet-{device}",
+        publisher="HW-NAS-Bench (Li et al., arXiv 2103.10584)",
+        source="github.com/GATECH-EIC/HW-NAS-Bench, FBNet space, CIFAR-100",
+        licence="MIT",
+        device=info,
+        runtime=RuntimeInfo(name=runtime, version=None, backend=runtime, runner="unknown"),
+        threads=None,
+        dtype="fp32",
+        value_unit="ms",
+        rows=tuple(rows),
+        constant=constants[0],
+        covered=(*space.before, *space.after),
+        space=space,
+        notes=(
+            "times are those above the skip of the same slot; the constant is the network of skips",
+            "where a skip changes the shape, the publisher's own operator stands for it",
+        ),
+    )

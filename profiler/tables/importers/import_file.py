@@ -1,0 +1,243 @@
+"""From a published table to a folder of the kit's own format, and back to its rows.
+
+`samples.parquet` keeps the publisher's rows as they were printed, in their
+order and units: that is what makes the way back exact.
+"""
+
+import hashlib
+import math
+import statistics
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pandas as pd
+from scipy import stats as scipy_stats
+
+from profiler.campaign.run import next_version
+from profiler.results.provenance import kit_info
+from profiler.tables.importers.base import ForeignRow, ForeignTable, Format, damaged
+from profiler.tables.importers.registry import find_format
+from profiler.tables.importers.units import UNITS_US, check_units
+from search.errors import TableError, UsageError
+from search.files import sha256_bytes
+from search.operators.counts import count
+from search.operators.spec import OperatorSpec
+from search.table.entries import Entry
+from search.table.manifest import Manifest, Origin, Protocol, SpaceInfo
+from search.table.store import EXAM_COLUMNS, Table, write_table
+
+LARGEST_BYTES = 50 * 2**20
+COLUMNS = ("source_key", "role", "key", "count", "value", "spread")
+_LEVEL = 0.95
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _File:
+    """The file that is being imported."""
+
+    path: Path
+    content: bytes
+    form: Format
+    unit: str | None
+
+
+def import_file(
+    form: str, path: Path, output: Path, *, device: str | None = None, unit: str | None = None
+) -> tuple[Table, ...]:
+    """Read a published file and write its tables, one a device.
+
+    Args:
+        form: Name of the format.
+        path: The file.
+        output: Folder of tables.
+        device: Only the table of this device (its id or model).
+        unit: s, ms or us, where the file is not in the format's own unit.
+
+    Raises:
+        UsageError: Unknown format, unit or device, or an unreadable file.
+        TableError: Damaged, cut short, or in another unit.
+    """
+    if unit is not None and unit not in UNITS_US:
+        raise UsageError(f"Unknown --unit {unit!r}.", f"Known: {', '.join(UNITS_US)}.")
+    file = _File(path=path, content=_content(path), form=find_format(form), unit=unit)
+    try:
+        text = file.content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise damaged(str(path), "it is no text") from error
+    tables = _chosen(file.form.read(text, str(path)), device)
+    for table in tables:
+        check_units(table, unit or table.value_unit, str(path))
+    return tuple(_write(table, file, output) for table in tables)
+
+
+def _content(path: Path) -> bytes:
+    try:
+        if path.stat().st_size > LARGEST_BYTES:
+            raise damaged(str(path), f"it is larger than {LARGEST_BYTES // 2**20} MiB")
+        return path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"Cannot read {path}: {error.strerror}.") from error
+
+
+def _chosen(tables: Sequence[ForeignTable], device: str | None) -> list[ForeignTable]:
+    if device is None:
+        return list(tables)
+    known = [table.device.id for table in tables]
+    if device not in known:
+        raise UsageError(f"The file has no device {device!r}.", f"It has {', '.join(known)}.")
+    return [table for table in tables if table.device.id == device]
+
+
+def _write(table: ForeignTable, file: _File, output: Path) -> Table:
+    entries = _entries(table, UNITS_US[file.unit or table.value_unit])
+    folder, parent = next_version(output / table.device.id, table.title)
+    manifest = Manifest(
+        table_id=uuid.uuid4().hex,
+        parent_id=parent,
+        created_utc=datetime.now(UTC).isoformat(timespec="seconds"),
+        source="imported",
+        title=folder.name,
+        kit=kit_info(),
+        space=_space_info(table, entries),
+        device=table.device,
+        runtime=table.runtime,
+        protocol=Protocol(dtype=table.dtype, threads=table.threads, preset="imported", order=None),
+        origin=_origin(table, file),
+        notes=table.notes,
+        files_sha256={},
+    )
+    exam = pd.DataFrame(columns=list(EXAM_COLUMNS))
+    return write_table(folder, manifest, entries, _frame(table.rows), exam)
+
+
+def _origin(table: ForeignTable, file: _File) -> Origin:
+    unit = file.unit or table.value_unit
+    constant = None if table.constant is None else table.constant * UNITS_US[unit]
+    return Origin(
+        format=file.form.name,
+        publisher=table.publisher,
+        source=table.source,
+        licence=table.licence,
+        file=file.path.name,
+        file_sha256=sha256_bytes(file.content),
+        value_unit=unit,
+        spread_unit=table.spread_unit,
+        rows=len(table.rows),
+        constant_us=constant,
+        covered=tuple(operator.key for operator in table.covered),
+    )
+
+
+def _space_info(table: ForeignTable, entries: Sequence[Entry]) -> SpaceInfo:
+    keys = "\n".join(entry.key for entry in entries)
+    size = table.space.size if table.space else None
+    return SpaceInfo(
+        spec=table.space.spec if table.space else table.title,
+        sha256=table.space.sha256 if table.space else hashlib.sha256(keys.encode()).hexdigest(),
+        layers=size.layers if size else 0,
+        candidates=size.candidates if size else 0,
+        operators_expected=len(entries),
+        operators_measured=len(entries),
+        operators_unstable=0,
+        operators_failed=0,
+        operators_missing=0,
+    )
+
+
+def _entries(table: ForeignTable, unit_us: float) -> tuple[Entry, ...]:
+    """One row an operator; several rows of one operator are its repeats."""
+    found: dict[OperatorSpec, list[ForeignRow]] = {}
+    for row in table.rows:
+        if row.operator is not None:
+            found.setdefault(row.operator, []).append(row)
+    return tuple(
+        _entry(operator, rows, table.spread_unit, unit_us) for operator, rows in found.items()
+    )
+
+
+def _entry(
+    operator: OperatorSpec, rows: Sequence[ForeignRow], spread_unit: str | None, unit_us: float
+) -> Entry:
+    centre = statistics.fmean(row.value for row in rows)
+    low, high = _interval(rows, centre, spread_unit)
+    counts = count(operator)
+    return Entry(
+        key=operator.key,
+        status="ok",
+        centre_us=centre * unit_us,
+        low_us=None if low is None else low * unit_us,
+        high_us=None if high is None else high * unit_us,
+        mean_us=centre * unit_us,
+        blocks=sum(row.count or 1 for row in rows),
+        flops=counts.flops,
+        params=counts.params,
+        input_bytes=counts.input_bytes,
+        output_bytes=counts.output_bytes,
+        weight_bytes=counts.weight_bytes,
+    )
+
+
+def _interval(
+    rows: Sequence[ForeignRow], centre: float, spread_unit: str | None
+) -> tuple[float | None, float | None]:
+    """The mean's interval by Student's t, from a printed spread or from repeats.
+
+    Taken of logarithms, so that it stays positive. Unknown for a single number.
+    """
+    row = rows[0]
+    if len(rows) > 1:
+        relative = statistics.stdev(math.log(row.value) for row in rows)
+        number = len(rows)
+    elif row.spread is not None and row.count is not None and row.count > 1:
+        deviation = math.sqrt(row.spread) if spread_unit == "ms2" else row.spread
+        relative, number = deviation / row.value, row.count
+    else:
+        return None, None
+    factor = float(scipy_stats.t.ppf((1 + _LEVEL) / 2, number - 1))
+    reach = math.exp(factor * relative / math.sqrt(number))
+    return centre / reach, centre * reach
+
+
+# --- the publisher's rows, kept ---------------------------------------------------
+
+
+def _frame(rows: Sequence[ForeignRow]) -> pd.DataFrame:
+    lines = [
+        (
+            row.source_key,
+            row.role,
+            None if row.operator is None else row.operator.key,
+            row.count,
+            row.value,
+            row.spread,
+        )
+        for row in rows
+    ]
+    frame = pd.DataFrame(lines, columns=list(COLUMNS))
+    return frame.astype({"count": "Int64", "value": "float64", "spread": "float64"})
+
+
+def published_rows(table: Table) -> tuple[ForeignRow, ...]:
+    """The rows of an imported table as they were printed.
+
+    Raises:
+        TableError: The table was not imported.
+    """
+    if table.manifest.origin is None:
+        raise TableError(
+            f"{table.label} was not imported; it has no rows of a publisher.",
+            "Export it as csv or once-for-all.",
+        )
+    return tuple(
+        ForeignRow(
+            source_key=str(line["source_key"]),
+            value=float(line["value"]),
+            role=line["role"],
+            count=None if pd.isna(line["count"]) else int(line["count"]),
+            spread=None if pd.isna(line["spread"]) else float(line["spread"]),
+        )
+        for line in table.samples().to_dict("records")
+    )

@@ -1,0 +1,183 @@
+"""The YAML tables of ProxylessNAS and once-for-all: key -> count, mean, var or std (ms)."""
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Any
+
+import yaml
+
+from profiler.tables.importers.base import ForeignRow, ForeignTable, damaged
+from profiler.tables.importers.mobile_keys import ONCE_FOR_ALL, PROXYLESS, Dialect, parse_mobile_key
+from search.errors import UsageError
+from search.operators.spec import OperatorSpec
+from search.table.manifest import DeviceInfo, RuntimeInfo
+
+
+@dataclass(frozen=True, slots=True)
+class MobileYaml:
+    """Reads and writes one dialect."""
+
+    name: str
+    dialect: Dialect
+    describe: Callable[[tuple[ForeignRow, ...]], ForeignTable] = field(repr=False)
+
+    def read(self, text: str, origin: str) -> tuple[ForeignTable, ...]:
+        """One table a file."""
+        try:
+            _refuse_twins(yaml.compose(text, Loader=yaml.SafeLoader))
+            content = yaml.safe_load(text)
+        except (yaml.YAMLError, RecursionError, ValueError) as error:
+            raise damaged(origin, " ".join(str(error).split())) from error
+        if not isinstance(content, dict) or not content:
+            raise damaged(origin, "it holds no rows")
+        rows = tuple(self._row(key, value, origin) for key, value in content.items())
+        _check_whole(rows, self.dialect, origin)
+        return (self.describe(rows),)
+
+    def write(self, tables: Mapping[str, tuple[ForeignRow, ...]]) -> str:
+        """Rows by key, as both publishers print them."""
+        content = {
+            row.source_key: {
+                "count": row.count, "mean": row.value, self.dialect.spread: row.spread
+            }
+            for row in chain.from_iterable(tables.values())
+        }  # fmt: skip
+        text: str = yaml.safe_dump(content, default_flow_style=False, width=10_000)
+        return text
+
+    def _row(self, key: Any, value: Any, origin: str) -> ForeignRow:
+        names = {"count", "mean", self.dialect.spread}
+        if not isinstance(value, dict) or set(value) != names:
+            raise damaged(origin, f"{key} should have count, mean and {self.dialect.spread}")
+        count, mean, spread = value["count"], value["mean"], value[self.dialect.spread]
+        good = isinstance(count, int) and not isinstance(count, bool) and count > 0
+        good = good and isinstance(mean, float) and 0 < mean < math.inf
+        if not (good and isinstance(spread, float) and 0 <= spread < math.inf):
+            raise damaged(origin, f"{key} has an impossible count, mean or {self.dialect.spread}")
+        try:
+            operator = parse_mobile_key(str(key), self.dialect)
+        except UsageError as error:
+            raise damaged(origin, error.message) from error
+        return ForeignRow(
+            source_key=str(key), value=mean, operator=operator, count=count, spread=spread
+        )
+
+
+def _refuse_twins(node: yaml.Node | None) -> None:
+    """A key named twice: plain YAML would keep the last."""
+    if not isinstance(node, yaml.MappingNode):
+        raise ValueError("it holds no rows")
+    for mapping in [node, *(value for _, value in node.value)]:
+        if isinstance(mapping, yaml.MappingNode):
+            names = [key.value for key, _ in mapping.value]
+            if len(set(names)) < len(names):
+                raise ValueError("a key is named twice")
+
+
+def _check_whole(rows: tuple[ForeignRow, ...], dialect: Dialect, origin: str) -> None:
+    """Refuse a file that was cut off: frame, grids and the chain of shapes."""
+    kinds = {row.source_key.partition("-")[0] for row in rows}
+    if kinds != dialect.operators:
+        missing = sorted(dialect.operators - kinds) or sorted(kinds - dialect.operators)
+        raise damaged(origin, f"it should hold {missing[0]} rows, and no others")
+    blocks = [row.operator for row in rows if row.operator and row.operator.kind == "ir"]
+    _check_grids(blocks, origin)
+    _check_chain(
+        [o for row in rows if (o := row.operator) and o.kind in ("ir", "conv") and o.height > 1],
+        origin,
+    )
+
+
+def _check_grids(blocks: Iterable[OperatorSpec], origin: str) -> None:
+    grids: dict[tuple[int, int, int, int, bool], set[tuple[int, int]]] = {}
+    for o in blocks:
+        place = (o.height, o.in_channels, o.out_channels, o.stride, o.squeeze_channels > 0)
+        grids.setdefault(place, set()).add((o.mid_channels, o.kernel))
+    for place, cells in grids.items():
+        middles, kernels = {m for m, _ in cells}, {k for _, k in cells}
+        fixed = len(cells) == 1
+        if not fixed and (len(cells) < len(middles) * len(kernels) or len(kernels) < 3):
+            raise damaged(
+                origin, f"the rows for {place[1]} to {place[2]} channels at {place[0]} are not all"
+            )
+
+
+def _check_chain(operators: Iterable[OperatorSpec], origin: str) -> None:
+    operators = list(operators)
+    blocks = [o for o in operators if o.kind == "ir"]
+    made = {(o.out_height, o.out_channels) for o in operators}
+    taken = {(o.height, o.in_channels) for o in operators}
+    # The image comes from nowhere; the last convolution's output goes to the pool.
+    open_ends = {p for p in taken - made if p[1] != 3}
+    last = {(o.out_height, o.out_channels) for o in operators if o.kind == "conv" and o.kernel == 1}
+    if open_ends or (made - taken) - last:
+        raise damaged(origin, "its layers do not connect: rows are missing")
+    repeated = {(o.height, o.in_channels) for o in blocks if o.residual}
+    if missing := sorted(_stages(operators, blocks) - repeated):
+        raise damaged(origin, f"rows are missing: no residual blocks of {missing[0][1]} channels")
+
+
+def _stages(
+    operators: Iterable[OperatorSpec], blocks: Iterable[OperatorSpec]
+) -> set[tuple[int, int]]:
+    """Size and channels of stages of several blocks: all but the narrow first and the wide last."""
+    into_blocks = {(o.height, o.in_channels) for o in blocks if not o.residual}
+    stages = {(o.out_height, o.out_channels) for o in blocks if o.stride > 1}
+    for o in operators:
+        shape = (o.out_height, o.out_channels)
+        first = o.kind == "conv" and o.activation == "hswish" and o.in_channels == 3
+        between = o.kind == "ir" and o.expansion > 1 and shape in into_blocks
+        if first or between:
+            stages.add(shape)
+    return stages
+
+
+# --- what the publishers say ------------------------------------------------------
+
+
+def describe_proxyless(rows: tuple[ForeignRow, ...]) -> ForeignTable:
+    """ProxylessNAS's mobile table."""
+    return ForeignTable(
+        title=f"proxylessnas-mobile-r{_resolution(rows)}",
+        publisher="ProxylessNAS (Cai et al., arXiv 1812.00332)",
+        source="github.com/mit-han-lab/proxylessnas, mobile_trim.yaml",
+        licence=None,
+        device=DeviceInfo(id="pixel-1", kind="android", manufacturer="Google", model="Pixel 1"),
+        runtime=RuntimeInfo(name="tflite", version=None, backend="tflite", runner="unknown"),
+        threads=None,
+        dtype="fp32",
+        value_unit="ms",
+        spread_unit="ms2",
+        rows=rows,
+        notes=("the publisher says a Pixel phone; its paper names the Pixel 1",),
+    )
+
+
+def describe_once_for_all(rows: tuple[ForeignRow, ...]) -> ForeignTable:
+    """once-for-all's Galaxy Note10 tables."""
+    return ForeignTable(
+        title=f"once-for-all-note10-r{_resolution(rows)}",
+        publisher="Once-for-All (Cai et al., arXiv 1908.09791)",
+        source="github.com/mit-han-lab/once-for-all, Note10 latency tables",
+        licence=None,
+        device=DeviceInfo(
+            id="note10", kind="android", manufacturer="Samsung", model="Galaxy Note10"
+        ),
+        runtime=RuntimeInfo(name="tflite", version=None, backend="tflite", runner="unknown"),
+        threads=None,
+        dtype="fp32",
+        value_unit="ms",
+        spread_unit="ms",
+        rows=rows,
+        notes=("Conv_2 has no batch norm, unlike this kit's conv",),
+    )
+
+
+def _resolution(rows: Iterable[ForeignRow]) -> int:
+    return max(row.operator.height for row in rows if row.operator)
+
+
+PROXYLESSNAS = MobileYaml("proxylessnas", PROXYLESS, describe_proxyless)
+ONCEFORALL = MobileYaml("once-for-all", ONCE_FOR_ALL, describe_once_for_all)

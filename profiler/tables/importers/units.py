@@ -1,0 +1,45 @@
+"""Is the unit what it should be? Speeds that no such device has give a swap away.
+
+A file in microseconds read as milliseconds makes a phone compute at a few
+MMAC/s, one in seconds at several TMAC/s; no processor of these tables does
+either. One row in another unit stands out among the others by the same factor.
+"""
+
+import statistics
+
+from profiler.tables.importers.base import ForeignTable, damaged
+from search.operators.counts import count
+
+UNITS_US = {"s": 1e6, "ms": 1e3, "us": 1.0}
+# Multiply-adds a microsecond. The median rows of the published tables lie between
+# 2e3 and 20e3, single rows 5 times below to 18 times above their median.
+SLOWEST, FASTEST = 50.0, 500e3
+MOST_APART = 30.0
+_LEAST_FLOPS = 100_000
+
+
+def check_units(table: ForeignTable, unit: str, origin: str) -> None:
+    """Refuse times that cannot be in this unit.
+
+    Raises:
+        TableError: All of them or one of them; says how fast the device would be.
+    """
+    speeds = {
+        row.source_key: count(row.operator).flops / (row.value * UNITS_US[unit])
+        for row in table.rows
+        if row.operator is not None and count(row.operator).flops >= _LEAST_FLOPS
+    }
+    if not speeds:
+        raise damaged(origin, "no row tells its unit: none has any arithmetic to speak of")
+    usual = statistics.median(speeds.values())
+    if not SLOWEST <= usual <= FASTEST:
+        raise damaged(
+            origin,
+            f"its times are not in {unit}: {table.device.model} would do {usual / 1e3:.3g} "
+            "billion multiply-adds a second (give the right --unit if it has another)",
+        )
+    for key, speed in speeds.items():
+        if not 1 / MOST_APART < speed / usual < MOST_APART:
+            raise damaged(
+                origin, f"{key} is {max(speed / usual, usual / speed):.0f} times off the others"
+            )

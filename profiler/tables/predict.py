@@ -1,0 +1,116 @@
+"""Which tables there are, and what one of them says of a network."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from profiler.planning.plan import published_operators
+from search.architecture import Architecture
+from search.errors import MissingOperator, UsageError
+from search.latency.model import Estimate, LatencyModel
+from search.spaces.registry import parse_space
+from search.table.store import MANIFEST, Table
+from search.zoo.resolve import Named
+
+_VERSION = re.compile(r"(?P<stem>.+)-v(?P<number>\d+)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Priced:
+    """What a table predicts for a network.
+
+    `architecture` is what was priced: in the table's number format, and under
+    its convention for the first 1x1 where `note` says so. Without a calibration
+    (`calibrated` false) nobody knows the error, and the interval means nothing.
+    """
+
+    architecture: Architecture
+    estimate: Estimate
+    note: str = ""
+    calibrated: bool = True
+
+
+def newest_tables(root: Path) -> tuple[Path, ...]:
+    """The newest version of every table under `<root>/<device>/`; partial ones left out."""
+    newest: dict[tuple[str, str], tuple[int, Path]] = {}
+    for manifest in sorted(root.glob(f"*/*/{MANIFEST}")):
+        folder = manifest.parent
+        match = _VERSION.fullmatch(folder.name)
+        if match is None or match["stem"].endswith("-partial"):
+            continue
+        key, found = (folder.parent.name, match["stem"]), (int(match["number"]), folder)
+        newest[key] = max(newest.get(key, found), found)
+    return tuple(path for _, path in newest.values())
+
+
+def price(table: Table, network: Named) -> Priced:
+    """Price a network by a table.
+
+    A published network is looked up as published first; if operators are
+    missing, under the other convention for the first 1x1 at expansion 1.
+
+    Raises:
+        UsageError: The table is of another resolution.
+        MissingOperator: Operators have no row; names the command that adds them.
+    """
+    asked = network.with_dtype(table.manifest.protocol.dtype)
+    _check_resolution(table, asked.architecture)
+    gaps = find_gaps(table, asked.architecture)
+    if not gaps:
+        return _priced(table, asked.architecture, "")
+    other = asked.other_convention()
+    if other is not None and not find_gaps(table, other.architecture):
+        kept = network.published is not None and not network.published.always_pointwise
+        how = "kept" if kept else "dropped"
+        note = f"{network.name} with the first 1x1 at expansion 1 {how}, unlike as published"
+        return _priced(table, other.architecture, note)
+    first, *more = gaps.values()
+    others = f" {len(more)} more operator(s) of {network.name} lack theirs." if more else ""
+    raise MissingOperator(f"{first.message}{others}", _remedy(table, set(gaps), first.remedy))
+
+
+def _remedy(table: Table, missing: set[str], again: str) -> str:
+    """Measuring the table's space again helps only where the space holds what is missing."""
+    try:
+        space = parse_space(table.manifest.space.spec)
+    except UsageError:  # an imported table of others' networks
+        return again
+    measurable = {operator.key for operator in (*space.operators, *published_operators(space))}
+    if missing <= measurable:
+        return again
+    return "No table of this space holds them; measure the network itself: --device NAME."
+
+
+def find_gaps(table: Table, architecture: Architecture) -> dict[str, MissingOperator]:
+    """Operators of a network without a usable row, each with the reason."""
+    gaps: dict[str, MissingOperator] = {}
+    model = LatencyModel(table)
+    for operator in architecture.operators:
+        if not model.costs_nothing(operator):
+            try:
+                table.lookup(operator)
+            except MissingOperator as error:
+                gaps[operator.key] = error
+    return gaps
+
+
+def _priced(table: Table, architecture: Architecture, note: str) -> Priced:
+    estimate = LatencyModel(table).estimate(architecture)
+    calibrated = table.manifest.calibration is not None
+    return Priced(architecture=architecture, estimate=estimate, note=note, calibrated=calibrated)
+
+
+def _check_resolution(table: Table, architecture: Architecture) -> None:
+    stem = architecture.operators[0]
+    sizes = {
+        operator.height
+        for entry in table.entries
+        if (operator := entry.operator).in_channels == stem.in_channels
+    }
+    if sizes and stem.height not in sizes:
+        known = ", ".join(map(str, sorted(sizes)))
+        raise UsageError(
+            f"{architecture.name} takes images of {stem.height} pixels; "
+            f"the table {table.label} was measured at {known}.",
+            f"Measure one with --resolution {stem.height}.",
+        )

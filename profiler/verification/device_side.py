@@ -1,0 +1,202 @@
+"""The device side of deploy: numbers, time and prediction of one deployed network."""
+
+from deploy.verification.device_side import (
+    Habits,
+    Latency,
+    Prediction,
+    Proof,
+    Request,
+    Target,
+    limit_for,
+)
+from device_agents.base import DeviceAgent
+from device_agents.target import find_device
+from profiler.campaign.network_timing import (
+    Measuring,
+    Timed,
+    Timing,
+    open_agent,
+    time_networks,
+    timing_settings,
+)
+from profiler.campaign.run import only_one
+from profiler.settings import PRESETS, Settings
+from profiler.tables.predict import Priced, newest_tables, price
+from profiler.verification.outputs import compare_outputs
+from search.console.progress import Progress, make_progress
+from search.errors import DeviceError, KitError, UsageError
+from search.table.manifest import Manifest
+from search.table.store import Table, read_manifest, read_table
+from search.table.trust import exam_doubt
+from search.zoo.resolve import Named
+
+
+class ProfilerSide:
+    """`deploy.verification.device_side.DeviceSide` over the kit's agents and its measuring loop."""
+
+    def habits(self, device: str) -> Habits:
+        """Backend and dtype of a device file."""
+        target = find_device(device)
+        return Habits(backend=target.backend, dtype=target.dtype)
+
+    def reach(self, target: Target, dtype: str) -> None:
+        """Meet the device, and leave it again."""
+        settings = _settings(target, dtype)
+        with open_agent(find_device(target.device), settings) as agent:
+            agent.info()
+
+    def prove(self, request: Request) -> Proof:
+        """Numbers first, so that nothing wrong is timed for long; then time."""
+        settings = _settings(request.target, request.architecture.dtype)
+        with (
+            open_agent(find_device(request.target.device), settings) as agent,
+            make_progress(request.quiet) as progress,
+            only_one(agent.info().id),
+        ):
+            return _prove(request, settings, agent, progress)
+
+
+device_side = ProfilerSide()
+
+
+def _settings(asked: Target, dtype: str) -> Settings:
+    if asked.preset not in PRESETS:
+        raise UsageError(f"Unknown preset {asked.preset!r}.", f"Known: {', '.join(PRESETS)}.")
+    measuring = Measuring(
+        effort=PRESETS[asked.preset],
+        backend=asked.backend,
+        threads=asked.threads,
+        affinity=asked.affinity,
+        runner=asked.runner,
+        timeout_s=asked.timeout_s,
+    )
+    return timing_settings(find_device(asked.device), dtype, measuring)
+
+
+def _prove(request: Request, settings: Settings, agent: DeviceAgent, progress: Progress) -> Proof:
+    table, notes = _find_table(request, settings, agent.info().id)
+    numbers = None
+    if agent.source == "simulated":
+        notes = (*notes, "a simulated device computes nothing: no numbers to compare")
+    else:
+        numbers = compare_outputs(
+            agent,
+            settings,
+            request.artefact,
+            request.chunks,
+            limit_for(settings.dtype),
+            progress,
+        )
+    timing = time_networks([request.subject], agent, settings, progress)
+    timed = _timed(timing, request.subject.name)
+    hello, info = timing.hello, agent.info()
+    assert hello is not None
+    return Proof(
+        device=info.id,
+        model=info.model,
+        source=agent.source,
+        runtime=f"{hello.runtime} {hello.runtime_version or '?'}",
+        runner=hello.runner,
+        backend=settings.backend,
+        threads=hello.threads,
+        numbers=numbers,
+        latency=_latency(timed),
+        prediction=_prediction(table, timed, request.target_us) if table else None,
+        target_us=request.target_us,
+        notes=notes,
+    )
+
+
+def _timed(timing: Timing, name: str) -> Timed:
+    if name not in timing.timed:
+        raise DeviceError(
+            f"The device could not run {name}: {timing.failed[name]}.",
+            "Nothing was timed.",
+        )
+    return timing.timed[name]
+
+
+def _latency(timed: Timed) -> Latency:
+    return Latency(
+        centre_us=timed.centre_us,
+        low_us=timed.low_us,
+        high_us=timed.high_us,
+        first_us=timed.first_us,
+        passes=timed.passes,
+        blocks=timed.blocks,
+        stable=timed.stable,
+        clock_khz=timed.clock_khz,
+    )
+
+
+def _prediction(found: tuple[Table, Priced], timed: Timed, target_us: float | None) -> Prediction:
+    table, priced = found
+    estimate, clock = priced.estimate, table.manifest.protocol.clock_khz
+    known = bool(clock and timed.clock_khz)
+    at_clock = estimate.value_us / timed.at_clock(clock).centre_us - 1 if known else None
+    return Prediction(
+        table=table.label,
+        value_us=estimate.value_us,
+        low_us=estimate.low_us,
+        high_us=estimate.high_us,
+        probability=None if target_us is None else estimate.probability_below(target_us),
+        clock_khz=clock,
+        difference=estimate.value_us / timed.centre_us - 1,
+        difference_at_clock=at_clock,
+    )
+
+
+# --- the table to predict by
+
+
+def _find_table(
+    request: Request, settings: Settings, device: str
+) -> tuple[tuple[Table, Priced] | None, tuple[str, ...]]:
+    """The table and its price of the network, and what to say of it."""
+    # What is deployed is what must be priced: no other convention stands in.
+    network = Named(name=request.architecture.name, architecture=request.architecture)
+    if request.table is not None:
+        table = read_table(request.table)
+        differences = setting_differences(table.manifest, settings, device)
+        if differences:
+            raise UsageError(
+                f"The table {table.label} is of another setting: {'; '.join(differences)}.",
+                "Name a table of this one, or leave --table out.",
+            )
+        return (table, price(table, network)), _trust(table)
+    return _newest(request, network, settings, device)
+
+
+def _newest(
+    request: Request, network: Named, settings: Settings, device: str
+) -> tuple[tuple[Table, Priced] | None, tuple[str, ...]]:
+    """The first newest table of this setting that can price the network."""
+    reasons = []
+    for folder in newest_tables(request.tables):
+        try:
+            if setting_differences(read_manifest(folder), settings, device):
+                continue
+            table = read_table(folder)
+            return (table, price(table, network)), _trust(table)
+        except KitError as error:
+            reasons.append(error.message)
+    why = reasons[0] if reasons else f"no table of this setting below {request.tables}"
+    return None, (f"no prediction: {why}",)
+
+
+def setting_differences(manifest: Manifest, settings: Settings, device: str) -> list[str]:
+    """In what a table's setting differs from the one at hand."""
+    pairs = {
+        "device": (manifest.device.id, device),
+        "dtype": (manifest.protocol.dtype, settings.dtype),
+        "backend": (manifest.runtime.backend, settings.backend),
+        "threads": (manifest.protocol.threads, settings.threads),
+    }
+    return [
+        f"{name} {theirs}, not {ours}" for name, (theirs, ours) in pairs.items() if theirs != ours
+    ]
+
+
+def _trust(table: Table) -> tuple[str, ...]:
+    doubt = exam_doubt(table.manifest.exam)
+    return (f"the table has {doubt}",) if doubt else ()

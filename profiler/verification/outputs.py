@@ -1,0 +1,138 @@
+"""Images through the runner: what the device computes beside what torch does."""
+
+import hashlib
+import tempfile
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from deploy.artefact import Artefact
+from deploy.verification.device_side import Chunk, Floats, Numbers
+from device_agents.base import DeviceAgent
+from device_agents.protocol import Failure, Plan, PlanItem
+from profiler.settings import Settings
+from search.console.progress import Progress
+from search.errors import DeviceError, Transient, UsageError
+
+_TRIES = 2
+
+
+def compare_outputs(
+    agent: DeviceAgent,
+    settings: Settings,
+    artefact: Artefact,
+    chunks: Iterable[Chunk],
+    limit: tuple[str, float],
+    progress: Progress,
+) -> Numbers:
+    """Run all images on the device and compare.
+
+    Raises:
+        UsageError: There are no images.
+        DeviceError: The runner failed on them, or its outputs have another size.
+        DeviceLost, DeviceTimeout: Twice on the same images.
+    """
+    tally = _Tally()
+    file = agent.deliver(artefact.path, artefact.sha256)
+    progress.say("numbers: comparing the device's outputs with torch's")
+    for chunk in chunks:
+        tally.add(chunk, run_images(agent, settings, file, artefact.sha256, chunk))
+    if not tally.images:
+        raise UsageError("There are no images to compare the device with torch on.")
+    return tally.numbers(limit)
+
+
+def run_images(
+    agent: DeviceAgent, settings: Settings, file: str, sha256: str, chunk: Chunk
+) -> Floats:
+    """Outputs (N, classes) that the device has for these images."""
+    content = np.ascontiguousarray(chunk.images, dtype="<f4").tobytes()
+    with tempfile.TemporaryDirectory(prefix="kit-images-") as folder:
+        path = Path(folder) / f"{uuid.uuid4().hex}.bin"
+        path.write_bytes(content)
+        place = agent.deliver(path, hashlib.sha256(content).hexdigest())
+        for attempt in range(_TRIES):
+            target = agent.reserve()
+            item = PlanItem(id=0, file=file, sha256=sha256, input=place, output=target, loops=1)
+            try:
+                _run(agent, settings, item)
+                return _read(agent.collect(target), chunk)
+            except Transient:
+                if attempt + 1 == _TRIES:
+                    raise
+    raise AssertionError("the last try returns or raises")
+
+
+def _run(agent: DeviceAgent, settings: Settings, item: PlanItem) -> None:
+    plan = Plan(
+        nonce=uuid.uuid4().hex,
+        backend=settings.backend,
+        threads=settings.threads,
+        affinity=settings.affinity,
+        order_seed=0,
+        rounds=0,
+        items=(item,),
+    )
+    for record in agent.run(plan):
+        if isinstance(record, Failure):
+            raise DeviceError(
+                f"The device failed on the images ({record.kind}): {record.message}.",
+                "Nothing was compared.",
+            )
+
+
+def _read(content: bytes, chunk: Chunk) -> Floats:
+    if len(content) != 4 * chunk.expected.size:
+        raise DeviceError(
+            f"The device wrote {len(content)} bytes for {len(chunk.images)} images, "
+            f"{4 * chunk.expected.size} were expected."
+        )
+    return np.frombuffer(content, "<f4").astype(np.float32).reshape(chunk.expected.shape)
+
+
+@dataclass
+class _Tally:
+    """Sums over all images, so that they need not be kept."""
+
+    images: int = 0
+    same: int = 0
+    labelled: int = 0
+    right: int = 0
+    torch_right: int = 0
+    largest: float = 0.0
+    magnitude: float = 0.0
+    squares: float = 0.0
+    expected_squares: float = 0.0
+
+    def add(self, chunk: Chunk, outputs: Floats) -> None:
+        """Count one chunk."""
+        expected = chunk.expected.astype(np.float64)
+        difference = outputs.astype(np.float64) - expected
+        # A NaN must not hide behind a comparison.
+        self.largest = float(np.maximum(self.largest, np.abs(difference).max()))
+        self.magnitude = max(self.magnitude, float(np.abs(expected).max()))
+        self.squares += float((difference**2).sum())
+        self.expected_squares += float((expected**2).sum())
+        ours, theirs = outputs.argmax(axis=1), expected.argmax(axis=1)
+        self.images += len(ours)
+        self.same += int((ours == theirs).sum())
+        if chunk.labels is not None:
+            self.labelled += len(ours)
+            self.right += int((ours == chunk.labels).sum())
+            self.torch_right += int((theirs == chunk.labels).sum())
+
+    def numbers(self, limit: tuple[str, float]) -> Numbers:
+        """The verdict over all of them."""
+        return Numbers(
+            images=self.images,
+            largest_error=self.largest / max(self.magnitude, 1e-12),
+            rms_error=float(np.sqrt(self.squares / max(self.expected_squares, 1e-24))),
+            judged=limit[0],
+            limit=limit[1],
+            agreement=self.same / self.images,
+            device_top1=self.right / self.labelled if self.labelled else None,
+            torch_top1=self.torch_right / self.labelled if self.labelled else None,
+        )

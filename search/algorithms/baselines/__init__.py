@@ -1,0 +1,1 @@
+"""Random search and evolution over short trainings."""

@@ -1,0 +1,236 @@
+"""Baselines in one harness: random search and evolution under a latency target.
+
+Both only ever propose networks that meet the target, evaluate each network at
+most once, and spend the same budget of evaluations, so that what they find
+can be compared with each other and with a search method.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from search.errors import UsageError
+from search.latency.model import CostMatrix
+from search.selection.knapsack import IntArray, Mask
+from search.selection.sampling import FeasibleSampler, feasible_sampler
+
+__all__ = [
+    "Evaluate",
+    "Evolution",
+    "Outcome",
+    "Trial",
+    "evolve",
+    "feasible_sampler",
+    "random_search",
+]
+
+Choices = tuple[int, ...]
+# Expensive: the scores of some networks, higher is better, in their order.
+# A network whose trial failed has the lowest one, minus infinity.
+Evaluate = Callable[[Sequence[Choices]], Sequence[float]]
+
+# Tries for each network wanted, before random ones are drawn instead
+# (Single Path One-Shot's own bound), or before the space counts as used up.
+TRIES = 10
+BATCH = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """One evaluated network; `number` counts from 1 in order of evaluation."""
+
+    number: int
+    choices: Choices
+    score: float
+    latency_us: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a baseline found. `history` is shorter than the budget where a space was used up.
+
+    The score of `best` is minus infinity where every trial failed.
+    """
+
+    best: Trial
+    history: tuple[Trial, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evolution:
+    """Settings of evolution; the defaults are Single Path One-Shot's.
+
+    Each generation has up to `population` networks: half of them mutants,
+    half crossings of the `parents` best networks so far. A mutant changes
+    each layer with the probability `mutation`.
+
+    Raises:
+        UsageError: A value out of range.
+    """
+
+    population: int = 50
+    parents: int = 10
+    mutation: float = 0.1
+
+    def __post_init__(self) -> None:
+        if self.population < 2 or self.parents < 1 or not 0 < self.mutation <= 1:
+            raise UsageError(
+                "Evolution needs a population of at least 2, at least 1 parent and a "
+                f"mutation rate above 0 and up to 1, not {self}."
+            )
+
+
+def random_search(
+    evaluate: Evaluate, costs: CostMatrix, target_us: float, *, budget: int, seed: int = 0
+) -> Outcome:
+    """Evaluate different networks, drawn uniformly among those that meet the target.
+
+    Args:
+        evaluate: The scores of some networks.
+        costs: Prices of the space.
+        target_us: Highest latency.
+        budget: Networks evaluated at most.
+        seed: The same seed draws the same networks.
+
+    Raises:
+        UsageError: No network meets the target, the budget is below 1, or
+            `evaluate` answers with other than one number a network.
+    """
+    harness = _Harness(evaluate, costs, target_us, budget, seed)
+    while harness.evaluate(harness.random_networks(BATCH)):
+        pass
+    return harness.outcome()
+
+
+def evolve(
+    evaluate: Evaluate,
+    costs: CostMatrix,
+    target_us: float,
+    *,
+    budget: int,
+    seed: int = 0,
+    settings: Evolution | None = None,
+) -> Outcome:
+    """Evolve networks that meet the target.
+
+    The evolutionary search of Single Path One-Shot (arXiv 1904.00420,
+    Algorithm 1): random networks first, then generations of mutants and
+    crossings of the best so far; children over the target are made again.
+    With a budget below five populations the population shrinks to a fifth of
+    the budget, so that there is something to select from.
+
+    Args and Raises: as `random_search`.
+    """
+    settings = settings or Evolution()
+    harness = _Harness(evaluate, costs, target_us, budget, seed)
+    size = min(settings.population, max(2, budget // 5))
+    proposed = harness.random_networks(size)
+    while harness.evaluate(proposed):
+        parents = harness.top(min(settings.parents, max(1, size // 2)))
+        proposed = harness.generation(parents, size, settings.mutation)
+    return harness.outcome()
+
+
+class _Harness:
+    """Counts evaluations, proposes networks under the target, remembers all of them."""
+
+    def __init__(
+        self, evaluate: Evaluate, costs: CostMatrix, target_us: float, budget: int, seed: int
+    ) -> None:
+        if budget < 1:
+            raise UsageError(f"A budget of {budget} evaluations is too small.")
+        self._evaluate, self._costs, self._target_us = evaluate, costs, target_us
+        self._budget = budget
+        self._sampler: FeasibleSampler = feasible_sampler(costs, target_us)
+        self._generator = np.random.default_rng(seed)
+        self._legal: Mask = np.isfinite(costs.costs)
+        self._trials: dict[Choices, Trial] = {}
+
+    def evaluate(self, networks: Sequence[Choices]) -> bool:
+        """Spend the budget on these networks; False when there is nothing left to do."""
+        networks = networks[: self._budget - len(self._trials)]
+        if not networks:
+            return False
+        scores = [float(score) for score in self._evaluate(networks)]
+        if len(scores) != len(networks) or any(math.isnan(score) for score in scores):
+            raise UsageError(f"The evaluation of {len(networks)} networks gave {scores}.")
+        latencies = self._costs.price(networks)
+        for choices, score, latency_us in zip(networks, scores, latencies, strict=True):
+            self._trials[choices] = Trial(
+                number=len(self._trials) + 1,
+                choices=choices,
+                score=score,
+                latency_us=float(latency_us),
+            )
+        return len(self._trials) < self._budget
+
+    def outcome(self) -> Outcome:
+        """All trials, and the best of them."""
+        return Outcome(best=self._ranked()[0], history=tuple(self._trials.values()))
+
+    def _ranked(self) -> list[Trial]:
+        return sorted(
+            self._trials.values(),
+            key=lambda trial: (-trial.score, trial.latency_us, trial.number),
+        )
+
+    def top(self, number: int) -> IntArray:
+        """The best networks so far."""
+        return np.array([trial.choices for trial in self._ranked()[:number]])
+
+    # --- proposals -----------------------------------------------------------
+
+    def random_networks(self, number: int, known: Sequence[Choices] = ()) -> list[Choices]:
+        """Different networks never tried, drawn uniformly; fewer when they run out."""
+        listed = self._sampler.listed
+        if listed is None:
+            return self.new(lambda n: self._sampler.draw(n, self._generator), number, known=known)
+        rest = [choices for choices in _tuples(listed) if choices not in self._trials]
+        rest = [choices for choices in rest if choices not in set(known)]
+        picked = self._generator.permutation(len(rest))[:number]
+        return [rest[place] for place in picked]
+
+    def generation(self, parents: IntArray, size: int, rate: float) -> list[Choices]:
+        """Half mutants, half crossings; random networks where there are too few of them."""
+        made = self.new(lambda number: self._mutants(parents, number, rate), size // 2)
+        made += self.new(lambda number: self._crossings(parents, number), size - size // 2, made)
+        return made + self.random_networks(size - len(made), made)
+
+    def new(
+        self,
+        propose: Callable[[int], IntArray],
+        number: int,
+        known: Sequence[Choices] = (),
+    ) -> list[Choices]:
+        """Up to `number` different proposals that meet the target and were never tried."""
+        found: dict[Choices, None] = {}
+        for _ in range(TRIES):
+            if len(found) >= number:
+                break
+            proposed = propose(number)
+            meets = self._costs.price(proposed) <= self._target_us
+            for choices in _tuples(proposed[meets]):
+                if choices not in self._trials and choices not in known:
+                    found[choices] = None
+        return list(found)[:number]
+
+    def _mutants(self, parents: IntArray, number: int, rate: float) -> IntArray:
+        """Copies of parents with some layers drawn anew among the legal candidates."""
+        children = parents[self._generator.integers(0, len(parents), number)]
+        changed = self._generator.random(children.shape) < rate
+        drawn = np.where(self._legal, self._generator.random((number, *self._legal.shape)), -1.0)
+        mutated: IntArray = np.where(changed, drawn.argmax(axis=2), children)
+        return mutated
+
+    def _crossings(self, parents: IntArray, number: int) -> IntArray:
+        """Children that take each layer from one or the other of two parents."""
+        pairs = parents[self._generator.integers(0, len(parents), (2, number))]
+        first = self._generator.random(pairs.shape[1:]) < 0.5
+        crossed: IntArray = np.where(first, pairs[0], pairs[1])
+        return crossed
+
+
+def _tuples(choices: IntArray) -> list[Choices]:
+    return [tuple(row) for row in choices.tolist()]

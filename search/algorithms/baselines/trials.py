@@ -1,0 +1,239 @@
+"""Scores of networks by short training, for the baselines.
+
+What is expensive is kept: every finished trial is a line of a file, and a
+resumed run does not train it again.
+"""
+
+import json
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Self
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from torch import Tensor
+
+from search.algorithms.baselines.search import Choices
+from search.data.base import ImageSet
+from search.errors import GateFailed, StorageError, UsageError
+from search.files import write_bytes
+from search.operators.modules import build_network
+from search.selection.exact import network_of
+from search.spaces.base import LayeredSpace
+from search.training.engine import train
+from search.training.evaluate import evaluate
+from search.training.recipe import RetrainRecipe
+from search.training.seeds import fresh_weights
+from search.training.settings import Settings, Subject
+from search.training.single_network import FixedNetwork
+from search.training.stopwatch import Stopwatch
+
+
+class Subset:
+    """Some images of a set, numbered anew; an `ImageSet`."""
+
+    def __init__(self, images: ImageSet, indices: Tensor) -> None:
+        self._images, self._indices = images, indices
+        self.labels = images.labels[indices]
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def batch(self, indices: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
+        """As of the whole set."""
+        return self._images.batch(self._indices[indices], generator)
+
+
+class _Row(BaseModel):
+    """One finished trial; either a score or why there is none."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    choices: Choices
+    score: Annotated[float, Field(allow_inf_nan=False)] | None = None
+    seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    failed: str | None = None
+
+    @model_validator(mode="after")
+    def _check_either(self) -> Self:
+        if (self.score is None) != bool(self.failed):
+            raise ValueError("a trial has either a score or a reason why it failed")
+        return self
+
+
+class TrialFile:
+    """Finished trials, one JSON line each, behind one that names the settings.
+
+    Args:
+        path: The file; None keeps nothing.
+        identity: Of everything that a score depends on.
+        resume: Go on with a file that is there.
+        stopwatch: Of the run, kept with each trial; None starts one here.
+
+    Attributes:
+        scores: Of all finished trials; minus infinity where one failed.
+        failures: Why, of those that failed.
+
+    Raises:
+        UsageError: There is one and `resume` was not asked for, or it was
+            begun with other settings, or is no such file.
+        StorageError: The disk is full or cannot be written.
+    """
+
+    def __init__(
+        self,
+        path: Path | None,
+        identity: str,
+        resume: bool,
+        stopwatch: Stopwatch | None = None,
+    ) -> None:
+        self._path, self._stopwatch = path, stopwatch or Stopwatch()
+        self.scores: dict[Choices, float] = {}
+        self.failures: dict[Choices, str] = {}
+        if path is None:
+            return
+        if path.exists() and not resume:
+            raise UsageError(
+                f"{path.parent} holds a run already.",
+                "Use --resume to go on with it, or choose another folder.",
+            )
+        content = _read_bytes(path)
+        begin = _line({"identity": identity})
+        if begin.startswith(content):  # nothing yet, or cut off in the first line
+            write_bytes(path, begin)
+        else:
+            self._take_up(path, content, identity)
+
+    def _take_up(self, path: Path, content: bytes, identity: str) -> None:
+        """Read whole lines; remove one that was cut off at the end."""
+        whole = content[: content.rfind(b"\n") + 1]
+        try:
+            lines = whole.decode().splitlines()
+            found = json.loads(lines[0])["identity"]
+            rows = [_Row.model_validate_json(line) for line in lines[1:]]
+        except (ValueError, KeyError, IndexError, TypeError) as error:
+            raise UsageError(
+                f"{path} is not a file of trials: {error}.", "Choose another folder with --run."
+            ) from error
+        if found != identity:
+            raise UsageError(
+                f"{path} was begun with other settings.",
+                "Repeat the options it was made with, or choose another folder with --run.",
+            )
+        for row in rows:
+            self._remember(row)
+            self._stopwatch.go_on_from(row.seconds)
+        if whole != content:
+            os.truncate(path, len(whole))
+
+    def add(self, choices: Choices, score: float) -> None:
+        """Keep one finished trial."""
+        self._keep(_Row(choices=choices, score=score, seconds=self._stopwatch.seconds()))
+
+    def add_failed(self, choices: Choices, reason: str) -> None:
+        """Keep one trial that gave no score; a resumed run does not repeat it."""
+        seconds = self._stopwatch.seconds()
+        self._keep(_Row(choices=choices, score=None, seconds=seconds, failed=reason))
+
+    def _remember(self, row: "_Row") -> None:
+        self.scores[row.choices] = -math.inf if row.score is None else row.score
+        if row.failed:
+            self.failures[row.choices] = row.failed
+
+    def _keep(self, row: "_Row") -> None:
+        self._remember(row)
+        if self._path is None:
+            return
+        try:
+            with self._path.open("ab") as stream:
+                stream.write(_line(row.model_dump(exclude_none=True)))
+                stream.flush()
+                os.fsync(stream.fileno())
+        except OSError as error:
+            raise StorageError(
+                f"Cannot write {self._path}: {error.strerror or error}.",
+                "Finished trials are kept; make room and use --resume.",
+            ) from error
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes() if path.exists() else b""
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}.") from error
+
+
+def _line(content: Mapping[str, object]) -> bytes:
+    return json.dumps(content).encode() + b"\n"
+
+
+class ShortTraining:
+    """Scores a network by its accuracy after a short training; for `Evaluate`.
+
+    Args:
+        space: Of the networks.
+        images: Training images of the task.
+        learnt: Those to train on.
+        held: Those to judge on.
+        recipe: The short recipe.
+        settings: Of the engine.
+        trials: Where finished trials are kept.
+        say: Told after each trial.
+    """
+
+    def __init__(
+        self,
+        space: LayeredSpace,
+        images: ImageSet,
+        learnt: Tensor,
+        held: Tensor,
+        recipe: RetrainRecipe,
+        settings: Settings,
+        trials: TrialFile,
+        say: Callable[[str], None],
+    ) -> None:
+        self._space, self._images, self._held = space, images, held
+        self._learnt, self._recipe, self._settings = Subset(images, learnt), recipe, settings
+        self._trials, self._say = trials, say
+
+    def __call__(self, networks: Sequence[Choices]) -> list[float]:
+        """Accuracies, one a network; minus infinity where the trial failed."""
+        return [self._one(choices) for choices in networks]
+
+    def _one(self, choices: Choices) -> float:
+        known = self._trials.scores.get(choices)
+        if known is not None:
+            return known
+        number = len(self._trials.scores) + 1
+        try:
+            score = self._accuracy(choices)
+        except GateFailed as error:
+            self._trials.add_failed(choices, error.message)
+            self._say(f"trial {number}: failed: {error.message}")
+            return -math.inf
+        self._trials.add(choices, score)
+        self._say(f"trial {number}: accuracy {100 * score:.1f} %")
+        return score
+
+    def _accuracy(self, choices: Choices) -> float:
+        """After a short training.
+
+        Raises:
+            GateFailed: The network learnt no numbers.
+        """
+        architecture = network_of(self._space, choices, "trial")
+        with fresh_weights(self._settings.seed):
+            network = build_network(architecture.operators)
+        train(
+            FixedNetwork(network, self._recipe),
+            self._learnt,
+            self._settings,
+            subject=Subject(space=self._space.spec),
+        )
+        found = evaluate(network, self._images, indices=self._held)
+        # The last step of the training may be the one that breaks the weights.
+        if not math.isfinite(found.loss):
+            raise GateFailed(f"The loss on the images held back is {found.loss}.")
+        return found.top1

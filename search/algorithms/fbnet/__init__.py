@@ -1,0 +1,1 @@
+"""FBNet: differentiable search over a mixture of candidates."""

@@ -1,0 +1,1 @@
+"""FBNetV2: channels and resolutions searched by masks."""

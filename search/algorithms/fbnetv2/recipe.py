@@ -1,0 +1,27 @@
+"""Hyperparameters of FBNetV2's search: FBNet's, and how resolutions are mixed."""
+
+from dataclasses import asdict, dataclass
+
+from search.algorithms.fbnet.recipe import FBNetRecipe
+from search.algorithms.fbnet.recipe import make_recipe as make_fbnet_recipe
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FBNetV2Recipe(FBNetRecipe):
+    """How FBNetV2 (arXiv 2004.05565, section 4.1) searches: as FBNet does.
+
+    Attributes:
+        scattered: Mix resolutions map by map, as the paper draws it, instead
+            of running each through the whole network (`search.supernets.masked`).
+    """
+
+    scattered: bool = False
+
+
+def make_recipe(name: str) -> FBNetV2Recipe:
+    """A preset by name; only "paper" scatters.
+
+    Raises:
+        UsageError: Unknown name.
+    """
+    return FBNetV2Recipe(**asdict(make_fbnet_recipe(name)), scattered=name == "paper")

@@ -1,0 +1,1 @@
+"""FP-NAS and PARSEC: networks sampled from a factorised distribution."""

@@ -1,0 +1,91 @@
+"""What a categorical search learns: shared weights and a distribution in one of two forms."""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from search.algorithms.fp_nas.factored import FactoredLogits
+from search.algorithms.losses import latency_of
+from search.latency.model import CostMatrix
+from search.operators.modules import build_operator
+from search.spaces.base import SearchSpace
+from search.spaces.fp_nas.space import GroupedSpace
+from search.supernets.mixture import Build, Supernet, legal_mask
+from search.supernets.sliced import GroupedNet
+
+
+def shared_weights(
+    space: SearchSpace, *, build: Build = build_operator, checkpoint: bool = False
+) -> Supernet | GroupedNet:
+    """The weights that all networks of a space share, fit to its kind."""
+    if isinstance(space, GroupedSpace):
+        return GroupedNet(space, checkpoint=checkpoint)
+    return Supernet(space, build=build, checkpoint=checkpoint)
+
+
+class Categorical(nn.Module):
+    """All that the search learns: supernet, distribution, weight of the cost.
+
+    Attributes:
+        supernet: The shared weights.
+        factors: The distribution while it is factorised.
+        theta: (layers, widest) logits of the joint distribution.
+        is_joint: Which of the two holds; a buffer, so that checkpoints hold it.
+        beta: Weight of the cost.
+        drawn: Networks drawn so far.
+        ran: Networks run so far: equal ones of a step run once.
+    """
+
+    legal: Tensor
+    is_joint: Tensor
+    beta: Tensor
+    drawn: Tensor
+    ran: Tensor
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        matrix: CostMatrix,
+        *,
+        beta: float,
+        joint: bool,
+        build: Build,
+        checkpoint: bool,
+    ) -> None:
+        super().__init__()
+        self.supernet = shared_weights(space, build=build, checkpoint=checkpoint)
+        self.factors = FactoredLogits(space)
+        legal = legal_mask(space)
+        self.theta = nn.Parameter(torch.zeros(legal.shape))
+        self.costs = latency_of(matrix)
+        self.register_buffer("legal", legal, persistent=False)
+        self.register_buffer("is_joint", torch.tensor(joint))
+        self.register_buffer("beta", torch.tensor(beta))
+        self.register_buffer("drawn", torch.tensor(0, dtype=torch.int64))
+        self.register_buffer("ran", torch.tensor(0, dtype=torch.int64))
+
+    @property
+    def logits(self) -> Tensor:
+        """(layers, widest) logits of the distribution that holds, -inf where not legal."""
+        if not bool(self.is_joint):
+            found: Tensor = self.factors()
+            return found
+        return self.theta.masked_fill(~self.legal, -math.inf)
+
+    @torch.no_grad()
+    def join(self) -> None:
+        """Make the distribution joint, its probabilities unchanged (equation 5); once."""
+        if not bool(self.is_joint):
+            self.theta.copy_(self.factors().masked_fill(~self.legal, 0.0))
+            self.is_joint.fill_(True)
+
+    def forward(self, images: Tensor, weights: Tensor) -> Tensor:
+        """As `Supernet.forward`."""
+        logits: Tensor = self.supernet(images, weights)
+        return logits
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """As `Supernet.compile`."""
+        self.supernet.compile(*args, **kwargs)

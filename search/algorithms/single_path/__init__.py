@@ -1,0 +1,1 @@
+"""Single-Path NAS: one superkernel, cut by trained thresholds."""

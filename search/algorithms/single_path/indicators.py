@@ -1,0 +1,125 @@
+"""Indicators of superkernels and candidates: decoding, and the runtime of indicators.
+
+Single-Path NAS (arXiv 1904.02877), equations 4 and 5. Indicators are (kernel,
+keep, expand) as in `search.supernets.superkernel`; R[k, e] is the cost of kernel k and
+expansion e of a layer.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from search.errors import UsageError
+from search.latency.model import CostMatrix
+from search.spaces.base import Layer, SearchSpace
+
+FORMULAS = ("paper", "exact")
+_SKIP = (0, 0, 0)
+
+
+def gates_of(layer: Layer) -> tuple[tuple[int, int, int], ...]:
+    """Indicators of each candidate; a layer's only kernel or expansion counts as the larger."""
+    blocks = [choice.operator for choice in layer.choices if not choice.is_skip]
+    kernel = max(block.kernel for block in blocks)
+    expansion = max(block.expansion for block in blocks)
+    return tuple(
+        _SKIP
+        if choice.is_skip
+        else (int(choice.operator.kernel == kernel), 1, int(choice.operator.expansion == expansion))
+        for choice in layer.choices
+    )
+
+
+def decode(space: SearchSpace, gates: Sequence[Sequence[float]]) -> tuple[int, ...]:
+    """The candidate that each layer's indicators mean: keep = 0 is a skip whatever the others.
+
+    Raises:
+        UsageError: A layer has no such candidate.
+    """
+    choices = []
+    for layer, row in zip(space.layers, gates, strict=True):
+        kernel, keep, expand = (int(gate > 0) for gate in row)
+        code = (kernel, 1, expand) if keep else _SKIP
+        codes = gates_of(layer)
+        if code not in codes:
+            raise UsageError(f"Layer {layer.name} has no candidate of the indicators {code}.")
+        choices.append(codes.index(code))
+    return tuple(choices)
+
+
+class RuntimeModel(nn.Module):
+    """The latency of indicators, in microseconds.
+
+    "paper" is equations 4 and 5: exact for three of the four blocks, the
+    smallest is predicted as R[5, 3] R[3, 6] / R[5, 6]. "exact" is bilinear in
+    kernel and expansion over all four.
+
+    Attributes:
+        us: (layers, 2, 2) float64 costs by kernel (small, large) and expansion.
+        fixed_us: What every network pays.
+
+    Raises:
+        UsageError: Unknown formula, costs that are not positive, or a skip
+            that costs something.
+    """
+
+    us: Tensor
+
+    def __init__(self, us: npt.ArrayLike, fixed_us: float, *, formula: str = "paper") -> None:
+        super().__init__()
+        if formula not in FORMULAS:
+            raise UsageError(f"Unknown formula {formula!r}.", f"Known: {', '.join(FORMULAS)}.")
+        values = np.asarray(us, dtype=np.float64)
+        if not (values > 0).all():
+            raise UsageError(
+                "Superkernels need positive costs of all blocks.",
+                "Use a calibration of positive slopes, or measure the table again.",
+            )
+        self.register_buffer("us", torch.from_numpy(values), persistent=False)
+        self.fixed_us, self.formula = fixed_us, formula
+
+    def forward(self, gates: Tensor) -> Tensor:
+        """Latency of (layers, 3) indicators, a float64 scalar."""
+        return self.by_layer(gates).sum() + self.fixed_us
+
+    def by_layer(self, gates: Tensor) -> Tensor:
+        """(layers,) latencies."""
+        kernel, keep, expand = gates.double().unbind(1)
+        if self.formula == "exact":
+            narrow, wide = (
+                self.us[:, 0, e] + kernel * (self.us[:, 1, e] - self.us[:, 0, e]) for e in (0, 1)
+            )
+            return keep * (narrow + expand * (wide - narrow))
+        large = keep * (self.us[:, 1, 0] + expand * (self.us[:, 1, 1] - self.us[:, 1, 0]))
+        ratio = self.us[:, 0, 1] / self.us[:, 1, 1]
+        return large * ratio + large * (1 - ratio) * kernel
+
+
+def runtime_of(space: SearchSpace, matrix: CostMatrix, formula: str) -> RuntimeModel:
+    """The runtime model of a space by a table's costs.
+
+    Raises:
+        UsageError: As `RuntimeModel`; a skip with a cost.
+    """
+    us = np.empty((len(space.layers), 2, 2))
+    for layer, row, corner in zip(space.layers, matrix.costs, us, strict=True):
+        known = {}
+        for gates, price in zip(gates_of(layer), row, strict=False):
+            if gates == _SKIP and price != 0:
+                raise UsageError(f"A skip of layer {layer.name} costs {price:g} us, not nothing.")
+            known[gates] = price
+        for kernel in (0, 1):
+            for expand in (0, 1):
+                corner[kernel, expand] = _corner(known, kernel, expand)
+    return RuntimeModel(us, matrix.fixed_us, formula=formula)
+
+
+def _corner(known: dict[tuple[int, int, int], float], kernel: int, expand: int) -> float:
+    """A block's cost; where a layer has one kernel or expansion, that of the one."""
+    for code in ((kernel, 1, expand), (kernel, 1, 1), (1, 1, expand), (1, 1, 1)):
+        if code in known:
+            return known[code]
+    raise UsageError("A layer without blocks has no runtime.")

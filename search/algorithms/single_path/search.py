@@ -1,0 +1,222 @@
+"""Single-Path NAS (arXiv 1904.02877): one path of superkernels, with trained indicators.
+
+Weights and thresholds learn together, by CE + lambda ln R (equation 3) or
+towards a target; each indicator's gradient passes straight through its step.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from search.algorithms.base import Batch, Phase, StepReport
+from search.algorithms.independent_layers import IndependentLayers, entropy
+from search.algorithms.losses import require_costs, require_reachable
+from search.algorithms.single_path.indicators import decode, gates_of, runtime_of
+from search.algorithms.single_path.recipe import SinglePathRecipe
+from search.errors import UsageError
+from search.latency.model import CostMatrix
+from search.operators.modules import build_operator
+from search.spaces.base import SearchSpace
+from search.supernets.mixture import Build, legal_mask
+from search.supernets.superkernel import INDICATORS, SuperBlock, SuperKernelNet, indicate
+
+WEIGHTS = "weights"
+
+
+class SinglePath(nn.Module):
+    """All that the search learns.
+
+    Attributes:
+        supernet: Superkernels and their thresholds.
+        multiplier: Weight of the excess over the target; a buffer, so that
+            checkpoints hold it.
+    """
+
+    codes: Tensor
+    legal: Tensor
+    multiplier: Tensor
+
+    def __init__(
+        self, space: SearchSpace, supernet: SuperKernelNet, runtime: nn.Module, multiplier: float
+    ) -> None:
+        super().__init__()
+        self.supernet, self.runtime = supernet, runtime
+        legal = legal_mask(space)
+        codes = torch.zeros(*legal.shape, INDICATORS)
+        for number, layer in enumerate(space.layers):
+            codes[number, : len(layer.choices)] = torch.tensor(gates_of(layer)).float()
+        self.register_buffer("codes", codes, persistent=False)
+        self.register_buffer("legal", legal, persistent=False)
+        self.register_buffer("multiplier", torch.tensor(multiplier))
+
+    @property
+    def logits(self) -> Tensor:
+        """(layers, widest) log-probabilities, reading each margin as the logit of its indicator.
+
+        A skip depends on `keep` alone.
+        """
+        margins = self.supernet.margins()[:, None].clamp(-30, 30)
+        parts = nn.functional.logsigmoid(torch.where(self.codes > 0, margins, -margins))
+        keep = parts[..., 1]
+        free = self.codes[..., 1] > 0
+        return torch.where(free, parts.sum(2), keep).masked_fill(~self.legal, -torch.inf)
+
+    def forward(self, images: Tensor, gates: Tensor) -> Tensor:
+        """Images to logits under (layers, 3) indicators."""
+        logits: Tensor = self.supernet(images, gates)
+        return logits
+
+
+class SinglePathSearch(IndependentLayers):
+    """Search by trained thresholds; a `Searching`.
+
+    Args:
+        space: Of layers whose candidates are parts of one block.
+        costs: Its candidates' latencies in microseconds.
+        recipe: Hyperparameters.
+        target_us: The latency to meet; None means CE + lambda ln R.
+        build: Operator to module, for the fixed parts.
+        layer: Layer to superkernel; for spaces of other operators than ours.
+        checkpoint: Not offered: one path keeps as much as one network.
+
+    Raises:
+        UsageError: Costs of another space; a target that no network reaches;
+            candidates that are no parts of one block.
+    """
+
+    module: SinglePath
+    name = "single-path"
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        costs: CostMatrix,
+        *,
+        recipe: SinglePathRecipe,
+        target_us: float | None = None,
+        build: Build = build_operator,
+        layer: Any = SuperBlock,
+        checkpoint: bool = False,
+    ) -> None:
+        if checkpoint:
+            raise UsageError(
+                "--algorithm single-path keeps no more than one network's activations.",
+                "Leave out --recompute.",
+            )
+        require_costs(costs, space)
+        if target_us is not None:
+            require_reachable(costs, target_us)
+        self.recipe, self.target_us, self.epochs = recipe, target_us, recipe.epochs
+        self.splits = (recipe.weight_share, 1 - recipe.weight_share)
+        self._space, self._matrix, self._epoch = space, costs, 0
+        self.module = SinglePath(
+            space,
+            SuperKernelNet(space, norm=recipe.norm, build=build, layer=layer),
+            runtime_of(space, costs, recipe.formula),
+            recipe.multiplier,
+        )
+        self._optimizer = self._make_optimizer()
+
+    def _make_optimizer(self) -> torch.optim.Optimizer:
+        thresholds = self.module.supernet.thresholds()
+        known = {id(threshold) for threshold in thresholds}
+        weights = [p for p in self.module.supernet.parameters() if id(p) not in known]
+        groups: list[dict[str, Any]] = [
+            {"params": weights, "relative": 1.0},
+            {"params": thresholds, "relative": self.recipe.threshold_rate},
+        ]
+        shared: dict[str, Any] = {
+            "lr": self.recipe.weight_rate,
+            "momentum": self.recipe.weight_momentum,
+            "weight_decay": self.recipe.weight_decay,
+        }
+        if self.recipe.optimiser == "sgd":
+            return torch.optim.SGD(groups, **shared)
+        return torch.optim.RMSprop(groups, alpha=0.9, eps=1e-3, **shared)
+
+    # --- training ------------------------------------------------------------
+
+    def phases(self, epoch: int) -> tuple[Phase, ...]:  # noqa: ARG002
+        """Weights and thresholds together, on the first split."""
+        return (Phase(name=WEIGHTS, split=0),)
+
+    def optimizer(self, phase: str) -> torch.optim.Optimizer:  # noqa: ARG002
+        """The one optimiser."""
+        return self._optimizer
+
+    def start_epoch(self, epoch: int) -> None:
+        """Whether this epoch is warm-up; training mode."""
+        self._epoch = epoch
+        self.module.train()
+
+    @property
+    def warming(self) -> bool:
+        """True while latency counts nothing and indicators drop out."""
+        return self._epoch < self.recipe.freeze_epochs
+
+    def backward(self, phase: str, batch: Batch) -> StepReport:  # noqa: ARG002
+        """One batch; gradients reach weights and thresholds."""
+        rate = self.recipe.weight_rate_at(self._epoch + batch.fraction)
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate * group["relative"]
+        gates = indicate(self.module.supernet.margins())
+        runtime_us = self.module.runtime(gates)
+        used = gates * self._dropout(gates, batch.generator) if self.warming else gates
+        with batch.autocast():
+            logits = self.module(batch.images, used)
+        precise = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        cross_entropy = nn.functional.cross_entropy(
+            precise, batch.labels, label_smoothing=self.recipe.label_smoothing
+        )
+        loss = cross_entropy if self.warming else self._loss(cross_entropy, runtime_us)
+        loss.backward()  # type: ignore[no-untyped-call]
+        return StepReport(
+            loss=float(loss.detach()),
+            cross_entropy=float(cross_entropy.detach()),
+            correct=int((logits.argmax(1) == batch.labels).sum()),
+            images=len(batch.labels),
+            latency_us=float(runtime_us.detach()),
+        )
+
+    def _dropout(self, gates: Tensor, generator: torch.Generator) -> Tensor:
+        """Inverted dropout of the indicators that the candidates leave open."""
+        draws = torch.rand(gates.shape, generator=generator).to(gates)
+        kept = (draws < self.recipe.keep).to(gates) / self.recipe.keep
+        free = torch.stack([layer.free for layer in self.module.supernet.layers])  # type: ignore[misc]
+        return torch.where(free, kept, 1.0)
+
+    def _loss(self, cross_entropy: Tensor, runtime_us: Tensor) -> Tensor:
+        """Equation 3 (in any unit: ln R differs by a constant), or the one with a target."""
+        if self.target_us is None:
+            return cross_entropy + self.recipe.latency_weight * runtime_us.log().to(cross_entropy)
+        excess = runtime_us / self.target_us - 1
+        with torch.no_grad():
+            step = self.recipe.multiplier_rate * excess.to(self.module.multiplier)
+            self.module.multiplier.add_(step).clamp_(min=0)
+        return cross_entropy + (self.module.multiplier * excess.relu()).to(cross_entropy)
+
+    # --- results -------------------------------------------------------------
+
+    def argmax(self) -> tuple[int, ...]:
+        """What the indicators decode to."""
+        gates = (self.module.supernet.margins().detach() > 0).float()
+        return decode(self._space, gates.cpu().tolist())
+
+    def derive(self, choices: Sequence[int]) -> nn.Sequential:
+        """One network with a copy of its trained weights."""
+        return self.module.supernet.derive(choices)
+
+    def progress(self) -> Mapping[str, float]:
+        """Runtime of the indicators by the search's formula and by the table, entropy."""
+        gates = (self.module.supernet.margins().detach() > 0).float()
+        chosen = torch.tensor([self.argmax()]).numpy()
+        numbers = {
+            "expected_latency_us": float(self.module.runtime(gates)),
+            "argmax_latency_us": float(self._matrix.price(chosen)[0]),
+            "entropy": float(entropy(self.probabilities()).mean()),
+        }
+        if self.target_us is not None:
+            numbers["lambda"] = float(self.module.multiplier)
+        return numbers

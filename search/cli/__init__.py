@@ -1,0 +1,1 @@
+"""Command lines of the search: parse, call, print."""

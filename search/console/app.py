@@ -1,0 +1,68 @@
+"""What the kit's command lines share: errors become a sentence and an exit code."""
+
+import signal
+import sys
+from typing import NoReturn
+
+import typer
+
+from search.console.completion import variable_of
+from search.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, KitError, UsageError
+
+FORMS = ("table", "json", "csv")
+
+
+def check_form(form: str) -> None:
+    """Refuse an output format that no command knows.
+
+    Raises:
+        UsageError: Unknown.
+    """
+    if form not in FORMS:
+        raise UsageError(f"Unknown --format {form!r}.", f"Known: {', '.join(FORMS)}.")
+
+
+def run_app(app: typer.Typer, module: str, interrupted: str) -> NoReturn:
+    """Run a command line to its end and leave with its exit code.
+
+    Args:
+        app: The commands.
+        module: Name behind `python -m`, for the hint after a wrong use.
+        interrupted: What Ctrl-C leaves behind and how to go on.
+    """
+    signal.signal(signal.SIGTERM, _interrupt)
+    code = _run(app, module)
+    if code == EXIT_INTERRUPTED:
+        _fail(interrupted, code)
+    sys.exit(code)
+
+
+def _run(app: typer.Typer, module: str) -> int:
+    try:
+        # Without its standalone mode typer returns exit codes, 130 for Ctrl-C.
+        result = app(standalone_mode=False, complete_var=variable_of(module))
+    except KitError as error:
+        return _fail(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except (BrokenPipeError, SystemExit):
+        # typer leaves this way, and only then, when the reader closed the pipe.
+        return EXIT_OK
+    except OSError as error:
+        text = f"{error.filename or 'A file'}: {error.strerror or error}. Nothing was lost."
+        return _fail(text, EXIT_USAGE)
+    except Exception as error:
+        # typer's own usage errors have no public base class.
+        if not hasattr(error, "format_message"):
+            raise
+        return _fail(f"{error.format_message()} See python -m {module} --help.", EXIT_USAGE)
+    return result if isinstance(result, int) else EXIT_OK
+
+
+def _interrupt(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _fail(text: str, code: int) -> int:
+    typer.echo(text, err=True)
+    return code

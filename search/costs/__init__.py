@@ -1,0 +1,1 @@
+"""Costs of a network as sums over its choices, in any unit."""

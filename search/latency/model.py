@@ -1,0 +1,138 @@
+"""The latency model: a table and a space become costs that a search can add.
+
+    latency(network) = intercept + sum over operators of slopes . features
+
+which is additive over layers, so it is also a cost matrix layers x candidates.
+Without a calibration the sum of centres is all there is (FBNet, arXiv
+1812.03443, equation 3, plus the fixed parts).
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from search.architecture import Architecture
+from search.costs.matrix import CostMatrix as CostMatrix
+from search.errors import TableError
+from search.latency.space_costs import price_space
+from search.operators.spec import OperatorSpec
+from search.spaces.base import LayeredSpace
+from search.spaces.registry import parse_space
+from search.table.entries import Entry
+from search.table.manifest import Calibration
+from search.table.store import Table
+
+Array = npt.NDArray[np.float64]
+
+
+def _centre(entry: Entry) -> float:
+    if entry.centre_us is None:
+        raise TableError(f"Row {entry.key} has no time.")
+    return entry.centre_us
+
+
+def _first_extra(entry: Entry) -> float:
+    return 0.0 if entry.first_us is None else entry.first_us - _centre(entry)
+
+
+FEATURES: Mapping[str, Callable[[Entry], float]] = {
+    "steady_us": _centre,
+    "first_extra_us": _first_extra,
+    "operators": lambda _: 1.0,
+    "weight_mb": lambda entry: entry.weight_bytes / 1e6,
+    "moved_mb": lambda entry: (entry.input_bytes + entry.output_bytes) / 1e6,
+}
+
+
+def feature_vector(entry: Entry, names: Sequence[str]) -> Array:
+    """An operator's features in this order."""
+    return np.array([FEATURES[name](entry) for name in names])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """A predicted latency in microseconds, with its 95 % interval."""
+
+    value_us: float
+    low_us: float
+    high_us: float
+
+    def probability_below(self, target_us: float) -> float:
+        """P(latency <= target), taking the interval as normal."""
+        deviation = (self.high_us - self.low_us) / 2 / 1.96
+        if deviation <= 0:
+            return float(self.value_us <= target_us)
+        return 0.5 * (1 + math.erf((target_us - self.value_us) / deviation / math.sqrt(2)))
+
+
+class LatencyModel:
+    """Prices networks by a table. Every price is in microseconds.
+
+    Raises:
+        MissingOperator: An operator asked for has no row.
+    """
+
+    def __init__(self, table: Table) -> None:
+        self.table = table
+        origin = table.manifest.origin
+        constant_us = 0.0 if origin is None else origin.constant_us or 0.0
+        self._covered = frozenset(() if origin is None else origin.covered)
+        self._calibration = table.manifest.calibration or _plain_sum(constant_us)
+
+    def operator_us(self, operator: OperatorSpec) -> float:
+        """What one operator adds to a network; nothing for a skip.
+
+        Nothing either for what an imported table's constant already covers.
+        """
+        if self.costs_nothing(operator):
+            return 0.0
+        features = feature_vector(self.table.lookup(operator), self._calibration.features)
+        return float(features @ np.asarray(self._calibration.slopes))
+
+    def estimate(self, architecture: Architecture) -> Estimate:
+        """Price one network, with interval."""
+        names = self._calibration.features
+        rows = [
+            feature_vector(self.table.lookup(operator), names)
+            for operator in architecture.operators
+            if not self.costs_nothing(operator)
+        ]
+        total = sum(rows, start=np.zeros(len(names)))
+        return estimate_from_features(total, self._calibration)
+
+    def costs_nothing(self, operator: OperatorSpec) -> bool:
+        """True for a skip, and for what the constant of an imported table covers."""
+        return operator.kind == "skip" or operator.key in self._covered
+
+    def cost_matrix(self, space: LayeredSpace | None = None) -> CostMatrix:
+        """Costs of every candidate of every layer of a space (default: the table's)."""
+        space = space or parse_space(self.table.manifest.space.spec)
+        return price_space(space, self.operator_us, self._calibration.intercept_us)
+
+
+def estimate_from_features(features: Array, calibration: Calibration) -> Estimate:
+    """Price a network from its summed features."""
+    value = calibration.intercept_us + float(features @ np.asarray(calibration.slopes))
+    row = np.concatenate([[1.0], features])
+    spread = float(row @ np.asarray(calibration.covariance) @ row)
+    deviation = math.sqrt(max(spread, 0.0) + (calibration.relative_residual * value) ** 2)
+    reach = calibration.interval_factor * deviation
+    return Estimate(value_us=value, low_us=value - reach, high_us=value + reach)
+
+
+def _plain_sum(constant_us: float) -> Calibration:
+    return Calibration(
+        features=("steady_us",),
+        slopes=(1.0,),
+        intercept_us=constant_us,
+        covariance=((0.0, 0.0), (0.0, 0.0)),
+        networks=0,
+        relative_residual=0.0,
+        interval_factor=1.96,
+        cross_validated_mape=0.0,
+        raw_sum_mape=0.0,
+        method="sum of centres, not calibrated",
+    )

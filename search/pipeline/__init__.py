@@ -1,0 +1,1 @@
+"""From options to files: the work of each command."""

@@ -1,0 +1,231 @@
+"""What `python -m search` is asked for, made whole and checked before any work."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeVar
+
+from search.algorithms.recipe import SearchRecipe
+from search.algorithms.registry import METHODS, make_search_recipe
+from search.errors import UsageError
+from search.pipeline.problem import Task
+from search.places import check_file, check_run
+from search.spaces.base import LayeredSpace
+from search.spaces.fbnetv2.space import MaskedSpace
+from search.spaces.fp_nas.space import GroupedSpace
+from search.spaces.registry import DEPENDENT
+from search.training.precision import Compute
+from search.training.recipe import RetrainRecipe, make_recipe
+
+# A trial of the baselines is a short training.
+TRIAL_EPOCHS = 3
+Number = TypeVar("Number", int, float)
+_BASELINES = ("evolution", "random")
+# Methods that can weigh FLOPs or parameters instead of latency.
+_COUNTING = ("fbnet", "fbnetv2")
+_MASKED = "fbnetv2"
+# Spaces whose layers are not independent, and the methods that can search them.
+_OWN: dict[type[LayeredSpace], tuple[str, ...]] = {
+    MaskedSpace: (_MASKED,),
+    GroupedSpace: ("fp-nas", "parsec"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resources:
+    """Where and how to compute."""
+
+    device: str = "auto"
+    precision: str = "float32"
+    compile: bool = False
+    recompute: bool = False
+    threads: int | None = None
+
+    @property
+    def compute(self) -> Compute:
+        """For the engine."""
+        return Compute(
+            device=self.device,
+            dtype=self.precision,
+            compile=self.compile,
+            threads=self.threads,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Images:
+    """Which images to learn from: a source, and how much of it."""
+
+    source: str
+    classes: int | None = None
+    limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What a search is asked for besides table and target."""
+
+    algorithm: str
+    images: Images
+    recipe: str
+    epochs: int | None
+    batch: int | None
+    learning_rate: float | None
+    budget: int
+    scores: Path | None
+    seed: int
+    output: Path
+    run: Path | None
+    retrain: bool
+    retrain_epochs: int | None
+    resume: bool
+    accept_changes: bool
+    quiet: bool
+
+    @property
+    def folder(self) -> Path:
+        """Where the run keeps what it needs to go on."""
+        return self.run or self.output.with_suffix(".run")
+
+    @property
+    def weights(self) -> Path:
+        """Where the trained network goes."""
+        return self.output.with_suffix(".pt")
+
+    @property
+    def result(self) -> Path:
+        """Where the record of the search goes."""
+        return self.output.with_suffix(".result.json")
+
+    def check(self, task: Task) -> None:
+        """Refuse what would fail later, or would be passed over in silence.
+
+        Raises:
+            UsageError: Places that cannot be written, options that do not go
+                together.
+        """
+        if task.costs.unit != "us" and self.algorithm not in _COUNTING:
+            raise UsageError(
+                f"--algorithm {self.algorithm} weighs latency alone.",
+                f"Leave out --cost, or give --algorithm {' or '.join(_COUNTING)}.",
+            )
+        check_file(self.output, "--output", (".json",))
+        check_file(self.result, "--output", (".json",))
+        if self.retrain:
+            check_file(self.weights, "--output", (".pt",))
+        if self.algorithm != "exact" or self.retrain:
+            check_run(self.folder, self.resume)
+        if self.algorithm not in METHODS and task.target_us is None:
+            raise UsageError(
+                f"--algorithm {self.algorithm} needs a latency target.", "Give --target-ms."
+            )
+        self._check_space(task)
+        if self.algorithm in _BASELINES and task.probability is not None:
+            raise UsageError(
+                f"--algorithm {self.algorithm} keeps to predicted latencies alone.",
+                "Leave out --probability, or lower --target-ms.",
+            )
+        if self.retrain_epochs is not None and not self.retrain:
+            raise UsageError("--retrain-epochs is of --retrain, which is not given.")
+
+    def _check_space(self, task: Task) -> None:
+        own = next((own for kind, own in _OWN.items() if isinstance(task.space, kind)), ())
+        wrong = self.algorithm not in own if own else self.algorithm == _MASKED
+        if wrong:
+            remedy = f"Give --algorithm {' or '.join(own)}."
+            raise UsageError(
+                f"--algorithm {self.algorithm} does not search {task.space.spec}.",
+                remedy if own else "Measure --space fbnetv2-mini.",
+            )
+        if isinstance(task.space, DEPENDENT) and task.probability is not None:
+            raise UsageError(
+                f"--algorithm {self.algorithm} keeps to predicted latencies alone.",
+                "Leave out --probability, or lower --target-ms.",
+            )
+
+    def search_recipe(self) -> SearchRecipe | RetrainRecipe | None:
+        """Of the search, or of one trial of a baseline; None where nothing is trained.
+
+        Raises:
+            UsageError: Unknown, or values out of range.
+        """
+        trial = make_recipe(self.recipe)
+        if self.algorithm == "exact":
+            return None
+        if self.algorithm in METHODS:
+            search = make_search_recipe(self.algorithm, self.recipe)
+            epochs = _given(self.epochs, search.epochs)
+            return replace(
+                search,
+                epochs=epochs,
+                freeze_epochs=min(search.freeze_epochs, max(epochs - 1, 0)),
+                batch=_given(self.batch, search.batch),
+                classes=self.images.classes,
+                weight_rate=_given(self.learning_rate, search.weight_rate),
+            )
+        return _changed(trial, _given(self.epochs, TRIAL_EPOCHS), self.batch, self.learning_rate)
+
+    def retrain_recipe(self) -> RetrainRecipe:
+        """Of the training of the network found.
+
+        Raises:
+            UsageError: Unknown, or values out of range.
+        """
+        return _changed(make_recipe(self.recipe), self.retrain_epochs, None, None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainRequest:
+    """What `python -m search train` is asked for."""
+
+    network: str
+    images: Images
+    recipe: str
+    epochs: int | None
+    batch: int | None
+    learning_rate: float | None
+    seed: int
+    output: Path
+    run: Path | None
+    resume: bool
+    accept_changes: bool
+    quiet: bool
+
+    @property
+    def folder(self) -> Path:
+        """Where the run keeps what it needs to go on; no search's default."""
+        return self.run or self.output.with_suffix(".train")
+
+    def check(self) -> None:
+        """Refuse what would fail later.
+
+        Raises:
+            UsageError: Places that cannot be written.
+        """
+        check_file(self.output, "--output", (".pt", ".pth"))
+        check_run(self.folder, self.resume)
+
+    def train_recipe(self) -> RetrainRecipe:
+        """Of the training.
+
+        Raises:
+            UsageError: Unknown, or values out of range.
+        """
+        return _changed(make_recipe(self.recipe), self.epochs, self.batch, self.learning_rate)
+
+
+def _changed(
+    recipe: RetrainRecipe, epochs: int | None, batch: int | None, rate: float | None
+) -> RetrainRecipe:
+    """A preset with the user's values; a shorter run warms up for a sixth of it at most."""
+    number = _given(epochs, recipe.epochs)
+    return replace(
+        recipe,
+        epochs=number,
+        warmup_epochs=min(recipe.warmup_epochs, number / 6),
+        batch=_given(batch, recipe.batch),
+        learning_rate=_given(rate, recipe.learning_rate),
+    )
+
+
+def _given(value: Number | None, default: Number) -> Number:
+    return default if value is None else value

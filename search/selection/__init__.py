@@ -1,0 +1,1 @@
+"""Selection of the best network under a target, without training."""

@@ -1,0 +1,162 @@
+"""Exact selection under a latency target that is met with a given probability.
+
+The probability depends on the whole network, not on its layers one by one.
+But tangents of what a network promises (`search.selection.latency_quantile`) are sums over
+layers and never above the truth: selecting under a tangent is a knapsack
+problem whose optimum bounds the true one from above.
+"""
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from search.errors import UsageError
+from search.latency.model import CostMatrix, LatencyModel
+from search.selection.dynamic_program import MOST_STATES, Explored, explore
+from search.selection.exact import Selection, score_matrix, score_sums
+from search.selection.knapsack import IntArray, Problem, make_problem
+from search.selection.latency_quantile import Promise, Start
+from search.selection.scores import Scores
+from search.spaces.base import LayeredSpace
+
+# Tangents tried before what is left is enumerated; two or three are enough.
+MOST_TANGENTS = 8
+# Networks checked one by one to close the gap between result and bound.
+MOST_NETWORKS = 20_000
+BLOCK = 2048
+
+
+def select_with_confidence(
+    scores: Scores | npt.ArrayLike,
+    model: LatencyModel,
+    space: LayeredSpace,
+    target_us: float,
+    probability: float,
+    *,
+    most_networks: int = MOST_NETWORKS,
+) -> Selection:
+    """The best network with P(latency <= target) >= probability.
+
+    Guaranteed: `model.estimate(network).probability_below(target_us)` of the
+    returned network is at least `probability`, and `bound` is at least the
+    score of every network of which that is true. Where `optimal` is true the
+    network is therefore the best one (up to rounding, 1e-12 of the sums);
+    that is so unless more than `most_networks` networks score higher, meet
+    the target under a tangent and all miss it in truth.
+
+    How: (1) search the whole front under a tangent of the promise and keep
+    the best network on it that holds; this is the bisection of a tightened
+    target, with every breakpoint tried. (2) Move the tangent there, repeat
+    while it helps. (3) List all networks above the best so far that the last
+    tangent allows, and check each.
+
+    Raises:
+        UsageError: The probability is not in [0.5, 1), or no network is that
+            sure (states the lowest target that one can promise).
+        TableError: The calibration's covariance is none.
+        MissingOperator: The table does not cover the space.
+    """
+    if not 0.5 <= probability < 1:
+        raise UsageError(
+            f"The probability must be at least 0.5 and below 1, not {probability}.",
+            "At 0.5 a network meets the target on average, as without a probability.",
+        )
+    if not math.isfinite(target_us):
+        raise UsageError(f"The latency target {target_us} is not a number of microseconds.")
+    values = score_matrix(scores)
+    promise = Promise(model, space, values, probability)
+    return _Search(promise, values, target_us, most_networks).run()
+
+
+class _Search:
+    """The best network so far, and the bound on what is left."""
+
+    def __init__(
+        self, promise: Promise, values: npt.NDArray[np.float64], target_us: float, most: int
+    ) -> None:
+        self._promise, self._values, self._target_us = promise, values, target_us
+        self._most_networks = most
+        self._best: IntArray | None = None
+        self._score = self._bound = -math.inf
+
+    def run(self) -> Selection:
+        """All three steps of `select_with_confidence`."""
+        start = self._promise.safest(self._target_us)
+        self._consider(start.choices[np.newaxis])
+        cut = self._promise.tangent(start.choices)
+        self._bound = math.inf
+        for _ in range(MOST_TANGENTS):
+            improved = self._walk_front(cut)
+            if not improved or self._bound <= self._score:
+                break
+            assert self._best is not None
+            cut = self._promise.tangent(self._best)
+        if self._bound > self._score:
+            self._list_all(cut)
+        if self._best is None:
+            raise self._hopeless(start)
+        return self._selection(self._best)
+
+    def _walk_front(self, cut: CostMatrix) -> bool:
+        """Look for a better network on the front under a tangent; lower the bound."""
+        problem = make_problem(self._values, cut, self._target_us)
+        explored = self._explore(problem, dominance=True, most=MOST_STATES)
+        places = np.arange(len(explored.costs))[::-1]
+        top = score_sums(self._values, explored.choices(places[:1]))
+        self._lower_bound(problem, explored, float(top.max(initial=-math.inf)))
+        return self._consider_all(explored, places)
+
+    def _list_all(self, cut: CostMatrix) -> None:
+        """Check every network above the best one that a tangent allows."""
+        problem = make_problem(self._values, cut, self._target_us, dominated=True)
+        explored = self._explore(problem, dominance=False, most=self._most_networks)
+        self._consider_all(explored, np.argsort(-explored.scores, kind="stable"))
+        self._lower_bound(problem, explored, self._score)
+
+    def _explore(self, problem: Problem, *, dominance: bool, most: int) -> Explored:
+        budget = self._target_us - problem.cheapest_us
+        floor = self._score - problem.highest
+        return explore(problem, [budget], floor=floor, dominance=dominance, most_states=most)
+
+    def _lower_bound(self, problem: Problem, explored: Explored, seen: float) -> None:
+        lost = problem.highest + explored.dropped[0]
+        self._bound = min(self._bound, max(seen, lost, self._score))
+
+    def _consider_all(self, explored: Explored, places: IntArray) -> bool:
+        blocks = (places[i : i + BLOCK] for i in range(0, len(places), BLOCK))
+        return any(self._consider(explored.choices(block)) for block in blocks)
+
+    def _consider(self, choices: IntArray) -> bool:
+        """Take the first of these networks that holds, if it is better; they fall in score."""
+        promised = self._promise.of(choices)
+        # The promise is judged generously here, and truly by `holds`.
+        for place in np.flatnonzero(promised <= self._target_us * (1 + 1e-9)):
+            score = float(score_sums(self._values, choices[place : place + 1])[0])
+            if score <= self._score:
+                return False
+            if self._promise.holds(choices[place], self._target_us):
+                self._best, self._score = choices[place], score
+                return True
+        return False
+
+    def _selection(self, choices: IntArray) -> Selection:
+        return Selection(
+            choices=tuple(choices.tolist()),
+            score=self._score,
+            latency_us=float(self._promise.prices.price([choices])[0]),
+            bound=self._bound,
+            probability=self._promise.probability(choices, self._target_us),
+        )
+
+    def _hopeless(self, start: Start) -> UsageError:
+        # Rounded up, so that the number in the message is itself a possible target.
+        least_us = math.ceil(start.promise_us * 10) / 10
+        proven = start.promise_us <= start.bound_us * (1 + 1e-9)
+        return UsageError(
+            f"{'Found no network that' if self._bound > -math.inf else 'No network'} meets "
+            f"{self._target_us / 1e3:.4f} ms ({self._target_us:.1f} us) with a probability of "
+            f"{self._promise.asked:g}: the lowest target met so surely is "
+            f"{'' if proven else 'at most '}{least_us / 1e3:.4f} ms ({least_us:.1f} us).",
+            f"Ask for at least {least_us / 1e3:.4f} ms, or for a lower probability.",
+        )

@@ -1,0 +1,154 @@
+"""A selection as a multiple-choice knapsack problem, checked and normalised."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from search.errors import UsageError
+from search.latency.model import CostMatrix
+
+Array = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.intp]
+Mask = npt.NDArray[np.bool_]
+
+# Relative to the largest sums: far above the error of adding a hundred
+# floats, far below what any table resolves.
+ROUNDING = 1e-12
+# Beyond this, products overflow; nothing measured comes near.
+LARGEST = 1e100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layer:
+    """One layer's candidates, by rising cost.
+
+    `costs` count from the layer's cheapest, `scores` from its best (so they
+    are at most 0): only differences matter, and they keep their precision
+    beside a candidate that is far worse or far dearer.
+    """
+
+    columns: IntArray
+    costs: Array
+    scores: Array
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """A selection, normalised.
+
+    `cheapest_us` is the latency of the fastest network, `highest` the sum of
+    the layers' best scores. `cost_slack` and `score_slack` bound the rounding
+    errors of sums.
+    """
+
+    layers: tuple[Layer, ...]
+    cheapest_us: float
+    highest: float
+    cost_slack: float
+    score_slack: float
+
+    def fastest(self) -> IntArray:
+        """The cheapest candidate of every layer."""
+        return np.array([layer.columns[0] for layer in self.layers])
+
+
+def make_problem(
+    scores: Array, costs: CostMatrix, most_us: float, *, dominated: bool = False
+) -> Problem:
+    """Check and normalise; candidates that no network within `most_us` can hold are left out.
+
+    Args:
+        scores: Layers x candidates, -inf where not legal.
+        costs: Their costs, infinite where not legal.
+        most_us: The highest latency of interest.
+        dominated: Keep candidates for which another one of the layer is
+            neither dearer nor worse. They are never needed for a best
+            network, but an enumeration of all networks needs them.
+
+    Raises:
+        UsageError: Shapes differ, values that are no numbers, a layer
+            without legal candidates.
+    """
+    legal = _legal(scores, costs)
+    priced = np.where(legal, costs.costs, np.inf)
+    least = priced.min(axis=1)
+    cheapest = float(least.sum() + costs.fixed_us)
+    magnitude = abs(costs.fixed_us) + float(np.abs(least).sum())
+    if np.isfinite(most_us):
+        magnitude += abs(most_us)
+    slack = ROUNDING * magnitude
+    layers = []
+    for row in range(len(scores)):
+        within = legal[row] & (priced[row] - least[row] <= most_us - cheapest + slack)
+        # The fastest networks are needed even where the target is below them.
+        within |= legal[row] & (priced[row] == least[row])
+        columns = np.flatnonzero(within)
+        layers.append(_layer(columns, priced[row, columns], scores[row, columns], dominated))
+    regret = sum(float(-layer.scores.min()) for layer in layers)
+    highest = sum(
+        float(row[layer.columns].max()) for row, layer in zip(scores, layers, strict=True)
+    )
+    return Problem(
+        layers=tuple(layers),
+        cheapest_us=cheapest,
+        highest=highest,
+        cost_slack=slack,
+        score_slack=ROUNDING * (regret + abs(highest)),
+    )
+
+
+def _layer(columns: IntArray, costs: Array, scores: Array, dominated: bool) -> Layer:
+    order = np.lexsort((columns, -scores, costs))
+    if not dominated:
+        order = order[rises(scores[order])]
+    return Layer(
+        columns=columns[order],
+        costs=costs[order] - costs.min(),
+        scores=scores[order] - scores.max(),
+    )
+
+
+def require_feasible(problem: Problem, costs: CostMatrix, target_us: float) -> None:
+    """Make sure that some network meets the target.
+
+    Raises:
+        UsageError: None does; states the lowest latency possible.
+    """
+    fastest_us = float(costs.price([problem.fastest()])[0])
+    if fastest_us <= target_us:
+        return
+    # Rounded up, so that the number in the message is itself a possible target.
+    least_us = math.ceil(fastest_us * 10) / 10
+    raise UsageError(
+        f"No network meets {target_us / 1e3:.4f} ms ({target_us:.1f} us): the fastest possible "
+        f"latency is {least_us / 1e3:.4f} ms ({least_us:.1f} us).",
+        f"Ask for at least {least_us / 1e3:.4f} ms, or search another space.",
+    )
+
+
+def _legal(scores: Array, costs: CostMatrix) -> Mask:
+    if scores.shape != costs.costs.shape or scores.ndim != 2 or not scores.size:
+        raise UsageError(
+            f"Scores of shape {scores.shape} do not fit costs of shape {costs.costs.shape}."
+        )
+    if not (np.isneginf(scores) | (np.abs(scores) <= LARGEST)).all():
+        raise UsageError("A score is not a usable number.", "Use -inf where not legal.")
+    if not (np.isposinf(costs.costs) | (np.abs(costs.costs) <= LARGEST)).all():
+        raise UsageError("A cost is not a usable number.", "Measure the table again.")
+    if not abs(costs.fixed_us) <= LARGEST:
+        raise UsageError(f"The fixed cost is {costs.fixed_us}, not a usable number.")
+    legal: Mask = np.isfinite(scores) & np.isfinite(costs.costs)
+    empty = np.flatnonzero(~legal.any(axis=1))
+    if empty.size:
+        raise UsageError(f"Layer {empty[0]} has no candidate with both a score and a cost.")
+    return legal
+
+
+def rises(values: Array) -> Mask:
+    """Where a value is higher than all before it."""
+    before = np.maximum.accumulate(values)
+    rises = np.ones(len(values), dtype=bool)
+    rises[1:] = values[1:] > before[:-1]
+    return rises

@@ -1,0 +1,143 @@
+"""What a network promises: the latency that it meets with a given probability.
+
+A calibrated estimate is normal with mean v and deviation d (`search.latency.model`),
+both functions of the network's summed features F:
+
+    v = w . y,  d^2 = y' C y + (r v)^2,  y = (1, F)
+
+so P(latency <= target) >= p means v + z d <= target with z the normal
+quantile of p. The left side is not a sum over layers, but for p >= 1/2 it is
+convex in F: its tangent at any network is a sum over layers, lies below it
+everywhere and touches it there.
+"""
+
+import math
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+
+from search.errors import TableError
+from search.latency.model import CostMatrix, LatencyModel, feature_vector
+from search.operators.spec import OperatorSpec
+from search.selection.exact import network_of
+from search.selection.knapsack import Array, IntArray, make_problem
+from search.spaces.base import LayeredSpace
+from search.table.manifest import Calibration
+
+
+class Promise:
+    """v + z d of networks, its tangents, and the true probability.
+
+    Raises:
+        UsageError: The scores do not fit the space.
+        TableError: The calibration's covariance is none.
+        MissingOperator: The table does not cover the space.
+    """
+
+    def __init__(
+        self, model: LatencyModel, space: LayeredSpace, values: Array, probability: float
+    ) -> None:
+        self._model, self._space, self.asked = model, space, probability
+        self.prices = model.cost_matrix(space)
+        make_problem(values, self.prices, math.inf)  # refuses what does not fit
+        self._legal = np.isfinite(values) & np.isfinite(self.prices.costs)
+        self._candidates, self._fixed = _features(model, space, values.shape[1])
+        calibration = model.table.manifest.calibration
+        if calibration is not None:
+            self._weights = np.array([calibration.intercept_us, *calibration.slopes])
+            deviations = calibration.interval_factor / 1.96
+            self._root = NormalDist().inv_cdf(probability) * deviations * _root(calibration)
+        else:
+            self._weights = np.array([0.0, 1.0])
+            self._root = np.zeros((1, 2))
+
+    def summed(self, choices: IntArray) -> Array:
+        """(1, F) of networks: networks x (1 + features)."""
+        features = self._candidates[np.arange(choices.shape[1]), choices].sum(axis=1) + self._fixed
+        return np.hstack([np.ones((len(choices), 1)), features])
+
+    def of(self, choices: IntArray) -> Array:
+        """The promises of networks, in microseconds."""
+        row = self.summed(choices)
+        promised: Array = row @ self._weights + np.linalg.norm(row @ self._root.T, axis=1)
+        return promised
+
+    def tangent(self, choices: IntArray) -> CostMatrix:
+        """Costs whose sum is at most the promise, and equal to it for this network."""
+        row = self.summed(choices[np.newaxis])[0]
+        pulled = self._root @ row
+        length = float(np.linalg.norm(pulled))
+        slopes = self._weights + (self._root.T @ pulled / length if length > 0 else 0.0)
+        costs = np.where(self._legal, self._candidates @ slopes[1:], np.inf)
+        return CostMatrix(costs=costs, fixed_us=float(slopes[0] + self._fixed @ slopes[1:]))
+
+    def probability(self, choices: IntArray, target_us: float) -> float:
+        """P(latency <= target) of one network, by the model's own estimate."""
+        estimate = self._model.estimate(network_of(self._space, choices.tolist(), "candidate"))
+        return estimate.probability_below(target_us)
+
+    def holds(self, choices: IntArray, target_us: float) -> bool:
+        """True when one network meets the target as surely as asked."""
+        return self.probability(choices, target_us) >= self.asked
+
+    def safest(self, target_us: float) -> "Start":
+        """Walk down the tangents to a network of the least promise.
+
+        Each tangent's cheapest network bounds all promises from below; the
+        walk ends where it comes back to a network, or below the target.
+        """
+        choices = np.where(self._legal, self.prices.costs, np.inf).argmin(axis=1)
+        best, least = choices, float(self.of(choices[np.newaxis])[0])
+        bound = -math.inf
+        seen: set[bytes] = set()
+        while choices.tobytes() not in seen and least > target_us:
+            seen.add(choices.tobytes())
+            cut = self.tangent(choices)
+            choices = cut.costs.argmin(axis=1)
+            bound = max(bound, float(cut.price([choices])[0]))
+            promised = float(self.of(choices[np.newaxis])[0])
+            if promised < least:
+                best, least = choices, promised
+        return Start(choices=best, promise_us=least, bound_us=bound)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """A network of low promise, and what no network can promise less than."""
+
+    choices: IntArray
+    promise_us: float
+    bound_us: float
+
+
+def _features(model: LatencyModel, space: LayeredSpace, widest: int) -> tuple[Array, Array]:
+    """Features of all candidates (layers x widest x features) and of the fixed parts."""
+    calibration = model.table.manifest.calibration
+    names = ("steady_us",) if calibration is None else calibration.features
+
+    def row(operator: OperatorSpec) -> Array:
+        if operator.kind == "skip":
+            return np.zeros(len(names))
+        return feature_vector(model.table.lookup(operator), names)
+
+    candidates = np.zeros((len(space.layers), widest, len(names)))
+    for number, layer in enumerate(space.layers):
+        for column, choice in enumerate(layer.choices):
+            candidates[number, column] = row(choice.operator)
+    fixed = sum((row(operator) for operator in (*space.before, *space.after)), np.zeros(len(names)))
+    return candidates, fixed
+
+
+def _root(calibration: Calibration) -> Array:
+    """R with |R y|^2 = y' C y + (r v)^2."""
+    covariance = np.asarray(calibration.covariance)
+    values, vectors = np.linalg.eigh((covariance + covariance.T) / 2)
+    if values.min() < -1e-9 * max(values.max(), 0.0):
+        raise TableError(
+            "The covariance of the table's calibration has a negative variance.",
+            "Measure the table again.",
+        )
+    weights = np.array([calibration.intercept_us, *calibration.slopes])
+    spread = np.sqrt(np.maximum(values, 0.0))[:, np.newaxis] * vectors.T
+    return np.vstack([spread, calibration.relative_residual * weights])

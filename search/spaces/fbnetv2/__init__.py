@@ -1,0 +1,1 @@
+"""FBNetV2's search spaces."""

@@ -1,0 +1,1 @@
+"""FP-NAS's search spaces."""

@@ -1,0 +1,289 @@
+"""FP-NAS's spaces: groups of equal blocks that choose all their variables at once.
+
+Source: FP-NAS (arXiv 2011.10949), section 4. A layer is a printed row (F, F++)
+or a single block (F-Fine); its candidates are all combinations of kernel,
+activation, splits of Split-Attention (0: none, 1: squeeze-excite), expansion
+and channels. Channels are free, so a layer's operators depend on the width
+that the layers in front leave: costs are a chain (`search.costs.chain`).
+
+Where the paper is silent: a skip passes on what comes in, whatever its width,
+and is legal where the channels' range stays and the stride is 1; a residual is
+added where widths agree; expansion counts from the *largest* input width, as
+in FBNetV2, and operators hold absolute channels.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
+from math import prod
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+
+from search.architecture import Architecture
+from search.costs.chain import ChainCosts, Link
+from search.errors import UsageError
+from search.operators.spec import OperatorSpec
+from search.spaces.base import Choice, Layer
+from search.spaces.fbnet import SKIP, FBNetSpace, Frame, Macro
+from search.spaces.fp_nas.macros import MACROS, GroupedMacro, Row, steps
+
+ACTIVATION = "swish"
+GATE = "sigmoid"
+_SQUEEZE = 0.25
+
+
+class Group(NamedTuple):
+    """One layer: its row, the widths that may come in, and its height."""
+
+    name: str
+    row: Row
+    inputs: tuple[int, ...]
+    size: int
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Channels to choose from."""
+        return tuple(int(width) for width in steps(*self.row.widths))
+
+    @property
+    def leaves(self) -> tuple[int, ...]:
+        """Widths that may go out: a skip leaves what came in."""
+        through = self.inputs if self.row.skippable else ()
+        return tuple(sorted({*self.widths, *through}))
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupedSpace(FBNetSpace):
+    """The space; a layer's choices show its first block behind the widest input.
+
+    Raises:
+        UsageError: As `FBNetSpace`; a width multiplier.
+    """
+
+    presets: ClassVar = {name: macro.frame for name, macro in MACROS.items()}
+
+    preset: str = "fp-nas-f"
+
+    def _check(self, macro: Macro) -> None:
+        super()._check(macro)
+        if self.width != 1 or self.resolution % self._reduction:
+            raise UsageError(
+                f"{self.preset} has no width multiplier, and resolutions divisible by "
+                f"{self._reduction}.",
+                "Its widths are searched.",
+            )
+
+    def _build(
+        self, macro: Macro
+    ) -> tuple[tuple[OperatorSpec, ...], tuple[Layer, ...], tuple[OperatorSpec, ...]]:
+        size = self.resolution
+        stem = self._shared.conv(3, 3, macro.stem_channels, size, macro.stem_stride, ACTIVATION)
+        layers = tuple(self._layer(group) for group in self.groups)
+        return (stem,), layers, self._tail(self.groups[-1].leaves[-1])
+
+    @property
+    def macro(self) -> GroupedMacro:
+        """The preset."""
+        return MACROS[self.preset]
+
+    @property
+    def _reduction(self) -> int:
+        return self.macro.frame.stem_stride * prod(row.stride for row in self.macro.rows)
+
+    @property
+    def _shared(self) -> Frame:
+        return Frame(always_pointwise=False, batch=self.batch, dtype=self.dtype)
+
+    @cached_property
+    def groups(self) -> tuple[Group, ...]:
+        """The layers' frames in order."""
+        found: list[Group] = []
+        inputs: tuple[int, ...] = (self.macro.frame.stem_channels,)
+        size = self.resolution // self.macro.frame.stem_stride
+        for number, row in enumerate(self.macro.rows, 1):
+            found.append(Group(f"group{number}", row, inputs, size))
+            inputs, size = found[-1].leaves, size // row.stride
+        return tuple(found)
+
+    @property
+    def printed_networks(self) -> int:
+        """As the paper counts: kernel 0 everywhere, and each of its combinations apart."""
+        macro = self.macro
+        same = (len(macro.kernels) + 1) * len(macro.activations) * len(macro.splits)
+        return prod(
+            same * len(steps(*row.expansions)) * len(steps(*row.widths)) for row in macro.rows
+        )
+
+    # --- operators -----------------------------------------------------------
+
+    def _layer(self, group: Group) -> Layer:
+        macro, found = self.macro, []
+        for kernel, activation, splits, expansion, out in product(
+            macro.kernels,
+            macro.activations,
+            macro.splits,
+            steps(*group.row.expansions),
+            group.widths,
+        ):
+            word = {0: "", 1: "_se"}.get(splits, f"_sa{splits}")
+            block = self._block(group, kernel, activation, splits, expansion, group.inputs[-1], out)
+            name = f"k{kernel}_{activation}{word}_e{expansion:g}_c{out}"
+            found.append(Choice(name=name, operator=block))
+        if group.row.skippable:
+            found.append(Choice(name=SKIP, operator=self._skip(group, group.inputs[-1])))
+        return Layer(name=group.name, choices=tuple(found))
+
+    def _skip(self, group: Group, width: int) -> OperatorSpec:
+        return OperatorSpec(
+            kind="skip",
+            in_channels=width,
+            height=group.size,
+            width=group.size,
+            batch=self.batch,
+            dtype=self.dtype,
+        )
+
+    def _block(
+        self,
+        group: Group,
+        kernel: int,
+        activation: str,
+        splits: int,
+        expansion: float,
+        into: int,
+        out: int,
+        *,
+        inner: bool = False,
+    ) -> OperatorSpec:
+        row = group.row
+        most = group.widths[-1] if inner else group.inputs[-1]
+        mid = max(1, round(expansion * most))
+        stride = 1 if inner else row.stride
+        size = group.size // row.stride if inner else group.size
+        fixed = len(group.inputs) == 1 and row.expansions == (1, 1, 1) and not inner
+        return OperatorSpec(
+            kind="ir",
+            kernel=kernel,
+            expansion=expansion,
+            mid_channels=mid,
+            squeeze_channels=max(1, round(_SQUEEZE * mid)) if splits else 0,
+            gate=GATE if splits == 1 else "hsigmoid",
+            splits=max(splits, 1),
+            activation=activation,
+            in_channels=into,
+            out_channels=out,
+            height=size,
+            width=size,
+            stride=stride,
+            residual=stride == 1 and into == out,
+            first_pointwise=self.always_pointwise or not fixed,
+            batch=self.batch,
+            dtype=self.dtype,
+        )
+
+    def blocks(self, layer: int, choice: int, into: int) -> tuple[OperatorSpec, ...]:
+        """What a candidate puts behind `into` channels: equal blocks, or a skip."""
+        group, shown = self.groups[layer], self.layers[layer].choices[choice].operator
+        if shown.kind == SKIP:
+            return (self._skip(group, into),)
+        splits = shown.splits if shown.squeeze_channels else 0
+        common = (group, shown.kernel, shown.activation, splits, shown.expansion)
+        out = shown.out_channels
+        first = self._block(*common, into, out)
+        rest = [self._block(*common, out, out, inner=True)] * (group.row.repeats - 1)
+        return (first, *rest)
+
+    def _tail(self, width: int) -> tuple[OperatorSpec, OperatorSpec]:
+        last = self.resolution // self._reduction
+        head = self._shared.conv(1, width, self.head_channels, last, 1, ACTIVATION)
+        return head, self._shared.classifier(self.head_channels, self.classes, last)
+
+    def _parts(self) -> Iterator[tuple[int, int, int, int, tuple[OperatorSpec, ...]]]:
+        """Every layer, input, candidate: their numbers, the width left, the operators."""
+        for number, (group, layer) in enumerate(zip(self.groups, self.layers, strict=True)):
+            for place, into in enumerate(group.inputs):
+                for choice in range(len(layer.choices)):
+                    made = self.blocks(number, choice, into)
+                    left = into if made[-1].kind == SKIP else made[-1].out_channels
+                    yield number, place, choice, group.leaves.index(left), made
+
+    @cached_property
+    def operators(self) -> tuple[OperatorSpec, ...]:
+        """Unique operators that cost time, in order of first use; no skips."""
+        found = dict.fromkeys(self.before)
+        for *_, made in self._parts():
+            found.update(dict.fromkeys(made))
+        for width in self.groups[-1].leaves:
+            found.update(dict.fromkeys(self._tail(width)))
+        return tuple(operator for operator in found if operator.kind != SKIP)
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hash of all that the space allows: every layer's choices, inputs and repeats."""
+        lines = [operator.key for operator in (*self.before, *self.after)]
+        for group, layer in zip(self.groups, self.layers, strict=True):
+            lines.append(f"{group.inputs} x{group.row.repeats}")
+            lines += [f"{choice.name}={choice.operator.key}" for choice in layer.choices]
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+    # --- networks ------------------------------------------------------------
+
+    def path(self, choices: Sequence[int]) -> tuple[tuple[OperatorSpec, ...], ...]:
+        """Operators of every layer, then those behind the layers.
+
+        Raises:
+            UsageError: Another number of choices, or one that is not legal.
+        """
+        self.require_legal(choices)
+        found, into = [], self.groups[0].inputs[0]
+        for layer, choice in enumerate(choices):
+            found.append(self.blocks(layer, choice, into))
+            last = found[-1][-1]
+            into = into if last.kind == SKIP else last.out_channels
+        return (*found, self._tail(into))
+
+    def architecture(self, choices: Sequence[str], name: str = "custom") -> Architecture:
+        """The network that takes these choices, one a layer.
+
+        Raises:
+            UsageError: Wrong number of choices, or one that is not legal.
+        """
+        chosen = self.picked(choices, name)
+        picked = [layer.choices.index(c) for layer, c in zip(self.layers, chosen, strict=True)]
+        operators = (operator for part in self.path(picked) for operator in part)
+        return Architecture(name=name, operators=(*self.before, *operators), space=self.spec)
+
+    def costs(
+        self, operator_cost: Callable[[OperatorSpec], float], fixed: float = 0.0, unit: str = "us"
+    ) -> ChainCosts:
+        """Sums of an operator's cost (latency, FLOPs, parameters) over networks."""
+        known: dict[OperatorSpec, float] = {}
+
+        def cost(operator: OperatorSpec) -> float:
+            if operator not in known:
+                known[operator] = operator_cost(operator)
+            return known[operator]
+
+        shapes = [
+            (len(g.inputs), len(layer.choices))
+            for g, layer in zip(self.groups, self.layers, strict=True)
+        ]
+        us = [np.zeros(shape) for shape in shapes]
+        follow = [np.zeros(shape, dtype=np.int64) for shape in shapes]
+        for layer, place, choice, left, made in self._parts():
+            us[layer][place, choice] = sum(cost(operator) for operator in made)
+            follow[layer][place, choice] = left
+        counts = np.array([len(layer.choices) for layer in self.layers])
+        legal = np.arange(counts.max()) < counts[:, None]
+        leaves = self.groups[-1].leaves
+        return ChainCosts(
+            costs=np.where(legal, 0.0, np.inf),
+            fixed_us=fixed + sum(cost(operator) for operator in self.before),
+            terms=(),
+            links=tuple(Link(us=a, follow=b) for a, b in zip(us, follow, strict=True)),
+            last_us=np.array([sum(map(cost, self._tail(width))) for width in leaves]),
+            unit=unit,
+        )

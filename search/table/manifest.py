@@ -1,0 +1,265 @@
+"""What a table says of itself: every field of `manifest.json`, typed.
+
+Units are in the names; unknown is null. `MANIFEST_SCHEMA` counts the schema;
+`search.table.upgrades` holds one step for each older one.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+MANIFEST_SCHEMA = 2
+
+Source = Literal["measured", "imported", "predicted", "simulated"]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class Part(BaseModel):
+    """Base of the manifest's parts: frozen, no unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Kit(Part):
+    """The program that wrote the table."""
+
+    version: str
+    commit: str | None = None
+    dirty: bool | None = None
+    python: str | None = None
+    packages: dict[str, str] = {}
+
+
+class SpaceInfo(Part):
+    """Which space, and the proof of coverage.
+
+    `operators_extra` of the expected ones are not of the space: published
+    networks of its frame need them. `operators_predicted` rows were not
+    measured; `Manifest.prediction` says how they came about.
+    """
+
+    spec: str
+    sha256: str
+    layers: int
+    candidates: int
+    operators_expected: int
+    operators_measured: int
+    operators_unstable: int
+    operators_failed: int
+    operators_missing: int
+    operators_predicted: int = 0
+    operators_extra: int = 0
+    filter: str | None = None
+
+
+class CpuCluster(Part):
+    """Cores that are equal to each other."""
+
+    cpus: tuple[int, ...]
+    name: str | None = None
+    max_khz: int | None = None
+    capacity: int | None = None
+
+
+class DeviceInfo(Part):
+    """The thing that was measured.
+
+    `rehearsal` is the way to a phone with no phone at its end: times are
+    those of the machine that plays it. `cpu` is what the processor calls
+    itself (/proc/cpuinfo); a rehearsal's `soc` is play, its `cpu` is real.
+    """
+
+    id: str
+    kind: Literal["host", "android", "ios", "simulated", "rehearsal", "other"]
+    manufacturer: str | None = None
+    model: str | None = None
+    soc: str | None = None
+    cpu: str | None = None
+    os: str | None = None
+    os_build: str | None = None
+    abi: str | None = None
+    clusters: tuple[CpuCluster, ...] = ()
+    ram_mb: int | None = None
+    serial_hash: str | None = None
+    virtual: bool | None = None
+
+
+class RuntimeInfo(Part):
+    """The software that executed the operators."""
+
+    name: str
+    version: str | None
+    backend: str
+    runner: str
+    runner_sha256: str | None = None
+    toolchain: dict[str, str] = {}
+
+
+class PhoneState(Part):
+    """What changes how fast a phone is, at one moment; temperatures in Celsius."""
+
+    battery_percent: int | None = None
+    battery_temperature_c: Finite | None = None
+    powered: bool | None = None
+    low_power: bool | None = None
+    screen_on: bool | None = None
+    dozing: bool | None = None
+    stay_on: bool | None = None
+    thermal_status: str | None = None
+    cpu_temperature_c: Finite | None = None
+    skin_temperature_c: Finite | None = None
+
+
+class Protocol(Part):
+    """How it was measured. Rows of differing protocols never share a table.
+
+    Times are stated at `clock_khz`, the median clock of the run (null: no
+    runner measured it, and times are as they came); `clock_low_khz` and
+    `clock_high_khz` are the 5th and 95th percentile of the blocks' clocks.
+    With `chain_lengths` an operator's cost is the slope over chains of so many
+    copies, and `chain_intercept_us` the median of what a call costs besides.
+    `placements` says by operator on which units it ran, where that is known.
+    An imported table knows little of this; what it does not know is null.
+    """
+
+    dtype: str
+    threads: int | None
+    affinity_asked: tuple[int, ...] | None = None
+    affinity_observed: tuple[int, ...] | None = None
+    governor: str | None = None
+    fixed_performance_mode: bool | None = None
+    phone_before: PhoneState | None = None
+    phone_after: PhoneState | None = None
+    preset: str
+    order: Literal["random"] | None = "random"
+    seed: int | None = None
+    passes: int | None = None
+    rounds_per_pass: int | None = None
+    warmup: int | None = None
+    min_block_us: Finite | None = None
+    target_relative_ci: Finite | None = None
+    ci_level: Finite = 0.95
+    temperature_limit_c: Finite | None = None
+    preempted_rejected: int = 0
+    sentinel_key: str | None = None
+    sentinel_median_us: Finite | None = None
+    sentinel_drift: Finite | None = None
+    dispatch_floor_us: Finite | None = None
+    chain_lengths: tuple[int, ...] = ()
+    chain_intercept_us: Finite | None = None
+    placements: dict[str, str] = {}
+    clock_khz: int | None = None
+    clock_low_khz: int | None = None
+    clock_high_khz: int | None = None
+    max_temperature_c: Finite | None = None
+    load_average_start: Finite | None = None
+    duration_s: Finite | None = None
+
+
+class Calibration(Part):
+    """Network latency = intercept + sum over operators of slopes . features.
+
+    `features` names columns of an operator (`search.latency.model.FEATURES`);
+    `covariance` is that of (intercept, *slopes). `relative_residual` is the
+    cross-validated relative error (root mean square) of one network, the
+    noise of the operators' rows included; an interval reaches
+    `interval_factor` (Student's t) standard deviations to either side.
+    """
+
+    features: tuple[str, ...]
+    slopes: tuple[Finite, ...]
+    intercept_us: Finite
+    covariance: tuple[tuple[Finite, ...], ...]
+    networks: int
+    relative_residual: Finite
+    interval_factor: Finite
+    cross_validated_mape: Finite
+    raw_sum_mape: Finite
+    method: str
+
+
+class Score(Part):
+    """A statistic with its bootstrap interval."""
+
+    value: Finite
+    low: Finite
+    high: Finite
+
+
+class Exam(Part):
+    """Held-out random networks, measured in the same run, against the model."""
+
+    networks: int
+    mape: Score
+    rmse_us: Score
+    within_5_percent: Score
+    within_10_percent: Score
+    spearman: Score
+    max_relative_error: Finite
+    interval_coverage: Finite
+    bar_mape: Finite
+    bar_spearman: Finite
+    passed: bool
+
+
+class Origin(Part):
+    """Where an imported table comes from, as its publisher gave it.
+
+    `value_unit` and `spread_unit` are those of the file; the rows here are in
+    microseconds. `constant_us` is what every network pays beside its rows;
+    operators whose key is in `covered` are part of it and cost nothing more.
+    """
+
+    format: str
+    publisher: str
+    source: str
+    licence: str | None = None
+    file: str
+    file_sha256: str
+    value_unit: str
+    spread_unit: str | None = None
+    rows: int
+    constant_us: Finite | None = None
+    covered: tuple[str, ...] = ()
+
+
+class Prediction(Part):
+    """How the rows of status "predicted" came about, and how far to trust them.
+
+    Their interval is conformal at `level`; `coverage`, `mape` and `spearman` are
+    those of the measured rows, each predicted from the others. `from_table_id`
+    is the table that a transfer started from.
+    """
+
+    method: str
+    features: tuple[str, ...]
+    operators_measured: int
+    level: Finite
+    coverage: Finite
+    mape: Finite
+    spearman: Finite
+    design: str
+    from_table_id: str | None = None
+
+
+class Manifest(Part):
+    """The whole of `manifest.json`."""
+
+    schema_version: Literal[2] = 2
+    table_id: str
+    parent_id: str | None = None
+    created_utc: str
+    source: Source
+    title: str
+    kit: Kit
+    space: SpaceInfo
+    device: DeviceInfo
+    runtime: RuntimeInfo
+    protocol: Protocol
+    calibration: Calibration | None = None
+    exam: Exam | None = None
+    origin: Origin | None = None
+    prediction: Prediction | None = None
+    context: dict[str, str] = {}
+    notes: tuple[str, ...] = ()
+    files_sha256: dict[str, str]

@@ -1,0 +1,273 @@
+"""Latency tables: the contract between measuring and searching.
+
+A table is a folder that is never edited after it was written:
+
+    manifest.json     who, what, how, calibration, exam, hashes of the rest
+    entries.csv       one row an operator (`Entry`)
+    samples.parquet   raw integer nanoseconds
+    exam.csv          each examined network, predicted and measured
+
+Reading one imports neither torch nor any runtime, and executes nothing.
+"""
+
+import io
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from pydantic import ValidationError
+
+from search.errors import MissingOperator, TableError, UsageError
+from search.files import sha256_bytes
+from search.operators.spec import OperatorSpec
+from search.table.entries import AGAIN, STATUSES, Entry, entries_to_csv, parse_entries
+from search.table.manifest import MANIFEST_SCHEMA, Manifest
+from search.table.upgrades import UPGRADES
+
+ENTRIES, SAMPLES, EXAM, MANIFEST = "entries.csv", "samples.parquet", "exam.csv", "manifest.json"
+SEAL = "manifest_sha256"
+EXAM_COLUMNS = ("network", "predicted_us", "predicted_low_us", "predicted_high_us", "measured_us")
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table in memory; `path` is None until it is written."""
+
+    manifest: Manifest
+    entries: tuple[Entry, ...]
+    exam: pd.DataFrame
+    path: Path | None = None
+
+    @cached_property
+    def _by_key(self) -> Mapping[str, Entry]:
+        return {entry.key: entry for entry in self.entries}
+
+    @property
+    def label(self) -> str:
+        """Short name for people: device, title and, if not measured, its source."""
+        mark = "" if self.manifest.source == "measured" else f" [{self.manifest.source}]"
+        return f"{self.manifest.device.id}/{self.manifest.title}{mark}"
+
+    def lookup(self, operator: OperatorSpec) -> Entry:
+        """The row of one operator.
+
+        Never interpolates: a guessed cost would steer the search.
+
+        Raises:
+            MissingOperator: Not in this table, or it failed; names the
+                command that adds it.
+        """
+        entry = self._by_key.get(operator.key)
+        remedy = f"Measure it: {profile_command(self.manifest)}"
+        if self.manifest.source == "imported":
+            remedy = "Its publisher's file holds no more: measure a table of your own device."
+        if entry is None:
+            raise MissingOperator(f"The table {self.label} has no row {operator.key}.", remedy)
+        if entry.status == "failed":
+            raise MissingOperator(
+                f"In the table {self.label}, {operator.key} failed: {entry.reason}.", remedy
+            )
+        return entry
+
+    def samples(self) -> pd.DataFrame:
+        """Raw samples, one row a block (read from disk on demand)."""
+        if self.path is None:
+            raise UsageError("This table has not been written yet.")
+        return pd.read_parquet(self.path / SAMPLES)
+
+
+def profile_command(manifest: Manifest) -> str:
+    """The command that measures such a table again."""
+    known = ("host", "simulated", "android")
+    device = manifest.device.kind if manifest.device.kind in known else "NAME"
+    space, protocol = manifest.space, manifest.protocol
+    return (
+        f"python -m profiler --device {device} --space {space.spec} --dtype {protocol.dtype} "
+        f"--backend {manifest.runtime.backend} --threads {protocol.threads}"
+    )
+
+
+# --- writing -----------------------------------------------------------------
+
+
+def write_table(
+    folder: Path,
+    manifest: Manifest,
+    entries: Iterable[Entry],
+    samples: pd.DataFrame,
+    exam: pd.DataFrame,
+) -> Table:
+    """Write a new folder; all of it appears at once or nothing does.
+
+    `manifest.files_sha256` is filled in here.
+
+    Raises:
+        TableError: The folder exists already (tables are never edited).
+    """
+    if folder.exists():
+        raise TableError(f"{folder} exists already; tables are never overwritten.")
+    entries = tuple(entries)
+    parts = {
+        ENTRIES: entries_to_csv(entries).encode(),
+        SAMPLES: _to_parquet(samples),
+        EXAM: exam.to_csv(index=False, float_format="%.6g").encode(),
+    }
+    hashes = {name: sha256_bytes(content) for name, content in parts.items()}
+    manifest = manifest.model_copy(update={"files_sha256": hashes})
+    parts[MANIFEST] = seal(manifest).encode()
+    table = Table(manifest=manifest, entries=entries, exam=exam, path=folder)
+    parse_entries(parts[ENTRIES].decode(), str(folder / ENTRIES))
+    _check_exam(exam, folder / EXAM)
+    _check_counts(table)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    try:
+        for name, content in parts.items():
+            _write_synced(temporary / name, content)
+        temporary.chmod(0o755)
+        temporary.rename(folder)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    return table
+
+
+def _write_synced(path: Path, content: bytes) -> None:
+    with path.open("wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def _to_parquet(frame: pd.DataFrame) -> bytes:
+    buffer = io.BytesIO()
+    frame.to_parquet(buffer, index=False, compression="zstd")
+    return buffer.getvalue()
+
+
+def seal(manifest: Manifest) -> str:
+    """The manifest as text, with the hash of its own content at the end."""
+    content = manifest.model_dump(mode="json")
+    return json.dumps({**content, SEAL: _seal_of(content)}, indent=1, sort_keys=False) + "\n"
+
+
+def _seal_of(content: Mapping[str, Any]) -> str:
+    return sha256_bytes(json.dumps(content, sort_keys=True).encode())
+
+
+# --- reading -----------------------------------------------------------------
+
+
+def read_table(folder: Path) -> Table:
+    """Read and verify a table.
+
+    Raises:
+        TableError: Not a table, truncated, edited, inconsistent, or of a
+            newer schema.
+    """
+    manifest = read_manifest(folder)
+    parts = {}
+    for name in (ENTRIES, SAMPLES, EXAM):
+        try:
+            parts[name] = (folder / name).read_bytes()
+        except OSError as error:
+            raise TableError(f"{folder} lacks {name}: {error.strerror}.", AGAIN) from error
+        if sha256_bytes(parts[name]) != manifest.files_sha256.get(name):
+            raise TableError(
+                f"{folder / name} is not what was measured: it was edited or truncated.", AGAIN
+            )
+    entries = parse_entries(parts[ENTRIES].decode(), str(folder / ENTRIES))
+    exam = pd.read_csv(io.BytesIO(parts[EXAM]))
+    _check_exam(exam, folder / EXAM)
+    table = Table(manifest=manifest, entries=entries, exam=exam, path=folder)
+    _check_counts(table)
+    return table
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read a manifest alone, upgraded to today's schema.
+
+    Raises:
+        TableError: Missing, edited, or of a newer schema.
+    """
+    path = folder / MANIFEST
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise TableError(
+            f"{folder} is not a table: {path.name} cannot be read ({error.strerror}).",
+            "Name a folder such as tables/<device>/<name>.",
+        ) from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise TableError(f"{path} is damaged: {error}.", AGAIN) from error
+    if not isinstance(content, dict):
+        raise TableError(f"{path} is not a manifest.", AGAIN)
+    return _parse_manifest(content, path)
+
+
+def _parse_manifest(content: dict[str, Any], path: Path) -> Manifest:
+    version = content.get("schema_version")
+    if not isinstance(version, int):
+        raise TableError(f"{path} names no schema version.", AGAIN)
+    if version > MANIFEST_SCHEMA:
+        raise TableError(
+            f"{path} has schema {version}; this kit reads up to {MANIFEST_SCHEMA}.",
+            "Update the kit.",
+        )
+    if content.pop(SEAL, None) != _seal_of(content):
+        raise TableError(f"{path} was edited after it was written.", AGAIN)
+    if version < MANIFEST_SCHEMA and version not in UPGRADES:
+        raise TableError(f"{path} has schema {version}, which no kit ever wrote.", AGAIN)
+    for step in range(version, MANIFEST_SCHEMA):
+        content = UPGRADES[step](content)
+    try:
+        return Manifest.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(word) for word in first["loc"])
+        raise TableError(f"{path} is not a valid manifest: {where}: {first['msg']}.") from error
+
+
+def _check_exam(exam: pd.DataFrame, path: Path) -> None:
+    if tuple(exam.columns[: len(EXAM_COLUMNS)]) != EXAM_COLUMNS:
+        raise TableError(f"{path} has other columns than {', '.join(EXAM_COLUMNS)}.")
+
+
+def _check_counts(table: Table) -> None:
+    space = table.manifest.space
+    by_status = {
+        status: sum(entry.status == status for entry in table.entries) for status in STATUSES
+    }
+    written = {
+        "ok": space.operators_measured,
+        "unstable": space.operators_unstable,
+        "failed": space.operators_failed,
+        "predicted": space.operators_predicted,
+    }
+    if by_status != written:
+        raise TableError(
+            f"{table.path}: the manifest counts {written}, the rows are {by_status}.", AGAIN
+        )
+    counted = sum(written.values())
+    if space.operators_expected != counted + space.operators_missing:
+        raise TableError(
+            f"{table.path}: {space.operators_expected} operators are expected, but measured, "
+            f"failed, predicted and missing ones are {counted + space.operators_missing}.",
+            AGAIN,
+        )
+    protocol = table.manifest.protocol
+    bare = [e.key for e in table.entries if e.status != "failed" and e.low_us is None]
+    if bare and table.manifest.source != "imported":
+        raise TableError(f"{table.path}: row {bare[0]} has no interval.", AGAIN)
+    strangers = [entry.key for entry in table.entries if entry.operator.dtype != protocol.dtype]
+    if strangers:
+        raise TableError(
+            f"{table.path} mixes number formats: {strangers[0]} in a table of {protocol.dtype}."
+        )

@@ -1,0 +1,94 @@
+"""How a published network is written down, and how it becomes operators.
+
+A stage is written `channels stride: block block ...`. A block is a name of the
+FBNet space (its Table 2), as `k5_e3`; or, where middle channels are absolute,
+kernel, middle channels, activation and perhaps squeeze-excite, as
+`k5_m112_hswish_se`. `-` is a skip, which costs something between different widths.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from search.errors import UsageError
+from search.operators.spec import OperatorSpec
+from search.spaces.fbnet import BLOCKS
+from search.spaces.frame import AbsoluteFrame
+
+_ABSOLUTE = re.compile(r"(?P<kernel>k\d+)_m(?P<mid>\d+)(?P<more>_[a-z0-9]+(?:_se)?)")
+
+
+class Published(NamedTuple):
+    """What a paper prints of a network; latency in ms, None where not printed."""
+
+    flops_m: float
+    params_m: float
+    top1: float
+    latency_ms: tuple[tuple[str, float], ...]
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Network:
+    """A published network and its figures.
+
+    `always_pointwise` is the convention that the published definition
+    follows for the first 1x1 at expansion 1. `activation` is that of stem,
+    head and hidden layer; `hidden_channels` lie between pool and classifier.
+    """
+
+    name: str
+    resolution: int
+    stem_channels: int
+    stages: tuple[str, ...]
+    head_channels: int
+    always_pointwise: bool
+    published: Published
+    remark: str = ""
+    classes: int = 1000
+    activation: str = "relu"
+    hidden_channels: int = 0
+
+    def operators(self, keep: bool, dtype: str) -> Iterator[OperatorSpec]:
+        """From the image to the classes.
+
+        Args:
+            keep: Keep the first 1x1 where it does not widen.
+            dtype: Number format of all operators.
+
+        Raises:
+            UsageError: A word that is no block.
+        """
+        frame = AbsoluteFrame(keep, 1, dtype)
+        channels, size = self.stem_channels, self.resolution
+        yield frame.conv(3, 3, channels, size, 2, self.activation)
+        size //= 2
+        for stage in self.stages:
+            numbers, _, blocks = stage.partition(":")
+            out_channels, stride = (int(word) for word in numbers.split())
+            for word in blocks.split():
+                yield _block(frame, word, channels, out_channels, size, stride)
+                channels, size, stride = out_channels, size // stride, 1
+        yield frame.conv(1, channels, self.head_channels, size, 1, self.activation)
+        classifier = frame.classifier(self.head_channels, self.classes, size)
+        if self.hidden_channels:
+            hidden = {"mid_channels": self.hidden_channels, "activation": self.activation}
+            classifier = replace(classifier, **hidden)  # type: ignore[arg-type]
+        yield classifier
+
+
+def _block(
+    frame: AbsoluteFrame, word: str, into: int, out: int, size: int, stride: int
+) -> OperatorSpec:
+    if word == "-" and stride == 1:
+        return frame.skip(into, out, size)
+    if word in BLOCKS:
+        block = frame.block(word, into, out, size, stride)
+        assert block is not None
+        return block
+    absolute = _ABSOLUTE.fullmatch(word)
+    if absolute is None:
+        raise UsageError(f"{word!r} is no block of a published network at stride {stride}.")
+    words = absolute["kernel"] + absolute["more"]
+    return frame.inverted(words, (into, int(absolute["mid"]), out), size, stride)

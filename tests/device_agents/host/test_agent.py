@@ -1,0 +1,290 @@
+"""The host agent against runners that misbehave in every way a process can."""
+
+import os
+import re
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from device_agents.base import AgentSettings
+from device_agents.host import agent as host_agent
+from device_agents.host.agent import HostAgent
+from device_agents.native import build as native
+from device_agents.protocol import Hello, Plan, Record
+from search.errors import DeviceError, DeviceLost, DeviceTimeout, KitError, UsageError
+from search.files import sha256_file
+
+SCRIPT = """#!{python}
+import json, os, sys, time
+
+def say(**record):
+    print(json.dumps(record), flush=True)
+
+def hello(nonce):
+    say(type="hello", nonce=nonce, runner="fake", runtime="t", backend="xnnpack", threads=1,
+        pid=os.getpid(), runner_sha256=os.environ.get("KIT_RUNNER_SHA256"))
+
+def bye():
+    say(type="bye", samples=0, sentinels=0, failures=0)
+
+for line in sys.stdin:
+    nonce = json.loads(line)["nonce"]
+{deed}
+"""
+GOOD = "hello(nonce); bye()"
+
+
+@pytest.fixture
+def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., HostAgent]:
+    """Agents whose native runner is a script with the given deed."""
+
+    def make(deed: str, timeout_s: float = 30.0) -> HostAgent:
+        script = tmp_path / "runner"
+        body = "".join(f"    {line}\n" for line in deed.splitlines())
+        script.write_text(SCRIPT.format(python=sys.executable, deed=body))
+        script.chmod(0o755)
+        monkeypatch.setattr(native, "find", lambda: script)
+        return HostAgent(settings(runner="native", timeout_s=timeout_s))
+
+    return make
+
+
+def settings(**changes: Any) -> AgentSettings:
+    fields = {"backend": "xnnpack", "threads": 1, "affinity": None, **changes}
+    return AgentSettings(**fields)
+
+
+def plan(nonce: str = "n") -> Plan:
+    return Plan(nonce=nonce, backend="xnnpack", threads=1, order_seed=0, rounds=0, items=())
+
+
+def broken(agent: HostAgent) -> tuple[list[Record], KitError]:
+    """What came before the run raised, and what it raised."""
+    seen: list[Record] = []
+    with pytest.raises(KitError) as raised:
+        seen.extend(agent.run(plan()))
+    return seen, raised.value
+
+
+def is_alive(hello: Record) -> bool:
+    assert isinstance(hello, Hello)
+    return Path(f"/proc/{hello.pid}").exists()
+
+
+def test_the_runner_stays_for_the_next_plan(fake: Callable[..., HostAgent]) -> None:
+    with fake(GOOD) as agent:
+        first, second = (list(agent.run(plan(nonce))) for nonce in ("one", "two"))
+        assert is_alive(first[0])
+    assert [record.type for record in first] == ["hello", "bye"]
+    assert isinstance(first[0], Hello)
+    assert isinstance(second[0], Hello)
+    assert (first[0].nonce, second[0].nonce) == ("one", "two")
+    assert first[0].pid == second[0].pid
+    assert not is_alive(first[0])
+
+
+def test_the_runner_is_told_its_own_hash(fake: Callable[..., HostAgent], tmp_path: Path) -> None:
+    with fake(GOOD) as agent:
+        hello = next(iter(list(agent.run(plan()))))
+    assert isinstance(hello, Hello)
+    assert hello.runner_sha256 == sha256_file(tmp_path / "runner")
+
+
+@pytest.mark.parametrize(
+    ("deed", "told"),
+    [
+        ("sys.exit(0)", "before its plan was complete"),
+        ("hello(nonce); sys.exit(0)", "before its plan was complete"),
+        ("hello('other'); bye()", "another run"),
+        ("print('{\"type\":\"hel', end='', flush=True); sys.exit(0)", "not a record"),
+        ("sys.stdout.buffer.write(b'\\xff\\xfe\\n'); sys.stdout.flush()", "not a record"),
+        ("hello(nonce); sys.exit(7)", r"exit code 7"),
+        ("hello(nonce); os.kill(os.getpid(), 11); time.sleep(9)", "signal 11"),
+        ("print('disk on fire', file=sys.stderr, flush=True); os._exit(1)", "disk on fire"),
+    ],
+)
+def test_a_runner_that_breaks_off_is_a_lost_device(
+    deed: str, told: str, fake: Callable[..., HostAgent]
+) -> None:
+    with fake(deed) as agent:
+        seen, error = broken(agent)
+    assert isinstance(error, DeviceLost)
+    assert re.search(told, str(error))
+    assert "--resume" in error.remedy
+    assert len(seen) == deed.count("hello(nonce)")
+
+
+def test_a_runner_that_never_starts_listening_is_a_lost_device(
+    fake: Callable[..., HostAgent], tmp_path: Path
+) -> None:
+    with fake(GOOD) as agent:
+        (tmp_path / "runner").write_text(f"#!{sys.executable}\nraise SystemExit(5)\n")
+        assert isinstance(broken(agent)[1], DeviceLost)
+
+
+def test_a_silent_runner_is_a_timeout_and_is_not_left_behind(
+    fake: Callable[..., HostAgent],
+) -> None:
+    with fake("hello(nonce); time.sleep(60)", timeout_s=3.0) as agent:
+        started = time.monotonic()
+        seen, error = broken(agent)
+        assert isinstance(error, DeviceTimeout)
+        assert "said nothing for" in error.message
+        assert time.monotonic() - started < 30
+        assert not is_alive(seen[0])
+
+
+def test_after_each_way_to_break_off_the_next_plan_gets_a_new_runner(
+    fake: Callable[..., HostAgent], tmp_path: Path
+) -> None:
+    state = tmp_path / "state"
+    deed = (
+        f"turn = os.path.getsize({str(state)!r})\n"
+        f"open({str(state)!r}, 'a').write('x')\n"
+        "hello(nonce)\n"
+        "if turn == 0: os._exit(3)\n"
+        "if turn == 1: print('garbage', flush=True)\n"
+        "if turn == 2: time.sleep(60)\n"
+        "bye()"
+    )
+    state.touch()
+    pids = []
+    with fake(deed, timeout_s=4.0) as agent:
+        for kind in (DeviceLost, DeviceLost, DeviceTimeout):
+            seen, error = broken(agent)
+            assert type(error) is kind
+            assert isinstance(seen[0], Hello)
+            pids.append(seen[0].pid)
+        assert [record.type for record in agent.run(plan())] == ["hello", "bye"]
+    assert len(set(pids)) == 3
+
+
+def test_the_last_words_of_one_runner_are_not_put_into_the_mouth_of_the_next(
+    fake: Callable[..., HostAgent], tmp_path: Path
+) -> None:
+    once = str(tmp_path / "once")
+    deed = (
+        f"if not os.path.exists({once!r}): print('disk on fire', file=sys.stderr, flush=True)\n"
+        f"open({once!r}, 'w').close()\n"
+        "os._exit(1)"
+    )
+    with fake(deed) as agent:
+        assert "disk on fire" in broken(agent)[1].message
+        assert "disk on fire" not in broken(agent)[1].message
+
+
+def test_a_run_that_is_given_up_leaves_no_answers_for_the_next(
+    fake: Callable[..., HostAgent],
+) -> None:
+    with fake("hello(nonce); time.sleep(0.2); bye()") as agent:
+        given_up = agent.run(plan("one"))
+        first = next(given_up)
+        given_up.close()  # type: ignore[attr-defined]
+        assert not is_alive(first)
+        records = list(agent.run(plan("two")))
+    assert isinstance(records[0], Hello)
+    assert records[0].nonce == "two"
+
+
+def test_a_runner_that_died_between_plans_is_replaced(fake: Callable[..., HostAgent]) -> None:
+    with fake(GOOD) as agent:
+        first = next(iter(list(agent.run(plan()))))
+        assert isinstance(first, Hello)
+        assert first.pid
+        os.kill(first.pid, 9)
+        while is_alive(first):
+            time.sleep(0.01)
+        assert [record.type for record in agent.run(plan())] == ["hello", "bye"]
+
+
+def test_ctrl_c_of_the_terminal_does_not_reach_the_runner(fake: Callable[..., HostAgent]) -> None:
+    with fake(GOOD) as agent:
+        hello = next(iter(list(agent.run(plan()))))
+        assert isinstance(hello, Hello)
+        assert hello.pid
+        assert os.getpgid(hello.pid) != os.getpgid(0)
+
+
+def test_an_unknown_backend_or_runner_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(UsageError, match="'coreml'") as raised:
+        HostAgent(settings(backend="coreml"))
+    assert "xnnpack, onnxruntime" in raised.value.remedy
+    with pytest.raises(UsageError, match="'rust'") as raised:
+        HostAgent(settings(runner="rust"))
+    assert "auto, native, python" in raised.value.remedy
+
+
+def test_a_native_runner_that_is_not_built_is_refused_only_when_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(native, "find", lambda: None)
+    with pytest.raises(UsageError, match="not built"):
+        HostAgent(settings(runner="native"))
+    with HostAgent(settings(runner="auto")) as agent:
+        assert "device_agents.host.python_runner" in agent._command
+
+
+def test_the_native_runner_is_preferred_but_knows_no_onnx(
+    fake: Callable[..., HostAgent], tmp_path: Path
+) -> None:
+    with fake(GOOD), HostAgent(settings()) as agent:
+        assert agent._command == [str(tmp_path / "runner"), "--serve"]
+    with HostAgent(settings(backend="onnxruntime")) as agent:
+        assert "device_agents.host.python_runner" in agent._command
+    with pytest.raises(UsageError, match="not built for this toolchain and backend"):
+        HostAgent(settings(backend="onnxruntime", runner="native"))
+
+
+def test_a_file_is_delivered_only_as_it_was_built(
+    fake: Callable[..., HostAgent], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "a.pte"
+    file.write_bytes(b"abc")
+    sha256 = sha256_file(file)
+    monkeypatch.chdir(tmp_path)
+    with fake(GOOD) as agent:
+        assert agent.deliver(Path("a.pte"), sha256) == str(file.resolve())
+        file.write_bytes(b"abd")
+        with pytest.raises(DeviceError, match="changed since it was built"):
+            agent.deliver(file, sha256)
+        file.unlink()
+        with pytest.raises(DeviceError, match="No such file"):
+            agent.deliver(file, sha256)
+
+
+@pytest.mark.parametrize(
+    ("model", "slug"),
+    [
+        ("Intel(R) Xeon(R) CPU @ 2.20GHz", "host-intel-xeon-2-20ghz"),
+        ("AMD Ryzen 9 5950X 16-Core Processor", "host-amd-ryzen-9-5950x-16-core"),
+        (None, "host-riscv64"),
+    ],
+)
+def test_the_id_of_a_host_is_made_of_its_processors_name(
+    model: str | None,
+    slug: str,
+    fake: Callable[..., HostAgent],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(host_agent, "cpu_model", lambda: model)
+    monkeypatch.setattr(host_agent.platform, "machine", lambda: "riscv64")
+    with fake(GOOD) as agent:
+        assert agent.info().id == slug
+        assert agent.info().kind == "host"
+
+
+def test_a_load_that_cannot_be_read_is_unknown(
+    fake: Callable[..., HostAgent], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with fake(GOOD) as agent:
+        assert agent.steadiness().load_average == pytest.approx(os.getloadavg()[0], abs=5)
+
+        def unreadable() -> Any:
+            raise OSError
+
+        monkeypatch.setattr(os, "getloadavg", unreadable)
+        assert agent.steadiness().load_average is None

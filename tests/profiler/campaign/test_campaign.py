@@ -1,0 +1,260 @@
+"""Whole campaigns on the simulated device, against its truth."""
+
+import math
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from deploy.artefact import Subject
+from device_agents.simulated.truth import Truth
+from profiler.campaign.run import table_stem
+from profiler.cli.show import summary
+from profiler.planning.plan import make_plan
+from profiler.tables.checks import problems
+from search.errors import TableError
+from search.latency.model import LatencyModel
+from search.spaces.registry import parse_space
+from search.table.store import Table, read_table
+
+
+def predictions(table: Table, truth: Truth, number: int = 200) -> np.ndarray:
+    """Predicted over true latency of random networks that no one measured."""
+    space, draw = parse_space(table.manifest.space.spec), random.Random(99)
+    model = LatencyModel(table)
+    networks = [space.random_architecture(draw, f"n{k}") for k in range(number)]
+    return np.array(
+        [
+            model.estimate(network).value_us / truth.program_us(network.operators)
+            for network in networks
+        ]
+    )
+
+
+def in_context_us(truth: Truth, key: str) -> float:
+    """The true time of one operator alone."""
+    from search.operators.spec import parse_key
+
+    return truth.program_us((parse_key(key),))
+
+
+def test_a_campaign_covers_the_whole_space(measured: Table) -> None:
+    space = parse_space(measured.manifest.space.spec)
+    info = measured.manifest.space
+    assert [entry.key for entry in measured.entries] == [o.key for o in space.operators]
+    assert info.operators_expected == info.operators_measured == len(space.operators)
+    assert info.operators_missing == info.operators_failed == info.operators_unstable == 0
+    assert info.candidates == sum(len(layer.choices) for layer in space.layers)
+    for layer in space.layers:
+        for choice in layer.choices:
+            assert choice.is_skip or measured.lookup(choice.operator).status == "ok"
+
+
+def test_a_simulated_table_says_so_wherever_it_is_read(measured: Table) -> None:
+    manifest = measured.manifest
+    assert manifest.source == "simulated"
+    assert manifest.device.kind == "simulated"
+    assert "[simulated]" in measured.label
+    assert "SIMULATED, NOT MEASURED" in summary(measured)[1]
+
+
+def test_each_row_lies_within_2_percent_of_the_truth(measured: Table) -> None:
+    for entry in measured.entries:
+        assert entry.centre_us == pytest.approx(in_context_us(Truth(), entry.key), rel=0.02)
+
+
+def test_the_dispatch_floor_is_the_true_cost_of_an_empty_program(measured: Table) -> None:
+    assert measured.manifest.protocol.dispatch_floor_us == pytest.approx(4.0, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    "truth",
+    [
+        Truth(seed=3),
+        Truth(seed=4, dispatch_us=40, boundary_us_per_mb=200),
+        Truth(seed=5, drift_per_s=0.02),
+        Truth(seed=6, throttle_after_s=1.0, throttle_for_s=0.3),
+        Truth(seed=7, preemption=0.2, outliers=0.03),
+    ],
+    ids=["plain", "dear dispatch and boundaries", "drift", "throttling", "preemption"],
+)
+def test_networks_are_predicted_to_within_2_percent_of_the_truth(bench, truth: Truth) -> None:
+    table = bench.measure(truth, bench.settings(passes=8, calibration=20))
+    ratios = predictions(table, truth)
+    # Drift makes every network slower by the same share, the table too: what
+    # counts is that it prices them against each other.
+    ratios = ratios / np.median(ratios) if truth.drift_per_s else ratios
+    assert np.abs(ratios - 1).max() < 0.02
+    assert table.manifest.exam is not None
+    assert table.manifest.exam.passed
+
+
+def test_drift_of_the_device_is_recorded(bench) -> None:
+    settings = bench.settings(calibration=0, exam=0)
+    steady = bench.measure(settings=settings).manifest.protocol.sentinel_drift
+    drifting = bench.measure(Truth(drift_per_s=0.1), settings).manifest.protocol.sentinel_drift
+    assert steady == pytest.approx(0, abs=0.01)
+    assert drifting > 0.05
+
+
+def test_blocks_under_throttling_are_rejected_and_leave_the_rows_true(bench) -> None:
+    truth = Truth(throttle_after_s=0.8, throttle_for_s=0.2, throttle_factor=1.6)
+    table = bench.measure(truth, bench.settings(calibration=0, exam=0, passes=8))
+    assert sum(entry.rejected_blocks for entry in table.entries) > 100
+    for entry in table.entries:
+        assert entry.centre_us == pytest.approx(in_context_us(truth, entry.key), rel=0.02)
+
+
+def test_the_same_seed_gives_the_same_table(bench, tmp_path: Path) -> None:
+    first = bench.measure()
+    second = bench.measure(output=tmp_path / "elsewhere")
+    other = bench.measure(settings=bench.settings(seed=1), output=tmp_path / "third")
+    assert first.path is not None
+    assert second.path is not None
+    for name in ("entries.csv", "samples.parquet", "exam.csv"):
+        assert (first.path / name).read_bytes() == (second.path / name).read_bytes()
+    assert first.manifest.calibration == second.manifest.calibration
+    assert [e.centre_us for e in other.entries] != [e.centre_us for e in first.entries]
+
+
+def test_samples_are_raw_unique_and_as_many_as_asked_for(measured: Table) -> None:
+    samples, protocol = measured.samples(), measured.manifest.protocol
+    assert not samples.duplicated(["item", "pass", "round"]).any()
+    assert samples.groupby("item").size().eq(protocol.passes * protocol.rounds_per_pass).all()
+    assert pd.api.types.is_integer_dtype(samples["ns"])
+    assert {entry.key for entry in measured.entries} <= set(samples["item"])
+    assert samples["freq_khz"].isna().all()
+
+
+def test_what_is_read_back_is_what_was_returned(bench) -> None:
+    table = bench.measure()
+    assert table.path is not None
+    again = read_table(table.path)
+    assert again.manifest.table_id == table.manifest.table_id
+    assert [e.key for e in again.entries] == [e.key for e in table.entries]
+    assert len(again.exam) == table.manifest.exam.networks
+
+
+def test_the_journal_is_gone_when_the_table_is_written(bench) -> None:
+    bench.measure()
+    assert [path.name for path in bench.output.iterdir()] == ["simulated"]
+
+
+def test_measuring_again_makes_the_next_version_that_names_its_parent(bench) -> None:
+    settings = bench.settings(calibration=0, exam=0)
+    tables = [bench.measure(settings=settings) for _ in range(3)]
+    stem = table_stem(settings)
+    assert [path.name for path in bench.written()] == [f"{stem}-v{k}" for k in (1, 2, 3)]
+    parents = [table.manifest.parent_id for table in tables]
+    assert parents == [None, tables[0].manifest.table_id, tables[1].manifest.table_id]
+
+
+def test_a_partial_table_never_becomes_the_parent_of_a_whole_one(bench) -> None:
+    settings = bench.settings(calibration=0, exam=0)
+    part = bench.measure(settings=replace(settings, filter="_k5_"))
+    whole = bench.measure(settings=settings)
+    assert part.manifest.title.endswith("-partial-v1")
+    assert whole.manifest.parent_id is None
+    assert whole.manifest.title.endswith("-v1")
+
+
+def test_a_filter_measures_its_operators_and_no_networks(bench) -> None:
+    table = bench.measure(settings=bench.settings(filter="^ir_k5"))
+    assert table.entries
+    assert all(entry.key.startswith("ir_k5") for entry in table.entries)
+    assert table.manifest.exam is None
+    assert table.manifest.calibration is None
+    assert problems(table) == []
+
+
+def test_context_and_settings_are_recorded(bench) -> None:
+    settings = bench.settings(calibration=0, exam=0, max_temperature_c=70.0)
+    table = bench.measure(settings=settings, context={"room": "cold"}, notes=("by hand",))
+    assert table.manifest.context == {"room": "cold"}
+    assert "by hand" in table.manifest.notes
+    assert table.manifest.protocol.temperature_limit_c == 70
+
+
+def test_int8_is_a_table_of_its_own_and_is_faster(bench, measured: Table) -> None:
+    space = measured.manifest.space.spec.replace("fp32", "int8")
+    table = bench.measure(settings=bench.settings(dtype="int8", space=space))
+    assert {entry.operator.dtype for entry in table.entries} == {"int8"}
+    assert "int8" in table.manifest.title
+    total = [sum(entry.centre_us or 0 for entry in t.entries) for t in (table, measured)]
+    assert total[0] < total[1]
+
+
+def test_a_campaign_without_exam_networks_has_no_exam_and_says_so(bench) -> None:
+    table = bench.measure(settings=bench.settings(exam=0))
+    assert table.manifest.exam is None
+    assert any("no exam" in problem for problem in problems(table))
+
+
+def test_an_operator_that_never_settles_is_marked_and_named(bench) -> None:
+    victim = make_plan(bench.settings()).operators[7].key
+    settings = bench.settings(extra_passes=1, calibration=0, exam=0, target_relative_ci=0.05)
+    table = bench.measure(Truth(unstable=victim), settings)
+    unstable = [entry for entry in table.entries if entry.status == "unstable"]
+    assert victim in [entry.key for entry in unstable]
+    assert all(entry.reason for entry in unstable)
+    assert any(victim in problem for problem in problems(table))
+
+
+def test_extra_passes_are_taken_only_while_something_is_unstable(bench) -> None:
+    settings = bench.settings(calibration=0, exam=0, target_relative_ci=0.08)
+    calm = bench.measure(Truth(outliers=0), replace(settings, filter="ir_k3_e1"))
+    wild = bench.measure(Truth(noise=0.5), replace(settings, filter="ir_k3_e1"))
+    assert calm.samples()["pass"].max() == settings.effort.passes - 1
+    last = settings.effort.passes + settings.effort.extra_passes - 1
+    assert wild.samples()["pass"].max() == last
+
+
+def test_no_table_of_another_name_counts_as_an_earlier_version(bench) -> None:
+    settings = bench.settings(calibration=0, exam=0)
+    folder = bench.output / "simulated"
+    for name in (f"{table_stem(settings)}-vx", f"{table_stem(settings)}-partial-v7"):
+        (folder / name).mkdir(parents=True)
+    table = bench.measure(settings=settings)
+    assert table.manifest.title.endswith("-v1")
+
+
+def test_an_empty_folder_in_the_place_of_the_next_version_does_not_cost_the_campaign(
+    bench,
+) -> None:
+    settings = bench.settings(calibration=0, exam=0)
+    (bench.output / "simulated" / f"{table_stem(settings)}-v1").mkdir(parents=True)
+    table = bench.measure(settings=settings)
+    assert table.path is not None
+    assert read_table(table.path).entries
+
+
+def test_a_damaged_earlier_version_is_refused_before_anything_is_measured(bench) -> None:
+    settings = bench.settings(calibration=0, exam=0)
+    folder = bench.output / "simulated" / f"{table_stem(settings)}-v1"
+    folder.mkdir(parents=True)
+    (folder / "manifest.json").write_text("{ not json")
+    agent = bench.agent()
+    with pytest.raises(TableError, match="damaged"):
+        bench.measure(settings=settings, agent=agent)
+    assert agent._busy_ns == 0
+
+
+def test_networks_of_the_exam_were_not_used_in_the_calibration(bench, measured: Table) -> None:
+    plan = make_plan(bench.settings())
+    fitted = {subject.operators for subject in plan.calibration}
+    examined = {subject.name: subject.operators for subject in plan.exam}
+    assert set(measured.exam["network"]) == set(examined)
+    assert not fitted & set(examined.values())
+    assert measured.manifest.calibration.networks == len(plan.calibration)
+
+
+def test_examined_networks_were_measured_as_wholes(bench, measured: Table) -> None:
+    subjects: dict[str, Subject] = {s.name: s for s in make_plan(bench.settings()).exam}
+    for name, measured_us in zip(
+        measured.exam["network"], measured.exam["measured_us"], strict=True
+    ):
+        assert measured_us == pytest.approx(Truth().program_us(subjects[name].operators), rel=0.02)
+        assert math.isfinite(measured_us)

@@ -1,0 +1,115 @@
+"""What a person sees in a terminal: 80 columns, and completion of commands."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from profiler.cli.app import app
+from search.console.completion import MODULES, completion_script
+from search.errors import UsageError
+from search.table.store import Table
+from tests.profiler.conftest import ROOT, Bench
+
+_SUGGEST = """
+import sys
+sys.argv = ["profiler"]
+from profiler.cli.app import main
+main()
+"""
+
+
+def _suggestions(words: str, number: int) -> list[str]:
+    done = subprocess.run(
+        [sys.executable, "-c", _SUGGEST],
+        cwd=ROOT,
+        env={
+            **os.environ,
+            "COMP_WORDS": words,
+            "COMP_CWORD": str(number),
+            "_PROFILER_COMPLETE": "complete_bash",
+        },
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    return done.stdout.split()
+
+
+def test_no_line_of_show_is_wider_than_80_columns(bench: Bench, measured: Table) -> None:
+    for words in (("--all",), ("--match", "k5_e6")):
+        shown = bench.call("show", str(measured.path), *words)
+        assert max(map(len, shown.out.rstrip().splitlines())) <= 80
+        assert "SIMULATED, NOT MEASURED" in shown.out
+
+
+def test_no_line_of_diff_is_wider_than_80_columns(
+    bench: Bench, measured: Table, slower: Table
+) -> None:
+    shown = bench.call("diff", str(measured.path), str(slower.path))
+    rows = [line for line in shown.out.splitlines() if "slower" in line]
+    assert rows
+    assert max(map(len, rows)) <= 80
+
+
+def test_short_words_and_keys_both_find_an_operator(bench: Bench, measured: Table) -> None:
+    for pattern in ("k5_e6 24>24", "ir_k5_e6_m144_g1_relu_i24_o24"):
+        shown = bench.call("show", str(measured.path), "--match", pattern, "--format", "csv")
+        assert len(shown.out.splitlines()) == 2
+
+
+@pytest.mark.parametrize("form", ["json", "csv"])
+def test_the_report_tells_its_page_in_every_format(
+    bench: Bench, measured: Table, form: str
+) -> None:
+    page = bench.folder / "page.html"
+    done = bench.call("report", str(measured.path), "-o", str(page), "--format", form)
+    assert done.code == 0
+    size = page.stat().st_size
+    if form == "json":
+        assert json.loads(done.out) == [{"page": str(page), "bytes": size, "tables": 1}]
+    else:
+        assert done.out.splitlines() == ["page,bytes,tables", f"{page},{size},1"]
+
+
+def test_every_command_is_suggested() -> None:
+    names = {command.name or command.callback.__name__ for command in app.registered_commands}  # type: ignore[union-attr]
+    assert names <= set(_suggestions("profiler ", 1))
+
+
+def test_only_what_fits_the_typed_letters_is_suggested() -> None:
+    assert set(_suggestions("profiler re", 1)) == {"refine", "report"}
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_script_completes_every_command_line_of_the_kit(shell: str) -> None:
+    script = completion_script(shell)
+    for module in MODULES:
+        assert f"python -m {module}" in script
+        assert f"_{module.upper()}_COMPLETE=complete_{shell}" in script
+
+
+def test_an_unknown_shell_is_refused() -> None:
+    with pytest.raises(UsageError, match="Known: bash, zsh, fish"):
+        completion_script("csh")
+
+
+def test_bash_takes_the_script_and_completes_with_it(tmp_path: Path) -> None:
+    bash = shutil.which("bash")
+    if bash is None:
+        pytest.skip("no bash on this machine")
+    script = tmp_path / "complete.sh"
+    python = f'python() {{ "{sys.executable}" "$@"; }}\n'
+    ask = (
+        "COMP_WORDS=(profiler val); COMP_CWORD=1; _profiler_complete;"
+        ' printf "%s\\n" "${COMPREPLY[@]}"\n'
+    )
+    script.write_text(python + completion_script("bash") + ask)
+    done = subprocess.run(
+        [bash, "--norc", str(script)], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+    assert done.stdout.split() == ["validate"], done.stderr

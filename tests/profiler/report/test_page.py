@@ -1,0 +1,275 @@
+"""The report's page: what it holds, and how it behaves in a real browser."""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from profiler.comparison.sources import find_networks
+from profiler.report.data import Contents, page_data
+from profiler.report.drawing import draw
+from profiler.report.drift import drift_of
+from profiler.report.fronts import read_front
+from profiler.report.page import render, write_page
+from search.errors import UsageError
+from search.spaces.registry import make_space
+from search.table.store import Table
+from search.zoo import zoo_architecture
+from tests.profiler.conftest import Bench
+from tests.profiler.report.browser import Browser, browser
+
+FRONT = {
+    "schema_version": 1,
+    "table": "a table",
+    "networks": [
+        {"network": f"front-{n}", "predicted_ms": 1.0 + n, "score": 0.1 * n, "low_ms": 0.9 + n}
+        for n in range(4)
+    ],
+}
+
+
+@pytest.fixture(scope="module")
+def contents(measured: Table, slower: Table, tmp_path_factory: pytest.TempPathFactory) -> Contents:
+    path = tmp_path_factory.mktemp("front") / "front.json"
+    path.write_text(json.dumps(FRONT))
+    hostile = measured.manifest.model_copy(
+        update={"notes": ("</script><script>console.error('ran')</script>",)}
+    )
+    tables = (replace(measured, manifest=hostile), slower)
+    networks = find_networks(["FBNet-S8", "FBNet-iPhoneX"])
+    return Contents(tables=tables, networks=networks, fronts=(read_front(path),))
+
+
+@pytest.fixture(scope="module")
+def page(
+    contents: Contents, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Browser, Path]]:
+    folder = tmp_path_factory.mktemp("page")
+    write_page(contents, folder / "report.html", "A report")
+    with browser(folder / "profile") as opened:
+        yield opened, folder / "report.html"
+
+
+def _fresh(page: tuple[Browser, Path], *, width: int = 1280, dark: bool = False) -> Browser:
+    opened, path = page
+    opened.complaints.clear()
+    opened.requests.clear()
+    scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+    opened.call("Emulation.setEmulatedMedia", media="", features=[scheme])
+    opened.call(
+        "Emulation.setDeviceMetricsOverride",
+        width=width,
+        height=900,
+        deviceScaleFactor=1,
+        mobile=width < 600,
+    )
+    opened.open(path)
+    return opened
+
+
+def _shown(opened: Browser) -> list[str]:
+    found: list[str] = opened.run(
+        "[...document.querySelectorAll('#grid tbody td:first-child')].map((c) => c.textContent)"
+    )
+    return found
+
+
+def _type(opened: Browser, text: str) -> None:
+    opened.run(
+        f"{{ const f = document.getElementById('filter'); f.value = {json.dumps(text)};"
+        "f.dispatchEvent(new Event('input')); }"
+    )
+
+
+# --- the data ----------------------------------------------------------------------
+
+
+def test_every_row_of_every_table_is_on_the_page(contents: Contents) -> None:
+    data = page_data(contents)
+    operators = data["operators"]
+    for table, rows in zip(contents.tables, operators["rows"], strict=True):
+        assert len(rows["at"]) == len(table.entries)
+        for at, us, entry in zip(rows["at"], rows["us"], table.entries, strict=True):
+            assert entry.key.startswith(operators["keys"][at] + "_")
+            assert us == pytest.approx(entry.centre_us, rel=1e-4)
+
+
+def test_a_simulated_table_is_marked_on_the_page(contents: Contents) -> None:
+    text = render(contents, "x")
+    assert text.count("badge-simulated") == 2
+    assert {table["source"] for table in page_data(contents)["tables"]} == {"simulated"}
+
+
+def test_the_page_holds_no_address_that_it_would_fetch(contents: Contents) -> None:
+    text = render(contents, "x")
+    for match in re.finditer(r"<(?:script|link|img|iframe)[^>]*(?:src|href)=", text[-40_000:]):
+        raise AssertionError(match[0])
+    assert "default-src 'none'" in text
+
+
+def test_a_network_that_a_table_cannot_price_has_a_reason(contents: Contents) -> None:
+    cells = page_data(contents)["matrix"]["cells"]
+    predicted = [cell for cell in cells if cell["column"] < 2]
+    assert len(predicted) == 4
+    assert all(cell["latency_us"] is None and "pixels" in cell["note"] for cell in predicted)
+    assert sum(cell["latency_us"] is not None for cell in cells) == 4  # printed by the authors
+
+
+def test_a_drawing_shows_kernel_expansion_groups_and_skips() -> None:
+    drawing = draw(zoo_architecture("FBNet-A"))
+    assert len(drawing.bars) == 22
+    assert [bar.kernel for bar in drawing.bars[:3]] == [0, 3, 3]
+    tall, low = drawing.bars[5], drawing.bars[2]  # k5_e6 and k3_e1
+    assert tall.height == pytest.approx(6 * low.height)
+    assert sum(bar.grouped for bar in drawing.bars) == 3
+    assert [stage.channels for stage in drawing.stages] == [16, 24, 32, 64, 112, 184, 352]
+
+
+def test_drift_follows_the_blocks_over_time(measured: Table) -> None:
+    samples = measured.samples()
+    drift = drift_of(samples)
+    assert drift is not None
+    assert list(drift.minutes) == sorted(drift.minutes)
+    assert all(low <= middle <= high for low, middle, high in drift.speed)
+    assert drift_of(samples.drop(columns=["at_ns"])) is None
+
+
+def test_a_machine_that_slows_down_is_seen_in_the_drift(measured: Table) -> None:
+    samples = measured.samples().sort_values("at_ns").reset_index(drop=True)
+    late = samples.index >= len(samples) * 3 // 4
+    samples.loc[late, "ns"] = (samples.loc[late, "ns"].astype(float) * 1.5).astype("int64")
+    drift = drift_of(samples)
+    assert drift is not None
+    assert drift.speed[-1][1] > 1.3 > drift.speed[0][1]
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"networks": [{}], "table": "x"}', "\0"])
+def test_what_is_no_front_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "front.json"
+    path.write_text(text)
+    with pytest.raises(UsageError, match="no front"):
+        read_front(path)
+
+
+def test_the_command_writes_a_page(bench: Bench, measured: Table) -> None:
+    output = bench.folder / "page.html"
+    done = bench.call("report", str(measured.path), "-o", str(output), "--title", "Mine")
+    assert done.code == 0
+    assert "<title>Mine</title>" in output.read_text()
+    refused = bench.call("report", str(bench.folder), "-o", str(output))
+    assert refused.code == 2
+    assert "is not a table" in refused.err
+
+
+# --- in a browser --------------------------------------------------------------------
+
+
+def test_it_opens_without_a_complaint_and_asks_no_network(page: tuple[Browser, Path]) -> None:
+    opened = _fresh(page)
+    opened.run("redraw(() => true)")
+    assert opened.run("document.querySelectorAll('.plot .main-svg').length") > 0
+    assert opened.run("boxes.every((box) => box.dataset.drawn === 'yes')")
+    assert opened.complaints == []
+    assert {url.partition(":")[0] for url in opened.requests} <= {"file", "data", "blob"}
+
+
+def test_filtering_shows_only_what_matches(page: tuple[Browser, Path]) -> None:
+    opened = _fresh(page)
+    everything = len(make_space("fbnet-mini").operators)
+    assert opened.run("view.shown.length") == everything
+    _type(opened, "k5 e6")
+    rows = _shown(opened)
+    assert 0 < len(rows) < everything
+    assert all("k5_e6" in row for row in rows)
+    _type(opened, "no such operator")
+    assert _shown(opened) == []
+    _type(opened, "")
+    assert opened.run("view.shown.length") == everything
+    assert opened.run("document.getElementById('count').textContent").startswith(str(everything))
+
+
+def test_a_click_on_a_heading_sorts_and_a_second_one_turns_round(
+    page: tuple[Browser, Path],
+) -> None:
+    opened = _fresh(page)
+    click = "document.querySelectorAll('#grid th button')[2].click()"
+    values = "view.shown.map((key) => sortValue(2, key))"
+    opened.run(click)
+    falling = opened.run(values)
+    assert falling == sorted(falling, reverse=True)
+    opened.run(click)
+    assert opened.run(values) == sorted(falling)
+    sorts = "[...document.querySelectorAll('#grid th')].map((c) => c.getAttribute('aria-sort'))"
+    assert opened.run(sorts)[2] == "ascending"
+    assert opened.run("document.activeElement.closest('th').cellIndex") == 2
+
+
+def test_everything_that_can_be_operated_can_be_reached_by_keyboard(
+    page: tuple[Browser, Path],
+) -> None:
+    opened = _fresh(page)
+    reached = set()
+    for _ in range(60):
+        for kind in ("keyDown", "keyUp"):
+            opened.call("Input.dispatchKeyEvent", type=kind, key="Tab", code="Tab")
+        reached.add(opened.run("document.activeElement.id || document.activeElement.textContent"))
+    assert {"filter", "status", "first", "second", "next", "Operators"} <= reached
+    unnamed = (
+        "[...document.querySelectorAll('input, select')].filter((f) => !f.labels.length).length"
+    )
+    assert opened.run(unnamed) == 0
+
+
+def test_a_phone_needs_no_sideways_scrolling(page: tuple[Browser, Path]) -> None:
+    opened = _fresh(page, width=390)
+    opened.run("redraw(() => true)")
+    assert opened.run("document.documentElement.scrollWidth") <= 390
+    assert opened.complaints == []
+
+
+def test_dark_mode_darkens_page_and_plots(page: tuple[Browser, Path]) -> None:
+    backgrounds = "getComputedStyle(document.body).backgroundColor + ' ' + colours().paper"
+    light = _fresh(page).run(backgrounds)
+    opened = _fresh(page, dark=True)
+    assert opened.run(backgrounds) != light
+    opened.run("redraw(() => true)")
+    plot = "document.querySelector('[data-plot=drift] .bg, [data-plot=pair] .bg').style.fill"
+    assert opened.run(plot) == "rgb(20, 23, 27)"
+
+
+def test_print_draws_every_plot_on_white(page: tuple[Browser, Path]) -> None:
+    opened = _fresh(page, dark=True)
+    opened.run("dispatchEvent(new Event('beforeprint'))")
+    assert opened.run("boxes.every((box) => box.dataset.drawn === 'yes')")
+    plot = "document.querySelector('[data-plot=pair] .bg').style.fill"
+    assert opened.run(plot) == "rgb(255, 255, 255)"
+    assert len(opened.call("Page.printToPDF", printBackground=True)["data"]) > 10_000
+
+
+def test_two_devices_can_be_chosen_and_their_usual_ratio_is_told(
+    page: tuple[Browser, Path], contents: Contents
+) -> None:
+    opened = _fresh(page)
+    opened.run("redraw(() => true)")
+    forth = opened.run("pairPoints().usual")
+    first, second = contents.tables
+    ratios = sorted(
+        (second.lookup(entry.operator).centre_us or 0) / (entry.centre_us or 1)
+        for entry in first.entries
+    )
+    assert forth == pytest.approx(ratios[len(ratios) // 2], rel=1e-3)
+    opened.run(
+        "{ const box = document.getElementById('second'); box.value = '0';"
+        "box.dispatchEvent(new Event('change')); }"
+    )
+    assert opened.run("pairPoints().usual") == 1
+    assert "takes 1.00 times" in opened.run("document.getElementById('pair-caption').textContent")
+
+
+def test_text_from_a_table_is_never_run(page: tuple[Browser, Path]) -> None:
+    opened = _fresh(page)
+    assert opened.complaints == []
+    assert "console.error('ran')" in opened.run("document.querySelector('pre').textContent")

@@ -1,0 +1,130 @@
+"""Tables at different clocks: restated on one kind of core, left alone otherwise."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from device_agents.simulated.agent import SimulatedAgent
+from device_agents.simulated.truth import Truth
+from profiler.cli.diff import show_difference
+from profiler.tables.diff import compare_tables
+from search.table.manifest import CpuCluster
+from search.table.store import Table
+
+
+def at_clock(bench_at, folder: Path, seed: int, **clock: object) -> Table:
+    with bench_at(folder) as bench:
+        settings = bench.settings(seed=seed, calibration=0, exam=0, passes=8)
+        agent = SimulatedAgent(bench.agent_settings(), Truth(**clock))  # type: ignore[arg-type]
+        return bench.measure(settings=settings, agent=agent)
+
+
+def test_a_machine_that_only_ran_at_another_clock_has_not_changed(tmp_path: Path, bench_at) -> None:
+    fast = at_clock(bench_at, tmp_path / "fast", 1, clock_khz=2_000_000, clock_swing=0.04)
+    slow = at_clock(bench_at, tmp_path / "slow", 2, clock_khz=1_500_000, clock_swing=0.04)
+    difference = compare_tables(fast, slow)
+    assert difference.clocks is not None
+    assert difference.clocks.speed == pytest.approx(0.75, abs=0.02)
+    assert difference.median_absolute <= 0.02
+    assert difference.p95_absolute <= 0.06
+    assert not difference.regressions
+    assert not difference.improvements
+
+
+@pytest.fixture(scope="module")
+def clocked(tmp_path_factory: pytest.TempPathFactory, bench_at) -> tuple[Table, Table]:
+    """One truth at 2 and at 1.5 GHz."""
+    folder = tmp_path_factory.mktemp("clocked")
+    fast = at_clock(bench_at, folder / "fast", 1, clock_khz=2_000_000)
+    return fast, at_clock(bench_at, folder / "slow", 2, clock_khz=1_500_000)
+
+
+def on(table: Table, cores: tuple[int, ...] | None = None, **device: object) -> Table:
+    """The same times, as if they had been taken on another device or other cores."""
+    manifest = table.manifest
+    changed = manifest.model_copy(
+        update={
+            "device": manifest.device.model_copy(update=device),
+            "protocol": manifest.protocol.model_copy(update={"affinity_observed": cores}),
+        }
+    )
+    return replace(table, manifest=changed)
+
+
+LITTLE, BIG = (
+    CpuCluster(cpus=(0, 1), capacity=400, max_khz=1_800_000),
+    CpuCluster(cpus=(2, 3), capacity=1024, max_khz=2_800_000),
+)
+PHONE = {"kind": "android", "soc": "Tensor G3", "clusters": (LITTLE, BIG)}
+HOST = {"kind": "host", "id": "host-epyc", "soc": "EPYC 9", "cpu": "EPYC 9"}
+# A table of the time when devices did not yet name their processor apart from the chip.
+OLD_HOST = {"kind": "host", "id": "host-epyc", "soc": "EPYC 9"}
+LOOPBACK = {"kind": "rehearsal", "id": "rehearsal-1", "soc": "play", "cpu": "EPYC 9"}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        (HOST, LOOPBACK, "both ran on EPYC 9"),
+        (OLD_HOST, LOOPBACK, "both ran on EPYC 9"),
+        (LOOPBACK, {**LOOPBACK, "id": "rehearsal-2"}, "both ran on EPYC 9"),
+        ({**PHONE, "id": "pixel-1"}, {**PHONE, "id": "pixel-2"}, "both ran on Tensor G3"),
+        ({**PHONE, "id": "pixel-1"}, {**PHONE, "id": "pixel-1"}, "one device"),
+    ],
+)
+def test_two_devices_with_one_processor_are_compared_at_one_clock(
+    clocked: tuple[Table, Table], old: dict[str, object], new: dict[str, object], words: str
+) -> None:
+    fast, slow = on(clocked[0], (2, 3), **old), on(clocked[1], (3,), **new)
+    difference = compare_tables(fast, slow)
+    assert difference.clocks is not None
+    assert difference.clocks.reason == words
+    assert difference.clocks.speed == pytest.approx(0.75, abs=0.001)
+    assert difference.median_absolute <= 0.02
+    assert difference.p95_absolute <= 0.06
+    assert not difference.regressions
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        (HOST, {**LOOPBACK, "cpu": "Xeon"}, "different processors, EPYC 9 and Xeon"),
+        ({**HOST, "soc": "play"}, {**LOOPBACK, "cpu": None}, "not both name their processor"),
+        ({"id": "a", "soc": "x"}, {"id": "b", "soc": "x"}, "not both name their processor"),
+        ({**PHONE, "id": "1"}, {**PHONE, "id": "2", "soc": "Exynos"}, "different processors"),
+    ],
+)
+def test_clocks_of_different_processors_are_not_made_equal_and_the_output_says_why(
+    clocked: tuple[Table, Table],
+    old: dict[str, object],
+    new: dict[str, object],
+    words: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    difference = compare_tables(on(clocked[0], **old), on(clocked[1], **new))
+    assert difference.clocks is not None
+    assert difference.clocks.processor is None
+    assert difference.common_change == pytest.approx(1 / 3, abs=0.03)
+    show_difference(difference, "table")
+    said = " ".join(capsys.readouterr().out.split())
+    assert "2.000 GHz -> 1.500 GHz; times are not restated: " in said
+    assert words in said
+
+
+def test_the_fast_and_the_slow_cores_of_one_phone_are_not_made_equal(
+    clocked: tuple[Table, Table],
+) -> None:
+    big, little = on(clocked[0], (2, 3), **PHONE), on(clocked[1], (0,), **PHONE)
+    difference = compare_tables(big, little)
+    assert difference.clocks is not None
+    assert difference.clocks.speed == 1.0
+    assert "kinds of cores" in difference.clocks.reason
+    assert difference.common_change == pytest.approx(1 / 3, abs=0.03)
+
+
+def test_a_table_without_a_clock_is_compared_as_it_is(clocked: tuple[Table, Table]) -> None:
+    manifest = clocked[0].manifest
+    silent = manifest.protocol.model_copy(update={"clock_khz": None})
+    unclocked = replace(clocked[0], manifest=manifest.model_copy(update={"protocol": silent}))
+    assert compare_tables(unclocked, clocked[1]).clocks is None

@@ -1,0 +1,207 @@
+"""Comparing tables: real changes are found, chance is not."""
+
+import itertools
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from device_agents.simulated.agent import SimulatedAgent
+from device_agents.simulated.truth import Truth
+from profiler.analysis.judge import Block, judge
+from profiler.tables.diff import benjamini_hochberg, compare_tables
+from search.errors import TableError
+from search.operators.spec import OperatorSpec
+from search.spaces.registry import make_space
+from search.table.store import Entry, Table
+
+# Benjamini and Hochberg (1995), section 4.1: fifteen p-values of a real
+# study. At a rate of 0.05 the largest i with p(i) <= i / 15 * 0.05 is 4:
+# p(4) = 0.0095 <= 0.0133, p(5) = 0.0201 > 0.0167.
+PUBLISHED = [
+    *(0.0001, 0.0004, 0.0019, 0.0095, 0.0201, 0.0278, 0.0298, 0.0344),
+    *(0.0459, 0.3240, 0.4262, 0.5719, 0.6528, 0.7590, 1.0000),
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slowed(Truth):
+    """A truth in which some operators take 10 % longer than they should."""
+
+    slowed: frozenset[str] = frozenset()
+
+    def program_us(self, specs: tuple[OperatorSpec, ...]) -> float:
+        factor = 1.1 if len(specs) == 1 and specs[0].key in self.slowed else 1.0
+        return factor * Truth.program_us(self, specs)
+
+
+def test_benjamini_hochberg_agrees_with_the_example_of_its_paper() -> None:
+    assert benjamini_hochberg(PUBLISHED, 0.05).tolist() == [True] * 4 + [False] * 11
+    shuffled = PUBLISHED[::-1]
+    assert benjamini_hochberg(shuffled, 0.05).tolist() == [False] * 11 + [True] * 4
+
+
+def test_benjamini_hochberg_agrees_with_a_hand_computed_step_up() -> None:
+    # Limits 0.0125, 0.025, 0.0375, 0.05: p(3) = 0.03 is below its own limit,
+    # so p(2) = 0.028 is rejected too although it exceeds 0.025.
+    assert benjamini_hochberg([0.001, 0.028, 0.03, 0.2], 0.05).tolist() == [True] * 3 + [False]
+    assert benjamini_hochberg([0.02, 0.03, 0.04, 0.2], 0.05).tolist() == [False] * 4
+
+
+@pytest.fixture(scope="module")
+def repeats(tmp_path_factory: pytest.TempPathFactory, bench_at) -> list[Table]:
+    """Six tables of one truth, each with noise of its own."""
+    with bench_at(tmp_path_factory.mktemp("repeats")) as bench:
+        return [
+            bench.measure(settings=bench.settings(seed=seed, calibration=0, exam=0, passes=8))
+            for seed in range(6)
+        ]
+
+
+def test_on_null_data_at_most_5_percent_of_comparisons_find_anything(
+    repeats: list[Table],
+) -> None:
+    # Under the null every finding is false, so the rate is the share of
+    # comparisons that find anything; the threshold is left out of it.
+    pairs = list(itertools.combinations(repeats, 2))
+    wrong = [pair for pair in pairs if any(c.significant for c in compare_tables(*pair).changes)]
+    assert len(wrong) <= 0.05 * len(pairs)
+
+
+def entries(seed: int, number: int = 30) -> tuple[Entry, ...]:
+    """Rows whose truth is 100 us, measured in passes that differ by 3 %."""
+    draw = np.random.default_rng(seed)
+    found = []
+    for operator in make_space("fbnet").operators[:number]:
+        level = 1e6 * np.exp(draw.normal(0, 0.03, (10, 1)) + draw.normal(0, 0.01, (10, 8)))
+        blocks = [
+            Block(
+                pass_number=k // 8, round=k % 8, loops=10, ns=ns, first_ns=None, switches=0, at_ns=k
+            )
+            for k, ns in enumerate(level.astype(int).ravel().tolist())
+        ]
+        result = judge(blocks, target=0.05)
+        assert result is not None
+        times = (result.centre_us, result.low_us, result.high_us)
+        found.append(
+            Entry(
+                key=operator.key,
+                status="ok",
+                **dict(zip(("centre_us", "low_us", "high_us"), times, strict=True)),
+            )
+        )
+    return tuple(found)
+
+
+def test_passes_that_differ_by_3_percent_do_not_break_the_false_discovery_rate(
+    measured: Table,
+) -> None:
+    wrong = 0
+    for repeat in range(40):
+        old, new = (replace(measured, entries=entries(2 * repeat + k)) for k in (0, 1))
+        wrong += any(change.significant for change in compare_tables(old, new).changes)
+    assert wrong <= 2
+
+
+def test_repeats_of_one_truth_differ_by_less_than_the_issue_allows(repeats: list[Table]) -> None:
+    difference = compare_tables(repeats[0], repeats[1])
+    assert not difference.regressions
+    assert difference.median_absolute <= 0.02
+    assert difference.p95_absolute <= 0.06
+
+
+def test_ten_operators_slowed_by_10_percent_are_all_found_and_no_others(
+    repeats: list[Table], tmp_path: Path, bench_at
+) -> None:
+    old = repeats[0]
+    planted = frozenset(entry.key for entry in old.entries[3:50:5])
+    assert len(planted) == 10
+    with bench_at(tmp_path) as bench:
+        settings = bench.settings(seed=20, calibration=0, exam=0, passes=8)
+        agent = SimulatedAgent(bench.agent_settings(), Slowed(slowed=planted))
+        new = bench.measure(settings=settings, agent=agent)
+    forth, back = compare_tables(old, new), compare_tables(new, old)
+    assert {change.key for change in forth.regressions} == planted
+    assert {change.key for change in back.improvements} == planted
+    assert not forth.improvements
+    assert not back.regressions
+    for change in forth.regressions:
+        assert change.low <= 1.1 <= change.high
+
+
+SOME = 10
+
+
+def test_a_significant_change_below_the_threshold_is_no_regression(measured: Table) -> None:
+    exact = tuple(
+        replace(entry, low_us=entry.centre_us, high_us=entry.centre_us)
+        for entry in measured.entries
+    )
+    shifted = tuple(
+        replace(
+            entry,
+            **{name: getattr(entry, name) * factor for name in ("centre_us", "low_us", "high_us")},
+        )
+        for number, entry in enumerate(exact)
+        for factor in (1.08 if number < SOME else 1.0,)
+    )
+    old, new = replace(measured, entries=exact), replace(measured, entries=shifted)
+    assert len(compare_tables(old, new, threshold=0.05).regressions) == SOME
+    tolerant = compare_tables(old, new, threshold=0.10)
+    assert not tolerant.regressions
+    assert sum(change.significant for change in tolerant.changes) == SOME
+
+
+@pytest.mark.parametrize(("factor", "slower"), [(1.03, 0), (1.20, None)])
+def test_what_all_operators_have_in_common_is_taken_out_unless_it_is_large(
+    measured: Table, factor: float, slower: int | None
+) -> None:
+    shifted = tuple(
+        replace(
+            entry,
+            **{name: getattr(entry, name) * factor for name in ("centre_us", "low_us", "high_us")},
+        )
+        for entry in measured.entries
+    )
+    difference = compare_tables(measured, replace(measured, entries=shifted))
+    assert difference.common_change == pytest.approx(factor - 1)
+    assert len(difference.regressions) == (len(shifted) if slower is None else slower)
+    assert difference.median_absolute == pytest.approx(factor - 1)
+
+
+def test_a_table_does_not_differ_from_itself(measured: Table) -> None:
+    difference = compare_tables(measured, measured)
+    assert difference.identity == difference.only_old == difference.only_new == ()
+    assert difference.median_absolute == difference.p95_absolute == 0
+    assert {change.verdict for change in difference.changes} == {"same"}
+
+
+def test_failed_and_missing_operators_are_named_and_not_compared(measured: Table) -> None:
+    first, second, *rest = measured.entries
+    failed = replace(first, status="failed", reason="crash: x", centre_us=None)
+    old = replace(measured, entries=(first, second, *rest))
+    new = replace(measured, entries=(failed, *rest))
+    difference = compare_tables(old, new)
+    assert set(difference.only_old) == {first.key, second.key}
+    assert [change.key for change in difference.changes] == [entry.key for entry in rest]
+
+
+def test_another_device_runtime_or_thread_count_is_said_beside_the_comparison(
+    measured: Table,
+) -> None:
+    manifest = measured.manifest
+    protocol = manifest.protocol.model_copy(update={"threads": 2})
+    device = manifest.device.model_copy(update={"model": "another"})
+    other = replace(
+        measured, manifest=manifest.model_copy(update={"protocol": protocol, "device": device})
+    )
+    said = compare_tables(measured, other).identity
+    assert "threads: 1 -> 2" in said
+    assert any(line.startswith("device: ") and line.endswith("-> another") for line in said)
+
+
+def test_tables_that_share_no_operator_cannot_be_compared(measured: Table) -> None:
+    empty = replace(measured, entries=())
+    with pytest.raises(TableError, match="share no measured operator"):
+        compare_tables(measured, empty)

@@ -1,0 +1,80 @@
+"""FLOPs or parameters instead of latency: what is weighed, met, recorded and refused."""
+
+import random
+
+import pytest
+
+from search.architecture import read_architecture
+from search.latency.model import LatencyModel
+from search.latency.space_costs import count_space
+from search.spaces.registry import make_space
+from search.table.store import read_table
+from search.training.trace import read_trace
+from tests.search.cli.runner import Desk, is_refusal, write
+
+CASES = [
+    ("fbnetv2", "fbnetv2-mini", "params"),
+    ("fbnetv2", "fbnetv2-mini-free", "flops"),
+    ("fbnet", "fbnet-mini", "flops"),
+]
+
+
+@pytest.mark.parametrize(("algorithm", "name", "cost"), CASES)
+def test_a_network_meets_its_target_of_flops_or_parameters(
+    desk: Desk, algorithm: str, name: str, cost: str
+) -> None:
+    space = make_space(name, resolution=16)
+    table = write(desk.path("own"), space=space)
+    most_m = 1.5 * count_space(space, cost).fastest_us() / 1e6
+    words = ["--table", str(table), "--algorithm", algorithm, "--cost", cost, "--quiet"]
+    words += [f"--target-m{cost}", f"{most_m:.6f}", "--epochs", "2", *desk.data(40)]
+    ended = desk.call(*words, "-o", str(desk.path("arch.json")))
+    assert ended.code == 0, ended.err
+    network = read_architecture(desk.path("arch.json"))
+    found = {"flops": network.flops, "params": network.params}[cost]
+    assert found <= 1e6 * most_m
+    result = desk.json("arch.result.json")
+    assert (result["cost"], result["target_us"]) == (cost, None)
+    assert result["most"] == pytest.approx(1e6 * most_m, abs=1)
+    assert result["chosen"]["meets_target"]
+    estimate = LatencyModel(read_table(table)).estimate(network)
+    assert result["chosen"]["predicted_us"] == pytest.approx(estimate.value_us)
+    assert f"{cost:<10} {found / 1e6:.4g}M, target" in ended.out
+    lines = read_trace(desk.path("arch.run") / "trace.jsonl")
+    assert all(f"expected_{cost}" in line.progress for line in lines)
+    assert all("expected_latency_us" not in line.progress for line in lines)
+    assert all(line.latency_us is None for line in lines)
+
+
+def test_counted_costs_are_those_of_the_networks() -> None:
+    space = make_space("fbnet-mini", resolution=16)
+    for seed in range(5):
+        choices = [random.Random(seed).randrange(len(layer.choices)) for layer in space.layers]
+        words = [layer.choices[c].name for layer, c in zip(space.layers, choices, strict=True)]
+        network = space.architecture(words)
+        assert count_space(space, "flops").price([choices])[0] == network.flops
+        assert count_space(space, "params").price([choices])[0] == network.params
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--cost", "bytes"], "Unknown --cost"),
+        (["--cost", "flops", "--target-mflops", "0.001"], "as few as"),
+        (["--cost", "flops", "--target-mflops", "nan"], "as few as"),
+        (["--cost", "flops", "--target-ms", "6"], "no target of --cost flops"),
+        (["--target-mparams", "1"], "no target of --cost latency"),
+        (["--cost", "flops", "--algorithm", "parsec"], "weighs latency alone"),
+        (["--cost", "flops", "--algorithm", "random"], "weighs latency alone"),
+    ],
+)
+def test_what_does_not_go_together_is_refused_before_any_work(
+    desk: Desk, words: list[str], said: str
+) -> None:
+    ended = desk.call(
+        "--table", str(desk.table), *words, *desk.data(), "-o", str(desk.path("a.json"))
+    )
+    assert is_refusal(ended), ended
+    assert said in ended.err
+    assert not desk.path("a.json").exists()
+    assert not desk.path("a.run").exists()

@@ -1,0 +1,230 @@
+"""From options to recipes; what would fail late, or be passed over, is refused at once."""
+
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from search.algorithms.fbnet.recipe import FBNetRecipe
+from search.algorithms.fbnet.recipe import make_recipe as make_search_recipe
+from search.errors import UsageError
+from search.pipeline.options import TRIAL_EPOCHS, Images, Request, Resources, TrainRequest
+from search.pipeline.problem import Task, Waivers, load_task
+from search.training.recipe import make_recipe
+from tests.search.cli.runner import write
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write(tmp_path_factory.mktemp("tables") / "table")
+
+
+@pytest.fixture
+def task(table: Path) -> Task:
+    return load_task(table, 6.0, Waivers())
+
+
+@pytest.fixture
+def asked(tmp_path: Path) -> Request:
+    return Request(
+        algorithm="fbnet",
+        images=Images(source="digits"),
+        recipe="cpu",
+        epochs=None,
+        batch=None,
+        learning_rate=None,
+        budget=8,
+        scores=None,
+        seed=0,
+        output=tmp_path / "arch.json",
+        run=None,
+        retrain=False,
+        retrain_epochs=None,
+        resume=False,
+        accept_changes=False,
+        quiet=True,
+    )
+
+
+@pytest.fixture
+def training(tmp_path: Path) -> TrainRequest:
+    return TrainRequest(
+        network="FBNet-C",
+        images=Images(source="digits"),
+        recipe="cpu",
+        epochs=None,
+        batch=None,
+        learning_rate=None,
+        seed=0,
+        output=tmp_path / "weights.pt",
+        run=None,
+        resume=False,
+        accept_changes=False,
+        quiet=True,
+    )
+
+
+def changes(before: object, after: object) -> dict[str, Any]:
+    """Fields that differ."""
+    old, new = asdict(before), asdict(after)  # type: ignore[call-overload]
+    return {name: new[name] for name in new if new[name] != old[name]}
+
+
+# --- recipes -----------------------------------------------------------------
+
+
+def test_without_options_the_recipes_are_the_presets(
+    asked: Request, training: TrainRequest
+) -> None:
+    assert asked.search_recipe() == make_search_recipe("cpu")
+    assert asked.retrain_recipe() == make_recipe("cpu")
+    assert training.train_recipe() == make_recipe("cpu")
+
+
+def test_the_papers_proxy_classes_are_recorded_only_where_they_are_used(asked: Request) -> None:
+    paper = replace(asked, recipe="paper")
+    assert changes(FBNetRecipe(), paper.search_recipe()) == {"classes": None}
+    proxy = replace(paper, images=Images(source="digits", classes=100))
+    assert changes(FBNetRecipe(), proxy.search_recipe()) == {}
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 3, 4, 20])
+def test_a_short_search_still_leaves_an_epoch_for_theta(asked: Request, epochs: int) -> None:
+    recipe = replace(asked, epochs=epochs).search_recipe()
+    assert isinstance(recipe, FBNetRecipe)
+    assert recipe.epochs == epochs
+    assert recipe.freeze_epochs == min(epochs - 1, make_search_recipe("cpu").freeze_epochs)
+
+
+def test_batch_and_rate_replace_the_recipes_and_are_recorded(asked: Request) -> None:
+    recipe = replace(asked, batch=16, learning_rate=0.01).search_recipe()
+    found = changes(make_search_recipe("cpu"), recipe)
+    assert found == {"batch": 16, "weight_rate": 0.01}
+
+
+@pytest.mark.parametrize("algorithm", ["random", "evolution"])
+def test_a_trial_is_a_short_training(asked: Request, algorithm: str) -> None:
+    recipe = replace(asked, algorithm=algorithm).search_recipe()
+    assert changes(make_recipe("cpu"), recipe) == {"epochs": TRIAL_EPOCHS, "warmup_epochs": 0.5}
+    longer = replace(asked, algorithm=algorithm, epochs=30, batch=16).search_recipe()
+    assert changes(make_recipe("cpu"), longer) == {"epochs": 30, "batch": 16}
+
+
+def test_a_short_training_leaves_its_warm_up(asked: Request, training: TrainRequest) -> None:
+    for recipe in (
+        replace(asked, retrain_epochs=1).retrain_recipe(),
+        replace(training, epochs=1).train_recipe(),
+    ):
+        assert recipe.rate(1 / 6) == recipe.learning_rate
+        assert recipe.epochs == 1
+
+
+def test_retraining_keeps_its_own_batch_and_rate(asked: Request) -> None:
+    recipe = replace(asked, batch=16, learning_rate=0.01).retrain_recipe()
+    assert recipe == make_recipe("cpu")
+
+
+def test_the_exact_selection_trains_nothing(asked: Request) -> None:
+    assert replace(asked, algorithm="exact").search_recipe() is None
+
+
+@pytest.mark.parametrize("algorithm", ["fbnet", "random", "exact"])
+def test_an_unknown_recipe_is_refused_with_the_known_ones(asked: Request, algorithm: str) -> None:
+    with pytest.raises(UsageError, match=r"Known: .*cpu"):
+        replace(asked, recipe="gpu", algorithm=algorithm).search_recipe()
+
+
+@pytest.mark.parametrize("wrong", [{"epochs": 0}, {"batch": 0}, {"learning_rate": 0.0}])
+@pytest.mark.parametrize("algorithm", ["random", "fbnet"])
+def test_values_out_of_range_are_refused_and_never_replaced(
+    asked: Request, wrong: dict[str, Any], algorithm: str
+) -> None:
+    with pytest.raises(UsageError):
+        replace(asked, algorithm=algorithm, **wrong).search_recipe()
+
+
+def test_retraining_for_no_epochs_is_refused(asked: Request) -> None:
+    with pytest.raises(UsageError):
+        replace(asked, retrain_epochs=0).retrain_recipe()
+
+
+# --- options that do not go together -----------------------------------------
+
+
+@pytest.mark.parametrize("algorithm", ["exact", "random", "evolution"])
+def test_what_needs_a_target_is_refused_without_one(
+    asked: Request, table: Path, algorithm: str
+) -> None:
+    free = load_task(table, None, Waivers())
+    asked.check(free)
+    with pytest.raises(UsageError, match="Give --target-ms"):
+        replace(asked, algorithm=algorithm).check(free)
+
+
+@pytest.mark.parametrize("algorithm", ["random", "evolution"])
+def test_baselines_do_not_pass_over_a_probability(
+    asked: Request, table: Path, algorithm: str
+) -> None:
+    sure = load_task(table, 6.0, Waivers(), 0.9)
+    asked.check(sure)
+    with pytest.raises(UsageError, match="--probability"):
+        replace(asked, algorithm=algorithm).check(sure)
+
+
+def test_epochs_of_a_retraining_that_is_not_asked_for_are_refused(
+    asked: Request, task: Task
+) -> None:
+    with pytest.raises(UsageError, match="--retrain, which is not given"):
+        replace(asked, retrain_epochs=3).check(task)
+
+
+# --- places ------------------------------------------------------------------
+
+
+def test_all_files_lie_beside_the_output(asked: Request, tmp_path: Path) -> None:
+    assert asked.folder == tmp_path / "arch.run"
+    assert asked.weights == tmp_path / "arch.pt"
+    assert asked.result == tmp_path / "arch.result.json"
+    assert replace(asked, run=tmp_path / "else").folder == tmp_path / "else"
+
+
+def test_the_run_of_a_training_is_not_that_of_the_search(
+    asked: Request, training: TrainRequest
+) -> None:
+    assert replace(training, output=asked.weights).folder != asked.folder
+
+
+@pytest.mark.parametrize("taken", ["arch.json", "arch.result.json", "arch.pt"])
+def test_a_file_that_is_a_folder_is_refused(
+    asked: Request, task: Task, tmp_path: Path, taken: str
+) -> None:
+    (tmp_path / taken).mkdir()
+    with pytest.raises(UsageError, match="is a folder"):
+        replace(asked, retrain=True).check(task)
+
+
+def test_a_search_by_scores_alone_may_keep_to_the_folder_of_the_search_before(
+    asked: Request, task: Task
+) -> None:
+    asked.folder.mkdir()
+    (asked.folder / "last.pt").touch()
+    replace(asked, algorithm="exact").check(task)
+    for trains in ({"algorithm": "exact", "retrain": True}, {"algorithm": "random"}):
+        with pytest.raises(UsageError, match="holds a run already"):
+            replace(asked, **trains).check(task)
+
+
+@pytest.mark.parametrize("name", ["net.json", "net", "net.onnx"])
+def test_weights_go_to_a_file_of_weights(training: TrainRequest, tmp_path: Path, name: str) -> None:
+    training.check()
+    with pytest.raises(UsageError, match=r"\.pt"):
+        replace(training, output=tmp_path / name).check()
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"device": "tpu"}, {"precision": "float16"}, {"threads": 0}, {"device": "cuda:x"}]
+)
+def test_resources_that_there_are_not_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(UsageError):
+        _ = Resources(**wrong).compute

@@ -1,0 +1,106 @@
+"""Tables of every old schema stay readable; their files are never written again."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from search.errors import MissingOperator
+from search.latency.model import LatencyModel
+from search.operators.spec import parse_key
+from search.spaces.registry import parse_space
+from search.table.store import EXAM_COLUMNS, Table, read_table
+
+GOLDEN = Path(__file__).resolve().parents[2] / "golden"
+STEM = "conv_k3_g1_relu_i3_o16_h32_w32_s1_b1_fp32"
+UNSTABLE = "ir_k5_e1_m16_g2_relu_i16_o16_h32_w32_s1_r1_p0_b1_fp32"
+FAILED = "ir_k5_e6_m96_g1_relu_i16_o16_h32_w32_s1_r1_p1_b1_fp32"
+
+
+@pytest.fixture(scope="module")
+def table() -> Table:
+    return read_table(GOLDEN / "table_v1")
+
+
+def test_schema_1_keeps_who_measured_what_and_how(table: Table) -> None:
+    manifest = table.manifest
+    assert (manifest.source, manifest.title) == ("simulated", "golden-1")
+    assert manifest.table_id == "0f8fad5b-d9cb-469f-a165-70867728950e"
+    assert manifest.parent_id == "7c9e6679-7425-40de-944b-e07fc1f90ae7"
+    assert manifest.device.clusters[0].cpus == (0, 1)
+    assert (manifest.protocol.threads, manifest.protocol.seed) == (1, 7)
+    assert manifest.protocol.dispatch_floor_us == 0.75
+    assert manifest.protocol.temperature_limit_c is None
+    assert manifest.context == {"room": "cold"}
+
+
+def test_schema_1_keeps_its_space_and_coverage(table: Table) -> None:
+    space = table.manifest.space
+    assert parse_space(space.spec).sha256 == space.sha256
+    counts = (space.operators_measured, space.operators_unstable, space.operators_failed)
+    assert counts == (3, 1, 1)
+    assert (space.operators_expected, space.operators_missing) == (51, 46)
+
+
+def test_schema_1_keeps_its_rows(table: Table) -> None:
+    assert [entry.status for entry in table.entries] == ["ok", "ok", "unstable", "failed", "ok"]
+    stem = table.lookup(parse_key(STEM))
+    assert (stem.low_us, stem.centre_us, stem.high_us) == (41.0, 41.25, 41.5)
+    assert (stem.first_us, stem.blocks, stem.flops) == (44.5, 12, 442_368)
+    assert stem.artefact_error == 1.5e-7
+    unstable = table.lookup(parse_key(UNSTABLE))
+    assert (unstable.centre_us, unstable.first_us, unstable.artefact_sha256) == (75.0, None, None)
+    assert unstable.reason == "interval of +-9.3% after 40 blocks, asked for 1.0%"
+    with pytest.raises(MissingOperator, match="the runner ended with signal 9"):
+        table.lookup(parse_key(FAILED))
+
+
+def test_schema_1_keeps_its_samples_and_its_exam(table: Table) -> None:
+    samples = table.samples()
+    assert samples["ns"].tolist() == [4_125_000, 4_130_000, 3_500_000]
+    assert all(pd.api.types.is_integer_dtype(samples[name]) for name in samples if name != "item")
+    assert samples["first_ns"].isna().tolist() == [False, False, True]
+    assert tuple(table.exam.columns) == EXAM_COLUMNS
+    assert table.exam["network"].tolist() == ["exam-0", "exam-1", "exam-2"]
+    assert table.exam["measured_us"].tolist() == [905.25, 741.0, 1212.5]
+    exam = table.manifest.exam
+    assert exam is not None
+    assert exam.passed
+    assert (exam.mape.low, exam.mape.value, exam.mape.high) == (0.005, 0.01, 0.02)
+
+
+def test_schema_1_still_prices_an_operator_by_its_calibration(table: Table) -> None:
+    assert LatencyModel(table).operator_us(parse_key(STEM)) == 1.0625 * 41.25 - 0.5
+
+
+def test_every_golden_table_is_readable() -> None:
+    folders = [path.parent for path in GOLDEN.glob("*/manifest.json")]
+    assert folders
+    for folder in folders:
+        assert read_table(folder).entries
+
+
+# --- schema 2 -------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def budgeted() -> Table:
+    return read_table(GOLDEN / "table_v2")
+
+
+def test_schema_1_has_no_predicted_rows_and_no_origin(table: Table) -> None:
+    assert table.manifest.schema_version == 2
+    assert table.manifest.space.operators_predicted == 0
+    assert table.manifest.prediction is None
+    assert table.manifest.origin is None
+
+
+def test_schema_2_keeps_which_rows_were_predicted_and_how(budgeted: Table) -> None:
+    prediction, space = budgeted.manifest.prediction, budgeted.manifest.space
+    assert prediction is not None
+    assert (prediction.operators_measured, prediction.level) == (12, 0.9)
+    assert (space.operators_measured, space.operators_predicted) == (12, 39)
+    status = [entry.status for entry in budgeted.entries]
+    assert (status.count("ok"), status.count("predicted")) == (12, 39)
+    assert budgeted.manifest.origin is None
+    assert budgeted.manifest.exam is not None

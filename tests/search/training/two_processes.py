@@ -1,0 +1,57 @@
+"""Two processes that compute what one would, for every search method: `python -m ... FOLDER`."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from search.algorithms.base import Algorithm
+from search.training.distributed import Processes, join
+from tests.search.training.process import recorded
+from tests.search.training.standins import Pictures, run
+from tests.search.training.systems import NUMBER, SIDE, SYSTEMS
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def gradients(algorithm: Algorithm, processes: Processes) -> list[dict[str, Tensor]]:
+    """As the optimisers find them, in float64 so that rounding does not build up."""
+    algorithm.module.double()
+    phases = {p.name for epoch in range(algorithm.epochs) for p in algorithm.phases(epoch)}
+    steps = recorded(algorithm, tuple(sorted(phases)))
+    images = Pictures(NUMBER, plain=True, side=SIDE)
+    images.pixels = images.pixels.double()
+    run(algorithm, images=images, synchronous=True, processes=processes)
+    return steps
+
+
+def run_pair(folder: Path) -> list[dict[str, list[dict[str, Tensor]]]]:
+    """What each of two processes recorded, by method."""
+    words = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", __name__]
+    subprocess.run(
+        [sys.executable, *words, str(folder)],
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        check=True,
+        timeout=240,
+    )
+    return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in (0, 1)]
+
+
+def main(folder: Path) -> None:
+    """Both processes: every method once."""
+    torch.set_num_threads(1)
+    with join("cpu", timeout_s=60) as processes:
+        found = {
+            # Weights differ at first: the leader's must win.
+            name: gradients(make(processes.rank), processes)
+            for name, make in SYSTEMS.items()
+        }
+        torch.save(found, folder / f"{processes.rank}.pt")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
