@@ -15,7 +15,7 @@ from search.operators.spec import OperatorSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Subject:
+class ExportSpec:
     """What is to become a file: a network, or a single operator as one.
 
     `name` is for people (an operator's key, an architecture's name); two
@@ -34,7 +34,7 @@ class Subject:
     part: Literal["links", "operator", "restoring"] = "links"
 
     @classmethod
-    def of(cls, operator: OperatorSpec) -> "Subject":
+    def of(cls, operator: OperatorSpec) -> "ExportSpec":
         """One operator as a subject."""
         return cls(name=operator.key, operators=(operator,))
 
@@ -63,7 +63,7 @@ class _Sidecar(BaseModel):
     build_seconds: float
 
 
-def digest(subject: Subject, exporter: str, toolchain: Mapping[str, str]) -> str:
+def digest(subject: ExportSpec, exporter: str, toolchain: Mapping[str, str]) -> str:
     """Content address: operators, weights, calibration, exporter, every tool's version."""
     content: dict[str, object] = {
         "operators": [operator.key for operator in subject.operators],

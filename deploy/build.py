@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from multiprocessing import active_children, get_context
 
-from deploy.artefact import Artefact, Subject, cached_path, digest, find, store
+from deploy.artefact import Artefact, ExportSpec, cached_path, digest, find, store
 from deploy.exporters.registry import ExporterEntry, make_exporter, toolchain
 from search.errors import KitError
 
@@ -19,10 +19,10 @@ _BYTES_PER_WORKER = 2**30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Built:
+class BuildResult:
     """The outcome for one subject: an artefact, or the reason why there is none."""
 
-    subject: Subject
+    subject: ExportSpec
     artefact: Artefact | None
     reason: str = ""
     cached: bool = False
@@ -35,7 +35,7 @@ def default_workers() -> int:
     return max(1, min(cores or 1, free // _BYTES_PER_WORKER, 8))
 
 
-def lookup(subjects: Sequence[Subject], entry: ExporterEntry) -> dict[str, Artefact]:
+def lookup(subjects: Sequence[ExportSpec], entry: ExporterEntry) -> dict[str, Artefact]:
     """The subjects that are built already, by name."""
     versions = toolchain(entry)
     found = {
@@ -48,8 +48,8 @@ def lookup(subjects: Sequence[Subject], entry: ExporterEntry) -> dict[str, Artef
 
 
 def build_all(
-    subjects: Sequence[Subject], entry: ExporterEntry, workers: int | None = None
-) -> Generator[Built, None, None]:
+    subjects: Sequence[ExportSpec], entry: ExporterEntry, workers: int | None = None
+) -> Generator[BuildResult, None, None]:
     """Yield one outcome a subject, cached ones first, then as they finish.
 
     A subject whose export raises, or kills its process twice, yields a
@@ -58,18 +58,20 @@ def build_all(
     ready = lookup(subjects, entry)
     for subject in subjects:
         if subject.name in ready:
-            yield Built(subject=subject, artefact=ready[subject.name], cached=True)
+            yield BuildResult(subject=subject, artefact=ready[subject.name], cached=True)
     todo = [subject for subject in subjects if subject.name not in ready]
     if not entry.packages:
         for subject in todo:
-            yield _outcome(partial(build_one, subject, entry), subject)
+            yield _result(partial(build_one, subject, entry), subject)
         return
     if not todo:
         return
     yield from _build_parallel(todo, entry, min(workers or default_workers(), len(todo)))
 
 
-def _build_parallel(todo: list[Subject], entry: ExporterEntry, workers: int) -> Iterator[Built]:
+def _build_parallel(
+    todo: list[ExportSpec], entry: ExporterEntry, workers: int
+) -> Iterator[BuildResult]:
     left = {subject.name: subject for subject in todo}
     try:
         for built in _run_pool(todo, entry, workers):
@@ -81,7 +83,7 @@ def _build_parallel(todo: list[Subject], entry: ExporterEntry, workers: int) -> 
         yield from _build_serially(left, entry)
 
 
-def _build_serially(left: dict[str, Subject], entry: ExporterEntry) -> Iterator[Built]:
+def _build_serially(left: dict[str, ExportSpec], entry: ExporterEntry) -> Iterator[BuildResult]:
     while left:
         try:
             for built in _run_pool(list(left.values()), entry, 1):
@@ -90,10 +92,10 @@ def _build_serially(left: dict[str, Subject], entry: ExporterEntry) -> Iterator[
         except BrokenProcessPool:
             culprit = left.pop(next(iter(left)))
             reason = "the exporter's process died (out of memory, or a crash of a tool)"
-            yield Built(subject=culprit, artefact=None, reason=reason)
+            yield BuildResult(subject=culprit, artefact=None, reason=reason)
 
 
-def _run_pool(todo: list[Subject], entry: ExporterEntry, workers: int) -> Iterator[Built]:
+def _run_pool(todo: list[ExportSpec], entry: ExporterEntry, workers: int) -> Iterator[BuildResult]:
     context = get_context("spawn")  # torch's threads do not survive a fork
     pool = ProcessPoolExecutor(
         workers,
@@ -102,7 +104,7 @@ def _run_pool(todo: list[Subject], entry: ExporterEntry, workers: int) -> Iterat
         max_tasks_per_child=entry.tasks_per_process,
     )
     try:
-        running: dict[Future[Artefact], Subject] = {}
+        running: dict[Future[Artefact], ExportSpec] = {}
         queue = list(reversed(todo))
         while queue or running:
             while queue and len(running) < workers + 1:
@@ -112,7 +114,7 @@ def _run_pool(todo: list[Subject], entry: ExporterEntry, workers: int) -> Iterat
             # What finished beside a crash comes first, or it would be blamed for it.
             for future in sorted(done, key=_is_broken):
                 subject = running.pop(future)
-                yield _outcome(future.result, subject)
+                yield _result(future.result, subject)
     except BaseException:
         # Interrupted, or the disk is full: an export may take 20 s to end.
         for child in active_children():
@@ -126,16 +128,16 @@ def _is_broken(future: "Future[Artefact]") -> bool:
     return isinstance(future.exception(), BrokenProcessPool)
 
 
-def _outcome(work: Callable[[], Artefact], subject: Subject) -> Built:
+def _result(work: Callable[[], Artefact], subject: ExportSpec) -> BuildResult:
     try:
-        return Built(subject=subject, artefact=work())
+        return BuildResult(subject=subject, artefact=work())
     except BrokenProcessPool:
         raise
     except OSError:
         raise  # a full or read-only disk is not this subject's fault
     except Exception as error:
         reason = str(error) if isinstance(error, KitError) else f"{type(error).__name__}: {error}"
-        return Built(subject=subject, artefact=None, reason=reason[:500])
+        return BuildResult(subject=subject, artefact=None, reason=reason[:500])
 
 
 def _start_worker() -> None:
@@ -155,7 +157,7 @@ def _die_with(parent: int) -> None:
     os._exit(1)
 
 
-def build_one(subject: Subject, entry: ExporterEntry) -> Artefact:
+def build_one(subject: ExportSpec, entry: ExporterEntry) -> Artefact:
     """Export one subject, check it, store it.
 
     Raises:

@@ -58,14 +58,14 @@ def deploy(
     ] = "table",
 ) -> None:
     """Export NET, run it on the device, check its numbers, time it (exit 1 if it fails)."""
-    from deploy.verification.device_side import Target
-    from deploy.verification.job import Job, run_job
+    from deploy.verification.device_side import DeviceOptions
+    from deploy.verification.job import DeployOptions, run_job
     from deploy.verification.output import check_form, show_result, write_folder
 
     check_form(form)
     target = None
     if device is not None:
-        target = Target(
+        target = DeviceOptions(
             device=device,
             backend=backend,
             threads=threads,
@@ -75,7 +75,7 @@ def deploy(
             preset=preset(fast, rigorous),
         )
     result = run_job(
-        Job(
+        DeployOptions(
             net=net,
             target=target,
             file_format=format_,

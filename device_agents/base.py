@@ -30,7 +30,7 @@ class AgentSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Steadiness:
+class DeviceState:
     """What can be said of the device's state right now; unknown is None."""
 
     governor: str | None = None
@@ -68,7 +68,7 @@ class DeviceAgent(Protocol):
         """Identity of the device; nothing that names its owner."""
         ...
 
-    def steadiness(self) -> Steadiness:
+    def steadiness(self) -> DeviceState:
         """State that changes how fast it is."""
         ...
 
@@ -107,7 +107,7 @@ class DeviceAgent(Protocol):
 
 
 @runtime_checkable
-class Stocked(Protocol):
+class KeepsFiles(Protocol):
     """An agent that keeps files from one run to the next."""
 
     def lacking(self, sizes: Mapping[str, int]) -> set[str]:
@@ -120,7 +120,7 @@ class Stocked(Protocol):
 
 
 @runtime_checkable
-class Remarking(Protocol):
+class HasRemarks(Protocol):
     """An agent that has something to say of what it measured."""
 
     def remarks(self) -> tuple[str, ...]:

@@ -22,6 +22,8 @@ Rules that every runner keeps:
   * A line cut in half, or a stream without `bye`, is a lost device.
 """
 
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
@@ -211,3 +213,41 @@ def parse_record(line: str) -> Record:
             f"The runner sent a line that is not a record: {shown!r}.",
             "The connection or the runner broke; run again with --resume.",
         ) from error
+
+
+_AGAIN = "Run again with --resume; what was measured is kept."
+
+
+def check_records(lines: Iterable[str], plan: Plan) -> Iterator[Record]:
+    """Yield the records of one plan, up to and with `bye`.
+
+    Raises:
+        DeviceLost: A cut line, a stream that ends early, another run's
+            stream, an item that the plan does not name, or counts that
+            disagree.
+    """
+    counts: Counter[str] = Counter()
+    known = {item.id for item in plan.items}
+    for line in lines:
+        record = parse_record(line)
+        if isinstance(record, Hello) != (not counts):
+            raise DeviceLost("The runner's stream does not begin with one hello.", _AGAIN)
+        if isinstance(record, Hello) and record.nonce != plan.nonce:
+            raise DeviceLost("The runner answered another run's plan.", _AGAIN)
+        item = getattr(record, "item", None)
+        if item is not None and item not in known:
+            raise DeviceLost("The runner reported an item that it was not given.", _AGAIN)
+        counts[record.type] += 1
+        if isinstance(record, Bye):
+            _check_counts(record, counts)
+            yield record
+            return
+        yield record
+    raise DeviceLost("The runner stopped before its plan was complete.", _AGAIN)
+
+
+def _check_counts(bye: Bye, counts: Counter[str]) -> None:
+    claimed = (bye.samples, bye.sentinels, bye.failures)
+    seen = (counts["sample"], counts["sentinel"], counts["failure"])
+    if claimed != seen:
+        raise DeviceLost(f"Records were lost: the runner sent {claimed}, {seen} arrived.", _AGAIN)

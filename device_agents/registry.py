@@ -5,7 +5,7 @@ from importlib import import_module
 from importlib.metadata import entry_points
 
 from device_agents.base import AgentSettings, DeviceAgent
-from device_agents.device import Device
+from device_agents.device import Device, load_device
 from search.errors import UsageError
 
 Factory = Callable[[Device, AgentSettings], DeviceAgent]
@@ -32,11 +32,11 @@ def _simulated(device: Device, settings: AgentSettings) -> DeviceAgent:
 
 
 def _android(device: Device, settings: AgentSettings) -> DeviceAgent:
-    from device_agents.adb.address import Reach
+    from device_agents.adb.address import AdbAddress
     from device_agents.android.agent import AndroidAgent
     from device_agents.android.fleet import Fleet
 
-    if len(Reach.of(device.options).serials) > 1:
+    if len(AdbAddress.of(device.options).serials) > 1:
         return Fleet(device, settings)
     return AndroidAgent(device, settings)
 
@@ -73,3 +73,42 @@ def make_agent(device: Device, settings: AgentSettings) -> DeviceAgent:
     module, _, name = _FACTORIES[device.platform].partition(":")
     built: Factory = getattr(import_module(module), name)
     return built(device, settings)
+
+
+def find_device(
+    text: str,
+    *,
+    serial: str | None = None,
+    adb_server: str | None = None,
+    connect: str | None = None,
+) -> Device:
+    """The device that is meant, with the ways to it as its options.
+
+    Raises:
+        UsageError: No such device, or options that it does not have.
+    """
+    name, at, behind = text.partition("@")
+    if at and serial:
+        raise UsageError("Give the serial once: behind @, or by --serial.")
+    asked = {"serial": behind or serial, "adb_server": adb_server, "connect": connect}
+    given = {name: value for name, value in asked.items() if value}
+    try:
+        device = load_device(name if at else text)
+    except UsageError:
+        if at or text.endswith(".toml") or not _is_attached(text, adb_server):
+            raise
+        device, given = load_device("android"), {**given, "serial": text}
+    if given and device.platform != "android":
+        raise UsageError(
+            f"The device {device.name} is not reached by adb: it has no "
+            f"{', '.join(sorted(given))}.",
+            "Leave the option out, or name an Android device.",
+        )
+    return device.model_copy(update={"options": {**device.options, **given}})
+
+
+def _is_attached(serial: str, adb_server: str | None) -> bool:
+    from device_agents.adb.address import AdbAddress
+    from device_agents.adb.discovery import is_attached
+
+    return is_attached(AdbAddress.of({"adb_server": adb_server} if adb_server else {}), serial)

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Self
 
 from device_agents.protocol import Hello, Sample, Sentinel
-from profiler.analysis.judge import Block
+from profiler.analysis.blocks import Block
+from profiler.settings import CampaignSettings
 from search.errors import StorageError, UsageError
 
 JOURNAL_SCHEMA = 1
@@ -48,7 +49,7 @@ def _disk_trouble(path: Path) -> Iterator[None]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StoredFailure:
+class ItemFailure:
     """Why an item has no measurement."""
 
     kind: str
@@ -225,11 +226,11 @@ class Journal:
         row = self._base.execute("SELECT MAX(temperature_mc) FROM blocks").fetchone()
         return None if row[0] is None else row[0] / 1000
 
-    def failures(self) -> dict[str, StoredFailure]:
+    def failures(self) -> dict[str, ItemFailure]:
         """Failed items."""
         rows = self._base.execute("SELECT item, kind, message FROM failures")
         return {
-            str(item): StoredFailure(kind=str(kind), message=str(message))
+            str(item): ItemFailure(kind=str(kind), message=str(message))
             for item, kind, message in rows
         }
 
@@ -241,3 +242,8 @@ class Journal:
     def raw(self) -> list[tuple[object, ...]]:
         """Every block as stored, for the table's samples."""
         return self._base.execute("SELECT * FROM blocks ORDER BY pass, at_ns").fetchall()
+
+
+def journal_path(output: Path, settings: CampaignSettings) -> Path:
+    """Where an unfinished campaign with these settings is kept."""
+    return output / ".journal" / f"{settings.device}-{settings.identity}.sqlite"

@@ -68,7 +68,7 @@ BAR_SPEARMAN = 0.90
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class CampaignSettings:
     """Everything that decides what a campaign measures and how.
 
     At most `max_operators` are measured (those of `measure` first), the others
@@ -135,7 +135,7 @@ class Settings:
         if self.runner not in ("auto", "native", "python"):
             raise UsageError(f"Unknown runner {self.runner!r}.", "Known: auto, native, python.")
 
-    def without_extra_passes(self) -> "Settings":
+    def without_extra_passes(self) -> "CampaignSettings":
         """These settings for a device that cannot be asked again: all passes at once."""
         effort = self.effort
         passes = effort.passes + effort.extra_passes

@@ -5,6 +5,8 @@ import os
 import tempfile
 from pathlib import Path
 
+from search.errors import UsageError
+
 
 def write_text(path: Path, text: str) -> None:
     """Replace a file atomically with UTF-8 text."""
@@ -36,3 +38,45 @@ def sha256_file(path: Path) -> str:
     """Hex digest of a file."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+# More than a full disk grants, less than anybody notices.
+_PROBE_BYTES = 65536
+
+
+def check_file(path: Path, option: str, suffixes: tuple[str, ...]) -> None:
+    """Make sure that a file can be written or replaced here, and is named like its kind.
+
+    Args:
+        path: The file; its folder is made.
+        option: The option that named it, for the remedy.
+        suffixes: One of these must end the name.
+
+    Raises:
+        UsageError: Another suffix, a folder of this name, or no writing here.
+    """
+    if path.suffix not in suffixes:
+        raise UsageError(
+            f"{str(path)!r} does not end in {' or '.join(suffixes)}.",
+            f"Give {option} such as result{suffixes[0]}.",
+        )
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder.", f"Name a file with {option}.")
+    check_folder(path.parent, option)
+
+
+def check_folder(folder: Path, option: str) -> None:
+    """Make a folder, and make sure that files can be written in it.
+
+    Raises:
+        UsageError: They cannot.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            probe.write(b"\0" * _PROBE_BYTES)
+    except OSError as error:
+        raise UsageError(
+            f"Cannot write to {folder}: {error.strerror or error}.",
+            f"Choose another place with {option}.",
+        ) from error

@@ -13,14 +13,14 @@ import hashlib
 import torch
 from torch import Tensor, nn
 
-from deploy.artefact import Subject
-from deploy.chains.programs import restoring
+from deploy.artefact import ExportSpec
+from deploy.chains.programs import adapter_alone
 from deploy.network import fold_batch_norm, seeded_network
 from search.operators.modules import ConvNorm, example_input
 from search.operators.spec import OperatorSpec
 
 
-class Restore(nn.Module):
+class ShapeAdapter(nn.Module):
     """1x1 convolution, then each pixel `scale` times to the right and downwards."""
 
     def __init__(self, convolution: OperatorSpec, scale: int) -> None:
@@ -39,7 +39,7 @@ class Restore(nn.Module):
         return y
 
 
-def chain_network(subject: Subject) -> nn.Sequential:
+def chain_network(subject: ExportSpec) -> nn.Sequential:
     """The links in eval mode, batch norm folded, distinct weights in every copy."""
     (operator,) = subject.operators
     copies = subject.copies or 1
@@ -50,10 +50,10 @@ def chain_network(subject: Subject) -> nn.Sequential:
     return network
 
 
-def chain_input(subject: Subject) -> Tensor:
+def chain_input(subject: ExportSpec) -> Tensor:
     """The example that a chain's program is checked on."""
     (operator,) = subject.operators
-    back = restoring(operator)
+    back = adapter_alone(operator)
     return example_input((back[0] if back and subject.part == "restoring" else operator,))
 
 
@@ -62,10 +62,10 @@ def _link(operator: OperatorSpec, copy: int, part: str) -> list[nn.Module]:
     found: list[nn.Module] = []
     if part != "restoring":
         found += seeded_network((operator,), _seed(operator, copy)).children()
-    back = restoring(operator)
+    back = adapter_alone(operator)
     if back is not None and part != "operator":
         torch.manual_seed(_seed(back[0], copy))
-        found.append(Restore(*back))
+        found.append(ShapeAdapter(*back))
     return found
 
 

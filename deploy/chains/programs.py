@@ -21,7 +21,7 @@ same (`profiler.analysis.shape_adapters`).
 from dataclasses import replace
 from math import gcd
 
-from deploy.artefact import Subject
+from deploy.artefact import ExportSpec
 from search.errors import ExportError
 from search.operators.spec import OperatorSpec
 
@@ -34,7 +34,7 @@ def keeps_shape(operator: OperatorSpec) -> bool:
     return operator.kind in ("skip", "empty") or (same and operator.kind != "classifier")
 
 
-def restoring(operator: OperatorSpec) -> tuple[OperatorSpec, int] | None:
+def adapter_alone(operator: OperatorSpec) -> tuple[OperatorSpec, int] | None:
     """The convolution that restores its channels, and the enlargement after it.
 
     None where none is needed.
@@ -65,12 +65,12 @@ def restoring(operator: OperatorSpec) -> tuple[OperatorSpec, int] | None:
     return convolution, scale
 
 
-def mirror(operator: OperatorSpec) -> OperatorSpec | None:
+def adapter_stand_in(operator: OperatorSpec) -> OperatorSpec | None:
     """The plainest operator that needs the same restoring one, for which it is named.
 
     None if none is needed.
     """
-    back = restoring(operator)
+    back = adapter_alone(operator)
     if back is None:
         return None
     convolution, scale = back
@@ -84,12 +84,12 @@ def mirror(operator: OperatorSpec) -> OperatorSpec | None:
     )
 
 
-def program_operators(subject: Subject) -> tuple[OperatorSpec, ...]:
+def program_operators(subject: ExportSpec) -> tuple[OperatorSpec, ...]:
     """The operators of a subject's program in order, restoring ones included."""
     if subject.copies is None:
         return subject.operators
     (operator,) = subject.operators
-    back = restoring(operator)
+    back = adapter_alone(operator)
     if subject.part == "operator":
         return (operator,)
     if subject.part == "restoring":
@@ -104,30 +104,32 @@ def chain_name(key: str, copies: int) -> str:
     return f"{key}*{copies}"
 
 
-def chain(operator: OperatorSpec, copies: int) -> Subject:
+def chain(operator: OperatorSpec, copies: int) -> ExportSpec:
     """A chain as something to export."""
-    return Subject(name=chain_name(operator.key, copies), operators=(operator,), copies=copies)
+    return ExportSpec(name=chain_name(operator.key, copies), operators=(operator,), copies=copies)
 
 
-def opened(operator: OperatorSpec) -> Subject:
+def operator_alone(operator: OperatorSpec) -> ExportSpec:
     """The operator alone: a chain's first link without what restores its shape."""
-    return Subject(name=f"{operator.key}*open", operators=(operator,), copies=1, part="operator")
+    return ExportSpec(name=f"{operator.key}*open", operators=(operator,), copies=1, part="operator")
 
 
-def way_back(operator: OperatorSpec) -> Subject | None:
+def return_shape(operator: OperatorSpec) -> ExportSpec | None:
     """The restoring operator alone; all operators that share it get the same subject."""
-    plainest = mirror(operator)
+    plainest = adapter_stand_in(operator)
     if plainest is None:
         return None
-    return Subject(name=f"{plainest.key}*back", operators=(plainest,), copies=1, part="restoring")
+    return ExportSpec(
+        name=f"{plainest.key}*back", operators=(plainest,), copies=1, part="restoring"
+    )
 
 
-def programs(operator: OperatorSpec, lengths: tuple[int, ...]) -> tuple[Subject, ...]:
+def timed_programs(operator: OperatorSpec, lengths: tuple[int, ...]) -> tuple[ExportSpec, ...]:
     """All that must be timed to know one operator's cost, its longest chain last.
 
     Raises:
         ExportError: It cannot be chained.
     """
     chains = tuple(chain(operator, n) for n in sorted(lengths))
-    back = way_back(operator)
-    return chains if back is None else (back, opened(operator), *chains)
+    back = return_shape(operator)
+    return chains if back is None else (back, operator_alone(operator), *chains)

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from typing import Protocol
 
-from deploy.artefact import Subject
+from deploy.artefact import ExportSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Draft:
+class ExportedFile:
     """The content of a file that passed its check, and how far it is off."""
 
     content: bytes
@@ -21,7 +21,7 @@ class Exporter(Protocol):
     timed or an interpreter of it, against the torch module.
     """
 
-    def build(self, subject: Subject) -> Draft:
+    def build(self, subject: ExportSpec) -> ExportedFile:
         """The file's content and its error against torch.
 
         Raises:

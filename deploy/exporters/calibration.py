@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from deploy.artefact import Subject
+from deploy.artefact import ExportSpec
 from search.cache import cache_root
 from search.errors import UsageError
 from search.files import sha256_bytes, write_bytes
@@ -24,7 +24,7 @@ def save_images(images: Tensor) -> Path:
     return path
 
 
-def load_images(subject: Subject) -> Tensor | None:
+def load_images(subject: ExportSpec) -> Tensor | None:
     """The subject's calibration images (N, C, H, W); None when it has none.
 
     Raises:

@@ -19,15 +19,15 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from deploy.artefact import Subject
+from deploy.artefact import ExportSpec
 from deploy.chains.modules import chain_input, chain_network
 from deploy.chains.programs import program_operators
 from deploy.coreml.check import SPECIFICATIONS, Expected, check_program
 from deploy.coreml.interpreter import evaluate, evaluate_all
 from deploy.coreml.package import pack, unfolded
 from deploy.coreml.program import Function, read_program
-from deploy.exporters.base import Draft
-from deploy.exporters.verify import build_checked, largest_error, rms_error
+from deploy.exporters.base import ExportedFile
+from deploy.exporters.verify import export_and_verify, largest_error, rms_error
 from search.errors import ExportError, UsageError
 from search.operators.counts import count
 
@@ -52,15 +52,15 @@ class _Coreml:
             )
         self.target = target
 
-    def build(self, subject: Subject) -> Draft:
+    def build(self, subject: ExportSpec) -> ExportedFile:
         """Convert, save, read back, check, evaluate, compare."""
         export, run = partial(_export, form=self), partial(_check_and_run, self, subject)
         with quiet():
             if subject.copies is None:
-                return build_checked(subject, export, run, self.measure, self.limit)
+                return export_and_verify(subject, export, run, self.measure, self.limit)
             return self._chain(subject)
 
-    def _chain(self, subject: Subject) -> Draft:
+    def _chain(self, subject: ExportSpec) -> ExportedFile:
         """Each link is judged by itself: later ones hide faults, and add up rounding."""
         network, example = chain_network(subject), chain_input(subject)
         with torch.no_grad():
@@ -73,7 +73,7 @@ class _Coreml:
                 f"{worst:.2g} in a link, allowed {self.limit:g}.",
                 "Report this operator with the versions of torch and coremltools.",
             )
-        return Draft(content=content, relative_error=worst)
+        return ExportedFile(content=content, relative_error=worst)
 
 
 class CoremlFp16(_Coreml):
@@ -169,7 +169,7 @@ def _saved(model: Any) -> bytes:
         return pack(folder)
 
 
-def _check_and_run(form: _Coreml, subject: Subject, content: bytes, example: Tensor) -> Tensor:
+def _check_and_run(form: _Coreml, subject: ExportSpec, content: bytes, example: Tensor) -> Tensor:
     """The gate: structure first, then numbers."""
     operators = program_operators(subject)
     expected = Expected(

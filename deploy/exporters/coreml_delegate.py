@@ -13,13 +13,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from deploy.artefact import Subject
+from deploy.artefact import ExportSpec
 from deploy.coreml.check import SPECIFICATIONS
 from deploy.coreml.interpreter import evaluate
 from deploy.coreml.program import read_program
-from deploy.exporters.base import Draft
+from deploy.exporters.base import ExportedFile
 from deploy.exporters.coreml import FP16_LIMIT, quiet
-from deploy.exporters.verify import build_checked, largest_error
+from deploy.exporters.verify import export_and_verify, largest_error
 from search.errors import ExportError, UsageError
 
 
@@ -33,13 +33,13 @@ class DelegateFp16:
             )
         self.target = target
 
-    def build(self, subject: Subject) -> Draft:
+    def build(self, subject: ExportSpec) -> ExportedFile:
         """Lower; refuses programs with work outside the delegate."""
         if subject.copies is not None:
             raise ExportError("Chains are measured through Core ML itself, not its delegate.")
         export = partial(_export, target=self.target)
         with quiet():
-            return build_checked(subject, export, _run, largest_error, FP16_LIMIT)
+            return export_and_verify(subject, export, _run, largest_error, FP16_LIMIT)
 
 
 def _export(module: nn.Module, example: Tensor, *, target: str) -> bytes:

@@ -1,37 +1,20 @@
 """ExecuTorch programs (.pte) delegated to XNNPACK, in fp32 and int8."""
 
-import contextlib
 import copy
-import io
-import logging
 import os
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from deploy.artefact import Subject
-from deploy.exporters.base import Draft
+from deploy.artefact import ExportSpec
+from deploy.exporters.base import ExportedFile
 from deploy.exporters.calibration import load_images
-from deploy.exporters.verify import build_checked, largest_error, rms_error
+from deploy.exporters.quiet import quiet_toolchain
+from deploy.exporters.verify import export_and_verify, largest_error, rms_error
 from search.errors import ExportError
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the toolchain's chatter (and nothing of ours) off the terminal."""
-    level = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(level)
-
 
 FP32_LIMIT = 1e-4
 # Reported rather than judged; but beyond this it is another network.
@@ -41,24 +24,24 @@ INT8_LIMIT = 0.5
 class XnnpackFp32:
     """One delegate, 32-bit floats."""
 
-    def build(self, subject: Subject) -> Draft:
+    def build(self, subject: ExportSpec) -> ExportedFile:
         """Lower to XNNPACK; refuses programs with work outside the delegate."""
-        with _quiet():
-            return build_checked(subject, _export, _run, largest_error, FP32_LIMIT)
+        with quiet_toolchain():
+            return export_and_verify(subject, _export, _run, largest_error, FP32_LIMIT)
 
 
 class XnnpackInt8:
     """PT2E static quantisation: int8 activations, per-channel int8 weights."""
 
-    def build(self, subject: Subject) -> Draft:
+    def build(self, subject: ExportSpec) -> ExportedFile:
         """Calibrate, convert, lower.
 
         On the subject's calibration images; without any, on the example input
         and its flip, which is enough for time but not for accuracy.
         """
         export = partial(_export_int8, images=load_images(subject))
-        with _quiet():
-            return build_checked(subject, export, _run, rms_error, INT8_LIMIT)
+        with quiet_toolchain():
+            return export_and_verify(subject, export, _run, rms_error, INT8_LIMIT)
 
 
 class _HardSigmoid(nn.Module):

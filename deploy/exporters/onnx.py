@@ -8,9 +8,9 @@ import warnings
 import torch
 from torch import Tensor, nn
 
-from deploy.artefact import Subject
-from deploy.exporters.base import Draft
-from deploy.exporters.verify import build_checked, largest_error
+from deploy.artefact import ExportSpec
+from deploy.exporters.base import ExportedFile
+from deploy.exporters.verify import export_and_verify, largest_error
 from search.errors import ExportError
 
 OPSET = 18
@@ -22,9 +22,9 @@ FP32_LIMIT = 1e-4
 class OnnxFp32:
     """One ONNX graph with its weights inside, 32-bit floats."""
 
-    def build(self, subject: Subject) -> Draft:
+    def build(self, subject: ExportSpec) -> ExportedFile:
         """Export through torch.export; the input is plain NCHW."""
-        return build_checked(subject, _export, _run, largest_error, FP32_LIMIT)
+        return export_and_verify(subject, _export, _run, largest_error, FP32_LIMIT)
 
 
 def _export(module: nn.Module, example: Tensor) -> bytes:

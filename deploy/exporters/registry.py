@@ -140,7 +140,7 @@ def default_dtype(backend: str) -> str:
     raise UsageError(f"Unknown backend {backend!r}.", f"Known: {', '.join(backends())}.")
 
 
-def for_system(entry: ExporterEntry, target: str | None) -> ExporterEntry:
+def with_deployment_target(entry: ExporterEntry, target: str | None) -> ExporterEntry:
     """The entry for another deployment target, such as iOS18; None changes nothing.
 
     Raises:

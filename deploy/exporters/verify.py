@@ -5,8 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from deploy.artefact import Subject
-from deploy.exporters.base import Draft
+from deploy.artefact import ExportSpec
+from deploy.exporters.base import ExportedFile
 from deploy.exporters.calibration import load_images
 from deploy.network import fold_batch_norm, load_weights, seeded_network
 from search.errors import ExportError
@@ -17,9 +17,9 @@ Run = Callable[[bytes, Tensor], Tensor]
 Measure = Callable[[Tensor, Tensor], float]
 
 
-def build_checked(
-    subject: Subject, export: Export, run: Run, measure: Measure, limit: float
-) -> Draft:
+def export_and_verify(
+    subject: ExportSpec, export: Export, run: Run, measure: Measure, limit: float
+) -> ExportedFile:
     """Build the module, export it, run the file, compare it with torch.
 
     The input is the first calibration image where there is one: a file
@@ -43,7 +43,7 @@ def build_checked(
             f"{error:.2g}, allowed {limit:g}.",
             "Report this operator with the versions of torch and the exporter.",
         )
-    return Draft(content=content, relative_error=error)
+    return ExportedFile(content=content, relative_error=error)
 
 
 def largest_error(actual: Tensor, expected: Tensor) -> float:

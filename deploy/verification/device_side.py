@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from deploy.artefact import Artefact, Subject
+from deploy.artefact import Artefact, ExportSpec
 from search.architecture import Architecture
 from search.errors import UsageError
 
@@ -36,7 +36,7 @@ class Chunk:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
+class DeviceOptions:
     """A device and how its runtime is to be started; None means the device's own."""
 
     device: str
@@ -49,7 +49,7 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Habits:
+class DeviceDefaults:
     """What a device runs unless told otherwise."""
 
     backend: str
@@ -57,7 +57,7 @@ class Habits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Request:
+class VerificationRequest:
     """One deployed network and what is to be proved of it.
 
     `table` is a table to predict by; None takes the newest one below `tables`
@@ -65,9 +65,9 @@ class Request:
     """
 
     architecture: Architecture
-    subject: Subject
+    subject: ExportSpec
     artefact: Artefact
-    target: Target
+    target: DeviceOptions
     chunks: Iterable[Chunk]
     table: Path | None = None
     tables: Path = Path("tables")
@@ -76,7 +76,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Numbers:
+class OutputErrors:
     """Outputs of the device against torch's, over all images.
 
     `largest_error` is relative to the largest expected magnitude, `rms_error`
@@ -134,7 +134,7 @@ class Prediction:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Proof:
+class VerificationReport:
     """All that a device had to say of a network."""
 
     device: str
@@ -144,7 +144,7 @@ class Proof:
     runner: str
     backend: str
     threads: int
-    numbers: Numbers | None
+    numbers: OutputErrors | None
     latency: Latency
     prediction: Prediction | None
     target_us: float | None
@@ -173,10 +173,10 @@ class Proof:
         )
 
 
-class DeviceSide(Protocol):
+class DeviceVerifier(Protocol):
     """Runs deployed networks on devices."""
 
-    def habits(self, device: str) -> Habits:
+    def habits(self, device: str) -> DeviceDefaults:
         """What the device of this name runs by default; touches no device.
 
         Raises:
@@ -184,7 +184,7 @@ class DeviceSide(Protocol):
         """
         ...
 
-    def reach(self, target: Target, dtype: str) -> None:
+    def reach(self, target: DeviceOptions, dtype: str) -> None:
         """Return if the device is there and takes such files, before anything is built for it.
 
         Raises:
@@ -193,7 +193,7 @@ class DeviceSide(Protocol):
         """
         ...
 
-    def prove(self, request: Request) -> Proof:
+    def prove(self, request: VerificationRequest) -> VerificationReport:
         """Push the file, compare its numbers, time it, hold it against a table.
 
         Raises:
@@ -220,7 +220,7 @@ def limit_for(dtype: str) -> tuple[str, float]:
     return LIMITS.get(dtype, FP32_LIMIT)
 
 
-def load_device_side() -> DeviceSide:
+def load_device_verifier() -> DeviceVerifier:
     """The installed device side.
 
     Raises:
@@ -235,5 +235,5 @@ def load_device_side() -> DeviceSide:
     if len(found) > 1:
         names = ", ".join(sorted(point.name for point in found))
         raise UsageError(f"Several packages claim to drive devices: {names}.", "Keep one of them.")
-    side: DeviceSide = found[0].load()
+    side: DeviceVerifier = found[0].load()
     return side

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from deploy.artefact import Subject
+from deploy.artefact import ExportSpec
 from deploy.network import load_weights, seeded_network
 from deploy.verification.device_side import Chunk
 from search.architecture import Architecture
-from search.data.base import Data, ImageSet, Normalisation
+from search.data.base import Data, ImageSet, PixelScaling
 from search.data.open import open_data
 from search.data.preprocessing import read_preparation
 from search.errors import UsageError
@@ -29,7 +29,7 @@ class Evaluation:
     Without data they are seeded noise; labels count only for trained weights.
     """
 
-    subject: Subject
+    subject: ExportSpec
     images: ImageSet | None
     indices: Tensor
     labelled: bool
@@ -63,7 +63,7 @@ class Evaluation:
         return torch.stack(noise), None
 
 
-def reference(subject: Subject) -> nn.Module:
+def reference(subject: ExportSpec) -> nn.Module:
     """The module that the file was made of, before anything was folded or quantised.
 
     Raises:
@@ -88,7 +88,7 @@ def open_images(
         source,
         resolution=architecture.resolution,
         seed=seed,
-        normalisation=Normalisation(mean=note.mean, std=note.std) if note else None,
+        normalisation=PixelScaling(mean=note.mean, std=note.std) if note else None,
     )
     if note and note.classes != data.classes:
         raise UsageError(
@@ -119,7 +119,7 @@ def calibration_images(data: Data, number: int, seed: int) -> Tensor:
 
 
 def evaluation(
-    subject: Subject, data: Data | None, *, most: int | None, trained: bool, seed: int
+    subject: ExportSpec, data: Data | None, *, most: int | None, trained: bool, seed: int
 ) -> Evaluation:
     """Test images to compare on, at most `most`, evenly drawn; noise without data."""
     if data is None:

@@ -5,20 +5,26 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deploy.artefact import Artefact, Subject
+from deploy.artefact import Artefact, ExportSpec
 from deploy.build import build_all
 from deploy.exporters.registry import (
     COMPUTE_UNITS,
     ExporterEntry,
     default_dtype,
     exporter_entry,
-    for_system,
+    with_deployment_target,
 )
-from deploy.verification.device_side import DeviceSide, Proof, Request, Target, load_device_side
+from deploy.verification.device_side import (
+    DeviceOptions,
+    DeviceVerifier,
+    VerificationReport,
+    VerificationRequest,
+    load_device_verifier,
+)
 from search.architecture import Architecture
 from search.errors import ExportError, UsageError
 from search.table.store import read_manifest
-from search.zoo.resolve import Named, find_network
+from search.zoo.resolve import NamedNetwork, find_network
 
 if TYPE_CHECKING:
     from search.data.base import Data
@@ -33,11 +39,11 @@ _IMAGES_UNTRAINED = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
+class DeployOptions:
     """What the user asked for."""
 
     net: str
-    target: Target | None = None
+    target: DeviceOptions | None = None
     file_format: str | None = None
     output: Path | None = None
     dtype: str | None = None
@@ -55,7 +61,7 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
+class DeployResult:
     """What came of it. `proof` is None where nothing was run on a device."""
 
     architecture: Architecture
@@ -64,7 +70,7 @@ class Result:
     weights: str
     calibration: str
     file: Path | None
-    proof: Proof | None
+    proof: VerificationReport | None
     notes: tuple[str, ...] = ()
 
     @property
@@ -73,7 +79,7 @@ class Result:
         return () if self.proof is None else self.proof.problems
 
 
-def run_job(job: Job) -> Result:
+def run_job(job: DeployOptions) -> DeployResult:
     """Do all of it; what files and options tell is refused before anything is built.
 
     Raises:
@@ -82,7 +88,7 @@ def run_job(job: Job) -> Result:
         DeviceError, DeviceLost, DeviceTimeout: The device.
     """
     _check(job)
-    side = load_device_side() if job.target else None
+    side = load_device_verifier() if job.target else None
     network = find_network(job.net)
     dtype, entry, backend = _what(job, network, side)
     architecture = network.with_dtype(dtype).architecture
@@ -95,7 +101,7 @@ def run_job(job: Job) -> Result:
     subject = _subject(job, architecture, data)
     artefact = _build(subject, entry, job.quiet)
     proof = _prove(job, side, architecture, subject, artefact, backend, data) if side else None
-    return Result(
+    return DeployResult(
         architecture=architecture,
         artefact=artefact,
         backend=backend,
@@ -107,7 +113,7 @@ def run_job(job: Job) -> Result:
     )
 
 
-def _check(job: Job) -> None:
+def _check(job: DeployOptions) -> None:
     if job.target is None and job.file_format is None:
         raise UsageError(
             "Say where the network is to go.",
@@ -127,7 +133,9 @@ def _check(job: Job) -> None:
         raise UsageError(f"{job.output} is not a folder.")
 
 
-def _what(job: Job, network: Named, side: DeviceSide | None) -> tuple[str, ExporterEntry, str]:
+def _what(
+    job: DeployOptions, network: NamedNetwork, side: DeviceVerifier | None
+) -> tuple[str, ExporterEntry, str]:
     """Number format, exporter and backend."""
     habits = side.habits(job.target.device) if side and job.target else None
     backend = job.backend
@@ -137,7 +145,7 @@ def _what(job: Job, network: Named, side: DeviceSide | None) -> tuple[str, Expor
     own = network.architecture.dtype
     habit = habits.dtype if habits and habits.backend == backend else default_dtype(backend)
     dtype = job.dtype or (own if own != "fp32" else habit)
-    entry = for_system(exporter_entry(backend, dtype), job.deployment_target)
+    entry = with_deployment_target(exporter_entry(backend, dtype), job.deployment_target)
     return dtype, entry, backend
 
 
@@ -155,7 +163,7 @@ def _backend_of(file_format: str, asked: str | None) -> str:
 # --- images
 
 
-def _open_data(job: Job, architecture: Architecture) -> "Data | None":
+def _open_data(job: DeployOptions, architecture: Architecture) -> "Data | None":
     if job.data is None:
         return None
     from deploy.verification.images import open_images
@@ -163,7 +171,7 @@ def _open_data(job: Job, architecture: Architecture) -> "Data | None":
     return open_images(job.data, architecture, weights=job.weights, seed=job.seed)
 
 
-def _subject(job: Job, architecture: Architecture, data: "Data | None") -> Subject:
+def _subject(job: DeployOptions, architecture: Architecture, data: "Data | None") -> ExportSpec:
     """What is exported; trained weights are tried on it here, before any work."""
     calibration = None
     if data is not None and architecture.dtype == "int8":
@@ -171,7 +179,7 @@ def _subject(job: Job, architecture: Architecture, data: "Data | None") -> Subje
         from deploy.verification.images import calibration_images
 
         calibration = save_images(calibration_images(data, job.calibration, job.seed))
-    subject = Subject(
+    subject = ExportSpec(
         name=architecture.name,
         operators=architecture.operators,
         weights=job.weights,
@@ -184,7 +192,7 @@ def _subject(job: Job, architecture: Architecture, data: "Data | None") -> Subje
     return subject
 
 
-def _calibration_text(subject: Subject, data: "Data | None", job: Job) -> str:
+def _calibration_text(subject: ExportSpec, data: "Data | None", job: DeployOptions) -> str:
     if subject.operators[0].dtype != "int8":
         return "none"
     return f"{job.calibration} images of {data.name}" if data else "noise"
@@ -198,7 +206,7 @@ def _notes(data: "Data | None") -> tuple[str, ...]:
 # --- the file
 
 
-def _build(subject: Subject, entry: ExporterEntry, quiet: bool) -> Artefact:
+def _build(subject: ExportSpec, entry: ExporterEntry, quiet: bool) -> Artefact:
     if not quiet:
         print(f"building {subject.name} as {entry.name}", file=sys.stderr, flush=True)
     (built,) = build_all([subject], entry)
@@ -216,14 +224,14 @@ def _file(folder: Path, architecture: Architecture, entry: ExporterEntry) -> Pat
 
 
 def _prove(
-    job: Job,
-    side: DeviceSide,
+    job: DeployOptions,
+    side: DeviceVerifier,
     architecture: Architecture,
-    subject: Subject,
+    subject: ExportSpec,
     artefact: Artefact,
     backend: str,
     data: "Data | None",
-) -> Proof:
+) -> VerificationReport:
     from deploy.verification.images import evaluation
 
     assert job.target is not None
@@ -233,7 +241,7 @@ def _prove(
         most = _IMAGES_UNTRAINED
     chosen = evaluation(subject, data, most=most, trained=trained, seed=job.seed)
     return side.prove(
-        Request(
+        VerificationRequest(
             architecture=architecture,
             subject=subject,
             artefact=artefact,

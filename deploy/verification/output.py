@@ -8,8 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from deploy.coreml.package import replace_folder
-from deploy.verification.device_side import Latency, Numbers, Prediction, Proof
-from deploy.verification.job import Result
+from deploy.verification.device_side import Latency, OutputErrors, Prediction, VerificationReport
+from deploy.verification.job import DeployResult
 from search.architecture import write_architecture
 from search.console.app import FORMS
 from search.console.output import to_csv, to_json
@@ -32,7 +32,7 @@ def check_form(form: str) -> None:
         )
 
 
-def show_result(result: Result, form: str) -> None:
+def show_result(result: DeployResult, form: str) -> None:
     """Print it on standard output."""
     if form == "json":
         print(_to_json(result), end="")
@@ -43,7 +43,7 @@ def show_result(result: Result, form: str) -> None:
             print(line)
 
 
-def write_folder(result: Result, folder: Path) -> None:
+def write_folder(result: DeployResult, folder: Path) -> None:
     """The file, `architecture.json` and `deploy.json`, each whole or not at all."""
     assert result.file is not None
     folder.mkdir(parents=True, exist_ok=True)
@@ -55,7 +55,7 @@ def write_folder(result: Result, folder: Path) -> None:
     write_text(folder / "deploy.json", _to_json(result))
 
 
-def _copy(result: Result, folder: Path) -> None:
+def _copy(result: DeployResult, folder: Path) -> None:
     assert result.file is not None
     with tempfile.TemporaryDirectory(dir=folder, prefix=".deploy-") as temporary:
         copy = Path(temporary) / result.file.name
@@ -63,7 +63,7 @@ def _copy(result: Result, folder: Path) -> None:
         copy.replace(result.file)
 
 
-def as_json(result: Result) -> dict[str, object]:
+def as_json(result: DeployResult) -> dict[str, object]:
     """Everything; unknown is null, and so is what is not finite."""
     artefact, architecture, proof = result.artefact, result.architecture, result.proof
     return {
@@ -92,7 +92,7 @@ def as_json(result: Result) -> dict[str, object]:
     }
 
 
-def _to_json(result: Result) -> str:
+def _to_json(result: DeployResult) -> str:
     return to_json(_finite(as_json(result))) + "\n"
 
 
@@ -106,7 +106,7 @@ def _finite(content: object) -> object:
     return content
 
 
-def as_row(result: Result) -> dict[str, object]:
+def as_row(result: DeployResult) -> dict[str, object]:
     """The main figures as one row."""
     proof = result.proof
     numbers, latency = (proof.numbers, proof.latency) if proof else (None, None)
@@ -140,7 +140,7 @@ def as_row(result: Result) -> dict[str, object]:
 # --- for people
 
 
-def lines(result: Result) -> Iterator[str]:
+def lines(result: DeployResult) -> Iterator[str]:
     """At most 80 characters each, paths and messages apart."""
     artefact, architecture = result.artefact, result.architecture
     counts = f"{architecture.flops / 1e6:.1f}M FLOPs, {architecture.params / 1e6:.2f}M parameters"
@@ -171,7 +171,7 @@ def _calibration(text: str) -> str:
     return f"  calibrated  on {text}"
 
 
-def _proof_lines(proof: Proof) -> Iterator[str]:
+def _proof_lines(proof: VerificationReport) -> Iterator[str]:
     simulated = "" if proof.source == "measured" else f"  ** {proof.source.upper()} **"
     yield (
         f"  device      {proof.device}, {proof.runtime}, {proof.backend}, "
@@ -189,7 +189,7 @@ def _proof_lines(proof: Proof) -> Iterator[str]:
         yield f"  note        {note}"
 
 
-def _number_lines(numbers: Numbers) -> Iterator[str]:
+def _number_lines(numbers: OutputErrors) -> Iterator[str]:
     error, kind = numbers.largest_error, "largest"
     if numbers.judged == "rms_error":
         error, kind = numbers.rms_error, "RMS"

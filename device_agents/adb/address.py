@@ -11,7 +11,7 @@ from search.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reach:
+class AdbAddress:
     """Where to look for devices.
 
     `serials` names the ones that are meant (empty: whichever matches),
@@ -23,7 +23,7 @@ class Reach:
     serials: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, options: Mapping[str, Any]) -> "Reach":
+    def of(cls, options: Mapping[str, Any]) -> "AdbAddress":
         """From a device file's `[options]`, with adb's own environment as default.
 
         Raises:

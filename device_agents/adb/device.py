@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from device_agents.adb import shell, sync
+from device_agents.adb.shell import CommandResult
 from device_agents.adb.transport import Transport
 from search.errors import ConnectionLost, DeviceError, Transient
 
@@ -21,11 +22,10 @@ CONNECT_S = 10.0
 _PAUSE_S = 0.25
 _ATTEMPTS = 2
 
-Finished = shell.Finished
 Result = TypeVar("Result")
 
 
-class Phone:
+class AdbDevice:
     """Commands and files of one device.
 
     Args:
@@ -79,7 +79,7 @@ class Phone:
 
     # --- commands
 
-    def run(self, argv: Sequence[str], timeout_s: float | None = None) -> Finished:
+    def run(self, argv: Sequence[str], timeout_s: float | None = None) -> CommandResult:
         """Run one command to its end, whatever its exit code.
 
         Raises:
@@ -89,10 +89,10 @@ class Phone:
 
     def run_all(
         self, commands: Sequence[Sequence[str]], timeout_s: float | None = None
-    ) -> list[Finished]:
+    ) -> list[CommandResult]:
         """Run commands that do not depend on each other, in few round trips."""
         limit = self.timeout_s if timeout_s is None else timeout_s
-        done: list[Finished] = []
+        done: list[CommandResult] = []
         for batch in shell.batches(commands):
             done += self._again(partial(shell.execute, self.transport, batch, limit))
         return done

@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import partial
 
-from device_agents.adb.address import Reach, parse_address
-from device_agents.adb.device import Phone
+from device_agents.adb.address import AdbAddress, parse_address
+from device_agents.adb.device import AdbDevice
 from device_agents.adb.server import (
     NoServer,
     ServerTransport,
     is_network,
-    list_devices,
+    server_devices,
 )
 from device_agents.adb.shell import printable
 from device_agents.adb.states import ADVICE, OFFLINE, UNAUTHORIZED, USABLE, Unusable
@@ -33,7 +33,7 @@ _NO_SERVER = "start it with: adb start-server; or reach a device directly with -
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
+class DetectedDevice:
     """A device that answers, or does not, and why."""
 
     serial: str
@@ -53,7 +53,7 @@ class Seen:
         return ADVICE.get(self.state, "adb does not offer it for use")
 
 
-def transport_for(reach: Reach, serial: str) -> Transport:
+def transport_for(reach: AdbAddress, serial: str) -> Transport:
     """The way to one device: straight where `connect` says so, else the server.
 
     Where the server of this computer does not run, its USB is used directly.
@@ -64,7 +64,7 @@ def transport_for(reach: Reach, serial: str) -> Transport:
         return tcp_transport(*reach.connect)
     if reach.server[0] in _THIS_COMPUTER:
         try:
-            list_devices(reach.server)
+            server_devices(reach.server)
         except NoServer:
             from device_agents.adb.usb import usb_transport
 
@@ -72,7 +72,7 @@ def transport_for(reach: Reach, serial: str) -> Transport:
     return ServerTransport(serial, reach.server)
 
 
-def settle(reach: Reach) -> Reach:
+def prefer_direct(reach: AdbAddress) -> AdbAddress:
     """Go straight to a serial that is an address which the adb server does not know."""
     if reach.connect is not None or len(reach.serials) != 1 or ":" not in reach.serials[0]:
         return reach
@@ -80,12 +80,14 @@ def settle(reach: Reach) -> Reach:
     if serial.startswith("usb:"):  # a port of this computer, not an address
         return reach
     with contextlib.suppress(NoServer):
-        if any(one.serial == serial for one in list_devices(reach.server)):
+        if any(one.serial == serial for one in server_devices(reach.server)):
             return reach
     return replace(reach, connect=parse_address(serial, "--serial"), serials=())
 
 
-def look(reach: Reach, call_back: bool = False) -> tuple[list[Seen], list[str]]:
+def list_devices(
+    reach: AdbAddress, call_back: bool = False
+) -> tuple[list[DetectedDevice], list[str]]:
     """All devices in reach, and notes on where nothing could be seen.
 
     With `call_back` the server connects again to what is on the network and
@@ -94,7 +96,7 @@ def look(reach: Reach, call_back: bool = False) -> tuple[list[Seen], list[str]]:
     if reach.connect is not None:
         return [_ask(transport_for(reach, ""), USABLE)], []
     try:
-        listed = list_devices(reach.server)
+        listed = server_devices(reach.server)
     except NoServer:
         return _look_at_usb(reach)
     seen = []
@@ -106,7 +108,7 @@ def look(reach: Reach, call_back: bool = False) -> tuple[list[Seen], list[str]]:
     return seen, []
 
 
-def _look_at_usb(reach: Reach) -> tuple[list[Seen], list[str]]:
+def _look_at_usb(reach: AdbAddress) -> tuple[list[DetectedDevice], list[str]]:
     """What can be had without the server; what else to do where that is nothing."""
     silent = f"no adb server answers at {reach.server[0]}:{reach.server[1]}"
     if reach.server[0] not in _THIS_COMPUTER:
@@ -123,10 +125,10 @@ def _look_at_usb(reach: Reach) -> tuple[list[Seen], list[str]]:
     return seen, [f"{silent}: devices on USB are used directly"]
 
 
-def is_attached(reach: Reach, serial: str) -> bool:
+def is_attached(reach: AdbAddress, serial: str) -> bool:
     """Whether the server, or USB where none runs, has a device of that name."""
     try:
-        return any(one.serial == serial for one in list_devices(reach.server))
+        return any(one.serial == serial for one in server_devices(reach.server))
     except NoServer:
         if reach.server[0] not in _THIS_COMPUTER:
             return False
@@ -137,12 +139,12 @@ def is_attached(reach: Reach, serial: str) -> bool:
     return False
 
 
-def _ask(transport: Transport, state: str) -> Seen:
+def _ask(transport: Transport, state: str) -> DetectedDevice:
     """Identity of a device, where it gives one."""
-    unknown = partial(Seen, serial=transport.serial, way=transport.way, properties={})
+    unknown = partial(DetectedDevice, serial=transport.serial, way=transport.way, properties={})
     if state != USABLE:
         return unknown(state=state)
-    phone = Phone(transport, patience_s=0)
+    phone = AdbDevice(transport, patience_s=0)
     try:
         phone.connect()
         answers = phone.run_all([["getprop", name] for name in _PROPERTIES.values()])
@@ -157,7 +159,7 @@ def _ask(transport: Transport, state: str) -> Seen:
         for name, answer in zip(_PROPERTIES, answers, strict=True)
         if answer.text
     }
-    return Seen(
+    return DetectedDevice(
         serial=transport.serial,
         state=USABLE,
         way=transport.way,
@@ -166,7 +168,7 @@ def _ask(transport: Transport, state: str) -> Seen:
     )
 
 
-def matches(device: Device, seen: Seen) -> bool:
+def matches(device: Device, seen: DetectedDevice) -> bool:
     """Whether a device is of the kind that a device file describes."""
     return all(
         fnmatchcase(seen.properties.get(name, ""), pattern)
@@ -174,7 +176,7 @@ def matches(device: Device, seen: Seen) -> bool:
     )
 
 
-def choose(device: Device, reach: Reach) -> list[Seen]:
+def select_devices(device: Device, reach: AdbAddress) -> list[DetectedDevice]:
     """The devices that are meant: one, or several of one model named by serial.
 
     Raises:
@@ -188,7 +190,7 @@ def choose(device: Device, reach: Reach) -> list[Seen]:
             f"The device file {device.name} matches by {unknown[0]!r}, which is unknown.",
             f"Known: {', '.join(_PROPERTIES)}.",
         )
-    seen, notes = look(reach, call_back=True)
+    seen, notes = list_devices(reach, call_back=True)
     if reach.serials and reach.connect is None:
         return _named(device, reach.serials, seen, notes)
     usable = [one for one in seen if one.state == USABLE and matches(device, one)]
@@ -205,8 +207,8 @@ def choose(device: Device, reach: Reach) -> list[Seen]:
 
 
 def _named(
-    device: Device, serials: Sequence[str], seen: Sequence[Seen], notes: Sequence[str]
-) -> list[Seen]:
+    device: Device, serials: Sequence[str], seen: Sequence[DetectedDevice], notes: Sequence[str]
+) -> list[DetectedDevice]:
     by_serial = {one.serial: one for one in seen}
     chosen = [by_serial[serial] for serial in serials if serial in by_serial]
     missing = [serial for serial in serials if serial not in by_serial]
@@ -229,7 +231,7 @@ def _named(
 
 
 def _nothing(
-    device: Device, seen: Sequence[Seen], notes: Sequence[str], what: str | None = None
+    device: Device, seen: Sequence[DetectedDevice], notes: Sequence[str], what: str | None = None
 ) -> DeviceError:
     looked = what or f"{device.title} ({_wanted(device)})"
     lines = [f"{_name(one)}: {one.state}" for one in seen]
@@ -250,10 +252,10 @@ def _wanted(device: Device) -> str:
     return ", ".join(rules) or "any model"
 
 
-def _name(one: Seen) -> str:
+def _name(one: DetectedDevice) -> str:
     model = f" ({one.model})" if one.model else ""
     return f"{printable(one.serial)}{model}"
 
 
-def _names(several: Sequence[Seen]) -> str:
+def _names(several: Sequence[DetectedDevice]) -> str:
     return ", ".join(_name(one) for one in several)

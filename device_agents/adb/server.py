@@ -46,7 +46,7 @@ class Listed:
     state: str
 
 
-def list_devices(address: tuple[str, int]) -> list[Listed]:
+def server_devices(address: tuple[str, int]) -> list[Listed]:
     """What the server sees.
 
     Raises:

@@ -25,7 +25,7 @@ _HEADER = struct.Struct("<BI")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finished:
+class CommandResult:
     """How one command ended."""
 
     code: int
@@ -93,7 +93,7 @@ def batches(commands: Sequence[Sequence[str]]) -> Iterator[list[Sequence[str]]]:
 
 def execute(
     transport: Transport, commands: Sequence[Sequence[str]], timeout_s: float
-) -> list[Finished]:
+) -> list[CommandResult]:
     """Run commands in one go; each runs whatever became of the one before.
 
     Raises:
@@ -109,7 +109,7 @@ def execute(
     return parse(bytes(received), nonce, len(commands))
 
 
-def parse(received: bytes, nonce: str, count: int) -> list[Finished]:
+def parse(received: bytes, nonce: str, count: int) -> list[CommandResult]:
     """Take the answers of so many commands apart.
 
     Raises:
@@ -125,7 +125,7 @@ def parse(received: bytes, nonce: str, count: int) -> list[Finished]:
         if not (begun and ended and line and code.strip().isdigit()):
             raise ConnectionLost("The device's answer was cut off.")
         rest = rest.removeprefix(b"\r").removeprefix(b"\n")
-        found.append(Finished(code=int(code), stdout=stdout, stderr=stderr))
+        found.append(CommandResult(code=int(code), stdout=stdout, stderr=stderr))
     return found
 
 
@@ -141,7 +141,7 @@ class Running:
     """A command whose lines are read as they come."""
 
     def __init__(self, transport: Transport, argv: Sequence[str], timeout_s: float) -> None:
-        self.finished: Finished | None = None
+        self.finished: CommandResult | None = None
         self._nonce = secrets.token_hex(12)
         self._timeout_s = timeout_s
         self._parts = _output(transport, script_of([argv], self._nonce), timeout_s)

@@ -12,20 +12,19 @@ from types import TracebackType
 from typing import Self
 
 from device_agents.adb import discovery
-from device_agents.adb.address import Reach
-from device_agents.adb.device import COMMAND_S, Phone
-from device_agents.android.file_store import ROOT, Depot
+from device_agents.adb.address import AdbAddress
+from device_agents.adb.device import COMMAND_S, AdbDevice
+from device_agents.android.file_store import ROOT, FileStore
 from device_agents.android.identity import Identity, identify
 from device_agents.android.parsers import pick_cluster
-from device_agents.android.performance_mode import Steady, check_state, read_state
+from device_agents.android.performance_mode import PerformanceMode, check_state, read_state
 from device_agents.android.runner import find_runner
 from device_agents.android.thermal import wait_until_cool
-from device_agents.base import AgentSettings, Steadiness
+from device_agents.base import AgentSettings, DeviceState
 from device_agents.cpu import default_affinity
 from device_agents.device import Device
 from device_agents.lock import hold
-from device_agents.protocol import Hello, Plan, Record, dump_plan
-from device_agents.stream import check_records
+from device_agents.protocol import Hello, Plan, Record, check_records, dump_plan
 from search.errors import ConnectionLost, DeviceLost, KitError, Transient, UsageError
 from search.files import sha256_file
 from search.table.manifest import DeviceInfo, Source
@@ -56,7 +55,7 @@ class AndroidAgent:
             )
         self._device = device
         self._settings = settings
-        self._reach = Reach.of(device.options)
+        self._reach = AdbAddress.of(device.options)
         self._serial = serial
         self._open = contextlib.ExitStack()
         self._running: int | None = None
@@ -75,10 +74,10 @@ class AndroidAgent:
     def _enter(self) -> None:
         serial = self._serial
         if serial is None:
-            self._reach = discovery.settle(self._reach)
-            serial = _only(discovery.choose(self._device, self._reach)).serial
+            self._reach = discovery.prefer_direct(self._reach)
+            serial = _only(discovery.select_devices(self._device, self._reach)).serial
         limit = self._settings.timeout_s
-        self.phone = Phone(
+        self.phone = AdbDevice(
             discovery.transport_for(self._reach, serial),
             patience_s=min(_PATIENCE_S, limit),
             timeout_s=min(COMMAND_S, limit),
@@ -87,13 +86,13 @@ class AndroidAgent:
         self.phone.connect()
         self.identity: Identity = identify(self.phone)
         self._open.enter_context(hold(self.identity))
-        self._steady = Steady(self.phone, self.identity.serial_hash, self._settings.say)
+        self._steady = PerformanceMode(self.phone, self.identity.serial_hash, self._settings.say)
         self._steady.restore_leftovers()
         if self.identity.rehearsal:
             self._settings.say("This is a rehearsal, not a phone: times are those of this machine.")
         self._binary = find_runner(self.identity)
         self._runner_sha256 = sha256_file(self._binary)
-        self._depot = Depot(self.phone)
+        self._depot = FileStore(self.phone)
         self.pinned = self._pick_cores()
         state = read_state(self.phone)
         check_state(state, self._settings.say)
@@ -122,14 +121,14 @@ class AndroidAgent:
         """Who the device is, as read when it was opened."""
         return self.identity.info
 
-    def steadiness(self) -> Steadiness:
+    def steadiness(self) -> DeviceState:
         """State of the device now."""
         state = read_state(self.phone)
         cpu = self.pinned[0] if self.pinned else 0
         governor = self.phone.run(
             ["cat", f"/sys/devices/system/cpu/cpu{cpu}/cpufreq/scaling_governor"]
         )
-        return Steadiness(
+        return DeviceState(
             governor=governor.text[:40] or None if governor.code == 0 else None,
             fixed_performance_mode=self._steady.fixed_performance,
             temperature_c=state.cpu_temperature_c,
@@ -231,7 +230,7 @@ class AndroidAgent:
 
     def _forget(self) -> None:
         """A file that is on the device by our list may not have survived; ask again."""
-        self._depot = Depot(self.phone)
+        self._depot = FileStore(self.phone)
 
     def _reap(self) -> None:
         """End the runner of a broken run: two would measure each other."""
@@ -243,7 +242,7 @@ class AndroidAgent:
             self.phone.run(["kill", "-9", str(pid)])
 
 
-def _only(chosen: list[discovery.Seen]) -> discovery.Seen:
+def _only(chosen: list[discovery.DetectedDevice]) -> discovery.DetectedDevice:
     if len(chosen) > 1:
         raise UsageError("This is done on one device at a time.", "Name one serial.")
     return chosen[0]

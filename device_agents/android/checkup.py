@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from deploy.artefact import Subject
+from deploy.artefact import ExportSpec
 from deploy.build import build_all
 from deploy.exporters.registry import exporter_entry
 from device_agents.android.agent import AndroidAgent
@@ -217,7 +217,7 @@ def _measurement(agent: AndroidAgent) -> Check:
 
 
 def _plan(agent: AndroidAgent) -> Plan:
-    subjects = [Subject(name=key, operators=(parse_key(key),)) for key in _KEYS]
+    subjects = [ExportSpec(name=key, operators=(parse_key(key),)) for key in _KEYS]
     items = {}
     for built in build_all(subjects, exporter_entry("xnnpack", "fp32"), 1):
         if built.artefact is None:

@@ -4,10 +4,10 @@ import contextlib
 from collections.abc import Iterator
 
 from device_agents.adb import discovery
-from device_agents.adb.address import Reach
-from device_agents.adb.device import Phone
+from device_agents.adb.address import AdbAddress
+from device_agents.adb.device import AdbDevice
 from device_agents.adb.shell import printable
-from device_agents.android.file_store import Depot
+from device_agents.android.file_store import FileStore
 from device_agents.android.identity import identify
 from device_agents.device import Device
 from device_agents.lock import hold
@@ -15,7 +15,7 @@ from search.errors import UsageError
 
 
 @contextlib.contextmanager
-def open_depots(device: Device) -> Iterator[list[tuple[str, Depot]]]:
+def open_file_stores(device: Device) -> Iterator[list[tuple[str, FileStore]]]:
     """Name and kit's folder of each device, held for this process.
 
     Raises:
@@ -26,13 +26,13 @@ def open_depots(device: Device) -> Iterator[list[tuple[str, Depot]]]:
         raise UsageError(
             f"The device {device.name} holds no files of the kit.", "Name an Android device."
         )
-    reach = discovery.settle(Reach.of(device.options))
+    reach = discovery.prefer_direct(AdbAddress.of(device.options))
     with contextlib.ExitStack() as stack:
         found = []
-        for seen in discovery.choose(device, reach):
-            phone = Phone(discovery.transport_for(reach, seen.serial))
+        for seen in discovery.select_devices(device, reach):
+            phone = AdbDevice(discovery.transport_for(reach, seen.serial))
             stack.callback(phone.close)
             phone.connect()
             stack.enter_context(hold(identify(phone)))
-            found.append((f"{printable(seen.serial)} ({seen.model or '?'})", Depot(phone)))
+            found.append((f"{printable(seen.serial)} ({seen.model or '?'})", FileStore(phone)))
         yield found

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from device_agents.adb.device import Phone
+from device_agents.adb.device import AdbDevice
 from device_agents.android.parsers import parse_free_kb
 from search.errors import DeviceError
 from search.files import sha256_bytes, sha256_file
@@ -32,14 +32,14 @@ class Contents:
     free_bytes: int | None
 
 
-class Depot:
+class FileStore:
     """Files of the kit on one device.
 
     Args:
         phone: The device.
     """
 
-    def __init__(self, phone: Phone) -> None:
+    def __init__(self, phone: AdbDevice) -> None:
         self._phone = phone
         self._have: set[str] | None = None
         self._free: int | None = None

@@ -20,9 +20,9 @@ from types import TracebackType
 from typing import Self
 
 from device_agents.adb import discovery
-from device_agents.adb.address import Reach
+from device_agents.adb.address import AdbAddress
 from device_agents.android.agent import AndroidAgent
-from device_agents.base import AgentSettings, Steadiness
+from device_agents.base import AgentSettings, DeviceState
 from device_agents.device import Device
 from device_agents.protocol import Bye, Hello, Plan, Record, Sample, Sentinel
 from search.errors import DeviceError
@@ -47,7 +47,7 @@ class Fleet:
 
     def __init__(self, device: Device, settings: AgentSettings) -> None:
         self._device = device
-        self._reach = Reach.of(device.options)
+        self._reach = AdbAddress.of(device.options)
         self._agents: Sequence[AndroidAgent] = [
             AndroidAgent(device, settings, serial) for serial in self._reach.serials
         ]
@@ -55,7 +55,7 @@ class Fleet:
         self._shared: dict[int, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
 
     def __enter__(self) -> Self:
-        discovery.choose(self._device, self._reach)
+        discovery.select_devices(self._device, self._reach)
         with contextlib.ExitStack() as stack:
             for agent in self._agents:
                 stack.enter_context(agent)
@@ -99,12 +99,12 @@ class Fleet:
             }
         )
 
-    def steadiness(self) -> Steadiness:
+    def steadiness(self) -> DeviceState:
         """State of the first phone, with the mode only where all have it."""
         states = [agent.steadiness() for agent in self._agents]
         modes = [state.fixed_performance_mode for state in states]
         first = states[0]
-        return Steadiness(
+        return DeviceState(
             governor=first.governor,
             fixed_performance_mode=modes[0] if len(set(modes)) == 1 else None,
             temperature_c=max(

@@ -4,7 +4,7 @@ import hashlib
 import re
 from dataclasses import dataclass
 
-from device_agents.adb.device import Phone
+from device_agents.adb.device import AdbDevice
 from device_agents.adb.shell import printable
 from device_agents.android.parsers import (
     Core,
@@ -50,7 +50,7 @@ class Identity:
     serial_hash: str
 
 
-def identify(phone: Phone) -> Identity:
+def identify(phone: AdbDevice) -> Identity:
     """Read a device's identity.
 
     Raises:
@@ -117,7 +117,7 @@ def slug(text: str) -> str:
     return "-".join(re.findall(r"[a-z0-9]+", text.lower()))[:40].strip("-")
 
 
-def read_clusters(phone: Phone, cpus: tuple[int, ...]) -> tuple[CpuCluster, ...]:
+def read_clusters(phone: AdbDevice, cpus: tuple[int, ...]) -> tuple[CpuCluster, ...]:
     """Groups of equal cores, slowest first."""
     names = ("cpufreq/related_cpus", "cpu_capacity", "cpufreq/cpuinfo_max_freq")
     paths = [f"{_CPU}/cpu{cpu}/{name}" for cpu in cpus for name in names]

@@ -12,7 +12,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from device_agents.adb.device import Finished, Phone
+from device_agents.adb.device import AdbDevice
+from device_agents.adb.shell import CommandResult
 from device_agents.android import parsers
 from search.cache import cache_root
 from search.errors import DeviceError, KitError
@@ -20,11 +21,11 @@ from search.files import write_text
 from search.table.manifest import PhoneState
 
 Setting = Literal["fixed-performance", "stay-on"]
-_ON: dict[Setting, list[str]] = {
+_ENABLE: dict[Setting, list[str]] = {
     "fixed-performance": ["cmd", "power", "set-fixed-performance-mode-enabled", "true"],
     "stay-on": ["svc", "power", "stayon", "usb"],
 }
-_OFF: dict[Setting, list[str]] = {
+_DISABLE: dict[Setting, list[str]] = {
     "fixed-performance": ["cmd", "power", "set-fixed-performance-mode-enabled", "false"],
     "stay-on": ["svc", "power", "stayon", "false"],
 }
@@ -32,7 +33,7 @@ _LOW_BATTERY_PERCENT = 15
 _SEVERE = parsers.THERMAL_STATES.index("severe")
 
 
-class Note(BaseModel):
+class RestoreNote(BaseModel):
     """What was changed on a device and is not changed back yet."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -42,7 +43,7 @@ class Note(BaseModel):
     changed: tuple[Setting, ...]
 
 
-class Steady:
+class PerformanceMode:
     """Settings of one device that are on while it measures.
 
     Args:
@@ -51,7 +52,7 @@ class Steady:
         say: Gets one sentence for the user.
     """
 
-    def __init__(self, phone: Phone, serial_hash: str, say: Callable[[str], None]) -> None:
+    def __init__(self, phone: AdbDevice, serial_hash: str, say: Callable[[str], None]) -> None:
         self._phone = phone
         self._serial_hash = serial_hash
         self._say = say
@@ -66,7 +67,7 @@ class Steady:
     def restore_leftovers(self) -> None:
         """Change back what a killed run left changed."""
         try:
-            left = Note.model_validate_json(self.note.read_text())
+            left = RestoreNote.model_validate_json(self.note.read_text())
             changed = left.changed
         except FileNotFoundError:
             return
@@ -94,10 +95,10 @@ class Steady:
     def _switch(self, setting: Setting) -> bool:
         self._changed.append(setting)
         self._write()
-        if _accepted(self._phone.run(_ON[setting])):
+        if _accepted(self._phone.run(_ENABLE[setting])):
             return True
         # A refusal may still have done half: changed back all the same.
-        self._phone.run(_OFF[setting])
+        self._phone.run(_DISABLE[setting])
         self._changed.remove(setting)
         self._write()
         return False
@@ -108,12 +109,14 @@ class Steady:
             return True
         try:
             for setting in tuple(self._changed):
-                if not _accepted(self._phone.run(_OFF[setting])):
+                if not _accepted(self._phone.run(_DISABLE[setting])):
                     raise DeviceError(f"The device refused to switch {setting} off.")
                 self._changed.remove(setting)
             self._write()
         except KitError as error:
-            left = "; ".join(f"adb shell {' '.join(_OFF[setting])}" for setting in self._changed)
+            left = "; ".join(
+                f"adb shell {' '.join(_DISABLE[setting])}" for setting in self._changed
+            )
             self._say(
                 f"The settings of the device could not be restored ({error.message}) "
                 f"The next run on it restores them; or do it yourself: {left}"
@@ -123,14 +126,14 @@ class Steady:
 
     def _write(self) -> None:
         if self._changed:
-            note = Note(serial_hash=self._serial_hash, changed=tuple(self._changed))
+            note = RestoreNote(serial_hash=self._serial_hash, changed=tuple(self._changed))
             write_text(self.note, note.model_dump_json(indent=2) + "\n")
         else:
             with contextlib.suppress(FileNotFoundError):
                 self.note.unlink()
 
 
-def _accepted(finished: Finished) -> bool:
+def _accepted(finished: CommandResult) -> bool:
     """Whether `cmd` or `svc` did it: some print an error and still end with 0."""
     words = (finished.stdout + finished.stderr).decode(errors="replace").lower()
     wrong = ("unknown command", "exception", "error", "not found", "no shell command", "usage")
@@ -147,7 +150,7 @@ _QUESTIONS = (
 )
 
 
-def read_state(phone: Phone) -> PhoneState:
+def read_state(phone: AdbDevice) -> PhoneState:
     """All that changes how fast the device is, where it says so."""
     texts = [answer.text if answer.code == 0 else "" for answer in phone.run_all(_QUESTIONS)]
     battery, thermal = parsers.parse_battery(texts[0]), parsers.parse_thermal(texts[5])

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 
-from device_agents.adb.device import Phone
+from device_agents.adb.device import AdbDevice
 from device_agents.android.parsers import THERMAL_STATES, Thermal, parse_thermal
 from search.errors import DeviceError
 
@@ -14,7 +14,7 @@ _THROTTLED = THERMAL_STATES.index("moderate")
 
 
 def wait_until_cool(
-    phone: Phone,
+    phone: AdbDevice,
     limit_c: float | None,
     say: Callable[[str], None],
     sleep: Callable[[float], None] = time.sleep,
@@ -39,7 +39,7 @@ def wait_until_cool(
         waited += POLL_S
 
 
-def _too_hot(phone: Phone, limit_c: float | None) -> str | None:
+def _too_hot(phone: AdbDevice, limit_c: float | None) -> str | None:
     answer = phone.run(["dumpsys", "thermalservice"])
     heat = parse_thermal(answer.text) if answer.code == 0 else Thermal()
     if heat.status is not None and heat.status >= _THROTTLED:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from device_agents.cross.checks import (
     PACKAGE,
-    Places,
+    BuildInputs,
     cmake_version,
     executorch_commit,
     install_folder,
@@ -48,7 +48,7 @@ def place(target: Target) -> Path:
     return runners_folder() / f"{target.name}-{digest.hexdigest()[:16]}" / "runner"
 
 
-def build(target: Target, places: Places, out: Path | None = None) -> Path:
+def build(target: Target, places: BuildInputs, out: Path | None = None) -> Path:
     """Return the runner, compiled and linked now; its record lies beside it.
 
     Args:
@@ -84,7 +84,7 @@ def build(target: Target, places: Places, out: Path | None = None) -> Path:
     return path
 
 
-def refuse_missing(target: Target, places: Places) -> None:
+def refuse_missing(target: Target, places: BuildInputs) -> None:
     """Look at all that the build needs.
 
     Raises:
@@ -114,7 +114,7 @@ def check_machine(path: Path) -> None:
         )
 
 
-def _configure_command(target: Target, places: Places, folder: Path) -> list[str]:
+def _configure_command(target: Target, places: BuildInputs, folder: Path) -> list[str]:
     cache = read_cmake_cache(places.build) or {}
     command = ["cmake", "-S", str(SOURCES), "-B", str(folder)]
     command += ["-G", "Ninja" if shutil.which("ninja") else "Unix Makefiles"]
@@ -139,7 +139,7 @@ def _try_to_start(binary: Path, target: Target) -> None:
 
 
 def _describe(
-    target: Target, places: Places, folder: Path, command: list[str], binary: Path
+    target: Target, places: BuildInputs, folder: Path, command: list[str], binary: Path
 ) -> RunnerBuild:
     cache = read_cmake_cache(places.build) or {}
     compiler = (read_cmake_cache(folder) or {}).get("CMAKE_CXX_COMPILER", "")

@@ -33,7 +33,7 @@ _QUICK_S = 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Places:
+class BuildInputs:
     """Where the parts of a cross-build lie: checkout, its build folder, NDK."""
 
     executorch: Path
@@ -41,7 +41,7 @@ class Places:
     ndk: Path | None
 
 
-def missing(target: Target, places: Places) -> list[str]:
+def missing(target: Target, places: BuildInputs) -> list[str]:
     """Everything that stands in the way of this build, in sentences."""
     found = [*_check_cmake(), *_check_checkout(places.executorch)]
     found += _check_ndk(places.ndk) if target.ndk else _check_compiler()
@@ -162,7 +162,7 @@ def any_file(folder: Path) -> bool:
     return folder.is_dir() and next(folder.iterdir(), None) is not None
 
 
-def _check_build(target: Target, places: Places) -> Iterator[str]:
+def _check_build(target: Target, places: BuildInputs) -> Iterator[str]:
     cache = read_cmake_cache(places.build)
     if cache is None:
         settings = ", ".join(f"{name}={value}" for name, value in target.required.items())
@@ -198,7 +198,7 @@ def _is_same(name: str, value: str, wanted: str) -> bool:
     return value == wanted or (name == "ANDROID_PLATFORM" and f"android-{value}" == wanted)
 
 
-def _check_same_ndk(cache: Mapping[str, str], places: Places) -> Iterator[str]:
+def _check_same_ndk(cache: Mapping[str, str], places: BuildInputs) -> Iterator[str]:
     if places.ndk is None:
         return
     used = cache.get("CMAKE_TOOLCHAIN_FILE", "")

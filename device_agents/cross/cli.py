@@ -45,11 +45,11 @@ def cross_build(
     """
     from device_agents.cross.build import build as build_runner
     from device_agents.cross.build import refuse_missing
-    from device_agents.cross.checks import Places
+    from device_agents.cross.checks import BuildInputs
     from device_agents.cross.targets import find_target
 
     wanted = find_target(target)
-    places = Places(executorch=executorch, build=build or executorch / "cmake-out", ndk=ndk)
+    places = BuildInputs(executorch=executorch, build=build or executorch / "cmake-out", ndk=ndk)
     if check:
         refuse_missing(wanted, places)
         typer.echo(f"Everything that {target} needs is there.")

@@ -12,11 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
-from device_agents.base import AgentSettings, Steadiness
+from device_agents.base import AgentSettings, DeviceState
 from device_agents.cpu import cpu_model, governor, memory_mb, read_clusters, temperature_c, virtual
 from device_agents.native import build as native
-from device_agents.protocol import Plan, Record, dump_plan
-from device_agents.stream import check_records
+from device_agents.protocol import Plan, Record, check_records, dump_plan
 from search.errors import DeviceError, DeviceLost, DeviceTimeout, UsageError
 from search.files import sha256_file
 from search.table.manifest import DeviceInfo, Source
@@ -74,15 +73,15 @@ class HostAgent:
             virtual=virtual(),
         )
 
-    def steadiness(self) -> Steadiness:
+    def steadiness(self) -> DeviceState:
         """Governor, temperature and load, where readable."""
         with contextlib.suppress(OSError):
-            return Steadiness(
+            return DeviceState(
                 governor=governor(),
                 temperature_c=temperature_c(),
                 load_average=os.getloadavg()[0],
             )
-        return Steadiness(governor=governor(), temperature_c=temperature_c())
+        return DeviceState(governor=governor(), temperature_c=temperature_c())
 
     def deliver(self, path: Path, sha256: str) -> str:
         """Artefacts are read where they lie, once their content is verified."""

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from device_agents.cpu import temperature_c
-from device_agents.host.runtimes import LOADERS, Program
+from device_agents.host.runtimes import LOADERS, LoadedProgram
 from device_agents.host.tensor_files import TensorFileError, infer
 from device_agents.protocol import (
     Begin,
@@ -39,13 +39,13 @@ from device_agents.protocol import (
 RUNNER = "python"
 
 
-class _Bench:
+class _PlanRun:
     """One plan being run."""
 
     def __init__(self, plan: Plan, write: Callable[[Record], None]) -> None:
         self.plan = plan
         self.write = write
-        self.programs: dict[int, Program] = {}
+        self.programs: dict[int, LoadedProgram] = {}
         self.loops: dict[int, int] = {}
         self.counts = {"sample": 0, "sentinel": 0, "failure": 0}
 
@@ -126,7 +126,7 @@ class _Bench:
         self.loops[item.id] = item.loops or self._choose_loops(program)
         self.write(Loaded(item=item.id, load_ns=load_ns, loops=self.loops[item.id]))
 
-    def _choose_loops(self, program: Program) -> int:
+    def _choose_loops(self, program: LoadedProgram) -> int:
         once = min(_time_calls(program.call, 1) for _ in range(3))
         wanted = -(-self.plan.min_block_ns // max(once, 1))
         return max(1, min(wanted, self.plan.max_loops))
@@ -243,7 +243,7 @@ def serve(stdin: IO[str], stdout: IO[str]) -> None:
 
     with contextlib.suppress(BrokenPipeError):
         for plan in _plans(stdin):
-            _Bench(plan, write).run()
+            _PlanRun(plan, write).run()
             gc.collect()
 
 

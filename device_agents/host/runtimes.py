@@ -4,20 +4,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from device_agents.host.tensor_files import Feed
+from device_agents.host.tensor_files import TensorIO
 from device_agents.protocol import PlanItem
 
 
 @dataclass(frozen=True, slots=True)
-class Program:
+class LoadedProgram:
     """A loaded artefact: `call` executes it once, `refresh` rewrites its input."""
 
     call: Callable[[], Any]
     refresh: Callable[[], None]
-    feed: Feed | None = None
+    feed: TensorIO | None = None
 
 
-def _load_executorch(item: PlanItem, _: int) -> Program:
+def _load_executorch(item: PlanItem, _: int) -> LoadedProgram:
     import torch
     from executorch.extension.pybindings import _portable_lib
 
@@ -36,10 +36,10 @@ def _load_executorch(item: PlanItem, _: int) -> Program:
         return [tensor.as_strided((tensor.numel(),), (1,)).numpy() for tensor in tensors]
 
     # Cloning outputs would be timed too, and wakes torch's own thread pool.
-    return Program(
+    return LoadedProgram(
         lambda: run_method(method, inputs, clone_outputs=False),
         lambda: x.copy_(source),
-        Feed(x.numel(), put, outputs),
+        TensorIO(x.numel(), put, outputs),
     )
 
 
@@ -56,7 +56,7 @@ def _random_input(sizes: tuple[int, ...], seed: int) -> tuple[Any, Any]:
     return source.clone(), source
 
 
-def _load_onnxruntime(item: PlanItem, threads: int) -> Program:
+def _load_onnxruntime(item: PlanItem, threads: int) -> LoadedProgram:
     import numpy as np
     import onnxruntime
 
@@ -78,11 +78,11 @@ def _load_onnxruntime(item: PlanItem, threads: int) -> Program:
     def outputs() -> list[Any]:
         return [np.ravel(array) for array in run(None, inputs)]
 
-    feed = Feed(x.size, put, outputs)
-    return Program(lambda: run(None, inputs), lambda: np.copyto(x, source), feed)
+    feed = TensorIO(x.size, put, outputs)
+    return LoadedProgram(lambda: run(None, inputs), lambda: np.copyto(x, source), feed)
 
 
-LOADERS: dict[str, tuple[str, str, Callable[[PlanItem, int], Program]]] = {
+LOADERS: dict[str, tuple[str, str, Callable[[PlanItem, int], LoadedProgram]]] = {
     "xnnpack": ("executorch", "executorch", _load_executorch),
     "onnxruntime": ("onnxruntime", "onnxruntime", _load_onnxruntime),
 }

@@ -22,7 +22,7 @@ class TensorFileError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Feed:
+class TensorIO:
     """How a loaded program takes its one float input and gives its outputs.
 
     `put` makes an image what the next calls read; `outputs` calls once and
@@ -34,7 +34,7 @@ class Feed:
     outputs: Callable[[], list[npt.NDArray[Any]]]
 
 
-def infer(feed: Feed, source: str | None, target: str | None) -> None:
+def infer(feed: TensorIO, source: str | None, target: str | None) -> None:
     """Run on each image of `source`, write the outputs to `target`; the first image stays.
 
     Raises:

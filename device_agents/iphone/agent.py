@@ -16,12 +16,11 @@ from types import TracebackType
 from typing import Self
 
 from deploy.coreml.package import unpack
-from device_agents.base import AgentSettings, Steadiness
+from device_agents.base import AgentSettings, DeviceState
 from device_agents.device import Device
 from device_agents.iphone.discovery import choose_phone, open_transport
-from device_agents.iphone.transport import Phone, Transport
-from device_agents.protocol import Plan, Record, dump_plan
-from device_agents.stream import check_records
+from device_agents.iphone.transport import IphoneInfo, Transport
+from device_agents.protocol import Plan, Record, check_records, dump_plan
 from search.errors import DeviceError, DeviceLost, DeviceTimeout, UsageError
 from search.table.manifest import DeviceInfo, Source
 
@@ -51,7 +50,7 @@ class IphoneAgent:
             )
         self._device, self._settings, self._poll_s = device, settings, poll_s
         self._transport = transport or open_transport(device, settings.timeout_s)
-        self._phone: Phone | None = None
+        self._phone: IphoneInfo | None = None
 
     def __enter__(self) -> Self:
         self._phone = choose_phone(self._device, self._transport)
@@ -66,7 +65,7 @@ class IphoneAgent:
         self._phone = None
 
     @property
-    def phone(self) -> Phone:
+    def phone(self) -> IphoneInfo:
         """The phone that was chosen on entering."""
         assert self._phone is not None, "enter the agent first"
         return self._phone
@@ -84,9 +83,9 @@ class IphoneAgent:
             abi="arm64",
         )
 
-    def steadiness(self) -> Steadiness:
+    def steadiness(self) -> DeviceState:
         """Neither clocks nor temperatures can be read; the app reports the thermal state."""
-        return Steadiness()
+        return DeviceState()
 
     def deliver(self, path: Path, sha256: str) -> str:
         """Copy a package (or a raw file of inputs) to the phone, once."""

@@ -85,7 +85,7 @@ class NoSuchFile(Exception):
     """The program looked for a file on the phone, which is not there."""
 
 
-def run_program(words: Sequence[str], timeout_s: float) -> str:
+def run_command(words: Sequence[str], timeout_s: float) -> str:
     """Standard output of a program that ended well.
 
     Raises:

@@ -5,8 +5,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from device_agents.iphone.command import NoSuchFile, run_program
-from device_agents.iphone.transport import BUNDLE, Phone
+from device_agents.iphone.command import NoSuchFile, run_command
+from device_agents.iphone.transport import BUNDLE, IphoneInfo
 from search.errors import DeviceError
 
 
@@ -18,7 +18,7 @@ class Devicectl:
     def __init__(self, bundle: str = BUNDLE, timeout_s: float = 600.0) -> None:
         self._bundle, self._timeout_s = bundle, timeout_s
 
-    def phones(self) -> tuple[Phone, ...]:
+    def phones(self) -> tuple[IphoneInfo, ...]:
         """Phones that the Mac knows and that are attached now."""
         answer = self._ask("list", "devices")
         try:
@@ -27,14 +27,14 @@ class Devicectl:
             raise DeviceError("devicectl answered with a list of another form.", _UPDATE) from error
         return tuple(phone for phone in seen if phone is not None)
 
-    def push(self, phone: Phone, source: Path, place: str) -> None:
+    def push(self, phone: IphoneInfo, source: Path, place: str) -> None:
         """Copy a file or folder into the app's Documents."""
         self._device(
             phone, "copy", "to", *self._domain(), "--source", str(source),
             "--destination", f"Documents/{place}",
         )  # fmt: skip
 
-    def pull(self, phone: Phone, place: str, target: Path) -> bool:
+    def pull(self, phone: IphoneInfo, place: str, target: Path) -> bool:
         """Copy a file out of the app's Documents."""
         try:
             self._device(
@@ -45,14 +45,14 @@ class Devicectl:
             return False
         return True
 
-    def launch(self, phone: Phone, *arguments: str) -> None:
+    def launch(self, phone: IphoneInfo, *arguments: str) -> None:
         """Start the app, ending one that runs."""
         self._device(phone, "process", "launch", "--terminate-existing", self._bundle, *arguments)
 
     def _domain(self) -> tuple[str, ...]:
         return ("--domain-type", "appDataContainer", "--domain-identifier", self._bundle)
 
-    def _device(self, phone: Phone, first: str, second: str, *words: str) -> Any:
+    def _device(self, phone: IphoneInfo, first: str, second: str, *words: str) -> Any:
         return self._ask("device", first, second, "--device", phone.udid, *words)
 
     def _ask(self, *words: str) -> Any:
@@ -61,7 +61,7 @@ class Devicectl:
             # Before other options: what follows a bundle's name goes to the app.
             place = next((i for i, w in enumerate(words) if w.startswith("--")), len(words))
             asked = (*words[:place], "--json-output", str(answer), *words[place:])
-            run_program(("xcrun", "devicectl", *asked), self._timeout_s)
+            run_command(("xcrun", "devicectl", *asked), self._timeout_s)
             try:
                 return json.loads(answer.read_text())
             except (OSError, ValueError) as error:
@@ -71,13 +71,13 @@ class Devicectl:
 _UPDATE = "Update Xcode, or report its version."
 
 
-def _phone(device: dict[str, Any]) -> Phone | None:
+def _phone(device: dict[str, Any]) -> IphoneInfo | None:
     hardware, state = device["hardwareProperties"], device["deviceProperties"]
     connection = device["connectionProperties"]
     if hardware.get("deviceType") != "iPhone" or connection.get("transportType") is None:
         return None
     mode = state.get("developerModeStatus")
-    return Phone(
+    return IphoneInfo(
         udid=hardware["udid"],
         model=hardware.get("productType"),
         os=state.get("osVersionNumber"),

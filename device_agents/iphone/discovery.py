@@ -9,7 +9,7 @@ from device_agents.device import Device
 from device_agents.iphone.command import ProgramMissing
 from device_agents.iphone.devicectl import Devicectl
 from device_agents.iphone.pymobiledevice import Pymobiledevice
-from device_agents.iphone.transport import BUNDLE, Phone, Transport
+from device_agents.iphone.transport import BUNDLE, IphoneInfo, Transport
 from search.errors import DeviceError, UsageError
 
 _TRANSPORTS: dict[str, Callable[[str, float], Transport]] = {
@@ -45,7 +45,7 @@ def open_transport(device: Device, timeout_s: float) -> Transport:
     return _TRANSPORTS[wanted](bundle, max(timeout_s, 60.0))
 
 
-def choose_phone(device: Device, transport: Transport) -> Phone:
+def choose_phone(device: Device, transport: Transport) -> IphoneInfo:
     """The one attached phone that the device file describes.
 
     Raises:
@@ -70,7 +70,7 @@ def choose_phone(device: Device, transport: Transport) -> Phone:
     return phone
 
 
-def _fits(phone: Phone, device: Device, udid: object) -> bool:
+def _fits(phone: IphoneInfo, device: Device, udid: object) -> bool:
     if udid is not None:
         return phone.udid == udid
     patterns = device.match.get("model", "iPhone*").split("|")
@@ -85,7 +85,7 @@ def _wanted(device: Device) -> str:
     return f"{device.title} ({f'udid {udid}' if udid is not None else f'model {models}'})"
 
 
-def _nothing(device: Device, seen: Sequence[Phone], transport: Transport) -> DeviceError:
+def _nothing(device: Device, seen: Sequence[IphoneInfo], transport: Transport) -> DeviceError:
     if not seen:
         return DeviceError(
             f"No iPhone is attached: {transport.name} sees none; looked for {_wanted(device)}.",
@@ -98,7 +98,7 @@ def _nothing(device: Device, seen: Sequence[Phone], transport: Transport) -> Dev
     )
 
 
-def _ready(phone: Phone) -> None:
+def _ready(phone: IphoneInfo) -> None:
     if phone.paired is False or phone.model is None:
         raise DeviceError(
             f"The phone {phone.udid} does not trust this computer.",

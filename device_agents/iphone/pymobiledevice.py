@@ -8,8 +8,8 @@ it makes its own tunnel without root.
 import json
 from pathlib import Path
 
-from device_agents.iphone.command import NoSuchFile, run_program
-from device_agents.iphone.transport import BUNDLE, Phone
+from device_agents.iphone.command import NoSuchFile, run_command
+from device_agents.iphone.transport import BUNDLE, IphoneInfo
 from search.errors import DeviceError
 
 
@@ -21,7 +21,7 @@ class Pymobiledevice:
     def __init__(self, bundle: str = BUNDLE, timeout_s: float = 600.0) -> None:
         self._bundle, self._timeout_s = bundle, timeout_s
 
-    def phones(self) -> tuple[Phone, ...]:
+    def phones(self) -> tuple[IphoneInfo, ...]:
         """Phones on USB; those that did not trust this computer say little."""
         said = self._run("--no-color", "usbmux", "list", "--usb")
         if not said.strip():  # it exits with 0 when it cannot reach usbmuxd
@@ -33,7 +33,7 @@ class Pymobiledevice:
         try:
             listed = json.loads(said)
             return tuple(
-                Phone(
+                IphoneInfo(
                     udid=entry["Identifier"],
                     model=entry.get("ProductType"),
                     os=entry.get("ProductVersion"),
@@ -48,11 +48,11 @@ class Pymobiledevice:
                 "pymobiledevice3 answered with a list of another form.", "Update it."
             ) from error
 
-    def push(self, phone: Phone, source: Path, place: str) -> None:
+    def push(self, phone: IphoneInfo, source: Path, place: str) -> None:
         """Copy a file or folder into the app's Documents."""
         self._apps(phone, "push", str(source), place)
 
-    def pull(self, phone: Phone, place: str, target: Path) -> bool:
+    def pull(self, phone: IphoneInfo, place: str, target: Path) -> bool:
         """Copy a file out of the app's Documents."""
         try:
             self._apps(phone, "pull", place, str(target))
@@ -60,13 +60,13 @@ class Pymobiledevice:
             return False
         return True
 
-    def launch(self, phone: Phone, *arguments: str) -> None:
+    def launch(self, phone: IphoneInfo, *arguments: str) -> None:
         """Start the app, ending one that runs."""
         command = " ".join((self._bundle, *arguments))
         self._run("developer", "dvt", "launch", "--udid", phone.udid, "--kill-existing", command)
 
-    def _apps(self, phone: Phone, verb: str, first: str, second: str) -> None:
+    def _apps(self, phone: IphoneInfo, verb: str, first: str, second: str) -> None:
         self._run("apps", verb, "--udid", phone.udid, "--documents", self._bundle, first, second)
 
     def _run(self, *words: str) -> str:
-        return run_program(("pymobiledevice3", *words), self._timeout_s)
+        return run_command(("pymobiledevice3", *words), self._timeout_s)

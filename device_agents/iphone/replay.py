@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from device_agents.base import Steadiness
+from device_agents.base import DeviceState
 from device_agents.device import Device
 from device_agents.protocol import (
     Begin,
@@ -22,14 +22,14 @@ from device_agents.protocol import (
     Record,
     Sample,
     Sentinel,
+    check_records,
     load_plan,
 )
-from device_agents.stream import check_records
 from search.errors import DeviceError, UsageError
 from search.table.manifest import DeviceInfo, Source
 
 
-class RecordedAgent:
+class ReplayAgent:
     """Yields what the agent app wrote.
 
     Raises:
@@ -92,9 +92,9 @@ class RecordedAgent:
             abi="arm64",
         )
 
-    def steadiness(self) -> Steadiness:
+    def steadiness(self) -> DeviceState:
         """Nothing is known."""
-        return Steadiness()
+        return DeviceState()
 
     def deliver(self, path: Path, sha256: str) -> str:  # noqa: ARG002
         """Nothing is copied; the content is the name."""

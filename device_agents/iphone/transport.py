@@ -9,7 +9,7 @@ BUNDLE = "org.fbnet-kit.coreml-agent"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Phone:
+class IphoneInfo:
     """A phone as it was seen; unknown is None. `model` is Apple's identifier (iPhone10,3)."""
 
     udid: str
@@ -29,7 +29,7 @@ class Transport(Protocol):
 
     name: str
 
-    def phones(self) -> tuple[Phone, ...]:
+    def phones(self) -> tuple[IphoneInfo, ...]:
         """Phones that are attached.
 
         Raises:
@@ -37,7 +37,7 @@ class Transport(Protocol):
         """
         ...
 
-    def push(self, phone: Phone, source: Path, place: str) -> None:
+    def push(self, phone: IphoneInfo, source: Path, place: str) -> None:
         """Copy a file or a folder to the phone.
 
         Raises:
@@ -45,7 +45,7 @@ class Transport(Protocol):
         """
         ...
 
-    def pull(self, phone: Phone, place: str, target: Path) -> bool:
+    def pull(self, phone: IphoneInfo, place: str, target: Path) -> bool:
         """Copy a file from the phone; False where there is none yet.
 
         Raises:
@@ -53,7 +53,7 @@ class Transport(Protocol):
         """
         ...
 
-    def launch(self, phone: Phone, *arguments: str) -> None:
+    def launch(self, phone: IphoneInfo, *arguments: str) -> None:
         """Start the app anew, ending one that runs.
 
         Raises:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
-from device_agents.base import AgentSettings, Steadiness
+from device_agents.base import AgentSettings, DeviceState
 from device_agents.protocol import (
     Begin,
     Bye,
@@ -24,10 +24,10 @@ from device_agents.protocol import (
     Record,
     Sample,
     Sentinel,
+    check_records,
     dump_record,
 )
 from device_agents.simulated.truth import NOMINAL_KHZ, Truth
-from device_agents.stream import check_records
 from search.errors import DeviceError, DeviceLost, UsageError
 from search.operators.spec import OperatorSpec, parse_key
 from search.table.manifest import CpuCluster, DeviceInfo, Source
@@ -73,9 +73,9 @@ class SimulatedAgent:
             clusters=(CpuCluster(cpus=(0, 1, 2, 3)),),
         )
 
-    def steadiness(self) -> Steadiness:
+    def steadiness(self) -> DeviceState:
         """Nothing is known, as on a phone without root."""
-        return Steadiness()
+        return DeviceState()
 
     def deliver(self, path: Path, sha256: str) -> str:  # noqa: ARG002
         """Files are read where they lie."""

@@ -12,7 +12,6 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats as scipy_stats
 
-from profiler.analysis.judge import score_interval
 from search.latency.model import estimate_from_features, feature_vector
 from search.table.entries import Entry
 from search.table.manifest import Calibration, Exam, Score
@@ -160,7 +159,7 @@ def examine(
 
 
 def _score(statistic: Statistic, predicted: Array, measured: Array, seed: int) -> Score:
-    value, low, high = score_interval(statistic, predicted, measured, seed=seed)
+    value, low, high = bootstrap_interval(statistic, predicted, measured, seed=seed)
     return Score(value=value, low=low, high=high)
 
 
@@ -192,3 +191,25 @@ STATISTICS: dict[str, Statistic] = {
     "within_10_percent": _within(0.10),
     "spearman": _spearman,
 }
+
+
+def bootstrap_interval(
+    statistic: Callable[[Array, Array], float],
+    predicted: Array,
+    measured: Array,
+    *,
+    level: float = 0.95,
+    seed: int = 0,
+    draws: int = 1000,
+) -> tuple[float, float, float]:
+    """A statistic of paired values with its bootstrap interval over networks."""
+    generator = np.random.default_rng(seed)
+    value = statistic(predicted, measured)
+    picks = generator.integers(len(measured), size=(draws, len(measured)))
+    drawn = np.array([statistic(predicted[pick], measured[pick]) for pick in picks])
+    drawn = drawn[np.isfinite(drawn)]
+    if not len(drawn):
+        return value, value, value
+    tail = (1 - level) / 2 * 100
+    low, high = np.percentile(drawn, [tail, 100 - tail])
+    return value, float(low), float(high)

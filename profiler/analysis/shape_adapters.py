@@ -25,7 +25,7 @@ Terms = Mapping[Shape | str, float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
+class ChainLine:
     """One operator in one pass, microseconds: its chains' line, and itself alone.
 
     `pair` names the restoring operator (None: the operator keeps its shape).
@@ -40,7 +40,7 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Back:
+class AdapterTime:
     """A restoring operator alone in one pass, leading from `end` to `start`."""
 
     pair: str
@@ -49,10 +49,10 @@ class Back:
     alone_us: float
 
 
-def restoring_costs(seen: Sequence[Seen], backs: Sequence[Back]) -> dict[str, float]:
+def adapter_costs(seen: Sequence[ChainLine], backs: Sequence[AdapterTime]) -> dict[str, float]:
     """What each restoring operator takes in this pass, in microseconds.
 
-    Without a `Back` of its own a pair is solved as far as chains at both its
+    Without a `AdapterTime` of its own a pair is solved as far as chains at both its
     shapes allow; it is left out where they do not.
     """
     system = _System()

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from profiler.analysis.judge import Block, Judged, centre_interval, kept_blocks
+from profiler.analysis.blocks import Block, kept_blocks
+from profiler.analysis.judge import Measurement, centre_interval
 
 Array = npt.NDArray[np.float64]
 
@@ -27,7 +28,7 @@ _SIGMAS = 4.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fit:
+class ChainFit:
     """Slope and intercept by pass, in microseconds; `reason` why they are not to be used."""
 
     passes: tuple[int, ...]
@@ -44,7 +45,7 @@ def fit_chain(
     *,
     slow_windows: Sequence[tuple[int, int]] = (),
     placements: Mapping[str, frozenset[str]] | None = None,
-) -> Fit | None:
+) -> ChainFit | None:
     """Fit the chains of one operator; None when no pass has two lengths left.
 
     `placements` are the units that each program ("4 copies") was seen to run
@@ -60,7 +61,7 @@ def fit_chain(
     if not usable:
         return None
     every = [block for blocks in kept.values() for block in blocks]
-    return Fit(
+    return ChainFit(
         passes=tuple(number for number, _ in usable),
         slopes_us=np.array([line[0] for _, line in usable]),
         intercepts_us=np.array([line[1] for _, line in usable]),
@@ -143,8 +144,8 @@ def _bent(found: Mapping[int, Mapping[int, Array]]) -> str | None:
 
 
 def cost(
-    fit: Fit, restoring: Mapping[int, float] | None, *, target: float, seed: int
-) -> Judged | str:
+    fit: ChainFit, restoring: Mapping[int, float] | None, *, target: float, seed: int
+) -> Measurement | str:
     """An operator's cost: its slope, less what restoring its shape took in each pass.
 
     A reason instead where there is no positive cost to speak of.
@@ -175,13 +176,13 @@ def _nonsense(values: Array) -> str | None:
 
 
 def _judged(
-    fit: Fit, values: Array, passes: npt.NDArray[np.int_], target: float, seed: int
-) -> Judged:
+    fit: ChainFit, values: Array, passes: npt.NDArray[np.int_], target: float, seed: int
+) -> Measurement:
     centre = float(values.mean())
     low, high = centre_interval(values, passes, level=0.95, seed=seed)
     low = max(low, centre / 10)
     p5, q25, p95 = np.percentile(values, [5, 25, 95])
-    return Judged(
+    return Measurement(
         centre_us=centre,
         low_us=min(low, centre),
         high_us=max(high, centre),

@@ -11,18 +11,17 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
-from deploy.artefact import Artefact, Subject
+from deploy.artefact import Artefact, ExportSpec
 from deploy.build import build_all
 from deploy.exporters.registry import exporter_entry
-from device_agents.base import AgentSettings, DeviceAgent
-from device_agents.device import Device
+from device_agents.base import DeviceAgent
 from device_agents.protocol import Hello
-from device_agents.registry import make_agent
-from profiler.analysis.judge import Clock, Judged, clock_of
+from profiler.analysis.blocks import Clock, clock_of
+from profiler.analysis.judge import Measurement
 from profiler.journal import Journal
-from profiler.measuring.loop import Item, Measurement, judge_all
-from profiler.planning.options import parse_affinity
-from profiler.settings import Effort, Settings
+from profiler.measuring.loop import MeasuringLoop, TimedItem
+from profiler.results.judged import judge_all
+from profiler.settings import CampaignSettings
 from search.console.progress import Progress
 from search.errors import DeviceError, UsageError
 from search.operators.counts import count
@@ -31,7 +30,7 @@ _SENTINEL = "sentinel "
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Timed:
+class NetworkTime:
     """One network's latency: the mean over passes of the median block.
 
     Microseconds a call, stated at `clock_khz`, the run's median clock (None:
@@ -49,7 +48,7 @@ class Timed:
     stable: bool
     clock_khz: int | None
 
-    def scaled(self, factor: float) -> "Timed":
+    def scaled(self, factor: float) -> "NetworkTime":
         """The same measurement with its times multiplied."""
         return replace(
             self,
@@ -59,7 +58,7 @@ class Timed:
             first_us=None if self.first_us is None else self.first_us * factor,
         )
 
-    def at_clock(self, clock_khz: int | None) -> "Timed":
+    def at_clock(self, clock_khz: int | None) -> "NetworkTime":
         """As it would be at another clock; unchanged where either is unknown."""
         if not clock_khz or not self.clock_khz:
             return self
@@ -67,72 +66,23 @@ class Timed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Timing:
+class NetworkTimes:
     """What one run said: networks that were timed, and why others were not."""
 
-    timed: Mapping[str, Timed]
+    timed: Mapping[str, NetworkTime]
     failed: Mapping[str, str]
     artefacts: Mapping[str, Artefact]
     hello: Hello | None
     clock: Clock | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Measuring:
-    """How networks are to be timed on a device at hand; None means the device's own."""
-
-    effort: Effort
-    backend: str | None = None
-    threads: int | None = None
-    affinity: str = "auto"
-    runner: str = "auto"
-    seed: int = 0
-    timeout_s: float = 120.0
-    workers: int | None = None
-
-
-def timing_settings(device: Device, dtype: str, measuring: Measuring) -> Settings:
-    """Settings of a run that measures networks only: it has no space.
-
-    Raises:
-        UsageError: A value out of range.
-    """
-    threads = device.threads if measuring.threads is None else measuring.threads
-    return Settings(
-        device=device.name,
-        space="",
-        dtype=dtype,
-        backend=measuring.backend or device.backend,
-        threads=threads,
-        affinity=parse_affinity(measuring.affinity, threads, device.platform),
-        runner=measuring.runner,
-        seed=measuring.seed,
-        effort=measuring.effort,
-        timeout_s=measuring.timeout_s,
-        pin=measuring.affinity != "none",
-    )
-
-
-def open_agent(device: Device, settings: Settings) -> DeviceAgent:
-    """The agent that runs such settings, not yet entered."""
-    asked = AgentSettings(
-        backend=settings.backend,
-        threads=settings.threads,
-        affinity=settings.affinity,
-        runner=settings.runner,
-        timeout_s=settings.timeout_s,
-        pin=settings.pin,
-    )
-    return make_agent(device, asked)
-
-
 def time_networks(
-    subjects: Sequence[Subject],
+    subjects: Sequence[ExportSpec],
     agent: DeviceAgent,
-    settings: Settings,
+    settings: CampaignSettings,
     progress: Progress,
     workers: int | None = None,
-) -> Timing:
+) -> NetworkTimes:
     """Build what is not built yet, then time all networks in one interleaved run.
 
     A network that cannot be built or executed is named in `failed`; the
@@ -153,16 +103,19 @@ def time_networks(
             f"The reference operator could not be built: {failed[sentinel.name]}",
             "Nothing can be timed without it.",
         )
-    reference = Item(name=sentinel.name, artefact=artefacts.pop(sentinel.name), is_network=False)
+    reference = TimedItem(
+        name=sentinel.name, artefact=artefacts.pop(sentinel.name), is_network=False
+    )
     items = [
-        Item(name=name, artefact=artefact, is_network=True) for name, artefact in artefacts.items()
+        TimedItem(name=name, artefact=artefact, is_network=True)
+        for name, artefact in artefacts.items()
     ]
     with (
         tempfile.TemporaryDirectory(prefix="kit-timing-") as folder,
         Journal(Path(folder) / "journal.sqlite", settings.identity) as journal,
     ):
         if items:
-            Measurement(
+            MeasuringLoop(
                 settings=settings,
                 agent=agent,
                 journal=journal,
@@ -173,7 +126,7 @@ def time_networks(
         return _timing(journal, settings, artefacts, failed)
 
 
-def sentinel_of(subjects: Sequence[Subject]) -> Subject:
+def sentinel_of(subjects: Sequence[ExportSpec]) -> ExportSpec:
     """The operator of median FLOPs among those of the networks."""
     operators = {
         operator
@@ -183,11 +136,14 @@ def sentinel_of(subjects: Sequence[Subject]) -> Subject:
     }
     ranked = sorted(operators, key=lambda operator: (count(operator).flops, operator.key))
     operator = ranked[len(ranked) // 2]
-    return Subject(name=_SENTINEL + operator.key, operators=(operator,))
+    return ExportSpec(name=_SENTINEL + operator.key, operators=(operator,))
 
 
 def _build(
-    subjects: Sequence[Subject], settings: Settings, progress: Progress, workers: int | None
+    subjects: Sequence[ExportSpec],
+    settings: CampaignSettings,
+    progress: Progress,
+    workers: int | None,
 ) -> tuple[dict[str, Artefact], dict[str, str]]:
     entry = exporter_entry(settings.backend, settings.dtype)
     progress.stage("build", len(subjects))
@@ -205,10 +161,10 @@ def _build(
 
 def _timing(
     journal: Journal,
-    settings: Settings,
+    settings: CampaignSettings,
     artefacts: Mapping[str, Artefact],
     failed: Mapping[str, str],
-) -> Timing:
+) -> NetworkTimes:
     judged, hellos = judge_all(journal, settings), journal.hellos()
     clock = clock_of(chain.from_iterable(journal.blocks().values()))
     reasons = {
@@ -219,7 +175,7 @@ def _timing(
         for name in artefacts
         if name not in judged and name not in reasons
     }
-    return Timing(
+    return NetworkTimes(
         timed={
             name: _timed(name, judged[name], clock)
             for name in artefacts
@@ -232,8 +188,8 @@ def _timing(
     )
 
 
-def _timed(name: str, judged: Judged, clock: Clock | None) -> Timed:
-    return Timed(
+def _timed(name: str, judged: Measurement, clock: Clock | None) -> NetworkTime:
+    return NetworkTime(
         name=name,
         centre_us=judged.centre_us,
         low_us=judged.low_us,

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from deploy.artefact import Artefact, Subject
+from deploy.artefact import Artefact, ExportSpec
 from deploy.build import build_all
 from deploy.coreml.package import replace_folder
 from deploy.exporters.registry import exporter_entry
@@ -23,7 +23,7 @@ from device_agents.iphone.transport import BUNDLE
 from device_agents.protocol import Plan, PlanItem, dump_plan
 from profiler.measuring.loop import SENTINEL_ID
 from profiler.planning.plan import CampaignPlan, make_plan
-from profiler.settings import Settings
+from profiler.settings import CampaignSettings
 from search.console.progress import Progress
 from search.errors import DeviceError, UsageError
 from search.files import write_text
@@ -47,7 +47,11 @@ class Job(BaseModel):
 
 
 def prepare(
-    settings: Settings, device: Device, folder: Path, workers: int | None, progress: Progress
+    settings: CampaignSettings,
+    device: Device,
+    folder: Path,
+    workers: int | None,
+    progress: Progress,
 ) -> Job:
     """Build all packages and write the folder.
 
@@ -82,7 +86,7 @@ def prepare(
 
 
 def _build(
-    plan: CampaignPlan, settings: Settings, workers: int | None, progress: Progress
+    plan: CampaignPlan, settings: CampaignSettings, workers: int | None, progress: Progress
 ) -> tuple[dict[str, Artefact], dict[str, str]]:
     progress.stage("build", len(plan.subjects))
     built: dict[str, Artefact] = {}
@@ -109,7 +113,7 @@ def _groups(plan: CampaignPlan, built: Mapping[str, Artefact], *, merged: bool) 
     return list(together.values())
 
 
-def _group(subject: Subject) -> object:
+def _group(subject: ExportSpec) -> object:
     return subject.operators if subject.copies is not None else subject.name
 
 
@@ -142,7 +146,7 @@ def _write_models(
 
 def _wire(
     plan: CampaignPlan,
-    settings: Settings,
+    settings: CampaignSettings,
     built: Mapping[str, Artefact],
     places: Mapping[str, tuple[str, str]],
 ) -> Plan:

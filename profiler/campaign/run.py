@@ -3,37 +3,34 @@
 import contextlib
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-import filelock
-import pandas as pd
-
 from deploy.artefact import Artefact
 from deploy.exporters.registry import exporter_entry
-from device_agents.base import DeviceAgent, Remarking, Steadiness
-from profiler.journal import Journal
+from device_agents.base import DeviceAgent, DeviceState, HasRemarks
+from device_agents.lock import only_one
+from profiler.journal import Journal, journal_path
 from profiler.measuring.artefacts import build_artefacts, check_sentinel
-from profiler.measuring.loop import Item, Measurement
-from profiler.planning.deadline import measuring_ends, within_time
-from profiler.planning.estimate import journal_path
+from profiler.measuring.loop import MeasuringLoop, TimedItem
+from profiler.planning.deadline import drop_unbuilt, measure_deadline
 from profiler.planning.plan import CampaignPlan, make_plan
-from profiler.results.build_table import tabulate
-from profiler.results.judged import unsettled
-from profiler.results.rows import Record
-from profiler.settings import Settings
-from search.cache import cache_root
+from profiler.results.build_table import build_table, samples_frame
+from profiler.results.judged import unstable_items
+from profiler.results.rows import CampaignResult
+from profiler.settings import CampaignSettings
+from profiler.tables.catalogue import next_version, table_stem
 from search.console.progress import Progress
 from search.errors import StorageError, UsageError
 from search.table.manifest import DeviceInfo
-from search.table.store import MANIFEST, Table, read_manifest, read_table, write_table
+from search.table.store import Table, read_table, write_table
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class RunOptions:
     """What the user asked for besides the settings."""
 
     output: Path
@@ -45,7 +42,7 @@ class Request:
 
 
 def run_campaign(
-    settings: Settings, agent: DeviceAgent, request: Request, progress: Progress
+    settings: CampaignSettings, agent: DeviceAgent, request: RunOptions, progress: Progress
 ) -> Table:
     """Do all that is left to do and write the table.
 
@@ -65,7 +62,7 @@ def run_campaign(
         _same_device(journal, device)
         progress.say(_announce(plan, device))
         artefacts = build_artefacts(plan, entry, journal, request.workers, progress, began)
-        plan = within_time(plan, artefacts, journal.failures(), progress)
+        plan = drop_unbuilt(plan, artefacts, journal.failures(), progress)
         check_sentinel(plan, artefacts)
         started, before = time.monotonic(), agent.steadiness()
         try:
@@ -102,27 +99,7 @@ def _check_output(output: Path) -> None:
         ) from error
 
 
-@contextlib.contextmanager
-def only_one(device: str) -> Iterator[None]:
-    """Hold the device's lock: two campaigns at once would measure each other.
-
-    Raises:
-        UsageError: Another process holds it.
-    """
-    path = cache_root() / "locks" / f"{device}.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(path)
-    try:
-        with lock.acquire(timeout=0):
-            yield
-    except filelock.Timeout as error:
-        raise UsageError(
-            f"Another campaign is measuring on {device} at this moment.",
-            "Wait until it has ended: two at once would measure each other.",
-        ) from error
-
-
-def _open_journal(settings: Settings, request: Request) -> Journal:
+def _open_journal(settings: CampaignSettings, request: RunOptions) -> Journal:
     path = journal_path(request.output, settings)
     if path.exists() and request.restart:
         for suffix in ("", "-wal", "-shm"):
@@ -161,20 +138,20 @@ def _measure(
 ) -> None:
     networks = {subject.name for subject in (*plan.calibration, *plan.exam)}
     items = [
-        Item(name=name, artefact=artefact, is_network=name in networks)
+        TimedItem(name=name, artefact=artefact, is_network=name in networks)
         for name, artefact in artefacts.items()
     ]
     items.sort(key=lambda item: item.name)
     sentinel = next(item for item in items if item.name == plan.sentinel)
-    Measurement(
+    MeasuringLoop(
         settings=plan.settings,
         agent=agent,
         journal=journal,
         items=items,
         sentinel=sentinel,
         progress=progress,
-        ends=measuring_ends(plan, began),
-        unsettled=partial(unsettled, plan, journal) if plan.settings.chains else None,
+        ends=measure_deadline(plan, began),
+        unsettled=partial(unstable_items, plan, journal) if plan.settings.chains else None,
     ).run()
 
 
@@ -194,13 +171,13 @@ def _write(
     agent: DeviceAgent,
     journal: Journal,
     artefacts: Mapping[str, Artefact],
-    request: Request,
-    before: Steadiness,
+    request: RunOptions,
+    before: DeviceState,
 ) -> Table:
     device = agent.info()
     stem = table_stem(plan.settings)
     folder, parent = next_version(request.output / device.id, stem)
-    record = Record(
+    record = CampaignResult(
         plan=plan,
         journal=journal,
         artefacts=artefacts,
@@ -212,9 +189,9 @@ def _write(
         title=folder.name,
         created_utc=datetime.now(UTC).isoformat(timespec="seconds"),
         context=dict(request.context),
-        notes=(*request.notes, *(agent.remarks() if isinstance(agent, Remarking) else ())),
+        notes=(*request.notes, *(agent.remarks() if isinstance(agent, HasRemarks) else ())),
     )
-    manifest, entries, exam = tabulate(record)
+    manifest, entries, exam = build_table(record)
     samples = samples_frame(journal)
     journal.set_fact("table", str(folder.resolve()))
     try:
@@ -224,49 +201,3 @@ def _write(
             f"The table could not be written to {folder}: {error.strerror}.",
             "Everything measured is in the journal: make room and add --resume.",
         ) from error
-
-
-def table_stem(settings: Settings) -> str:
-    """A table's name without its version: what it is a table of."""
-    stem = f"{settings.space}-{settings.backend}-t{settings.threads}"
-    if settings.runner == "python":
-        stem += "-python"
-    if settings.chains:
-        stem += "-chains"
-    if settings.filter is not None:
-        return f"{stem}-partial"
-    return f"{stem}-budget" if settings.max_operators else stem
-
-
-def next_version(device_folder: Path, stem: str) -> tuple[Path, str | None]:
-    """The folder of the next version, and the id of the newest one before it."""
-    versions = {}
-    for path in device_folder.glob(f"{stem}-v*"):
-        number = path.name.removeprefix(f"{stem}-v")
-        if number.isdigit():
-            versions[int(number)] = path
-    if not versions:
-        return device_folder / f"{stem}-v1", None
-    whole = [number for number, path in versions.items() if (path / MANIFEST).exists()]
-    parent = read_manifest(versions[max(whole)]).table_id if whole else None
-    return device_folder / f"{stem}-v{max(versions) + 1}", parent
-
-
-SAMPLE_COLUMNS: Sequence[str] = (
-    "item",
-    "pass",
-    "round",
-    "loops",
-    "ns",
-    "first_ns",
-    "switches",
-    "at_ns",
-    "freq_khz",
-    "temperature_mc",
-)
-
-
-def samples_frame(journal: Journal) -> pd.DataFrame:
-    """Raw blocks as integers; unknown is null."""
-    frame = pd.DataFrame(journal.raw(), columns=list(SAMPLE_COLUMNS))
-    return frame.astype({name: "Int64" for name in SAMPLE_COLUMNS if name != "item"})

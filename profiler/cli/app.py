@@ -99,15 +99,21 @@ def measure(
     """Measure a table (the default), or run one of the commands below."""
     if context.invoked_subcommand is not None:
         return
-    from device_agents.target import find_device
-    from profiler.planning.asked import Asked, choose_space, make_settings
-    from profiler.planning.options import adjust_effort, choose_effort, parse_context
+    from device_agents.registry import find_device
+    from profiler.planning.options import (
+        MeasureOptions,
+        adjust_effort,
+        choose_effort,
+        choose_space,
+        make_settings,
+        parse_context,
+    )
 
     check_form(form)
     target = find_device(device, serial=serial, adb_server=adb_server, connect=connect)
     if jobs is not None and jobs < 1:
         raise UsageError("--jobs must be at least 1.")
-    asked = Asked(
+    asked = MeasureOptions(
         space=space,
         resolution=resolution,
         width=width,
@@ -149,7 +155,7 @@ def measure(
 
         show_coverage(coverage(settings, output), form)
         return
-    from profiler.campaign.run import Request
+    from profiler.campaign.run import RunOptions
     from profiler.cli.prepared import prepare_only, recorded_agent
 
     if prepare is not None:
@@ -157,7 +163,7 @@ def measure(
         return
     if records is not None:
         settings = settings.without_extra_passes()
-    request = Request(
+    request = RunOptions(
         output=output,
         resume=resume,
         restart=restart,
@@ -202,14 +208,14 @@ def validate(
     form: Form = "table",
 ) -> None:
     """Check that a table is whole, unedited, complete and examined (exit 1 if not)."""
-    from profiler.tables.checks import problems
+    from profiler.tables.checks import table_problems
     from search.console.output import to_csv, to_json
     from search.spaces.registry import parse_space
     from search.table.store import read_table
 
     check_form(form)
     read = read_table(table)
-    found = problems(read)
+    found = table_problems(read)
     imported = read.manifest.source == "imported"
     if not imported and parse_space(read.manifest.space.spec).sha256 != read.manifest.space.sha256:
         found.append("the space's definition has changed since this table was measured")

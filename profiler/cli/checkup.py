@@ -23,7 +23,7 @@ def checkup(
 ) -> None:
     """Try all that measuring needs of a phone; exit 1 if something is amiss."""
     from device_agents.android.checkup import check_up, to_markdown
-    from device_agents.target import find_device
+    from device_agents.registry import find_device
     from search.console.output import to_json
     from search.files import write_text
 

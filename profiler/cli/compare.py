@@ -39,14 +39,14 @@ def compare(
     ] = "table",
 ) -> None:
     """Compare networks on devices (measured) and by tables (predicted)."""
-    from profiler.campaign.network_timing import Measuring
     from profiler.cli.compare_output import show_comparison
-    from profiler.comparison.sources import gather
+    from profiler.comparison.sources import collect
+    from profiler.measuring.agents import TimingOptions
     from profiler.planning.options import choose_effort
     from search.console.progress import make_progress
 
     check_form(form)
-    measuring = Measuring(
+    measuring = TimingOptions(
         effort=choose_effort(fast, rigorous),
         backend=backend,
         threads=threads,
@@ -56,7 +56,7 @@ def compare(
         workers=jobs,
     )
     with make_progress(quiet) as progress:
-        comparison = gather(
+        comparison = collect(
             networks,
             tables=table or (),
             root=tables,

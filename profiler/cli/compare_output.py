@@ -7,8 +7,9 @@ from rich.console import Console
 from rich.table import Table as RichTable
 
 from profiler.comparison.model import Agreement, Cell, Column, Comparison, Ratio, Verdict
-from profiler.comparison.operators import LayerDifference, Shift, describe
+from profiler.comparison.operators import LayerDifference, RelativeCost
 from search.console.output import console, to_csv, to_json
+from search.operators.words import short_name
 
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _ABREAST = 4  # columns that fit into 80 characters
@@ -175,8 +176,8 @@ def _print_layers(layers: Sequence[LayerDifference], out: Console, top: int) -> 
         grid.add_column("us", justify="right")
         grid.add_column("more", justify="right")
         for row in rows[:top]:
-            ours = (describe(row.slower_key), f"{row.slower_us:.0f}")
-            theirs = (describe(row.faster_key), f"{row.faster_us:.0f}")
+            ours = (short_name(row.slower_key), f"{row.slower_us:.0f}")
+            theirs = (short_name(row.faster_key), f"{row.faster_us:.0f}")
             grid.add_row(*ours, *theirs, f"{row.difference_us:+.0f}")
         if len(rows) > top:
             left = sum(row.difference_us for row in rows[top:])
@@ -185,7 +186,7 @@ def _print_layers(layers: Sequence[LayerDifference], out: Console, top: int) -> 
         out.print(grid)
 
 
-def _print_shifts(shifts: Sequence[Shift], out: Console, top: int) -> None:
+def _print_shifts(shifts: Sequence[RelativeCost], out: Console, top: int) -> None:
     for first, second in dict.fromkeys((shift.first, shift.second) for shift in shifts):
         rows = [shift for shift in shifts if (shift.first, shift.second) == (first, second)]
         one, other = _letter(first), _letter(second)
@@ -197,5 +198,5 @@ def _print_shifts(shifts: Sequence[Shift], out: Console, top: int) -> None:
             grid.add_column(name, justify="right")
         for row in rows[:top]:
             costs = (f"{row.first_us:.0f}", f"{row.second_us:.0f}", f"{row.relative:.2f}")
-            grid.add_row(describe(row.key), *costs)
+            grid.add_row(short_name(row.key), *costs)
         out.print(grid)

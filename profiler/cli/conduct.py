@@ -6,21 +6,22 @@ import typer
 
 from device_agents.base import DeviceAgent
 from device_agents.device import Device
-from profiler.campaign.network_timing import open_agent
-from profiler.campaign.run import Request, run_campaign
+from profiler.campaign.run import RunOptions, run_campaign
 from profiler.cli.resume import resume_remedy
-from profiler.cli.show import show_table, summary
-from profiler.settings import Settings
-from profiler.tables.changes import say_changes
-from profiler.tables.checks import problems
+from profiler.cli.show import show_table
+from profiler.measuring.agents import open_agent
+from profiler.settings import CampaignSettings
+from profiler.tables.checks import table_problems
+from profiler.tables.diff import report_changes
+from profiler.tables.summary import summary
 from search.console.progress import make_progress
 from search.errors import Transient
 
 
 def conduct(
-    settings: Settings,
+    settings: CampaignSettings,
     target: Device,
-    request: Request,
+    request: RunOptions,
     *,
     quiet: bool,
     form: str,
@@ -45,11 +46,11 @@ def conduct(
             table = run_campaign(settings, agent, request, progress)
         except Transient as error:
             raise type(error)(error.message, resume_remedy(sys.argv)) from error
-    say_changes(table)
+    report_changes(table)
     if form == "table":
         for line in summary(table):
             typer.echo(line)
         typer.echo(f"written to {table.path}")
     else:
         show_table(table, form, None, None)
-    return not problems(table)
+    return not table_problems(table)

@@ -34,14 +34,16 @@ def devices(
     """List the devices that the kit knows, and the phones that are attached."""
     if context.invoked_subcommand is not None:
         return
-    from device_agents.adb.address import Reach
-    from device_agents.adb.discovery import look, matches
+    from device_agents.adb.address import AdbAddress
+    from device_agents.adb.discovery import list_devices, matches
     from device_agents.device import device_names, load_device
     from search.console.output import to_csv, to_json
 
     check_form(form)
     options = {"adb_server": adb_server, "connect": connect}
-    seen, notes = look(Reach.of({name: text for name, text in options.items() if text}))
+    seen, notes = list_devices(
+        AdbAddress.of({name: text for name, text in options.items() if text})
+    )
     known = [load_device(name) for name in device_names()]
     phones = [device for device in known if device.platform == "android" and device.match]
     attached = [
@@ -103,11 +105,11 @@ def clean(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what is there.")] = False,
 ) -> None:
     """Remove the kit's folder from an Android device, and say what it held."""
-    from device_agents.android.cleanup import open_depots
-    from device_agents.target import find_device
+    from device_agents.android.cleanup import open_file_stores
+    from device_agents.registry import find_device
 
     target = find_device(device, serial=serial, adb_server=adb_server, connect=connect)
-    with open_depots(target) as depots:
+    with open_file_stores(target) as depots:
         for label, depot in depots:
             held = depot.contents()
             if held.bytes is None and not held.files:

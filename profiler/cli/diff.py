@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table as RichTable
 
-from profiler.comparison.operators import describe
 from profiler.tables.clocks import Clocks
 from profiler.tables.diff import Difference
 from search.console.output import console, to_csv, to_json
+from search.operators.words import short_name
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -34,8 +34,8 @@ def _difference_for_people(difference: Difference) -> None:
         out.print(f"differs in {line}")
     _print_changes(out, difference)
     for title, keys in (("only in old", difference.only_old), ("only in new", difference.only_new)):
-        _print_some(out, title, [describe(key) for key in keys])
-    moved = [f"{describe(key)} {old} -> {new}" for key, old, new in difference.moved]
+        _print_some(out, title, [short_name(key) for key in keys])
+    moved = [f"{short_name(key)} {old} -> {new}" for key, old, new in difference.moved]
     _print_some(out, "ran elsewhere", moved)
     if difference.clocks:
         out.print(_clocks(difference.clocks))
@@ -74,7 +74,7 @@ def _print_changes(out: "Console", difference: Difference) -> None:
     for change in sorted(changed, key=lambda change: -change.ratio):
         interval = f"{change.low - 1:+.1%} {change.high - 1:+.1%}"
         grid.add_row(
-            describe(change.key),
+            short_name(change.key),
             f"{change.old_us:.1f}",
             f"{change.new_us:.1f}",
             f"{change.ratio - 1:+.1%}",

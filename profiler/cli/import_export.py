@@ -28,8 +28,8 @@ def import_(
     form: Form = "table",
 ) -> None:
     """Read a table that others published; it is marked as imported and has no exam."""
-    from profiler.cli.show import summary
     from profiler.tables.importers.import_file import import_file
+    from profiler.tables.summary import summary
     from search.console.output import to_csv, to_json
 
     check_form(form)

@@ -4,16 +4,21 @@ from pathlib import Path
 
 from device_agents.base import DeviceAgent
 from device_agents.device import Device
-from device_agents.iphone.replay import RecordedAgent
+from device_agents.iphone.replay import ReplayAgent
 from profiler.campaign.prepared_folder import prepare
-from profiler.settings import Settings
+from profiler.settings import CampaignSettings
 from search.console.output import to_csv, to_json
 from search.console.progress import make_progress
 from search.errors import UsageError
 
 
 def prepare_only(
-    settings: Settings, device: Device, folder: Path, jobs: int | None, quiet: bool, form: str
+    settings: CampaignSettings,
+    device: Device,
+    folder: Path,
+    jobs: int | None,
+    quiet: bool,
+    form: str,
 ) -> None:
     """Write the folder and print what it holds."""
     with make_progress(quiet) as progress:
@@ -43,4 +48,4 @@ def recorded_agent(device: Device, folder: Path) -> DeviceAgent:
     """
     if device.platform != "ios":
         raise UsageError(f"--records is for iPhones; {device.name} is measured directly.")
-    return RecordedAgent(device, folder)
+    return ReplayAgent(device, folder)

@@ -1,12 +1,17 @@
 """The verb `refine`: parse, call, print."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.table import Table as RichTable
 
 from search.console.app import check_form
+from search.console.output import console, to_csv, to_json
 from search.errors import EXIT_GATE, UsageError
+from search.operators.words import short_name
+from search.table.entries import Entry
 
 
 def refine(
@@ -37,12 +42,12 @@ def refine(
     ] = "table",
 ) -> None:
     """Measure the predicted rows that networks depend on most; writes a new table."""
-    from device_agents.target import find_device
-    from profiler.campaign.run import Request
+    from device_agents.registry import find_device
+    from profiler.campaign.run import RunOptions
     from profiler.cli.conduct import conduct
-    from profiler.cli.show import show_unsure
-    from profiler.planning.budget import refined_settings, unsure
+    from profiler.cli.refine import show_unsure
     from profiler.planning.options import adjust_effort, choose_effort
+    from profiler.planning.refine import refined_settings, unsure
     from profiler.settings import PRESETS
     from search.table.store import read_table
     from search.zoo.resolve import find_network
@@ -67,7 +72,7 @@ def refine(
     if dry_run:
         show_unsure(unsure(read, found)[:more], form)
         return
-    request = Request(
+    request = RunOptions(
         output=output,
         resume=resume,
         restart=restart,
@@ -75,3 +80,26 @@ def refine(
     )
     if not conduct(settings, target, request, quiet=quiet, form=form):
         raise typer.Exit(EXIT_GATE)
+
+
+def show_unsure(entries: Sequence[Entry], form: str) -> None:
+    """Print the predicted rows that a refinement would measure."""
+    rows = [
+        {"operator": e.key, "us": e.centre_us, "low_us": e.low_us, "high_us": e.high_us}
+        for e in entries
+    ]
+    if form == "json":
+        print(to_json(rows))
+    elif form == "csv":
+        print(to_csv(rows), end="")
+    else:
+        out = console()
+        grid = RichTable(box=None, pad_edge=False)
+        grid.add_column("to be measured", overflow="fold")
+        for name in ("us", "90 % interval"):
+            grid.add_column(name, justify="right")
+        for e in entries:
+            grid.add_row(
+                short_name(e.key), f"{e.centre_us:.1f}", f"{e.low_us:.1f} .. {e.high_us:.1f}"
+            )
+        out.print(grid)

@@ -9,19 +9,24 @@ import math
 from collections.abc import Iterable, Sequence
 
 from profiler.comparison.model import Agreement, Cell, Column, Comparison, Kind, Ratio, Run, Verdict
-from profiler.comparison.operators import LayerDifference, Shift, layer_differences, shifts
-from profiler.tables.predict import Priced, price
+from profiler.comparison.operators import (
+    LayerDifference,
+    RelativeCost,
+    layer_differences,
+    relative_costs,
+)
+from profiler.tables.predict import TablePrediction, predict_network
 from search.architecture import Architecture
 from search.errors import DeviceError, KitError, MissingOperator, TableError, UsageError
+from search.table.manifest import exam_doubt
 from search.table.store import Table
-from search.table.trust import exam_doubt
-from search.zoo.resolve import Named
+from search.zoo.resolve import NamedNetwork
 
 _Z = 1.96
 
 
 def compare(
-    networks: Sequence[Named],
+    networks: Sequence[NamedNetwork],
     tables: Sequence[Table],
     runs: Sequence[Run] = (),
     *,
@@ -39,7 +44,7 @@ def compare(
     columns = [table_column(table) for table in tables]
     columns += [_run_column(run) for run in runs]
     refuse_mixture([column.kind == "simulated" for column in columns], allow_simulated)
-    priced = [[try_price(table, network) for network in networks] for table in tables]
+    priced = [[try_predict(table, network) for network in networks] for table in tables]
     cells = [
         _predicted(network.name, number, found)
         for number, row in enumerate(priced)
@@ -54,7 +59,7 @@ def compare(
     for column, printed in published_columns(networks, len(columns)):
         columns.append(column)
         cells += printed
-    known = [[found for found in row if isinstance(found, Priced)] for row in priced]
+    known = [[found for found in row if isinstance(found, TablePrediction)] for row in priced]
     return Comparison(
         networks=tuple(networks),
         columns=tuple(columns),
@@ -120,21 +125,21 @@ def refuse_mixture(simulated: Sequence[bool], allowed: bool) -> None:
         )
 
 
-def try_price(table: Table, network: Named) -> Priced | KitError:
+def try_predict(table: Table, network: NamedNetwork) -> TablePrediction | KitError:
     """What a table says of a network; the error if it is of another resolution.
 
     Raises:
         MissingOperator: The table lacks operators of the network.
     """
     try:
-        return price(table, network)
+        return predict_network(table, network)
     except MissingOperator:
         raise
     except (UsageError, TableError) as error:
         return error
 
 
-def _predicted(name: str, column: int, found: Priced | KitError) -> Cell:
+def _predicted(name: str, column: int, found: TablePrediction | KitError) -> Cell:
     if isinstance(found, KitError):
         return Cell(network=name, column=column, note=found.message)
     estimate = found.estimate
@@ -163,7 +168,9 @@ def _measured(name: str, column: int, run: Run) -> Cell:
     )
 
 
-def published_columns(networks: Sequence[Named], first: int) -> Iterable[tuple[Column, list[Cell]]]:
+def published_columns(
+    networks: Sequence[NamedNetwork], first: int
+) -> Iterable[tuple[Column, list[Cell]]]:
     """What authors printed of these networks, a column a device, numbered from `first`."""
     printed: dict[str, list[tuple[str, float, str]]] = {}
     for network in networks:
@@ -246,7 +253,7 @@ def _agreements(columns: Sequence[Column], cells: Sequence[Cell]) -> Iterable[Ag
 
 
 def _layers(
-    tables: Sequence[Table], priced: Sequence[Sequence[Priced]]
+    tables: Sequence[Table], priced: Sequence[Sequence[TablePrediction]]
 ) -> Iterable[LayerDifference]:
     for column, (table, row) in enumerate(zip(tables, priced, strict=True)):
         ranked = sorted(row, key=lambda found: found.estimate.value_us)
@@ -254,12 +261,14 @@ def _layers(
             yield from layer_differences(table, column, ranked[0].architecture, slower.architecture)
 
 
-def _shifts(tables: Sequence[Table], priced: Sequence[Sequence[Priced]]) -> Iterable[Shift]:
+def _shifts(
+    tables: Sequence[Table], priced: Sequence[Sequence[TablePrediction]]
+) -> Iterable[RelativeCost]:
     for second in range(1, len(tables)):
         for first in range(second):
             shared = _architectures(priced[first])
-            yield from shifts(tables[first], tables[second], first, second, shared)
+            yield from relative_costs(tables[first], tables[second], first, second, shared)
 
 
-def _architectures(row: Sequence[Priced]) -> list[Architecture]:
+def _architectures(row: Sequence[TablePrediction]) -> list[Architecture]:
     return [found.architecture for found in row]

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from profiler.campaign.network_timing import Timing
-from profiler.comparison.operators import LayerDifference, Shift
-from search.zoo.resolve import Named
+from profiler.campaign.network_timing import NetworkTimes
+from profiler.comparison.operators import LayerDifference, RelativeCost
+from search.zoo.resolve import NamedNetwork
 
 Kind = Literal["measured", "predicted", "published", "imported", "simulated"]
 
@@ -80,13 +80,13 @@ class Agreement:
 class Comparison:
     """The whole answer."""
 
-    networks: tuple[Named, ...]
+    networks: tuple[NamedNetwork, ...]
     columns: tuple[Column, ...]
     cells: tuple[Cell, ...]
     verdicts: tuple[Verdict, ...]
     agreements: tuple[Agreement, ...]
     layers: tuple[LayerDifference, ...]
-    shifts: tuple[Shift, ...]
+    shifts: tuple[RelativeCost, ...]
 
     @property
     def stable(self) -> bool:
@@ -100,4 +100,4 @@ class Run:
 
     label: str
     simulated: bool
-    timing: Timing
+    timing: NetworkTimes

@@ -15,7 +15,7 @@ from statistics import median
 from search.architecture import Architecture
 from search.errors import MissingOperator
 from search.latency.model import LatencyModel
-from search.operators.spec import OperatorSpec, parse_key
+from search.operators.spec import OperatorSpec
 from search.table.store import Table
 
 Place = tuple[int, int, int, int]
@@ -47,7 +47,7 @@ class LayerDifference:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shift:
+class RelativeCost:
     """An operator of the networks on two tables.
 
     `relative` is its cost in the second over that in the first, divided by
@@ -109,13 +109,13 @@ def _place(operator: OperatorSpec) -> Place:
     return operator.in_channels, out, operator.height, operator.stride
 
 
-def shifts(
+def relative_costs(
     first: Table,
     second: Table,
     first_column: int,
     second_column: int,
     networks: Sequence[Architecture],
-) -> list[Shift]:
+) -> list[RelativeCost]:
     """Operators of the networks whose relative cost differs most between two tables.
 
     Those that take at least 1 % of their network on one of the tables; an
@@ -138,7 +138,7 @@ def shifts(
         return []
     usual = median(pair[1] / pair[0] for pair in usable.values())
     found = [
-        Shift(
+        RelativeCost(
             first=first_column,
             second=second_column,
             key=key,
@@ -166,28 +166,3 @@ def _both(
         except MissingOperator:
             continue
         yield operator.key, (one, other)
-
-
-def describe(key: str) -> str:
-    """An operator's key in a few words for people; nothing for an empty one."""
-    if not key:
-        return "-"
-    spec = parse_key(key)
-    if spec.kind == "skip":
-        return f"skip {spec.in_channels} {spec.height}x{spec.width}"
-    words = {"conv": f"conv{spec.kernel}", "classifier": "classifier"}.get(spec.kind, "")
-    if spec.kind == "classifier" and spec.mid_channels:
-        words += f"_m{spec.mid_channels}"
-    if spec.kind == "ir":
-        spelled = spec.mid_channels == spec.expansion * spec.in_channels
-        words = f"k{spec.kernel}_" + (
-            f"e{spec.expansion:g}" if spelled else f"m{spec.mid_channels}"
-        )
-        words += f"_{spec.activation.replace('hswish', 'hs')}" if spec.activation != "relu" else ""
-        words += f"_g{spec.groups}" if spec.groups > 1 else ""
-        if spec.squeeze_channels:
-            split = f"_sa{spec.splits}-" if spec.splits > 1 else "_se"
-            words += f"{split}{spec.squeeze_channels}"
-        words += "+1x1" if spelled and spec.expansion == 1 and spec.first_pointwise else ""
-    stride = f"/{spec.stride}" if spec.stride > 1 else ""
-    return f"{words} {spec.in_channels}>{spec.out_channels} {spec.height}x{spec.width}{stride}"

@@ -5,29 +5,31 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from deploy.artefact import Subject
+from deploy.artefact import ExportSpec
 from device_agents.device import Device
-from device_agents.target import find_device
-from profiler.campaign.network_timing import Measuring, open_agent, time_networks, timing_settings
-from profiler.campaign.run import only_one
-from profiler.comparison.compare import compare, refuse_mixture, setting_label, try_price
+from device_agents.lock import only_one
+from device_agents.registry import find_device
+from profiler.campaign.network_timing import time_networks
+from profiler.comparison.compare import compare, refuse_mixture, setting_label, try_predict
 from profiler.comparison.model import Comparison, Run
-from profiler.settings import Settings
-from profiler.tables.predict import newest_tables, price
+from profiler.measuring.agents import TimingOptions, open_agent, timing_settings
+from profiler.settings import CampaignSettings
+from profiler.tables.catalogue import newest_tables
+from profiler.tables.predict import predict_network
 from search.console.progress import Progress
 from search.errors import KitError, MissingOperator, TableError, UsageError
 from search.table.store import Table, read_table
-from search.zoo.resolve import Named, find_network
+from search.zoo.resolve import NamedNetwork, find_network
 
 
-def gather(
+def collect(
     networks: Sequence[str],
     *,
     tables: Sequence[Path],
     root: Path,
     devices: Sequence[str],
     dtypes: Sequence[str],
-    measuring: Measuring,
+    measuring: TimingOptions,
     allow_simulated: bool,
     progress: Progress,
 ) -> Comparison:
@@ -51,14 +53,14 @@ def gather(
         raise UsageError("--dtype is for devices; a table has a number format of its own.")
     for table in chosen:
         for network in named:
-            try_price(table, network)
+            try_predict(table, network)
     runs = [
         run for name in devices for run in run_on_device(name, dtypes, named, measuring, progress)
     ]
     return compare(named, chosen, runs, allow_simulated=allow_simulated)
 
 
-def find_networks(texts: Sequence[str]) -> tuple[Named, ...]:
+def find_networks(texts: Sequence[str]) -> tuple[NamedNetwork, ...]:
     """Networks by file or published name; equal names become those of their files.
 
     Raises:
@@ -76,7 +78,9 @@ def find_networks(texts: Sequence[str]) -> tuple[Named, ...]:
     return tuple(named)
 
 
-def choose_tables(root: Path, networks: Sequence[Named], progress: Progress) -> tuple[Table, ...]:
+def choose_tables(
+    root: Path, networks: Sequence[NamedNetwork], progress: Progress
+) -> tuple[Table, ...]:
     """The newest tables below a folder that can price every network.
 
     What cannot be read is said; what is of other networks is passed over.
@@ -93,7 +97,7 @@ def choose_tables(root: Path, networks: Sequence[Named], progress: Progress) -> 
         try:
             table = read_table(folder)
             for network in networks:
-                price(table, network)
+                predict_network(table, network)
         except MissingOperator as error:
             reasons.insert(0, error)
         except (TableError, UsageError) as error:
@@ -116,8 +120,8 @@ def choose_tables(root: Path, networks: Sequence[Named], progress: Progress) -> 
 def run_on_device(
     device: str,
     dtypes: Sequence[str],
-    networks: Sequence[Named],
-    measuring: Measuring,
+    networks: Sequence[NamedNetwork],
+    measuring: TimingOptions,
     progress: Progress,
 ) -> list[Run]:
     """Time the networks on one device, once a dtype (none: the device's own).
@@ -135,13 +139,13 @@ def run_on_device(
 
 def _run(
     target: Device,
-    settings: Settings,
-    networks: Sequence[Named],
-    measuring: Measuring,
+    settings: CampaignSettings,
+    networks: Sequence[NamedNetwork],
+    measuring: TimingOptions,
     progress: Progress,
 ) -> Run:
     subjects = [
-        Subject(
+        ExportSpec(
             name=network.name, operators=network.with_dtype(settings.dtype).architecture.operators
         )
         for network in networks

@@ -9,7 +9,7 @@ from deploy.artefact import Artefact
 from deploy.build import build_all
 from deploy.exporters.registry import ExporterEntry, toolchain
 from profiler.journal import Journal
-from profiler.planning.deadline import building_ends, building_order, needed_anyhow
+from profiler.planning.deadline import always_built, build_deadline, building_order
 from profiler.planning.plan import CampaignPlan
 from search.console.progress import Progress
 from search.errors import DeviceError, UsageError
@@ -34,7 +34,7 @@ def build_artefacts(
     progress.stage("build", len(plan.subjects))
     artefacts = {}
     failed = journal.failures()
-    ends, needed = building_ends(plan, began), needed_anyhow(plan)
+    ends, needed = build_deadline(plan, began), always_built(plan)
     with contextlib.closing(build_all(building_order(plan), entry, workers)) as outcomes:
         for built in outcomes:
             progress.advance()

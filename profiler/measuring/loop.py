@@ -5,7 +5,6 @@ memory, drawn anew each time. What a runner yields goes to the journal at
 once. A runner that dies costs at most the item that killed it.
 """
 
-import itertools
 import math
 import random
 import time
@@ -14,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from deploy.artefact import Artefact
-from device_agents.base import DeviceAgent, Stocked
+from device_agents.base import DeviceAgent, KeepsFiles
 from device_agents.protocol import (
     Begin,
     Failure,
@@ -26,10 +25,10 @@ from device_agents.protocol import (
     Sample,
     Sentinel,
 )
-from profiler.analysis.judge import Judged, clock_of, judge, slow_windows
 from profiler.journal import Journal
-from profiler.measuring.sample_buffer import Attempt, Sink
-from profiler.settings import Settings
+from profiler.measuring.sample_buffer import LaunchProgress, SampleBuffer
+from profiler.results.judged import judge_all
+from profiler.settings import CampaignSettings
 from search.console.progress import Progress
 from search.errors import ConnectionLost, DeviceLost, DeviceTimeout
 
@@ -42,7 +41,7 @@ _CONNECTION_TRIES = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Item:
+class TimedItem:
     """One thing to be timed."""
 
     name: str
@@ -51,7 +50,7 @@ class Item:
 
 
 @dataclass
-class Measurement:
+class MeasuringLoop:
     """One campaign's measuring, resumable at any block.
 
     No extra pass begins that would not end by `ends` (of the monotonic clock).
@@ -59,11 +58,11 @@ class Measurement:
     item's own interval: what is computed from several items, such as slopes.
     """
 
-    settings: Settings
+    settings: CampaignSettings
     agent: DeviceAgent
     journal: Journal
-    items: Sequence[Item]
-    sentinel: Item
+    items: Sequence[TimedItem]
+    sentinel: TimedItem
     progress: Progress
     ends: float = math.inf
     unsettled: Callable[[], set[str]] | None = None
@@ -96,7 +95,7 @@ class Measurement:
 
     def _stock(self) -> None:
         """Copy to a device of its own what it lacks, before anything is timed."""
-        if not isinstance(self.agent, Stocked):
+        if not isinstance(self.agent, KeepsFiles):
             return
         artefacts = {item.artefact.sha256: item.artefact for item in [*self._able(), self.sentinel]}
         sizes = {sha256: artefact.size_bytes for sha256, artefact in artefacts.items()}
@@ -109,7 +108,7 @@ class Measurement:
             self._delivered[sha256] = self.agent.deliver(artefacts[sha256].path, sha256)
             self.progress.advance()
 
-    def _able(self) -> list[Item]:
+    def _able(self) -> list[TimedItem]:
         failed = self.journal.failures()
         return [item for item in self.items if item.name not in failed]
 
@@ -126,7 +125,7 @@ class Measurement:
 
     # --- one pass
 
-    def _pass(self, number: int, items: Sequence[Item], title: str) -> None:
+    def _pass(self, number: int, items: Sequence[TimedItem], title: str) -> None:
         rounds = self.settings.effort.rounds
         done = self.journal.rounds_done(number)
         left = [item for item in items if done.get(item.name, 0) < rounds]
@@ -140,7 +139,7 @@ class Measurement:
         for batch in self._batches(left, number):
             self._batch(number, batch)
 
-    def _batches(self, items: Sequence[Item], number: int) -> Iterator[list[Item]]:
+    def _batches(self, items: Sequence[TimedItem], number: int) -> Iterator[list[TimedItem]]:
         shuffled = list(items)
         random.Random(self.settings.seed * 7919 + number).shuffle(shuffled)  # noqa: S311
         total = sum(item.artefact.size_bytes for item in shuffled)
@@ -151,7 +150,7 @@ class Measurement:
             if batch:
                 yield batch
 
-    def _batch(self, number: int, batch: list[Item]) -> None:
+    def _batch(self, number: int, batch: list[TimedItem]) -> None:
         """Run one batch; on a loss find the item that is to blame."""
         suspects: dict[str, int] = {}
         anonymous = broken = losses = 0
@@ -159,7 +158,7 @@ class Measurement:
             batch = self._still_open(number, batch)
             if not batch:
                 return
-            attempt = Attempt()
+            attempt = LaunchProgress()
             losses += 1
             try:
                 self._run_plan(number, batch, attempt)
@@ -192,12 +191,12 @@ class Measurement:
                 if anonymous >= _TRIES:
                     raise
 
-    def _bisect(self, number: int, batch: list[Item]) -> None:
+    def _bisect(self, number: int, batch: list[TimedItem]) -> None:
         middle = len(batch) // 2
         self._batch(number, batch[:middle])
         self._batch(number, batch[middle:])
 
-    def _still_open(self, number: int, batch: list[Item]) -> list[Item]:
+    def _still_open(self, number: int, batch: list[TimedItem]) -> list[TimedItem]:
         done, failed = self.journal.rounds_done(number), self.journal.failures()
         rounds = self.settings.effort.rounds
         return [
@@ -210,18 +209,18 @@ class Measurement:
 
     # --- one plan
 
-    def _run_plan(self, number: int, batch: list[Item], attempt: Attempt) -> None:
+    def _run_plan(self, number: int, batch: list[TimedItem], attempt: LaunchProgress) -> None:
         done = self.journal.rounds_done(number)
         fewest = min(done.get(item.name, 0) for item in batch)
         plan = self._plan(number, batch, self.settings.effort.rounds - fewest, fewest)
-        sink = Sink(self.journal, number, self._names, done, self.settings.effort.rounds)
+        sink = SampleBuffer(self.journal, number, self._names, done, self.settings.effort.rounds)
         try:
             for record in self.agent.run(plan):
                 self._take(record, attempt, sink)
         finally:
             sink.flush()
 
-    def _take(self, record: Record, attempt: Attempt, sink: Sink) -> None:
+    def _take(self, record: Record, attempt: LaunchProgress, sink: SampleBuffer) -> None:
         match record:
             case Hello():
                 attempt.greeted = True
@@ -243,7 +242,7 @@ class Measurement:
             case Sentinel():
                 sink.sentinels.append(record)
 
-    def _plan(self, number: int, batch: list[Item], rounds: int, skipped: int) -> Plan:
+    def _plan(self, number: int, batch: list[TimedItem], rounds: int, skipped: int) -> Plan:
         settings, effort = self.settings, self.settings.effort
         order = random.Random(f"{settings.seed} {number} {skipped} {len(batch)}")  # noqa: S311
         watched = self.sentinel.name not in self.journal.failures()
@@ -263,7 +262,7 @@ class Measurement:
             items=(*items, *([self._plan_item(self.sentinel, SENTINEL_ID)] if watched else [])),
         )
 
-    def _plan_item(self, item: Item, number: int) -> PlanItem:
+    def _plan_item(self, item: TimedItem, number: int) -> PlanItem:
         artefact = item.artefact
         if artefact.sha256 not in self._delivered:
             place = self.agent.deliver(artefact.path, artefact.sha256)
@@ -274,21 +273,3 @@ class Measurement:
             sha256=artefact.sha256,
             loops=self.settings.effort.network_loops if item.is_network else 0,
         )
-
-
-def judge_all(journal: Journal, settings: Settings) -> dict[str, Judged]:
-    """Judge every item of a journal by the same windows of slowness and the same clock."""
-    windows = slow_windows(*journal.sentinels())
-    every = journal.blocks()
-    clock = clock_of(itertools.chain.from_iterable(every.values()))
-    found = {
-        name: judge(
-            blocks,
-            target=settings.effort.target_relative_ci,
-            seed=settings.seed,
-            slow_windows=windows,
-            clock_khz=clock.median_khz if clock else None,
-        )
-        for name, blocks in every.items()
-    }
-    return {name: judged for name, judged in found.items() if judged is not None}

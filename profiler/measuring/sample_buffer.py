@@ -11,7 +11,7 @@ _FLUSH_S = 0.5
 
 
 @dataclass
-class Attempt:
+class LaunchProgress:
     """How far one launch came."""
 
     greeted: bool = False
@@ -20,7 +20,7 @@ class Attempt:
 
 
 @dataclass
-class Sink:
+class SampleBuffer:
     """Collects samples and writes them to the journal twice a second."""
 
     journal: Journal

@@ -1,7 +1,6 @@
 """From a budget to the operators that fit into it, and from a table to its refinement."""
 
 import re
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,11 +11,9 @@ from profiler.planning.estimate import estimate_seconds, operator_seconds, visit
 from profiler.planning.plan import make_plan
 from profiler.prediction.predictor import MIN_MEASURED
 from profiler.prediction.rows import base_times
-from profiler.settings import PRESETS, Effort, Settings
-from search.architecture import Architecture
-from search.errors import TableError, UsageError
-from search.table.entries import Entry
-from search.table.store import Table, read_table
+from profiler.settings import CampaignSettings
+from search.errors import UsageError
+from search.table.store import read_table
 
 # A budget in time buys no more: the process's cost grows with the cube, its errors hardly fall.
 MOST_MEASURED = 2000
@@ -38,12 +35,12 @@ def parse_budget(text: str) -> float:
 
 
 def with_budget(
-    settings: Settings,
+    settings: CampaignSettings,
     *,
     budget: str | None,
     max_operators: int | None,
     from_table: Path | None,
-) -> Settings:
+) -> CampaignSettings:
     """Settings that measure no more than asked for, checked before any work.
 
     Raises:
@@ -65,7 +62,7 @@ def with_budget(
     return chosen
 
 
-def operators_within(settings: Settings, budget_s: float) -> int:
+def operators_within(settings: CampaignSettings, budget_s: float) -> int:
     """The most operators whose campaign is expected to end within the budget.
 
     Raises:
@@ -87,72 +84,3 @@ def operators_within(settings: Settings, budget_s: float) -> int:
 
 
 # --- refinement --------------------------------------------------------------------
-
-
-def unsure(table: Table, networks: Sequence[Architecture]) -> tuple[Entry, ...]:
-    """Predicted rows that networks use, the widest interval in microseconds first.
-
-    Raises:
-        MissingOperator: A network needs an operator that the table lacks.
-    """
-    dtype = table.manifest.protocol.dtype
-    uses: dict[str, int] = {}
-    for network in networks:
-        for operator in network.with_dtype(dtype).operators:
-            if operator.kind != "skip":
-                table.lookup(operator)
-                uses[operator.key] = uses.get(operator.key, 0) + 1
-    rows = [e for e in table.entries if e.status == "predicted" and e.key in uses]
-    return tuple(sorted(rows, key=lambda e: -uses[e.key] * _width_us(e)))
-
-
-def _width_us(entry: Entry) -> float:
-    assert entry.low_us is not None
-    assert entry.high_us is not None
-    return entry.high_us - entry.low_us
-
-
-def refined_settings(
-    table: Table,
-    networks: Sequence[Architecture],
-    *,
-    device: str,
-    more: int,
-    effort: Effort | None = None,
-) -> Settings:
-    """A campaign that measures what it measured before and the `more` least sure rows.
-
-    Everything is measured again: rows of two runs never share a table.
-
-    Raises:
-        UsageError: Nothing that these networks use is predicted.
-        TableError: The table has no predicted rows.
-    """
-    manifest = table.manifest
-    if manifest.prediction is None:
-        raise TableError(
-            f"{table.label} has no predicted rows.", "Refine a table made with --budget."
-        )
-    rows = unsure(table, networks)[:more]
-    if not rows:
-        raise UsageError(
-            "Every operator of these networks was measured already.",
-            "Name other networks, or measure the whole table.",
-        )
-    protocol = manifest.protocol
-    before = [e.key for e in table.entries if e.status != "predicted"]
-    keys = (*before, *(row.key for row in rows))
-    return Settings(
-        device=device,
-        space=manifest.space.spec,
-        dtype=protocol.dtype,
-        backend=manifest.runtime.backend,
-        threads=protocol.threads or 1,
-        affinity=protocol.affinity_asked,
-        runner="auto",
-        seed=protocol.seed or 0,
-        effort=effort or PRESETS.get(protocol.preset, PRESETS["default"]),
-        max_temperature_c=protocol.temperature_limit_c,
-        max_operators=len(keys),
-        measure=keys,
-    )

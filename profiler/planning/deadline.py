@@ -4,7 +4,7 @@ import math
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 
-from deploy.artefact import Artefact, Subject
+from deploy.artefact import Artefact, ExportSpec
 from profiler.planning.estimate import measuring_seconds
 from profiler.planning.plan import CampaignPlan
 from search.console.progress import Progress
@@ -14,7 +14,7 @@ _ANYHOW = 20
 CLOSING = 0.03  # of a budget, for predicting, examining and writing
 
 
-def building_order(plan: CampaignPlan) -> tuple[Subject, ...]:
+def building_order(plan: CampaignPlan) -> tuple[ExportSpec, ...]:
     """All that needs an artefact; under a budget networks before most of the operators."""
     if plan.settings.budget_s is None:
         return plan.subjects
@@ -22,26 +22,26 @@ def building_order(plan: CampaignPlan) -> tuple[Subject, ...]:
     return tuple(dict.fromkeys((plan.empty, *first, *plan.calibration, *plan.exam, *plan.subjects)))
 
 
-def needed_anyhow(plan: CampaignPlan) -> set[str]:
+def always_built(plan: CampaignPlan) -> set[str]:
     """Names of what is built even when the time is up."""
     rest = {s.name for operator in plan.operators[_ANYHOW:] for s in plan.timed(operator)}
     return {subject.name for subject in plan.subjects} - rest
 
 
-def building_ends(plan: CampaignPlan, began: float) -> float:
+def build_deadline(plan: CampaignPlan, began: float) -> float:
     """When building must end, of the clock that `began` is of; infinite without a budget."""
     if plan.settings.budget_s is None:
         return math.inf
     return began + (1 - CLOSING) * plan.settings.budget_s - measuring_seconds(plan)
 
 
-def measuring_ends(plan: CampaignPlan, began: float) -> float:
+def measure_deadline(plan: CampaignPlan, began: float) -> float:
     """When the last extra pass must end; infinite without a budget."""
     budget_s = plan.settings.budget_s
     return math.inf if budget_s is None else began + (1 - CLOSING) * budget_s
 
 
-def within_time(
+def drop_unbuilt(
     plan: CampaignPlan,
     artefacts: Mapping[str, Artefact],
     failures: Collection[str],

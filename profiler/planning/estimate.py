@@ -5,12 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.artefact import Artefact, Subject
+from deploy.artefact import Artefact, ExportSpec
 from deploy.build import lookup
 from deploy.exporters.registry import ExporterEntry, exporter_entry
-from profiler.journal import Journal
+from profiler.journal import Journal, journal_path
 from profiler.planning.plan import CampaignPlan, make_plan, timed_subjects
-from profiler.settings import Effort, Settings
+from profiler.settings import CampaignSettings, Effort
 from search.operators.counts import count
 from search.operators.spec import OperatorSpec
 
@@ -39,7 +39,7 @@ class Coverage:
     estimated_seconds: float
 
 
-def coverage(settings: Settings, output: Path) -> Coverage:
+def coverage(settings: CampaignSettings, output: Path) -> Coverage:
     """Coverage and estimated time, without torch, a runtime or the device."""
     plan = make_plan(settings)
     entry = exporter_entry(settings.backend, settings.dtype)
@@ -86,7 +86,7 @@ _GMACS_PER_S = 50.0
 _NETWORK_LOAD_S = 0.06
 
 
-def estimate_seconds(settings: Settings) -> float:
+def estimate_seconds(settings: CampaignSettings) -> float:
     """How long a campaign is expected to take with the artefacts that are there."""
     plan = make_plan(settings)
     entry = exporter_entry(settings.backend, settings.dtype)
@@ -110,7 +110,7 @@ def measuring_seconds(plan: CampaignPlan) -> float:
     return effort.passes * (effort.rounds * visit_s + _NETWORK_LOAD_S * len(networks) + 1)
 
 
-def operator_seconds(settings: Settings, operators: Sequence[OperatorSpec]) -> list[float]:
+def operator_seconds(settings: CampaignSettings, operators: Sequence[OperatorSpec]) -> list[float]:
     """What each operator adds to a campaign: its passes, and its artefact where there is none."""
     entry = exporter_entry(settings.backend, settings.dtype)
     subjects = [timed_subjects(operator, settings) for operator in operators]
@@ -130,7 +130,7 @@ def visiting_seconds(effort: Effort) -> float:
     return effort.passes * effort.rounds * _visit_s(effort)
 
 
-def _build_s(subject: Subject, entry: ExporterEntry) -> float:
+def _build_s(subject: ExportSpec, entry: ExporterEntry) -> float:
     operator_s, network_s = _BUILD_S.get(entry.name, (0.0, 0.0))
     squeezed = sum(operator.squeeze_channels > 0 for operator in subject.operators)
     more = 1 + _SQUEEZE * squeezed / len(subject.operators)
@@ -145,12 +145,7 @@ def _cores() -> int:
     return os.cpu_count() or 1
 
 
-def journal_path(output: Path, settings: Settings) -> Path:
-    """Where an unfinished campaign with these settings is kept."""
-    return output / ".journal" / f"{settings.device}-{settings.identity}.sqlite"
-
-
-def _journal_count(path: Path, settings: Settings, items: Sequence[Sequence[str]]) -> int:
+def _journal_count(path: Path, settings: CampaignSettings, items: Sequence[Sequence[str]]) -> int:
     if not path.exists():
         return 0
     with Journal(path, settings.identity) as journal:

@@ -1,20 +1,19 @@
 """What a campaign will measure: operators, networks, and the sentinel."""
 
-import random
 import re
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
-from deploy.artefact import Subject
-from deploy.chains.programs import chain, programs
-from profiler.settings import Settings
+from deploy.artefact import ExportSpec
+from deploy.chains.programs import chain, timed_programs
+from profiler.planning.networks import draw_networks, published_operators
+from profiler.settings import CampaignSettings
 from search.errors import ExportError, UsageError
 from search.operators.counts import count
 from search.operators.spec import OperatorSpec
 from search.spaces.base import LayeredSpace
 from search.spaces.registry import parse_space
-from search.zoo import network_names, zoo_architecture
 
 if TYPE_CHECKING:
     from profiler.prediction.design import Design
@@ -34,29 +33,29 @@ class CampaignPlan:
     a partial table cannot predict a network).
     """
 
-    settings: Settings
+    settings: CampaignSettings
     space: LayeredSpace
     operators: tuple[OperatorSpec, ...]
     wanted: int
-    calibration: tuple[Subject, ...]
-    exam: tuple[Subject, ...]
+    calibration: tuple[ExportSpec, ...]
+    exam: tuple[ExportSpec, ...]
     predicted: tuple[OperatorSpec, ...] = ()
     drawn: frozenset[OperatorSpec] = frozenset()
 
     @cached_property
-    def empty(self) -> Subject:
+    def empty(self) -> ExportSpec:
         """The program that does nothing: its time is the dispatch floor."""
-        return Subject(
+        return ExportSpec(
             name=EMPTY, operators=(OperatorSpec(kind="empty", dtype=self.settings.dtype),)
         )
 
     @cached_property
-    def subjects(self) -> tuple[Subject, ...]:
+    def subjects(self) -> tuple[ExportSpec, ...]:
         """All that needs an artefact."""
         timed = dict.fromkeys(s for operator in self.operators for s in self.timed(operator))
         return (self.empty, *timed, *self.calibration, *self.exam)
 
-    def timed(self, operator: OperatorSpec) -> tuple[Subject, ...]:
+    def timed(self, operator: OperatorSpec) -> tuple[ExportSpec, ...]:
         """What is timed for one operator: itself, or chains with it and what opens them."""
         return timed_subjects(operator, self.settings)
 
@@ -67,19 +66,19 @@ class CampaignPlan:
         return self.timed(ranked[len(ranked) // 2])[-len(self.settings.chains or (1,))].name
 
 
-def timed_subjects(operator: OperatorSpec, settings: Settings) -> tuple[Subject, ...]:
+def timed_subjects(operator: OperatorSpec, settings: CampaignSettings) -> tuple[ExportSpec, ...]:
     """What is timed for one operator under these settings."""
     lengths = settings.chains
     if not lengths:
-        return (Subject.of(operator),)
+        return (ExportSpec.of(operator),)
     try:
-        return programs(operator, lengths)
+        return timed_programs(operator, lengths)
     except ExportError:  # these fail as well, and say why
         return tuple(chain(operator, n) for n in lengths)
 
 
 @lru_cache(maxsize=8)
-def make_plan(settings: Settings) -> CampaignPlan:
+def make_plan(settings: CampaignSettings) -> CampaignPlan:
     """Work out what to measure; under a budget in order of choice.
 
     Raises:
@@ -87,10 +86,12 @@ def make_plan(settings: Settings) -> CampaignPlan:
     """
     space = parse_space(settings.space)
     every = (*space.operators, *published_operators(space))
-    operators = select(every, settings.filter)
+    operators = filter_operators(every, settings.filter)
     drawn: frozenset[OperatorSpec] = frozenset()
     if settings.max_operators is not None:
-        design = informative(space, every, settings.max_operators, settings.measure or ())
+        design = choose_informative_operators(
+            space, every, settings.max_operators, settings.measure or ()
+        )
         operators, drawn = design.operators, design.drawn
     chosen = set(operators)
     predicted = tuple(o for o in every if o not in chosen) if settings.max_operators else ()
@@ -109,7 +110,7 @@ def make_plan(settings: Settings) -> CampaignPlan:
     )
 
 
-def informative(
+def choose_informative_operators(
     space: LayeredSpace, every: tuple[OperatorSpec, ...], number: int, keys: tuple[str, ...]
 ) -> "Design":
     """The operators that are worth measuring when only so many can be.
@@ -134,22 +135,9 @@ def informative(
     return replace(design, drawn=design.drawn | (before & set(design.operators)))
 
 
-def published_operators(space: LayeredSpace) -> tuple[OperatorSpec, ...]:
-    """What published networks of this frame need and the space does not hold.
-
-    Their heads are narrower, and some keep the first 1x1 at expansion 1: a
-    handful of operators, for which one table can compare all of them.
-    """
-    own, stem, classifier = set(space.operators), space.before[0], space.after[-1]
-    found: dict[OperatorSpec, None] = {}
-    for name in network_names():
-        network = zoo_architecture(name, dtype=stem.dtype)
-        if network.operators[0] == stem and network.classes == classifier.out_channels:
-            found.update(dict.fromkeys(network.operators))
-    return tuple(o for o in found if o not in own and o.kind != "skip")
-
-
-def select(operators: tuple[OperatorSpec, ...], pattern: str | None) -> tuple[OperatorSpec, ...]:
+def filter_operators(
+    operators: tuple[OperatorSpec, ...], pattern: str | None
+) -> tuple[OperatorSpec, ...]:
     """Operators whose key contains the regular expression.
 
     Raises:
@@ -168,16 +156,3 @@ def select(operators: tuple[OperatorSpec, ...], pattern: str | None) -> tuple[Op
             f"Keys look like {operators[len(operators) // 2].key}.",
         )
     return chosen
-
-
-def draw_networks(space: LayeredSpace, number: int, seed: int) -> tuple[Subject, ...]:
-    """Distinct random networks of the space (fewer if the space is that small)."""
-    generator = random.Random(seed)  # noqa: S311
-    found: dict[tuple[OperatorSpec, ...], Subject] = {}
-    for _ in range(100 * number):
-        if len(found) == number:
-            break
-        architecture = space.random_architecture(generator, f"random-{seed}-{len(found):03d}")
-        subject = Subject(name=architecture.name, operators=architecture.operators)
-        found.setdefault(subject.operators, subject)
-    return tuple(found.values())

@@ -22,7 +22,7 @@ _LEAST_DEVIATION = 1e-6
 
 
 @dataclass(frozen=True)
-class Process:
+class GaussianProcess:
     """A fitted process; `kernel` may be given to another one."""
 
     kernel: Any
@@ -45,9 +45,9 @@ def fit_kernel(points: Array, target: Array) -> Any:
     return _fit(regressor, points[some], target[some]).kernel_
 
 
-def fit_process(points: Array, target: Array, kernel: Any) -> Process:
+def fit_process(points: Array, target: Array, kernel: Any) -> GaussianProcess:
     """A process with this kernel, its parameters kept."""
-    return Process(kernel=kernel, regressor=_fit(_regressor(kernel, None), points, target))
+    return GaussianProcess(kernel=kernel, regressor=_fit(_regressor(kernel, None), points, target))
 
 
 def _spread(number: int) -> npt.NDArray[np.intp]:

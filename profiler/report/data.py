@@ -5,19 +5,19 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from profiler.cli.show import summary
 from profiler.comparison.compare import published_columns, table_column
 from profiler.comparison.model import Cell, Column
-from profiler.comparison.operators import describe
 from profiler.report.drift import drift_of
 from profiler.report.fronts import Front
-from profiler.tables.checks import problems
+from profiler.tables.checks import table_problems
 from profiler.tables.cost_curve import cost_curve
-from profiler.tables.predict import price
+from profiler.tables.predict import predict_network
+from profiler.tables.summary import summary
 from search.errors import KitError
+from search.operators.words import short_name
 from search.table.entries import Entry
 from search.table.store import Table
-from search.zoo.resolve import Named
+from search.zoo.resolve import NamedNetwork
 
 _DIGITS = 5
 
@@ -27,7 +27,7 @@ class Contents:
     """All that a report is about; cost curves are worked out if `curves`."""
 
     tables: tuple[Table, ...]
-    networks: tuple[Named, ...]
+    networks: tuple[NamedNetwork, ...]
     fronts: tuple[Front, ...]
     curves: bool = True
 
@@ -39,7 +39,7 @@ def page_data(contents: Contents) -> dict[str, Any]:
         "tables": [_table(table, n, contents) for n, table in enumerate(contents.tables)],
         "operators": {
             "keys": list(keys),
-            "words": [describe(key) for key in keys.values()],
+            "words": [short_name(key) for key in keys.values()],
             "flops": _flops(contents.tables, keys),
             "rows": [_rows(table, keys) for table in contents.tables],
         },
@@ -63,7 +63,7 @@ def _table(table: Table, number: int, contents: Contents) -> dict[str, Any]:
         "device": manifest.device.model or manifest.device.id,
         "setting": table_column(table).label,
         "lines": summary(table)[1:],
-        "problems": problems(table),
+        "problems": table_problems(table),
         "coverage": {
             "expected": space.operators_expected,
             "ok": space.operators_measured,
@@ -192,10 +192,10 @@ def _column(column: Column, number: int, contents: Contents) -> dict[str, Any]:
     return {"name": name, "label": column.label, "kind": column.kind, "detail": column.detail}
 
 
-def _priced(networks: Sequence[Named], table: Table, column: int) -> Iterator[Cell]:
+def _priced(networks: Sequence[NamedNetwork], table: Table, column: int) -> Iterator[Cell]:
     for network in networks:
         try:
-            found = price(table, network)
+            found = predict_network(table, network)
         except KitError as error:
             yield Cell(network=network.name, column=column, note=error.message)
             continue

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from profiler.comparison.operators import describe
 from search.architecture import Architecture
 from search.operators.spec import OperatorSpec
+from search.operators.words import short_name
 
 _STEP, _BAR = 28, 22
 _TALLEST_PX, _TOP, _BOTTOM = 84, 18, 40
@@ -64,7 +64,7 @@ def draw(network: Architecture) -> Drawing:
         bar_width=_BAR,
         bars=tuple(_bar(o, 4 + _STEP * n, base, tallest) for n, o in enumerate(layers)),
         stages=tuple(_stages(layers)),
-        words=", ".join(describe(o.key) for o in layers),
+        words=", ".join(short_name(o.key) for o in layers),
     )
 
 
@@ -78,7 +78,7 @@ def _bar(operator: OperatorSpec, x: float, base: float, tallest: float) -> Bar:
         kernel=0 if skip else operator.kernel,
         grouped=operator.groups > 1,
         squeezed=operator.squeeze_channels > 0,
-        title=describe(operator.key),
+        title=short_name(operator.key),
     )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from search.errors import UsageError
-from search.pipeline.result import Outcome
+from search.pipeline.result import SearchResult
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +57,7 @@ def read_front(path: Path) -> Front:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         if isinstance(content, dict) and "candidates" in content:
-            return _candidates(Outcome.model_validate(content))
+            return _candidates(SearchResult.model_validate(content))
         return _front(_FrontFile.model_validate(content))
     except OSError as error:
         raise UsageError(f"Cannot read {path}: {error.strerror}.") from error
@@ -82,7 +82,7 @@ def _front(file: _FrontFile) -> Front:
     return Front(title=f"front by {file.table}", value_name="score", line=True, points=points)
 
 
-def _candidates(outcome: Outcome) -> Front:
+def _candidates(outcome: SearchResult) -> Front:
     points = tuple(
         FrontPoint(
             name=candidate.origin,

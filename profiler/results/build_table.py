@@ -7,15 +7,18 @@ from pathlib import Path
 
 import pandas as pd
 
-from deploy.artefact import Subject
+from deploy.artefact import ExportSpec
 from device_agents.native.record import find_build
 from device_agents.protocol import Hello
+from profiler.analysis.blocks import clock_of
 from profiler.analysis.exam import MeasuredNetwork, calibrate, examine
-from profiler.analysis.judge import Judged, clock_of, drift
+from profiler.analysis.judge import Measurement
+from profiler.analysis.sentinel import drift
+from profiler.journal import Journal
 from profiler.planning.plan import EMPTY, CampaignPlan
-from profiler.results.judged import Findings, find
+from profiler.results.judged import Measurements, judge_journal
 from profiler.results.provenance import kit_info
-from profiler.results.rows import Record, entry_of
+from profiler.results.rows import CampaignResult, entry_of
 from profiler.settings import BAR_MAPE, BAR_SPEARMAN
 from search.errors import DeviceError
 from search.table.entries import Entry
@@ -31,10 +34,10 @@ from search.table.manifest import (
 from search.table.store import EXAM_COLUMNS, read_table
 
 
-def tabulate(record: Record) -> tuple[Manifest, tuple[Entry, ...], pd.DataFrame]:
+def build_table(record: CampaignResult) -> tuple[Manifest, tuple[Entry, ...], pd.DataFrame]:
     """Manifest, rows and exam of one campaign."""
     plan, journal = record.plan, record.journal
-    findings = find(plan, journal)
+    findings = judge_journal(plan, journal)
     judged = findings.judged
     entries = tuple(entry_of(operator, findings, record) for operator in plan.operators)
     entries, prediction = _complete(entries, record)
@@ -63,7 +66,7 @@ def tabulate(record: Record) -> tuple[Manifest, tuple[Entry, ...], pd.DataFrame]
 
 
 def _complete(
-    entries: tuple[Entry, ...], record: Record
+    entries: tuple[Entry, ...], record: CampaignResult
 ) -> tuple[tuple[Entry, ...], Prediction | None]:
     """Rows for what a budget left out, predicted from those that were measured."""
     plan = record.plan
@@ -88,7 +91,7 @@ def _complete(
     return (*entries, *rows.entries), rows.prediction
 
 
-def _network_notes(record: Record) -> tuple[str, ...]:
+def _network_notes(record: CampaignResult) -> tuple[str, ...]:
     """Networks that could not be measured are named, not passed over."""
     failed = record.journal.failures()
     networks = (*record.plan.calibration, *record.plan.exam)
@@ -100,7 +103,7 @@ def _network_notes(record: Record) -> tuple[str, ...]:
 
 
 def _networks(
-    subjects: Sequence[Subject], entries: Mapping[str, Entry], judged: Mapping[str, Judged]
+    subjects: Sequence[ExportSpec], entries: Mapping[str, Entry], judged: Mapping[str, Measurement]
 ) -> list[MeasuredNetwork]:
     """Networks that were measured and whose operators all have rows."""
     found = []
@@ -143,7 +146,7 @@ def _space_info(plan: CampaignPlan, entries: Sequence[Entry]) -> SpaceInfo:
     )
 
 
-def _placements(record: Record) -> dict[str, str]:
+def _placements(record: CampaignResult) -> dict[str, str]:
     """Where the longest chain (or the item itself) ran, by operator, where it is known."""
     seen = record.journal.placements()
     found = {}
@@ -154,7 +157,7 @@ def _placements(record: Record) -> dict[str, str]:
     return found
 
 
-def _hello(record: Record) -> Hello:
+def _hello(record: CampaignResult) -> Hello:
     hellos = record.journal.hellos()
     if not hellos:
         raise DeviceError("No runner ever answered.", "See the failures above.")
@@ -170,7 +173,7 @@ def _hello(record: Record) -> Hello:
     return first
 
 
-def _runtime_info(record: Record) -> RuntimeInfo:
+def _runtime_info(record: CampaignResult) -> RuntimeInfo:
     hello = _hello(record)
     packages = kit_info().packages
     versions = {name: packages[name] for name in ("torch", "executorch") if name in packages}
@@ -185,7 +188,7 @@ def _runtime_info(record: Record) -> RuntimeInfo:
     )
 
 
-def _protocol(record: Record, findings: Findings) -> Protocol:
+def _protocol(record: CampaignResult, findings: Measurements) -> Protocol:
     judged = findings.judged
     settings, journal = record.plan.settings, record.journal
     effort, hello = settings.effort, _hello(record)
@@ -224,3 +227,23 @@ def _protocol(record: Record, findings: Findings) -> Protocol:
         load_average_start=record.steadiness.load_average,
         duration_s=float(journal.fact("measuring_s") or 0),
     )
+
+
+SAMPLE_COLUMNS: Sequence[str] = (
+    "item",
+    "pass",
+    "round",
+    "loops",
+    "ns",
+    "first_ns",
+    "switches",
+    "at_ns",
+    "freq_khz",
+    "temperature_mc",
+)
+
+
+def samples_frame(journal: Journal) -> pd.DataFrame:
+    """Raw blocks as integers; unknown is null."""
+    frame = pd.DataFrame(journal.raw(), columns=list(SAMPLE_COLUMNS))
+    return frame.astype({name: "Int64" for name in SAMPLE_COLUMNS if name != "item"})

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from deploy.artefact import Artefact
-from device_agents.base import Steadiness
-from profiler.analysis.judge import Judged
+from device_agents.base import DeviceState
+from profiler.analysis.judge import Measurement
 from profiler.journal import Journal
 from profiler.planning.plan import CampaignPlan
-from profiler.results.judged import Findings
+from profiler.results.judged import Measurements
 from search.operators.counts import count
 from search.operators.spec import OperatorSpec
 from search.table.entries import Entry
@@ -18,15 +18,15 @@ _NO_BLOCK = "preempted: no block ran undisturbed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
+class CampaignResult:
     """All that a table is made of."""
 
     plan: CampaignPlan
     journal: Journal
     artefacts: Mapping[str, Artefact]
     device: DeviceInfo
-    steadiness: Steadiness
-    steadiness_after: Steadiness
+    steadiness: DeviceState
+    steadiness_after: DeviceState
     source: Source
     parent_id: str | None
     title: str
@@ -35,7 +35,7 @@ class Record:
     notes: tuple[str, ...]
 
 
-def entry_of(operator: OperatorSpec, findings: Findings, record: Record) -> Entry:
+def entry_of(operator: OperatorSpec, findings: Measurements, record: CampaignResult) -> Entry:
     """An operator's row of the table: measured, unstable or failed, and why."""
     failure = findings.failures.get(operator.key)
     found = findings.judged.get(operator.key)
@@ -67,7 +67,7 @@ def entry_of(operator: OperatorSpec, findings: Findings, record: Record) -> Entr
     return _with_counts(entry, record)
 
 
-def _with_counts(entry: Entry, record: Record) -> Entry:
+def _with_counts(entry: Entry, record: CampaignResult) -> Entry:
     counts = count(entry.operator)
     # Of chains, the longest stands for all.
     artefact = record.artefacts.get(record.plan.timed(entry.operator)[-1].name)
@@ -83,7 +83,7 @@ def _with_counts(entry: Entry, record: Record) -> Entry:
     )
 
 
-def _unstable_reason(found: Judged, target: float) -> str:
+def _unstable_reason(found: Measurement, target: float) -> str:
     return (
         f"interval of +-{found.relative_half_width:.1%} after {found.blocks} blocks, "
         f"asked for {target:.1%}"

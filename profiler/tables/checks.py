@@ -2,13 +2,13 @@
 
 import statistics
 
+from search.table.manifest import exam_doubt
 from search.table.store import Table
-from search.table.trust import exam_doubt
 
 _SHOWN = 5
 
 
-def problems(table: Table) -> list[str]:
+def table_problems(table: Table) -> list[str]:
     """Reasons not to trust a table; empty when there are none."""
     found = []
     space, exam = table.manifest.space, table.manifest.exam

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from deploy.artefact import Subject
+from deploy.artefact import ExportSpec
+from profiler.analysis.blocks import Block
 from profiler.analysis.exam import MeasuredNetwork, calibrate, examine
-from profiler.analysis.judge import Block, judge
-from profiler.planning.plan import draw_networks
+from profiler.analysis.judge import judge
+from profiler.planning.networks import draw_networks
 from profiler.prediction.design import design_of
 from profiler.prediction.predictor import MIN_MEASURED, predict_means, predict_times
 from profiler.settings import BAR_MAPE, BAR_SPEARMAN
@@ -93,7 +94,7 @@ class _Curve:
 
     def _networks(
         self, table: Table
-    ) -> tuple[list[tuple[Subject, float]], list[tuple[Subject, float]]]:
+    ) -> tuple[list[tuple[ExportSpec, float]], list[tuple[ExportSpec, float]]]:
         """Networks of the exam and of the calibration, with their times."""
         times = network_times_us(table)
         examined = dict(zip(table.exam["network"], table.exam["measured_us"], strict=True))
@@ -171,7 +172,7 @@ def _predicted(operator: OperatorSpec, us: float, first_us: float | None) -> Ent
 
 
 def _priced(
-    networks: Sequence[tuple[Subject, float]], rows: Mapping[OperatorSpec, Entry]
+    networks: Sequence[tuple[ExportSpec, float]], rows: Mapping[OperatorSpec, Entry]
 ) -> list[MeasuredNetwork]:
     return [
         MeasuredNetwork(

@@ -19,16 +19,18 @@ operators are judged; a larger one is left in, so that all of them show it.
 """
 
 import math
+import sys
 from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import stats as scipy_stats
 
+from profiler.tables.catalogue import find_parent
 from profiler.tables.clocks import Clocks, clocks_of
-from search.errors import TableError
+from search.errors import KitError, TableError
 from search.table.entries import Entry
 from search.table.manifest import Manifest
-from search.table.store import Table
+from search.table.store import Table, read_table
 
 DEFAULT_THRESHOLD = 0.05
 # Two runs of one machine differ by more than the intervals inside each: the
@@ -251,3 +253,25 @@ def identity_differences(old: Manifest, new: Manifest) -> tuple[str, ...]:
 def _lengths(manifest: Manifest) -> str:
     """How operators were timed: alone, or as chains of these lengths."""
     return ", ".join(map(str, manifest.protocol.chain_lengths)) or "none"
+
+
+def report_changes(table: Table) -> None:
+    """Print the difference to the parent on standard error; nothing without one."""
+    parent = find_parent(table)
+    if parent is None:
+        return
+    from profiler.tables.diff import compare_tables
+
+    try:
+        difference = compare_tables(read_table(parent), table)
+    except KitError as error:
+        print(f"not compared with {parent.name}: {error.message}", file=sys.stderr)
+        return
+    print(
+        f"since {parent.name}: {len(difference.regressions)} operator(s) slower, "
+        f"{len(difference.improvements)} faster of {len(difference.changes)}; all together "
+        f"{difference.common_change:+.2%}, absolute difference median "
+        f"{difference.median_absolute:.2%}, 95th percentile {difference.p95_absolute:.2%} "
+        f"(more: python -m profiler diff {parent} {table.path})",
+        file=sys.stderr,
+    )

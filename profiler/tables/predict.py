@@ -1,22 +1,18 @@
 """Which tables there are, and what one of them says of a network."""
 
-import re
 from dataclasses import dataclass
-from pathlib import Path
 
-from profiler.planning.plan import published_operators
+from profiler.planning.networks import published_operators
 from search.architecture import Architecture
 from search.errors import MissingOperator, UsageError
 from search.latency.model import Estimate, LatencyModel
 from search.spaces.registry import parse_space
-from search.table.store import MANIFEST, Table
-from search.zoo.resolve import Named
-
-_VERSION = re.compile(r"(?P<stem>.+)-v(?P<number>\d+)")
+from search.table.store import Table
+from search.zoo.resolve import NamedNetwork
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Priced:
+class TablePrediction:
     """What a table predicts for a network.
 
     `architecture` is what was priced: in the table's number format, and under
@@ -30,20 +26,7 @@ class Priced:
     calibrated: bool = True
 
 
-def newest_tables(root: Path) -> tuple[Path, ...]:
-    """The newest version of every table under `<root>/<device>/`; partial ones left out."""
-    newest: dict[tuple[str, str], tuple[int, Path]] = {}
-    for manifest in sorted(root.glob(f"*/*/{MANIFEST}")):
-        folder = manifest.parent
-        match = _VERSION.fullmatch(folder.name)
-        if match is None or match["stem"].endswith("-partial"):
-            continue
-        key, found = (folder.parent.name, match["stem"]), (int(match["number"]), folder)
-        newest[key] = max(newest.get(key, found), found)
-    return tuple(path for _, path in newest.values())
-
-
-def price(table: Table, network: Named) -> Priced:
+def predict_network(table: Table, network: NamedNetwork) -> TablePrediction:
     """Price a network by a table.
 
     A published network is looked up as published first; if operators are
@@ -55,11 +38,11 @@ def price(table: Table, network: Named) -> Priced:
     """
     asked = network.with_dtype(table.manifest.protocol.dtype)
     _check_resolution(table, asked.architecture)
-    gaps = find_gaps(table, asked.architecture)
+    gaps = missing_operators(table, asked.architecture)
     if not gaps:
         return _priced(table, asked.architecture, "")
     other = asked.other_convention()
-    if other is not None and not find_gaps(table, other.architecture):
+    if other is not None and not missing_operators(table, other.architecture):
         kept = network.published is not None and not network.published.always_pointwise
         how = "kept" if kept else "dropped"
         note = f"{network.name} with the first 1x1 at expansion 1 {how}, unlike as published"
@@ -81,7 +64,7 @@ def _remedy(table: Table, missing: set[str], again: str) -> str:
     return "No table of this space holds them; measure the network itself: --device NAME."
 
 
-def find_gaps(table: Table, architecture: Architecture) -> dict[str, MissingOperator]:
+def missing_operators(table: Table, architecture: Architecture) -> dict[str, MissingOperator]:
     """Operators of a network without a usable row, each with the reason."""
     gaps: dict[str, MissingOperator] = {}
     model = LatencyModel(table)
@@ -94,10 +77,12 @@ def find_gaps(table: Table, architecture: Architecture) -> dict[str, MissingOper
     return gaps
 
 
-def _priced(table: Table, architecture: Architecture, note: str) -> Priced:
+def _priced(table: Table, architecture: Architecture, note: str) -> TablePrediction:
     estimate = LatencyModel(table).estimate(architecture)
     calibrated = table.manifest.calibration is not None
-    return Priced(architecture=architecture, estimate=estimate, note=note, calibrated=calibrated)
+    return TablePrediction(
+        architecture=architecture, estimate=estimate, note=note, calibrated=calibrated
+    )
 
 
 def _check_resolution(table: Table, architecture: Architecture) -> None:

@@ -1,51 +1,45 @@
 """The device side of deploy: numbers, time and prediction of one deployed network."""
 
 from deploy.verification.device_side import (
-    Habits,
+    DeviceDefaults,
+    DeviceOptions,
     Latency,
     Prediction,
-    Proof,
-    Request,
-    Target,
+    VerificationReport,
+    VerificationRequest,
     limit_for,
 )
 from device_agents.base import DeviceAgent
-from device_agents.target import find_device
-from profiler.campaign.network_timing import (
-    Measuring,
-    Timed,
-    Timing,
-    open_agent,
-    time_networks,
-    timing_settings,
-)
-from profiler.campaign.run import only_one
-from profiler.settings import PRESETS, Settings
-from profiler.tables.predict import Priced, newest_tables, price
+from device_agents.lock import only_one
+from device_agents.registry import find_device
+from profiler.campaign.network_timing import NetworkTime, NetworkTimes, time_networks
+from profiler.measuring.agents import TimingOptions, open_agent, timing_settings
+from profiler.settings import PRESETS, CampaignSettings
+from profiler.tables.catalogue import newest_tables
+from profiler.tables.predict import TablePrediction, predict_network
 from profiler.verification.outputs import compare_outputs
 from search.console.progress import Progress, make_progress
 from search.errors import DeviceError, KitError, UsageError
-from search.table.manifest import Manifest
+from search.table.manifest import Manifest, exam_doubt
 from search.table.store import Table, read_manifest, read_table
-from search.table.trust import exam_doubt
-from search.zoo.resolve import Named
+from search.zoo.resolve import NamedNetwork
 
 
-class ProfilerSide:
-    """`deploy.verification.device_side.DeviceSide` over the kit's agents and its measuring loop."""
+class AgentVerifier:
+    """A `DeviceVerifier` over the kit's agents and its measuring loop."""
 
-    def habits(self, device: str) -> Habits:
+    def habits(self, device: str) -> DeviceDefaults:
         """Backend and dtype of a device file."""
         target = find_device(device)
-        return Habits(backend=target.backend, dtype=target.dtype)
+        return DeviceDefaults(backend=target.backend, dtype=target.dtype)
 
-    def reach(self, target: Target, dtype: str) -> None:
+    def reach(self, target: DeviceOptions, dtype: str) -> None:
         """Meet the device, and leave it again."""
         settings = _settings(target, dtype)
         with open_agent(find_device(target.device), settings) as agent:
             agent.info()
 
-    def prove(self, request: Request) -> Proof:
+    def prove(self, request: VerificationRequest) -> VerificationReport:
         """Numbers first, so that nothing wrong is timed for long; then time."""
         settings = _settings(request.target, request.architecture.dtype)
         with (
@@ -56,13 +50,13 @@ class ProfilerSide:
             return _prove(request, settings, agent, progress)
 
 
-device_side = ProfilerSide()
+device_side = AgentVerifier()
 
 
-def _settings(asked: Target, dtype: str) -> Settings:
+def _settings(asked: DeviceOptions, dtype: str) -> CampaignSettings:
     if asked.preset not in PRESETS:
         raise UsageError(f"Unknown preset {asked.preset!r}.", f"Known: {', '.join(PRESETS)}.")
-    measuring = Measuring(
+    measuring = TimingOptions(
         effort=PRESETS[asked.preset],
         backend=asked.backend,
         threads=asked.threads,
@@ -73,7 +67,9 @@ def _settings(asked: Target, dtype: str) -> Settings:
     return timing_settings(find_device(asked.device), dtype, measuring)
 
 
-def _prove(request: Request, settings: Settings, agent: DeviceAgent, progress: Progress) -> Proof:
+def _prove(
+    request: VerificationRequest, settings: CampaignSettings, agent: DeviceAgent, progress: Progress
+) -> VerificationReport:
     table, notes = _find_table(request, settings, agent.info().id)
     numbers = None
     if agent.source == "simulated":
@@ -91,7 +87,7 @@ def _prove(request: Request, settings: Settings, agent: DeviceAgent, progress: P
     timed = _timed(timing, request.subject.name)
     hello, info = timing.hello, agent.info()
     assert hello is not None
-    return Proof(
+    return VerificationReport(
         device=info.id,
         model=info.model,
         source=agent.source,
@@ -107,7 +103,7 @@ def _prove(request: Request, settings: Settings, agent: DeviceAgent, progress: P
     )
 
 
-def _timed(timing: Timing, name: str) -> Timed:
+def _timed(timing: NetworkTimes, name: str) -> NetworkTime:
     if name not in timing.timed:
         raise DeviceError(
             f"The device could not run {name}: {timing.failed[name]}.",
@@ -116,7 +112,7 @@ def _timed(timing: Timing, name: str) -> Timed:
     return timing.timed[name]
 
 
-def _latency(timed: Timed) -> Latency:
+def _latency(timed: NetworkTime) -> Latency:
     return Latency(
         centre_us=timed.centre_us,
         low_us=timed.low_us,
@@ -129,7 +125,9 @@ def _latency(timed: Timed) -> Latency:
     )
 
 
-def _prediction(found: tuple[Table, Priced], timed: Timed, target_us: float | None) -> Prediction:
+def _prediction(
+    found: tuple[Table, TablePrediction], timed: NetworkTime, target_us: float | None
+) -> Prediction:
     table, priced = found
     estimate, clock = priced.estimate, table.manifest.protocol.clock_khz
     known = bool(clock and timed.clock_khz)
@@ -150,11 +148,11 @@ def _prediction(found: tuple[Table, Priced], timed: Timed, target_us: float | No
 
 
 def _find_table(
-    request: Request, settings: Settings, device: str
-) -> tuple[tuple[Table, Priced] | None, tuple[str, ...]]:
+    request: VerificationRequest, settings: CampaignSettings, device: str
+) -> tuple[tuple[Table, TablePrediction] | None, tuple[str, ...]]:
     """The table and its price of the network, and what to say of it."""
     # What is deployed is what must be priced: no other convention stands in.
-    network = Named(name=request.architecture.name, architecture=request.architecture)
+    network = NamedNetwork(name=request.architecture.name, architecture=request.architecture)
     if request.table is not None:
         table = read_table(request.table)
         differences = setting_differences(table.manifest, settings, device)
@@ -163,13 +161,13 @@ def _find_table(
                 f"The table {table.label} is of another setting: {'; '.join(differences)}.",
                 "Name a table of this one, or leave --table out.",
             )
-        return (table, price(table, network)), _trust(table)
+        return (table, predict_network(table, network)), _trust(table)
     return _newest(request, network, settings, device)
 
 
 def _newest(
-    request: Request, network: Named, settings: Settings, device: str
-) -> tuple[tuple[Table, Priced] | None, tuple[str, ...]]:
+    request: VerificationRequest, network: NamedNetwork, settings: CampaignSettings, device: str
+) -> tuple[tuple[Table, TablePrediction] | None, tuple[str, ...]]:
     """The first newest table of this setting that can price the network."""
     reasons = []
     for folder in newest_tables(request.tables):
@@ -177,14 +175,14 @@ def _newest(
             if setting_differences(read_manifest(folder), settings, device):
                 continue
             table = read_table(folder)
-            return (table, price(table, network)), _trust(table)
+            return (table, predict_network(table, network)), _trust(table)
         except KitError as error:
             reasons.append(error.message)
     why = reasons[0] if reasons else f"no table of this setting below {request.tables}"
     return None, (f"no prediction: {why}",)
 
 
-def setting_differences(manifest: Manifest, settings: Settings, device: str) -> list[str]:
+def setting_differences(manifest: Manifest, settings: CampaignSettings, device: str) -> list[str]:
     """In what a table's setting differs from the one at hand."""
     pairs = {
         "device": (manifest.device.id, device),

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from deploy.artefact import Artefact
-from deploy.verification.device_side import Chunk, Floats, Numbers
+from deploy.verification.device_side import Chunk, Floats, OutputErrors
 from device_agents.base import DeviceAgent
 from device_agents.protocol import Failure, Plan, PlanItem
-from profiler.settings import Settings
+from profiler.settings import CampaignSettings
 from search.console.progress import Progress
 from search.errors import DeviceError, Transient, UsageError
 
@@ -22,12 +22,12 @@ _TRIES = 2
 
 def compare_outputs(
     agent: DeviceAgent,
-    settings: Settings,
+    settings: CampaignSettings,
     artefact: Artefact,
     chunks: Iterable[Chunk],
     limit: tuple[str, float],
     progress: Progress,
-) -> Numbers:
+) -> OutputErrors:
     """Run all images on the device and compare.
 
     Raises:
@@ -46,7 +46,7 @@ def compare_outputs(
 
 
 def run_images(
-    agent: DeviceAgent, settings: Settings, file: str, sha256: str, chunk: Chunk
+    agent: DeviceAgent, settings: CampaignSettings, file: str, sha256: str, chunk: Chunk
 ) -> Floats:
     """Outputs (N, classes) that the device has for these images."""
     content = np.ascontiguousarray(chunk.images, dtype="<f4").tobytes()
@@ -66,7 +66,7 @@ def run_images(
     raise AssertionError("the last try returns or raises")
 
 
-def _run(agent: DeviceAgent, settings: Settings, item: PlanItem) -> None:
+def _run(agent: DeviceAgent, settings: CampaignSettings, item: PlanItem) -> None:
     plan = Plan(
         nonce=uuid.uuid4().hex,
         backend=settings.backend,
@@ -124,9 +124,9 @@ class _Tally:
             self.right += int((ours == chunk.labels).sum())
             self.torch_right += int((theirs == chunk.labels).sum())
 
-    def numbers(self, limit: tuple[str, float]) -> Numbers:
+    def numbers(self, limit: tuple[str, float]) -> OutputErrors:
         """The verdict over all of them."""
-        return Numbers(
+        return OutputErrors(
             images=self.images,
             largest_error=self.largest / max(self.magnitude, 1e-12),
             rms_error=float(np.sqrt(self.squares / max(self.expected_squares, 1e-24))),

@@ -1,1 +1,1 @@
-"""Published search methods, each behind `search.algorithms.base.Algorithm`."""
+"""Published search methods, each behind `search.training.protocol.TrainingMethod`."""

@@ -6,117 +6,16 @@ checkpoints, the trace. Training one fixed network is a method too: the one
 with a single phase and nothing to choose.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Phase:
-    """One walk over one split of the training images."""
-
-    name: str
-    split: int
+from search.training.protocol import TrainingMethod
 
 
-def _same(numbers: Tensor) -> Tensor:
-    return numbers
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Batch:
-    """What a step sees; `generator` is the only source of randomness.
-
-    `generator` lives on the CPU whatever the device, so that the noise is the
-    same on all: draw there and move. `autocast` opens the engine's
-    mixed-precision context: forward passes belong inside it, `backward`
-    outside. `fraction` says how much of the phase is done, in [0, 1), for
-    rates that change within an epoch. Where several processes compute what one
-    would, `mean` averages numbers over them, weighted by images, and `whole`
-    is how many images they have together; alone it is None, as is the default.
-    """
-
-    images: Tensor
-    labels: Tensor
-    generator: torch.Generator
-    autocast: Callable[[], AbstractContextManager[object]]
-    fraction: float = 0.0
-    mean: Callable[[Tensor], Tensor] = _same
-    whole: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StepReport:
-    """What one step did, as numbers: mean loss, mean cross entropy, hits, images.
-
-    `latency_us` is the latency term of this step; None where there is none.
-    """
-
-    loss: float
-    cross_entropy: float
-    correct: int
-    images: int
-    latency_us: float | None = None
-
-
-class Algorithm(Protocol):
-    """A search method.
-
-    Invariants:
-      * `module.state_dict()` holds everything learnt, architecture parameters
-        included; with the optimisers' states it is the whole state.
-      * `start_epoch` sets all that depends on the epoch (temperature, rates,
-        what is frozen) from the epoch's number alone, so that a resumed run
-        equals an unbroken one.
-      * `backward` leaves gradients in `.grad` and steps no optimiser.
-    """
-
-    @property
-    def name(self) -> str:
-        """Short name, as on the command line."""
-        ...
-
-    @property
-    def epochs(self) -> int:
-        """Length of the run."""
-        ...
-
-    @property
-    def splits(self) -> tuple[float, ...]:
-        """Shares of the training images, one a split."""
-        ...
-
-    @property
-    def module(self) -> nn.Module:
-        """All that is learnt."""
-        ...
-
-    def phases(self, epoch: int) -> tuple[Phase, ...]:
-        """What this epoch walks over, in order."""
-        ...
-
-    def optimizer(self, phase: str) -> torch.optim.Optimizer:
-        """The optimiser that the engine steps after each batch of this phase."""
-        ...
-
-    def start_epoch(self, epoch: int) -> None:
-        """Prepare an epoch, counted from 0."""
-        ...
-
-    def backward(self, phase: str, batch: Batch) -> StepReport:
-        """Forward and backward for one batch; gradients are left in `.grad`."""
-        ...
-
-    def progress(self) -> Mapping[str, float]:
-        """Numbers for the trace, such as entropy, temperature, expected latency."""
-        ...
-
-
-class Searching(Algorithm, Protocol):
+class SearchAlgorithm(TrainingMethod, Protocol):
     """A method that ends in networks of a space."""
 
     def probabilities(self) -> Tensor:

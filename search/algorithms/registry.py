@@ -10,7 +10,7 @@ from search.errors import UsageError
 if TYPE_CHECKING:
     from torch import nn
 
-    from search.algorithms.base import Searching
+    from search.algorithms.base import SearchAlgorithm
     from search.spaces.base import SearchSpace
 
 _HERE = "search.algorithms"
@@ -21,7 +21,7 @@ class Method(NamedTuple):
 
     search: str
     recipe: str
-    weights: str = "search.supernets.mixture:Supernet"
+    weights: str = "search.supernets.mixture:MixtureSupernet"
 
 
 METHODS = {
@@ -34,12 +34,12 @@ METHODS = {
     "fbnetv2": Method(
         f"{_HERE}.fbnetv2.search:FBNetV2Search",
         f"{_HERE}.fbnetv2.recipe:make_recipe",
-        "search.supernets.masked:MaskedNet",
+        "search.supernets.masked:MaskedSupernet",
     ),
     "single-path": Method(
         f"{_HERE}.single_path.search:SinglePathSearch",
         f"{_HERE}.single_path.recipe:make_recipe",
-        "search.supernets.superkernel:SuperKernelNet",
+        "search.supernets.superkernel:SuperkernelSupernet",
     ),
     "parsec": Method(
         f"{_HERE}.fp_nas.search:Parsec",
@@ -49,13 +49,13 @@ METHODS = {
 }
 
 
-def load_method(name: str) -> "Callable[..., Searching]":
+def load_method(name: str) -> "Callable[..., SearchAlgorithm]":
     """The constructor of a method.
 
     Raises:
         UsageError: Unknown name.
     """
-    return cast("Callable[..., Searching]", _load(_method(name).search))
+    return cast("Callable[..., SearchAlgorithm]", _load(_method(name).search))
 
 
 def make_search_recipe(algorithm: str, name: str) -> SearchRecipe:

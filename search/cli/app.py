@@ -32,7 +32,9 @@ Rate = Annotated[
     float | None,
     typer.Option("--learning-rate", help="Of the weights; the recipe's by default.", min=0),
 ]
-Batch = Annotated[int | None, typer.Option(help="Images a step; the recipe's by default.", min=2)]
+Batch = Annotated[
+    int | None, typer.Option(help="DataOptions a step; the recipe's by default.", min=2)
+]
 Device = Annotated[str, typer.Option(help="Where to train: auto, cpu, cuda, cuda:1.")]
 Precision = Annotated[str, typer.Option(help="float32, or bfloat16 (mixed precision).")]
 Compile = Annotated[bool, typer.Option("--compile", help="Use torch.compile.")]
@@ -134,7 +136,7 @@ def find(
             "--algorithm exact and --scores go together.",
             "A search leaves its scores.json in the folder of its run.",
         )
-    from search.pipeline.problem import Waivers, load_task, weigh
+    from search.pipeline.problem import Waivers, load_problem, weigh
 
     waivers = Waivers(
         unexamined=allow_unexamined,
@@ -142,17 +144,18 @@ def find(
         imported=allow_imported,
         predicted=allow_predicted,
     )
-    task = load_task(table, target_ms, waivers, probability)
+    task = load_problem(table, target_ms, waivers, probability)
     task = weigh(task, cost, target_mflops=target_mflops, target_mparams=target_mparams)
-    from search.pipeline.options import Images, Request, Resources
+    from search.pipeline.options import DataOptions, SearchOptions
+    from search.pipeline.resources import ComputeOptions
     from search.pipeline.run import run_search
 
-    resources = Resources(
+    resources = ComputeOptions(
         device=device, precision=precision, compile=compile_, recompute=recompute, threads=threads
     )
-    request = Request(
+    request = SearchOptions(
         algorithm=algorithm,
-        images=Images(source=data, classes=classes, limit=limit),
+        images=DataOptions(source=data, classes=classes, limit=limit),
         recipe=recipe,
         epochs=epochs,
         batch=batch,
@@ -199,12 +202,13 @@ def train(
 ) -> None:
     """Train one network from scratch and judge it on the test images."""
     check_form(form)
-    from search.pipeline.options import Images, Resources, TrainRequest
-    from search.pipeline.run import run_training
+    from search.pipeline.options import DataOptions, TrainOptions
+    from search.pipeline.resources import ComputeOptions
+    from search.pipeline.train import run_training
 
-    request = TrainRequest(
+    request = TrainOptions(
         network=architecture,
-        images=Images(source=data, classes=classes, limit=limit),
+        images=DataOptions(source=data, classes=classes, limit=limit),
         recipe=recipe,
         epochs=epochs,
         batch=batch,
@@ -216,7 +220,9 @@ def train(
         accept_changes=accept_changes,
         quiet=quiet,
     )
-    resources = Resources(device=device, precision=precision, compile=compile_, threads=threads)
+    resources = ComputeOptions(
+        device=device, precision=precision, compile=compile_, threads=threads
+    )
     run_training(request, resources, form)
 
 
@@ -239,7 +245,7 @@ def front(
     """The best networks under several targets: exact, without any training."""
     check_form(form)
     from search.cli.output import show_front
-    from search.pipeline.problem import Waivers, load_task
+    from search.pipeline.problem import Waivers, load_problem
 
     waivers = Waivers(
         unexamined=allow_unexamined,
@@ -247,7 +253,7 @@ def front(
         imported=allow_imported,
         predicted=allow_predicted,
     )
-    show_front(load_task(table, None, waivers), scores, targets_ms or [], output, form)
+    show_front(load_problem(table, None, waivers), scores, targets_ms or [], output, form)
 
 
 @app.command()
@@ -258,7 +264,7 @@ def plot(
     ] = None,
 ) -> None:
     """Draw loss, accuracy, expected latency, entropy and temperature over the epochs."""
-    from search.places import check_file
+    from search.files import check_file
     from search.training.plot import write_plot
     from search.training.trace import read_trace
 

@@ -11,22 +11,23 @@ from search.architecture import Architecture, write_architecture
 from search.console.output import console, to_csv, to_json
 from search.costs.matrix import LATENCY
 from search.errors import UsageError
-from search.pipeline.problem import USED, Task, check_target
-from search.pipeline.result import Candidate, FrontOutcome, Outcome, write_outcome
-from search.places import check_folder
-from search.selection.exact import Selection, front, network_of, pareto
-from search.selection.scores import Scores, read_scores
+from search.files import check_folder
+from search.pipeline.front import FRONT, front_result, front_row
+from search.pipeline.problem import TARGET_UTILISATION, SearchProblem, check_target
+from search.pipeline.result import CandidateRow, SearchResult, write_result
+from search.pipeline.specialise import Specialisation, SpecialisationRow
+from search.selection.exact import network_of, pareto_front, select_many
+from search.selection.scores import read_scores
 from search.spaces.registry import DEPENDENT
 
 if TYPE_CHECKING:
     from search.training.evaluate import Accuracy
 
-FRONT = "front.json"
 _SHOWN = 10
 
 
-def show_outcome(
-    outcome: Outcome,
+def show_result(
+    outcome: SearchResult,
     path: Path,
     form: str,
     test: "Accuracy | None" = None,
@@ -51,12 +52,13 @@ def show_outcome(
         typer.echo(f"trained    top-1 {test.top1:.2%} on {test.images} test images, {weights}")
 
 
-def _summary(outcome: Outcome) -> Iterator[str]:
+def _summary(outcome: SearchResult) -> Iterator[str]:
     """The network chosen, in lines that a narrow terminal may fold and a pipe does not."""
     chosen = outcome.chosen
     yield f"chosen     {chosen.origin}: {' '.join(chosen.choices)}"
     if outcome.candidates[0].meets_target and chosen != outcome.candidates[0]:
-        yield f"           the best of those that use {USED:.0%} to 100% of the target"
+        share = f"{TARGET_UTILISATION:.0%} to 100%"
+        yield f"           the best of those that use {share} of the target"
     target = "no target" if outcome.target_us is None else f"target {_ms(outcome.target_us)}"
     if outcome.cost != LATENCY:
         most = "no target" if outcome.most is None else f"target {outcome.most / 1e6:.4g}M"
@@ -77,7 +79,7 @@ def _summary(outcome: Outcome) -> Iterator[str]:
     yield f"took       {outcome.seconds:.0f} s on {outcome.data}"
 
 
-def _row(candidate: Candidate) -> dict[str, object]:
+def _row(candidate: CandidateRow) -> dict[str, object]:
     accuracy = candidate.accuracy
     return {
         "origin": candidate.origin,
@@ -108,7 +110,7 @@ def show_trained(network: Architecture, test: "Accuracy", weights: Path, form: s
 
 
 def show_front(
-    task: Task, scores: Path, targets_ms: Sequence[float], output: Path | None, form: str
+    task: SearchProblem, scores: Path, targets_ms: Sequence[float], output: Path | None, form: str
 ) -> None:
     """Print the best network under each target; write the architectures if asked.
 
@@ -127,52 +129,26 @@ def show_front(
     targets_us = [target * 1000 for target in targets_ms]
     for target_us in targets_us:
         check_target(target_us, task.costs, task.table)
-    found = pareto(values, task.costs, targets_us) if targets_us else front(values, task.costs)
+    found = (
+        select_many(values, task.costs, targets_us)
+        if targets_us
+        else pareto_front(values, task.costs)
+    )
     rows: list[dict[str, object]] = []
     for number, selection in enumerate(found):
         network = network_of(task.space, selection.choices, f"front-{number + 1}")
         if output is not None:
             write_architecture(network, output / f"{network.name}.json")
         target = targets_us[number] if targets_us else None
-        rows.append(_front_row(network, selection, target, task))
+        rows.append(front_row(network, selection, target, task))
     if output is not None:
-        write_outcome(_front_outcome(rows, values, task), output / FRONT)
+        write_result(front_result(rows, values, task), output / FRONT)
     if form == "json":
         typer.echo(to_json(rows))
     elif form == "csv":
         typer.echo(to_csv(rows), nl=False)
     else:
         console().print(grid_of(rows))
-
-
-def _front_outcome(rows: Sequence[dict[str, object]], scores: Scores, task: Task) -> FrontOutcome:
-    manifest = task.table.manifest
-    return FrontOutcome(
-        networks=tuple(rows),
-        scores=scores.origin,
-        table_id=manifest.table_id,
-        table=task.table.label,
-        device=manifest.device.id,
-        table_source=manifest.source,
-        space=task.space.spec,
-        waivers=task.waivers.as_words(),
-    )
-
-
-def _front_row(
-    network: Architecture, selection: Selection, target_us: float | None, task: Task
-) -> dict[str, object]:
-    estimate = task.model.estimate(network)
-    return {
-        "network": network.name,
-        "target_ms": None if target_us is None else round(target_us / 1000, 6),
-        "predicted_ms": round(selection.latency_us / 1000, 6),
-        "low_ms": round(estimate.low_us / 1000, 6),
-        "high_ms": round(estimate.high_us / 1000, 6),
-        "score": round(selection.score, 9),
-        "optimal": selection.optimal,
-        "mflops": round(network.flops / 1e6, 2),
-    }
 
 
 def grid_of(rows: Sequence[Mapping[str, object]]) -> Grid:
@@ -198,3 +174,39 @@ def _cell(value: object) -> str:
 
 def _ms(us: float) -> str:
     return f"{us / 1000:.4g} ms"
+
+
+_MOST_COLUMNS = 8
+
+
+def show_specialisation(comparison: Specialisation, output: Path, form: str) -> None:
+    """Print one row a network and, where there are few, one column a table."""
+    rows = comparison.networks
+    if form == "json":
+        typer.echo(to_json(comparison.model_dump(mode="json")))
+        return
+    wide = form == "csv" or len(rows) <= _MOST_COLUMNS
+    lines: list[dict[str, object]] = [
+        {
+            "network": row.network,
+            "target_ms": round(row.target_us / 1000, 6),
+            "own_ms": round(row.own_us / 1000, 6),
+            "score": round(row.score, 6),
+            "others_slower": row.slowdown_of_others and round(row.slowdown_of_others, 4),
+            **(_columns(row, rows) if wide else {}),
+        }
+        for row in rows
+    ]
+    if form == "csv":
+        typer.echo(to_csv(lines), nl=False)
+        return
+    console().print(grid_of(lines))
+    typer.echo(f"scores     {comparison.scores}")
+    typer.echo(f"written to {output}")
+
+
+def _columns(row: SpecialisationRow, rows: Sequence[SpecialisationRow]) -> dict[str, object]:
+    return {
+        f"on_{other.network}": round(us / 1000, 6)
+        for other, us in zip(rows, row.predicted_us, strict=True)
+    }

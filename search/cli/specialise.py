@@ -53,10 +53,12 @@ def specialise(
     every = [*(table or []), *(tables or [])]
     if not every:
         raise UsageError("No latency table is given.", "Add --table tables/<device>/<name> ...")
-    from search.pipeline.options import Images, Resources
+    from search.cli.output import show_specialisation
+    from search.pipeline.options import DataOptions
     from search.pipeline.problem import Waivers
-    from search.pipeline.run import using
-    from search.pipeline.specialise import Scoring, load_tasks, run_specialise, show_comparison
+    from search.pipeline.resources import ComputeOptions, compute_resources
+    from search.pipeline.specialise import load_problems, run_specialise
+    from search.pipeline.supernet_scores import Scoring
     from search.training.progress import make_observer
 
     waivers = Waivers(
@@ -65,13 +67,13 @@ def specialise(
         imported=allow_imported,
         predicted=allow_predicted,
     )
-    tasks = load_tasks(every, target_ms, waivers, probability)
+    tasks = load_problems(every, target_ms, waivers, probability)
     scoring = Scoring(
-        images=Images(source=data, classes=classes, limit=limit),
+        images=DataOptions(source=data, classes=classes, limit=limit),
         networks=networks,
         seed=seed,
         anew=rescore,
     )
-    with using(Resources(threads=threads)):
+    with compute_resources(ComputeOptions(threads=threads)):
         comparison = run_specialise(supernet, tasks, scoring, make_observer(quiet), output)
-    show_comparison(comparison, output, form)
+    show_specialisation(comparison, output, form)

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from search.costs.terms import Array, TermCosts
+from search.costs.terms import Array, FactorCosts
 
 IntArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Link:
+class Transition:
     """One layer: (inputs, candidates) costs, and which input of the next layer each leads to."""
 
     us: Array
@@ -24,7 +24,7 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ChainCosts(TermCosts):
+class ChainCosts(FactorCosts):
     """Costs in microseconds along a chain; the first layer has one input.
 
     `last_us` is what stands behind the layers, by the width that is left.
@@ -32,7 +32,7 @@ class ChainCosts(TermCosts):
     and there are no terms.
     """
 
-    links: tuple[Link, ...]
+    links: tuple[Transition, ...]
     last_us: Array
 
     def price(self, choices: npt.ArrayLike) -> Array:
@@ -42,7 +42,7 @@ class ChainCosts(TermCosts):
             UsageError: Another number of layers, or an index out of range.
         """
         # The parent checks the indices; without terms its price is the fixed cost.
-        total = TermCosts.price(self, choices)
+        total = FactorCosts.price(self, choices)
         picked = np.asarray(choices)
         place = np.zeros(len(picked), dtype=np.int64)
         for link, column in zip(self.links, picked.T, strict=True):

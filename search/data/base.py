@@ -38,7 +38,7 @@ class ImageSet(Protocol):
         ...
 
 
-class Normalisation(NamedTuple):
+class PixelScaling(NamedTuple):
     """Mean and standard deviation of each channel, of pixels scaled to 0..1."""
 
     mean: tuple[float, float, float]
@@ -51,7 +51,7 @@ class Normalisation(NamedTuple):
         return images.to(torch.float32).sub_(mean).div_(std)
 
 
-IMAGENET = Normalisation(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+IMAGENET = PixelScaling(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 
 
 class Broken:
@@ -101,7 +101,7 @@ class Data:
     resolution: int
     train: ImageSet
     test: ImageSet
-    normalisation: Normalisation
+    normalisation: PixelScaling
     skipped: int = 0
     broken: Broken = field(default_factory=Broken)
 

@@ -14,9 +14,9 @@ from torch import Tensor
 from search.data.augment import Shift
 from search.data.base import Data
 from search.data.decode import Pixels
-from search.data.in_memory import MemoryImages
+from search.data.in_memory import InMemoryImages
 from search.data.pixel_cache import moments
-from search.data.subset import Request, choose
+from search.data.subset import SubsetOptions, choose_subset
 
 BRIGHTEST = 16
 NAMES = tuple(str(digit) for digit in range(10))
@@ -41,7 +41,7 @@ class _Digits:
         return np.repeat(np.stack(rows)[:, None], 3, axis=1)
 
 
-def open_digits(request: Request) -> Data:
+def open_digits(request: SubsetOptions) -> Data:
     """The digits at the resolution asked for, grey in three channels."""
     from sklearn.datasets import load_digits  # a second to import, and needed here alone
 
@@ -50,13 +50,13 @@ def open_digits(request: Request) -> Data:
         pixels=(found.images * (255 / BRIGHTEST)).round().astype(np.uint8),
         labels=torch.from_numpy(found.target.astype(np.int64)),
     )
-    classes, train, test = choose(NAMES, every, None, request)
+    classes, train, test = choose_subset(NAMES, every, None, request)
     pixels = train.resized(request.resolution)
     normalisation = request.normalisation or moments(pixels)
     shift = Shift(pad=max(request.resolution // 8, 1), fill=(0, 0, 0), flip=False)
 
-    def images(pool: _Digits, resized: Pixels) -> MemoryImages:
-        return MemoryImages(torch.from_numpy(resized), pool.labels, normalisation, shift)
+    def images(pool: _Digits, resized: Pixels) -> InMemoryImages:
+        return InMemoryImages(torch.from_numpy(resized), pool.labels, normalisation, shift)
 
     return Data(
         name="digits",

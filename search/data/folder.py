@@ -59,7 +59,7 @@ class Listing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Found:
+class ImageFolder:
     """What a folder holds; `test` is None where it is not split."""
 
     classes: tuple[str, ...]
@@ -67,7 +67,7 @@ class Found:
     test: Listing | None
 
 
-def read_folder(folder: Path) -> Found:
+def read_folder(folder: Path) -> ImageFolder:
     """List a folder of class sub-folders, with or without a split.
 
     Classes are numbered by sorted name. Beside `train`, `val` goes before
@@ -83,10 +83,10 @@ def read_folder(folder: Path) -> Found:
     train, test = _split(root)
     listing, classes = _listing(root, train)
     if test is None:
-        return Found(classes=classes, train=listing, test=None)
+        return ImageFolder(classes=classes, train=listing, test=None)
     other, seen = _listing(root, test)
     _require_same(train, set(classes), test, set(seen))
-    return Found(classes=classes, train=listing, test=other)
+    return ImageFolder(classes=classes, train=listing, test=other)
 
 
 def _folders(path: Path) -> dict[str, Path]:

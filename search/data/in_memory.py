@@ -4,10 +4,10 @@ import torch
 from torch import Tensor
 
 from search.data.augment import Shift
-from search.data.base import Normalisation
+from search.data.base import PixelScaling
 
 
-class MemoryImages:
+class InMemoryImages:
     """An `ImageSet` of pixels held in one tensor.
 
     Args:
@@ -18,7 +18,7 @@ class MemoryImages:
     """
 
     def __init__(
-        self, images: Tensor, labels: Tensor, normalisation: Normalisation, shift: Shift
+        self, images: Tensor, labels: Tensor, normalisation: PixelScaling, shift: Shift
     ) -> None:
         self.labels = labels
         self._images = images

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from search.data.augment import Crop, draw_crops
-from search.data.base import Broken, Normalisation
+from search.data.base import Broken, PixelScaling
 from search.data.build_once import writing
 from search.data.decode import (
     Box,
@@ -28,7 +28,7 @@ from search.errors import UsageError
 from search.files import write_text
 
 
-class LazyImages:
+class OnDemandImages:
     """An `ImageSet` of files, decoded by threads a batch at a time.
 
     For an image that turns out to be broken stands the next readable one of
@@ -42,7 +42,7 @@ class LazyImages:
     """
 
     def __init__(
-        self, listing: Listing, resolution: int, normalisation: Normalisation, broken: Broken
+        self, listing: Listing, resolution: int, normalisation: PixelScaling, broken: Broken
     ) -> None:
         self.labels = listing.labels
         self._listing = listing

@@ -10,14 +10,14 @@ from torch import Tensor
 
 from search.data.archive import archive_name, unpacked
 from search.data.augment import Shift
-from search.data.base import IMAGENET, Broken, Data, ImageSet, Normalisation
+from search.data.base import IMAGENET, Broken, Data, ImageSet, PixelScaling
 from search.data.build_once import data_cache
 from search.data.digits import open_digits
 from search.data.folder import Listing, read_folder
-from search.data.in_memory import MemoryImages
-from search.data.on_demand import LazyImages, broken_headers
+from search.data.in_memory import InMemoryImages
+from search.data.on_demand import OnDemandImages, broken_headers
 from search.data.pixel_cache import Decoded, decoded
-from search.data.subset import Request, choose
+from search.data.subset import SubsetOptions, choose_subset
 from search.errors import UsageError
 
 DIGITS = "digits"
@@ -34,7 +34,7 @@ def open_data(
     test_limit: int | None = None,
     seed: int = 0,
     cache: Path | None = None,
-    normalisation: Normalisation | None = None,
+    normalisation: PixelScaling | None = None,
 ) -> Data:
     """Open a set of labelled images for training and evaluation.
 
@@ -59,7 +59,7 @@ def open_data(
         UsageError: No such source, or one that cannot be learnt from.
         StorageError: The cache cannot be written.
     """
-    request = Request(
+    request = SubsetOptions(
         resolution=resolution,
         classes=classes,
         limit=limit,
@@ -81,9 +81,9 @@ def open_data(
     )
 
 
-def _open_folder(folder: Path, name: str, request: Request, cache: Path) -> Data:
+def _open_folder(folder: Path, name: str, request: SubsetOptions, cache: Path) -> Data:
     found = read_folder(folder)
-    classes, train, test = choose(found.classes, found.train, found.test, request)
+    classes, train, test = choose_subset(found.classes, found.train, found.test, request)
     chosen = _Chosen(name=name, classes=classes, train=train, test=test, request=request)
     needed = (len(train) + len(test)) * 3 * request.resolution**2
     small = request.resolution <= SMALL_PX and needed <= MEMORY_BYTES
@@ -98,7 +98,7 @@ class _Chosen:
     classes: tuple[str, ...]
     train: Listing
     test: Listing
-    request: Request
+    request: SubsetOptions
 
     def readable(
         self, train: Sequence[int], test: Sequence[int]
@@ -129,7 +129,7 @@ class _Chosen:
         return listing.subset(good.nonzero()[:, 0], listing.labels[good])
 
     def data(
-        self, train: ImageSet, test: ImageSet, normalisation: Normalisation, broken: Broken
+        self, train: ImageSet, test: ImageSet, normalisation: PixelScaling, broken: Broken
     ) -> Data:
         """The opened sets with what is known about them."""
         return Data(
@@ -152,8 +152,8 @@ def _in_memory(chosen: _Chosen, cache: Path) -> Data:
     red, green, blue = (round(255 * mean) for mean in normalisation.mean)
     shift = Shift(pad=max(side // 8, 1), fill=(red, green, blue), flip=True)
 
-    def images(part: Decoded, labels: Tensor) -> MemoryImages:
-        return MemoryImages(torch.from_numpy(part.images), labels, normalisation, shift)
+    def images(part: Decoded, labels: Tensor) -> InMemoryImages:
+        return InMemoryImages(torch.from_numpy(part.images), labels, normalisation, shift)
 
     sets = images(pixels, train.labels), images(test_pixels, test.labels)
     return chosen.data(*sets, normalisation, broken)
@@ -164,6 +164,7 @@ def _on_demand(chosen: _Chosen, cache: Path) -> Data:
     train, test, broken = chosen.readable(*numbers)
     normalisation = chosen.request.normalisation or IMAGENET
     first, second = (
-        LazyImages(part, chosen.request.resolution, normalisation, broken) for part in (train, test)
+        OnDemandImages(part, chosen.request.resolution, normalisation, broken)
+        for part in (train, test)
     )
     return chosen.data(first, second, normalisation, broken)

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import PIL
 
-from search.data.base import Normalisation
+from search.data.base import PixelScaling
 from search.data.build_once import built_once
 from search.data.decode import Pixels, read_image, unreadable, whole
 from search.data.folder import Listing
@@ -32,7 +32,7 @@ class Decoded:
 
     images: Pixels
     broken: tuple[int, ...]
-    normalisation: Normalisation
+    normalisation: PixelScaling
 
 
 def decoded(listing: Listing, resolution: int, cache: Path) -> Decoded:
@@ -53,7 +53,7 @@ def decoded(listing: Listing, resolution: int, cache: Path) -> Decoded:
     return found
 
 
-def moments(images: Pixels) -> Normalisation:
+def moments(images: Pixels) -> PixelScaling:
     """Mean and standard deviation a channel of (N, 3, R, R) uint8, scaled to 0..1.
 
     Sums of whole numbers, so the order of summation changes no bit.
@@ -66,7 +66,7 @@ def moments(images: Pixels) -> Normalisation:
     count = max(images[:, 0].size, 1)
     mean = total / count
     deviation = np.sqrt(np.maximum(squares / count - mean**2, 1.0))  # images of one colour
-    return Normalisation(mean=_three(mean / 255), std=_three(deviation / 255))
+    return PixelScaling(mean=_three(mean / 255), std=_three(deviation / 255))
 
 
 def _three(values: npt.NDArray[np.float64]) -> tuple[float, float, float]:
@@ -100,7 +100,7 @@ def _load(folder: Path, shape: tuple[int, ...]) -> Decoded | None:
         broken = tuple(int(index) for index in facts["broken"])
         mode: Literal["c"] | None = "c" if len(broken) < shape[0] else None
         images = np.load(folder / IMAGES, mmap_mode=mode, allow_pickle=False)
-        known = Normalisation(mean=_three(facts["mean"]), std=_three(facts["std"]))
+        known = PixelScaling(mean=_three(facts["mean"]), std=_three(facts["std"]))
     except (OSError, ValueError, KeyError, TypeError, EOFError):
         return None
     if images.dtype != np.uint8 or images.shape != (shape[0] - len(broken), *shape[1:]):

@@ -7,7 +7,7 @@ from typing import Protocol, Self, TypeVar
 import torch
 from torch import Tensor
 
-from search.data.base import Normalisation
+from search.data.base import PixelScaling
 from search.data.split import seeded, split_indices, stratified_subset
 from search.errors import UsageError
 
@@ -15,7 +15,7 @@ TRAIN_SHARE = 0.8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class SubsetOptions:
     """What `open_data` was asked for; None means all (or, how pixels are scaled, its own).
 
     Raises:
@@ -27,7 +27,7 @@ class Request:
     limit: int | None = None
     test_limit: int | None = None
     seed: int = 0
-    normalisation: Normalisation | None = None
+    normalisation: PixelScaling | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= self.resolution <= 4096:
@@ -54,8 +54,8 @@ class Pool(Protocol):
 P = TypeVar("P", bound=Pool)
 
 
-def choose(
-    classes: Sequence[str], train: P, test: P | None, request: Request
+def choose_subset(
+    classes: Sequence[str], train: P, test: P | None, request: SubsetOptions
 ) -> tuple[tuple[str, ...], P, P]:
     """Names of the classes, training and test pools that a request asks for.
 
@@ -91,7 +91,7 @@ def _divided(classes: Sequence[str], pool: P, seed: int) -> tuple[P, P]:
     return first, second
 
 
-def _drawn(number: int, request: Request) -> Tensor:
+def _drawn(number: int, request: SubsetOptions) -> Tensor:
     """Numbers of the classes that stay, sorted."""
     if request.classes is None:
         return torch.arange(number)

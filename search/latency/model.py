@@ -17,7 +17,7 @@ import numpy.typing as npt
 from search.architecture import Architecture
 from search.costs.matrix import CostMatrix as CostMatrix
 from search.errors import TableError
-from search.latency.space_costs import price_space
+from search.latency.space_costs import space_costs
 from search.operators.spec import OperatorSpec
 from search.spaces.base import LayeredSpace
 from search.spaces.registry import parse_space
@@ -110,7 +110,7 @@ class LatencyModel:
     def cost_matrix(self, space: LayeredSpace | None = None) -> CostMatrix:
         """Costs of every candidate of every layer of a space (default: the table's)."""
         space = space or parse_space(self.table.manifest.space.spec)
-        return price_space(space, self.operator_us, self._calibration.intercept_us)
+        return space_costs(space, self.operator_us, self._calibration.intercept_us)
 
 
 def estimate_from_features(features: Array, calibration: Calibration) -> Estimate:

@@ -14,7 +14,7 @@ from search.spaces.registry import DEPENDENT
 Price = Callable[[OperatorSpec], float]
 
 
-def price_space(
+def space_costs(
     space: LayeredSpace, price: Price, fixed: float = 0.0, unit: str = "us"
 ) -> CostMatrix:
     """What networks of a space cost: sums of their operators' prices, and what is fixed.
@@ -33,7 +33,7 @@ def price_space(
     return CostMatrix(costs=costs, fixed_us=fixed, unit=unit)
 
 
-def count_space(space: LayeredSpace, cost: str) -> CostMatrix:
+def counted_costs(space: LayeredSpace, cost: str) -> CostMatrix:
     """FLOPs (multiply-adds of one call) or parameters of a space's networks.
 
     Raises:
@@ -45,4 +45,4 @@ def count_space(space: LayeredSpace, cost: str) -> CostMatrix:
     }
     if cost not in prices:
         raise UsageError(f"Unknown cost {cost!r}.", f"Known: {', '.join(COSTS)}.")
-    return price_space(space, prices[cost], unit=cost)
+    return space_costs(space, prices[cost], unit=cost)

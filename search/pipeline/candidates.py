@@ -1,46 +1,33 @@
 """Networks that a search came to, ranked with the weights they share."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import numpy as np
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from search.algorithms.base import Searching
-from search.costs.terms import TermCosts, draw_within, likeliest_within
+from search.algorithms.base import SearchAlgorithm
+from search.costs.terms import FactorCosts
 from search.data.base import ImageSet
 from search.errors import UsageError
 from search.operators.spec import OperatorSpec
-from search.pipeline.problem import USED, Task
-from search.pipeline.result import Candidate
-from search.selection.chance_constrained import select_with_confidence
+from search.pipeline.inherited import Shared, inherited_accuracy
+from search.pipeline.problem import TARGET_UTILISATION, SearchProblem
+from search.pipeline.result import CandidateRow
+from search.selection.chance_constrained import select_chance_constrained
 from search.selection.exact import network_of, select
+from search.selection.local_search import local_search, sample_within
 from search.selection.sampling import feasible_sampler
 from search.selection.scores import Array, Scores, from_probabilities
-from search.supernets.batch_norm import recalibrate
-from search.training.evaluate import Accuracy, evaluate
 from search.training.seeds import generator_for
 
-# Once-for-All (arXiv 1908.09791) estimates batch norm on some 2,000 images.
-CALIBRATION_IMAGES = 2000
-_BATCH = 250
 _NEAR_SAMPLES = 24
 # What the search has ruled out comes back only where nothing else is left.
 _LEAST = 1e-6
 
 
-class Shared(Protocol):
-    """Weights that all networks of a space share."""
-
-    def derive(self, choices: Sequence[int]) -> nn.Sequential:
-        """One network with a copy of its weights."""
-        ...
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class Candidate:
     """One network of the space, where it came from, and how it did."""
 
     origin: str
@@ -51,7 +38,7 @@ class Found:
     failed: str | None = None
 
 
-def exact_choice(scores: Scores, task: Task) -> tuple[int, ...]:
+def exact_choice(scores: Scores, task: SearchProblem) -> tuple[int, ...]:
     """The best network by these scores that meets the task's target, as surely as it asks.
 
     In a space of masked variables it is a good one (`search.costs.terms`).
@@ -65,16 +52,18 @@ def exact_choice(scores: Scores, task: Task) -> tuple[int, ...]:
     """
     assert task.limit is not None
     scores.require(task.space)
-    if isinstance(task.costs, TermCosts):
-        return likeliest_within(scores.values, task.costs, task.limit)
+    if isinstance(task.costs, FactorCosts):
+        return local_search(scores.values, task.costs, task.limit)
     if task.probability is None or task.target_us is None:
         return select(scores, task.costs, task.limit).choices
-    return select_with_confidence(
+    return select_chance_constrained(
         scores, task.model, task.space, task.target_us, task.probability
     ).choices
 
 
-def candidates_of(method: Searching, task: Task, *, seed: int, samples: int) -> list[Found]:
+def candidates_of(
+    method: SearchAlgorithm, task: SearchProblem, *, seed: int, samples: int
+) -> list[Candidate]:
     """Samples (FBNet: six) and the argmax; with a target, the exact selection first.
 
     With a target there are also samples of the same distribution among the
@@ -85,7 +74,7 @@ def candidates_of(method: Searching, task: Task, *, seed: int, samples: int) -> 
     scores = from_probabilities(probabilities, task.space, f"log-probabilities of {method.name}")
     named: list[tuple[str, tuple[int, ...]]] = []
     if task.limit is not None:
-        word = "selection" if isinstance(task.costs, TermCosts) else "exact selection"
+        word = "selection" if isinstance(task.costs, FactorCosts) else "exact selection"
         named.append((word, exact_choice(scores, task)))
     named.append(("argmax", method.argmax()))
     drawn = method.sample(samples, generator_for("samples", seed))
@@ -100,7 +89,7 @@ def candidates_of(method: Searching, task: Task, *, seed: int, samples: int) -> 
         if origin not in words:
             words.append(origin)
     return [
-        Found(
+        Candidate(
             origin=", ".join(words),
             choices=choices,
             log_probability=float(sum(scores.values[k, c] for k, c in enumerate(choices))),
@@ -109,15 +98,15 @@ def candidates_of(method: Searching, task: Task, *, seed: int, samples: int) -> 
     ]
 
 
-def _near_target(probabilities: Array, task: Task, seed: int) -> list[tuple[int, ...]]:
+def _near_target(probabilities: Array, task: SearchProblem, seed: int) -> list[tuple[int, ...]]:
     """Drawn from the distribution, given that a network uses nearly all of the target."""
     if task.limit is None:
         return []
-    low, chance = USED * task.limit, np.random.default_rng(seed)
+    low, chance = TARGET_UTILISATION * task.limit, np.random.default_rng(seed)
     weights = np.maximum(probabilities, _LEAST)
     try:
-        if isinstance(task.costs, TermCosts):
-            drawn = draw_within(weights, task.costs, (low, task.limit), _NEAR_SAMPLES, chance)
+        if isinstance(task.costs, FactorCosts):
+            drawn = sample_within(weights, task.costs, (low, task.limit), _NEAR_SAMPLES, chance)
         else:
             sampler = feasible_sampler(task.costs, task.limit, low, weights)
             drawn = sampler.draw(_NEAR_SAMPLES, chance)
@@ -126,53 +115,9 @@ def _near_target(probabilities: Array, task: Task, seed: int) -> list[tuple[int,
     return [tuple(row) for row in drawn.tolist()]
 
 
-def inherited_accuracy(
-    shared: Shared, choices: Sequence[int], images: ImageSet, learnt: Tensor, held: Tensor
-) -> float:
-    """Top-1 of one network with the shared weights on images that trained none.
-
-    Args:
-        shared: Trained.
-        choices: The network.
-        images: Training images.
-        learnt: Those that trained the weights; batch norm is estimated on some.
-        held: Those to judge on.
-    """
-    return _inherited(shared, choices, images, learnt, held).top1
-
-
-def inherited_entropy(
-    shared: Shared, choices: Sequence[int], images: ImageSet, learnt: Tensor, held: Tensor
-) -> float:
-    """Likewise the mean cross entropy, which tells networks apart on fewer images."""
-    return _inherited(shared, choices, images, learnt, held).loss
-
-
-def _inherited(
-    shared: Shared, choices: Sequence[int], images: ImageSet, learnt: Tensor, held: Tensor
-) -> Accuracy:
-    network = shared.derive(choices)
-    device = next(network.parameters()).device
-    recalibrate(network, _pixels(images, _some(learnt), device))
-    return evaluate(network, images, _BATCH, indices=held)
-
-
-def _some(learnt: Tensor) -> Tensor:
-    """A random part in random order: in folders, neighbours are of one class."""
-    order = torch.randperm(len(learnt), generator=generator_for("calibration"))
-    return learnt[order[:CALIBRATION_IMAGES]]
-
-
-def _pixels(images: ImageSet, indices: Tensor, device: torch.device) -> Iterator[Tensor]:
-    # Whole batches of one size, so that their plain average is right.
-    whole = indices[: len(indices) // _BATCH * _BATCH] if len(indices) >= _BATCH else indices
-    for part in whole.split(_BATCH):  # type: ignore[no-untyped-call]
-        yield images.batch(part, None)[0].to(device)
-
-
-def rank(
-    found: Iterable[Found], shared: Shared, images: ImageSet, learnt: Tensor, held: Tensor
-) -> list[Found]:
+def rank_candidates(
+    found: Iterable[Candidate], shared: Shared, images: ImageSet, learnt: Tensor, held: Tensor
+) -> list[Candidate]:
     """Judge all by inherited weights; the best first."""
     judged = [
         replace(
@@ -185,22 +130,22 @@ def rank(
     return sorted(judged, key=lambda one: -(one.accuracy or 0.0))
 
 
-def choose(ranked: Sequence[Found], task: Task) -> Found:
+def choose_candidate(ranked: Sequence[Candidate], task: SearchProblem) -> Candidate:
     """The best one; with a target, of those that meet it, and use it where any does."""
     if task.limit is None:
         return ranked[0]
-    within = [one for one in ranked if describe(one, task).meets_target]
+    within = [one for one in ranked if candidate_row(one, task).meets_target]
     prices = task.costs.price([one.choices for one in within])
     using = [one for one, price in zip(within, prices, strict=True) if task.used_by(price)]
     return (using or within)[0]
 
 
-def describe(found: Found, task: Task) -> Candidate:
+def candidate_row(found: Candidate, task: SearchProblem) -> CandidateRow:
     """The network in numbers, priced by the task's table."""
     network = network_of(task.space, found.choices, found.origin)
     estimate = task.model.estimate(network)
     price = float(task.costs.price([found.choices])[0])
-    return Candidate(
+    return CandidateRow(
         origin=found.origin,
         choices=tuple(
             layer.choices[number].name

@@ -1,111 +1,47 @@
 """One search from a task to an outcome, by each of the methods."""
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import asdict, replace
 
-import numpy as np
-import torch
-
-from search.algorithms.baselines.search import Outcome as Trials
-from search.algorithms.baselines.search import evolve, random_search
+from search.algorithms.baselines.search import BaselineResult, evolve, random_search
 from search.algorithms.baselines.trials import ShortTraining, TrialFile
 from search.algorithms.recipe import SearchRecipe
 from search.algorithms.registry import load_method
-from search.architecture import write_architecture
-from search.costs.matrix import LATENCY
 from search.data.base import Data
 from search.data.split import split_indices
 from search.errors import GateFailed, UsageError
 from search.files import sha256_bytes, write_text
-from search.pipeline.candidates import Found, candidates_of, choose, describe, exact_choice, rank
-from search.pipeline.problem import Task, check_classes
-from search.pipeline.result import Outcome
-from search.selection.exact import network_of
+from search.pipeline.candidates import (
+    Candidate,
+    candidates_of,
+    choose_candidate,
+    exact_choice,
+    rank_candidates,
+)
+from search.pipeline.context import RunContext
+from search.pipeline.problem import SearchProblem, check_classes
 from search.selection.scores import Scores, dump_scores, from_probabilities
-from search.training.distributed import Processes, peers
 from search.training.engine import train
 from search.training.plot import write_plot
-from search.training.progress import Observer
-from search.training.recipe import RetrainRecipe
+from search.training.recipe import TrainingRecipe
 from search.training.seeds import fresh_weights
-from search.training.settings import Settings, Subject
-from search.training.stopwatch import Stopwatch
+from search.training.settings import Subject
 
 SCORES = "scores.json"
 TRIALS = "trials.jsonl"
 PLOT = "trace.html"
 _HELD = 0.2
-_MOST_WRITTEN = 40
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Session:
-    """What every method is given besides its own hyperparameters.
-
-    `folder` keeps checkpoints, trace, scores and trials, for `resume`.
-    """
-
-    task: Task
-    settings: Settings
-    folder: Path
-    resume: bool = False
-    accept_changes: bool = False
-    observers: Sequence[Observer] = ()
-    processes: Processes = field(default_factory=Processes)
-    stopwatch: Stopwatch = field(default_factory=Stopwatch)
-
-    def say(self, text: str) -> None:
-        """Tell the user."""
-        if self.processes.leads:
-            for observer in self.observers:
-                observer.notice(text)
-
-    def outcome(
-        self,
-        algorithm: str,
-        chosen: Found,
-        found: Sequence[Found],
-        *,
-        architecture: Path,
-        data: str,
-        recipe: dict[str, object],
-        command: str,
-    ) -> Outcome:
-        """The result, with all that it rests on."""
-        task, manifest = self.task, self.task.table.manifest
-        return Outcome(
-            architecture=architecture.name,
-            algorithm=algorithm,
-            chosen=describe(chosen, task),
-            candidates=tuple(describe(one, task) for one in found),
-            cost=LATENCY if task.costs.unit == "us" else task.costs.unit,
-            target_us=task.target_us,
-            most=task.most,
-            probability=task.probability,
-            table_id=manifest.table_id,
-            table=task.table.label,
-            device=manifest.device.id,
-            table_source=manifest.source,
-            space=task.space.spec,
-            data=data,
-            recipe=recipe,
-            seed=self.settings.seed,
-            seconds=round(self.stopwatch.seconds(), 1),
-            waivers=task.waivers.as_words(),
-            command=command,
-        )
 
 
 def search_shared(
-    session: Session,
+    session: RunContext,
     data: Data,
     recipe: SearchRecipe,
     *,
     algorithm: str,
     checkpoint: bool = False,
-) -> tuple[Found, list[Found]]:
+) -> tuple[Candidate, list[Candidate]]:
     """A search with shared weights, then its candidates ranked by them.
 
     Writes scores.json (for exact selection under other targets and tables of
@@ -148,18 +84,18 @@ def search_shared(
         write_plot(lines, session.folder / PLOT, f"{method.name} search, {data.name}")
     found = candidates_of(method, task, seed=settings.seed, samples=recipe.samples)
     learnt, held = split_indices(data.train.labels, method.splits, settings.seed)
-    ranked = rank(found, method, data.train, learnt, held)
-    return choose(ranked, task), ranked
+    ranked = rank_candidates(found, method, data.train, learnt, held)
+    return choose_candidate(ranked, task), ranked
 
 
-def _target(task: Task) -> dict[str, object]:
+def _target(task: SearchProblem) -> dict[str, object]:
     """What besides the recipe decides a search with shared weights."""
     if task.costs.unit == "us":
         return {"target_us": task.target_us}
     return {"cost": task.costs.unit, "most": task.most}
 
 
-def search_exact(session: Session, scores: Scores) -> tuple[Found, list[Found]]:
+def search_exact(session: RunContext, scores: Scores) -> tuple[Candidate, list[Candidate]]:
     """The best network by given scores within the target: no training at all.
 
     Raises:
@@ -169,13 +105,13 @@ def search_exact(session: Session, scores: Scores) -> tuple[Found, list[Found]]:
         raise UsageError("The exact selection needs a latency target.", "Give --target-ms.")
     choices = exact_choice(scores, session.task)
     total = float(sum(scores.values[layer, choice] for layer, choice in enumerate(choices)))
-    found = Found(origin=f"exact selection by {scores.origin}", choices=choices)
+    found = Candidate(origin=f"exact selection by {scores.origin}", choices=choices)
     return replace(found, log_probability=total), [found]
 
 
 def search_baseline(
-    session: Session, data: Data, recipe: RetrainRecipe, *, algorithm: str, budget: int
-) -> tuple[Found, list[Found]]:
+    session: RunContext, data: Data, recipe: TrainingRecipe, *, algorithm: str, budget: int
+) -> tuple[Candidate, list[Candidate]]:
     """Random search or evolution, each network scored by a short training.
 
     Raises:
@@ -207,11 +143,11 @@ def search_baseline(
         trials,
         session.say,
     )
-    run: Callable[..., Trials] = random_search if algorithm == "random" else evolve
+    run: Callable[..., BaselineResult] = random_search if algorithm == "random" else evolve
     tried = run(scorer, task.costs, task.target_us, budget=budget, seed=settings.seed)
     _check_some_succeeded(tried, trials)
     found = [
-        Found(
+        Candidate(
             origin=f"trial {trial.number}",
             choices=trial.choices,
             accuracy=None if trial.choices in trials.failures else trial.score,
@@ -223,7 +159,7 @@ def search_baseline(
     return found[0], found
 
 
-def _check_some_succeeded(tried: Trials, trials: TrialFile) -> None:
+def _check_some_succeeded(tried: BaselineResult, trials: TrialFile) -> None:
     if tried.best.choices not in trials.failures:
         return
     raise GateFailed(
@@ -233,7 +169,7 @@ def _check_some_succeeded(tried: Trials, trials: TrialFile) -> None:
     )
 
 
-def _identity(session: Session, data: Data, recipe: RetrainRecipe) -> str:
+def _identity(session: RunContext, data: Data, recipe: TrainingRecipe) -> str:
     parts = (
         session.task.table.manifest.table_id,
         session.task.space.spec,
@@ -242,31 +178,3 @@ def _identity(session: Session, data: Data, recipe: RetrainRecipe) -> str:
         session.settings.fixed,
     )
     return sha256_bytes("\n".join(parts).encode())
-
-
-def share_choices(choices: Sequence[int], processes: Processes) -> tuple[int, ...]:
-    """The first process's network in every process."""
-    if processes.world == 1:
-        return tuple(choices)
-    backend = torch.distributed.get_backend()
-    device = torch.device("cuda", processes.local_rank) if backend == "nccl" else "cpu"
-    shared = torch.tensor(np.asarray(choices), dtype=torch.int64, device=device)
-    with peers():
-        torch.distributed.broadcast(shared, src=0)
-    return tuple(int(choice) for choice in shared.tolist())
-
-
-def write_candidates(session: Session, found: Sequence[Found]) -> None:
-    """Candidates, where there is a choice, as architecture files in the session's folder.
-
-    Those whose trial failed are left out; they come last.
-    """
-    if len(found) < 2:
-        return
-    sound = [one for one in found if one.failed is None]
-    for number, one in enumerate(sound[:_MOST_WRITTEN], 1):
-        name = f"candidate-{number}"
-        write_architecture(
-            network_of(session.task.space, one.choices, name),
-            session.folder / "candidates" / f"{name}.json",
-        )

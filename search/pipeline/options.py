@@ -7,14 +7,14 @@ from typing import TypeVar
 from search.algorithms.recipe import SearchRecipe
 from search.algorithms.registry import METHODS, make_search_recipe
 from search.errors import UsageError
-from search.pipeline.problem import Task
-from search.places import check_file, check_run
+from search.files import check_file
+from search.pipeline.problem import SearchProblem
+from search.pipeline.run_folder import check_run
 from search.spaces.base import LayeredSpace
 from search.spaces.fbnetv2.space import MaskedSpace
-from search.spaces.fp_nas.space import GroupedSpace
+from search.spaces.fp_nas.space import SlicedSpace
 from search.spaces.registry import DEPENDENT
-from search.training.precision import Compute
-from search.training.recipe import RetrainRecipe, make_recipe
+from search.training.recipe import TrainingRecipe, make_training_recipe
 
 # A trial of the baselines is a short training.
 TRIAL_EPOCHS = 3
@@ -26,33 +26,12 @@ _MASKED = "fbnetv2"
 # Spaces whose layers are not independent, and the methods that can search them.
 _OWN: dict[type[LayeredSpace], tuple[str, ...]] = {
     MaskedSpace: (_MASKED,),
-    GroupedSpace: ("fp-nas", "parsec"),
+    SlicedSpace: ("fp-nas", "parsec"),
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Resources:
-    """Where and how to compute."""
-
-    device: str = "auto"
-    precision: str = "float32"
-    compile: bool = False
-    recompute: bool = False
-    threads: int | None = None
-
-    @property
-    def compute(self) -> Compute:
-        """For the engine."""
-        return Compute(
-            device=self.device,
-            dtype=self.precision,
-            compile=self.compile,
-            threads=self.threads,
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Images:
+class DataOptions:
     """Which images to learn from: a source, and how much of it."""
 
     source: str
@@ -61,11 +40,11 @@ class Images:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class SearchOptions:
     """What a search is asked for besides table and target."""
 
     algorithm: str
-    images: Images
+    images: DataOptions
     recipe: str
     epochs: int | None
     batch: int | None
@@ -96,7 +75,7 @@ class Request:
         """Where the record of the search goes."""
         return self.output.with_suffix(".result.json")
 
-    def check(self, task: Task) -> None:
+    def check(self, task: SearchProblem) -> None:
         """Refuse what would fail later, or would be passed over in silence.
 
         Raises:
@@ -127,7 +106,7 @@ class Request:
         if self.retrain_epochs is not None and not self.retrain:
             raise UsageError("--retrain-epochs is of --retrain, which is not given.")
 
-    def _check_space(self, task: Task) -> None:
+    def _check_space(self, task: SearchProblem) -> None:
         own = next((own for kind, own in _OWN.items() if isinstance(task.space, kind)), ())
         wrong = self.algorithm not in own if own else self.algorithm == _MASKED
         if wrong:
@@ -142,13 +121,13 @@ class Request:
                 "Leave out --probability, or lower --target-ms.",
             )
 
-    def search_recipe(self) -> SearchRecipe | RetrainRecipe | None:
+    def search_recipe(self) -> SearchRecipe | TrainingRecipe | None:
         """Of the search, or of one trial of a baseline; None where nothing is trained.
 
         Raises:
             UsageError: Unknown, or values out of range.
         """
-        trial = make_recipe(self.recipe)
+        trial = make_training_recipe(self.recipe)
         if self.algorithm == "exact":
             return None
         if self.algorithm in METHODS:
@@ -164,21 +143,21 @@ class Request:
             )
         return _changed(trial, _given(self.epochs, TRIAL_EPOCHS), self.batch, self.learning_rate)
 
-    def retrain_recipe(self) -> RetrainRecipe:
+    def retrain_recipe(self) -> TrainingRecipe:
         """Of the training of the network found.
 
         Raises:
             UsageError: Unknown, or values out of range.
         """
-        return _changed(make_recipe(self.recipe), self.retrain_epochs, None, None)
+        return _changed(make_training_recipe(self.recipe), self.retrain_epochs, None, None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TrainRequest:
+class TrainOptions:
     """What `python -m search train` is asked for."""
 
     network: str
-    images: Images
+    images: DataOptions
     recipe: str
     epochs: int | None
     batch: int | None
@@ -204,18 +183,20 @@ class TrainRequest:
         check_file(self.output, "--output", (".pt", ".pth"))
         check_run(self.folder, self.resume)
 
-    def train_recipe(self) -> RetrainRecipe:
+    def train_recipe(self) -> TrainingRecipe:
         """Of the training.
 
         Raises:
             UsageError: Unknown, or values out of range.
         """
-        return _changed(make_recipe(self.recipe), self.epochs, self.batch, self.learning_rate)
+        return _changed(
+            make_training_recipe(self.recipe), self.epochs, self.batch, self.learning_rate
+        )
 
 
 def _changed(
-    recipe: RetrainRecipe, epochs: int | None, batch: int | None, rate: float | None
-) -> RetrainRecipe:
+    recipe: TrainingRecipe, epochs: int | None, batch: int | None, rate: float | None
+) -> TrainingRecipe:
     """A preset with the user's values; a shorter run warms up for a sixth of it at most."""
     number = _given(epochs, recipe.epochs)
     return replace(

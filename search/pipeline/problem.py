@@ -10,17 +10,17 @@ import numpy as np
 from search.costs.matrix import COSTS, LATENCY
 from search.errors import GateFailed, TableError, UsageError
 from search.latency.model import CostMatrix, Estimate, LatencyModel
-from search.latency.space_costs import count_space
-from search.selection.chance_constrained import select_with_confidence
+from search.latency.space_costs import counted_costs
+from search.selection.chance_constrained import select_chance_constrained
 from search.spaces.base import LayeredSpace
 from search.spaces.registry import DEPENDENT, parse_space
+from search.table.manifest import exam_doubt
 from search.table.store import Table, profile_command, read_table
-from search.table.trust import exam_doubt
 
 # A network that is much faster than asked for has paid for it with accuracy.
 # Shared weights hide that (small networks inherit the best trained ones), so
 # candidates that use at least this share of the target go first.
-USED = 0.9
+TARGET_UTILISATION = 0.9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +43,7 @@ class Waivers:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Task:
+class SearchProblem:
     """One device's side of a search: costs in microseconds and the target.
 
     `target_us` is None where the search has no latency target (FBNet's
@@ -82,12 +82,12 @@ class Task:
 
     def used_by(self, price: float) -> bool:
         """True when a network that costs so much uses nearly all of the target."""
-        return self.limit is not None and price >= USED * self.limit
+        return self.limit is not None and price >= TARGET_UTILISATION * self.limit
 
 
-def load_task(
+def load_problem(
     folder: Path, target_ms: float | None, waivers: Waivers, probability: float | None = None
-) -> Task:
+) -> SearchProblem:
     """Read a table and check that it can carry a search to this target.
 
     Raises:
@@ -98,7 +98,7 @@ def load_task(
             so surely.
     """
     table = read_table(folder)
-    check_trust(table, waivers)
+    check_table(table, waivers)
     space = parse_space(table.manifest.space.spec)
     if space.sha256 != table.manifest.space.sha256:
         raise TableError(
@@ -110,7 +110,7 @@ def load_task(
     target_us = None if target_ms is None else target_ms * 1000
     if target_us is not None:
         check_target(target_us, costs, table)
-    task = Task(
+    task = SearchProblem(
         table=table,
         space=space,
         model=model,
@@ -124,12 +124,12 @@ def load_task(
 
 
 def weigh(
-    task: Task,
+    task: SearchProblem,
     cost: str,
     *,
     target_mflops: float | None = None,
     target_mparams: float | None = None,
-) -> Task:
+) -> SearchProblem:
     """The same task with another cost than latency, if one is asked for.
 
     Args:
@@ -150,7 +150,7 @@ def weigh(
             raise UsageError(f"{word} is no target of --cost {cost}.", f"Give --cost {name}.")
     if cost == LATENCY:
         return task
-    costs, most_m = count_space(task.space, cost), targets[cost]
+    costs, most_m = counted_costs(task.space, cost), targets[cost]
     least_m = math.ceil(costs.fastest_us() / 1e2) / 1e4
     if most_m is not None and not least_m <= most_m < math.inf:
         raise UsageError(
@@ -160,7 +160,7 @@ def weigh(
     return replace(task, costs=costs, most=None if most_m is None else most_m * 1e6)
 
 
-def check_trust(table: Table, waivers: Waivers) -> None:
+def check_table(table: Table, waivers: Waivers) -> None:
     """Refuse a table whose predictions nobody should build a network on.
 
     Raises:
@@ -205,17 +205,17 @@ def check_target(target_us: float, costs: CostMatrix, table: Table) -> None:
         )
 
 
-def _check_probability(task: Task) -> None:
+def _check_probability(task: SearchProblem) -> None:
     """Before any training: where no network is so sure, selecting says so."""
     if task.probability is None:
         return
     if task.target_us is None:
         raise UsageError("--probability is that of meeting a latency target.", "Give --target-ms.")
     anything = np.where(np.isfinite(task.costs.costs), 0.0, -np.inf)
-    select_with_confidence(anything, task.model, task.space, task.target_us, task.probability)
+    select_chance_constrained(anything, task.model, task.space, task.target_us, task.probability)
 
 
-def check_independent(tasks: Iterable[Task]) -> None:
+def check_independent(tasks: Iterable[SearchProblem]) -> None:
     """Refuse tables of spaces that the exact selection does not know.
 
     Raises:

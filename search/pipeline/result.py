@@ -14,7 +14,7 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Candidate(_Part):
+class CandidateRow(_Part):
     """One network that the search came to.
 
     `accuracy` was measured on images that trained no weight, with the
@@ -39,7 +39,7 @@ class Candidate(_Part):
     params: int
 
 
-class Outcome(_Part):
+class SearchResult(_Part):
     """Everything that a reader needs in order to believe or repeat a search.
 
     `cost` is what was weighed: latency, with its target `target_us`; or flops
@@ -50,8 +50,8 @@ class Outcome(_Part):
     schema_version: Literal[1] = 1
     architecture: str
     algorithm: str
-    chosen: Candidate
-    candidates: tuple[Candidate, ...]
+    chosen: CandidateRow
+    candidates: tuple[CandidateRow, ...]
     cost: str = "latency"
     target_us: float | None
     most: float | None = None
@@ -69,7 +69,7 @@ class Outcome(_Part):
     command: str = ""
 
 
-class FrontOutcome(_Part):
+class FrontResult(_Part):
     """What a folder of networks along a front rests on; `networks` is what was printed."""
 
     schema_version: Literal[1] = 1
@@ -83,6 +83,6 @@ class FrontOutcome(_Part):
     waivers: tuple[str, ...] = ()
 
 
-def write_outcome(outcome: Outcome | FrontOutcome, path: Path) -> None:
+def write_result(outcome: SearchResult | FrontResult, path: Path) -> None:
     """Write the file atomically."""
     write_text(path, outcome.model_dump_json(indent=1) + "\n")

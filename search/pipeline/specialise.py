@@ -7,122 +7,47 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import typer
 from pydantic import BaseModel, ConfigDict
 
 from search.architecture import Architecture, write_architecture
-from search.cli.output import grid_of
-from search.console.output import console, to_csv, to_json
-from search.data.open import open_data
 from search.errors import UsageError
-from search.files import write_text
+from search.files import check_folder, write_text
 from search.pipeline.candidates import exact_choice
-from search.pipeline.options import Images
-from search.pipeline.problem import Task, Waivers, check_independent, load_task
+from search.pipeline.problem import SearchProblem, Waivers, check_independent, load_problem
 from search.pipeline.supernet_scores import (
-    Trained,
-    draw_balanced,
-    fit,
-    load_supernet,
-    measure,
-    moved_to,
-    split_of,
+    Scoring,
+    for_space,
+    scores_of,
 )
-from search.places import check_folder
 from search.selection.exact import network_of
-from search.selection.scores import Scores, read_scores, write_scores
+from search.selection.scores import Scores
 from search.training.progress import Observer
 
 Array = npt.NDArray[np.float64]
-SCORES = "supernet-scores.json"
 RESULT = "specialise.json"
-# Networks a free parameter of the additive model.
-_NETWORKS_EACH = 4
-_MOST_COLUMNS = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Scoring:
-    """How a supernet is scored.
-
-    Attributes:
-        images: Those of the search.
-        networks: How many to judge; None takes four a candidate.
-        seed: Of the search's choice of images, and of the networks drawn.
-        anew: Although the folder of the search holds scores already.
-    """
-
-    images: Images
-    networks: int | None = None
-    seed: int = 0
-    anew: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Special:
+class SpecialisedNetwork:
     """The network of one table."""
 
     name: str
-    task: Task
+    task: SearchProblem
     choices: tuple[int, ...]
     network: Architecture
     score: float
 
 
-def scores_of(folder: Path, scoring: Scoring, observer: Observer) -> Scores:
-    """The supernet's scores: kept ones where they are of this checkpoint, else measured.
-
-    Raises:
-        UsageError: No supernet, or other images than those of its search.
-    """
-    trained = load_supernet(folder)
-    kept = (folder if folder.is_dir() else folder.parent) / SCORES
-    mark = f"checkpoint {trained.sha256[:16]}"
-    if kept.exists() and not scoring.anew:
-        found = read_scores(kept, trained.space)
-        if mark in found.origin:
-            observer.notice(f"scores of {kept}: {found.origin}")
-            return found
-    found = _measure(trained, scoring, observer, mark)
-    write_scores(found, kept)
-    return found
-
-
-def _measure(trained: Trained, scoring: Scoring, observer: Observer, mark: str) -> Scores:
-    space = trained.space
-    data = open_data(
-        scoring.images.source,
-        resolution=space.before[0].height,
-        classes=scoring.images.classes,
-        limit=scoring.images.limit,
-        seed=scoring.seed,
-    )
-    learnt, held = split_of(trained, data.train)
-    widths = [len(layer.choices) for layer in space.layers]
-    number = scoring.networks or _NETWORKS_EACH * (sum(widths) - len(widths) + 1)
-    networks = draw_balanced(widths, number, scoring.seed)
-    observer.notice(f"judging {number} networks on {len(held)} images, once for all tables")
-
-    def told(done: int) -> None:
-        if done % 10 == 0 or done == number:
-            observer.notice(f"{done} of {number} networks judged")
-
-    entropies = measure(trained, networks, data.train, learnt, held, told)
-    found = fit(networks, entropies, space, f"{trained.origin.algorithm} supernet, {mark}")
-    observer.notice(found.scores.origin)
-    return found.scores
-
-
-def load_tasks(
+def load_problems(
     tables: Sequence[Path],
     targets_ms: Sequence[float],
     waivers: Waivers,
     probability: float | None,
-) -> list[Task]:
+) -> list[SearchProblem]:
     """The tables with their targets: one target for all, or one each.
 
     Raises:
-        UsageError: Another number of targets; as `load_task`.
+        UsageError: Another number of targets; as `load_problem`.
     """
     if len(targets_ms) not in (1, len(tables)):
         raise UsageError(
@@ -131,12 +56,12 @@ def load_tasks(
         )
     each = list(targets_ms) * (len(tables) if len(targets_ms) == 1 else 1)
     return [
-        load_task(table, target, waivers, probability)
+        load_problem(table, target, waivers, probability)
         for table, target in zip(tables, each, strict=True)
     ]
 
 
-def specialise(scores: Scores, tasks: Sequence[Task]) -> list[Special]:
+def specialise(scores: Scores, tasks: Sequence[SearchProblem]) -> list[SpecialisedNetwork]:
     """The best network of each table within its target, exactly.
 
     Raises:
@@ -145,10 +70,10 @@ def specialise(scores: Scores, tasks: Sequence[Task]) -> list[Special]:
     check_independent(tasks)
     found = []
     for name, task in zip(_names(tasks), tasks, strict=True):
-        own = moved_to(scores, task.space)
+        own = for_space(scores, task.space)
         choices = exact_choice(own, task)
         found.append(
-            Special(
+            SpecialisedNetwork(
                 name=name,
                 task=task,
                 choices=choices,
@@ -159,7 +84,7 @@ def specialise(scores: Scores, tasks: Sequence[Task]) -> list[Special]:
     return found
 
 
-def _names(tasks: Sequence[Task]) -> list[str]:
+def _names(tasks: Sequence[SearchProblem]) -> list[str]:
     """A file name a table: device and title, numbered where tables share them."""
     names: list[str] = []
     for task in tasks:
@@ -170,7 +95,7 @@ def _names(tasks: Sequence[Task]) -> list[str]:
     return names
 
 
-def compare(found: Sequence[Special]) -> Array:
+def cross_latencies(found: Sequence[SpecialisedNetwork]) -> Array:
     """(networks, tables) latencies in microseconds: each network by each table."""
     choices = np.array([one.choices for one in found])
     return np.stack([one.task.costs.price(choices) for one in found], axis=1)
@@ -183,7 +108,7 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Row(_Part):
+class SpecialisationRow(_Part):
     """One table's network: predicted on its own table, and on all in the tables' order."""
 
     network: str
@@ -199,20 +124,20 @@ class Row(_Part):
     slowdown_of_others: float | None
 
 
-class Comparison(_Part):
+class Specialisation(_Part):
     """What a specialisation came to; `scores` says on what it rests."""
 
     schema_version: int = 1
     scores: str
     waivers: tuple[str, ...]
-    networks: tuple[Row, ...]
+    networks: tuple[SpecialisationRow, ...]
 
 
-def comparison_of(found: Sequence[Special], scores: Scores) -> Comparison:
+def specialisation_of(found: Sequence[SpecialisedNetwork], scores: Scores) -> Specialisation:
     """The comparison matrix with its names."""
-    matrix = compare(found)
+    matrix = cross_latencies(found)
     rows = tuple(
-        Row(
+        SpecialisationRow(
             network=one.name,
             architecture=f"{one.name}.json",
             table=one.task.table.label,
@@ -230,7 +155,9 @@ def comparison_of(found: Sequence[Special], scores: Scores) -> Comparison:
         )
         for number, one in enumerate(found)
     )
-    return Comparison(scores=scores.origin, waivers=found[0].task.waivers.as_words(), networks=rows)
+    return Specialisation(
+        scores=scores.origin, waivers=found[0].task.waivers.as_words(), networks=rows
+    )
 
 
 def _slowdown(column: Array, own: int) -> float | None:
@@ -240,8 +167,12 @@ def _slowdown(column: Array, own: int) -> float | None:
 
 
 def run_specialise(
-    supernet: Path, tasks: Sequence[Task], scoring: Scoring, observer: Observer, output: Path
-) -> Comparison:
+    supernet: Path,
+    tasks: Sequence[SearchProblem],
+    scoring: Scoring,
+    observer: Observer,
+    output: Path,
+) -> Specialisation:
     """Score once, select for every table, write architectures and matrix into a folder.
 
     Raises:
@@ -252,48 +183,17 @@ def run_specialise(
     return write_specialised(scores_of(supernet, scoring, observer), tasks, output)
 
 
-def write_specialised(scores: Scores, tasks: Sequence[Task], output: Path) -> Comparison:
+def write_specialised(
+    scores: Scores, tasks: Sequence[SearchProblem], output: Path
+) -> Specialisation:
     """Select for every table by known scores; write architectures and matrix into a folder.
 
     Raises:
         UsageError: As `specialise`.
     """
     found = specialise(scores, tasks)
-    comparison = comparison_of(found, scores)
+    comparison = specialisation_of(found, scores)
     for one in found:
         write_architecture(one.network, output / f"{one.name}.json")
     write_text(output / RESULT, comparison.model_dump_json(indent=1) + "\n")
     return comparison
-
-
-def show_comparison(comparison: Comparison, output: Path, form: str) -> None:
-    """Print one row a network and, where there are few, one column a table."""
-    rows = comparison.networks
-    if form == "json":
-        typer.echo(to_json(comparison.model_dump(mode="json")))
-        return
-    wide = form == "csv" or len(rows) <= _MOST_COLUMNS
-    lines: list[dict[str, object]] = [
-        {
-            "network": row.network,
-            "target_ms": round(row.target_us / 1000, 6),
-            "own_ms": round(row.own_us / 1000, 6),
-            "score": round(row.score, 6),
-            "others_slower": row.slowdown_of_others and round(row.slowdown_of_others, 4),
-            **(_columns(row, rows) if wide else {}),
-        }
-        for row in rows
-    ]
-    if form == "csv":
-        typer.echo(to_csv(lines), nl=False)
-        return
-    console().print(grid_of(lines))
-    typer.echo(f"scores     {comparison.scores}")
-    typer.echo(f"written to {output}")
-
-
-def _columns(row: Row, rows: Sequence[Row]) -> dict[str, object]:
-    return {
-        f"on_{other.network}": round(us / 1000, 6)
-        for other, us in zip(rows, row.predicted_us, strict=True)
-    }

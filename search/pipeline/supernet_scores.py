@@ -19,15 +19,18 @@ from torch import Tensor
 
 from search.algorithms.registry import load_weights
 from search.data.base import ImageSet
+from search.data.open import open_data
 from search.data.split import split_indices
 from search.errors import UsageError
 from search.files import sha256_bytes
-from search.pipeline.candidates import Shared, inherited_entropy
-from search.selection.scores import Scores
+from search.pipeline.inherited import Shared, inherited_entropy
+from search.pipeline.options import DataOptions
+from search.selection.scores import Scores, read_scores, write_scores
 from search.spaces.base import LayeredSpace
 from search.spaces.registry import parse_space
 from search.training.batches import identify_images
 from search.training.checkpoint import Origin, parse_checkpoint
+from search.training.progress import Observer
 
 Array = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -38,7 +41,7 @@ _LEFT_OUT = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Trained:
+class TrainedSupernet:
     """Shared weights from the checkpoint of a search, and what they rest on."""
 
     weights: Shared
@@ -47,7 +50,7 @@ class Trained:
     sha256: str
 
 
-def load_supernet(folder: Path) -> Trained:
+def load_supernet(folder: Path) -> TrainedSupernet:
     """The shared weights of a finished (or interrupted) search.
 
     Raises:
@@ -73,7 +76,7 @@ def load_supernet(folder: Path) -> Trained:
         weights.load_state_dict(state)
     except RuntimeError as error:
         raise UsageError(f"{path} does not hold weights of {space.spec}: {error}") from error
-    return Trained(
+    return TrainedSupernet(
         weights=cast(Shared, weights),
         space=space,
         origin=checkpoint.origin,
@@ -81,7 +84,7 @@ def load_supernet(folder: Path) -> Trained:
     )
 
 
-def split_of(trained: Trained, images: ImageSet) -> tuple[Tensor, Tensor]:
+def split_of(trained: TrainedSupernet, images: ImageSet) -> tuple[Tensor, Tensor]:
     """Images that trained the weights, and images that trained none of them.
 
     Raises:
@@ -107,8 +110,8 @@ def draw_balanced(widths: Sequence[int], number: int, seed: int) -> IntArray:
     return np.stack(columns, axis=1)
 
 
-def measure(
-    trained: Trained,
+def evaluate_networks(
+    trained: TrainedSupernet,
     networks: IntArray,
     images: ImageSet,
     learnt: Tensor,
@@ -124,14 +127,16 @@ def measure(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fit:
+class AdditiveFit:
     """Scores fitted to measured networks, and their rank correlation on others."""
 
     scores: Scores
     spearman: float
 
 
-def fit(networks: IntArray, entropies: Array, space: LayeredSpace, origin: str) -> Fit:
+def fit_additive_scores(
+    networks: IntArray, entropies: Array, space: LayeredSpace, origin: str
+) -> AdditiveFit:
     """Additive scores: minus each candidate's share in the cross entropy.
 
     The correlation is that of a fit to the first four fifths on the last
@@ -152,7 +157,9 @@ def fit(networks: IntArray, entropies: Array, space: LayeredSpace, origin: str) 
         f"{origin}; additive fit of {len(networks)} networks, rank correlation {spearman:.3f} "
         f"on the {len(networks) - kept} left out of a fit to the others"
     )
-    return Fit(scores=Scores(values=values, space=space.spec, origin=told), spearman=spearman)
+    return AdditiveFit(
+        scores=Scores(values=values, space=space.spec, origin=told), spearman=spearman
+    )
 
 
 def _solve(networks: IntArray, entropies: Array, widths: Sequence[int]) -> Array:
@@ -174,7 +181,7 @@ def _rank_correlation(one: Array, other: Array) -> float:
     return float(np.corrcoef(ranks[0], ranks[1])[0, 1])
 
 
-def moved_to(scores: Scores, space: LayeredSpace) -> Scores:
+def for_space(scores: Scores, space: LayeredSpace) -> Scores:
     """The same scores for a table of another dtype or batch: quality is the network's own.
 
     Raises:
@@ -195,3 +202,73 @@ def _shapes(space: LayeredSpace) -> list[str]:
     operators = (choice.operator for layer in space.layers for choice in layer.choices)
     every = (*space.before, *operators, *space.after)
     return [operator.key.rsplit("_", 2)[0] for operator in every]
+
+
+SCORES = "supernet-scores.json"
+
+
+# Networks a free parameter of the additive model.
+_NETWORKS_EACH = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scoring:
+    """How a supernet is scored.
+
+    Attributes:
+        images: Those of the search.
+        networks: How many to judge; None takes four a candidate.
+        seed: Of the search's choice of images, and of the networks drawn.
+        anew: Although the folder of the search holds scores already.
+    """
+
+    images: DataOptions
+    networks: int | None = None
+    seed: int = 0
+    anew: bool = False
+
+
+def scores_of(folder: Path, scoring: Scoring, observer: Observer) -> Scores:
+    """The supernet's scores: kept ones where they are of this checkpoint, else measured.
+
+    Raises:
+        UsageError: No supernet, or other images than those of its search.
+    """
+    trained = load_supernet(folder)
+    kept = (folder if folder.is_dir() else folder.parent) / SCORES
+    mark = f"checkpoint {trained.sha256[:16]}"
+    if kept.exists() and not scoring.anew:
+        found = read_scores(kept, trained.space)
+        if mark in found.origin:
+            observer.notice(f"scores of {kept}: {found.origin}")
+            return found
+    found = _measure(trained, scoring, observer, mark)
+    write_scores(found, kept)
+    return found
+
+
+def _measure(trained: TrainedSupernet, scoring: Scoring, observer: Observer, mark: str) -> Scores:
+    space = trained.space
+    data = open_data(
+        scoring.images.source,
+        resolution=space.before[0].height,
+        classes=scoring.images.classes,
+        limit=scoring.images.limit,
+        seed=scoring.seed,
+    )
+    learnt, held = split_of(trained, data.train)
+    widths = [len(layer.choices) for layer in space.layers]
+    number = scoring.networks or _NETWORKS_EACH * (sum(widths) - len(widths) + 1)
+    networks = draw_balanced(widths, number, scoring.seed)
+    observer.notice(f"judging {number} networks on {len(held)} images, once for all tables")
+
+    def told(done: int) -> None:
+        if done % 10 == 0 or done == number:
+            observer.notice(f"{done} of {number} networks judged")
+
+    entropies = evaluate_networks(trained, networks, data.train, learnt, held, told)
+    found = fit_additive_scores(
+        networks, entropies, space, f"{trained.origin.algorithm} supernet, {mark}"
+    )
+    observer.notice(found.scores.origin)
+    return found.scores

@@ -13,10 +13,10 @@ import numpy.typing as npt
 
 from search.errors import UsageError
 from search.latency.model import CostMatrix, LatencyModel
-from search.selection.dynamic_program import MOST_STATES, Explored, explore
+from search.selection.dynamic_program import MOST_STATES, Frontier, enumerate_frontier
 from search.selection.exact import Selection, score_matrix, score_sums
-from search.selection.knapsack import IntArray, Problem, make_problem
-from search.selection.latency_quantile import Promise, Start
+from search.selection.knapsack import IntArray, KnapsackProblem, make_problem
+from search.selection.latency_quantile import LatencyQuantile, QuantileBound
 from search.selection.scores import Scores
 from search.spaces.base import LayeredSpace
 
@@ -27,7 +27,7 @@ MOST_NETWORKS = 20_000
 BLOCK = 2048
 
 
-def select_with_confidence(
+def select_chance_constrained(
     scores: Scores | npt.ArrayLike,
     model: LatencyModel,
     space: LayeredSpace,
@@ -65,7 +65,7 @@ def select_with_confidence(
     if not math.isfinite(target_us):
         raise UsageError(f"The latency target {target_us} is not a number of microseconds.")
     values = score_matrix(scores)
-    promise = Promise(model, space, values, probability)
+    promise = LatencyQuantile(model, space, values, probability)
     return _Search(promise, values, target_us, most_networks).run()
 
 
@@ -73,7 +73,7 @@ class _Search:
     """The best network so far, and the bound on what is left."""
 
     def __init__(
-        self, promise: Promise, values: npt.NDArray[np.float64], target_us: float, most: int
+        self, promise: LatencyQuantile, values: npt.NDArray[np.float64], target_us: float, most: int
     ) -> None:
         self._promise, self._values, self._target_us = promise, values, target_us
         self._most_networks = most
@@ -81,7 +81,7 @@ class _Search:
         self._score = self._bound = -math.inf
 
     def run(self) -> Selection:
-        """All three steps of `select_with_confidence`."""
+        """All three steps of `select_chance_constrained`."""
         start = self._promise.safest(self._target_us)
         self._consider(start.choices[np.newaxis])
         cut = self._promise.tangent(start.choices)
@@ -114,16 +114,18 @@ class _Search:
         self._consider_all(explored, np.argsort(-explored.scores, kind="stable"))
         self._lower_bound(problem, explored, self._score)
 
-    def _explore(self, problem: Problem, *, dominance: bool, most: int) -> Explored:
+    def _explore(self, problem: KnapsackProblem, *, dominance: bool, most: int) -> Frontier:
         budget = self._target_us - problem.cheapest_us
         floor = self._score - problem.highest
-        return explore(problem, [budget], floor=floor, dominance=dominance, most_states=most)
+        return enumerate_frontier(
+            problem, [budget], floor=floor, dominance=dominance, most_states=most
+        )
 
-    def _lower_bound(self, problem: Problem, explored: Explored, seen: float) -> None:
+    def _lower_bound(self, problem: KnapsackProblem, explored: Frontier, seen: float) -> None:
         lost = problem.highest + explored.dropped[0]
         self._bound = min(self._bound, max(seen, lost, self._score))
 
-    def _consider_all(self, explored: Explored, places: IntArray) -> bool:
+    def _consider_all(self, explored: Frontier, places: IntArray) -> bool:
         blocks = (places[i : i + BLOCK] for i in range(0, len(places), BLOCK))
         return any(self._consider(explored.choices(block)) for block in blocks)
 
@@ -149,7 +151,7 @@ class _Search:
             probability=self._promise.probability(choices, self._target_us),
         )
 
-    def _hopeless(self, start: Start) -> UsageError:
+    def _hopeless(self, start: QuantileBound) -> UsageError:
         # Rounded up, so that the number in the message is itself a possible target.
         least_us = math.ceil(start.promise_us * 10) / 10
         proven = start.promise_us <= start.bound_us * (1 + 1e-9)

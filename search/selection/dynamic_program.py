@@ -5,7 +5,7 @@ budget, is the multiple-choice knapsack problem. Layer by layer, the partial
 networks that no other one dominates are kept (costs stay real numbers,
 nothing is rounded to a grid), less those that cannot reach the best network
 already known: the bound is the exact optimum of the rest's linear relaxation
-(Sinha and Zoltners, "The Multiple-Choice Knapsack Problem", Operations
+(Sinha and Zoltners, "The Multiple-Choice Knapsack KnapsackProblem", Operations
 Research 27, 1979; Kellerer, Pferschy and Pisinger, "Knapsack Problems", 2004,
 chapter 11).
 """
@@ -17,7 +17,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from search.selection.knapsack import Array, IntArray, Layer, Mask, Problem, rises
+from search.selection.knapsack import Array, IntArray, KnapsackProblem, LayerItems, Mask, rises
 
 # Partial networks kept a layer; random tables of 22 x 9 need some hundreds.
 MOST_STATES = 200_000
@@ -45,7 +45,7 @@ class Relaxation:
         return np.where(place >= 0, self.scores[place], -np.inf)
 
 
-def relaxations(problem: Problem) -> list[Relaxation]:
+def relaxations(problem: KnapsackProblem) -> list[Relaxation]:
     """For every layer, the relaxation of it and all behind it; then an empty one."""
     owners, steps = [], []
     for number, layer in enumerate(problem.layers):
@@ -71,7 +71,7 @@ def relaxations(problem: Problem) -> list[Relaxation]:
     return found
 
 
-def _corners(layer: Layer) -> list[int]:
+def _corners(layer: LayerItems) -> list[int]:
     """Candidates on the concave upper hull of a layer, by rising cost and score."""
     hull: list[int] = []
     for new in np.flatnonzero(rises(layer.scores)).tolist():
@@ -81,7 +81,7 @@ def _corners(layer: Layer) -> list[int]:
     return hull
 
 
-def _turns_down(layer: Layer, first: int, middle: int, last: int) -> bool:
+def _turns_down(layer: LayerItems, first: int, middle: int, last: int) -> bool:
     rise = (layer.scores[middle] - layer.scores[first]) * (layer.costs[last] - layer.costs[middle])
     later = (layer.scores[last] - layer.scores[middle]) * (layer.costs[middle] - layer.costs[first])
     return bool(rise > later)
@@ -91,10 +91,10 @@ def _turns_down(layer: Layer, first: int, middle: int, last: int) -> bool:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Explored:
+class Frontier:
     """Whole networks that are left after the last layer, by rising cost.
 
-    `costs` and `scores` count as in `Layer`. `dropped` holds, a budget, the
+    `costs` and `scores` count as in `LayerItems`. `dropped` holds, a budget, the
     highest score that a network lost to the limit on states could have had;
     -inf where nothing was lost.
     """
@@ -103,7 +103,7 @@ class Explored:
     scores: Array
     dropped: tuple[float, ...]
     trail: tuple[tuple[IntArray, int], ...]
-    problem: Problem
+    problem: KnapsackProblem
 
     def choices(self, numbers: npt.ArrayLike) -> IntArray:
         """Networks x layers: the candidates behind these results."""
@@ -120,7 +120,9 @@ class Explored:
 class _Bounds:
     """What is worth keeping, for several budgets at once."""
 
-    def __init__(self, problem: Problem, budgets: Sequence[float], floor: float | None) -> None:
+    def __init__(
+        self, problem: KnapsackProblem, budgets: Sequence[float], floor: float | None
+    ) -> None:
         self._problem = problem
         self._relaxed = relaxations(problem)
         self._budgets = budgets
@@ -172,14 +174,14 @@ class _Bounds:
         return spared
 
 
-def explore(
-    problem: Problem,
+def enumerate_frontier(
+    problem: KnapsackProblem,
     budgets: Sequence[float],
     *,
     floor: float | None = None,
     dominance: bool = True,
     most_states: int = MOST_STATES,
-) -> Explored:
+) -> Frontier:
     """Walk over the layers.
 
     Args:
@@ -207,7 +209,7 @@ def explore(
             kept = kept[bounds.thin(depth, costs[kept], scores[kept], most_states)]
         trail.append((kept, width))
         costs, scores = costs[kept], scores[kept]
-    return Explored(
+    return Frontier(
         costs=costs,
         scores=scores,
         dropped=tuple(bounds.dropped),

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from search.architecture import Architecture
 from search.errors import UsageError
 from search.latency.model import CostMatrix
-from search.selection.dynamic_program import MOST_STATES, Explored, explore
+from search.selection.dynamic_program import MOST_STATES, Frontier, enumerate_frontier
 from search.selection.knapsack import Array, IntArray, make_problem, require_feasible
 from search.selection.scores import Scores
 from search.spaces.base import LayeredSpace
@@ -89,10 +89,10 @@ def select(
         UsageError: No network is that fast (says how fast the fastest is),
             or the inputs are not usable.
     """
-    return pareto(scores, costs, [target_us], most_states=most_states)[0]
+    return select_many(scores, costs, [target_us], most_states=most_states)[0]
 
 
-def pareto(
+def select_many(
     scores: Scores | npt.ArrayLike,
     costs: CostMatrix,
     targets_us: Sequence[float],
@@ -113,14 +113,14 @@ def pareto(
     problem = make_problem(values, costs, max(targets_us))
     require_feasible(problem, costs, min(targets_us))
     budgets = [target_us - problem.cheapest_us for target_us in targets_us]
-    explored = explore(problem, budgets, most_states=most_states)
+    explored = enumerate_frontier(problem, budgets, most_states=most_states)
     return tuple(
         _best(explored, number, values, costs, target_us)
         for number, target_us in enumerate(targets_us)
     )
 
 
-def front(
+def pareto_front(
     scores: Scores | npt.ArrayLike, costs: CostMatrix, *, most_states: int = MOST_STATES
 ) -> tuple[Selection, ...]:
     """All networks that no other one dominates, from the fastest to the best.
@@ -135,7 +135,7 @@ def front(
     values = score_matrix(scores)
     problem = make_problem(values, costs, math.inf)
     dearest = sum(float(layer.costs[-1]) for layer in problem.layers)
-    explored = explore(problem, [dearest], floor=-math.inf, most_states=most_states)
+    explored = enumerate_frontier(problem, [dearest], floor=-math.inf, most_states=most_states)
     if explored.dropped[0] > -math.inf:
         raise UsageError(
             f"The whole front needs more than {most_states} partial networks.",
@@ -165,7 +165,7 @@ def score_sums(values: Array, choices: IntArray) -> Array:
 
 
 def _best(
-    explored: Explored, number: int, values: Array, costs: CostMatrix, target_us: float
+    explored: Frontier, number: int, values: Array, costs: CostMatrix, target_us: float
 ) -> Selection:
     """The best of the networks left that really meets the target."""
     problem = explored.problem
@@ -212,7 +212,9 @@ def _settle(choices: IntArray, values: Array, costs: CostMatrix, target_us: floa
     problem = make_problem(values, costs, target_us, dominated=True)
     floor = float(score_sums(values, choices[np.newaxis])[0]) - problem.highest
     budget = target_us - problem.cheapest_us
-    listed = explore(problem, [budget], floor=floor, dominance=False, most_states=MOST_SETTLED)
+    listed = enumerate_frontier(
+        problem, [budget], floor=floor, dominance=False, most_states=MOST_SETTLED
+    )
     every = np.vstack([choices, listed.choices(np.arange(len(listed.costs)))])
     found = _first(every, values, costs, target_us)
     assert found is not None

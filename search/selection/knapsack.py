@@ -21,7 +21,7 @@ LARGEST = 1e100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Layer:
+class LayerItems:
     """One layer's candidates, by rising cost.
 
     `costs` count from the layer's cheapest, `scores` from its best (so they
@@ -35,7 +35,7 @@ class Layer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Problem:
+class KnapsackProblem:
     """A selection, normalised.
 
     `cheapest_us` is the latency of the fastest network, `highest` the sum of
@@ -43,7 +43,7 @@ class Problem:
     errors of sums.
     """
 
-    layers: tuple[Layer, ...]
+    layers: tuple[LayerItems, ...]
     cheapest_us: float
     highest: float
     cost_slack: float
@@ -56,7 +56,7 @@ class Problem:
 
 def make_problem(
     scores: Array, costs: CostMatrix, most_us: float, *, dominated: bool = False
-) -> Problem:
+) -> KnapsackProblem:
     """Check and normalise; candidates that no network within `most_us` can hold are left out.
 
     Args:
@@ -90,7 +90,7 @@ def make_problem(
     highest = sum(
         float(row[layer.columns].max()) for row, layer in zip(scores, layers, strict=True)
     )
-    return Problem(
+    return KnapsackProblem(
         layers=tuple(layers),
         cheapest_us=cheapest,
         highest=highest,
@@ -99,18 +99,18 @@ def make_problem(
     )
 
 
-def _layer(columns: IntArray, costs: Array, scores: Array, dominated: bool) -> Layer:
+def _layer(columns: IntArray, costs: Array, scores: Array, dominated: bool) -> LayerItems:
     order = np.lexsort((columns, -scores, costs))
     if not dominated:
         order = order[rises(scores[order])]
-    return Layer(
+    return LayerItems(
         columns=columns[order],
         costs=costs[order] - costs.min(),
         scores=scores[order] - scores.max(),
     )
 
 
-def require_feasible(problem: Problem, costs: CostMatrix, target_us: float) -> None:
+def require_feasible(problem: KnapsackProblem, costs: CostMatrix, target_us: float) -> None:
     """Make sure that some network meets the target.
 
     Raises:
@@ -142,7 +142,7 @@ def _legal(scores: Array, costs: CostMatrix) -> Mask:
     legal: Mask = np.isfinite(scores) & np.isfinite(costs.costs)
     empty = np.flatnonzero(~legal.any(axis=1))
     if empty.size:
-        raise UsageError(f"Layer {empty[0]} has no candidate with both a score and a cost.")
+        raise UsageError(f"LayerItems {empty[0]} has no candidate with both a score and a cost.")
     return legal
 
 

@@ -26,7 +26,7 @@ from search.spaces.base import LayeredSpace
 from search.table.manifest import Calibration
 
 
-class Promise:
+class LatencyQuantile:
     """v + z d of networks, its tangents, and the true probability.
 
     Raises:
@@ -81,7 +81,7 @@ class Promise:
         """True when one network meets the target as surely as asked."""
         return self.probability(choices, target_us) >= self.asked
 
-    def safest(self, target_us: float) -> "Start":
+    def safest(self, target_us: float) -> "QuantileBound":
         """Walk down the tangents to a network of the least promise.
 
         Each tangent's cheapest network bounds all promises from below; the
@@ -99,11 +99,11 @@ class Promise:
             promised = float(self.of(choices[np.newaxis])[0])
             if promised < least:
                 best, least = choices, promised
-        return Start(choices=best, promise_us=least, bound_us=bound)
+        return QuantileBound(choices=best, promise_us=least, bound_us=bound)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Start:
+class QuantileBound:
     """A network of low promise, and what no network can promise less than."""
 
     choices: IntArray

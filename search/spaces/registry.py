@@ -7,12 +7,12 @@ from search.errors import UsageError
 from search.spaces.base import LayeredSpace
 from search.spaces.fbnet import FBNetSpace, parse_spec
 from search.spaces.fbnetv2.space import MaskedSpace
-from search.spaces.fp_nas.space import GroupedSpace
+from search.spaces.fp_nas.space import SlicedSpace
 from search.spaces.single_path import SinglePathSpace
 
-_FAMILIES: tuple[type[FBNetSpace], ...] = (FBNetSpace, SinglePathSpace, MaskedSpace, GroupedSpace)
+_FAMILIES: tuple[type[FBNetSpace], ...] = (FBNetSpace, SinglePathSpace, MaskedSpace, SlicedSpace)
 # What their layers cost depends on the layers in front, so no exact selection is known.
-DEPENDENT = (MaskedSpace, GroupedSpace)
+DEPENDENT = (MaskedSpace, SlicedSpace)
 # A family's parser returns None for a spec that is not its own.
 _PARSERS: tuple[Callable[[str], LayeredSpace | None], ...] = tuple(
     partial(parse_spec, family=family) for family in _FAMILIES

@@ -22,7 +22,7 @@ def batch_norms(modules: Iterable[nn.Module]) -> list[_BatchNorm]:
     return [m for module in modules for m in module.modules() if isinstance(m, _BatchNorm)]
 
 
-def stop_tracking(norms: Iterable[_BatchNorm]) -> None:
+def freeze_statistics(norms: Iterable[_BatchNorm]) -> None:
     """In training mode: normalise by the batch and leave running statistics alone.
 
     So forward passes have no side effects: one that activation checkpointing
@@ -34,7 +34,7 @@ def stop_tracking(norms: Iterable[_BatchNorm]) -> None:
 
 
 @contextmanager
-def estimating(norms: Sequence[_BatchNorm]) -> Iterator[None]:
+def fresh_statistics(norms: Sequence[_BatchNorm]) -> Iterator[None]:
     """Forget these statistics and average them over the forward passes made here."""
     before = [(norm.training, norm.momentum, norm.track_running_stats) for norm in norms]
     for norm in norms:
@@ -69,7 +69,7 @@ def recalibrate(network: nn.Module, batches: Iterable[Tensor]) -> int:
     norms = batch_norms([network])
     network.eval()
     try:
-        with estimating(norms):
+        with fresh_statistics(norms):
             seen = sum(len(network(images)) for images in batches)
     finally:
         for module, mode in modes:

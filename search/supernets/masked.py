@@ -11,45 +11,15 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint as recompute
 
-from search.costs.terms import TermCosts
 from search.errors import UsageError
 from search.operators.modules import build_operator
 from search.spaces.fbnetv2.space import MaskedSpace
-from search.supernets.batch_norm import batch_norms, stop_tracking
+from search.supernets.batch_norm import batch_norms, freeze_statistics
 from search.supernets.masked_block import MaskedBlock, copy_leading
 from search.supernets.masks import scatter, subsample
 
 
-class TermLatency(nn.Module):
-    """Expected cost under weights of the options, (variables, widest) to a float64 scalar.
-
-    Multilinear: exact for one-hot weights, and the mean for independent
-    distributions. Not in the state dict.
-    """
-
-    def __init__(self, costs: TermCosts) -> None:
-        super().__init__()
-        self.fixed_us = costs.fixed_us
-        self.variables = [term.variables for term in costs.terms]
-        self.shapes = [term.values.shape for term in costs.terms]
-        for number, term in enumerate(costs.terms):
-            # Flat: a module moved to channels-last refuses tensors of five dimensions.
-            flat = torch.from_numpy(term.values.ravel())
-            self.register_buffer(f"term{number}", flat, persistent=False)
-
-    def forward(self, weights: Tensor) -> Tensor:
-        """Sum over the terms of their values weighted by the product of their variables'."""
-        total: Tensor = weights.new_tensor(self.fixed_us, dtype=torch.float64)
-        for number, variables in enumerate(self.variables):
-            value: Tensor = getattr(self, f"term{number}").reshape(self.shapes[number])
-            for variable in variables:  # contracts the first axis that is left
-                row = weights[variable, : value.shape[0]].double()
-                value = torch.tensordot(row, value, dims=1)
-            total = total + value
-        return total
-
-
-class MaskedNet(nn.Module):
+class MaskedSupernet(nn.Module):
     """All networks of a masked space with shared weights.
 
     In training mode batch norm normalises by the batch and gathers nothing;
@@ -84,7 +54,7 @@ class MaskedNet(nn.Module):
         self.stem = build_operator(space.before[0])
         self.blocks = nn.ModuleList(MaskedBlock(space, slot) for slot in space.slots)
         self.tail = nn.Sequential(*(build_operator(part) for part in space.after))
-        stop_tracking(batch_norms([self]))
+        freeze_statistics(batch_norms([self]))
 
     def forward(self, images: Tensor, weights: Tensor) -> Tensor:
         """Images of the largest resolution to logits.

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from search.operators.modules import ConvNorm, InvertedResidual, SqueezeExcite, build_operator
 from search.spaces.fbnetv2.space import MaskedSpace
-from search.spaces.fbnetv2.variables import Slot
+from search.spaces.fbnetv2.variables import MaskedLayer
 from search.spaces.frame import squeezed
 from search.supernets.masks import channel_mask, leading_ones
 
@@ -35,7 +35,7 @@ class MaskedBlock(nn.Module):
     out: Tensor
     squeezed: Tensor
 
-    def __init__(self, space: MaskedSpace, slot: Slot) -> None:
+    def __init__(self, space: MaskedSpace, slot: MaskedLayer) -> None:
         super().__init__()
         self.slot = slot
         mids = _values(space, slot.expansion)
@@ -95,7 +95,7 @@ class MaskedBlock(nn.Module):
         return total * channel_mask(weights[self.slot.out], self.out)
 
 
-class Meeting(nn.Module):
+class ResidualGate(nn.Module):
     """Where the widths of input and output agree, under weights of their options.
 
     Args:
@@ -145,12 +145,12 @@ class Meeting(nn.Module):
         return nn.functional.pad(y, (0, 0, 0, 0, 0, channels - both))
 
 
-def _meeting(space: MaskedSpace, slot: Slot, outs: Sequence[int]) -> Meeting | None:
+def _meeting(space: MaskedSpace, slot: MaskedLayer, outs: Sequence[int]) -> ResidualGate | None:
     """None where no pair of widths ever adds: at a stride, or across stages that share widths."""
     ins = [slot.most_in] if slot.into is None else _values(space, slot.into)
     if slot.joined or not any(slot.adds(into, out) for into in ins for out in outs):
         return None
-    return Meeting(slot.into, slot.out, ins, outs)
+    return ResidualGate(slot.into, slot.out, ins, outs)
 
 
 def _values(space: MaskedSpace, variable: int) -> list[int]:

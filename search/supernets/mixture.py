@@ -14,27 +14,19 @@ from torch.utils.checkpoint import checkpoint as recompute
 
 from search.errors import UsageError
 from search.operators.modules import ConvNorm, build_operator
-from search.operators.spec import OperatorSpec
 from search.spaces.base import SearchSpace
-from search.supernets.batch_norm import batch_norms, estimating, require_images, stop_tracking
+from search.supernets.base import Build, legal_mask, one_hot
+from search.supernets.batch_norm import (
+    batch_norms,
+    freeze_statistics,
+    fresh_statistics,
+    require_images,
+)
 
-Build = Callable[[OperatorSpec], nn.Module]
 Run = Callable[[Tensor, Tensor], Tensor]
 
 
-def legal_mask(space: SearchSpace) -> Tensor:
-    """(layers, widest) booleans: where the space has a candidate.
-
-    Raises:
-        UsageError: The space has no layer, or a layer without candidates.
-    """
-    widths = torch.tensor([len(layer.choices) for layer in space.layers])
-    if not len(widths) or not widths.min():
-        raise UsageError(f"{space.spec} has a layer without candidates, or no layer.")
-    return torch.arange(int(widths.max())) < widths[:, None]
-
-
-class SearchedLayer(nn.ModuleList):
+class MixedLayer(nn.ModuleList):
     """The candidates of one layer; child `i` is candidate `i`."""
 
     def forward(self, x: Tensor, row: Tensor) -> Tensor:
@@ -54,7 +46,7 @@ class SearchedLayer(nn.ModuleList):
         return total
 
 
-class Supernet(nn.Module):
+class MixtureSupernet(nn.Module):
     """All networks of a space with shared weights.
 
     In training mode batch norm normalises by the batch and gathers nothing.
@@ -63,7 +55,7 @@ class Supernet(nn.Module):
 
     Attributes:
         before: Fixed modules in front of the searched layers.
-        layers: One `SearchedLayer` a layer.
+        layers: One `MixedLayer` a layer.
         after: Fixed modules behind them.
         checkpoint: Recompute each searched layer in the backward pass instead
             of keeping its activations.
@@ -86,11 +78,10 @@ class Supernet(nn.Module):
         self.widths: tuple[int, ...] = tuple(legal.sum(1).tolist())
         self.before = nn.Sequential(*(build(operator) for operator in space.before))
         self.layers = nn.ModuleList(
-            SearchedLayer(build(choice.operator) for choice in layer.choices)
-            for layer in space.layers
+            MixedLayer(build(choice.operator) for choice in layer.choices) for layer in space.layers
         )
         self.after = nn.Sequential(*(build(operator) for operator in space.after))
-        stop_tracking(batch_norms([self]))
+        freeze_statistics(batch_norms([self]))
         _rectify_in_place(self, True)
 
     def forward(self, images: Tensor, weights: Tensor) -> Tensor:
@@ -110,7 +101,7 @@ class Supernet(nn.Module):
         rows = self._rows(weights)
         x: Tensor = self.before(images)
         for layer, row, values in zip(self.layers, weights, rows, strict=True):
-            assert isinstance(layer, SearchedLayer)
+            assert isinstance(layer, MixedLayer)
             x = self._through(layer, x, row, values)
         logits: Tensor = self.after(x)
         return logits
@@ -126,7 +117,7 @@ class Supernet(nn.Module):
         return [row[:width] for row, width in zip(values, self.widths, strict=True)]
 
     def _through(
-        self, layer: SearchedLayer, x: Tensor, row: Tensor, values: Sequence[float]
+        self, layer: MixedLayer, x: Tensor, row: Tensor, values: Sequence[float]
     ) -> Tensor:
         live = [number for number, value in enumerate(values) if value != 0]
         if not live:
@@ -138,7 +129,7 @@ class Supernet(nn.Module):
         return run(x, row)
 
     @staticmethod
-    def _runner(layer: SearchedLayer, live: Sequence[int], plain: bool) -> Run:
+    def _runner(layer: MixedLayer, live: Sequence[int], plain: bool) -> Run:
         if len(live) == 1 and plain:
             only = layer[live[0]]
             return lambda x, _: only(x)
@@ -195,7 +186,7 @@ class Supernet(nn.Module):
             UsageError: Choices that are not legal, or no batch.
         """
         weights = self.one_hot(choices)
-        with estimating(batch_norms(self._chosen(choices))):
+        with fresh_statistics(batch_norms(self._chosen(choices))):
             seen = sum(len(self(images, weights)) for images in batches)
         require_images(seen)
         return seen
@@ -216,13 +207,6 @@ class Supernet(nn.Module):
                 raise UsageError(
                     f"Layer {layer} has no candidate {choice}.", f"Legal: 0 to {width - 1}."
                 )
-
-
-def one_hot(choices: Sequence[int], widths: Sequence[int]) -> Tensor:
-    """(layers, widest) weights of one network, whose choices are legal."""
-    weights = torch.zeros(len(widths), max(widths))
-    weights[torch.arange(len(choices)), torch.tensor(choices)] = 1
-    return weights
 
 
 def _rectify_in_place(module: nn.Module, wanted: bool) -> None:

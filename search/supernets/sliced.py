@@ -19,9 +19,9 @@ from torch.utils.checkpoint import checkpoint as recompute
 from search.errors import UsageError
 from search.operators.modules import build_operator
 from search.operators.spec import OperatorSpec
-from search.spaces.fp_nas.space import GroupedSpace
-from search.supernets.batch_norm import batch_norms, stop_tracking
-from search.supernets.mixture import legal_mask, one_hot
+from search.spaces.fp_nas.space import SlicedSpace
+from search.supernets.base import legal_mask, one_hot
+from search.supernets.batch_norm import batch_norms, freeze_statistics
 from search.training.sync_batch_norm import SharedBatchNorm, convert_sync_batchnorm
 
 
@@ -31,7 +31,7 @@ def kind_of(operator: OperatorSpec) -> str:
     return f"k{operator.kernel}_{operator.activation}_{splits}"
 
 
-class GroupedNet(nn.Module):
+class SlicedSupernet(nn.Module):
     """All networks of a grouped space with shared weights.
 
     In training mode batch norm normalises by the batch and gathers nothing;
@@ -42,7 +42,7 @@ class GroupedNet(nn.Module):
         layers: For each layer and kind, its blocks at the widest.
     """
 
-    def __init__(self, space: GroupedSpace, *, checkpoint: bool = False) -> None:
+    def __init__(self, space: SlicedSpace, *, checkpoint: bool = False) -> None:
         super().__init__()
         self.space, self.checkpoint = space, checkpoint
         self.widths: tuple[int, ...] = tuple(legal_mask(space).sum(1).tolist())
@@ -50,7 +50,7 @@ class GroupedNet(nn.Module):
         self.layers = nn.ModuleList(self._layer(number) for number in range(len(space.layers)))
         self.after = nn.Sequential(*map(build_operator, space.after))
         self._small: dict[str, nn.Module] = {}
-        stop_tracking(batch_norms([self]))
+        freeze_statistics(batch_norms([self]))
 
     def _layer(self, number: int) -> nn.ModuleDict:
         widest: dict[str, tuple[OperatorSpec, ...]] = {}
@@ -112,7 +112,7 @@ class GroupedNet(nn.Module):
         if operator.key not in self._small:
             with torch.device("meta"):
                 small = build_operator(operator)
-            stop_tracking(batch_norms([small]))
+            freeze_statistics(batch_norms([small]))
             if any(isinstance(norm, SharedBatchNorm) for norm in batch_norms([large])):
                 small = convert_sync_batchnorm(small)
             self._small[operator.key] = small

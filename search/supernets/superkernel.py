@@ -21,7 +21,7 @@ from search.errors import UsageError
 from search.operators.modules import ConvNorm, InvertedResidual, build_operator
 from search.operators.spec import OperatorSpec
 from search.spaces.base import Layer, SearchSpace
-from search.supernets.batch_norm import batch_norms, stop_tracking
+from search.supernets.batch_norm import batch_norms, freeze_statistics
 
 KERNEL, KEEP, EXPAND = range(3)
 INDICATORS = 3
@@ -32,7 +32,7 @@ NORMS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-def indicate(margins: Tensor) -> Tensor:
+def straight_through_step(margins: Tensor) -> Tensor:
     """1 where a margin is above 0, else 0; the gradient is the sigmoid's (straight-through)."""
     soft = margins.sigmoid()
     # In this order the sum is exactly 0 or 1.
@@ -109,7 +109,9 @@ class SuperBlock(SuperLayer):
         """Of the ring, and of both halves of the kernel as its own indicator leaves it."""
         centre, ring = self._parts()
         outer = self.norm(ring)
-        used = indicate((outer - self.thresholds[KERNEL]).masked_fill(~self.free[KERNEL], math.inf))
+        used = straight_through_step(
+            (outer - self.thresholds[KERNEL]).masked_fill(~self.free[KERNEL], math.inf)
+        )
         kernel = centre + used * ring
         first, second = kernel[: self.narrow], kernel[self.narrow :]
         beyond = self.norm(second) if len(second) else outer
@@ -182,7 +184,7 @@ def _check(blocks: Sequence[OperatorSpec], largest: OperatorSpec) -> None:
         )
 
 
-class SuperKernelNet(nn.Module):
+class SuperkernelSupernet(nn.Module):
     """All networks of a space as one network of superkernels.
 
     In training mode batch norm normalises by the batch and gathers nothing;
@@ -213,7 +215,7 @@ class SuperKernelNet(nn.Module):
         self.before = nn.Sequential(*(build(operator) for operator in space.before))
         self.layers = nn.ModuleList(layer(each, NORMS[norm]) for each in space.layers)
         self.after = nn.Sequential(*(build(operator) for operator in space.after))
-        stop_tracking(batch_norms([self]))
+        freeze_statistics(batch_norms([self]))
 
     def margins(self) -> Tensor:
         """(layers, 3) margins of the indicators."""

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from search.errors import GateFailed, StorageError, UsageError
 from search.files import write_bytes
-from search.training.step import Sums
+from search.training.step import RunningSums
 
 # 2 adds `seconds`; older files are read as if they had taken none.
 CHECKPOINT_SCHEMA = 2
@@ -92,7 +92,7 @@ class Checkpoint:
 
     origin: Origin
     position: Position
-    sums: Sums
+    sums: RunningSums
     trace_bytes: int
     module: Mapping[str, Tensor]
     optimizers: Mapping[str, Mapping[str, Any]]
@@ -108,7 +108,7 @@ class _File(BaseModel):
     torch_version: str
     origin: Origin
     position: Position
-    sums: Sums
+    sums: RunningSums
     trace_bytes: int
     module: dict[str, Any]
     optimizers: dict[str, dict[str, Any]]

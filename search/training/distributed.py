@@ -26,7 +26,7 @@ _WITH_TORCHRUN = "Start with torchrun, or unset WORLD_SIZE and RANK."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Processes:
+class ProcessGroup:
     """The processes of one run, seen from one of them. Alone by default."""
 
     rank: int = 0
@@ -170,13 +170,13 @@ def peers() -> Iterator[None]:
         ) from error
 
 
-def _place() -> Processes:
+def _place() -> ProcessGroup:
     """This process's place, by torchrun's environment variables; alone without them."""
     world = _number("WORLD_SIZE", default=1)
     if world == 1:
-        return Processes()
+        return ProcessGroup()
     rank = _number("RANK")
-    found = Processes(rank=rank, world=world, local_rank=_number("LOCAL_RANK", default=rank))
+    found = ProcessGroup(rank=rank, world=world, local_rank=_number("LOCAL_RANK", default=rank))
     if not 0 <= rank < world or found.local_rank < 0:
         raise UsageError(
             f"The environment names no place among the processes: RANK={rank}, "
@@ -198,7 +198,7 @@ def _number(name: str, default: int | None = None) -> int:
 
 
 @contextmanager
-def join(device: str, timeout_s: float = TIMEOUT_S) -> Iterator[Processes]:
+def join(device: str, timeout_s: float = TIMEOUT_S) -> Iterator[ProcessGroup]:
     """Join the processes that torchrun started; alone without torchrun.
 
     Args:

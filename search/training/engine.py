@@ -15,37 +15,36 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from search.algorithms.base import Algorithm, Batch, Phase
 from search.data.base import ImageSet
 from search.errors import GateFailed
 from search.training.batches import identify_images
 from search.training.checkpoint import Checkpoint, Origin, Position
-from search.training.distributed import Processes
-from search.training.loader import Feed
+from search.training.distributed import ProcessGroup
+from search.training.loader import BatchLoader
 from search.training.precision import configured, peak_memory_mb
-from search.training.progress import Observer, Plan
-from search.training.run_control import Interruption
-from search.training.run_files import Records
-from search.training.settings import Settings, Subject
-from search.training.step import Step, Sums, Wishes, take_step
-from search.training.stopwatch import Stopwatch
+from search.training.progress import Observer, RunLength
+from search.training.protocol import Batch, Phase, TrainingMethod
+from search.training.run_control import GracefulInterrupt, Stopwatch
+from search.training.run_files import RunFiles
+from search.training.settings import Subject, TrainingSettings
+from search.training.step import RunningSums, StepFlags, StepResult, take_step
 from search.training.sync_batch_norm import convert_sync_batchnorm
 from search.training.trace import TraceLine
 
-_ALONE = Processes()
+_ALONE = ProcessGroup()
 
 
 def train(
-    algorithm: Algorithm,
+    algorithm: TrainingMethod,
     images: ImageSet,
-    settings: Settings,
+    settings: TrainingSettings,
     *,
     subject: Subject,
     folder: Path | None = None,
     resume: bool = False,
     accept_changes: bool = False,
     observers: Sequence[Observer] = (),
-    processes: Processes = _ALONE,
+    processes: ProcessGroup = _ALONE,
     stopwatch: Stopwatch | None = None,
 ) -> tuple[TraceLine, ...]:
     """Train a method to its end; its module then holds the result, on the device.
@@ -76,10 +75,10 @@ def train(
     device = settings.compute.torch_device(processes.local_rank)
     heard = tuple(observers) if processes.leads else ()
     origin = _origin(algorithm, images, settings, subject)
-    records = Records(folder, origin, processes, heard, stopwatch or Stopwatch())
-    with configured(settings.compute, device), Interruption() as interruption:
+    records = RunFiles(folder, origin, processes, heard, stopwatch or Stopwatch())
+    with configured(settings.compute, device), GracefulInterrupt() as interruption:
         _place(algorithm.module, settings, device)
-        feed = Feed(images, algorithm.splits, settings, device, processes)
+        feed = BatchLoader(images, algorithm.splits, settings, device, processes)
         run = _Run(algorithm, feed, settings, device, processes, records, interruption, heard)
         try:
             run.begin(records.open(resume, accept_changes))
@@ -90,7 +89,9 @@ def train(
     return tuple(records.lines)
 
 
-def _origin(algorithm: Algorithm, images: ImageSet, settings: Settings, subject: Subject) -> Origin:
+def _origin(
+    algorithm: TrainingMethod, images: ImageSet, settings: TrainingSettings, subject: Subject
+) -> Origin:
     return Origin(
         algorithm=algorithm.name,
         space=subject.space,
@@ -101,7 +102,7 @@ def _origin(algorithm: Algorithm, images: ImageSet, settings: Settings, subject:
     )
 
 
-def _place(module: nn.Module, settings: Settings, device: torch.device) -> None:
+def _place(module: nn.Module, settings: TrainingSettings, device: torch.device) -> None:
     settings.compute.place(module, device)
     if settings.synchronous:
         convert_sync_batchnorm(module)
@@ -116,13 +117,13 @@ class _Run:
 
     def __init__(
         self,
-        algorithm: Algorithm,
-        feed: Feed,
-        settings: Settings,
+        algorithm: TrainingMethod,
+        feed: BatchLoader,
+        settings: TrainingSettings,
         device: torch.device,
-        processes: Processes,
-        records: Records,
-        interruption: Interruption,
+        processes: ProcessGroup,
+        records: RunFiles,
+        interruption: GracefulInterrupt,
         observers: Sequence[Observer],
     ) -> None:
         self._algorithm, self._feed, self._settings = algorithm, feed, settings
@@ -130,7 +131,7 @@ class _Run:
         self._interruption, self._observers = interruption, observers
         phases = (p.name for epoch in range(algorithm.epochs) for p in algorithm.phases(epoch))
         self._optimizers = {name: algorithm.optimizer(name) for name in dict.fromkeys(phases)}
-        self._position, self._sums = Position(), Sums()
+        self._position, self._sums = Position(), RunningSums()
         self._saved_at, self._unsaved = time.monotonic(), 0
 
     def begin(self, found: Checkpoint | None) -> None:
@@ -139,7 +140,7 @@ class _Run:
         if found is not None:
             self._position, self._sums = found.position, found.sums
             self._records.restore(found, self._algorithm.module, self._optimizers)
-        plan = Plan(
+        plan = RunLength(
             algorithm=self._algorithm.name,
             epochs=self._algorithm.epochs,
             steps=self._steps_before(Position(epoch=self._algorithm.epochs)),
@@ -162,7 +163,7 @@ class _Run:
             for number in range(self._position.phase, len(phases)):
                 self._walk(epoch, number, phases[number])
                 self._measure(epoch, phases[number])
-                self._position, self._sums = Position(epoch=epoch, phase=number + 1), Sums()
+                self._position, self._sums = Position(epoch=epoch, phase=number + 1), RunningSums()
             self._processes.average_statistics(self._algorithm.module)
             self._position = Position(epoch=epoch + 1)
             self._save(epoch_ended=True)
@@ -185,7 +186,7 @@ class _Run:
                 if done.wishes.stop:
                     raise KeyboardInterrupt
 
-    def _step(self, epoch: int, phase: Phase, step: int, batch: Batch) -> Step:
+    def _step(self, epoch: int, phase: Phase, step: int, batch: Batch) -> StepResult:
         try:
             done = take_step(
                 self._algorithm,
@@ -207,11 +208,11 @@ class _Run:
             observer.stepped(done.report)
         return done
 
-    def _wishes(self) -> Wishes:
+    def _wishes(self) -> StepFlags:
         self._unsaved += 1
         late = time.monotonic() - self._saved_at >= 60 * self._settings.checkpoint_minutes
         many = self._settings.checkpoint_steps
-        return Wishes(
+        return StepFlags(
             checkpoint=late or (many is not None and self._unsaved >= many),
             stop=self._interruption.asked,
         )

@@ -8,17 +8,17 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from search.algorithms.base import Batch, Phase
 from search.data.base import ImageSet
 from search.data.split import split_indices
 from search.errors import UsageError
 from search.training.batches import cut_batches, last_batch, load_ahead
-from search.training.distributed import Processes
+from search.training.distributed import ProcessGroup
+from search.training.protocol import Batch, Phase
 from search.training.seeds import derive_seed, generator_for
-from search.training.settings import Settings
+from search.training.settings import TrainingSettings
 
 
-class Feed:
+class BatchLoader:
     """Makes the batches of this process; each depends on its place in the run alone.
 
     Raises:
@@ -29,9 +29,9 @@ class Feed:
         self,
         images: ImageSet,
         fractions: Sequence[float],
-        settings: Settings,
+        settings: TrainingSettings,
         device: torch.device,
-        processes: Processes,
+        processes: ProcessGroup,
     ) -> None:
         self._images, self._settings = images, settings
         self._device, self._processes = device, processes

@@ -5,13 +5,13 @@ import time
 from dataclasses import dataclass
 from typing import Protocol
 
-from search.algorithms.base import StepReport
 from search.console.output import progress_bar
+from search.training.protocol import StepReport
 from search.training.trace import TraceLine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class RunLength:
     """How long a run is: epochs, steps in all, and steps already done."""
 
     algorithm: str
@@ -23,7 +23,7 @@ class Plan:
 class Observer(Protocol):
     """What a run reports to; only the first of several processes reports."""
 
-    def started(self, plan: Plan) -> None:
+    def started(self, plan: RunLength) -> None:
         """Training begins or goes on."""
         ...
 
@@ -47,7 +47,7 @@ class Observer(Protocol):
 class Silent:
     """Reports nothing (`--quiet`, tests)."""
 
-    def started(self, plan: Plan) -> None:
+    def started(self, plan: RunLength) -> None:
         """Ignored."""
 
     def stepped(self, report: StepReport) -> None:
@@ -67,11 +67,11 @@ class Lines(Silent):
     """One line a phase, on standard error: for logs and pipes."""
 
     def __init__(self) -> None:
-        self._plan = Plan(algorithm="", epochs=0, steps=0, done=0)
+        self._plan = RunLength(algorithm="", epochs=0, steps=0, done=0)
         self._fresh = 0
         self._started = time.monotonic()
 
-    def started(self, plan: Plan) -> None:
+    def started(self, plan: RunLength) -> None:
         """Say what is about to be done."""
         self._plan, self._fresh, self._started = plan, 0, time.monotonic()
         self.notice(f"{plan.algorithm}: step {plan.done} of {plan.steps}, {plan.epochs} epochs")
@@ -103,9 +103,9 @@ class Bars(Silent):
     def __init__(self) -> None:
         self._bar = progress_bar()
         self._task = self._bar.add_task("", total=None)
-        self._plan = Plan(algorithm="", epochs=0, steps=0, done=0)
+        self._plan = RunLength(algorithm="", epochs=0, steps=0, done=0)
 
-    def started(self, plan: Plan) -> None:
+    def started(self, plan: RunLength) -> None:
         """Show the bar."""
         self._plan = plan
         self._bar.start()

@@ -10,7 +10,7 @@ SCHEDULES = ("steps", "cosine")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RetrainRecipe:
+class TrainingRecipe:
     """How a network is trained from scratch.
 
     Attributes:
@@ -69,13 +69,13 @@ class RetrainRecipe:
         return self.learning_rate * 0.5 * (1 - math.cos(math.pi * left))
 
 
-def _paper() -> RetrainRecipe:
+def _paper() -> TrainingRecipe:
     """FBNet (arXiv 1812.03443), section 4.1.
 
     The batch of 256 "on 8 GPUs" is read as the total. Plain weight decay on
     everything, for the paper names no exception.
     """
-    return RetrainRecipe(
+    return TrainingRecipe(
         batch=256,
         epochs=360,
         learning_rate=0.1,
@@ -86,14 +86,14 @@ def _paper() -> RetrainRecipe:
     )
 
 
-def _cpu() -> RetrainRecipe:
+def _cpu() -> TrainingRecipe:
     """Short, for 32x32 images on a few cores: a rate that rises and falls once.
 
     On 5,000 to 8,000 images of CIFAR-10, 8 to 10 epochs and one seed, none of
     these did better: batches of 128 at 0.2, of 64 at 0.05 or 0.15, a decay of
     2e-3, no smoothing. The differences were 0 to 3 points.
     """
-    return RetrainRecipe(
+    return TrainingRecipe(
         batch=64,
         epochs=15,
         learning_rate=0.1,
@@ -106,10 +106,10 @@ def _cpu() -> RetrainRecipe:
     )
 
 
-RECIPES: dict[str, Callable[[], RetrainRecipe]] = {"paper": _paper, "cpu": _cpu}
+RECIPES: dict[str, Callable[[], TrainingRecipe]] = {"paper": _paper, "cpu": _cpu}
 
 
-def make_recipe(name: str) -> RetrainRecipe:
+def make_training_recipe(name: str) -> TrainingRecipe:
     """A preset by name.
 
     Raises:

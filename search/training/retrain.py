@@ -14,18 +14,18 @@ from search.errors import UsageError
 from search.files import write_bytes
 from search.operators.modules import build_network
 from search.training.checkpoint import recipe_text
-from search.training.distributed import Processes
+from search.training.distributed import ProcessGroup
 from search.training.engine import train
 from search.training.evaluate import Accuracy, evaluate
 from search.training.progress import Observer
-from search.training.recipe import RetrainRecipe
+from search.training.recipe import TrainingRecipe
 from search.training.seeds import fresh_weights
-from search.training.settings import Settings, Subject
-from search.training.single_network import FixedNetwork
+from search.training.settings import Subject, TrainingSettings
+from search.training.single_network import SingleNetworkTraining
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Trained:
+class TrainedNetwork:
     """A trained network and its accuracy on images that it never saw."""
 
     network: nn.Sequential
@@ -70,15 +70,15 @@ def check_fits(architecture: Architecture, data: Data) -> None:
 def retrain(
     architecture: Architecture,
     data: Data,
-    recipe: RetrainRecipe,
-    settings: Settings,
+    recipe: TrainingRecipe,
+    settings: TrainingSettings,
     *,
     folder: Path | None = None,
     resume: bool = False,
     accept_changes: bool = False,
     observers: Sequence[Observer] = (),
-    processes: Processes | None = None,
-) -> Trained:
+    processes: ProcessGroup | None = None,
+) -> TrainedNetwork:
     """Train from fresh weights that depend on the seed alone; then judge on the test images.
 
     Raises:
@@ -91,7 +91,7 @@ def retrain(
     with fresh_weights(settings.seed):
         network = build_network(architecture.operators)
     train(
-        FixedNetwork(network, recipe),
+        SingleNetworkTraining(network, recipe),
         data.train,
         settings,
         subject=Subject(
@@ -102,9 +102,9 @@ def retrain(
         resume=resume,
         accept_changes=accept_changes,
         observers=observers,
-        processes=processes or Processes(),
+        processes=processes or ProcessGroup(),
     )
-    return Trained(network=network, test=evaluate(network, data.test))
+    return TrainedNetwork(network=network, test=evaluate(network, data.test))
 
 
 def write_weights(network: nn.Module, path: Path) -> None:

@@ -2,11 +2,12 @@
 
 import signal
 import threading
+import time
 from types import FrameType
 from typing import Self
 
 
-class Interruption:
+class GracefulInterrupt:
     """Notes the first Ctrl-C; the second one interrupts at once.
 
     Outside the main thread, or where Ctrl-C is ignored, nothing is changed.
@@ -30,3 +31,18 @@ class Interruption:
         if self.asked:
             raise KeyboardInterrupt
         self.asked = True
+
+
+class Stopwatch:
+    """Counts from its making; a resumed run adds what its earlier parts had counted."""
+
+    def __init__(self) -> None:
+        self._started, self._before_s = time.monotonic(), 0.0
+
+    def go_on_from(self, seconds: float) -> None:
+        """Earlier parts took so long, up to the state that is gone on from."""
+        self._before_s = max(self._before_s, seconds)
+
+    def seconds(self) -> float:
+        """Of all parts until now; what a part did after its last saved state is not counted."""
+        return self._before_s + time.monotonic() - self._started

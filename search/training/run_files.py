@@ -8,23 +8,23 @@ from torch import nn
 
 from search.errors import UsageError
 from search.training.checkpoint import Checkpoint, CheckpointFolder, Origin, Position, restore
-from search.training.distributed import Processes
+from search.training.distributed import ProcessGroup
 from search.training.progress import Observer
-from search.training.step import Sums
-from search.training.stopwatch import Stopwatch
+from search.training.run_control import Stopwatch
+from search.training.step import RunningSums
 from search.training.trace import TraceFile, TraceLine, read_trace
 
 Optimizers = dict[str, torch.optim.Optimizer]
 
 
-class Records:
+class RunFiles:
     """Checkpoints and trace of one run; without a folder, only the trace in memory."""
 
     def __init__(
         self,
         folder: Path | None,
         origin: Origin,
-        processes: Processes,
+        processes: ProcessGroup,
         observers: Sequence[Observer],
         stopwatch: Stopwatch,
     ) -> None:
@@ -88,7 +88,7 @@ class Records:
     def save(
         self,
         position: Position,
-        sums: Sums,
+        sums: RunningSums,
         module: nn.Module,
         optimizers: Optimizers,
         *,

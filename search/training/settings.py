@@ -8,7 +8,7 @@ from search.training.precision import Compute
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class TrainingSettings:
     """How to walk over the images.
 
     Attributes:

@@ -6,14 +6,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from search.algorithms.base import Batch, Phase, StepReport
 from search.data.base import ImageSet
 from search.errors import UsageError
 from search.training.evaluate import evaluate
-from search.training.recipe import RetrainRecipe
+from search.training.protocol import Batch, Phase, StepReport
+from search.training.recipe import TrainingRecipe
 
 
-class FixedNetwork:
+class SingleNetworkTraining:
     """Trains the network that it is given, in place; an `Algorithm`.
 
     Args:
@@ -33,7 +33,7 @@ class FixedNetwork:
     def __init__(
         self,
         network: nn.Module,
-        recipe: RetrainRecipe,
+        recipe: TrainingRecipe,
         *,
         watch: ImageSet | None = None,
         watch_every: int = 1,
@@ -134,7 +134,7 @@ def _classifier(network: nn.Module) -> nn.Linear:
     return linear[-1]
 
 
-def _groups(network: nn.Module, recipe: RetrainRecipe) -> list[dict[str, object]]:
+def _groups(network: nn.Module, recipe: TrainingRecipe) -> list[dict[str, object]]:
     """Parameters that are decayed, and those that are not."""
     spared: set[nn.Parameter] = set()
     if not recipe.decay_all:

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from search.algorithms.base import Algorithm, Batch, StepReport
 from search.errors import GateFailed
-from search.training.distributed import Processes
+from search.training.distributed import ProcessGroup
+from search.training.protocol import Batch, StepReport, TrainingMethod
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wishes:
+class StepFlags:
     """What one process wants after the step; the wish of one suffices for all."""
 
     checkpoint: bool = False
@@ -21,7 +21,7 @@ class Wishes:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sums:
+class RunningSums:
     """Sums over images, and their times: of a step or of a phase so far."""
 
     loss: float = 0.0
@@ -32,9 +32,9 @@ class Sums:
     images: float = 0.0
     seconds: float = 0.0
 
-    def plus(self, more: "Sums", seconds: float) -> "Sums":
+    def plus(self, more: "RunningSums", seconds: float) -> "RunningSums":
         """With a step added that took so many seconds."""
-        return Sums(
+        return RunningSums(
             loss=self.loss + more.loss,
             cross_entropy=self.cross_entropy + more.cross_entropy,
             latency_us=self.latency_us + more.latency_us,
@@ -46,24 +46,24 @@ class Sums:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class StepResult:
     """What a step did: this process's report, and what all agreed on."""
 
     report: StepReport
-    sums: Sums
-    wishes: Wishes
+    sums: RunningSums
+    wishes: StepFlags
 
 
 def take_step(
-    algorithm: Algorithm,
+    algorithm: TrainingMethod,
     phase: str,
     batch: Batch,
     optimizer: torch.optim.Optimizer,
     *,
-    processes: Processes,
-    wishes: Wishes,
+    processes: ProcessGroup,
+    wishes: StepFlags,
     clip_norm: float | None = None,
-) -> Step:
+) -> StepResult:
     """Run a batch forward and backward and step the optimiser.
 
     Raises:
@@ -82,9 +82,9 @@ def take_step(
         raise GateFailed(f"The norm of the gradient is {norm}")
     optimizer.step()
     loss, cross_entropy, latency_us, latency_images, correct, images = sums
-    return Step(
+    return StepResult(
         report=report,
-        sums=Sums(
+        sums=RunningSums(
             loss=loss,
             cross_entropy=cross_entropy,
             latency_us=latency_us,
@@ -92,12 +92,12 @@ def take_step(
             correct=correct,
             images=images,
         ),
-        wishes=Wishes(checkpoint=checkpoint > 0, stop=stop > 0),
+        wishes=StepFlags(checkpoint=checkpoint > 0, stop=stop > 0),
     )
 
 
 def _sums(report: StepReport) -> list[float]:
-    """A step's means as sums over its images, in the order of `Sums`."""
+    """A step's means as sums over its images, in the order of `RunningSums`."""
     latency, images = report.latency_us, float(report.images)
     return [
         report.loss * images,

@@ -9,18 +9,18 @@ from search.zoo import Network, network_names, published_network, zoo_architectu
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Named:
+class NamedNetwork:
     """A network and, if it is a published one, what its authors printed."""
 
     name: str
     architecture: Architecture
     published: Network | None = None
 
-    def with_dtype(self, dtype: str) -> "Named":
+    def with_dtype(self, dtype: str) -> "NamedNetwork":
         """The same network in another number format."""
         return replace(self, architecture=self.architecture.with_dtype(dtype))
 
-    def other_convention(self) -> "Named | None":
+    def other_convention(self) -> "NamedNetwork | None":
         """A published network with its first 1x1s at expansion 1 dropped, not kept, or reverse.
 
         None for a network that is not published, or has no such block.
@@ -35,7 +35,7 @@ class Named:
         return None if other == self.architecture else replace(self, architecture=other)
 
 
-def find_network(text: str) -> Named:
+def find_network(text: str) -> NamedNetwork:
     """The network of an architecture file, or of a published name in any case.
 
     Raises:
@@ -44,7 +44,7 @@ def find_network(text: str) -> Named:
     path = Path(text)
     if path.suffix == ".json" or path.is_file():
         architecture = read_architecture(path)
-        return Named(name=architecture.name, architecture=architecture)
+        return NamedNetwork(name=architecture.name, architecture=architecture)
     try:
         published = published_network(text)
     except UsageError as error:
@@ -52,6 +52,6 @@ def find_network(text: str) -> Named:
             error.message,
             f"Known: {', '.join(network_names())}; or name an architecture file (.json).",
         ) from error
-    return Named(
+    return NamedNetwork(
         name=published.name, architecture=zoo_architecture(published.name), published=published
     )

@@ -18,8 +18,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from deploy.artefact import Subject
-from profiler.planning.plan import draw_networks
+from deploy.artefact import ExportSpec
+from profiler.planning.networks import draw_networks
 from profiler.settings import PRESETS
 from search.spaces.registry import make_space
 
@@ -55,7 +55,7 @@ print(np.median(values) / 1e3)
 """
 
 
-def naive_seconds(subject: Subject, target: float) -> float:
+def naive_seconds(subject: ExportSpec, target: float) -> float:
     """Wall time of one naive process."""
     keys = [operator.key for operator in subject.operators]
     started = time.monotonic()
@@ -88,7 +88,7 @@ def main() -> None:
     parser.add_argument("--networks", type=int, default=4)
     arguments = parser.parse_args()
     space, effort = make_space("fbnet"), PRESETS["default"]
-    singles = [Subject.of(operator) for operator in space.operators]
+    singles = [ExportSpec.of(operator) for operator in space.operators]
     networks = draw_networks(space, effort.calibration + effort.exam, 0)
     generator = random.Random(0)
     target = effort.target_relative_ci

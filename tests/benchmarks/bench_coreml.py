@@ -19,18 +19,18 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
-from deploy.artefact import Artefact, Subject
+from deploy.artefact import Artefact, ExportSpec
 from deploy.build import build_all
 from deploy.exporters.coreml_multifunction import merge
 from deploy.exporters.registry import exporter_entry
 from profiler.planning.plan import make_plan
-from profiler.settings import PRESETS, Settings
+from profiler.settings import PRESETS, CampaignSettings
 from search.spaces.registry import make_space
 from search.zoo import network_names, zoo_architecture
 
 LIMITS = {"fp16": 5e-3, "fp32": 1e-5, "w8": float("inf")}
 MOST_BYTES = 1e9
-Built = list[tuple[Subject, Artefact]]
+Built = list[tuple[ExportSpec, Artefact]]
 
 
 def main() -> None:
@@ -73,13 +73,13 @@ def bench(asked: argparse.Namespace, dtype: str) -> list[str]:
     if asked.without_networks:
         return problems
     networks = [zoo_architecture(name, dtype=dtype) for name in network_names()]
-    named = [Subject(name=n.name, operators=n.operators) for n in networks]
+    named = [ExportSpec(name=n.name, operators=n.operators) for n in networks]
     return problems + build(named, dtype, asked.workers, f"published networks {dtype}")[1]
 
 
-def space_subjects(space: str, dtype: str, pattern: str | None) -> list[Subject]:
+def space_subjects(space: str, dtype: str, pattern: str | None) -> list[ExportSpec]:
     """All that a table of chains needs, without random networks."""
-    settings = Settings(
+    settings = CampaignSettings(
         device="bench",
         space=make_space(space, dtype=dtype).spec,
         dtype=dtype,
@@ -96,7 +96,7 @@ def space_subjects(space: str, dtype: str, pattern: str | None) -> list[Subject]
 
 
 def build(
-    subjects: Sequence[Subject], dtype: str, workers: int, title: str
+    subjects: Sequence[ExportSpec], dtype: str, workers: int, title: str
 ) -> tuple[Built, list[str]]:
     """Build them; what was built, and what failed or is too far off."""
     started, found, problems = time.monotonic(), [], []

@@ -19,15 +19,15 @@ from typing import TypeVar
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from device_agents.target import find_device  # noqa: E402
-from profiler.campaign.network_timing import open_agent  # noqa: E402
-from profiler.campaign.run import Request, run_campaign  # noqa: E402
+from device_agents.registry import find_device  # noqa: E402
+from profiler.campaign.run import RunOptions, run_campaign  # noqa: E402
+from profiler.measuring.agents import open_agent  # noqa: E402
 from profiler.planning.budget import operators_within  # noqa: E402
 from profiler.planning.plan import make_plan  # noqa: E402
-from profiler.settings import PRESETS, Settings  # noqa: E402
+from profiler.settings import PRESETS, CampaignSettings  # noqa: E402
 from profiler.tables.cost_curve import cost_curve  # noqa: E402
 from search.console.progress import Silent  # noqa: E402
-from search.pipeline.problem import Waivers, load_task  # noqa: E402
+from search.pipeline.problem import Waivers, load_problem  # noqa: E402
 from search.spaces.registry import make_space  # noqa: E402
 from search.table.store import read_table  # noqa: E402
 
@@ -55,7 +55,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         os.environ["KIT_CACHE"] = str(Path(name) / "cache")
         space = make_space(asked.space)
-        settings = Settings(
+        settings = CampaignSettings(
             device="simulated",
             space=space.spec,
             dtype="fp32",
@@ -74,7 +74,7 @@ def main() -> None:
         print(f"  {len(space.operators)} operators, {number} of them measured")
         settings = replace(settings, max_operators=asked.max_operators)
         timed(f"plan of {asked.max_operators}", lambda: make_plan(settings))
-        request = Request(output=Path(name) / "tables")
+        request = RunOptions(output=Path(name) / "tables")
         with open_agent(find_device("simulated"), settings) as agent:
             table = timed(
                 "simulated campaign, predicting and writing",
@@ -85,7 +85,7 @@ def main() -> None:
         print(f"  entries.csv {(folder / 'entries.csv').stat().st_size / 1e6:.1f} MB")
         timed("reading the table", lambda: read_table(folder))
         waivers = Waivers(simulated=True, predicted=True, unexamined=True)
-        timed("preparing a search", lambda: load_task(folder, None, waivers))
+        timed("preparing a search", lambda: load_problem(folder, None, waivers))
         timed("cost curve", lambda: cost_curve(table))
 
 

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from deploy.artefact import Artefact, Subject
+from deploy.artefact import Artefact, ExportSpec
 from deploy.build import build_all
 from deploy.exporters.registry import exporter_entry
 from device_agents.base import AgentSettings
@@ -71,7 +71,7 @@ def main() -> int:
 
 def artefacts(operators: Sequence[OperatorSpec]) -> list[Artefact]:
     """The artefact of each operator, built where the cache has none."""
-    subjects = [Subject.of(operator) for operator in operators]
+    subjects = [ExportSpec.of(operator) for operator in operators]
     built = {
         one.subject.name: one for one in build_all(subjects, exporter_entry("xnnpack", "fp32"))
     }

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from profiler.tables.importers.import_file import import_file
-from search.algorithms.single_path.indicators import RuntimeModel, gates_of, runtime_of
+from search.algorithms.single_path.indicators import RuntimeModel, gates_of_candidate, runtime_of
 from search.latency.model import CostMatrix, LatencyModel
 from search.selection.knapsack import Array, IntArray
 from search.spaces.registry import make_space, parse_space
@@ -81,7 +81,7 @@ def _show(table: Table, number: int, seed: int) -> bool:
 def _errors(
     space: SinglePathSpace, formula: RuntimeModel, matrix: CostMatrix, choices: IntArray
 ) -> Array:
-    codes = [gates_of(layer) for layer in space.layers]
+    codes = [gates_of_candidate(layer) for layer in space.layers]
     gates = [
         torch.tensor([codes[layer][choice] for layer, choice in enumerate(row)]).float()
         for row in choices.tolist()

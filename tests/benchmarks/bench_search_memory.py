@@ -22,7 +22,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from search.algorithms.base import Batch
 from search.algorithms.fp_nas.importance import unique_rows
 from search.algorithms.fp_nas.recipe import make_fp_nas_recipe
 from search.algorithms.fp_nas.search import WEIGHTS, CategoricalSearch
@@ -32,8 +31,9 @@ from search.operators.counts import count
 from search.operators.modules import build_network
 from search.selection.exact import network_of
 from search.spaces.base import LayeredSpace
-from search.spaces.fp_nas.space import GroupedSpace
+from search.spaces.fp_nas.space import SlicedSpace
 from search.spaces.registry import make_space
+from search.training.protocol import Batch
 from tests.search.algorithms.saved_activations import SavedBytes
 
 WANTED = 0.1
@@ -55,7 +55,7 @@ def main() -> int:
         f"{np.mean(found):.4f} (from {min(found):.4f} to {max(found):.4f}) of what training "
         "the largest network drawn keeps"
     )
-    if not isinstance(space, GroupedSpace):
+    if not isinstance(space, SlicedSpace):
         mixed = _mixing(space, options.batch)
         alone = _alone(space, _largest(space), _batch(space, options.batch, 0))
         print(f"FBNet's step keeps {mixed / alone:.1f} times what the largest network does")
@@ -82,7 +82,7 @@ def ratios(space: LayeredSpace, images: int, draws: int, steps: int) -> list[flo
 
 def costs_of(space: LayeredSpace) -> CostMatrix:
     """Multiply-adds in place of latencies."""
-    if isinstance(space, GroupedSpace):
+    if isinstance(space, SlicedSpace):
         return space.costs(lambda operator: count(operator).flops / 1e3)
     widest = max(len(layer.choices) for layer in space.layers)
     costs = np.full((len(space.layers), widest), np.inf)

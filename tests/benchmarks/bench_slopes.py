@@ -26,8 +26,8 @@ from device_agents.base import AgentSettings
 from device_agents.device import load_device
 from device_agents.simulated.agent import SimulatedAgent
 from device_agents.simulated.truth import Truth
-from profiler.campaign.run import Request, run_campaign
-from profiler.settings import PRESETS, Effort, Settings
+from profiler.campaign.run import RunOptions, run_campaign
+from profiler.settings import PRESETS, CampaignSettings, Effort
 from search.console.progress import Silent
 from search.spaces.registry import make_space
 from search.table.store import Table
@@ -62,7 +62,7 @@ def main() -> None:
 
 
 def measure(truth: Truth, space: str, effort: Effort, seed: int, output: Path) -> Table:
-    settings = Settings(
+    settings = CampaignSettings(
         device="simulated-iphone",
         space=make_space(space, dtype="fp16").spec,
         dtype="fp16",
@@ -76,7 +76,7 @@ def measure(truth: Truth, space: str, effort: Effort, seed: int, output: Path) -
     )
     asked = AgentSettings(backend="simulated", threads=1, affinity=None)
     with SimulatedAgent(asked, truth) as agent:
-        return run_campaign(settings, agent, Request(output=output), Silent())
+        return run_campaign(settings, agent, RunOptions(output=output), Silent())
 
 
 def judge(table: Table, truth: Truth, seed: int) -> list[str]:

@@ -30,10 +30,10 @@ import pandas as pd
 
 from search.latency.model import LatencyModel
 from search.operators.counts import count
-from search.pipeline.options import Images
-from search.pipeline.problem import Task, Waivers
-from search.pipeline.specialise import Scoring, load_tasks, scores_of, write_specialised
-from search.pipeline.supernet_scores import moved_to
+from search.pipeline.options import DataOptions
+from search.pipeline.problem import SearchProblem, Waivers
+from search.pipeline.specialise import load_problems, write_specialised
+from search.pipeline.supernet_scores import Scoring, for_space, scores_of
 from search.selection.scores import Scores
 from search.spaces.base import LayeredSpace
 from search.spaces.registry import DEPENDENT, parse_space
@@ -130,7 +130,7 @@ def _specialised(
     targets_ms = [_target_us(path) / 1000 for path in paths]
     scores = _scores(parse_space(first.manifest.space.spec), options)
     start = time.perf_counter()
-    tasks = load_tasks(paths, targets_ms, WAIVERS, None)
+    tasks = load_problems(paths, targets_ms, WAIVERS, None)
     comparison = write_specialised(scores, tasks, home / "found")
     seconds = time.perf_counter() - start
     rows = comparison.networks
@@ -149,7 +149,7 @@ def _target_us(path: Path) -> float:
 
 def _scores(space: LayeredSpace, options: argparse.Namespace) -> Scores:
     if options.supernet is not None:
-        images = Images(source=options.data, classes=None, limit=options.limit)
+        images = DataOptions(source=options.data, classes=None, limit=options.limit)
         found = scores_of(options.supernet, Scoring(images=images, seed=options.seed), Silent())
         if parse_space(found.space).spec.rsplit("-b", 1)[0] == space.spec.rsplit("-b", 1)[0]:
             return found
@@ -161,10 +161,10 @@ def _scores(space: LayeredSpace, options: argparse.Namespace) -> Scores:
     return Scores(values=values, space=space.spec, origin="logarithm of multiply-adds")
 
 
-def _gap(score: float, scores: Scores, task: Task) -> float:
+def _gap(score: float, scores: Scores, task: SearchProblem) -> float:
     """What is lost against HiGHS, relative to what there is to win."""
     assert task.target_us is not None
-    values = moved_to(scores, task.space).values
+    values = for_space(scores, task.space).values
     best = milp_score(values, task.costs, task.target_us)
     fastest = values[np.arange(len(values)), task.costs.costs.argmin(axis=1)].sum()
     lost = max(best - score, 0.0) / max(best - float(fastest), 1e-12)

@@ -26,7 +26,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from search.algorithms.base import Batch
 from search.algorithms.fbnet.recipe import FBNetRecipe
 from search.algorithms.fbnet.search import THETA, WEIGHTS, FBNetSearch
 from search.latency.model import CostMatrix
@@ -34,6 +33,7 @@ from search.operators.modules import build_operator
 from search.spaces.base import LayeredSpace
 from search.spaces.registry import make_space
 from search.training.allocator import keep_freed_memory
+from search.training.protocol import Batch
 
 WARMUP = 3
 

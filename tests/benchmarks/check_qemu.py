@@ -24,12 +24,12 @@ from pathlib import Path
 
 import numpy as np
 
-from deploy.artefact import Artefact, Subject
+from deploy.artefact import Artefact, ExportSpec
 from deploy.build import lookup
 from deploy.exporters.registry import exporter_entry
 from device_agents.native import build as native
 from device_agents.protocol import Bye, Failure, Plan, PlanItem, dump_plan, parse_record
-from profiler.planning.plan import published_operators
+from profiler.planning.networks import published_operators
 from search.operators.spec import OperatorSpec
 from search.spaces.registry import make_space
 
@@ -81,7 +81,7 @@ def main() -> int:
 
 def find_artefacts(operators: Sequence[OperatorSpec], dtype: str) -> dict[str, Artefact]:
     """The cached artefact of every operator, by key."""
-    artefacts = lookup(list(map(Subject.of, operators)), exporter_entry("xnnpack", dtype))
+    artefacts = lookup(list(map(ExportSpec.of, operators)), exporter_entry("xnnpack", dtype))
     absent = [operator.key for operator in operators if operator.key not in artefacts]
     if absent:
         sys.exit(f"{len(absent)} of {len(operators)} operators are not built, first {absent[0]}.")

@@ -27,22 +27,27 @@ from pathlib import Path
 
 import numpy as np
 
-from search.algorithms.base import Searching
+from search.algorithms.base import SearchAlgorithm
 from search.algorithms.recipe import SearchRecipe
 from search.algorithms.registry import load_method, make_search_recipe
 from search.data.base import Data
 from search.data.open import open_data
 from search.data.split import split_indices
-from search.pipeline.candidates import candidates_of, choose, describe, rank
-from search.pipeline.problem import Task, Waivers, load_task
+from search.pipeline.candidates import (
+    candidate_row,
+    candidates_of,
+    choose_candidate,
+    rank_candidates,
+)
+from search.pipeline.problem import SearchProblem, Waivers, load_problem
 from search.selection.exact import network_of
 from search.selection.sampling import feasible_sampler
 from search.training.engine import train
 from search.training.precision import Compute
-from search.training.recipe import make_recipe
+from search.training.recipe import make_training_recipe
 from search.training.retrain import retrain
 from search.training.seeds import fresh_weights
-from search.training.settings import Settings, Subject
+from search.training.settings import Subject, TrainingSettings
 
 METHODS = ("parsec", "fp-nas")
 WANTED_FEWER, WANTED_FASTER = 0.64, 2.1
@@ -78,20 +83,20 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _task(folder: Path, share: float) -> Task:
+def _task(folder: Path, share: float) -> SearchProblem:
     waivers = Waivers(unexamined=True, simulated=True)
-    costs = load_task(folder, None, waivers).costs
+    costs = load_problem(folder, None, waivers).costs
     slowest_us = float(np.where(np.isfinite(costs.costs), costs.costs, 0).sum()) + costs.fixed_us
     drawn = feasible_sampler(costs, slowest_us).draw(20_000, np.random.default_rng(0))
-    return load_task(folder, share * float(costs.price(drawn).mean()) / 1000, waivers)
+    return load_problem(folder, share * float(costs.price(drawn).mean()) / 1000, waivers)
 
 
-def _one(name: str, seed: int, task: Task, data: Data, options: argparse.Namespace) -> ROW:
+def _one(name: str, seed: int, task: SearchProblem, data: Data, options: argparse.Namespace) -> ROW:
     recipe = make_search_recipe(name, "cpu")
     epochs = options.epochs or recipe.epochs
     recipe = replace(recipe, epochs=epochs, batch=options.batch)
     compute = Compute(device="cpu", threads=options.threads)
-    settings = Settings(batch=recipe.batch, seed=seed, compute=compute)
+    settings = TrainingSettings(batch=recipe.batch, seed=seed, compute=compute)
     with fresh_weights(seed):
         method = load_method(name)(task.space, task.costs, recipe=recipe, target_us=task.target_us)
     wall, process = time.perf_counter(), time.process_time()
@@ -113,23 +118,23 @@ def _one(name: str, seed: int, task: Task, data: Data, options: argparse.Namespa
 
 
 def _quality(
-    method: Searching,
+    method: SearchAlgorithm,
     recipe: SearchRecipe,
-    task: Task,
+    task: SearchProblem,
     data: Data,
-    settings: Settings,
+    settings: TrainingSettings,
     epochs: int,
 ) -> ROW:
     """The chosen network's latency, and its accuracy after training from scratch."""
     candidates = candidates_of(method, task, seed=settings.seed, samples=recipe.samples)
     learnt, held = split_indices(data.train.labels, method.splits, settings.seed)
-    chosen = choose(rank(candidates, method, data.train, learnt, held), task)
-    training = make_recipe("cpu")
+    chosen = choose_candidate(rank_candidates(candidates, method, data.train, learnt, held), task)
+    training = make_training_recipe("cpu")
     training = replace(training, epochs=epochs, warmup_epochs=min(1.0, epochs / 6))
     network = network_of(task.space, chosen.choices, method.name)
     trained = retrain(network, data, training, replace(settings, batch=training.batch))
     return {
-        "chosen": " ".join(describe(chosen, task).choices),
+        "chosen": " ".join(candidate_row(chosen, task).choices),
         "chosen_us": round(float(task.costs.price([chosen.choices])[0]), 3),
         "top1": trained.test.top1,
         "test_loss": round(trained.test.loss, 4),

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Self
 
 from profiler.planning.plan import make_plan
-from profiler.settings import PRESETS, Settings
+from profiler.settings import PRESETS, CampaignSettings
 from search.spaces.registry import make_space
 from search.table.store import read_table
 from tests.benchmarks.soak_checks import broken_files, faults_of_device, faults_of_table
@@ -182,7 +182,7 @@ class Soak:
 
 def wanted(space: str, pattern: str | None) -> set[str]:
     """Names of all that such a campaign measures."""
-    settings = Settings(
+    settings = CampaignSettings(
         device="android",
         space=make_space(space).spec,
         dtype="fp32",

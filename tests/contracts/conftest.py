@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from deploy.artefact import Subject
-from deploy.exporters.base import Draft
+from deploy.artefact import ExportSpec
+from deploy.exporters.base import ExportedFile
 from deploy.exporters.registry import exporter_entry, make_exporter
 from search.operators.spec import parse_key
 
@@ -30,21 +30,21 @@ SUBJECTS = {
     ),
 }
 
-Export = Callable[[str, str, str], Draft]
+Export = Callable[[str, str, str], ExportedFile]
 
 
-def subject_of(name: str, dtype: str) -> Subject:
+def subject_of(name: str, dtype: str) -> ExportSpec:
     """One of the subjects above, or the operator of this key."""
     keys = [key.format(dtype=dtype) for key in SUBJECTS.get(name, (name,))]
-    return Subject(name=name, operators=tuple(map(parse_key, keys)))
+    return ExportSpec(name=name, operators=tuple(map(parse_key, keys)))
 
 
 @pytest.fixture(scope="session")
 def export() -> Export:
     """(backend, dtype, subject's name) to a draft, each made once."""
-    made: dict[tuple[str, str, str], Draft] = {}
+    made: dict[tuple[str, str, str], ExportedFile] = {}
 
-    def export(backend: str, dtype: str, name: str) -> Draft:
+    def export(backend: str, dtype: str, name: str) -> ExportedFile:
         wanted = (backend, dtype, name)
         if wanted not in made:
             exporter = make_exporter(exporter_entry(backend, dtype))

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from deploy.artefact import Artefact, Subject, cached_path, digest, find, store
+from deploy.artefact import Artefact, ExportSpec, cached_path, digest, find, store
 from search.operators.spec import OperatorSpec, parse_key
 
 FIRST = parse_key("skip_i24_h56_w56_b1_fp32")
 SECOND = parse_key("classifier_i64_o10_h7_w7_b1_fp32")
-NETWORK = Subject(name="net", operators=(FIRST, SECOND))
+NETWORK = ExportSpec(name="net", operators=(FIRST, SECOND))
 TOOLS = {"torch": "2.13.0", "kit": "abc"}
 
 
@@ -109,8 +109,8 @@ def test_the_address_does_not_depend_on_names_or_the_order_of_tools() -> None:
 
 
 def addresses_of_variants(weights: Path) -> dict[str, str]:
-    def subject(*operators: OperatorSpec, weights: Path | None = None) -> Subject:
-        return Subject(name="net", operators=operators, weights=weights)
+    def subject(*operators: OperatorSpec, weights: Path | None = None) -> ExportSpec:
+        return ExportSpec(name="net", operators=operators, weights=weights)
 
     return {
         "plain": digest(NETWORK, "x", TOOLS),
@@ -159,5 +159,5 @@ def test_the_cache_is_the_users_unless_told_otherwise(
 
 
 def test_an_operator_alone_is_a_subject_named_by_its_key() -> None:
-    subject = Subject.of(SECOND)
+    subject = ExportSpec.of(SECOND)
     assert (subject.name, subject.operators, subject.weights) == (SECOND.key, (SECOND,), None)

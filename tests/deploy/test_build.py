@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from deploy import build
-from deploy.artefact import Subject
-from deploy.build import Built, build_all, build_one, default_workers, lookup
+from deploy.artefact import ExportSpec
+from deploy.build import BuildResult, build_all, build_one, default_workers, lookup
 from deploy.exporters.registry import ExporterEntry
 from search.errors import UsageError
 from search.operators.spec import parse_key
@@ -26,15 +26,15 @@ LIGHT = ExporterEntry(name="by-name", suffix=".txt", target="tests.deploy.export
 HEAVY = replace(LIGHT, name="by-name-heavy", packages=("pydantic",))
 
 
-def subjects(*names: str) -> list[Subject]:
+def subjects(*names: str) -> list[ExportSpec]:
     """Each with an operator of its own, so that none shares an artefact."""
     return [
-        Subject(name=name, operators=(parse_key(f"skip_i{1 + at}_h7_w7_b1_fp32"),))
+        ExportSpec(name=name, operators=(parse_key(f"skip_i{1 + at}_h7_w7_b1_fp32"),))
         for at, name in enumerate(names)
     ]
 
 
-def outcomes(built: list[Built]) -> dict[str, str]:
+def outcomes(built: list[BuildResult]) -> dict[str, str]:
     """Names to what became of them."""
     return {
         one.subject.name: "cached" if one.cached else "built" if one.artefact else one.reason
@@ -149,7 +149,7 @@ class Pool:
     def __init__(self, *_: Any, **__: Any) -> None:
         pass
 
-    def submit(self, _: Any, subject: Subject, entry: ExporterEntry) -> "Future[Any]":
+    def submit(self, _: Any, subject: ExportSpec, entry: ExporterEntry) -> "Future[Any]":
         future: Future[Any] = Future()
         if subject.name.startswith("dies"):
             future.set_exception(BrokenProcessPool("died"))
@@ -166,7 +166,7 @@ def test_what_finished_beside_a_crash_is_not_blamed_for_it(
 ) -> None:
     monkeypatch.setattr(build, "ProcessPoolExecutor", Pool)
     wanted = subjects("dies", *"abcdefgh")
-    seen: list[Built] = []
+    seen: list[BuildResult] = []
     with pytest.raises(BrokenProcessPool):
         seen.extend(build._run_pool(wanted, HEAVY, len(wanted)))
     assert {one.subject.name for one in seen} == set("abcdefgh")
@@ -217,11 +217,11 @@ def test_a_build_that_is_given_up_starts_nothing_more(importable: None) -> None:
 def test_looking_up_imports_no_torch(own_cache: Path) -> None:
     code = """
 import sys
-from deploy.artefact import Subject
+from deploy.artefact import ExportSpec
 from deploy.build import lookup
 from deploy.exporters.registry import backends, default_dtype, exporter_entry
 from search.operators.spec import parse_key
-subject = Subject.of(parse_key("empty_b1_fp32"))
+subject = ExportSpec.of(parse_key("empty_b1_fp32"))
 for backend in backends():
     assert lookup([subject], exporter_entry(backend, default_dtype(backend))) == {}
 heavy = {"torch", "executorch", "onnx", "onnxruntime", "torchao"} & set(sys.modules)

@@ -89,7 +89,7 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def build_here(todo: list[Any], entry: Any, workers: int) -> Any:
         for subject in todo:
-            yield build._outcome(partial(build.build_one, subject, entry), subject)
+            yield build._result(partial(build.build_one, subject, entry), subject)
 
     monkeypatch.setattr(build, "_build_parallel", build_here)
 

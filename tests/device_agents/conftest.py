@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from device_agents.adb import usb
-from device_agents.adb.device import Phone
+from device_agents.adb.device import AdbDevice
 from device_agents.adb.direct import tcp_transport
 from device_agents.adb.server import ServerTransport
 from device_agents.adb.transport import Transport
@@ -113,8 +113,8 @@ def device(way: Way) -> LoopbackDevice:
 
 
 @pytest.fixture
-def phone(way: Way) -> Iterator[Phone]:
-    found = Phone(way[1], patience_s=20, timeout_s=30)
+def phone(way: Way) -> Iterator[AdbDevice]:
+    found = AdbDevice(way[1], patience_s=20, timeout_s=30)
     found.connect()
     yield found
     found.close()

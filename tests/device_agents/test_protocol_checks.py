@@ -17,9 +17,9 @@ from device_agents.protocol import (
     Record,
     Sample,
     Sentinel,
+    check_records,
     dump_record,
 )
-from device_agents.stream import check_records
 from search.errors import DeviceLost
 
 FIRST, SECOND = 3, 5

@@ -17,9 +17,9 @@ import pytest
 from device_agents.base import AgentSettings, DeviceAgent
 from device_agents.simulated.agent import SimulatedAgent
 from device_agents.simulated.truth import Truth
-from profiler.campaign.run import Request, run_campaign
+from profiler.campaign.run import RunOptions, run_campaign
 from profiler.cli.app import main
-from profiler.settings import PRESETS, Settings
+from profiler.settings import PRESETS, CampaignSettings
 from search.console.progress import Silent
 from search.spaces.registry import make_space
 from search.table.store import Table
@@ -71,14 +71,14 @@ class Bench:
 
     # --- in this process
 
-    def settings(self, **changes: Any) -> Settings:
+    def settings(self, **changes: Any) -> CampaignSettings:
         """The --fast preset on the small space, for which any interval will do.
 
         Names of `Effort` change the effort.
         """
         effort = replace(PRESETS["fast"], target_relative_ci=0.5)
         names = [name for name in changes if hasattr(effort, name)]
-        base = Settings(
+        base = CampaignSettings(
             device="simulated",
             space=SPACE,
             dtype="fp32",
@@ -102,12 +102,12 @@ class Bench:
     def measure(
         self,
         truth: Truth | None = None,
-        settings: Settings | None = None,
+        settings: CampaignSettings | None = None,
         agent: DeviceAgent | None = None,
         **request: Any,
     ) -> Table:
         """One campaign by `run_campaign`."""
-        asked = Request(**{"output": self.output, **request})
+        asked = RunOptions(**{"output": self.output, **request})
         with agent or self.agent(truth) as chosen:
             return run_campaign(settings or self.settings(), chosen, asked, Silent())
 

@@ -16,8 +16,8 @@ from pathlib import Path
 import pandas as pd
 from scipy import stats as scipy_stats
 
-from profiler.campaign.run import next_version
 from profiler.results.provenance import kit_info
+from profiler.tables.catalogue import next_version
 from profiler.tables.importers.base import ForeignRow, ForeignTable, Format, damaged
 from profiler.tables.importers.registry import find_format
 from profiler.tables.importers.units import UNITS_US, check_units

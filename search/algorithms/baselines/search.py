@@ -17,9 +17,9 @@ from search.selection.knapsack import IntArray, Mask
 from search.selection.sampling import FeasibleSampler, feasible_sampler
 
 __all__ = [
+    "BaselineResult",
     "Evaluate",
     "Evolution",
-    "Outcome",
     "Trial",
     "evolve",
     "feasible_sampler",
@@ -48,7 +48,7 @@ class Trial:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class BaselineResult:
     """What a baseline found. `history` is shorter than the budget where a space was used up.
 
     The score of `best` is minus infinity where every trial failed.
@@ -84,7 +84,7 @@ class Evolution:
 
 def random_search(
     evaluate: Evaluate, costs: CostMatrix, target_us: float, *, budget: int, seed: int = 0
-) -> Outcome:
+) -> BaselineResult:
     """Evaluate different networks, drawn uniformly among those that meet the target.
 
     Args:
@@ -112,7 +112,7 @@ def evolve(
     budget: int,
     seed: int = 0,
     settings: Evolution | None = None,
-) -> Outcome:
+) -> BaselineResult:
     """Evolve networks that meet the target.
 
     The evolutionary search of Single Path One-Shot (arXiv 1904.00420,
@@ -166,9 +166,9 @@ class _Harness:
             )
         return len(self._trials) < self._budget
 
-    def outcome(self) -> Outcome:
+    def outcome(self) -> BaselineResult:
         """All trials, and the best of them."""
-        return Outcome(best=self._ranked()[0], history=tuple(self._trials.values()))
+        return BaselineResult(best=self._ranked()[0], history=tuple(self._trials.values()))
 
     def _ranked(self) -> list[Trial]:
         return sorted(

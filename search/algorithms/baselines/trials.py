@@ -24,11 +24,11 @@ from search.selection.exact import network_of
 from search.spaces.base import LayeredSpace
 from search.training.engine import train
 from search.training.evaluate import evaluate
-from search.training.recipe import RetrainRecipe
+from search.training.recipe import TrainingRecipe
+from search.training.run_control import Stopwatch
 from search.training.seeds import fresh_weights
-from search.training.settings import Settings, Subject
-from search.training.single_network import FixedNetwork
-from search.training.stopwatch import Stopwatch
+from search.training.settings import Subject, TrainingSettings
+from search.training.single_network import SingleNetworkTraining
 
 
 class Subset:
@@ -189,8 +189,8 @@ class ShortTraining:
         images: ImageSet,
         learnt: Tensor,
         held: Tensor,
-        recipe: RetrainRecipe,
-        settings: Settings,
+        recipe: TrainingRecipe,
+        settings: TrainingSettings,
         trials: TrialFile,
         say: Callable[[str], None],
     ) -> None:
@@ -227,7 +227,7 @@ class ShortTraining:
         with fresh_weights(self._settings.seed):
             network = build_network(architecture.operators)
         train(
-            FixedNetwork(network, self._recipe),
+            SingleNetworkTraining(network, self._recipe),
             self._learnt,
             self._settings,
             subject=Subject(space=self._space.spec),

@@ -113,7 +113,7 @@ def _cpu() -> FBNetRecipe:
 RECIPES: dict[str, Callable[[], FBNetRecipe]] = {"paper": FBNetRecipe, "cpu": _cpu}
 
 
-def make_recipe(name: str) -> FBNetRecipe:
+def make_fbnet_recipe(name: str) -> FBNetRecipe:
     """A preset by name.
 
     Raises:

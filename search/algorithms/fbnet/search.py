@@ -14,11 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from search.algorithms.base import Batch, Phase, StepReport
+from search.algorithms.expected_cost import ExpectedCosts
 from search.algorithms.fbnet.recipe import FBNetRecipe
 from search.algorithms.independent_layers import IndependentLayers
 from search.algorithms.losses import (
-    LatencyCosts,
     product_loss,
     require_costs,
     require_microseconds,
@@ -29,7 +28,9 @@ from search.errors import UsageError
 from search.latency.model import CostMatrix
 from search.operators.modules import build_operator
 from search.spaces.base import SearchSpace
-from search.supernets.mixture import Build, Supernet, legal_mask
+from search.supernets.base import Build, legal_mask
+from search.supernets.mixture import MixtureSupernet
+from search.training.protocol import Batch, Phase, StepReport
 
 WEIGHTS, THETA = "weights", "theta"
 
@@ -40,7 +41,7 @@ def gumbel(shape: Sequence[int], generator: torch.Generator) -> Tensor:
     return -draws.exponential_(generator=generator).log()
 
 
-class Stochastic(nn.Module):
+class FBNetModule(nn.Module):
     """All that the search learns: supernet, theta, multiplier of the target.
 
     Attributes:
@@ -69,12 +70,12 @@ class Stochastic(nn.Module):
         return self.theta.masked_fill(~self.legal, -math.inf)
 
     def forward(self, images: Tensor, weights: Tensor) -> Tensor:
-        """As `Supernet.forward`."""
+        """As `MixtureSupernet.forward`."""
         logits: Tensor = self.supernet(images, weights)
         return logits
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
-        """As `Supernet.compile`."""
+        """As `MixtureSupernet.compile`."""
         self.supernet.compile(*args, **kwargs)
 
 
@@ -101,7 +102,7 @@ class FBNetSearch(IndependentLayers):
             a product loss over latencies of 1,000 us or less.
     """
 
-    module: Stochastic
+    module: FBNetModule
     name = "fbnet"
 
     def __init__(
@@ -141,11 +142,11 @@ class FBNetSearch(IndependentLayers):
 
     def make_module(
         self, space: SearchSpace, costs: CostMatrix, build: Build, checkpoint: bool
-    ) -> Stochastic:
+    ) -> FBNetModule:
         """All that is learnt, with fresh weights."""
         multiplier = self.recipe.multiplier
-        supernet = Supernet(space, build=build, checkpoint=checkpoint)
-        return Stochastic(legal_mask(space), supernet, LatencyCosts(costs), multiplier=multiplier)
+        supernet = MixtureSupernet(space, build=build, checkpoint=checkpoint)
+        return FBNetModule(legal_mask(space), supernet, ExpectedCosts(costs), multiplier=multiplier)
 
     def _sgd(self) -> torch.optim.Optimizer:
         return torch.optim.SGD(

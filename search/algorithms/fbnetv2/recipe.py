@@ -2,8 +2,7 @@
 
 from dataclasses import asdict, dataclass
 
-from search.algorithms.fbnet.recipe import FBNetRecipe
-from search.algorithms.fbnet.recipe import make_recipe as make_fbnet_recipe
+from search.algorithms.fbnet.recipe import FBNetRecipe, make_fbnet_recipe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +17,7 @@ class FBNetV2Recipe(FBNetRecipe):
     scattered: bool = False
 
 
-def make_recipe(name: str) -> FBNetV2Recipe:
+def make_fbnetv2_recipe(name: str) -> FBNetV2Recipe:
     """A preset by name; only "paper" scatters.
 
     Raises:

@@ -6,26 +6,27 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from search.algorithms.expected_cost import expected_cost_of
 from search.algorithms.fp_nas.factored import FactoredLogits
-from search.algorithms.losses import latency_of
 from search.latency.model import CostMatrix
 from search.operators.modules import build_operator
 from search.spaces.base import SearchSpace
-from search.spaces.fp_nas.space import GroupedSpace
-from search.supernets.mixture import Build, Supernet, legal_mask
-from search.supernets.sliced import GroupedNet
+from search.spaces.fp_nas.space import SlicedSpace
+from search.supernets.base import Build, legal_mask
+from search.supernets.mixture import MixtureSupernet
+from search.supernets.sliced import SlicedSupernet
 
 
 def shared_weights(
     space: SearchSpace, *, build: Build = build_operator, checkpoint: bool = False
-) -> Supernet | GroupedNet:
+) -> MixtureSupernet | SlicedSupernet:
     """The weights that all networks of a space share, fit to its kind."""
-    if isinstance(space, GroupedSpace):
-        return GroupedNet(space, checkpoint=checkpoint)
-    return Supernet(space, build=build, checkpoint=checkpoint)
+    if isinstance(space, SlicedSpace):
+        return SlicedSupernet(space, checkpoint=checkpoint)
+    return MixtureSupernet(space, build=build, checkpoint=checkpoint)
 
 
-class Categorical(nn.Module):
+class CategoricalModule(nn.Module):
     """All that the search learns: supernet, distribution, weight of the cost.
 
     Attributes:
@@ -59,7 +60,7 @@ class Categorical(nn.Module):
         self.factors = FactoredLogits(space)
         legal = legal_mask(space)
         self.theta = nn.Parameter(torch.zeros(legal.shape))
-        self.costs = latency_of(matrix)
+        self.costs = expected_cost_of(matrix)
         self.register_buffer("legal", legal, persistent=False)
         self.register_buffer("is_joint", torch.tensor(joint))
         self.register_buffer("beta", torch.tensor(beta))
@@ -82,10 +83,10 @@ class Categorical(nn.Module):
             self.is_joint.fill_(True)
 
     def forward(self, images: Tensor, weights: Tensor) -> Tensor:
-        """As `Supernet.forward`."""
+        """As `MixtureSupernet.forward`."""
         logits: Tensor = self.supernet(images, weights)
         return logits
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
-        """As `Supernet.compile`."""
+        """As `MixtureSupernet.compile`."""
         self.supernet.compile(*args, **kwargs)

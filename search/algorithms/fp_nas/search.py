@@ -13,8 +13,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from search.algorithms.base import Batch, Phase, StepReport
-from search.algorithms.fp_nas.categorical import Categorical
+from search.algorithms.fp_nas.categorical import CategoricalModule
 from search.algorithms.fp_nas.importance import GradientMean, alpha_weights, unique_rows
 from search.algorithms.fp_nas.recipe import CategoricalRecipe
 from search.algorithms.independent_layers import IndependentLayers, draw, entropy
@@ -23,7 +22,8 @@ from search.errors import UsageError
 from search.latency.model import CostMatrix
 from search.operators.modules import build_operator
 from search.spaces.base import SearchSpace
-from search.supernets.mixture import Build
+from search.supernets.base import Build
+from search.training.protocol import Batch, Phase, StepReport
 
 WEIGHTS, FACTORS, JOINT = "weights", "factors", "joint"
 
@@ -47,7 +47,7 @@ class CategoricalSearch(IndependentLayers):
         UsageError: Costs of another space; a target that no network reaches.
     """
 
-    module: Categorical
+    module: CategoricalModule
     name = "fp-nas"
 
     def __init__(
@@ -68,7 +68,7 @@ class CategoricalSearch(IndependentLayers):
         self.recipe, self.target_us, self.epochs = recipe, target_us, recipe.epochs
         self.splits = (recipe.weight_share, 1 - recipe.weight_share)
         self._matrix, self._epoch = costs, 0
-        self.module = Categorical(
+        self.module = CategoricalModule(
             space,
             costs,
             beta=recipe.beta,

@@ -20,7 +20,7 @@ FORMULAS = ("paper", "exact")
 _SKIP = (0, 0, 0)
 
 
-def gates_of(layer: Layer) -> tuple[tuple[int, int, int], ...]:
+def gates_of_candidate(layer: Layer) -> tuple[tuple[int, int, int], ...]:
     """Indicators of each candidate; a layer's only kernel or expansion counts as the larger."""
     blocks = [choice.operator for choice in layer.choices if not choice.is_skip]
     kernel = max(block.kernel for block in blocks)
@@ -33,7 +33,7 @@ def gates_of(layer: Layer) -> tuple[tuple[int, int, int], ...]:
     )
 
 
-def decode(space: SearchSpace, gates: Sequence[Sequence[float]]) -> tuple[int, ...]:
+def candidates_of_gates(space: SearchSpace, gates: Sequence[Sequence[float]]) -> tuple[int, ...]:
     """The candidate that each layer's indicators mean: keep = 0 is a skip whatever the others.
 
     Raises:
@@ -43,7 +43,7 @@ def decode(space: SearchSpace, gates: Sequence[Sequence[float]]) -> tuple[int, .
     for layer, row in zip(space.layers, gates, strict=True):
         kernel, keep, expand = (int(gate > 0) for gate in row)
         code = (kernel, 1, expand) if keep else _SKIP
-        codes = gates_of(layer)
+        codes = gates_of_candidate(layer)
         if code not in codes:
             raise UsageError(f"Layer {layer.name} has no candidate of the indicators {code}.")
         choices.append(codes.index(code))
@@ -107,7 +107,7 @@ def runtime_of(space: SearchSpace, matrix: CostMatrix, formula: str) -> RuntimeM
     us = np.empty((len(space.layers), 2, 2))
     for layer, row, corner in zip(space.layers, matrix.costs, us, strict=True):
         known = {}
-        for gates, price in zip(gates_of(layer), row, strict=False):
+        for gates, price in zip(gates_of_candidate(layer), row, strict=False):
             if gates == _SKIP and price != 0:
                 raise UsageError(f"A skip of layer {layer.name} costs {price:g} us, not nothing.")
             known[gates] = price

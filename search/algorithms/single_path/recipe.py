@@ -100,7 +100,7 @@ def _cpu() -> SinglePathRecipe:
 RECIPES: dict[str, Callable[[], SinglePathRecipe]] = {"paper": _paper, "cpu": _cpu}
 
 
-def make_recipe(name: str) -> SinglePathRecipe:
+def make_single_path_recipe(name: str) -> SinglePathRecipe:
     """A preset by name.
 
     Raises:

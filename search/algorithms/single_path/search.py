@@ -10,22 +10,31 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from search.algorithms.base import Batch, Phase, StepReport
 from search.algorithms.independent_layers import IndependentLayers, entropy
 from search.algorithms.losses import require_costs, require_reachable
-from search.algorithms.single_path.indicators import decode, gates_of, runtime_of
+from search.algorithms.single_path.indicators import (
+    candidates_of_gates,
+    gates_of_candidate,
+    runtime_of,
+)
 from search.algorithms.single_path.recipe import SinglePathRecipe
 from search.errors import UsageError
 from search.latency.model import CostMatrix
 from search.operators.modules import build_operator
 from search.spaces.base import SearchSpace
-from search.supernets.mixture import Build, legal_mask
-from search.supernets.superkernel import INDICATORS, SuperBlock, SuperKernelNet, indicate
+from search.supernets.base import Build, legal_mask
+from search.supernets.superkernel import (
+    INDICATORS,
+    SuperBlock,
+    SuperkernelSupernet,
+    straight_through_step,
+)
+from search.training.protocol import Batch, Phase, StepReport
 
 WEIGHTS = "weights"
 
 
-class SinglePath(nn.Module):
+class SinglePathModule(nn.Module):
     """All that the search learns.
 
     Attributes:
@@ -39,14 +48,18 @@ class SinglePath(nn.Module):
     multiplier: Tensor
 
     def __init__(
-        self, space: SearchSpace, supernet: SuperKernelNet, runtime: nn.Module, multiplier: float
+        self,
+        space: SearchSpace,
+        supernet: SuperkernelSupernet,
+        runtime: nn.Module,
+        multiplier: float,
     ) -> None:
         super().__init__()
         self.supernet, self.runtime = supernet, runtime
         legal = legal_mask(space)
         codes = torch.zeros(*legal.shape, INDICATORS)
         for number, layer in enumerate(space.layers):
-            codes[number, : len(layer.choices)] = torch.tensor(gates_of(layer)).float()
+            codes[number, : len(layer.choices)] = torch.tensor(gates_of_candidate(layer)).float()
         self.register_buffer("codes", codes, persistent=False)
         self.register_buffer("legal", legal, persistent=False)
         self.register_buffer("multiplier", torch.tensor(multiplier))
@@ -86,7 +99,7 @@ class SinglePathSearch(IndependentLayers):
             candidates that are no parts of one block.
     """
 
-    module: SinglePath
+    module: SinglePathModule
     name = "single-path"
 
     def __init__(
@@ -111,9 +124,9 @@ class SinglePathSearch(IndependentLayers):
         self.recipe, self.target_us, self.epochs = recipe, target_us, recipe.epochs
         self.splits = (recipe.weight_share, 1 - recipe.weight_share)
         self._space, self._matrix, self._epoch = space, costs, 0
-        self.module = SinglePath(
+        self.module = SinglePathModule(
             space,
-            SuperKernelNet(space, norm=recipe.norm, build=build, layer=layer),
+            SuperkernelSupernet(space, norm=recipe.norm, build=build, layer=layer),
             runtime_of(space, costs, recipe.formula),
             recipe.multiplier,
         )
@@ -161,7 +174,7 @@ class SinglePathSearch(IndependentLayers):
         rate = self.recipe.weight_rate_at(self._epoch + batch.fraction)
         for group in self._optimizer.param_groups:
             group["lr"] = rate * group["relative"]
-        gates = indicate(self.module.supernet.margins())
+        gates = straight_through_step(self.module.supernet.margins())
         runtime_us = self.module.runtime(gates)
         used = gates * self._dropout(gates, batch.generator) if self.warming else gates
         with batch.autocast():
@@ -202,7 +215,7 @@ class SinglePathSearch(IndependentLayers):
     def argmax(self) -> tuple[int, ...]:
         """What the indicators decode to."""
         gates = (self.module.supernet.margins().detach() > 0).float()
-        return decode(self._space, gates.cpu().tolist())
+        return candidates_of_gates(self._space, gates.cpu().tolist())
 
     def derive(self, choices: Sequence[int]) -> nn.Sequential:
         """One network with a copy of its trained weights."""

@@ -24,12 +24,12 @@ import numpy as np
 import numpy.typing as npt
 
 from search.architecture import Architecture
-from search.costs.terms import Term, TermCosts
+from search.costs.terms import Factor, FactorCosts
 from search.errors import UsageError
 from search.operators.spec import OperatorSpec
 from search.spaces.fbnet import FBNetSpace, Macro
 from search.spaces.fbnetv2.macros import MACROS, MaskedMacro
-from search.spaces.fbnetv2.variables import Slot, variables_of
+from search.spaces.fbnetv2.variables import MaskedLayer, variables_of
 from search.spaces.frame import AbsoluteFrame
 
 Make = Callable[[Mapping[int, int]], OperatorSpec]
@@ -80,7 +80,7 @@ class MaskedSpace(FBNetSpace):
         return tuple(found) if found else (self.resolution,)
 
     @cached_property
-    def slots(self) -> tuple[Slot, ...]:
+    def slots(self) -> tuple[MaskedLayer, ...]:
         """The searched blocks in order."""
         return variables_of(self.macro, self.resolutions)[1]
 
@@ -115,7 +115,7 @@ class MaskedSpace(FBNetSpace):
         return AbsoluteFrame(always_pointwise=False, batch=self.batch, dtype=self.dtype)
 
     def block(
-        self, slot: Slot, kind: str, into: int, mid: int, out: int, resolution: int
+        self, slot: MaskedLayer, kind: str, into: int, mid: int, out: int, resolution: int
     ) -> OperatorSpec:
         """A block at absolute channels."""
         size = resolution // slot.reduction
@@ -130,15 +130,15 @@ class MaskedSpace(FBNetSpace):
             first_pointwise=self.always_pointwise or not self._keeps_width(slot),
         )
 
-    def bridge(self, slot: Slot, into: int, out: int) -> OperatorSpec:
+    def bridge(self, slot: MaskedLayer, into: int, out: int) -> OperatorSpec:
         """What a skip of a free space is between different widths, at the largest resolution."""
         return self._shared.conv(1, into, out, self.resolution // slot.reduction, 1)
 
-    def _keeps_width(self, slot: Slot) -> bool:
+    def _keeps_width(self, slot: MaskedLayer) -> bool:
         """An only expansion of 1 behind a fixed width needs no first 1x1."""
         return slot.into is None and self.value(slot.expansion, 0) == slot.most_in
 
-    def _of(self, slot: Slot, choices: Mapping[int, int]) -> OperatorSpec:
+    def _of(self, slot: MaskedLayer, choices: Mapping[int, int]) -> OperatorSpec:
         values = {variable: self.value(variable, option) for variable, option in choices.items()}
         into = slot.most_in if slot.into is None else values[slot.into]
         kind = self.layers[slot.kind].choices[choices[slot.kind]].name
@@ -229,11 +229,11 @@ class MaskedSpace(FBNetSpace):
         operator_cost: Callable[[OperatorSpec], float],
         fixed: float = 0.0,
         unit: str = "us",
-    ) -> TermCosts:
+    ) -> FactorCosts:
         """Sums of an operator's cost (latency, FLOPs, parameters) over networks."""
         of = {operator: operator_cost(operator) for operator in self.uses}
         terms = [
-            Term(
+            Factor(
                 variables=variables,
                 values=np.vectorize(lambda o: of.get(o, 0.0), otypes=[float])(tensor),
             )
@@ -241,6 +241,6 @@ class MaskedSpace(FBNetSpace):
         ]
         widths = np.array([len(variable.choices) for variable in self.layers])
         legal = np.arange(widths.max()) < widths[:, None]
-        return TermCosts(
+        return FactorCosts(
             costs=np.where(legal, 0.0, np.inf), fixed_us=fixed, unit=unit, terms=tuple(terms)
         )

@@ -23,7 +23,7 @@ class Variable(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Slot:
+class MaskedLayer:
     """One searched block and the variables that it depends on; None is a fixed width.
 
     `free` means that its widths in and out are chosen apart.
@@ -51,7 +51,7 @@ class Slot:
 
 def variables_of(
     macro: MaskedMacro, resolutions: Sequence[int]
-) -> tuple[tuple[Variable, ...], tuple[Slot, ...]]:
+) -> tuple[tuple[Variable, ...], tuple[MaskedLayer, ...]]:
     """All variables of a frame in their order, and the blocks that depend on them."""
     sizes = tuple(Option(f"r{size}", size) for size in resolutions)
     variables, slots = [Variable("resolution", sizes)], []
@@ -69,7 +69,7 @@ def variables_of(
                 variables.append(Variable(f"{place}.width", widths))
                 out = len(variables) - 1
             kinds = (*macro.kinds, *(("skip",) if inner else ()))
-            slot = Slot(
+            slot = MaskedLayer(
                 name=name,
                 into=into,
                 out=out,

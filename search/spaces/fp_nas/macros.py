@@ -25,7 +25,7 @@ class Row(NamedTuple):
     skippable: bool = False
 
 
-class GroupedMacro(NamedTuple):
+class SlicedMacro(NamedTuple):
     """The frame; every layer chooses among all combinations of the variables."""
 
     frame: Macro
@@ -75,10 +75,10 @@ def _fine(rows: tuple[Row, ...]) -> tuple[Row, ...]:
 _FRAME = Macro(16, 2, (), 1984, 224, 1000)
 _TWO = ("relu", "swish")
 MACROS = {
-    "fp-nas-f": GroupedMacro(_FRAME, _F, (3, 5), _TWO, (0, 1)),
-    "fp-nas-f-fine": GroupedMacro(_FRAME, _fine(_F), (3, 5), _TWO, (0, 1)),
-    "fp-nas-f++": GroupedMacro(_FRAME, _F, (3, 5), _TWO, (0, 1, 2, 4)),
-    "fp-nas-mini": GroupedMacro(Macro(16, 1, (), 256, 32, 10), _MINI, (3, 5), ("relu",), (0, 1, 2)),
+    "fp-nas-f": SlicedMacro(_FRAME, _F, (3, 5), _TWO, (0, 1)),
+    "fp-nas-f-fine": SlicedMacro(_FRAME, _fine(_F), (3, 5), _TWO, (0, 1)),
+    "fp-nas-f++": SlicedMacro(_FRAME, _F, (3, 5), _TWO, (0, 1, 2, 4)),
+    "fp-nas-mini": SlicedMacro(Macro(16, 1, (), 256, 32, 10), _MINI, (3, 5), ("relu",), (0, 1, 2)),
 }
 
 

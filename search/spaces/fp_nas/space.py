@@ -23,12 +23,12 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 
 from search.architecture import Architecture
-from search.costs.chain import ChainCosts, Link
+from search.costs.chain import ChainCosts, Transition
 from search.errors import UsageError
 from search.operators.spec import OperatorSpec
 from search.spaces.base import Choice, Layer
 from search.spaces.fbnet import SKIP, FBNetSpace, Frame, Macro
-from search.spaces.fp_nas.macros import MACROS, GroupedMacro, Row, steps
+from search.spaces.fp_nas.macros import MACROS, Row, SlicedMacro, steps
 
 ACTIVATION = "swish"
 GATE = "sigmoid"
@@ -56,7 +56,7 @@ class Group(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class GroupedSpace(FBNetSpace):
+class SlicedSpace(FBNetSpace):
     """The space; a layer's choices show its first block behind the widest input.
 
     Raises:
@@ -85,7 +85,7 @@ class GroupedSpace(FBNetSpace):
         return (stem,), layers, self._tail(self.groups[-1].leaves[-1])
 
     @property
-    def macro(self) -> GroupedMacro:
+    def macro(self) -> SlicedMacro:
         """The preset."""
         return MACROS[self.preset]
 
@@ -283,7 +283,7 @@ class GroupedSpace(FBNetSpace):
             costs=np.where(legal, 0.0, np.inf),
             fixed_us=fixed + sum(cost(operator) for operator in self.before),
             terms=(),
-            links=tuple(Link(us=a, follow=b) for a, b in zip(us, follow, strict=True)),
+            links=tuple(Transition(us=a, follow=b) for a, b in zip(us, follow, strict=True)),
             last_us=np.array([sum(map(cost, self._tail(width))) for width in leaves]),
             unit=unit,
         )

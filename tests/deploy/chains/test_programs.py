@@ -2,16 +2,16 @@
 
 import pytest
 
-from deploy.artefact import Subject, digest
+from deploy.artefact import ExportSpec, digest
 from deploy.chains.programs import (
+    adapter_alone,
+    adapter_stand_in,
     chain,
     keeps_shape,
-    mirror,
-    opened,
+    operator_alone,
     program_operators,
-    programs,
-    restoring,
-    way_back,
+    return_shape,
+    timed_programs,
 )
 from search.errors import ExportError
 from search.operators.counts import count
@@ -26,16 +26,16 @@ ODD = parse_key("ir_k3_e6_m96_g1_relu_i16_o24_h7_w7_s2_r0_p1_b1_fp16")
 
 def test_an_operator_that_keeps_its_shape_needs_no_other() -> None:
     assert keeps_shape(SAME)
-    assert restoring(SAME) is None
-    assert mirror(SAME) is None
+    assert adapter_alone(SAME) is None
+    assert adapter_stand_in(SAME) is None
     assert program_operators(chain(SAME, 3)) == (SAME,) * 3
-    assert programs(SAME, (1, 4)) == (chain(SAME, 1), chain(SAME, 4))
+    assert timed_programs(SAME, (1, 4)) == (chain(SAME, 1), chain(SAME, 4))
 
 
 @pytest.mark.parametrize("operator", [STRIDE, HEAD, STEM])
 def test_a_restoring_operator_leads_back_to_the_input(operator: object) -> None:
     assert isinstance(operator, type(STRIDE))
-    back = restoring(operator)
+    back = adapter_alone(operator)
     assert back is not None
     convolution, scale = back
     assert convolution.out_channels == operator.in_channels
@@ -47,17 +47,17 @@ def test_a_restoring_operator_leads_back_to_the_input(operator: object) -> None:
 @pytest.mark.parametrize("operator", [STRIDE, HEAD, STEM])
 def test_the_mirror_does_the_same_work_the_other_way_round(operator: object) -> None:
     assert isinstance(operator, type(STRIDE))
-    back, there = restoring(operator), mirror(operator)
+    back, there = adapter_alone(operator), adapter_stand_in(operator)
     assert back is not None
     assert there is not None
     assert count(there).flops == count(back[0]).flops
-    assert restoring(there) == back
+    assert adapter_alone(there) == back
 
 
 @pytest.mark.parametrize("operator", [STRIDE, HEAD, STEM])
 def test_restoring_is_a_small_part_of_the_weights_and_mixes_all_channels(operator: object) -> None:
     assert isinstance(operator, type(STRIDE))
-    back = restoring(operator)
+    back = adapter_alone(operator)
     assert back is not None
     convolution, _ = back
     assert convolution.in_channels % convolution.groups == 0
@@ -65,10 +65,10 @@ def test_restoring_is_a_small_part_of_the_weights_and_mixes_all_channels(operato
 
 
 def test_programs_that_do_not_lead_back_tell_an_operator_from_its_restoring_one() -> None:
-    first, second, *chains = programs(STRIDE, (4, 1))
-    assert (first, second) == (way_back(STRIDE), opened(STRIDE))
+    first, second, *chains = timed_programs(STRIDE, (4, 1))
+    assert (first, second) == (return_shape(STRIDE), operator_alone(STRIDE))
     assert chains == [chain(STRIDE, 1), chain(STRIDE, 4)]
-    back = restoring(STRIDE)
+    back = adapter_alone(STRIDE)
     assert back is not None
     assert program_operators(first) == (back[0],)
     assert program_operators(second) == (STRIDE,)
@@ -76,18 +76,18 @@ def test_programs_that_do_not_lead_back_tell_an_operator_from_its_restoring_one(
 
 def test_operators_of_equal_shapes_share_the_way_back() -> None:
     other = parse_key("ir_k5_e1_m16_g2_relu_i16_o24_h12_w12_s2_r0_p0_b1_fp16")
-    assert way_back(other) == way_back(STRIDE)
-    assert way_back(HEAD) != way_back(STRIDE)
-    assert way_back(SAME) is None
+    assert return_shape(other) == return_shape(STRIDE)
+    assert return_shape(HEAD) != return_shape(STRIDE)
+    assert return_shape(SAME) is None
 
 
 def test_a_size_that_strides_do_not_divide_is_refused() -> None:
     with pytest.raises(ExportError, match="no multiple"):
-        restoring(ODD)
+        adapter_alone(ODD)
 
 
 def test_chains_of_other_lengths_are_other_artefacts() -> None:
-    subjects = [Subject.of(STRIDE), *programs(STRIDE, (1, 4, 16))]
+    subjects = [ExportSpec.of(STRIDE), *timed_programs(STRIDE, (1, 4, 16))]
     assert len({digest(subject, "coreml-fp16", {}) for subject in subjects}) == 6
     assert chain(SAME, 4).name == f"{SAME.key}*4"
 
@@ -141,7 +141,7 @@ class TestModules:
         longest = list(chain_network(chain(operator, 16)).parameters())
         shorter = [chain_network(chain(operator, n)) for n in (1, 4)]
         if not keeps_shape(operator):
-            shorter.append(chain_network(opened(operator)))
+            shorter.append(chain_network(operator_alone(operator)))
         for network in shorter:
             for own, theirs in zip(network.parameters(), longest, strict=False):
                 assert torch.equal(own, theirs)
@@ -150,7 +150,7 @@ class TestModules:
         from deploy.chains.modules import chain_input, chain_network
 
         for operator in (STRIDE, HEAD):
-            subject = way_back(operator)
+            subject = return_shape(operator)
             assert subject is not None
             made = chain_network(subject)(chain_input(subject))
             assert made.shape == operator.input_shape

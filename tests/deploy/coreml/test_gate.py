@@ -9,8 +9,8 @@ import pytest
 pytest.importorskip("torch", reason="packages are made from torch modules")
 pytest.importorskip("coremltools", reason="packages are made by coremltools")
 
-from deploy.artefact import Subject
-from deploy.chains.programs import chain, way_back
+from deploy.artefact import ExportSpec
+from deploy.chains.programs import chain, return_shape
 from deploy.exporters import coreml
 from deploy.exporters.registry import exporter_entry, make_exporter
 from search.errors import ExportError
@@ -195,16 +195,16 @@ PLANTED: dict[str, tuple[str, Change]] = {
 LENGTHS = {"chain": 4, "sixteen": 16}
 
 
-def subject(name: str, dtype: str = "fp16") -> Subject:
+def subject(name: str, dtype: str = "fp16") -> ExportSpec:
     length, _, chained = name.partition(" of ")
     if length == "back":
-        back = way_back(parse_key(SUBJECTS[chained][0].format(dtype=dtype)))
+        back = return_shape(parse_key(SUBJECTS[chained][0].format(dtype=dtype)))
         assert back is not None
         return back
     if length in LENGTHS:
         return chain(parse_key(SUBJECTS[chained][0].format(dtype=dtype)), LENGTHS[length])
     keys = [key.format(dtype=dtype) for key in SUBJECTS[name]]
-    return Subject(name=name, operators=tuple(map(parse_key, keys)))
+    return ExportSpec(name=name, operators=tuple(map(parse_key, keys)))
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ pytest.importorskip("torch", reason="calibration images are torch's")
 
 import torch
 
-from deploy.artefact import Subject, digest
+from deploy.artefact import ExportSpec, digest
 from deploy.exporters.calibration import load_images, save_images
 from deploy.exporters.verify import rms_error
 from deploy.network import seeded_network
@@ -27,9 +27,9 @@ KEYS = (
 )
 
 
-def subject(dtype: str = "int8", calibration: Path | None = None) -> Subject:
+def subject(dtype: str = "int8", calibration: Path | None = None) -> ExportSpec:
     operators = tuple(parse_key(key.format(dtype)) for key in KEYS)
-    return Subject(name="small", operators=operators, calibration=calibration)
+    return ExportSpec(name="small", operators=operators, calibration=calibration)
 
 
 def images(number: int = 8, scale: float = 1.0) -> Any:

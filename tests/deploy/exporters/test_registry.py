@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.artefact import Subject
+from deploy.artefact import ExportSpec
 from deploy.exporters import registry
 from deploy.exporters.registry import (
     ExporterEntry,
@@ -46,7 +46,7 @@ def test_an_exporter_can_be_added_and_used() -> None:
     assert "toaster" in backends()
     assert exporter_entry("toaster", "fp32") == OWN
     exporter = make_exporter(exporter_entry("toaster", "fp32"))
-    assert exporter.build(Subject(name="bread", operators=())).content == b"bread"
+    assert exporter.build(ExportSpec(name="bread", operators=())).content == b"bread"
 
 
 @pytest.mark.parametrize("pair", [("xnnpack", "fp32"), ("simulated", "int8"), ("mine", "fp32")])
@@ -98,6 +98,6 @@ def test_a_package_that_is_not_installed_is_named_with_a_remedy() -> None:
 def test_the_simulated_exporter_writes_the_keys_and_is_exact() -> None:
     keys = ["skip_i24_h56_w56_b1_fp32", "classifier_i64_o10_h7_w7_b1_fp32"]
     exporter = make_exporter(exporter_entry("simulated", "fp32"))
-    draft = exporter.build(Subject(name="n", operators=tuple(map(parse_key, keys))))
+    draft = exporter.build(ExportSpec(name="n", operators=tuple(map(parse_key, keys))))
     assert draft.content.decode() == f'["{keys[0]}", "{keys[1]}"]'
     assert draft.relative_error == 0

@@ -11,8 +11,8 @@ pytest.importorskip("torch", reason="modules are torch's")
 
 import torch
 
-from deploy.artefact import Subject
-from deploy.exporters.verify import build_checked, largest_error, rms_error
+from deploy.artefact import ExportSpec
+from deploy.exporters.verify import export_and_verify, largest_error, rms_error
 from deploy.network import fold_batch_norm, load_weights, seeded_network
 from search.errors import ExportError, UsageError
 from search.operators.modules import example_input
@@ -24,7 +24,7 @@ KEYS = (
     "classifier_i8_o4_h5_w5_b1_fp32",
 )
 OPERATORS = tuple(map(parse_key, KEYS))
-SUBJECT = Subject(name="small", operators=OPERATORS)
+SUBJECT = ExportSpec(name="small", operators=OPERATORS)
 
 
 class Exporter:
@@ -41,8 +41,8 @@ class Exporter:
         assert content == b"file"
         return self.spoil(self.module(example))
 
-    def build(self, subject: Subject = SUBJECT, limit: float = 1e-4) -> Any:
-        return build_checked(subject, self.export, self.run, largest_error, limit)
+    def build(self, subject: ExportSpec = SUBJECT, limit: float = 1e-4) -> Any:
+        return export_and_verify(subject, self.export, self.run, largest_error, limit)
 
 
 def test_a_faithful_file_passes_with_its_error() -> None:
@@ -171,4 +171,4 @@ def test_a_batch_norm_that_is_left_out_would_be_noticed() -> None:
 
     exporter = Exporter()
     with pytest.raises(ExportError, match="something else"):
-        build_checked(SUBJECT, without_norm, exporter.run, largest_error, 1e-4)
+        export_and_verify(SUBJECT, without_norm, exporter.run, largest_error, 1e-4)

@@ -2,12 +2,12 @@
 
 import pytest
 
-from deploy.verification.device_side import Latency, Prediction, Proof
+from deploy.verification.device_side import Latency, Prediction, VerificationReport
 
 TABLE_KHZ = 4_500_000
 
 
-def proof(centre_us: float, clock_khz: int | None, target_us: float = 70.0) -> Proof:
+def proof(centre_us: float, clock_khz: int | None, target_us: float = 70.0) -> VerificationReport:
     latency = Latency(
         centre_us=centre_us,
         low_us=centre_us,
@@ -28,7 +28,7 @@ def proof(centre_us: float, clock_khz: int | None, target_us: float = 70.0) -> P
         difference=0.0,
         difference_at_clock=None,
     )
-    return Proof(
+    return VerificationReport(
         device="phone",
         model=None,
         source="measured",

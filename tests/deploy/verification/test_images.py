@@ -10,7 +10,7 @@ pytest.importorskip("torch", reason="images are torch's")
 
 import torch
 
-from deploy.artefact import Subject
+from deploy.artefact import ExportSpec
 from deploy.network import seeded_network
 from deploy.verification import images as module
 from deploy.verification.images import calibration_images, evaluation, open_images, reference
@@ -35,7 +35,7 @@ OPERATORS = tuple(
     )
 )
 TEN = (OPERATORS[0], parse_key("classifier_i8_o10_h4_w4_b1_fp32"))
-SUBJECT = Subject(name="small", operators=OPERATORS)
+SUBJECT = ExportSpec(name="small", operators=OPERATORS)
 
 
 class Numbered:
@@ -117,7 +117,7 @@ def test_the_reference_has_the_weights_of_the_file(tmp_path: Path) -> None:
     path = tmp_path / "weights.pt"
     trained = seeded_network(OPERATORS, 5)
     torch.save(trained.state_dict(), path)
-    loaded = reference(Subject(name="small", operators=OPERATORS, weights=path))
+    loaded = reference(ExportSpec(name="small", operators=OPERATORS, weights=path))
     x = torch.ones(1, 3, 8, 8)
     with torch.no_grad():
         assert torch.equal(loaded(x), trained(x))

@@ -10,10 +10,10 @@ import pytest
 
 from device_agents.adb import device as adb_device
 from device_agents.adb import discovery
-from device_agents.adb.address import Reach
-from device_agents.adb.discovery import ADVICE, Seen
+from device_agents.adb.address import AdbAddress
+from device_agents.adb.discovery import ADVICE, DetectedDevice
 from device_agents.device import Device, load_device
-from device_agents.target import find_device
+from device_agents.registry import find_device
 from search.errors import DeviceError, UsageError
 from tests.device_agents.conftest import Way, free_port
 from tests.loopback.adb_server import AdbServer
@@ -48,12 +48,12 @@ class ScriptedServer:
 
 
 @pytest.fixture
-def listing() -> Iterator[Callable[[str], Reach]]:
+def listing() -> Iterator[Callable[[str], AdbAddress]]:
     servers: list[ScriptedServer] = []
 
-    def make(text: str) -> Reach:
+    def make(text: str) -> AdbAddress:
         servers.append(ScriptedServer(text))
-        return Reach(server=servers[-1].address)
+        return AdbAddress(server=servers[-1].address)
 
     yield make
     for server in servers:
@@ -61,41 +61,43 @@ def listing() -> Iterator[Callable[[str], Reach]]:
 
 
 @pytest.mark.parametrize("state", sorted(ADVICE))
-def test_each_state_is_named_with_what_to_do(listing: Callable[[str], Reach], state: str) -> None:
+def test_each_state_is_named_with_what_to_do(
+    listing: Callable[[str], AdbAddress], state: str
+) -> None:
     with pytest.raises(DeviceError) as told:
-        discovery.choose(PIXEL, listing(f"0A1B\t{state}\n"))
+        discovery.select_devices(PIXEL, listing(f"0A1B\t{state}\n"))
     assert f"0A1B: {state}" in told.value.message
     assert "model Pixel*" in told.value.message
     assert ADVICE[state] in told.value.remedy
 
 
-def test_no_permissions_is_known_with_its_explanation(listing: Callable[[str], Reach]) -> None:
+def test_no_permissions_is_known_with_its_explanation(listing: Callable[[str], AdbAddress]) -> None:
     text = "????????????\tno permissions (user in plugdev group); see [http://x/y]\n"
-    (seen,), _ = discovery.look(listing(text))
+    (seen,), _ = discovery.list_devices(listing(text))
     assert seen.state == "no permissions"
     assert "udev" in seen.advice
 
 
 def test_without_a_server_the_command_that_starts_one_is_named() -> None:
     with pytest.raises(DeviceError, match=r"adb start-server.*--connect"):
-        discovery.choose(PIXEL, Reach(server=("127.0.0.1", free_port())))
+        discovery.select_devices(PIXEL, AdbAddress(server=("127.0.0.1", free_port())))
 
 
-def test_an_empty_list_says_how_to_attach(listing: Callable[[str], Reach]) -> None:
-    with pytest.raises(DeviceError, match=r"Seen: nothing.*USB debugging"):
-        discovery.choose(PIXEL, listing(""))
+def test_an_empty_list_says_how_to_attach(listing: Callable[[str], AdbAddress]) -> None:
+    with pytest.raises(DeviceError, match=r"DetectedDevice: nothing.*USB debugging"):
+        discovery.select_devices(PIXEL, listing(""))
 
 
-def test_a_hostile_serial_reaches_no_terminal(listing: Callable[[str], Reach]) -> None:
+def test_a_hostile_serial_reaches_no_terminal(listing: Callable[[str], AdbAddress]) -> None:
     with pytest.raises(DeviceError) as told:
-        discovery.choose(PIXEL, listing("\x1b[2J$(id)\tunauthorized\n"))
+        discovery.select_devices(PIXEL, listing("\x1b[2J$(id)\tunauthorized\n"))
     assert "\x1b" not in told.value.message
 
 
-def test_a_nonsensical_server_is_no_server(listing: Callable[[str], Reach]) -> None:
+def test_a_nonsensical_server_is_no_server(listing: Callable[[str], AdbAddress]) -> None:
     reach = listing("x")
     with pytest.raises(DeviceError, match="nothing"):
-        discovery.choose(PIXEL, replace(reach, server=("127.0.0.1", 1)))
+        discovery.select_devices(PIXEL, replace(reach, server=("127.0.0.1", 1)))
 
 
 def pixel(serial: str, model: str = "Pixel 8") -> dict[str, object]:
@@ -104,14 +106,14 @@ def pixel(serial: str, model: str = "Pixel 8") -> dict[str, object]:
 
 def test_a_model_is_matched_by_its_pattern(reach: Callable[..., Way]) -> None:
     device, _ = reach("tcp", **pixel("A"))
-    (found,) = discovery.choose(PIXEL, Reach(connect=("127.0.0.1", device.port)))
+    (found,) = discovery.select_devices(PIXEL, AdbAddress(connect=("127.0.0.1", device.port)))
     assert (found.model, found.state) == ("Pixel 8", "device")
 
 
 def test_another_model_is_refused_and_the_way_to_use_it_named(reach: Callable[..., Way]) -> None:
     device, _ = reach("tcp", **pixel("A", "Galaxy S8"))
     with pytest.raises(DeviceError, match=r"Galaxy S8.*--device android --serial"):
-        discovery.choose(PIXEL, Reach(connect=("127.0.0.1", device.port)))
+        discovery.select_devices(PIXEL, AdbAddress(connect=("127.0.0.1", device.port)))
 
 
 def test_a_device_that_refuses_the_key_is_unauthorized(
@@ -119,31 +121,31 @@ def test_a_device_that_refuses_the_key_is_unauthorized(
 ) -> None:
     monkeypatch.setattr(adb_device, "CONNECT_S", 1.5)
     device, _ = reach("tcp", keys=[], accept_offers=False)
-    (seen,), _ = discovery.look(Reach(connect=("127.0.0.1", device.port)))
+    (seen,), _ = discovery.list_devices(AdbAddress(connect=("127.0.0.1", device.port)))
     assert seen.state == "unauthorized"
 
 
 @pytest.fixture
-def two(reach: Callable[..., Way], server: AdbServer) -> tuple[Reach, list[str]]:
+def two(reach: Callable[..., Way], server: AdbServer) -> tuple[AdbAddress, list[str]]:
     ways = [reach("server", **pixel(name)) for name in ("A", "B")]
-    return Reach(server=("127.0.0.1", server.port)), [way[1].serial for way in ways]
+    return AdbAddress(server=("127.0.0.1", server.port)), [way[1].serial for way in ways]
 
 
-def test_several_matches_are_never_decided_silently(two: tuple[Reach, list[str]]) -> None:
+def test_several_matches_are_never_decided_silently(two: tuple[AdbAddress, list[str]]) -> None:
     reach, serials = two
     with pytest.raises(UsageError, match="Several devices match") as told:
-        discovery.choose(PIXEL, reach)
+        discovery.select_devices(PIXEL, reach)
     assert all(serial in str(told.value) for serial in serials)
     assert f"--serial {','.join(serials)}" in told.value.remedy or (
         f"--serial {','.join(reversed(serials))}" in told.value.remedy
     )
 
 
-def test_a_serial_decides_and_two_share(two: tuple[Reach, list[str]]) -> None:
+def test_a_serial_decides_and_two_share(two: tuple[AdbAddress, list[str]]) -> None:
     reach, serials = two
-    (one,) = discovery.choose(PIXEL, replace(reach, serials=(serials[1],)))
+    (one,) = discovery.select_devices(PIXEL, replace(reach, serials=(serials[1],)))
     assert one.serial == serials[1]
-    both = discovery.choose(PIXEL, replace(reach, serials=tuple(serials)))
+    both = discovery.select_devices(PIXEL, replace(reach, serials=tuple(serials)))
     assert [one.serial for one in both] == serials
 
 
@@ -162,8 +164,8 @@ def test_a_device_that_the_server_lost_and_that_is_back_is_called_back(
     device, transport = reach("server", **pixel("A"))
     went_away(device, server)
     device.start()
-    asked = Reach(server=("127.0.0.1", server.port), serials=(transport.serial,))
-    (found,) = discovery.choose(PIXEL, asked)
+    asked = AdbAddress(server=("127.0.0.1", server.port), serials=(transport.serial,))
+    (found,) = discovery.select_devices(PIXEL, asked)
     assert (found.serial, found.state) == (device.address, "device")
 
 
@@ -172,32 +174,34 @@ def test_a_network_device_that_stays_away_is_not_to_be_unplugged(
 ) -> None:
     device, transport = reach("server", **pixel("A"))
     went_away(device, server)
-    asked = Reach(server=("127.0.0.1", server.port), serials=(transport.serial,))
+    asked = AdbAddress(server=("127.0.0.1", server.port), serials=(transport.serial,))
     with pytest.raises(DeviceError, match=rf"is offline\..*adb connect {device.address}") as told:
-        discovery.choose(PIXEL, asked)
+        discovery.select_devices(PIXEL, asked)
     assert "unplug" not in told.value.remedy
 
 
-def test_an_attached_serial_is_a_device_name(two: tuple[Reach, list[str]]) -> None:
+def test_an_attached_serial_is_a_device_name(two: tuple[AdbAddress, list[str]]) -> None:
     reach, serials = two
     device = find_device(serials[0], adb_server=f"127.0.0.1:{reach.server[1]}")
     assert (device.platform, device.options["serial"]) == ("android", serials[0])
 
 
-def test_a_serial_that_is_not_attached_is_named(listing: Callable[[str], Reach]) -> None:
+def test_a_serial_that_is_not_attached_is_named(listing: Callable[[str], AdbAddress]) -> None:
     reach = replace(listing("0A1B\toffline\n"), serials=("ZZ",))
     with pytest.raises(DeviceError, match=r"serial ZZ.*0A1B: offline"):
-        discovery.choose(PIXEL, reach)
+        discovery.select_devices(PIXEL, reach)
 
 
 def test_devices_of_two_models_never_share(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = [
-        Seen(serial=name, state="device", way="x", model=model, properties={"model": model})
+        DetectedDevice(
+            serial=name, state="device", way="x", model=model, properties={"model": model}
+        )
         for name, model in (("A", "Pixel 7"), ("B", "Pixel 8"))
     ]
     monkeypatch.setattr(discovery, "look", lambda *_, **__: (seen, []))
     with pytest.raises(UsageError, match="never share a table"):
-        discovery.choose(PIXEL, Reach(serials=("A", "B")))
+        discovery.select_devices(PIXEL, AdbAddress(serials=("A", "B")))
 
 
 @pytest.mark.parametrize(
@@ -226,24 +230,24 @@ def test_a_mistyped_name_is_still_an_unknown_device() -> None:
 @pytest.mark.parametrize("text", ["here", ":0", "a:b", "a:70000", "$(id):5"])
 def test_an_address_must_be_host_and_port(text: str) -> None:
     with pytest.raises(UsageError, match="HOST:PORT"):
-        Reach.of({"connect": text})
+        AdbAddress.of({"connect": text})
 
 
 def test_adbs_own_variables_are_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANDROID_SERIAL", "A")
     monkeypatch.setenv("ADB_SERVER_SOCKET", "tcp:box:7000")
-    assert Reach.of({}) == Reach(server=("box", 7000), serials=("A",))
+    assert AdbAddress.of({}) == AdbAddress(server=("box", 7000), serials=("A",))
 
 
 def test_an_unknown_option_of_a_device_file_is_named() -> None:
     broken = Device.model_validate({**ANDROID.model_dump(), "options": {"usb": "x"}})
     with pytest.raises(UsageError, match="usb"):
-        Reach.of(broken.options)
+        AdbAddress.of(broken.options)
 
 
 def test_a_loopback_device_is_listed_by_its_own_daemon(reach: Callable[..., Way]) -> None:
     device: LoopbackDevice
     device, _ = reach("tcp")
-    seen, notes = discovery.look(Reach(connect=("127.0.0.1", device.port)))
+    seen, notes = discovery.list_devices(AdbAddress(connect=("127.0.0.1", device.port)))
     assert [(one.model, one.state) for one in seen] == [("Loopback", "device")]
     assert notes == []

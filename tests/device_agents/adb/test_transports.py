@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from device_agents.adb.device import Phone
+from device_agents.adb.device import AdbDevice
 from search.errors import ConnectionLost, DeviceError, DeviceTimeout, KitError
 from tests.device_agents.conftest import WAYS, Way
 from tests.loopback.device import LoopbackDevice
@@ -18,7 +18,7 @@ FOLDER = "/data/local/tmp/t"
 NASTY = ["$(id)", "`id`", "'", '"', "a\nb", ";exit 1", "\x1b[2J", "é ☂", "\\n", "-n", "*", ""]
 
 
-def pushed(phone: Phone, path: Path, content: bytes, name: str = f"{FOLDER}/x") -> None:
+def pushed(phone: AdbDevice, path: Path, content: bytes, name: str = f"{FOLDER}/x") -> None:
     phone.run(["mkdir", "-p", FOLDER])
     path.write_bytes(content)
     phone.push(path, name, hashlib.sha256(content).hexdigest())
@@ -27,44 +27,46 @@ def pushed(phone: Phone, path: Path, content: bytes, name: str = f"{FOLDER}/x") 
 # --- commands
 
 
-def test_a_command_gives_its_code_and_both_its_outputs(phone: Phone) -> None:
+def test_a_command_gives_its_code_and_both_its_outputs(phone: AdbDevice) -> None:
     done = phone.run(["sh", "-c", "echo out; echo err >&2; exit 3"])
     assert (done.code, done.text, done.complaint) == (3, "out", "err")
 
 
-def test_each_word_arrives_as_it_was_given(phone: Phone) -> None:
+def test_each_word_arrives_as_it_was_given(phone: AdbDevice) -> None:
     done = phone.run(["printf", "<%s>", *NASTY])
     assert done.stdout.replace(b"\r\n", b"\n").decode() == "".join(f"<{word}>" for word in NASTY)
 
 
-def test_many_commands_keep_their_order_whatever_becomes_of_one(phone: Phone) -> None:
+def test_many_commands_keep_their_order_whatever_becomes_of_one(phone: AdbDevice) -> None:
     commands = [["sh", "-c", f"echo {n}; exit {n % 7}"] for n in range(300)]
     done = phone.run_all(commands)
     assert [(one.text, one.code) for one in done] == [(str(n), n % 7) for n in range(300)]
 
 
-def test_a_command_that_is_not_there_is_code_127_and_a_signal_adds_128(phone: Phone) -> None:
+def test_a_command_that_is_not_there_is_code_127_and_a_signal_adds_128(phone: AdbDevice) -> None:
     assert phone.run(["no-such-tool"]).code == 127
     assert phone.run(["sh", "-c", "kill -9 $$"]).code == 137
 
 
-def test_a_command_cannot_wait_for_input(phone: Phone) -> None:
+def test_a_command_cannot_wait_for_input(phone: AdbDevice) -> None:
     assert phone.run(["cat"]).code == 0
 
 
-def test_a_failed_check_says_what_failed_and_why(phone: Phone) -> None:
+def test_a_failed_check_says_what_failed_and_why(phone: AdbDevice) -> None:
     with pytest.raises(DeviceError, match=r"Cannot list.*nowhere"):
         phone.check(["ls", "/nowhere"], "Cannot list")
 
 
-def test_lines_are_read_and_then_the_code(phone: Phone) -> None:
+def test_lines_are_read_and_then_the_code(phone: AdbDevice) -> None:
     running = phone.start(["sh", "-c", "echo one; echo; echo two; echo no >&2; exit 4"], 60)
     assert list(running.lines()) == ["one", "two"]
     assert running.finished is not None
     assert (running.finished.code, running.finished.complaint) == (4, "no")
 
 
-def test_a_line_is_read_before_the_next_is_written(phone: Phone, device: LoopbackDevice) -> None:
+def test_a_line_is_read_before_the_next_is_written(
+    phone: AdbDevice, device: LoopbackDevice
+) -> None:
     gate = f"{FOLDER}/gate"
     phone.run(["mkdir", "-p", FOLDER])
     script = f"echo one; until test -f {gate}; do sleep 0.05; done; echo two"
@@ -79,7 +81,7 @@ def test_a_line_is_read_before_the_next_is_written(phone: Phone, device: Loopbac
 
 
 def test_output_cut_in_the_middle_of_a_line_is_a_lost_connection_and_not_a_line(
-    phone: Phone, device: LoopbackDevice
+    phone: AdbDevice, device: LoopbackDevice
 ) -> None:
     device.faults.drop_mid_line = 3
     running = phone.start(["sh", "-c", "for i in 1 2 3 4 5 6; do echo line-number-$i; done"], 30)
@@ -89,14 +91,14 @@ def test_output_cut_in_the_middle_of_a_line_is_a_lost_connection_and_not_a_line(
     assert set(seen) <= {f"line-number-{n}" for n in range(1, 4)}
 
 
-def test_a_truncated_answer_is_asked_for_again(phone: Phone, device: LoopbackDevice) -> None:
+def test_a_truncated_answer_is_asked_for_again(phone: AdbDevice, device: LoopbackDevice) -> None:
     phone.timeout_s = 2
     device.faults.truncate_output_bytes = 40
     assert phone.run(["echo", "x" * 100]).text == "x" * 100
     assert device.faults.fired == 1
 
 
-def test_a_device_that_comes_back_is_found_again(phone: Phone, device: LoopbackDevice) -> None:
+def test_a_device_that_comes_back_is_found_again(phone: AdbDevice, device: LoopbackDevice) -> None:
     device.stop()
     later = threading.Timer(0.5, device.start)
     later.start()
@@ -105,7 +107,7 @@ def test_a_device_that_comes_back_is_found_again(phone: Phone, device: LoopbackD
 
 
 def test_a_device_that_stays_away_is_lost_and_the_sentence_says_so(
-    phone: Phone, device: LoopbackDevice
+    phone: AdbDevice, device: LoopbackDevice
 ) -> None:
     phone.patience_s = 0.5
     device.stop()
@@ -114,7 +116,7 @@ def test_a_device_that_stays_away_is_lost_and_the_sentence_says_so(
 
 
 def test_a_frozen_device_is_given_up_after_the_timeout(
-    phone: Phone, device: LoopbackDevice
+    phone: AdbDevice, device: LoopbackDevice
 ) -> None:
     phone.patience_s, phone.timeout_s = 0.5, 0.7
     device.faults.freeze()
@@ -130,7 +132,7 @@ def test_hostile_output_round_every_answer_changes_none_of_them(
     reach: Callable[..., Way], name: str
 ) -> None:
     device, transport = reach(name)
-    phone = Phone(transport)
+    phone = AdbDevice(transport)
     phone.connect()
     device.faults.noise = HOSTILE
     done = phone.run_all([["echo", "a"], ["sh", "-c", "exit 5"]])
@@ -143,14 +145,14 @@ def test_hostile_output_round_every_answer_changes_none_of_them(
 
 
 @pytest.mark.parametrize("size", [0, 1, 4096, 65_536, 65_537, 3_000_001])
-def test_a_file_comes_back_as_it_went(phone: Phone, tmp_path: Path, size: int) -> None:
+def test_a_file_comes_back_as_it_went(phone: AdbDevice, tmp_path: Path, size: int) -> None:
     content = hashlib.shake_128(b"x").digest(size)
     pushed(phone, tmp_path / "file", content)
     assert phone.pull(f"{FOLDER}/x") == content
     assert phone.run(["ls", FOLDER]).text == "x"
 
 
-def test_a_copy_that_differs_is_refused_and_removed(phone: Phone, tmp_path: Path) -> None:
+def test_a_copy_that_differs_is_refused_and_removed(phone: AdbDevice, tmp_path: Path) -> None:
     phone.run(["mkdir", "-p", FOLDER])
     (tmp_path / "file").write_bytes(b"content")
     with pytest.raises(DeviceError, match="differs from the original"):
@@ -158,19 +160,19 @@ def test_a_copy_that_differs_is_refused_and_removed(phone: Phone, tmp_path: Path
     assert phone.run(["ls", FOLDER]).text == ""
 
 
-def test_a_file_that_is_not_there_is_an_error_of_the_device(phone: Phone) -> None:
+def test_a_file_that_is_not_there_is_an_error_of_the_device(phone: AdbDevice) -> None:
     with pytest.raises(DeviceError, match="refused"):
         phone.pull("/data/local/tmp/nothing")
 
 
-def test_a_full_device_says_so(phone: Phone, device: LoopbackDevice, tmp_path: Path) -> None:
+def test_a_full_device_says_so(phone: AdbDevice, device: LoopbackDevice, tmp_path: Path) -> None:
     device.faults.quota_bytes = 100_000
     with pytest.raises(DeviceError, match=r"full|No space"):
         pushed(phone, tmp_path / "file", bytes(4_000_000))
 
 
 def test_a_push_that_is_cut_is_done_again_and_leaves_no_part(
-    phone: Phone, device: LoopbackDevice, tmp_path: Path
+    phone: AdbDevice, device: LoopbackDevice, tmp_path: Path
 ) -> None:
     device.faults.drop_after_received_bytes = 300_000
     content = hashlib.shake_128(b"y").digest(1_000_000)
@@ -181,7 +183,7 @@ def test_a_push_that_is_cut_is_done_again_and_leaves_no_part(
 
 
 def test_a_pull_that_is_cut_is_done_again(
-    phone: Phone, device: LoopbackDevice, tmp_path: Path
+    phone: AdbDevice, device: LoopbackDevice, tmp_path: Path
 ) -> None:
     content = hashlib.shake_128(b"z").digest(1_000_000)
     pushed(phone, tmp_path / "file", content)
@@ -203,5 +205,5 @@ def test_a_new_key_is_made_once_and_accepted(reach: Callable[..., Way]) -> None:
     device, transport = reach("tcp", keys=[])
     for _ in range(2):
         transport.connect(10)
-        assert Phone(transport).run(["echo", "in"]).text == "in"
+        assert AdbDevice(transport).run(["echo", "in"]).text == "in"
     assert device.connections >= 2

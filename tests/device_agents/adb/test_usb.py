@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from device_agents.adb import discovery, usb
-from device_agents.adb.address import Reach
-from device_agents.adb.device import Phone
+from device_agents.adb.address import AdbAddress
+from device_agents.adb.device import AdbDevice
 from device_agents.adb.states import ADVICE, BUSY, NO_PERMISSIONS
 from device_agents.device import load_device
-from device_agents.target import find_device
+from device_agents.registry import find_device
 from search.errors import ConnectionLost, DeviceError, DeviceTimeout, KitError
 from tests.device_agents.conftest import Way, free_port
 from tests.loopback.connection import OLD
@@ -32,9 +32,9 @@ def usb_error(name: str) -> Exception:
 
 
 @pytest.fixture
-def alone() -> Reach:
+def alone() -> AdbAddress:
     """No server answers here."""
-    return Reach(server=("127.0.0.1", free_port()))
+    return AdbAddress(server=("127.0.0.1", free_port()))
 
 
 @pytest.fixture
@@ -47,19 +47,19 @@ def device(tmp_path: Path) -> Any:
 
 
 def test_a_device_on_usb_is_found_where_no_server_runs(
-    bus: Any, alone: Reach, device: LoopbackDevice
+    bus: Any, alone: AdbAddress, device: LoopbackDevice
 ) -> None:
     bus.plug(device.port, "0A1B")
-    (seen,), notes = discovery.look(alone)
+    (seen,), notes = discovery.list_devices(alone)
     assert (seen.serial, seen.state, seen.model) == ("0A1B", "device", "Loopback")
     assert "USB" in seen.way
     assert "no adb server answers" in notes[0]
-    assert discovery.choose(ANDROID, alone) == [seen]
+    assert discovery.select_devices(ANDROID, alone) == [seen]
 
 
-def test_a_whole_command_goes_over_usb(bus: Any, alone: Reach, device: LoopbackDevice) -> None:
+def test_a_whole_command_goes_over_usb(bus: Any, alone: AdbAddress, device: LoopbackDevice) -> None:
     bus.plug(device.port, "0A1B")
-    phone = Phone(discovery.transport_for(alone, "0A1B"))
+    phone = AdbDevice(discovery.transport_for(alone, "0A1B"))
     phone.connect()
     done = phone.run(["sh", "-c", "echo over usb; exit 3"])
     phone.close()
@@ -72,50 +72,52 @@ def test_a_running_server_is_preferred_and_usb_left_alone(
 ) -> None:
     _, behind_server = reach("server")
     plugged = bus.plug(1, "0A1B", refused={"look": AssertionError("USB was looked at")})
-    seen, notes = discovery.look(Reach(server=("127.0.0.1", server.port)))
+    seen, notes = discovery.list_devices(AdbAddress(server=("127.0.0.1", server.port)))
     assert [one.serial for one in seen] == [behind_server.serial]
     assert (notes, plugged.owner) == ([], None)
 
 
 def test_a_server_elsewhere_is_never_replaced_by_usb_here(bus: Any) -> None:
     bus.plug(1, "0A1B", refused={"look": AssertionError("USB was looked at")})
-    far = Reach(server=("192.0.2.1.invalid", 5037))
-    seen, notes = discovery.look(far)
+    far = AdbAddress(server=("192.0.2.1.invalid", 5037))
+    seen, notes = discovery.list_devices(far)
     assert seen == []
     assert "adb start-server" in notes[0]
     assert discovery.transport_for(far, "0A1B").way.startswith("adb server")
 
 
-def test_other_things_on_usb_are_no_devices(bus: Any, alone: Reach) -> None:
+def test_other_things_on_usb_are_no_devices(bus: Any, alone: AdbAddress) -> None:
     bus.plug(1, "DISK", interface=(0x08, 0x06, 0x50))
-    seen, notes = discovery.look(alone)
+    seen, notes = discovery.list_devices(alone)
     assert seen == []
     assert "no device on USB offers adb" in notes[0]
 
 
 @pytest.mark.parametrize("serials", [[None], ["same", "same"]])
 def test_devices_without_a_serial_of_their_own_are_named_by_port(
-    bus: Any, alone: Reach, device: LoopbackDevice, serials: list[str | None]
+    bus: Any, alone: AdbAddress, device: LoopbackDevice, serials: list[str | None]
 ) -> None:
     for serial in serials:
         bus.plug(device.port, serial)
     names = [f"usb:1-4.{number}" for number, _ in enumerate(serials, start=1)]
-    seen, _ = discovery.look(alone)
+    seen, _ = discovery.list_devices(alone)
     assert [(one.serial, one.state) for one in seen] == [(name, "device") for name in names]
-    chosen = Reach(server=alone.server, serials=(names[-1],))
-    assert discovery.settle(chosen) == chosen
-    (one,) = discovery.choose(ANDROID, chosen)
+    chosen = AdbAddress(server=alone.server, serials=(names[-1],))
+    assert discovery.prefer_direct(chosen) == chosen
+    (one,) = discovery.select_devices(ANDROID, chosen)
     assert one.serial == names[-1]
 
 
-def test_a_serial_on_usb_is_a_device_name(bus: Any, alone: Reach, device: LoopbackDevice) -> None:
+def test_a_serial_on_usb_is_a_device_name(
+    bus: Any, alone: AdbAddress, device: LoopbackDevice
+) -> None:
     bus.plug(device.port, "0A1B")
     found = find_device("0A1B", adb_server=f"127.0.0.1:{alone.server[1]}")
     assert (found.platform, found.options["serial"]) == ("android", "0A1B")
 
 
 def test_the_command_lists_usb_devices_with_state_and_next_step(
-    bus: Any, alone: Reach, device: LoopbackDevice
+    bus: Any, alone: AdbAddress, device: LoopbackDevice
 ) -> None:
     from typer.testing import CliRunner
 
@@ -145,13 +147,13 @@ REFUSALS = [
 
 @pytest.mark.parametrize(("step", "error", "state"), REFUSALS)
 def test_a_device_that_cannot_be_used_is_listed_with_its_state(
-    bus: Any, alone: Reach, device: LoopbackDevice, step: str, error: str, state: str
+    bus: Any, alone: AdbAddress, device: LoopbackDevice, step: str, error: str, state: str
 ) -> None:
     bus.plug(device.port, "0A1B", refused={step: usb_error(error)})
-    (seen,), _ = discovery.look(alone)
+    (seen,), _ = discovery.list_devices(alone)
     assert (seen.state, seen.advice) == (state, ADVICE[state])
     with pytest.raises(DeviceError) as told:
-        discovery.choose(ANDROID, alone)
+        discovery.select_devices(ANDROID, alone)
     assert f"{seen.serial}: {state}" in told.value.message
     assert ADVICE[state] in told.value.remedy
 
@@ -217,10 +219,10 @@ def without_module(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     "error", [ModuleNotFoundError("No module named 'usb1'"), OSError("libusb-1.0.so: not found")]
 )
 def test_a_missing_libusb_is_a_note_and_no_error(
-    no_bus: None, alone: Reach, monkeypatch: pytest.MonkeyPatch, error: Exception
+    no_bus: None, alone: AdbAddress, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     without_module(monkeypatch, error)
-    seen, notes = discovery.look(alone)
+    seen, notes = discovery.list_devices(alone)
     assert seen == []
     assert "adb start-server" in notes[0]
     assert str(error) in notes[1]
@@ -240,7 +242,7 @@ def test_payloads_that_fill_their_packets_arrive_whole(bus: Any, tmp_path: Path,
     (tmp_path / "file").write_bytes(content)
     with LoopbackDevice(tmp_path / "device", wire=OLD) as device:
         plugged = bus.plug(device.port, "0A1B")
-        phone = Phone(usb.usb_transport("0A1B"), patience_s=0, timeout_s=30)
+        phone = AdbDevice(usb.usb_transport("0A1B"), patience_s=0, timeout_s=30)
         phone.connect()
         phone.run(["mkdir", "-p", "/data/local/tmp/t"])
         sha256 = hashlib.sha256(content).hexdigest()
@@ -266,7 +268,7 @@ def test_the_far_end_waits_for_the_empty_packet_behind_a_full_one(bus: Any) -> N
 def test_what_another_program_left_unread_is_thrown_away(bus: Any, device: LoopbackDevice) -> None:
     plugged = bus.plug(device.port, "0A1B")
     plugged.stale = bytes(range(256)) * 300
-    phone = Phone(usb.usb_transport("0A1B"), patience_s=0)
+    phone = AdbDevice(usb.usb_transport("0A1B"), patience_s=0)
     phone.connect()
     assert phone.run(["echo", "clean"]).text == "clean"
     phone.close()

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from device_agents.adb.device import Phone
+from device_agents.adb.device import AdbDevice
 from device_agents.adb.direct import tcp_transport
 from device_agents.android import thermal
 from device_agents.android.agent import AndroidAgent
-from device_agents.android.performance_mode import Steady, read_state
+from device_agents.android.performance_mode import PerformanceMode, read_state
 from device_agents.base import AgentSettings
 from device_agents.device import load_device
 from search.errors import DeviceError, UsageError
@@ -86,13 +86,13 @@ def test_settings_are_restored_after_a_failure_and_after_ctrl_c(
 def test_an_interrupt_while_switching_on_restores_what_was_switched(
     device: LoopbackDevice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = Steady._switch
+    real = PerformanceMode._switch
 
-    def switch(self: Steady, setting: Any) -> bool:
+    def switch(self: PerformanceMode, setting: Any) -> bool:
         real(self, setting)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Steady, "_switch", switch)
+    monkeypatch.setattr(PerformanceMode, "_switch", switch)
     with pytest.raises(KeyboardInterrupt), agent_for(device, Said()):
         pass
     assert is_restored(device)
@@ -177,7 +177,7 @@ def test_a_broken_note_restores_all_that_it_can_have_held(
 
 
 def test_a_setting_that_the_user_made_stays(device: LoopbackDevice) -> None:
-    phone = Phone(tcp_transport("127.0.0.1", device.port))
+    phone = AdbDevice(tcp_transport("127.0.0.1", device.port))
     phone.connect()
     phone.run(["svc", "power", "stayon", "true"])
     before = device.settings.stay_on
@@ -232,7 +232,7 @@ def test_a_state_that_only_makes_it_worse_is_said(
 
 def test_the_state_is_read_as_the_device_tells_it(reach: Callable[..., Way]) -> None:
     _, transport = reach("tcp", phone=replace(pixel_like(), battery_percent=77, battery_c=31.5))
-    phone = Phone(transport)
+    phone = AdbDevice(transport)
     phone.connect()
     state = read_state(phone)
     assert (state.battery_percent, state.battery_temperature_c) == (77, 31.5)
@@ -242,7 +242,7 @@ def test_the_state_is_read_as_the_device_tells_it(reach: Callable[..., Way]) -> 
 
 def test_old_devices_tell_less_and_the_rest_is_unknown(reach: Callable[..., Way]) -> None:
     device, transport = reach("tcp-old", phone=replace(this_host(), sdk=28, soc_model=None))
-    phone = Phone(transport)
+    phone = AdbDevice(transport)
     phone.connect()
     state = read_state(phone)
     assert (state.thermal_status, state.cpu_temperature_c) == (None, None)
@@ -265,7 +265,7 @@ def test_hostile_strings_in_all_answers_change_nothing(reach: Callable[..., Way]
 
 def test_a_hot_device_is_waited_for_and_given_up_at_last(reach: Callable[..., Way]) -> None:
     device, transport = reach("tcp")
-    phone, waits, said = Phone(transport), [], Said()
+    phone, waits, said = AdbDevice(transport), [], Said()
     phone.connect()
 
     def cool(seconds: float) -> None:
@@ -283,7 +283,7 @@ def test_a_hot_device_is_waited_for_and_given_up_at_last(reach: Callable[..., Wa
 
 def test_without_a_limit_only_throttling_is_waited_for(reach: Callable[..., Way]) -> None:
     _, transport = reach("tcp", phone=replace(this_host(), thermal_status=2))
-    phone, said = Phone(transport), Said()
+    phone, said = AdbDevice(transport), Said()
     phone.connect()
     with pytest.raises(DeviceError, match="thermal status moderate"):
         thermal.wait_until_cool(phone, None, said.append, lambda _: None)

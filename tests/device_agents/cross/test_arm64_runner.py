@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from deploy.artefact import Subject
+from deploy.artefact import ExportSpec
 from deploy.exporters.registry import exporter_entry, make_exporter
 from device_agents.cross.build import find
 from device_agents.cross.targets import CROSS_COMPILER, TARGETS
@@ -81,7 +81,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     paths = []
     for number, key in enumerate(KEYS):
         path = folder / f"{number}.pte"
-        path.write_bytes(exporter.build(Subject.of(parse_key(key))).content)
+        path.write_bytes(exporter.build(ExportSpec.of(parse_key(key))).content)
         paths.append(path)
     return paths
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from device_agents.cross.build import build, check_machine, find, place
-from device_agents.cross.checks import Places, missing, read_cmake_cache
+from device_agents.cross.checks import BuildInputs, missing, read_cmake_cache
 from device_agents.cross.targets import TARGETS, find_target
 from device_agents.native import build as native
 from device_agents.native.record import RunnerBuild, find_build, read_build
@@ -48,7 +48,7 @@ def test_all_that_is_missing_is_told_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
-    places = Places(executorch=tmp_path, build=tmp_path / "cmake-out", ndk=None)
+    places = BuildInputs(executorch=tmp_path, build=tmp_path / "cmake-out", ndk=None)
     with pytest.raises(UsageError) as refused:
         build(find_target("android-arm64"), places)
     for word in ("CMake is not", "Neither ninja", "--ndk", "no version.txt", "cmake-out holds no"):
@@ -138,7 +138,7 @@ def test_an_executorch_of_another_compiler_is_refused(linux: World) -> None:
 
 def test_a_checkout_of_another_name_is_refused(linux: World) -> None:
     other = linux.checkout.rename(linux.root / "et")
-    places = Places(executorch=other, build=other / "cmake-out", ndk=None)
+    places = BuildInputs(executorch=other, build=other / "cmake-out", ndk=None)
     assert "must be called executorch" in "\n".join(missing(linux.target, places))
 
 

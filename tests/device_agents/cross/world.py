@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from device_agents.cross.checks import Places
+from device_agents.cross.checks import BuildInputs
 from device_agents.cross.targets import TARGETS, Target
 
 # The head of an ELF file for 64-bit Arm: class, byte order, type, machine.
@@ -62,8 +62,8 @@ class World:
         return self.root / "made"
 
     @property
-    def places(self) -> Places:
-        return Places(
+    def places(self) -> BuildInputs:
+        return BuildInputs(
             executorch=self.checkout, build=self.build, ndk=self.ndk if self.target.ndk else None
         )
 

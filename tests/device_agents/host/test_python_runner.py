@@ -20,7 +20,7 @@ import pytest
 from device_agents.base import AgentSettings
 from device_agents.host import python_runner
 from device_agents.host.agent import HostAgent
-from device_agents.host.runtimes import Program
+from device_agents.host.runtimes import LoadedProgram
 from device_agents.protocol import (
     Bye,
     Failure,
@@ -48,10 +48,12 @@ class Runtime:
         self.last_call: dict[int, int] = {}
         self.collecting: list[bool] = []
 
-    def load(self, item: PlanItem, threads: int) -> Program:
+    def load(self, item: PlanItem, threads: int) -> LoadedProgram:
         if "broken" in item.file:
             raise RuntimeError("no such kernel")
-        return Program(lambda: self.call(item.id), lambda: self.log.append((item.id, "refresh")))
+        return LoadedProgram(
+            lambda: self.call(item.id), lambda: self.log.append((item.id, "refresh"))
+        )
 
     def call(self, item: int) -> None:
         self.log.append((item, "call"))

@@ -10,17 +10,17 @@ import pytest
 from device_agents.base import AgentSettings
 from device_agents.device import Device, load_device
 from device_agents.iphone.agent import IphoneAgent
-from device_agents.iphone.command import explain, run_program
+from device_agents.iphone.command import explain, run_command
 from device_agents.iphone.devicectl import Devicectl
 from device_agents.iphone.discovery import choose_phone, open_transport
 from device_agents.iphone.pymobiledevice import Pymobiledevice
-from device_agents.iphone.transport import BUNDLE, Phone, Transport
+from device_agents.iphone.transport import BUNDLE, IphoneInfo, Transport
 from device_agents.protocol import Bye, Hello, Plan, PlanItem, Sample
 from device_agents.registry import make_agent
 from search.errors import DeviceError, DeviceLost, DeviceTimeout, UsageError
 from tests.device_agents.iphone.standin import UDID, Standin, coredevice, listed
 
-PHONE = Phone(udid=UDID, model="iPhone12,1")
+PHONE = IphoneInfo(udid=UDID, model="iPhone12,1")
 TRANSPORTS = {"devicectl": Devicectl, "pymobiledevice3": Pymobiledevice}
 
 
@@ -174,13 +174,13 @@ def test_a_program_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatc
 
 def test_a_program_that_hangs_is_ended() -> None:
     with pytest.raises(DeviceTimeout, match=r"did not end within 0\.2 s"):
-        run_program(("sleep", "60"), 0.2)
+        run_command(("sleep", "60"), 0.2)
 
 
 # --- discovery
 
 
-def found(standin: Standin, transport: Transport, **changes: Any) -> Phone:
+def found(standin: Standin, transport: Transport, **changes: Any) -> IphoneInfo:
     return choose_phone(device(**changes), transport)
 
 

@@ -9,15 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from profiler.analysis.judge import (
-    Block,
-    Judged,
-    clock_of,
-    drift,
-    judge,
-    score_interval,
-    slow_windows,
-)
+from profiler.analysis.blocks import Block, clock_of
+from profiler.analysis.exam import bootstrap_interval
+from profiler.analysis.judge import Measurement, judge
+from profiler.analysis.sentinel import drift, slow_windows
 
 TRUTH_US = 100.0
 FIRST_US = 110.0
@@ -60,7 +55,7 @@ def blocks(
     return found
 
 
-def judged(found: Sequence[Block], **options: object) -> Judged:
+def judged(found: Sequence[Block], **options: object) -> Measurement:
     result = judge(found, **{"target": 0.05, **options})  # type: ignore[arg-type]
     assert result is not None
     return result
@@ -280,7 +275,7 @@ def test_a_score_lies_within_its_own_interval(
 ) -> None:
     measured = np.linspace(100, 200, len(errors))
     predicted = measured * (1 + np.array(errors))
-    value, low, high = score_interval(statistic, predicted, measured, seed=seed, draws=50)  # type: ignore[arg-type]
+    value, low, high = bootstrap_interval(statistic, predicted, measured, seed=seed, draws=50)  # type: ignore[arg-type]
     assert low <= value <= high
 
 
@@ -290,7 +285,7 @@ def test_the_interval_of_a_score_holds_the_true_score_about_95_times_in_100() ->
         draw = np.random.default_rng([15, repeat])
         measured = draw.uniform(100, 200, 40)
         predicted = measured * (1 + draw.normal(0, 0.02, 40))
-        _, low, high = score_interval(_mape, predicted, measured, seed=repeat, draws=300)
+        _, low, high = bootstrap_interval(_mape, predicted, measured, seed=repeat, draws=300)
         held += low <= mean_absolute <= high
     assert 180 <= held <= 198
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from profiler.analysis.shape_adapters import Back, Seen, Shape, restoring_costs
+from profiler.analysis.shape_adapters import AdapterTime, ChainLine, Shape, adapter_costs
 
 A: Shape = (1, 16, 112, 112)
 B: Shape = (1, 24, 56, 56)
@@ -17,9 +17,9 @@ OPERATORS = {("A>B", 20.0), ("A>B", 90.0), ("B>C", 4.0), ("B>C", 9.0), ("B>C", 4
 ENDS = {"A>B": (A, B), "B>C": (B, C)}
 
 
-def seen(pair: str, us: float) -> Seen:
+def seen(pair: str, us: float) -> ChainLine:
     start, end = ENDS[pair]
-    return Seen(
+    return ChainLine(
         start=start,
         end=end,
         slope_us=us + BACK[pair],
@@ -29,13 +29,13 @@ def seen(pair: str, us: float) -> Seen:
     )
 
 
-def kept(shape: Shape, us: float) -> Seen:
-    return Seen(start=shape, end=shape, slope_us=us, intercept_us=HANDLING[shape])
+def kept(shape: Shape, us: float) -> ChainLine:
+    return ChainLine(start=shape, end=shape, slope_us=us, intercept_us=HANDLING[shape])
 
 
-def backs() -> list[Back]:
+def backs() -> list[AdapterTime]:
     return [
-        Back(
+        AdapterTime(
             pair=pair,
             start=start,
             end=end,
@@ -45,27 +45,27 @@ def backs() -> list[Back]:
     ]
 
 
-def every() -> list[Seen]:
+def every() -> list[ChainLine]:
     return [*(seen(*one) for one in sorted(OPERATORS)), kept(A, 10.0), kept(B, 30.0), kept(C, 5.0)]
 
 
 def test_costs_come_back_whatever_inputs_and_outputs_of_a_shape_take() -> None:
-    assert restoring_costs(every(), backs()) == pytest.approx(BACK)
+    assert adapter_costs(every(), backs()) == pytest.approx(BACK)
 
 
 def test_the_restoring_operators_alone_suffice_without_chains_at_their_ends() -> None:
-    found = restoring_costs([seen("A>B", 20.0)], backs()[:1])
+    found = adapter_costs([seen("A>B", 20.0)], backs()[:1])
     assert found == pytest.approx({"A>B": 8.0})
 
 
 def test_chains_at_both_ends_suffice_without_the_restoring_operators_alone() -> None:
-    assert restoring_costs(every(), []) == pytest.approx(BACK)
+    assert adapter_costs(every(), []) == pytest.approx(BACK)
 
 
 def test_what_the_programs_leave_open_is_left_out_not_guessed() -> None:
     closed = [replace(one, alone_us=None) for one in every()]
-    assert restoring_costs(closed, []) == {}
-    assert restoring_costs([seen("A>B", 20.0)], []) == {}
+    assert adapter_costs(closed, []) == {}
+    assert adapter_costs([seen("A>B", 20.0)], []) == {}
 
 
 def test_noise_averages_out_over_all_that_share_a_restoring_operator() -> None:
@@ -84,7 +84,7 @@ def test_noise_averages_out_over_all_that_share_a_restoring_operator() -> None:
             )
             for one in every() * 4
         ]
-        off.append(restoring_costs(many, backs())["B>C"] - BACK["B>C"])
+        off.append(adapter_costs(many, backs())["B>C"] - BACK["B>C"])
     assert abs(np.mean(off)) < 0.15
     assert np.std(off) < 0.5  # a single difference of two such programs: 1.1
 
@@ -94,4 +94,4 @@ def test_one_program_that_ran_elsewhere_does_not_move_the_others() -> None:
     many[0] = replace(many[0], alone_us=(many[0].alone_us or 0) * 1.7)
     draw = np.random.default_rng(1)
     many = [replace(o, intercept_us=o.intercept_us * (1 + draw.normal(0, 1e-3))) for o in many]
-    assert restoring_costs(many, backs()) == pytest.approx(BACK, abs=0.5)
+    assert adapter_costs(many, backs()) == pytest.approx(BACK, abs=0.5)

@@ -9,8 +9,9 @@ import pytest
 from deploy.chains.programs import keeps_shape
 from device_agents.device import load_device
 from device_agents.simulated.truth import Truth
-from profiler.analysis.judge import Block, Judged
-from profiler.analysis.slopes import Fit, cost, fit_chain
+from profiler.analysis.blocks import Block
+from profiler.analysis.judge import Measurement
+from profiler.analysis.slopes import ChainFit, cost, fit_chain
 from search.latency.model import LatencyModel
 from search.operators.spec import parse_key
 from search.spaces.registry import make_space, parse_space
@@ -45,7 +46,7 @@ def chains(cost_us: float, dispatch_us: float = 150.0, noise: float = 0.0, **us:
     }
 
 
-def fit(*args: Any, placements: Any = None, **words: Any) -> Fit:
+def fit(*args: Any, placements: Any = None, **words: Any) -> ChainFit:
     found = fit_chain(chains(*args, **words), placements=placements)
     assert found is not None
     return found
@@ -113,7 +114,7 @@ def test_what_restoring_took_is_taken_off_pass_by_pass() -> None:
     values = dict(enumerate((3.0, 5.0, 3.0, 5.0)))
     shifted = replace(own, slopes_us=own.slopes_us + np.array(list(values.values())))
     found = cost(shifted, values, target=0.05, seed=0)
-    assert isinstance(found, Judged)
+    assert isinstance(found, Measurement)
     assert found.centre_us == pytest.approx(30, rel=1e-3)
     assert found.relative_half_width < 1e-3
 
@@ -132,7 +133,7 @@ def test_without_a_sensible_restoring_cost_there_is_no_row(restoring: Any, words
 
 def test_a_restoring_cost_of_nothing_but_noise_is_no_reason_to_refuse() -> None:
     found = cost(fit(30.0), {0: -0.2, 1: 0.1, 2: -0.1}, target=0.05, seed=0)
-    assert isinstance(found, Judged)
+    assert isinstance(found, Measurement)
 
 
 def test_the_slope_of_a_noisy_line_is_sharper_than_that_of_its_ends() -> None:

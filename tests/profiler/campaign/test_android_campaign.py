@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 import torch
 
-from deploy.artefact import Subject
+from deploy.artefact import ExportSpec
 from deploy.build import build_one
 from deploy.exporters.registry import exporter_entry
 from deploy.network import seeded_network
-from deploy.verification.device_side import Chunk, Request, Target
+from deploy.verification.device_side import Chunk, DeviceOptions, VerificationRequest
 from device_agents.android.fleet import CLOCK_STEP_NS
 from device_agents.native import build as native
 from profiler.verification.device_side import device_side
@@ -310,16 +310,16 @@ def test_a_network_is_compared_with_torch_and_timed_on_the_device(
 ) -> None:
     space = make_space("fbnet-mini")
     network = space.architecture(["k3_e1"] * len(space.layers), "net")
-    subject = Subject(name="net", operators=network.operators)
+    subject = ExportSpec(name="net", operators=network.operators)
     images = np.random.default_rng(1).normal(size=(4, 3, 32, 32)).astype(np.float32)
     with torch.no_grad():
         expected = seeded_network(network.operators)(torch.from_numpy(images)).numpy()
     proof = device_side.prove(
-        Request(
+        VerificationRequest(
             architecture=network,
             subject=subject,
             artefact=build_one(subject, exporter_entry("xnnpack", "fp32")),
-            target=Target(device=f"android@{device.address}", preset="fast"),
+            target=DeviceOptions(device=f"android@{device.address}", preset="fast"),
             chunks=(Chunk(images=images, expected=expected),),
             tables=bench.output,
             quiet=True,

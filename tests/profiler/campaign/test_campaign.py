@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from deploy.artefact import Subject
+from deploy.artefact import ExportSpec
 from device_agents.simulated.truth import Truth
-from profiler.campaign.run import table_stem
-from profiler.cli.show import summary
 from profiler.planning.plan import make_plan
-from profiler.tables.checks import problems
+from profiler.tables.catalogue import table_stem
+from profiler.tables.checks import table_problems
+from profiler.tables.summary import summary
 from search.errors import TableError
 from search.latency.model import LatencyModel
 from search.spaces.registry import parse_space
@@ -167,7 +167,7 @@ def test_a_filter_measures_its_operators_and_no_networks(bench) -> None:
     assert all(entry.key.startswith("ir_k5") for entry in table.entries)
     assert table.manifest.exam is None
     assert table.manifest.calibration is None
-    assert problems(table) == []
+    assert table_problems(table) == []
 
 
 def test_context_and_settings_are_recorded(bench) -> None:
@@ -190,7 +190,7 @@ def test_int8_is_a_table_of_its_own_and_is_faster(bench, measured: Table) -> Non
 def test_a_campaign_without_exam_networks_has_no_exam_and_says_so(bench) -> None:
     table = bench.measure(settings=bench.settings(exam=0))
     assert table.manifest.exam is None
-    assert any("no exam" in problem for problem in problems(table))
+    assert any("no exam" in problem for problem in table_problems(table))
 
 
 def test_an_operator_that_never_settles_is_marked_and_named(bench) -> None:
@@ -200,7 +200,7 @@ def test_an_operator_that_never_settles_is_marked_and_named(bench) -> None:
     unstable = [entry for entry in table.entries if entry.status == "unstable"]
     assert victim in [entry.key for entry in unstable]
     assert all(entry.reason for entry in unstable)
-    assert any(victim in problem for problem in problems(table))
+    assert any(victim in problem for problem in table_problems(table))
 
 
 def test_extra_passes_are_taken_only_while_something_is_unstable(bench) -> None:
@@ -252,7 +252,7 @@ def test_networks_of_the_exam_were_not_used_in_the_calibration(bench, measured: 
 
 
 def test_examined_networks_were_measured_as_wholes(bench, measured: Table) -> None:
-    subjects: dict[str, Subject] = {s.name: s for s in make_plan(bench.settings()).exam}
+    subjects: dict[str, ExportSpec] = {s.name: s for s in make_plan(bench.settings()).exam}
     for name, measured_us in zip(
         measured.exam["network"], measured.exam["measured_us"], strict=True
     ):

@@ -6,19 +6,14 @@ from dataclasses import replace
 
 import pytest
 
-from deploy.artefact import Subject
+from deploy.artefact import ExportSpec
 from device_agents.device import load_device
 from device_agents.protocol import Plan, Record, Sample
 from device_agents.simulated.agent import SimulatedAgent
 from device_agents.simulated.truth import Truth
-from profiler.campaign.network_timing import (
-    Measuring,
-    Timed,
-    sentinel_of,
-    time_networks,
-    timing_settings,
-)
-from profiler.settings import PRESETS, Settings
+from profiler.campaign.network_timing import NetworkTime, sentinel_of, time_networks
+from profiler.measuring.agents import TimingOptions, timing_settings
+from profiler.settings import PRESETS, CampaignSettings
 from search.console.progress import Silent
 from search.errors import DeviceError, DeviceLost, UsageError
 from search.spaces.registry import make_space
@@ -27,14 +22,14 @@ from tests.profiler.conftest import Bench
 SPACE = make_space("fbnet-mini")
 
 
-def networks(number: int = 3) -> list[Subject]:
+def networks(number: int = 3) -> list[ExportSpec]:
     generator = random.Random(5)
     drawn = [SPACE.random_architecture(generator, f"net {i}") for i in range(number)]
-    return [Subject(name=one.name, operators=one.operators) for one in drawn]
+    return [ExportSpec(name=one.name, operators=one.operators) for one in drawn]
 
 
-def settings(**effort: int) -> Settings:
-    measuring = Measuring(effort=replace(PRESETS["fast"], **effort))
+def settings(**effort: int) -> CampaignSettings:
+    measuring = TimingOptions(effort=replace(PRESETS["fast"], **effort))
     return timing_settings(load_device("simulated"), "fp32", measuring)
 
 
@@ -106,7 +101,7 @@ def test_a_network_that_cannot_be_built_is_named(
 
     subjects, build = networks(2), SimulatedExporter.build
 
-    def refuse(self: SimulatedExporter, subject: Subject) -> object:
+    def refuse(self: SimulatedExporter, subject: ExportSpec) -> object:
         if subject.name == "net 1":
             raise RuntimeError("no such kernel")
         return build(self, subject)
@@ -122,7 +117,7 @@ def test_without_a_reference_operator_nothing_is_timed(
 ) -> None:
     from deploy.exporters.simulated import SimulatedExporter
 
-    def refuse(self: SimulatedExporter, subject: Subject) -> object:
+    def refuse(self: SimulatedExporter, subject: ExportSpec) -> object:
         raise RuntimeError("out of order")
 
     monkeypatch.setattr(SimulatedExporter, "build", refuse)
@@ -173,8 +168,8 @@ def test_the_clock_is_reported_where_a_runner_knows_it(bench: Bench) -> None:
     assert timing.clock is not None
 
 
-def timed(clock_khz: int | None) -> Timed:
-    return Timed(
+def timed(clock_khz: int | None) -> NetworkTime:
+    return NetworkTime(
         name="n",
         centre_us=100.0,
         low_us=90.0,

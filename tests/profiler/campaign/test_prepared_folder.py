@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from device_agents.device import Device, load_device
-from device_agents.iphone.replay import RecordedAgent
+from device_agents.iphone.replay import ReplayAgent
 from device_agents.protocol import Hello, Plan, dump_plan, dump_record, load_plan
 from device_agents.simulated.agent import SimulatedAgent
 from device_agents.simulated.truth import Truth
 from profiler.campaign import prepared_folder
 from profiler.campaign.prepared_folder import Job, prepare
-from profiler.settings import Settings
+from profiler.settings import CampaignSettings
 from search.console.progress import Silent
 from search.errors import DeviceError, DeviceLost, UsageError
 from search.spaces.registry import make_space
@@ -26,8 +26,8 @@ TRUTH = Truth.from_options(
 
 
 @pytest.fixture
-def settings(bench: Any) -> Settings:
-    made: Settings = bench.settings(
+def settings(bench: Any) -> CampaignSettings:
+    made: CampaignSettings = bench.settings(
         device="iphonex",
         space=make_space("fbnet-mini", dtype="fp16").spec,
         dtype="fp16",
@@ -38,7 +38,7 @@ def settings(bench: Any) -> Settings:
 
 
 @pytest.fixture
-def folder(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(settings: CampaignSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A prepared folder whose packages are the simulated exporter's, written as they are."""
 
     def as_files(content: bytes, place: Path) -> None:
@@ -66,7 +66,7 @@ def agent_settings() -> Any:
     return AgentSettings(backend="simulated", threads=1, affinity=None)
 
 
-def test_a_folder_holds_the_whole_campaign(folder: Path, settings: Settings) -> None:
+def test_a_folder_holds_the_whole_campaign(folder: Path, settings: CampaignSettings) -> None:
     plan = load_plan((folder / "plan.json").read_text())
     job = Job.model_validate_json((folder / "job.json").read_text())
     assert plan.rounds == settings.effort.passes * settings.effort.rounds
@@ -82,10 +82,10 @@ def test_a_folder_holds_the_whole_campaign(folder: Path, settings: Settings) -> 
 
 
 def test_records_become_the_table_that_the_phone_would_have_given(
-    folder: Path, settings: Settings, bench: Any
+    folder: Path, settings: CampaignSettings, bench: Any
 ) -> None:
     measure(folder)
-    table = bench.measure(settings=settings, agent=RecordedAgent(PHONE, folder))
+    table = bench.measure(settings=settings, agent=ReplayAgent(PHONE, folder))
     assert {entry.status for entry in table.entries} == {"ok"}
     assert table.manifest.device.id == "iphonex"
     assert table.manifest.protocol.chain_intercept_us == pytest.approx(150, rel=0.03)
@@ -93,14 +93,16 @@ def test_records_become_the_table_that_the_phone_would_have_given(
     assert table.manifest.exam.passed
 
 
-def test_records_that_end_early_are_refused(folder: Path, settings: Settings, bench: Any) -> None:
+def test_records_that_end_early_are_refused(
+    folder: Path, settings: CampaignSettings, bench: Any
+) -> None:
     measure(folder, rounds=2)
     with pytest.raises(DeviceError, match="end early"):
-        bench.measure(settings=settings, agent=RecordedAgent(PHONE, folder))
+        bench.measure(settings=settings, agent=ReplayAgent(PHONE, folder))
 
 
 def test_records_of_other_settings_are_refused(
-    folder: Path, settings: Settings, bench: Any
+    folder: Path, settings: CampaignSettings, bench: Any
 ) -> None:
     measure(folder)
     other = bench.settings(
@@ -110,7 +112,7 @@ def test_records_of_other_settings_are_refused(
         chains=(1, 4, 16),
     )
     with pytest.raises(DeviceError, match="other packages"):
-        bench.measure(settings=other, agent=RecordedAgent(PHONE, folder))
+        bench.measure(settings=other, agent=ReplayAgent(PHONE, folder))
 
 
 def test_records_cut_off_are_a_lost_device(folder: Path) -> None:
@@ -118,16 +120,18 @@ def test_records_cut_off_are_a_lost_device(folder: Path) -> None:
     path = folder / "records.jsonl"
     path.write_text(path.read_text()[:-40])
     with pytest.raises(DeviceLost):
-        RecordedAgent(PHONE, folder)
+        ReplayAgent(PHONE, folder)
 
 
 def test_a_folder_without_records_says_what_is_missing(folder: Path) -> None:
     with pytest.raises(UsageError, match="no prepared folder with records") as raised:
-        RecordedAgent(PHONE, folder)
+        ReplayAgent(PHONE, folder)
     assert "records.jsonl" in raised.value.remedy
 
 
-def test_a_folder_that_holds_something_is_refused(settings: Settings, tmp_path: Path) -> None:
+def test_a_folder_that_holds_something_is_refused(
+    settings: CampaignSettings, tmp_path: Path
+) -> None:
     (tmp_path / "mine").write_text("x")
     with pytest.raises(UsageError, match="not an empty folder"):
         prepare(settings, PHONE, tmp_path, None, Silent())
@@ -183,5 +187,5 @@ def test_the_phones_own_words_reach_the_table(tmp_path: Path) -> None:
     (tmp_path / "plan.json").write_text(dump_plan(plan))
     bye = '{"type":"bye","samples":0,"sentinels":0,"failures":0}'
     (tmp_path / "records.jsonl").write_text(f"{dump_record(hello)}\n{bye}\n")
-    info = RecordedAgent(PHONE, tmp_path).info()
+    info = ReplayAgent(PHONE, tmp_path).info()
     assert (info.model, info.os, info.os_build) == ("iPhone10,3", "iOS 16.7", "20H350")

@@ -142,7 +142,7 @@ def test_simulated_beside_measured_is_refused_before_anything_is_measured(
 
 
 def test_two_comparisons_at_once_would_measure_each_other(bench: Bench, nets: list[str]) -> None:
-    from profiler.campaign.run import only_one
+    from device_agents.lock import only_one
 
     with only_one("simulated"):
         done = compare(bench, *nets, "--device", "simulated")
@@ -175,9 +175,9 @@ def test_a_comparison_without_a_verdict_can_be_shown(
     measured: Table, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from profiler.comparison.compare import compare as compute
-    from search.zoo.resolve import Named
+    from search.zoo.resolve import NamedNetwork
 
-    alone = Named(name="alone", architecture=MINI.architecture(["k3_e3"] * len(MINI.layers)))
+    alone = NamedNetwork(name="alone", architecture=MINI.architecture(["k3_e3"] * len(MINI.layers)))
     for form in ("table", "json", "csv"):
         show_comparison(compute([alone], [measured]), form, 5)
     assert "fastest" not in capsys.readouterr().out

@@ -10,26 +10,22 @@ import pytest
 
 from device_agents.device import load_device
 from device_agents.simulated.truth import Truth
-from profiler.campaign.network_timing import (
-    Measuring,
-    Timed,
-    Timing,
-    time_networks,
-    timing_settings,
-)
+from profiler.campaign.network_timing import NetworkTime, NetworkTimes, time_networks
 from profiler.comparison.compare import compare
 from profiler.comparison.model import Comparison, Run
 from profiler.comparison.sources import choose_tables, find_networks
+from profiler.measuring.agents import TimingOptions, timing_settings
 from profiler.settings import PRESETS
-from profiler.tables.predict import newest_tables, price
+from profiler.tables.catalogue import newest_tables
+from profiler.tables.predict import predict_network
 from search.architecture import write_architecture
 from search.console.progress import Silent
 from search.errors import MissingOperator, TableError, UsageError
 from search.latency.model import LatencyModel
 from search.spaces.registry import make_space
+from search.table.manifest import exam_doubt
 from search.table.store import Table
-from search.table.trust import exam_doubt
-from search.zoo.resolve import Named, find_network
+from search.zoo.resolve import NamedNetwork, find_network
 from tests.profiler.conftest import Bench
 
 MINI = make_space("fbnet-mini")
@@ -39,8 +35,8 @@ LARGE = ["k5_e6"] * len(MINI.layers)
 BenchAt = Callable[[Path], AbstractContextManager[Bench]]
 
 
-def mini(name: str, choices: list[str]) -> Named:
-    return Named(name=name, architecture=MINI.architecture(choices, name))
+def mini(name: str, choices: list[str]) -> NamedNetwork:
+    return NamedNetwork(name=name, architecture=MINI.architecture(choices, name))
 
 
 NETWORKS = (mini("small", SMALL), mini("large", LARGE))
@@ -66,14 +62,14 @@ def without(table: Table, part: str) -> Table:
     return replace(table, entries=kept)
 
 
-def run(networks: tuple[Named, ...], label: str = "", truth: Truth | None = None) -> Run:
+def run(networks: tuple[NamedNetwork, ...], label: str = "", truth: Truth | None = None) -> Run:
     """The networks timed on a simulated device."""
-    from deploy.artefact import Subject
+    from deploy.artefact import ExportSpec
     from device_agents.base import AgentSettings
     from device_agents.simulated.agent import SimulatedAgent
 
-    subjects = [Subject(name=n.name, operators=n.architecture.operators) for n in networks]
-    measuring = Measuring(effort=PRESETS["fast"])
+    subjects = [ExportSpec(name=n.name, operators=n.architecture.operators) for n in networks]
+    measuring = TimingOptions(effort=PRESETS["fast"])
     settings = timing_settings(load_device("simulated"), "fp32", measuring)
     asked = AgentSettings(backend="simulated", threads=1, affinity=None)
     with SimulatedAgent(asked, truth or Truth()) as agent:
@@ -163,12 +159,12 @@ def test_what_is_predicted_is_held_against_what_is_measured_in_the_same_setting(
     assert all(agreement.at_clock is None for agreement in comparison.agreements)
 
 
-def timing(us: float, clock_khz: int | None) -> Timing:
-    from profiler.analysis.judge import Clock
+def timing(us: float, clock_khz: int | None) -> NetworkTimes:
+    from profiler.analysis.blocks import Clock
 
     clock = clock_khz and Clock(median_khz=clock_khz, low_khz=clock_khz, high_khz=clock_khz)
     timed = {
-        network.name: Timed(
+        network.name: NetworkTime(
             name=network.name,
             centre_us=us,
             low_us=us * 0.99,
@@ -181,7 +177,7 @@ def timing(us: float, clock_khz: int | None) -> Timing:
         )
         for network in NETWORKS
     }
-    return Timing(timed=timed, failed={}, artefacts={}, hello=None, clock=clock or None)
+    return NetworkTimes(timed=timed, failed={}, artefacts={}, hello=None, clock=clock or None)
 
 
 def test_an_agreement_is_also_stated_at_the_clock_of_the_table(measured: Table) -> None:
@@ -241,7 +237,7 @@ def test_all_missing_operators_of_a_network_are_counted(measured: Table) -> None
     empty = replace(measured, entries=measured.entries[:1])
     places = {o.key for o in NETWORKS[1].architecture.operators[1:]}
     with pytest.raises(MissingOperator, match=f" {len(places) - 1} more operator"):
-        price(empty, NETWORKS[1])
+        predict_network(empty, NETWORKS[1])
 
 
 def test_the_number_format_is_that_of_the_table(measured: Table) -> None:
@@ -277,9 +273,11 @@ def test_without_the_published_operators_the_other_convention_is_taken_and_said(
     full: Table,
 ) -> None:
     table = without(full, "ir_k3_e1_m16_g1_relu_i16_o16_h112_w112_s1_r1_p1")
-    found = price(table, find_network("FBNet-S8"))
+    found = predict_network(table, find_network("FBNet-S8"))
     assert "dropped, unlike as published" in found.note
-    assert found.estimate.value_us < price(full, find_network("FBNet-S8")).estimate.value_us
+    assert (
+        found.estimate.value_us < predict_network(full, find_network("FBNet-S8")).estimate.value_us
+    )
     cells = compare(find_networks(["FBNet-S8", "FBNet-B"]), [table]).cells
     assert [bool(cell.note) for cell in cells if cell.column == 0] == [True, False]
 
@@ -287,17 +285,17 @@ def test_without_the_published_operators_the_other_convention_is_taken_and_said(
 def test_without_either_convention_the_published_one_is_missed(full: Table) -> None:
     table = without(full, "_i16_o16_h112_w112_s1_r1_")
     with pytest.raises(MissingOperator, match="_s1_r1_p1_b1_fp32"):
-        price(table, find_network("FBNet-S8"))
+        predict_network(table, find_network("FBNet-S8"))
 
 
 def test_a_network_that_the_tables_space_does_not_hold_is_to_be_measured_itself(
     full: Table,
 ) -> None:
     with pytest.raises(MissingOperator, match="more operator") as caught:
-        price(full, find_network("FBNetV2-F4"))
+        predict_network(full, find_network("FBNetV2-F4"))
     assert "measure the network itself: --device" in caught.value.remedy
     with pytest.raises(MissingOperator) as caught:
-        price(without(full, "_i16_o16_h112_w112_s1_r1_"), find_network("FBNet-S8"))
+        predict_network(without(full, "_i16_o16_h112_w112_s1_r1_"), find_network("FBNet-S8"))
     assert "python -m profiler" in caught.value.remedy
 
 
@@ -328,7 +326,7 @@ def test_if_operators_are_missing_everywhere_that_is_the_reason(bench: Bench) ->
     bench.measure()
     other = make_space("fbnet-mini", classes=7).architecture(SMALL)
     with pytest.raises(MissingOperator, match="classifier"):
-        choose_tables(bench.output, [Named(name="x", architecture=other)], Silent())
+        choose_tables(bench.output, [NamedNetwork(name="x", architecture=other)], Silent())
 
 
 def test_without_any_table_the_next_step_is_named(tmp_path: Path) -> None:

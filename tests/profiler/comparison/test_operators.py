@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from profiler.comparison.operators import describe, layer_differences, shifts
+from profiler.comparison.operators import layer_differences, relative_costs
 from search.architecture import Architecture
 from search.latency.model import LatencyModel
+from search.operators.words import short_name
 from search.spaces.registry import make_space
 from search.table.store import Table
 from search.zoo import network_names, zoo_architecture
@@ -79,7 +80,7 @@ def test_the_operator_that_one_device_is_bad_at_comes_first(measured: Table) -> 
     network = SPACE.architecture(["k3_e6", "k5_e3", "k3_e6", "k5_e6", "k3_e3", "k5_e6"])
     key = network.operators[2].key
     plain, odd = faster_at(measured, "", 1, 1), faster_at(measured, key, 6, 2)
-    found = shifts(plain, odd, 0, 1, [network])
+    found = relative_costs(plain, odd, 0, 1, [network])
     assert found[0].key == key
     assert found[0].relative == pytest.approx(3)
     assert all(shift.relative == pytest.approx(1) for shift in found[1:])
@@ -94,20 +95,20 @@ def test_operators_of_small_share_and_those_that_a_table_lacks_are_left_out(
     lacking = replace(
         measured, entries=tuple(entry for entry in measured.entries if entry.key != key)
     )
-    assert key not in {shift.key for shift in shifts(measured, lacking, 0, 1, [network])}
+    assert key not in {shift.key for shift in relative_costs(measured, lacking, 0, 1, [network])}
     light = faster_at(measured, key, 1e-4, 1)
-    assert key not in {shift.key for shift in shifts(light, light, 0, 1, [network])}
+    assert key not in {shift.key for shift in relative_costs(light, light, 0, 1, [network])}
     nothing = replace(measured, entries=())
-    assert shifts(measured, nothing, 0, 1, [network]) == []
+    assert relative_costs(measured, nothing, 0, 1, [network]) == []
 
 
 @pytest.mark.parametrize("name", network_names())
 def test_operators_of_published_networks_are_told_apart_in_few_words(name: str) -> None:
     operators = set(zoo_architecture(name).operators)
-    words = {describe(operator.key) for operator in operators}
+    words = {short_name(operator.key) for operator in operators}
     assert len(words) == len(operators)
     assert max(map(len, words)) <= 34
 
 
 def test_nothing_is_described_as_nothing() -> None:
-    assert describe("") == "-"
+    assert short_name("") == "-"

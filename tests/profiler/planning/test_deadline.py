@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 import profiler.measuring.artefacts
-from profiler.planning.deadline import building_ends, building_order, needed_anyhow, within_time
+from profiler.planning.deadline import always_built, build_deadline, building_order, drop_unbuilt
 from profiler.planning.plan import make_plan
 from profiler.prediction.design import design_of, importance
 from search.console.progress import Silent
@@ -32,18 +32,18 @@ def test_networks_are_built_before_most_operators_and_nothing_is_forgotten(plan)
     assert len(order) == len(set(order))
     last_network = max(order.index(network) for network in (*plan.calibration, *plan.exam))
     assert last_network < len(order) - 30
-    assert needed_anyhow(plan) < {subject.name for subject in plan.subjects}
+    assert always_built(plan) < {subject.name for subject in plan.subjects}
 
 
 def test_building_ends_before_the_passes_would_not_fit_any_more(plan) -> None:
-    assert 0 < building_ends(plan, 0.0) < 600
+    assert 0 < build_deadline(plan, 0.0) < 600
     without = replace(plan, settings=replace(plan.settings, budget_s=None))
-    assert building_ends(without, 0.0) == math.inf
+    assert build_deadline(without, 0.0) == math.inf
 
 
 def test_operators_without_an_artefact_in_time_are_predicted(plan) -> None:
     built = dict.fromkeys((s.name for s in building_order(plan)[:-10]), None)
-    kept = within_time(plan, built, (), Silent())  # type: ignore[arg-type]
+    kept = drop_unbuilt(plan, built, (), Silent())  # type: ignore[arg-type]
     assert len(kept.operators) == 50
     assert set(kept.operators) | set(kept.predicted) == set(plan.operators) | set(plan.predicted)
     assert kept.drawn <= set(kept.operators)
@@ -52,7 +52,7 @@ def test_operators_without_an_artefact_in_time_are_predicted(plan) -> None:
 def test_a_campaign_whose_time_is_up_still_writes_a_whole_table(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(profiler.measuring.artefacts, "building_ends", lambda *_: -math.inf)
+    monkeypatch.setattr(profiler.measuring.artefacts, "build_deadline", lambda *_: -math.inf)
     settings = bench.settings(space=FBNET.spec, max_operators=60, budget_s=600.0)
     table = bench.measure(settings=settings)
     space = table.manifest.space

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from profiler.planning.plan import draw_networks, make_plan, published_operators, select
+from profiler.planning.networks import draw_networks, published_operators
+from profiler.planning.plan import filter_operators, make_plan
 from search.errors import UsageError
 from search.operators.counts import count
 from search.spaces.registry import make_space
@@ -96,9 +97,9 @@ def test_subjects_are_the_empty_program_every_operator_and_every_network_once(be
 
 
 def test_a_filter_keeps_the_order_of_the_space_and_searches_within_keys() -> None:
-    chosen = select(SPACE.operators, "k5|^conv")
+    chosen = filter_operators(SPACE.operators, "k5|^conv")
     assert chosen == tuple(o for o in SPACE.operators if "k5" in o.key or o.kind == "conv")
-    assert select(SPACE.operators, None) == SPACE.operators
+    assert filter_operators(SPACE.operators, None) == SPACE.operators
 
 
 def test_a_filter_that_matches_everything_is_no_partial_plan(bench) -> None:
@@ -110,4 +111,4 @@ def test_a_filter_that_matches_everything_is_no_partial_plan(bench) -> None:
 @pytest.mark.parametrize(("pattern", "word"), [("zebra", "matches none"), ("((", "not a regular")])
 def test_a_useless_filter_is_refused(pattern: str, word: str) -> None:
     with pytest.raises(UsageError, match=word):
-        select(SPACE.operators, pattern)
+        filter_operators(SPACE.operators, pattern)

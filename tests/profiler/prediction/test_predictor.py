@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from device_agents.simulated.truth import Truth
-from profiler.planning.budget import operators_within, parse_budget, refined_settings, unsure
+from profiler.planning.budget import operators_within, parse_budget
 from profiler.planning.plan import make_plan
+from profiler.planning.refine import refined_settings, unsure
 from profiler.prediction.design import choose_operators, importance
 from profiler.prediction.features import (
     COMPONENTS,
@@ -29,7 +30,7 @@ from profiler.tables.export import export_tables
 from search.architecture import Architecture, write_architecture
 from search.errors import GateFailed, TableError, UsageError
 from search.operators.spec import OperatorSpec
-from search.pipeline.problem import Waivers, check_trust, load_task
+from search.pipeline.problem import Waivers, check_table, load_problem
 from search.spaces.registry import make_space
 from search.table.store import Table, read_table
 from tests.profiler.conftest import Bench
@@ -203,10 +204,12 @@ def test_predicted_rows_have_no_samples(partly: Table) -> None:
 def test_a_search_takes_a_partly_predicted_table_only_when_told_to(partly: Table) -> None:
     manifest = partly.manifest.model_copy(update={"source": "predicted"})
     with pytest.raises(GateFailed, match="--allow-predicted"):
-        check_trust(replace(partly, manifest=manifest), Waivers(simulated=True))
-    check_trust(replace(partly, manifest=manifest), Waivers(predicted=True, unexamined=True))
+        check_table(replace(partly, manifest=manifest), Waivers(simulated=True))
+    check_table(replace(partly, manifest=manifest), Waivers(predicted=True, unexamined=True))
     assert partly.path is not None
-    assert load_task(partly.path, None, Waivers(simulated=True, unexamined=True)).costs is not None
+    assert (
+        load_problem(partly.path, None, Waivers(simulated=True, unexamined=True)).costs is not None
+    )
 
 
 def test_once_for_alls_style_cannot_mark_predicted_rows_and_is_refused(partly: Table) -> None:

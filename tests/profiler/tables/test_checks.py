@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from profiler.tables.checks import problems
+from profiler.tables.checks import table_problems
 from search.table.store import Table
 
 
@@ -13,7 +13,7 @@ def changed(table: Table, **manifest: object) -> Table:
 
 
 def test_a_complete_stable_and_examined_table_has_no_problems(measured: Table) -> None:
-    assert problems(measured) == []
+    assert table_problems(measured) == []
 
 
 @pytest.mark.parametrize("status", ["failed", "unstable"])
@@ -24,14 +24,14 @@ def test_operators_that_failed_or_are_unstable_are_counted_and_named(
         replace(entry, status=status, reason="why") if place < 3 else entry
         for place, entry in enumerate(measured.entries)
     )
-    (problem,) = problems(replace(measured, entries=bad))
+    (problem,) = table_problems(replace(measured, entries=bad))
     assert problem.startswith(f"3 operator(s) {status}: ")
     assert all(entry.key in problem for entry in bad[:3])
 
 
 def test_of_many_bad_operators_some_are_named_and_the_rest_counted(measured: Table) -> None:
     bad = tuple(replace(entry, status="unstable", reason="why") for entry in measured.entries)
-    (problem,) = problems(replace(measured, entries=bad))
+    (problem,) = table_problems(replace(measured, entries=bad))
     named = sum(entry.key in problem for entry in bad)
     assert 0 < named < len(bad)
     assert f"and {len(bad) - named} more" in problem
@@ -39,16 +39,16 @@ def test_of_many_bad_operators_some_are_named_and_the_rest_counted(measured: Tab
 
 def test_missing_operators_are_a_problem_unless_a_filter_asked_for_it(measured: Table) -> None:
     space = measured.manifest.space.model_copy(update={"operators_missing": 4})
-    assert problems(changed(measured, space=space)) == ["4 operator(s) missing"]
+    assert table_problems(changed(measured, space=space)) == ["4 operator(s) missing"]
     partial = space.model_copy(update={"filter": "k5"})
-    assert problems(changed(measured, space=partial)) == []
+    assert table_problems(changed(measured, space=partial)) == []
 
 
 def test_a_missing_exam_is_a_problem_unless_a_filter_forbade_it(measured: Table) -> None:
-    (problem,) = problems(changed(measured, exam=None))
+    (problem,) = table_problems(changed(measured, exam=None))
     assert "no exam" in problem
     partial = measured.manifest.space.model_copy(update={"filter": "k5"})
-    assert problems(changed(measured, exam=None, space=partial)) == []
+    assert table_problems(changed(measured, exam=None, space=partial)) == []
 
 
 def test_an_exam_below_the_bar_is_told_with_its_numbers(measured: Table) -> None:
@@ -56,7 +56,7 @@ def test_an_exam_below_the_bar_is_told_with_its_numbers(measured: Table) -> None
     assert exam is not None
     mape = exam.mape.model_copy(update={"value": 0.0721})
     failed = exam.model_copy(update={"passed": False, "mape": mape})
-    (problem,) = problems(changed(measured, exam=failed))
+    (problem,) = table_problems(changed(measured, exam=failed))
     assert "below the bar" in problem
     assert "7.21%" in problem
     assert "4%" in problem

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from profiler.tables.checks import problems
+from profiler.tables.checks import table_problems
 from profiler.tables.cost_curve import cost_curve, network_times_us
 from profiler.tables.diff import compare_tables
 from search.errors import TableError
@@ -78,7 +78,7 @@ def test_beside_predicted_rows_a_slightly_unsure_measurement_is_no_problem(
             high_us=first.centre_us * (1 + half),
         )
         table = replace(budgeted, entries=(unsure, *budgeted.entries[1:]))
-        assert any("unstable" in problem for problem in problems(table)) == bad
+        assert any("unstable" in problem for problem in table_problems(table)) == bad
 
 
 def test_show_says_how_many_rows_were_measured_and_prints_twenty(

@@ -9,7 +9,8 @@ import pytest
 
 from device_agents.simulated.agent import SimulatedAgent
 from device_agents.simulated.truth import Truth
-from profiler.analysis.judge import Block, judge
+from profiler.analysis.blocks import Block
+from profiler.analysis.judge import judge
 from profiler.tables.diff import benjamini_hochberg, compare_tables
 from search.errors import TableError
 from search.operators.spec import OperatorSpec

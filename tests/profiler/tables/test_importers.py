@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from profiler.tables.checks import problems
+from profiler.tables.checks import table_problems
 from profiler.tables.export import export_tables
 from profiler.tables.importers.import_file import import_file
 from profiler.tables.importers.mobile_keys import ONCE_FOR_ALL, once_for_all_key, parse_mobile_key
 from profiler.tables.importers.registry import find_format, format_names
 from search.errors import GateFailed, TableError, UsageError
 from search.latency.model import LatencyModel
-from search.pipeline.problem import Waivers, load_task
+from search.pipeline.problem import Waivers, load_problem
 from search.spaces.registry import make_space
 from search.table.store import Table, read_table
 
@@ -89,7 +89,7 @@ def test_an_imported_table_says_so_and_has_no_exam(
         assert table.manifest.source == "imported"
         assert "[imported]" in table.label
         assert table.manifest.exam is None
-        assert any("no exam" in problem for problem in problems(table))
+        assert any("no exam" in problem for problem in table_problems(table))
 
 
 @every_file
@@ -224,8 +224,8 @@ def test_a_search_takes_an_imported_table_only_when_told_to(folder: Path, tmp_pa
     (table,) = import_file("hw-nas-bench", file, tmp_path, device="pixel-3")
     assert table.path is not None
     with pytest.raises(GateFailed, match="--allow-imported"):
-        load_task(table.path, None, Waivers(unexamined=True, simulated=True))
-    task = load_task(table.path, None, Waivers(unexamined=True, imported=True))
+        load_problem(table.path, None, Waivers(unexamined=True, simulated=True))
+    task = load_problem(table.path, None, Waivers(unexamined=True, imported=True))
     assert task.waivers.as_words() == ("--allow-unexamined", "--allow-imported")
     assert task.costs.costs.shape == (22, 9)
 

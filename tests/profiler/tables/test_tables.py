@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from profiler.comparison.operators import describe
 from profiler.planning.plan import make_plan
 from profiler.tables.diff import Change
+from search.operators.words import short_name
 from search.table.entries import Entry
 from search.table.store import Table
 
@@ -41,9 +41,9 @@ def test_show_prints_what_a_table_is_and_its_slowest_rows(bench, measured: Table
     assert "SIMULATED, NOT MEASURED" in ended.out
     slowest = max(measured.entries, key=lambda entry: entry.centre_us or 0)
     fastest = min(measured.entries, key=lambda entry: entry.centre_us or 0)
-    assert describe(slowest.key) in ended.out
-    assert describe(fastest.key) not in ended.out
-    assert describe(fastest.key) in bench.call("show", str(measured.path), "--all").out
+    assert short_name(slowest.key) in ended.out
+    assert short_name(fastest.key) not in ended.out
+    assert short_name(fastest.key) in bench.call("show", str(measured.path), "--all").out
     assert slowest.key in bench.call("show", str(measured.path), "--keys").out
 
 

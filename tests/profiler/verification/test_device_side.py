@@ -8,42 +8,48 @@ from typing import Any
 import numpy as np
 import pytest
 
-from deploy.artefact import Subject
+from deploy.artefact import ExportSpec
 from deploy.build import build_one
 from deploy.exporters.registry import exporter_entry
-from deploy.verification.device_side import Chunk, Proof, Request, Target, load_device_side
+from deploy.verification.device_side import (
+    Chunk,
+    DeviceOptions,
+    VerificationReport,
+    VerificationRequest,
+    load_device_verifier,
+)
 from device_agents.protocol import Plan, Record
 from device_agents.simulated.agent import SimulatedAgent
 from device_agents.simulated.truth import Truth
 from profiler.verification import device_side as module
-from profiler.verification.device_side import ProfilerSide, device_side
+from profiler.verification.device_side import AgentVerifier, device_side
 from search.errors import DeviceError, MissingOperator, TableError, UsageError
 from search.latency.model import LatencyModel
 from search.spaces.registry import make_space
+from search.table.manifest import exam_doubt
 from search.table.store import Table, read_table
-from search.table.trust import exam_doubt
 from tests.profiler.conftest import Bench
 
 MINI = make_space("fbnet-mini")
 NETWORK = MINI.architecture(["k3_e3"] * len(MINI.layers), "net")
-SUBJECT = Subject(name="net", operators=NETWORK.operators)
+SUBJECT = ExportSpec(name="net", operators=NETWORK.operators)
 
 
-def request(tables: Path, **changes: Any) -> Request:
+def request(tables: Path, **changes: Any) -> VerificationRequest:
     fields: dict[str, Any] = {
         "architecture": NETWORK,
         "subject": SUBJECT,
         "artefact": build_one(SUBJECT, exporter_entry("simulated", "fp32")),
-        "target": Target(device="simulated", preset="fast"),
+        "target": DeviceOptions(device="simulated", preset="fast"),
         "chunks": (),
         "tables": tables,
         "quiet": True,
     }
-    return Request(**{**fields, **changes})
+    return VerificationRequest(**{**fields, **changes})
 
 
 def test_the_installed_device_side_is_the_profiler() -> None:
-    assert isinstance(load_device_side(), ProfilerSide)
+    assert isinstance(load_device_verifier(), AgentVerifier)
 
 
 def test_habits_are_those_of_the_device_file() -> None:
@@ -133,7 +139,7 @@ def test_a_missed_target_is_a_problem(bench: Bench, tmp_path: Path) -> None:
 
 def test_an_unstable_measurement_is_a_problem(bench: Bench, tmp_path: Path) -> None:
     shaky = bench.device(unstable=NETWORK.operators[-1].key)
-    proof = device_side.prove(request(tmp_path, target=Target(device=shaky, preset="fast")))
+    proof = device_side.prove(request(tmp_path, target=DeviceOptions(device=shaky, preset="fast")))
     assert proof.problems == ("the measurement is unstable",)
 
 
@@ -178,7 +184,7 @@ def test_a_named_table_without_the_operators_is_refused_with_the_command(bench: 
 
 def test_a_named_table_of_another_resolution_is_refused(bench: Bench, measured: Table) -> None:
     other = make_space("fbnet-mini", resolution=64).architecture(["k3_e1"] * len(MINI.layers))
-    subject = Subject(name="other", operators=other.operators)
+    subject = ExportSpec(name="other", operators=other.operators)
     asked = request(bench.output, table=measured.path, architecture=other, subject=subject)
     with pytest.raises(UsageError, match="64 pixels"):
         device_side.prove(asked)
@@ -199,16 +205,16 @@ def test_a_table_without_an_exam_is_said_to_have_none(bench: Bench) -> None:
 def test_a_network_that_the_device_cannot_run_is_an_error(bench: Bench, tmp_path: Path) -> None:
     refusing = bench.device(refuse=NETWORK.operators[-1].key)
     with pytest.raises(DeviceError, match=r"could not run net: .*refused"):
-        device_side.prove(request(tmp_path, target=Target(device=refusing, preset="fast")))
+        device_side.prove(request(tmp_path, target=DeviceOptions(device=refusing, preset="fast")))
 
 
 def test_an_unknown_preset_is_refused(bench: Bench, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="Unknown preset"):
-        device_side.prove(request(tmp_path, target=Target(device="simulated", preset="x")))
+        device_side.prove(request(tmp_path, target=DeviceOptions(device="simulated", preset="x")))
 
 
 def test_a_proof_lists_every_problem_at_once(bench: Bench, tmp_path: Path) -> None:
     proof = device_side.prove(request(tmp_path, target_us=1.0))
     shaky = replace(proof, latency=replace(proof.latency, stable=False))
-    assert isinstance(shaky, Proof)
+    assert isinstance(shaky, VerificationReport)
     assert len(shaky.problems) == 2

@@ -17,13 +17,13 @@ from device_agents.device import load_device
 from device_agents.protocol import Failure, Hello, Plan, Record
 from device_agents.simulated.agent import SimulatedAgent
 from device_agents.simulated.truth import Truth
-from profiler.campaign.network_timing import Measuring, timing_settings
+from profiler.measuring.agents import TimingOptions, timing_settings
 from profiler.settings import PRESETS
 from profiler.verification.outputs import compare_outputs
 from search.console.progress import Silent
 from search.errors import DeviceError, DeviceLost, UsageError
 
-SETTINGS = timing_settings(load_device("simulated"), "fp32", Measuring(effort=PRESETS["fast"]))
+SETTINGS = timing_settings(load_device("simulated"), "fp32", TimingOptions(effort=PRESETS["fast"]))
 CLASSES = 4
 
 Compute = Callable[[Any], Any]

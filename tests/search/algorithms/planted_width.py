@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from search.costs.terms import Term, TermCosts
+from search.costs.terms import Factor, FactorCosts
 from search.spaces.fbnet import Macro
 from search.spaces.fbnetv2.macros import MaskedMacro, Stage
 from search.spaces.fbnetv2.space import MaskedSpace
@@ -54,15 +54,15 @@ SPACE = PlantedWidths()
 WIDTHS = tuple(n for n, variable in enumerate(SPACE.layers) if variable.name.endswith(".width"))
 
 
-def costs(table: str) -> TermCosts:
+def costs(table: str) -> FactorCosts:
     """The latencies of one device."""
     counts = np.array([len(variable.choices) for variable in SPACE.layers])
     legal = np.arange(counts.max()) < counts[:, None]
     terms = tuple(
-        Term(variables=(variable,), values=np.array(us))
+        Factor(variables=(variable,), values=np.array(us))
         for variable, us in zip(WIDTHS, TABLES[table], strict=True)
     )
-    return TermCosts(costs=np.where(legal, 0.0, np.inf), fixed_us=0.0, terms=terms)
+    return FactorCosts(costs=np.where(legal, 0.0, np.inf), fixed_us=0.0, terms=terms)
 
 
 def choices_of(widths: tuple[int, ...]) -> tuple[int, ...]:

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from search.algorithms.baselines.search import (
+    BaselineResult,
     Choices,
     Evaluate,
     Evolution,
-    Outcome,
     evolve,
     feasible_sampler,
     random_search,
@@ -23,7 +23,7 @@ from search.latency.model import CostMatrix
 from search.selection.exact import select
 from tests.benchmarks.bench_exact import random_selection
 
-Search = Callable[..., Outcome]
+Search = Callable[..., BaselineResult]
 METHODS = pytest.mark.parametrize("search", [random_search, evolve])
 
 
@@ -55,7 +55,7 @@ def test_only_new_networks_under_the_target_are_evaluated_within_the_budget(
 ) -> None:
     scores, costs, target_us = random_selection(seed, 0.2)
     counting = _Counting(_separable(scores))
-    found: Outcome = search(counting, costs, target_us, budget=budget, seed=seed)
+    found: BaselineResult = search(counting, costs, target_us, budget=budget, seed=seed)
     assert [trial.choices for trial in found.history] == counting.asked
     assert len(set(counting.asked)) == len(counting.asked) == budget
     prices = costs.price(counting.asked)

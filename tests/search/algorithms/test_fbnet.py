@@ -11,14 +11,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from search.algorithms.base import Batch, Phase
-from search.algorithms.fbnet.recipe import FBNetRecipe, make_recipe
+from search.algorithms.expected_cost import expected_cost
+from search.algorithms.fbnet.recipe import FBNetRecipe, make_fbnet_recipe
 from search.algorithms.fbnet.search import THETA, WEIGHTS, FBNetSearch, gumbel
-from search.algorithms.losses import expected_latency_us
 from search.errors import UsageError
 from search.latency.model import CostMatrix
 from search.spaces.registry import make_space
-from search.supernets.mixture import legal_mask
+from search.supernets.base import legal_mask
+from search.training.protocol import Batch, Phase
 
 SPACE = make_space("fbnet-mini", resolution=8, width=0.5, classes=4, head_channels=16)
 LEGAL = legal_mask(SPACE)
@@ -71,7 +71,7 @@ def with_theta(method: FBNetSearch, seed: int = 0) -> FBNetSearch:
 
 
 def test_the_papers_preset_holds_the_papers_hyperparameters() -> None:
-    recipe = make_recipe("paper")
+    recipe = make_fbnet_recipe("paper")
     assert (recipe.epochs, recipe.batch, recipe.classes, recipe.weight_share) == (90, 192, 100, 0.8)
     assert (recipe.weight_rate, recipe.weight_momentum, recipe.weight_decay) == (0.1, 0.9, 1e-4)
     assert (recipe.theta_rate, recipe.theta_decay, recipe.freeze_epochs) == (1e-2, 5e-4, 10)
@@ -117,7 +117,7 @@ def test_impossible_recipes_are_refused(wrong: dict[str, Any]) -> None:
 
 
 def test_the_cpu_preset_ends_cold_and_is_short() -> None:
-    recipe = make_recipe("cpu")
+    recipe = make_fbnet_recipe("cpu")
     assert recipe.temperature_at(recipe.epochs - 1) == pytest.approx(0.15, abs=0.01)
     assert recipe.epochs <= 15
     assert recipe.classes is None
@@ -126,7 +126,7 @@ def test_the_cpu_preset_ends_cold_and_is_short() -> None:
 
 def test_an_unknown_preset_is_refused_with_the_known_ones() -> None:
     with pytest.raises(UsageError, match="Known: paper, cpu"):
-        make_recipe("gpu")
+        make_fbnet_recipe("gpu")
 
 
 # --- phases and draws --------------------------------------------------------
@@ -162,7 +162,7 @@ def test_one_draw_a_batch_mixes_the_network_and_prices_it() -> None:
     method.module.supernet.register_forward_pre_hook(lambda _, given: seen.append(given[1]))
     report = method.backward(THETA, batch_of())
     assert len(seen) == 1
-    expected = float(expected_latency_us(seen[0].detach(), method.module.costs))
+    expected = float(expected_cost(seen[0].detach(), method.module.costs))
     assert report.latency_us == pytest.approx(expected, rel=1e-12)
     again = method.backward(THETA, batch_of(seed=1))
     assert again.latency_us != report.latency_us
@@ -177,7 +177,7 @@ def test_a_cold_draw_is_the_discrete_network() -> None:
         mixed = method.module(batch.images, draw)
         discrete = method.module.supernet.derive(choices)(batch.images)
     assert (mixed - discrete).abs().max() <= 1e-5 * max(1.0, float(discrete.abs().max()))
-    latency_us = float(expected_latency_us(draw, method.module.costs))
+    latency_us = float(expected_cost(draw, method.module.costs))
     assert latency_us == pytest.approx(costs().price([choices])[0], rel=1e-5)
 
 
@@ -285,14 +285,14 @@ def test_the_multiplier_rises_above_the_target_and_falls_to_zero_below_it() -> N
 
 
 def test_the_expected_latency_ends_at_the_target() -> None:
-    fastest, mean = costs().fastest_us(), search_of().progress()["expected_latency_us"]
+    fastest, mean = costs().fastest_us(), search_of().progress()["expected_cost"]
     target_us = (fastest + mean) / 2
     method = search_of(
         target_us, theta_rate=0.1, multiplier=1.0, multiplier_rate=0.1, temperature=1.0
     )
     for seed in range(120):
         step(method, THETA, batch_of(8, seed))
-    assert method.progress()["expected_latency_us"] <= 1.02 * target_us
+    assert method.progress()["expected_cost"] <= 1.02 * target_us
 
 
 def test_a_resumed_search_takes_the_same_step() -> None:
@@ -344,7 +344,7 @@ def test_progress_tells_latencies_entropy_temperature_and_multiplier() -> None:
     matrix = costs()
     finite = np.where(np.isfinite(matrix.costs), matrix.costs, 0)
     mean_us = (finite.sum(1) / LEGAL.sum(1).numpy()).sum() + 500
-    assert progress["expected_latency_us"] == pytest.approx(mean_us, rel=1e-6)
+    assert progress["expected_cost"] == pytest.approx(mean_us, rel=1e-6)
     assert progress["argmax_latency_us"] == matrix.price([method.argmax()])[0]
     assert "lambda" not in search_of(None).progress()
 

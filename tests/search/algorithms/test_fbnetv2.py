@@ -14,23 +14,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from search.algorithms.base import Batch
+from search.algorithms.expected_cost import ExpectedFactorCosts
 from search.algorithms.fbnet.recipe import FBNetRecipe
 from search.algorithms.fbnet.search import THETA, WEIGHTS
 from search.algorithms.fbnetv2.recipe import FBNetV2Recipe
 from search.algorithms.fbnetv2.search import FBNetV2Search
 from search.algorithms.registry import make_search_recipe
-from search.costs.terms import Term, TermCosts, draw_within, likeliest_within
+from search.costs.terms import Factor, FactorCosts
 from search.errors import UsageError
 from search.operators.counts import count
 from search.operators.modules import build_network
 from search.operators.spec import OperatorSpec
 from search.selection.exact import network_of
+from search.selection.local_search import local_search, sample_within
 from search.spaces.fbnetv2.space import MaskedSpace
 from search.spaces.registry import make_space, parse_space
-from search.supernets.masked import MaskedNet, TermLatency
+from search.supernets.base import legal_mask
+from search.supernets.masked import MaskedSupernet
 from search.supernets.masks import channel_mask, leading_ones, sampled_pixels, scatter, subsample
-from search.supernets.mixture import legal_mask
+from search.training.protocol import Batch
 from tests.search.supernets.masked_bytes import bend, growth_per_two_orders, saved_bytes
 
 
@@ -161,20 +163,20 @@ def test_the_terms_price_a_network_as_the_sum_of_its_operators(choices: Choices)
     network = network_of(SPACE, choices, "any")
     expected = 500.0 + sum(price(operator) for operator in network.operators)
     assert COSTS.price([choices])[0] == pytest.approx(expected)
-    soft = TermLatency(COSTS)(one_hot(choices))
+    soft = ExpectedFactorCosts(COSTS)(one_hot(choices))
     assert float(soft) == pytest.approx(expected, rel=1e-9)
 
 
 def test_the_expected_cost_is_the_mean_over_all_networks() -> None:
     draw = np.random.default_rng(0)
     terms = (
-        Term(variables=(0, 1), values=draw.uniform(size=(2, 3))),
-        Term(variables=(1, 2, 3), values=draw.uniform(size=(3, 2, 4))),
+        Factor(variables=(0, 1), values=draw.uniform(size=(2, 3))),
+        Factor(variables=(1, 2, 3), values=draw.uniform(size=(3, 2, 4))),
     )
-    costs = TermCosts(costs=np.zeros((4, 4)), fixed_us=1.0, terms=terms)
+    costs = FactorCosts(costs=np.zeros((4, 4)), fixed_us=1.0, terms=terms)
     widths = (2, 3, 2, 4)
     legal = np.arange(4) < np.array(widths)[:, None]
-    costs = TermCosts(costs=np.where(legal, 0, np.inf), fixed_us=1.0, terms=terms)
+    costs = FactorCosts(costs=np.where(legal, 0, np.inf), fixed_us=1.0, terms=terms)
     rows = [torch.from_numpy(draw.dirichlet(np.ones(width))) for width in widths]
     weights = torch.zeros(4, 4, dtype=torch.float64)
     for row, values in zip(weights, rows, strict=True):
@@ -182,7 +184,7 @@ def test_the_expected_cost_is_the_mean_over_all_networks() -> None:
     networks = list(itertools.product(*(range(width) for width in widths)))
     shares = [np.prod([float(rows[v][o]) for v, o in enumerate(network)]) for network in networks]
     expected = float(np.dot(shares, costs.price(networks)))
-    assert float(TermLatency(costs)(weights)) == pytest.approx(expected, rel=1e-12)
+    assert float(ExpectedFactorCosts(costs)(weights)) == pytest.approx(expected, rel=1e-12)
 
 
 def test_the_selection_meets_its_target_and_no_single_change_is_better() -> None:
@@ -191,14 +193,14 @@ def test_the_selection_meets_its_target_and_no_single_change_is_better() -> None
     for share in (0.3, 0.6, 1.0):
         best_us = float(COSTS.price([scores.argmax(1)])[0])
         target = COSTS.fastest_us() + share * (best_us - COSTS.fastest_us())
-        found = likeliest_within(scores, COSTS, target)
+        found = local_search(scores, COSTS, target)
         assert COSTS.price([found])[0] <= target
         near = COSTS.neighbours(found)
         within = near[COSTS.price(near) <= target]
         rows = np.arange(len(WIDTHS))
         assert scores[rows, within].sum(1).max() <= scores[rows, found].sum() + 1e-9
     with pytest.raises(UsageError, match="No network within"):
-        likeliest_within(scores, COSTS, 1.0)
+        local_search(scores, COSTS, 1.0)
 
 
 def test_networks_drawn_within_a_band_lie_there_even_if_the_distribution_does_not() -> None:
@@ -208,23 +210,23 @@ def test_networks_drawn_within_a_band_lie_there_even_if_the_distribution_does_no
     weights[np.arange(len(WIDTHS)), cheapest] = 1.0
     low_us = 2 * COSTS.fastest_us()
     for band in ((low_us, 1.1 * low_us), (0.0, low_us)):
-        drawn = draw_within(weights, COSTS, band, 24, np.random.default_rng(0))
+        drawn = sample_within(weights, COSTS, band, 24, np.random.default_rng(0))
         assert len(drawn) == 24
         assert ((COSTS.price(drawn) >= band[0]) & (COSTS.price(drawn) <= band[1])).all()
     assert (drawn == cheapest).mean() > 0.99  # and there by the distribution itself
-    assert len(draw_within(weights, COSTS, (0.0, 1e-3), 24, np.random.default_rng(0))) == 0
+    assert len(sample_within(weights, COSTS, (0.0, 1e-3), 24, np.random.default_rng(0))) == 0
 
 
 # --- derived networks --------------------------------------------------------
 
-_KEPT: list[MaskedNet] = []
+_KEPT: list[MaskedSupernet] = []
 
 
-def _trained() -> MaskedNet:
+def _trained() -> MaskedSupernet:
     """In evaluation mode, with statistics and biases that are not those of a fresh network."""
     if not _KEPT:
         torch.manual_seed(0)
-        supernet = MaskedNet(SPACE)
+        supernet = MaskedSupernet(SPACE)
         for module in supernet.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.track_running_stats = True
@@ -298,7 +300,7 @@ def test_the_papers_preset_scatters_resolutions_and_is_fbnets_otherwise() -> Non
         )
         method = FBNetV2Search(SPACE, COSTS, recipe=recipe, target_us=COSTS.fastest_us() * 2)
         supernet = method.module.supernet
-        assert isinstance(supernet, MaskedNet)
+        assert isinstance(supernet, MaskedSupernet)
         assert supernet.scattered == (name == "paper")
 
 

@@ -13,7 +13,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from search.algorithms.base import Batch
 from search.algorithms.fp_nas.factored import FactoredLogits
 from search.algorithms.fp_nas.factors import ANY, factorise
 from search.algorithms.fp_nas.importance import GradientMean, alpha_weights
@@ -27,7 +26,8 @@ from search.errors import UsageError
 from search.latency.model import CostMatrix
 from search.spaces.base import Layer
 from search.spaces.registry import make_space
-from search.supernets.mixture import legal_mask
+from search.supernets.base import legal_mask
+from search.training.protocol import Batch
 from tests.search.algorithms import planted
 
 SPACE = make_space("fbnet-mini", resolution=8, width=0.5, classes=4, head_channels=16)

@@ -9,9 +9,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from search.algorithms.expected_cost import ExpectedCosts, expected_cost
 from search.algorithms.losses import (
-    LatencyCosts,
-    expected_latency_us,
     product_loss,
     require_costs,
     require_microseconds,
@@ -54,14 +53,14 @@ def test_expected_latency_is_the_mean_over_all_networks(
         for network in networks
     ]
     mean_us = float(np.dot(likelihood, matrix.price(networks)))
-    found = float(expected_latency_us(weights, LatencyCosts(matrix)))
+    found = float(expected_cost(weights, ExpectedCosts(matrix)))
     assert found == pytest.approx(mean_us, rel=1e-6)
 
 
 def test_illegal_candidates_bring_neither_infinity_nor_nan_into_value_and_gradient() -> None:
     matrix = random_costs([3, 1, 2], 0)
     weights = random_weights(matrix, 0, torch.float64).requires_grad_()
-    latency_us = LatencyCosts(matrix)(weights)
+    latency_us = ExpectedCosts(matrix)(weights)
     latency_us.backward()
     assert torch.isfinite(latency_us)
     assert weights.grad is not None
@@ -74,7 +73,7 @@ def test_a_discrete_network_costs_what_the_matrix_says() -> None:
     weights = torch.zeros(3, 4)
     weights[[0, 1, 2], [3, 1, 0]] = 1
     expected = matrix.price([[3, 1, 0]])[0]
-    assert float(LatencyCosts(matrix)(weights)) == pytest.approx(expected, rel=1e-12)
+    assert float(ExpectedCosts(matrix)(weights)) == pytest.approx(expected, rel=1e-12)
 
 
 def test_the_product_loss_raises_the_logarithm_to_beta() -> None:

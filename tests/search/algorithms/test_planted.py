@@ -10,7 +10,7 @@ from torch import nn
 from search.algorithms.fbnet.recipe import FBNetRecipe
 from search.algorithms.fbnet.search import FBNetSearch
 from search.selection.exact import select
-from search.supernets.mixture import Supernet
+from search.supernets.mixture import MixtureSupernet
 from tests.search.algorithms import planted
 from tests.search.algorithms.training_walk import walk
 
@@ -64,7 +64,7 @@ def accuracy(choices: tuple[int, ...]) -> float:
     """Of one network, trained alone and asked about unseen images."""
     torch.manual_seed(0)
     generator = torch.Generator().manual_seed(0)
-    network = Supernet(planted.PlantedSpace(), build=planted.build).derive(choices)
+    network = MixtureSupernet(planted.PlantedSpace(), build=planted.build).derive(choices)
     optimizer = torch.optim.SGD(network.parameters(), lr=0.05, momentum=0.9)
     x, y = planted.images(2000, generator)
     for _ in range(6):

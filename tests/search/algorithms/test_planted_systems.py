@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from search.algorithms.base import Searching
+from search.algorithms.base import SearchAlgorithm
 from search.algorithms.fp_nas.recipe import CategoricalRecipe
 from search.algorithms.fp_nas.search import CategoricalSearch, Parsec
 from search.algorithms.single_path.recipe import SinglePathRecipe
@@ -52,7 +52,7 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def fp_nas(table: str) -> Searching:
+def fp_nas(table: str) -> SearchAlgorithm:
     return CategoricalSearch(
         SPACE,
         planted.costs(table),
@@ -62,7 +62,7 @@ def fp_nas(table: str) -> Searching:
     )
 
 
-def parsec(table: str) -> Searching:
+def parsec(table: str) -> SearchAlgorithm:
     return Parsec(
         SPACE,
         planted.costs(table),
@@ -72,7 +72,7 @@ def parsec(table: str) -> Searching:
     )
 
 
-def single_path(table: str) -> Searching:
+def single_path(table: str) -> SearchAlgorithm:
     return SinglePathSearch(
         SPACE,
         planted.costs(table),
@@ -83,7 +83,7 @@ def single_path(table: str) -> Searching:
     )
 
 
-def search(make: Callable[[str], Searching], table: str, seed: int) -> tuple[int, ...]:
+def search(make: Callable[[str], SearchAlgorithm], table: str, seed: int) -> tuple[int, ...]:
     """The network selected on this device."""
     torch.manual_seed(seed)
     method = make(table)
@@ -96,7 +96,7 @@ def search(make: Callable[[str], Searching], table: str, seed: int) -> tuple[int
 
 @pytest.mark.parametrize("make", [fp_nas, parsec, single_path])
 def test_each_device_gets_the_known_optimum_which_is_slower_on_the_other(
-    make: Callable[[str], Searching],
+    make: Callable[[str], SearchAlgorithm],
 ) -> None:
     # One seed: with three, each method finds six of six, in some minutes.
     found = {table: search(make, table, seed=0) for table in planted.TABLES}

@@ -9,8 +9,8 @@ from torch import nn
 
 from search.algorithms.fbnetv2.recipe import FBNetV2Recipe
 from search.algorithms.fbnetv2.search import FBNetV2Search
-from search.costs.terms import likeliest_within
-from search.supernets.masked import MaskedNet
+from search.selection.local_search import local_search
+from search.supernets.masked import MaskedSupernet
 from tests.search.algorithms import planted_width as planted
 from tests.search.algorithms.training_walk import walk
 
@@ -47,7 +47,7 @@ def search(table: str, seed: int) -> tuple[int, ...]:
     own = int(method.splits[0] * NUMBER)
     walk(method, [(x[:own], y[:own]), (x[own:], y[own:])], RECIPE.batch, seed=seed)
     scores = method.scores().numpy()
-    found = likeliest_within(scores, planted.costs(table), planted.TARGET_US)
+    found = local_search(scores, planted.costs(table), planted.TARGET_US)
     return tuple(found[variable] for variable in planted.WIDTHS)
 
 
@@ -65,7 +65,7 @@ def accuracy(widths: tuple[int, ...]) -> float:
     """Of one network, trained alone and asked about unseen images."""
     torch.manual_seed(0)
     generator = torch.Generator().manual_seed(0)
-    network = MaskedNet(planted.SPACE).derive(planted.choices_of(widths)).train()
+    network = MaskedSupernet(planted.SPACE).derive(planted.choices_of(widths)).train()
     optimizer = torch.optim.SGD(network.parameters(), lr=0.05, momentum=0.9)
     x, y = planted.images(2000, generator)
     for _ in range(6):

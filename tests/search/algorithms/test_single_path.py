@@ -13,18 +13,28 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from search.algorithms.base import Batch
-from search.algorithms.single_path.indicators import RuntimeModel, decode, gates_of, runtime_of
-from search.algorithms.single_path.recipe import SinglePathRecipe, make_recipe
+from search.algorithms.single_path.indicators import (
+    RuntimeModel,
+    candidates_of_gates,
+    gates_of_candidate,
+    runtime_of,
+)
+from search.algorithms.single_path.recipe import SinglePathRecipe, make_single_path_recipe
 from search.algorithms.single_path.search import SinglePathSearch
 from search.errors import UsageError
 from search.latency.model import CostMatrix
 from search.operators.modules import build_network
 from search.selection.exact import network_of
 from search.spaces.registry import make_space, parse_space
+from search.supernets.base import legal_mask
 from search.supernets.batch_norm import recalibrate
-from search.supernets.mixture import legal_mask
-from search.supernets.superkernel import KEEP, SuperBlock, SuperKernelNet, indicate
+from search.supernets.superkernel import (
+    KEEP,
+    SuperBlock,
+    SuperkernelSupernet,
+    straight_through_step,
+)
+from search.training.protocol import Batch
 
 SPACE = make_space("single-path-mini", resolution=8, width=0.5, classes=4, head_channels=16)
 LEGAL = legal_mask(SPACE).numpy()
@@ -45,7 +55,7 @@ def costs() -> CostMatrix:
     draw = np.random.default_rng(0)
     prices = np.zeros(LEGAL.shape)
     for number, layer in enumerate(SPACE.layers):
-        for index, (kernel, keep, expand) in enumerate(gates_of(layer)):
+        for index, (kernel, keep, expand) in enumerate(gates_of_candidate(layer)):
             prices[number, index] = keep * (200 + 100 * kernel + 150 * expand + draw.uniform(0, 50))
     return CostMatrix(costs=np.where(LEGAL, prices, np.inf), fixed_us=500.0)
 
@@ -68,7 +78,10 @@ def batch_of(seed: int = 0) -> Batch:
 
 
 def gates(choices: Choices) -> torch.Tensor:
-    rows = [gates_of(layer)[choice] for layer, choice in zip(SPACE.layers, choices, strict=True)]
+    rows = [
+        gates_of_candidate(layer)[choice]
+        for layer, choice in zip(SPACE.layers, choices, strict=True)
+    ]
     return torch.tensor(rows).float()
 
 
@@ -89,12 +102,15 @@ def test_the_papers_space_has_3e13_networks_and_its_spec_rebuilds_it() -> None:
 
 @given(any_network)
 def test_every_network_comes_back_from_its_indicators(choices: Choices) -> None:
-    assert decode(SPACE, gates(choices).tolist()) == choices
+    assert candidates_of_gates(SPACE, gates(choices).tolist()) == choices
 
 
 def test_the_four_blocks_decode_to_their_own_names() -> None:
     layer = SPACE.layers[1]
-    names = {gate: choice.name for gate, choice in zip(gates_of(layer), layer.choices, strict=True)}
+    names = {
+        gate: choice.name
+        for gate, choice in zip(gates_of_candidate(layer), layer.choices, strict=True)
+    }
     assert names == {
         (0, 1, 0): "k3_e3",
         (0, 1, 1): "k3_e6",
@@ -105,12 +121,12 @@ def test_the_four_blocks_decode_to_their_own_names() -> None:
     rows = [[1.0, 1.0, 1.0] for _ in SPACE.layers]
     for kernel, expand in ((0, 1), (1, 0), (1, 1)):
         rows[1] = [kernel, 0.0, expand]
-        assert layer.choices[decode(SPACE, rows)[1]].is_skip
+        assert layer.choices[candidates_of_gates(SPACE, rows)[1]].is_skip
 
 
 def test_a_step_passes_the_sigmoids_gradient_straight_through() -> None:
     margins = torch.tensor([-2.0, 0.5, 3.0, math.inf], requires_grad=True)
-    found = indicate(margins)
+    found = straight_through_step(margins)
     assert found.tolist() == [0.0, 1.0, 1.0, 1.0]
     found.sum().backward()
     soft = margins.detach().sigmoid()
@@ -134,7 +150,7 @@ def test_at_first_everything_is_on_and_the_first_layers_of_groups_cannot_be_skip
 def test_both_weights_and_thresholds_feel_the_latency(norm: str) -> None:
     method = search_of(norm=norm, latency_weight=1.0, freeze_epochs=0)
     method.start_epoch(0)
-    method.module.runtime(indicate(method.module.supernet.margins())).log().backward()
+    method.module.runtime(straight_through_step(method.module.supernet.margins())).log().backward()
     for layer in method.module.supernet.layers:
         assert isinstance(layer, SuperBlock)
         assert layer.thresholds.grad is not None
@@ -161,14 +177,14 @@ def test_the_supernet_under_indicators_equals_the_derived_network(choices: Choic
     assert plain.load_state_dict(derived.state_dict()).missing_keys == []
 
 
-_KEPT: list[SuperKernelNet] = []
+_KEPT: list[SuperkernelSupernet] = []
 
 
-def _trained() -> SuperKernelNet:
+def _trained() -> SuperkernelSupernet:
     """In evaluation mode, with statistics and biases that are not those of a fresh network."""
     if not _KEPT:
         torch.manual_seed(0)
-        supernet = SuperKernelNet(SPACE)
+        supernet = SuperkernelSupernet(SPACE)
         for module in supernet.modules():
             if isinstance(module, torch.nn.BatchNorm2d):
                 module.track_running_stats = True
@@ -190,7 +206,7 @@ def test_a_derived_network_can_be_recalibrated_and_leaves_the_supernet_alone() -
 
 def test_a_space_whose_candidates_are_no_parts_of_one_block_is_refused() -> None:
     with pytest.raises(UsageError, match="not the parts of one superkernel"):
-        SuperKernelNet(make_space("fbnet-mini", resolution=8, width=0.5))
+        SuperkernelSupernet(make_space("fbnet-mini", resolution=8, width=0.5))
 
 
 # --- runtime -----------------------------------------------------------------
@@ -239,7 +255,7 @@ def test_equation_5_is_within_a_fifth_of_a_percent_on_the_published_pixel_table(
 
 
 def test_the_papers_preset_follows_the_released_code() -> None:
-    recipe = make_recipe("paper")
+    recipe = make_single_path_recipe("paper")
     assert (recipe.epochs, recipe.freeze_epochs, recipe.batch) == (8, 5, 1024)
     assert (recipe.optimiser, recipe.weight_rate, recipe.keep) == ("rmsprop", 0.064, 0.6)
     assert (recipe.latency_weight, recipe.label_smoothing, recipe.norm) == (20.0, 0.1, "l2")

@@ -12,9 +12,9 @@ import search.algorithms.baselines.trials
 from search.algorithms.baselines.trials import ShortTraining, Subset, TrialFile
 from search.errors import StorageError, UsageError
 from search.training.precision import Compute
-from search.training.recipe import RetrainRecipe
-from search.training.settings import Settings
-from search.training.stopwatch import Stopwatch
+from search.training.recipe import TrainingRecipe
+from search.training.run_control import Stopwatch
+from search.training.settings import TrainingSettings
 from tests.search.cli.broken_training import spoil, spoil_trials
 from tests.search.cli.runner import SPACE
 from tests.search.training.standins import Pictures
@@ -142,7 +142,7 @@ def test_a_subset_numbers_its_images_anew() -> None:
     assert labels.tolist() == images.labels[[5, 7]].tolist()
 
 
-RECIPE = RetrainRecipe(batch=8, epochs=1, learning_rate=0.05, schedule="cosine")
+RECIPE = TrainingRecipe(batch=8, epochs=1, learning_rate=0.05, schedule="cosine")
 NETWORKS = [(0, 0, 0, 0, 0, 0), (1, 0, 8, 4, 8, 0), (0, 1, 0, 0, 0, 0)]
 
 
@@ -153,7 +153,7 @@ def scorer(trials: TrialFile, said: list[str] | None = None) -> ShortTraining:
         torch.arange(30),
         torch.arange(30, 40),
         RECIPE,
-        Settings(batch=8, compute=Compute(device="cpu", threads=1)),
+        TrainingSettings(batch=8, compute=Compute(device="cpu", threads=1)),
         trials,
         (said if said is not None else []).append,
     )

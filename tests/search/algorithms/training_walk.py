@@ -6,14 +6,19 @@ from contextlib import nullcontext
 import torch
 from torch import Tensor
 
-from search.algorithms.base import Algorithm, Batch
+from search.training.protocol import Batch, TrainingMethod
 
 Images = tuple[Tensor, Tensor]
 EachEpoch = Callable[[int], None]
 
 
 def walk(
-    method: Algorithm, splits: list[Images], batch: int, *, seed: int = 0, epochs: int | None = None
+    method: TrainingMethod,
+    splits: list[Images],
+    batch: int,
+    *,
+    seed: int = 0,
+    epochs: int | None = None,
 ) -> None:
     """Train; everything random is drawn from one generator."""
     generator = torch.Generator().manual_seed(seed)

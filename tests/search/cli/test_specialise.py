@@ -8,9 +8,9 @@ import pytest
 
 from search.architecture import read_architecture
 from search.latency.model import LatencyModel
-from search.pipeline.problem import Task, Waivers
-from search.pipeline.specialise import compare, specialise
-from search.pipeline.supernet_scores import draw_balanced, fit, moved_to
+from search.pipeline.problem import SearchProblem, Waivers
+from search.pipeline.specialise import cross_latencies, specialise
+from search.pipeline.supernet_scores import draw_balanced, fit_additive_scores, for_space
 from search.selection.exact import select
 from search.selection.scores import Scores
 from search.spaces.registry import make_space
@@ -51,7 +51,7 @@ def test_an_additive_quality_is_recovered_from_balanced_networks() -> None:
     truth = random_scores().values
     networks = draw_balanced(WIDTHS, 400, seed=0)
     entropies = 3 - truth[np.arange(len(WIDTHS)), networks].sum(1)
-    found = fit(networks, entropies, SPACE, "test")
+    found = fit_additive_scores(networks, entropies, SPACE, "test")
     assert found.spearman > 0.99
     legal = np.isfinite(truth)
     assert (np.isfinite(found.scores.values) == legal).all()
@@ -64,24 +64,24 @@ def test_an_additive_quality_is_recovered_from_balanced_networks() -> None:
 def test_a_quality_without_pattern_has_no_rank_correlation() -> None:
     networks = draw_balanced(WIDTHS, 400, seed=0)
     noise = np.random.default_rng(1).normal(size=400)
-    assert abs(fit(networks, noise, SPACE, "test").spearman) < 0.35
+    assert abs(fit_additive_scores(networks, noise, SPACE, "test").spearman) < 0.35
 
 
 def test_scores_follow_the_networks_to_another_dtype_but_not_to_another_space() -> None:
     scores = random_scores()
     other = make_space("fbnet-mini", resolution=16, dtype="int8")
-    assert moved_to(scores, other).space == other.spec
+    assert for_space(scores, other).space == other.spec
     with pytest.raises(Exception, match="belong to the space"):
-        moved_to(scores, make_space("fbnet-mini", resolution=32))
+        for_space(scores, make_space("fbnet-mini", resolution=32))
 
 
 # --- selection ---------------------------------------------------------------
 
 
-def task_of(folder: Path, target_us: float) -> Task:
+def task_of(folder: Path, target_us: float) -> SearchProblem:
     table = read_table(folder)
     model = LatencyModel(table)
-    return Task(
+    return SearchProblem(
         table=table,
         space=SPACE,
         model=model,
@@ -97,7 +97,7 @@ def test_each_table_gets_its_exact_optimum_under_its_target(tmp_path: Path) -> N
     ]
     scores = random_scores()
     found = specialise(scores, tasks)
-    matrix = compare(found)
+    matrix = cross_latencies(found)
     for number, (one, task) in enumerate(zip(found, tasks, strict=True)):
         best = select(scores, task.costs, 1000 * TARGET_MS)
         assert one.score == pytest.approx(best.score)

@@ -12,20 +12,19 @@ from torch import Tensor
 
 from search.errors import UsageError
 from search.pipeline.candidates import (
-    CALIBRATION_IMAGES,
-    Found,
+    Candidate,
+    candidate_row,
     candidates_of,
-    choose,
-    describe,
+    choose_candidate,
     exact_choice,
-    inherited_accuracy,
-    rank,
+    rank_candidates,
 )
-from search.pipeline.problem import USED, Task, Waivers, load_task
+from search.pipeline.inherited import CALIBRATION_IMAGES, inherited_accuracy
+from search.pipeline.problem import TARGET_UTILISATION, SearchProblem, Waivers, load_problem
 from search.selection.exact import network_of, select
 from search.selection.scores import Scores, from_probabilities
 from search.spaces.registry import make_space
-from search.supernets.mixture import Supernet
+from search.supernets.mixture import MixtureSupernet
 from tests.search.cli.runner import SPACE, write
 from tests.search.training.standins import Pictures
 
@@ -62,18 +61,18 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def free(table: Path) -> Task:
-    return load_task(table, None, Waivers())
+def free(table: Path) -> SearchProblem:
+    return load_problem(table, None, Waivers())
 
 
 @pytest.fixture(scope="module")
-def bound(table: Path) -> Task:
-    return load_task(table, 6.0, Waivers())
+def bound(table: Path) -> SearchProblem:
+    return load_problem(table, 6.0, Waivers())
 
 
 @pytest.fixture(scope="module")
-def sure(table: Path) -> Task:
-    return load_task(table, 6.0, Waivers(), 0.95)
+def sure(table: Path) -> SearchProblem:
+    return load_problem(table, 6.0, Waivers(), 0.95)
 
 
 def scores_of(method: Method) -> Scores:
@@ -83,12 +82,14 @@ def scores_of(method: Method) -> Scores:
 # --- collecting --------------------------------------------------------------
 
 
-def test_the_exact_choice_is_the_best_network_within_the_target(bound: Task) -> None:
+def test_the_exact_choice_is_the_best_network_within_the_target(bound: SearchProblem) -> None:
     scores = scores_of(Method())
     assert exact_choice(scores, bound) == select(scores, bound.costs, 6000.0).choices
 
 
-def test_the_exact_choice_is_as_sure_as_was_asked(bound: Task, sure: Task) -> None:
+def test_the_exact_choice_is_as_sure_as_was_asked(
+    bound: SearchProblem, sure: SearchProblem
+) -> None:
     for seed in range(5):
         scores = scores_of(Method(seed))
         network = network_of(SPACE, exact_choice(scores, sure), "sure")
@@ -96,20 +97,20 @@ def test_the_exact_choice_is_as_sure_as_was_asked(bound: Task, sure: Task) -> No
         assert sure.costs.price([exact_choice(scores, bound)])[0] <= 6000.0
 
 
-def test_scores_of_another_space_are_refused(bound: Task) -> None:
+def test_scores_of_another_space_are_refused(bound: SearchProblem) -> None:
     other = make_space("fbnet-mini")
     values = np.where(np.arange(9) < np.array(WIDTHS)[:, None], 0.0, -np.inf)
     with pytest.raises(UsageError, match="belong to the space"):
         exact_choice(Scores(values=values, space=other.spec, origin="elsewhere"), bound)
 
 
-def test_without_a_target_there_are_the_argmax_and_the_samples(free: Task) -> None:
+def test_without_a_target_there_are_the_argmax_and_the_samples(free: SearchProblem) -> None:
     found = candidates_of(Method(), free, seed=0, samples=6)
     assert [one.origin for one in found] == ["argmax", *(f"sample {n}" for n in range(1, 7))]
     assert found[0].choices == Method().argmax()
 
 
-def test_with_a_target_the_exact_selection_comes_first(bound: Task) -> None:
+def test_with_a_target_the_exact_selection_comes_first(bound: SearchProblem) -> None:
     found = candidates_of(Method(), bound, seed=0, samples=3)
     assert [one.origin for one in found[:5]] == [
         "exact selection",
@@ -119,19 +120,19 @@ def test_with_a_target_the_exact_selection_comes_first(bound: Task) -> None:
     assert found[0].choices == exact_choice(scores_of(Method()), bound)
 
 
-def test_with_a_target_some_networks_that_use_it_are_drawn(bound: Task) -> None:
+def test_with_a_target_some_networks_that_use_it_are_drawn(bound: SearchProblem) -> None:
     found = candidates_of(Method(), bound, seed=0, samples=3)
     near = [one for one in found if one.origin == "near the target"]
     prices_us = bound.costs.price([one.choices for one in near])
     assert len(near) > 10
-    assert ((prices_us >= USED * 6000.0) & (prices_us <= 6000.0)).all()
+    assert ((prices_us >= TARGET_UTILISATION * 6000.0) & (prices_us <= 6000.0)).all()
 
 
 def test_what_the_search_is_sure_of_is_kept_near_the_target(table: Path) -> None:
     method = Method(certain=True, seed=3)
-    slow = load_task(table, 8.0, Waivers())
+    slow = load_problem(table, 8.0, Waivers())
     price_us = float(slow.costs.price([method.argmax()])[0])
-    target = load_task(table, 1.2 * price_us / 1000, Waivers())
+    target = load_problem(table, 1.2 * price_us / 1000, Waivers())
     found = candidates_of(method, target, seed=0, samples=1)
     near = [one.choices for one in found if one.origin == "near the target"]
     # The argmax is below the band; one or two layers must give way.
@@ -141,25 +142,25 @@ def test_what_the_search_is_sure_of_is_kept_near_the_target(table: Path) -> None
 
 
 def test_a_target_that_no_network_uses_draws_none(table: Path) -> None:
-    generous = load_task(table, 1000.0, Waivers())
+    generous = load_problem(table, 1000.0, Waivers())
     found = candidates_of(Method(), generous, seed=0, samples=3)
     assert not [one for one in found if one.origin == "near the target"]
-    assert choose(found, generous) == found[0]
+    assert choose_candidate(found, generous) == found[0]
 
 
-def test_equal_networks_are_one_under_all_their_origins(free: Task) -> None:
+def test_equal_networks_are_one_under_all_their_origins(free: SearchProblem) -> None:
     (only,) = candidates_of(Method(certain=True, seed=3), free, seed=0, samples=2)
     assert only.origin == "argmax, sample 1, sample 2"
 
 
-def test_a_candidates_log_probability_is_that_of_its_choices(free: Task) -> None:
+def test_a_candidates_log_probability_is_that_of_its_choices(free: SearchProblem) -> None:
     method = Method()
     for one in candidates_of(method, free, seed=0, samples=6):
         picked = method.probabilities()[torch.arange(len(WIDTHS)), torch.tensor(one.choices)]
         assert one.log_probability == pytest.approx(float(picked.log().sum()))
 
 
-def test_the_same_seed_draws_the_same_samples(free: Task) -> None:
+def test_the_same_seed_draws_the_same_samples(free: SearchProblem) -> None:
     first, again, other = (
         candidates_of(Method(), free, seed=seed, samples=6) for seed in (4, 4, 5)
     )
@@ -186,15 +187,15 @@ class Sorted(Pictures):
 
 
 @pytest.fixture(scope="module")
-def supernet() -> Supernet:
+def supernet() -> MixtureSupernet:
     torch.manual_seed(0)
-    return Supernet(SPACE)
+    return MixtureSupernet(SPACE)
 
 
 SMALL = (1, 1, 8, 1, 8, 1)
 
 
-def test_batch_norm_is_estimated_on_batches_of_all_classes(supernet: Supernet) -> None:
+def test_batch_norm_is_estimated_on_batches_of_all_classes(supernet: MixtureSupernet) -> None:
     images = Sorted()
     learnt, held = torch.arange(0, 4000, 2), torch.arange(1, 200, 2)
     inherited_accuracy(supernet, SMALL, images, learnt, held)
@@ -205,7 +206,7 @@ def test_batch_norm_is_estimated_on_batches_of_all_classes(supernet: Supernet) -
     assert all(len(images.labels[part].unique()) == 10 for part in calibration)
 
 
-def test_judging_leaves_the_supernet_as_it_is_and_repeats_itself(supernet: Supernet) -> None:
+def test_judging_leaves_the_supernet_as_it_is_and_repeats_itself(supernet: MixtureSupernet) -> None:
     before = {name: tensor.clone() for name, tensor in supernet.state_dict().items()}
     images, halves = Pictures(80, 10, side=16), (torch.arange(40), torch.arange(40, 80))
     first = inherited_accuracy(supernet, SMALL, images, *halves)
@@ -213,10 +214,10 @@ def test_judging_leaves_the_supernet_as_it_is_and_repeats_itself(supernet: Super
     assert all(torch.equal(tensor, before[name]) for name, tensor in supernet.state_dict().items())
 
 
-def test_the_best_judged_comes_first_and_says_how_it_was_judged(supernet: Supernet) -> None:
-    found = [Found(origin="one", choices=SMALL), Found(origin="two", choices=(0,) * 6)]
+def test_the_best_judged_comes_first_and_says_how_it_was_judged(supernet: MixtureSupernet) -> None:
+    found = [Candidate(origin="one", choices=SMALL), Candidate(origin="two", choices=(0,) * 6)]
     images, halves = Pictures(80, 10, side=16), (torch.arange(40), torch.arange(40, 80))
-    ranked = rank(found, supernet, images, *halves)
+    ranked = rank_candidates(found, supernet, images, *halves)
     accuracies = [one.accuracy or 0.0 for one in ranked]
     assert accuracies == sorted(accuracies, reverse=True)
     assert {one.scored_by for one in ranked} == {"inherited weights, batch norm recalibrated"}
@@ -230,9 +231,9 @@ networks = st.tuples(*(st.integers(0, width - 1) for width in WIDTHS))
 
 @given(choices=networks)
 def test_the_predicted_latency_is_the_tables_and_the_network_of_the_space(
-    bound: Task, choices: tuple[int, ...]
+    bound: SearchProblem, choices: tuple[int, ...]
 ) -> None:
-    found = describe(Found(origin="any", choices=choices), bound)
+    found = candidate_row(Candidate(origin="any", choices=choices), bound)
     network = SPACE.architecture(list(found.choices), "any")
     estimate = bound.model.estimate(network)
     assert found.predicted_us == pytest.approx(estimate.value_us, rel=1e-12)
@@ -242,40 +243,42 @@ def test_the_predicted_latency_is_the_tables_and_the_network_of_the_space(
     assert (found.flops, found.params) == (network.flops, network.params)
 
 
-def test_the_best_network_within_the_target_is_chosen(free: Task, bound: Task) -> None:
+def test_the_best_network_within_the_target_is_chosen(
+    free: SearchProblem, bound: SearchProblem
+) -> None:
     prices = {choices: float(bound.costs.price([choices])[0]) for choices in ((3,) * 6, SMALL)}
     slow, fast = sorted(prices, key=lambda choices: -prices[choices])
-    tight = load_task(bound.table.path or Path(), prices[fast] / 1000, Waivers())
-    ranked = [Found(origin="best", choices=slow), Found(origin="next", choices=fast)]
-    assert choose(ranked, free).origin == "best"
-    assert choose(ranked, tight).origin == "next"
+    tight = load_problem(bound.table.path or Path(), prices[fast] / 1000, Waivers())
+    ranked = [Candidate(origin="best", choices=slow), Candidate(origin="next", choices=fast)]
+    assert choose_candidate(ranked, free).origin == "best"
+    assert choose_candidate(ranked, tight).origin == "next"
 
 
-def test_a_network_that_uses_the_target_goes_before_a_fast_one(bound: Task) -> None:
+def test_a_network_that_uses_the_target_goes_before_a_fast_one(bound: SearchProblem) -> None:
     prices = {choices: float(bound.costs.price([choices])[0]) for choices in ((3,) * 6, SMALL)}
     slow, fast = sorted(prices, key=lambda choices: -prices[choices])
-    assert prices[fast] < USED * prices[slow]
-    exactly = load_task(bound.table.path or Path(), prices[slow] / 1000 + 1e-6, Waivers())
-    ranked = [Found(origin="fast", choices=fast), Found(origin="slow", choices=slow)]
-    assert choose(ranked, exactly).origin == "slow"
-    assert choose(ranked[:1], exactly).origin == "fast"
+    assert prices[fast] < TARGET_UTILISATION * prices[slow]
+    exactly = load_problem(bound.table.path or Path(), prices[slow] / 1000 + 1e-6, Waivers())
+    ranked = [Candidate(origin="fast", choices=fast), Candidate(origin="slow", choices=slow)]
+    assert choose_candidate(ranked, exactly).origin == "slow"
+    assert choose_candidate(ranked[:1], exactly).origin == "fast"
 
 
 def test_a_better_network_that_is_less_sure_of_the_target_is_not_chosen(
-    bound: Task, sure: Task
+    bound: SearchProblem, sure: SearchProblem
 ) -> None:
     generator = np.random.default_rng(0)
     drawn = [tuple(int(x) for x in generator.integers(0, WIDTHS)) for _ in range(500)]
-    found = [Found(origin=str(n), choices=choices) for n, choices in enumerate(drawn)]
-    priced = [(one, describe(one, bound)) for one in found]
+    found = [Candidate(origin=str(n), choices=choices) for n, choices in enumerate(drawn)]
+    priced = [(one, candidate_row(one, bound)) for one in found]
     unsure = next(one for one, facts in priced if facts.meets_target and facts.probability < 0.9)
     safe = next(one for one, facts in priced if facts.probability > 0.99)
-    assert choose([unsure, safe], bound) == unsure
-    assert choose([unsure, safe], sure) == safe
-    assert not describe(unsure, sure).meets_target
+    assert choose_candidate([unsure, safe], bound) == unsure
+    assert choose_candidate([unsure, safe], sure) == safe
+    assert not candidate_row(unsure, sure).meets_target
 
 
-def test_without_a_target_nothing_is_said_about_meeting_it(free: Task) -> None:
-    found = describe(Found(origin="any", choices=SMALL), free)
+def test_without_a_target_nothing_is_said_about_meeting_it(free: SearchProblem) -> None:
+    found = candidate_row(Candidate(origin="any", choices=SMALL), free)
     assert found.meets_target
     assert found.probability is None

@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 
 from search.algorithms.fbnet.recipe import FBNetRecipe
-from search.algorithms.fbnet.recipe import make_recipe as make_search_recipe
+from search.algorithms.fbnet.recipe import make_fbnet_recipe as make_search_recipe
 from search.errors import UsageError
-from search.pipeline.options import TRIAL_EPOCHS, Images, Request, Resources, TrainRequest
-from search.pipeline.problem import Task, Waivers, load_task
-from search.training.recipe import make_recipe
+from search.pipeline.options import TRIAL_EPOCHS, DataOptions, SearchOptions, TrainOptions
+from search.pipeline.problem import SearchProblem, Waivers, load_problem
+from search.pipeline.resources import ComputeOptions
+from search.training.recipe import make_training_recipe
 from tests.search.cli.runner import write
 
 
@@ -21,15 +22,15 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def task(table: Path) -> Task:
-    return load_task(table, 6.0, Waivers())
+def task(table: Path) -> SearchProblem:
+    return load_problem(table, 6.0, Waivers())
 
 
 @pytest.fixture
-def asked(tmp_path: Path) -> Request:
-    return Request(
+def asked(tmp_path: Path) -> SearchOptions:
+    return SearchOptions(
         algorithm="fbnet",
-        images=Images(source="digits"),
+        images=DataOptions(source="digits"),
         recipe="cpu",
         epochs=None,
         batch=None,
@@ -48,10 +49,10 @@ def asked(tmp_path: Path) -> Request:
 
 
 @pytest.fixture
-def training(tmp_path: Path) -> TrainRequest:
-    return TrainRequest(
+def training(tmp_path: Path) -> TrainOptions:
+    return TrainOptions(
         network="FBNet-C",
-        images=Images(source="digits"),
+        images=DataOptions(source="digits"),
         recipe="cpu",
         epochs=None,
         batch=None,
@@ -75,43 +76,48 @@ def changes(before: object, after: object) -> dict[str, Any]:
 
 
 def test_without_options_the_recipes_are_the_presets(
-    asked: Request, training: TrainRequest
+    asked: SearchOptions, training: TrainOptions
 ) -> None:
     assert asked.search_recipe() == make_search_recipe("cpu")
-    assert asked.retrain_recipe() == make_recipe("cpu")
-    assert training.train_recipe() == make_recipe("cpu")
+    assert asked.retrain_recipe() == make_training_recipe("cpu")
+    assert training.train_recipe() == make_training_recipe("cpu")
 
 
-def test_the_papers_proxy_classes_are_recorded_only_where_they_are_used(asked: Request) -> None:
+def test_the_papers_proxy_classes_are_recorded_only_where_they_are_used(
+    asked: SearchOptions,
+) -> None:
     paper = replace(asked, recipe="paper")
     assert changes(FBNetRecipe(), paper.search_recipe()) == {"classes": None}
-    proxy = replace(paper, images=Images(source="digits", classes=100))
+    proxy = replace(paper, images=DataOptions(source="digits", classes=100))
     assert changes(FBNetRecipe(), proxy.search_recipe()) == {}
 
 
 @pytest.mark.parametrize("epochs", [1, 2, 3, 4, 20])
-def test_a_short_search_still_leaves_an_epoch_for_theta(asked: Request, epochs: int) -> None:
+def test_a_short_search_still_leaves_an_epoch_for_theta(asked: SearchOptions, epochs: int) -> None:
     recipe = replace(asked, epochs=epochs).search_recipe()
     assert isinstance(recipe, FBNetRecipe)
     assert recipe.epochs == epochs
     assert recipe.freeze_epochs == min(epochs - 1, make_search_recipe("cpu").freeze_epochs)
 
 
-def test_batch_and_rate_replace_the_recipes_and_are_recorded(asked: Request) -> None:
+def test_batch_and_rate_replace_the_recipes_and_are_recorded(asked: SearchOptions) -> None:
     recipe = replace(asked, batch=16, learning_rate=0.01).search_recipe()
     found = changes(make_search_recipe("cpu"), recipe)
     assert found == {"batch": 16, "weight_rate": 0.01}
 
 
 @pytest.mark.parametrize("algorithm", ["random", "evolution"])
-def test_a_trial_is_a_short_training(asked: Request, algorithm: str) -> None:
+def test_a_trial_is_a_short_training(asked: SearchOptions, algorithm: str) -> None:
     recipe = replace(asked, algorithm=algorithm).search_recipe()
-    assert changes(make_recipe("cpu"), recipe) == {"epochs": TRIAL_EPOCHS, "warmup_epochs": 0.5}
+    assert changes(make_training_recipe("cpu"), recipe) == {
+        "epochs": TRIAL_EPOCHS,
+        "warmup_epochs": 0.5,
+    }
     longer = replace(asked, algorithm=algorithm, epochs=30, batch=16).search_recipe()
-    assert changes(make_recipe("cpu"), longer) == {"epochs": 30, "batch": 16}
+    assert changes(make_training_recipe("cpu"), longer) == {"epochs": 30, "batch": 16}
 
 
-def test_a_short_training_leaves_its_warm_up(asked: Request, training: TrainRequest) -> None:
+def test_a_short_training_leaves_its_warm_up(asked: SearchOptions, training: TrainOptions) -> None:
     for recipe in (
         replace(asked, retrain_epochs=1).retrain_recipe(),
         replace(training, epochs=1).train_recipe(),
@@ -120,17 +126,19 @@ def test_a_short_training_leaves_its_warm_up(asked: Request, training: TrainRequ
         assert recipe.epochs == 1
 
 
-def test_retraining_keeps_its_own_batch_and_rate(asked: Request) -> None:
+def test_retraining_keeps_its_own_batch_and_rate(asked: SearchOptions) -> None:
     recipe = replace(asked, batch=16, learning_rate=0.01).retrain_recipe()
-    assert recipe == make_recipe("cpu")
+    assert recipe == make_training_recipe("cpu")
 
 
-def test_the_exact_selection_trains_nothing(asked: Request) -> None:
+def test_the_exact_selection_trains_nothing(asked: SearchOptions) -> None:
     assert replace(asked, algorithm="exact").search_recipe() is None
 
 
 @pytest.mark.parametrize("algorithm", ["fbnet", "random", "exact"])
-def test_an_unknown_recipe_is_refused_with_the_known_ones(asked: Request, algorithm: str) -> None:
+def test_an_unknown_recipe_is_refused_with_the_known_ones(
+    asked: SearchOptions, algorithm: str
+) -> None:
     with pytest.raises(UsageError, match=r"Known: .*cpu"):
         replace(asked, recipe="gpu", algorithm=algorithm).search_recipe()
 
@@ -138,13 +146,13 @@ def test_an_unknown_recipe_is_refused_with_the_known_ones(asked: Request, algori
 @pytest.mark.parametrize("wrong", [{"epochs": 0}, {"batch": 0}, {"learning_rate": 0.0}])
 @pytest.mark.parametrize("algorithm", ["random", "fbnet"])
 def test_values_out_of_range_are_refused_and_never_replaced(
-    asked: Request, wrong: dict[str, Any], algorithm: str
+    asked: SearchOptions, wrong: dict[str, Any], algorithm: str
 ) -> None:
     with pytest.raises(UsageError):
         replace(asked, algorithm=algorithm, **wrong).search_recipe()
 
 
-def test_retraining_for_no_epochs_is_refused(asked: Request) -> None:
+def test_retraining_for_no_epochs_is_refused(asked: SearchOptions) -> None:
     with pytest.raises(UsageError):
         replace(asked, retrain_epochs=0).retrain_recipe()
 
@@ -154,9 +162,9 @@ def test_retraining_for_no_epochs_is_refused(asked: Request) -> None:
 
 @pytest.mark.parametrize("algorithm", ["exact", "random", "evolution"])
 def test_what_needs_a_target_is_refused_without_one(
-    asked: Request, table: Path, algorithm: str
+    asked: SearchOptions, table: Path, algorithm: str
 ) -> None:
-    free = load_task(table, None, Waivers())
+    free = load_problem(table, None, Waivers())
     asked.check(free)
     with pytest.raises(UsageError, match="Give --target-ms"):
         replace(asked, algorithm=algorithm).check(free)
@@ -164,16 +172,16 @@ def test_what_needs_a_target_is_refused_without_one(
 
 @pytest.mark.parametrize("algorithm", ["random", "evolution"])
 def test_baselines_do_not_pass_over_a_probability(
-    asked: Request, table: Path, algorithm: str
+    asked: SearchOptions, table: Path, algorithm: str
 ) -> None:
-    sure = load_task(table, 6.0, Waivers(), 0.9)
+    sure = load_problem(table, 6.0, Waivers(), 0.9)
     asked.check(sure)
     with pytest.raises(UsageError, match="--probability"):
         replace(asked, algorithm=algorithm).check(sure)
 
 
 def test_epochs_of_a_retraining_that_is_not_asked_for_are_refused(
-    asked: Request, task: Task
+    asked: SearchOptions, task: SearchProblem
 ) -> None:
     with pytest.raises(UsageError, match="--retrain, which is not given"):
         replace(asked, retrain_epochs=3).check(task)
@@ -182,7 +190,7 @@ def test_epochs_of_a_retraining_that_is_not_asked_for_are_refused(
 # --- places ------------------------------------------------------------------
 
 
-def test_all_files_lie_beside_the_output(asked: Request, tmp_path: Path) -> None:
+def test_all_files_lie_beside_the_output(asked: SearchOptions, tmp_path: Path) -> None:
     assert asked.folder == tmp_path / "arch.run"
     assert asked.weights == tmp_path / "arch.pt"
     assert asked.result == tmp_path / "arch.result.json"
@@ -190,14 +198,14 @@ def test_all_files_lie_beside_the_output(asked: Request, tmp_path: Path) -> None
 
 
 def test_the_run_of_a_training_is_not_that_of_the_search(
-    asked: Request, training: TrainRequest
+    asked: SearchOptions, training: TrainOptions
 ) -> None:
     assert replace(training, output=asked.weights).folder != asked.folder
 
 
 @pytest.mark.parametrize("taken", ["arch.json", "arch.result.json", "arch.pt"])
 def test_a_file_that_is_a_folder_is_refused(
-    asked: Request, task: Task, tmp_path: Path, taken: str
+    asked: SearchOptions, task: SearchProblem, tmp_path: Path, taken: str
 ) -> None:
     (tmp_path / taken).mkdir()
     with pytest.raises(UsageError, match="is a folder"):
@@ -205,7 +213,7 @@ def test_a_file_that_is_a_folder_is_refused(
 
 
 def test_a_search_by_scores_alone_may_keep_to_the_folder_of_the_search_before(
-    asked: Request, task: Task
+    asked: SearchOptions, task: SearchProblem
 ) -> None:
     asked.folder.mkdir()
     (asked.folder / "last.pt").touch()
@@ -216,7 +224,7 @@ def test_a_search_by_scores_alone_may_keep_to_the_folder_of_the_search_before(
 
 
 @pytest.mark.parametrize("name", ["net.json", "net", "net.onnx"])
-def test_weights_go_to_a_file_of_weights(training: TrainRequest, tmp_path: Path, name: str) -> None:
+def test_weights_go_to_a_file_of_weights(training: TrainOptions, tmp_path: Path, name: str) -> None:
     training.check()
     with pytest.raises(UsageError, match=r"\.pt"):
         replace(training, output=tmp_path / name).check()
@@ -227,4 +235,4 @@ def test_weights_go_to_a_file_of_weights(training: TrainRequest, tmp_path: Path,
 )
 def test_resources_that_there_are_not_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
-        _ = Resources(**wrong).compute
+        _ = ComputeOptions(**wrong).compute

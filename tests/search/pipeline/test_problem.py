@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from search.errors import GateFailed, MissingOperator, TableError, UsageError
 from search.latency.model import LatencyModel
-from search.pipeline.problem import Task, Waivers, check_classes, load_task
+from search.pipeline.problem import SearchProblem, Waivers, check_classes, load_problem
 from search.spaces.registry import make_space
 from search.table.store import Table, read_table
 from tests.search.cli.runner import CALIBRATION, SPACE, exam, write
@@ -32,14 +32,14 @@ def read(table: Path) -> Table:
 
 
 def test_a_measured_and_examined_table_needs_no_flag(table: Path) -> None:
-    task = load_task(table, None, NONE)
+    task = load_problem(table, None, NONE)
     assert task.waivers.as_words() == ()
     assert task.target_us is None
 
 
 def test_the_space_is_the_tables_with_its_resolution_and_classes(tmp_path: Path) -> None:
     space = make_space("fbnet-mini", resolution=24, classes=7)
-    task = load_task(write(tmp_path / "table", space=space), 9.0, NONE)
+    task = load_problem(write(tmp_path / "table", space=space), 9.0, NONE)
     assert task.space == space
     assert task.target_us == 9000.0
     assert task.costs.costs.shape == (len(space.layers), 9)
@@ -48,17 +48,17 @@ def test_the_space_is_the_tables_with_its_resolution_and_classes(tmp_path: Path)
 def test_a_table_without_an_exam_is_refused_unless_the_flag_is_given(tmp_path: Path) -> None:
     folder = write(tmp_path / "table", exam=None)
     with pytest.raises(GateFailed, match=r"no exam.*--allow-unexamined") as refused:
-        load_task(folder, None, NONE)
+        load_problem(folder, None, NONE)
     assert "python -m profiler" in refused.value.remedy
     given = Waivers(unexamined=True)
-    assert load_task(folder, None, given).waivers.as_words() == ("--allow-unexamined",)
+    assert load_problem(folder, None, given).waivers.as_words() == ("--allow-unexamined",)
 
 
 def test_a_table_below_the_bar_is_refused_with_its_numbers(tmp_path: Path) -> None:
     folder = write(tmp_path / "table", exam=exam(0.123, passed=False))
     with pytest.raises(GateFailed, match=r"12\.30%.*at most 5%.*0\.875.*at least 0\.9"):
-        load_task(folder, None, NONE)
-    load_task(folder, None, Waivers(unexamined=True))
+        load_problem(folder, None, NONE)
+    load_problem(folder, None, Waivers(unexamined=True))
 
 
 @pytest.mark.parametrize("source", ["simulated", "imported", "predicted"])
@@ -68,25 +68,25 @@ def test_a_table_that_was_not_measured_is_refused_unless_the_flag_is_given(
     folder = write(tmp_path / "table", source=source)
     others = {name: name != source for name in ("simulated", "imported", "predicted")}
     with pytest.raises(GateFailed, match=rf"{source}, not measured.*--allow-{source}"):
-        load_task(folder, None, Waivers(**others))
-    task = load_task(folder, None, Waivers(**{source: True}))
+        load_problem(folder, None, Waivers(**others))
+    task = load_problem(folder, None, Waivers(**{source: True}))
     assert task.waivers.as_words() == (f"--allow-{source}",)
 
 
 def test_one_flag_does_not_cover_the_other_doubt(tmp_path: Path) -> None:
     folder = write(tmp_path / "table", source="simulated", exam=None)
     with pytest.raises(GateFailed, match="--allow-simulated"):
-        load_task(folder, None, Waivers(unexamined=True))
+        load_problem(folder, None, Waivers(unexamined=True))
     with pytest.raises(GateFailed, match="--allow-unexamined"):
-        load_task(folder, None, Waivers(simulated=True))
+        load_problem(folder, None, Waivers(simulated=True))
     both = Waivers(unexamined=True, simulated=True)
-    assert len(load_task(folder, None, both).waivers.as_words()) == 2
+    assert len(load_problem(folder, None, both).waivers.as_words()) == 2
 
 
 def test_a_table_of_another_definition_of_the_space_is_refused(tmp_path: Path) -> None:
     changed = write(tmp_path / "table", sha256="0" * 64)
     with pytest.raises(TableError, match="another definition"):
-        load_task(changed, None, NONE)
+        load_problem(changed, None, NONE)
 
 
 @pytest.mark.parametrize(("missing", "failed"), [(1, 0), (0, 1)])
@@ -95,13 +95,13 @@ def test_a_missing_or_failed_operator_is_named_with_the_command_that_adds_it(
 ) -> None:
     folder = write(tmp_path / "table", missing=missing, failed=failed)
     with pytest.raises(MissingOperator, match=re.escape(SPACE.operators[-1].key)) as refused:
-        load_task(folder, 9.0, NONE)
+        load_problem(folder, 9.0, NONE)
     assert f"--space {SPACE.spec}" in refused.value.remedy
 
 
 def test_what_is_no_table_is_refused(tmp_path: Path) -> None:
     with pytest.raises(TableError, match="not a table"):
-        load_task(tmp_path / "nothing", 9.0, NONE)
+        load_problem(tmp_path / "nothing", 9.0, NONE)
 
 
 # --- the target --------------------------------------------------------------
@@ -115,45 +115,45 @@ def test_a_target_below_the_fastest_network_is_refused_and_the_one_named_is_acce
     folder = write(tmp_path_factory.mktemp("any") / "table", seed=seed)
     fastest_us = LatencyModel(read_table(folder)).cost_matrix(SPACE).fastest_us()
     with pytest.raises(UsageError, match="as fast as") as refused:
-        load_task(folder, math.nextafter(fastest_us, 0) / 1000, NONE)
+        load_problem(folder, math.nextafter(fastest_us, 0) / 1000, NONE)
     named = re.search(r"takes (\S+) ms", refused.value.remedy)
     assert named is not None
     assert float(named[1]) == pytest.approx(fastest_us / 1000, abs=1e-4)
-    load_task(folder, float(named[1]), NONE)
+    load_problem(folder, float(named[1]), NONE)
 
 
 @pytest.mark.parametrize("target_ms", [0.0, -3.0, math.nan, math.inf])
 def test_a_target_that_means_nothing_is_refused(table: Path, target_ms: float) -> None:
     with pytest.raises(UsageError, match="means nothing"):
-        load_task(table, target_ms, NONE)
+        load_problem(table, target_ms, NONE)
 
 
 def test_a_probability_without_a_target_is_refused(table: Path) -> None:
     with pytest.raises(UsageError, match="Give --target-ms"):
-        load_task(table, None, NONE, 0.9)
+        load_problem(table, None, NONE, 0.9)
 
 
 @pytest.mark.parametrize("probability", [0.0, 0.49, 1.0, 95.0, -1.0, math.nan])
 def test_a_probability_that_cannot_be_had_is_refused(table: Path, probability: float) -> None:
     with pytest.raises(UsageError, match="probability"):
-        load_task(table, 9.0, NONE, probability)
+        load_problem(table, 9.0, NONE, probability)
 
 
 def test_a_target_that_no_network_meets_so_surely_is_refused_and_the_one_named_accepted(
     table: Path,
 ) -> None:
-    fastest_ms = load_task(table, None, NONE).costs.fastest_us() / 1000
-    load_task(table, fastest_ms * 1.001, NONE)
+    fastest_ms = load_problem(table, None, NONE).costs.fastest_us() / 1000
+    load_problem(table, fastest_ms * 1.001, NONE)
     with pytest.raises(UsageError, match="with a probability") as refused:
-        load_task(table, fastest_ms * 1.001, NONE, 0.95)
+        load_problem(table, fastest_ms * 1.001, NONE, 0.95)
     named = re.search(r"at least (\S+) ms", refused.value.remedy)
     assert named is not None
-    assert load_task(table, float(named[1]), NONE, 0.95).probability == 0.95
+    assert load_problem(table, float(named[1]), NONE, 0.95).probability == 0.95
 
 
 def test_a_network_keeps_to_the_target_on_average_or_as_surely_as_asked(table: Path) -> None:
-    task = load_task(table, 6.0, NONE)
-    sure = load_task(table, 6.0, NONE, 0.95)
+    task = load_problem(table, 6.0, NONE)
+    sure = load_problem(table, 6.0, NONE, 0.95)
     for choices in ([0] * 6, [4] * 6, [1, 2, 0, 4, 1, 1]):
         network = SPACE.architecture(
             [layer.choices[c].name for layer, c in zip(SPACE.layers, choices, strict=True)], "any"
@@ -171,7 +171,7 @@ def test_a_network_keeps_to_the_target_on_average_or_as_surely_as_asked(table: P
 def test_data_of_another_number_of_classes_are_refused_with_the_command_for_theirs(
     table: Path, read: Table
 ) -> None:
-    task: Task = load_task(table, None, NONE)
+    task: SearchProblem = load_problem(table, None, NONE)
     check_classes(task.space, 10, read)
     with pytest.raises(UsageError, match=r"100 classes.*have 10") as refused:
         check_classes(task.space, 100, read)
@@ -186,6 +186,6 @@ def test_data_of_another_number_of_classes_are_refused_with_the_command_for_thei
 
 
 def test_the_calibration_of_the_table_prices_the_networks(table: Path) -> None:
-    task = load_task(table, None, NONE)
+    task = load_problem(table, None, NONE)
     rows = [task.table.lookup(operator).centre_us or 0 for operator in SPACE.before + SPACE.after]
     assert task.costs.fixed_us == pytest.approx(sum(rows) + CALIBRATION.intercept_us)

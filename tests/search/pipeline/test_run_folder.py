@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from search.errors import UsageError
-from search.places import check_file, check_folder, check_run
+from search.files import check_file, check_folder
+from search.pipeline.run_folder import check_run
 
 
 def test_a_file_in_a_new_folder_is_accepted_and_nothing_is_left_in_it(tmp_path: Path) -> None:

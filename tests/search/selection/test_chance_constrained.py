@@ -12,7 +12,7 @@ import pytest
 
 from search.errors import TableError, UsageError
 from search.latency.model import FEATURES, LatencyModel
-from search.selection.chance_constrained import select_with_confidence
+from search.selection.chance_constrained import select_chance_constrained
 from search.selection.exact import network_of, select
 from search.selection.scores import Scores
 from search.spaces.base import LayeredSpace
@@ -118,9 +118,9 @@ def test_of_all_networks_that_are_sure_enough_the_best_is_found_and_proven(
             best = brute.best(target_us, probability)
             if best is None:
                 with pytest.raises(UsageError, match="No network"):
-                    select_with_confidence(scores, model, mini, target_us, probability)
+                    select_chance_constrained(scores, model, mini, target_us, probability)
                 continue
-            found = select_with_confidence(scores, model, mini, target_us, probability)
+            found = select_chance_constrained(scores, model, mini, target_us, probability)
             estimate = model.estimate(found.architecture(mini, "found"))
             assert estimate.probability_below(target_us) == found.probability
             assert found.probability is not None
@@ -139,7 +139,7 @@ def test_candidates_that_a_tangent_undervalues_are_tried_as_well(
     model = LatencyModel(make_table(112, _calibration(112, tuple(FEATURES), 100.0, 0.0)))
     scores = _few(mini, 112, 3)
     target_us = 6 * model.cost_matrix(mini).fastest_us()
-    found = select_with_confidence(scores, model, mini, target_us, 0.9)
+    found = select_chance_constrained(scores, model, mini, target_us, 0.9)
     assert found.optimal
     assert found.score == pytest.approx(_Brute(scores, model, mini).best(target_us, 0.9))
 
@@ -150,7 +150,7 @@ def test_a_probability_that_is_missed_by_the_last_digits_is_missed(
     model = LatencyModel(make_table(calibration=_calibration(0, ("steady_us",), 5.0, 0.1)))
     scores = _few(mini, 0, 3)
     roomy_us = 3 * model.cost_matrix(mini).fastest_us()
-    first = select_with_confidence(scores, model, mini, roomy_us, 0.9)
+    first = select_chance_constrained(scores, model, mini, roomy_us, 0.9)
     estimate = model.estimate(first.architecture(mini, "first"))
     low_us, high_us = estimate.value_us, roomy_us
     while low_us < (middle_us := (low_us + high_us) / 2) < high_us:
@@ -158,10 +158,10 @@ def test_a_probability_that_is_missed_by_the_last_digits_is_missed(
             high_us = middle_us
         else:
             low_us = middle_us
-    same = select_with_confidence(scores, model, mini, high_us, 0.9)
+    same = select_chance_constrained(scores, model, mini, high_us, 0.9)
     assert same.choices == first.choices
     for target_us in (low_us, low_us * (1 - 1e-12), low_us * (1 - 1e-10)):
-        other = select_with_confidence(scores, model, mini, target_us, 0.9)
+        other = select_chance_constrained(scores, model, mini, target_us, 0.9)
         assert other.probability is not None
         assert other.probability >= 0.9
         assert other.score < first.score
@@ -178,7 +178,7 @@ def test_with_all_candidates_the_probability_is_never_missed(
         plain = select(scores, costs, target_us)
         previous = plain.score
         for probability in (0.6, 0.9, 0.99):
-            found = select_with_confidence(scores, model, mini, target_us, probability)
+            found = select_chance_constrained(scores, model, mini, target_us, probability)
             estimate = model.estimate(network_of(mini, found.choices, "found"))
             assert estimate.probability_below(target_us) >= probability
             assert found.latency_us == costs.price([found.choices])[0] <= target_us
@@ -196,10 +196,10 @@ def test_a_result_that_is_not_proven_keeps_an_honest_bound(
         scores = _few(mini, seed, 9)
         target_us = 4 * model.cost_matrix(mini).fastest_us()
         try:
-            hasty = select_with_confidence(scores, model, mini, target_us, 0.9, most_networks=1)
+            hasty = select_chance_constrained(scores, model, mini, target_us, 0.9, most_networks=1)
         except UsageError:
             continue
-        best = select_with_confidence(scores, model, mini, target_us, 0.9)
+        best = select_chance_constrained(scores, model, mini, target_us, 0.9)
         assert hasty.probability is not None
         assert hasty.probability >= 0.9
         assert hasty.score <= best.score <= hasty.bound + 1e-9
@@ -215,7 +215,7 @@ def test_without_an_interval_the_result_is_the_plain_selection(
     costs = model.cost_matrix(mini)
     scores = Scores(values=_few(mini, 0, 9), space=mini.spec, origin="made up")
     target_us = 2 * costs.fastest_us()
-    sure = select_with_confidence(scores, model, mini, target_us, 0.99)
+    sure = select_chance_constrained(scores, model, mini, target_us, 0.99)
     plain = select(scores, costs, target_us)
     assert (sure.choices, sure.score, sure.latency_us) == (
         plain.choices,
@@ -232,14 +232,14 @@ def test_an_impossible_promise_is_told_the_lowest_possible_target_which_then_wor
     scores = _few(mini, 0, 3)
     brute = _Brute(scores, model, mini)
     target_us = min(estimate.value_us for estimate in brute.estimates) * 1.05
-    assert select_with_confidence(scores, model, mini, target_us, 0.5).latency_us <= target_us
+    assert select_chance_constrained(scores, model, mini, target_us, 0.5).latency_us <= target_us
     with pytest.raises(UsageError, match="lowest target met so surely") as caught:
-        select_with_confidence(scores, model, mini, target_us, 0.95)
+        select_chance_constrained(scores, model, mini, target_us, 0.95)
     told = re.search(r"is ([\d.]+) ms \(([\d.]+) us\)", caught.value.message)
     assert told is not None
     least_us = float(told[2])
     assert float(told[1]) * 1e3 == pytest.approx(least_us)
-    found = select_with_confidence(scores, model, mini, least_us, 0.95)
+    found = select_chance_constrained(scores, model, mini, least_us, 0.95)
     assert found.probability is not None
     assert found.probability >= 0.95
     assert brute.best(least_us - 0.2, 0.95) is None
@@ -250,12 +250,14 @@ def test_a_probability_out_of_range_is_refused(
     make_table: MakeTable, mini: LayeredSpace, probability: float
 ) -> None:
     with pytest.raises(UsageError, match=r"at least 0\.5 and below 1"):
-        select_with_confidence(_few(mini, 0, 9), LatencyModel(make_table()), mini, 1e4, probability)
+        select_chance_constrained(
+            _few(mini, 0, 9), LatencyModel(make_table()), mini, 1e4, probability
+        )
 
 
 def test_a_target_that_is_no_number_is_refused(make_table: MakeTable, mini: LayeredSpace) -> None:
     with pytest.raises(UsageError, match="not a number"):
-        select_with_confidence(_few(mini, 0, 9), LatencyModel(make_table()), mini, math.nan, 0.9)
+        select_chance_constrained(_few(mini, 0, 9), LatencyModel(make_table()), mini, math.nan, 0.9)
 
 
 def test_a_covariance_with_a_negative_variance_is_refused(
@@ -266,12 +268,12 @@ def test_a_covariance_with_a_negative_variance_is_refused(
     )
     model = LatencyModel(make_table(calibration=broken))
     with pytest.raises(TableError, match="negative variance"):
-        select_with_confidence(_few(mini, 0, 9), model, mini, 1e4, 0.9)
+        select_chance_constrained(_few(mini, 0, 9), model, mini, 1e4, 0.9)
 
 
 def test_scores_of_another_space_are_refused(make_table: MakeTable, mini: LayeredSpace) -> None:
     with pytest.raises(UsageError, match="do not fit"):
-        select_with_confidence(np.zeros((2, 2)), LatencyModel(make_table()), mini, 1e4, 0.9)
+        select_chance_constrained(np.zeros((2, 2)), LatencyModel(make_table()), mini, 1e4, 0.9)
 
 
 TABLES = sorted(path.parent for path in (ROOT / "tables").glob("*/fbnet-r224-*/manifest.json"))
@@ -287,7 +289,7 @@ def test_on_measured_tables_the_best_of_22_layers_is_proven(folder: Path) -> Non
     for share in (1.5, 3.0, 6.0):
         target_us = share * costs.fastest_us()
         plain = select(scores, costs, target_us)
-        sure = select_with_confidence(scores, model, space, target_us, 0.95)
+        sure = select_chance_constrained(scores, model, space, target_us, 0.95)
         assert sure.optimal
         assert sure.probability is not None
         assert sure.probability >= 0.95

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from search.errors import UsageError
 from search.latency.model import CostMatrix, LatencyModel
-from search.selection.exact import Selection, front, network_of, pareto, select
+from search.selection.exact import Selection, network_of, pareto_front, select, select_many
 from search.selection.scores import Scores
 from search.spaces.base import LayeredSpace
 from tests.benchmarks.bench_exact import milp_score, random_selection
@@ -133,7 +133,7 @@ def test_the_front_holds_exactly_the_networks_that_no_other_one_dominates(
         if total < least:
             wanted.append((price, -total))
             least = total
-    found = front(scores, costs)
+    found = pareto_front(scores, costs)
     assert [(point.latency_us, point.score) for point in found] == wanted
     assert all(costs.price([point.choices])[0] == point.latency_us for point in found)
 
@@ -145,7 +145,7 @@ def test_several_targets_at_once_give_what_each_gives_alone(
 ) -> None:
     scores, costs = instance
     assume(min(targets) >= min(price for _, price, _ in _all_networks(scores, costs)))
-    together = pareto(scores, costs, targets)
+    together = select_many(scores, costs, targets)
     alone = [select(scores, costs, target_us) for target_us in targets]
     assert [(s.score, s.latency_us) for s in together] == [(s.score, s.latency_us) for s in alone]
 
@@ -177,11 +177,11 @@ def test_the_target_is_met_and_the_best_proven_on_every_random_table(noise: floa
 def test_looser_targets_never_score_less_and_the_front_rises() -> None:
     scores, costs, target_us = random_selection(7, 0.2)
     targets = np.linspace(costs.fastest_us() + 1, 2 * target_us, 12)
-    found = pareto(scores, costs, list(targets))
+    found = select_many(scores, costs, list(targets))
     totals = [selection.score for selection in found]
     assert totals == sorted(totals)
     assert totals[0] < totals[-1]
-    whole = front(scores, costs)
+    whole = pareto_front(scores, costs)
     assert all(
         one.latency_us < two.latency_us and one.score < two.score
         for one, two in itertools.pairwise(whole)
@@ -204,7 +204,7 @@ def test_scores_that_are_costs_still_give_a_good_network_and_an_honest_bound() -
     assert found.score <= found.bound <= target_us * (1 + 1e-9)
     assert found.gap <= 0.01 * target_us
     with pytest.raises(UsageError, match="several targets"):
-        front(costs.costs, costs, most_states=500)
+        pareto_front(costs.costs, costs, most_states=500)
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -251,7 +251,7 @@ def test_an_infeasible_target_is_told_the_fastest_possible_latency_which_then_wo
 def test_one_infeasible_target_among_several_is_told() -> None:
     scores, costs, target_us = random_selection(11, None)
     with pytest.raises(UsageError, match="fastest possible"):
-        pareto(scores, costs, [target_us, 1.0])
+        select_many(scores, costs, [target_us, 1.0])
 
 
 def test_the_very_fastest_latency_is_a_possible_target() -> None:
@@ -273,7 +273,7 @@ def test_a_target_that_is_no_number_is_refused(target_us: float) -> None:
 def test_no_target_at_all_is_refused() -> None:
     scores, costs, _ = random_selection(0, None)
     with pytest.raises(UsageError, match="No latency target"):
-        pareto(scores, costs, [])
+        select_many(scores, costs, [])
 
 
 @pytest.mark.parametrize("value", [math.nan, INF, 1e200])

@@ -8,21 +8,21 @@ import numpy as np
 import pytest
 import torch
 
+from search.algorithms.expected_cost import expected_cost_of
 from search.algorithms.fp_nas.categorical import shared_weights
 from search.algorithms.fp_nas.factored import FactoredLogits
 from search.algorithms.fp_nas.factors import factorise
-from search.algorithms.losses import latency_of
 from search.costs.chain import ChainCosts
-from search.costs.terms import likeliest_within
 from search.errors import UsageError
 from search.operators.counts import count
 from search.operators.modules import build_network
 from search.operators.spec import OperatorSpec
 from search.selection.exact import network_of
-from search.spaces.fp_nas.space import GroupedSpace
+from search.selection.local_search import local_search
+from search.spaces.fp_nas.space import SlicedSpace
 from search.spaces.registry import make_space, parse_space
 from search.supernets.batch_norm import recalibrate
-from search.supernets.sliced import GroupedNet
+from search.supernets.sliced import SlicedSupernet
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -33,9 +33,9 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def space_of(name: str = "fp-nas-mini", **changes: int) -> GroupedSpace:
+def space_of(name: str = "fp-nas-mini", **changes: int) -> SlicedSpace:
     space = make_space(name, **changes)
-    assert isinstance(space, GroupedSpace)
+    assert isinstance(space, SlicedSpace)
     return space
 
 
@@ -91,7 +91,7 @@ def test_a_skip_is_offered_where_stride_and_range_of_channels_stay() -> None:
     assert sum(skips["fp-nas-f-fine"]) == 2 + 2 + 2 + 2 + 3
 
 
-@pytest.mark.parametrize("name", GroupedSpace.presets)
+@pytest.mark.parametrize("name", SlicedSpace.presets)
 def test_a_spec_rebuilds_its_space(name: str) -> None:
     space = make_space(name, classes=7)
     assert parse_space(space.spec) == space
@@ -159,9 +159,11 @@ def tiny() -> ChainCosts:
 
 
 def _link(draw: np.random.Generator, inputs: int, left: int):  # type: ignore[no-untyped-def]
-    from search.costs.chain import Link
+    from search.costs.chain import Transition
 
-    return Link(us=draw.uniform(1, 9, (inputs, 4)), follow=draw.integers(0, left, (inputs, 4)))
+    return Transition(
+        us=draw.uniform(1, 9, (inputs, 4)), follow=draw.integers(0, left, (inputs, 4))
+    )
 
 
 def test_the_expected_cost_and_the_cheapest_network_are_those_of_all_networks() -> None:
@@ -171,7 +173,7 @@ def test_the_expected_cost_and_the_cheapest_network_are_those_of_all_networks() 
     assert costs.fastest_us() == pytest.approx(prices.min())
     weights = torch.rand(3, 4, generator=torch.Generator().manual_seed(0)).double().softmax(1)
     shares = weights.numpy()[np.arange(3), every].prod(1)
-    latency = latency_of(costs)
+    latency = expected_cost_of(costs)
     assert float(latency(weights)) == pytest.approx(float(shares @ prices), rel=1e-12)
     one_hot = torch.nn.functional.one_hot(torch.tensor(every[17]), 4)
     assert float(latency(one_hot)) == pytest.approx(prices[17])
@@ -180,7 +182,7 @@ def test_the_expected_cost_and_the_cheapest_network_are_those_of_all_networks() 
 def test_the_gradient_of_the_expected_cost_is_that_of_the_enumeration() -> None:
     costs, every = tiny(), torch.tensor(list(itertools.product(range(4), repeat=3)))
     found = torch.zeros(3, 4).double().requires_grad_()
-    latency_of(costs)(found.softmax(1)).backward()
+    expected_cost_of(costs)(found.softmax(1)).backward()
     exact = torch.zeros(3, 4).double().requires_grad_()
     shares = exact.softmax(1)[torch.arange(3), every].prod(1)
     (shares * torch.from_numpy(costs.price(every.numpy()))).sum().backward()
@@ -192,7 +194,7 @@ def test_a_network_within_a_target_is_found() -> None:
         np.isfinite(COSTS.costs), np.random.default_rng(0).normal(size=COSTS.costs.shape), -np.inf
     )
     target_us = 1.2 * COSTS.fastest_us()
-    found = likeliest_within(scores, COSTS, target_us)
+    found = local_search(scores, COSTS, target_us)
     assert COSTS.price([found])[0] <= target_us
 
 
@@ -200,14 +202,14 @@ def test_a_network_within_a_target_is_found() -> None:
 
 
 @pytest.fixture(scope="module")
-def supernet() -> GroupedNet:
+def supernet() -> SlicedSupernet:
     torch.manual_seed(0)
     found = shared_weights(MINI)
-    assert isinstance(found, GroupedNet)
+    assert isinstance(found, SlicedSupernet)
     return found
 
 
-def test_a_network_of_the_supernet_equals_the_derived_one(supernet: GroupedNet) -> None:
+def test_a_network_of_the_supernet_equals_the_derived_one(supernet: SlicedSupernet) -> None:
     images = torch.randn(6, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     skipped = [
         layer.choices[-1].is_skip * (width - 1)
@@ -224,7 +226,7 @@ def test_a_network_of_the_supernet_equals_the_derived_one(supernet: GroupedNet) 
         assert recalibrate(derived, [images]) == 6
 
 
-def test_splits_share_no_weights_and_channels_do(supernet: GroupedNet) -> None:
+def test_splits_share_no_weights_and_channels_do(supernet: SlicedSupernet) -> None:
     names = {choice.name: n for n, choice in enumerate(MINI.layers[1].choices)}
     first = [0] * len(WIDTHS)
 
@@ -240,7 +242,7 @@ def test_splits_share_no_weights_and_channels_do(supernet: GroupedNet) -> None:
     assert not narrow & touched("k5_relu_sa2_e2_c16")
 
 
-def test_only_what_the_network_holds_gets_a_gradient(supernet: GroupedNet) -> None:
+def test_only_what_the_network_holds_gets_a_gradient(supernet: SlicedSupernet) -> None:
     names = {choice.name: n for n, choice in enumerate(MINI.layers[1].choices)}
     supernet.zero_grad(set_to_none=True)
     row = [0, names["k3_relu_e2_c16"], *[0] * (len(WIDTHS) - 2)]
@@ -252,7 +254,7 @@ def test_only_what_the_network_holds_gets_a_gradient(supernet: GroupedNet) -> No
     assert not gradient[32:].any()
 
 
-def test_mixtures_and_compilation_are_refused(supernet: GroupedNet) -> None:
+def test_mixtures_and_compilation_are_refused(supernet: SlicedSupernet) -> None:
     weights = supernet.one_hot([0] * len(WIDTHS))
     weights[0, :2] = 0.5
     with pytest.raises(UsageError, match="one-hot"):

@@ -13,7 +13,7 @@ from search.operators.spec import DTYPES
 from search.spaces.base import LayeredSpace
 from search.spaces.fbnet import FBNetSpace, scale_channels
 from search.spaces.fbnetv2.space import MaskedSpace
-from search.spaces.fp_nas.space import GroupedSpace
+from search.spaces.fp_nas.space import SlicedSpace
 from search.spaces.registry import make_space, parse_space, space_names
 from search.spaces.single_path import SinglePathSpace
 
@@ -35,7 +35,7 @@ LAYERED = tuple(CANDIDATES)
 
 
 def test_every_space_is_of_layers_of_masked_variables_or_of_groups() -> None:
-    assert set(space_names()) == {*LAYERED, *MaskedSpace.presets, *GroupedSpace.presets}
+    assert set(space_names()) == {*LAYERED, *MaskedSpace.presets, *SlicedSpace.presets}
 
 
 def test_fbnet_has_the_size_that_its_tables_of_blocks_and_layers_give() -> None:

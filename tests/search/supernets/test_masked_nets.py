@@ -10,16 +10,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from search.algorithms.expected_cost import ExpectedFactorCosts
 from search.architecture import Architecture, dump_architecture, parse_architecture
-from search.latency.space_costs import count_space
+from search.latency.space_costs import counted_costs
 from search.operators.counts import count
 from search.operators.modules import build_network, build_operator
 from search.operators.spec import OperatorSpec
 from search.selection.exact import network_of
 from search.spaces.fbnetv2.space import MaskedSpace
-from search.spaces.fbnetv2.variables import Slot
+from search.spaces.fbnetv2.variables import MaskedLayer
 from search.spaces.registry import make_space, parse_space
-from search.supernets.masked import MaskedNet, TermLatency
+from search.supernets.masked import MaskedSupernet
 from search.supernets.masked_block import MaskedBlock, copy_leading
 from tests.search.supernets.masked import MODES, draw, lived_in, one_hot, space_of, widths_of
 
@@ -79,7 +80,7 @@ def test_a_skip_that_changes_its_width_costs_something() -> None:
     choices = [0] * len(space.layers)
     choices[slot.kind] = names.index("skip")
     assert slot.into is not None
-    costs = count_space(space, "flops")
+    costs = counted_costs(space, "flops")
     equal = float(costs.price([choices])[0])
     choices[slot.out] = 1
     changed = network_of(space, choices, "any")
@@ -122,7 +123,7 @@ def test_every_option_of_every_block_equals_the_derived_network_with_copied_weig
     mode: str,
 ) -> None:
     space, generator = space_of(mode), random.Random(1)
-    supernet = lived_in(MaskedNet(space))
+    supernet = lived_in(MaskedSupernet(space))
     images = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     for variable, width in enumerate(widths_of(space)):
         for option in range(width):
@@ -178,7 +179,7 @@ def test_a_masked_block_is_the_padded_sum_of_the_narrower_blocks_for_every_kind(
 
 @torch.no_grad()
 def _narrow(
-    space: MaskedSpace, slot: Slot, large: nn.Module, kind: str, x: Tensor, out: int
+    space: MaskedSpace, slot: MaskedLayer, large: nn.Module, kind: str, x: Tensor, out: int
 ) -> Tensor:
     """The block of one width with copied weights, on the same input.
 
@@ -198,7 +199,7 @@ def _narrow(
 @pytest.mark.parametrize("cost", ["latency", "flops", "params"])
 def test_an_expected_cost_is_exact_at_one_hot_weights(mode: str, cost: str) -> None:
     space, generator = space_of(mode, 32), random.Random(0)
-    costs = space.costs(price, 500.0) if cost == "latency" else count_space(space, cost)
+    costs = space.costs(price, 500.0) if cost == "latency" else counted_costs(space, cost)
     for _ in range(20):
         choices = draw(space, generator)
         network = network_of(space, choices, "any")
@@ -208,7 +209,7 @@ def test_an_expected_cost_is_exact_at_one_hot_weights(mode: str, cost: str) -> N
             "params": network.params,
         }[cost]
         assert costs.price([choices])[0] == pytest.approx(expected)
-        found = TermLatency(costs)(one_hot(space, choices))  # type: ignore[arg-type]
+        found = ExpectedFactorCosts(costs)(one_hot(space, choices))  # type: ignore[arg-type]
         assert float(found) == pytest.approx(expected, rel=1e-9)
 
 
@@ -239,4 +240,4 @@ def test_an_expected_cost_is_the_mean_over_all_networks_of_some_options(mode: st
     costs = space.costs(price, 500.0)
     mean = float(np.dot(probabilities, costs.price(networks)))
     assert total == pytest.approx(1)
-    assert float(TermLatency(costs)(weights)) == pytest.approx(mean, rel=1e-6)
+    assert float(ExpectedFactorCosts(costs)(weights)) == pytest.approx(mean, rel=1e-6)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from search.spaces.fbnetv2.space import MaskedSpace
-from search.supernets.masked import MaskedNet
+from search.supernets.masked import MaskedSupernet
 from search.supernets.masked_block import MaskedBlock
 from search.supernets.masks import scatter, subsample
 from tests.search.supernets.masked import MODES, draw, lived_in, one_hot, soft, space_of
@@ -27,7 +27,7 @@ def test_scattered_resolutions_equal_the_derived_network_where_one_has_all_weigh
     mode: str,
 ) -> None:
     space, generator = space_of(mode, 32), random.Random(2)
-    supernet = lived_in(MaskedNet(space, scattered=True))
+    supernet = lived_in(MaskedSupernet(space, scattered=True))
     images = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     for resolution in range(len(space.resolutions)):
         choices = draw(space, generator)
@@ -42,8 +42,8 @@ def test_scattered_resolutions_are_mixed_operator_by_operator_as_figure_2_draws_
     space = space_of("fbnetv2-mini", 32)
     assert len(space.resolutions) > 1
     weights = soft(space, torch.Generator().manual_seed(3))
-    scattered = lived_in(MaskedNet(space, scattered=True))
-    apart = MaskedNet(space)
+    scattered = lived_in(MaskedSupernet(space, scattered=True))
+    apart = MaskedSupernet(space)
     apart.load_state_dict(scattered.state_dict())
     lived_in(apart)
     images = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
@@ -83,7 +83,7 @@ def test_gradients_through_several_resolutions_equal_those_without_recomputation
     scattered: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     space = space_of("fbnetv2-mini", 32)
-    supernet = MaskedNet(space, scattered=scattered)
+    supernet = MaskedSupernet(space, scattered=scattered)
     weights = soft(space, torch.Generator().manual_seed(3)).requires_grad_()
     images = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 
@@ -92,6 +92,6 @@ def test_gradients_through_several_resolutions_equal_those_without_recomputation
         return found
 
     recomputed = gradient()
-    monkeypatch.setattr(MaskedNet, "_runner", lambda self, part, several: part)
+    monkeypatch.setattr(MaskedSupernet, "_runner", lambda self, part, several: part)
     torch.testing.assert_close(recomputed, gradient())
     assert bool((recomputed[0, : len(space.resolutions)] != 0).all())

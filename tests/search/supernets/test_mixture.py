@@ -12,8 +12,9 @@ from search.errors import UsageError
 from search.operators.modules import build_network
 from search.spaces.base import LayeredSpace
 from search.spaces.registry import make_space
+from search.supernets.base import legal_mask
 from search.supernets.batch_norm import batch_norms, recalibrate
-from search.supernets.mixture import Supernet, legal_mask
+from search.supernets.mixture import MixtureSupernet
 
 MINI = make_space("fbnet-mini", resolution=16, width=0.5, head_channels=16)
 
@@ -39,12 +40,12 @@ def soft(space: LayeredSpace, seed: int = 0) -> Tensor:
     return noise.masked_fill(~legal, -torch.inf).softmax(1)
 
 
-def supernet_of(space: LayeredSpace, **options: bool) -> Supernet:
+def supernet_of(space: LayeredSpace, **options: bool) -> MixtureSupernet:
     torch.manual_seed(0)
-    return Supernet(space, **options)
+    return MixtureSupernet(space, **options)
 
 
-def with_statistics(supernet: Supernet) -> Supernet:
+def with_statistics(supernet: MixtureSupernet) -> MixtureSupernet:
     """Batch norms as after training: no parameter or statistic is 0 or 1."""
     generator = torch.Generator().manual_seed(1)
     for norm in batch_norms([supernet]):
@@ -105,7 +106,7 @@ def test_a_derived_network_trains_as_any_other_and_leaves_the_supernet_alone() -
     assert all(torch.equal(before[name], now) for name, now in supernet.state_dict().items())
 
 
-def naive(supernet: Supernet, batch: Tensor, weights: Tensor) -> Tensor:
+def naive(supernet: MixtureSupernet, batch: Tensor, weights: Tensor) -> Tensor:
     """Equation 5 as it is printed."""
     x = supernet.before(batch)
     for layer, row in zip(supernet.layers, weights, strict=True):

@@ -8,17 +8,17 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from search.algorithms.base import Algorithm
 from search.errors import KitError
-from search.training.distributed import Processes, join
+from search.training.distributed import ProcessGroup, join
 from search.training.progress import Lines
+from search.training.protocol import TrainingMethod
 from tests.search.training.standins import Pictures, TinySearch, run, small_fbnet, whole_state
 
 NUMBER = 66  # splits of 53 and 13, whose last batches of 8 are 3 + 2 images
 KILLED_BEFORE = 10
 
 
-def recorded(algorithm: Algorithm, phases: tuple[str, ...]) -> list[dict[str, Tensor]]:
+def recorded(algorithm: TrainingMethod, phases: tuple[str, ...]) -> list[dict[str, Tensor]]:
     """Gradients as the optimiser finds them, step by step."""
     steps: list[dict[str, Tensor]] = []
     names = {parameter: name for name, parameter in algorithm.module.named_parameters()}
@@ -32,7 +32,7 @@ def recorded(algorithm: Algorithm, phases: tuple[str, ...]) -> list[dict[str, Te
     return steps
 
 
-def like_one(processes: Processes) -> tuple[TinySearch, list[dict[str, Tensor]]]:
+def like_one(processes: ProcessGroup) -> tuple[TinySearch, list[dict[str, Tensor]]]:
     """A run whose batch norm and noise span all processes."""
     algorithm = TinySearch(epochs=2, seed=processes.rank)
     steps = recorded(algorithm, ("weights", "theta"))
@@ -40,7 +40,7 @@ def like_one(processes: Processes) -> tuple[TinySearch, list[dict[str, Tensor]]]
     return algorithm, steps
 
 
-def fbnet_like_one(processes: Processes) -> list[dict[str, Tensor]]:
+def fbnet_like_one(processes: ProcessGroup) -> list[dict[str, Tensor]]:
     """The same with FBNet's own search, in float64 so that rounding does not build up."""
     algorithm = small_fbnet(seed=processes.rank)
     algorithm.module.double()
@@ -51,7 +51,7 @@ def fbnet_like_one(processes: Processes) -> list[dict[str, Tensor]]:
     return steps
 
 
-def apart(processes: Processes, folder: Path, *, kill: bool = False) -> TinySearch:
+def apart(processes: ProcessGroup, folder: Path, *, kill: bool = False) -> TinySearch:
     """A run of processes with batch norm, noise and augmentation of their own."""
     algorithm = TinySearch(epochs=3, seed=processes.rank)
     steps = 0

@@ -7,18 +7,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from search.algorithms.base import Algorithm, Batch, Phase, StepReport
 from search.algorithms.fbnet.recipe import FBNetRecipe
 from search.algorithms.fbnet.search import FBNetSearch
 from search.latency.model import CostMatrix
 from search.spaces.fbnet import FBNetSpace
-from search.training.distributed import Processes
+from search.training.distributed import ProcessGroup
 from search.training.engine import train
 from search.training.precision import Compute
 from search.training.progress import Silent
-from search.training.recipe import RetrainRecipe
-from search.training.settings import Settings, Subject
-from search.training.single_network import FixedNetwork
+from search.training.protocol import Batch, Phase, StepReport, TrainingMethod
+from search.training.recipe import TrainingRecipe
+from search.training.settings import Subject, TrainingSettings
+from search.training.single_network import SingleNetworkTraining
 from search.training.trace import TraceLine
 
 CPU = Compute(device="cpu", threads=1)
@@ -155,7 +155,7 @@ def small_fbnet(seed: int = 0) -> FBNetSearch:
     )
 
 
-def recipe(**changes: object) -> RetrainRecipe:
+def recipe(**changes: object) -> TrainingRecipe:
     values: dict[str, object] = {
         "batch": 8,
         "epochs": 4,
@@ -168,13 +168,13 @@ def recipe(**changes: object) -> RetrainRecipe:
         "dropout": 0.2,
         "label_smoothing": 0.1,
     }
-    return RetrainRecipe(**{**values, **changes})  # type: ignore[arg-type]
+    return TrainingRecipe(**{**values, **changes})  # type: ignore[arg-type]
 
 
-METHODS: dict[str, Callable[[], Algorithm]] = {
+METHODS: dict[str, Callable[[], TrainingMethod]] = {
     "search": TinySearch,
-    "fixed": lambda: FixedNetwork(small_network(), recipe()),
-    "torch-dropout": lambda: FixedNetwork(small_network(dropout=0.5), recipe(dropout=0.0)),
+    "fixed": lambda: SingleNetworkTraining(small_network(), recipe()),
+    "torch-dropout": lambda: SingleNetworkTraining(small_network(dropout=0.5), recipe(dropout=0.0)),
 }
 
 
@@ -195,7 +195,7 @@ class KillAfter(Silent):
 
 
 def run(
-    algorithm: Algorithm,
+    algorithm: TrainingMethod,
     folder: Path | None = None,
     *,
     images: Pictures | None = None,
@@ -203,24 +203,24 @@ def run(
     resume: bool = False,
     accept_changes: bool = False,
     subject: Subject = SUBJECT,
-    processes: Processes | None = None,
+    processes: ProcessGroup | None = None,
     **settings: object,
 ) -> tuple[TraceLine, ...]:
     values: dict[str, object] = {"batch": 8, "seed": 3, "compute": CPU, **settings}
     return train(
         algorithm,
         images if images is not None else Pictures(),
-        Settings(**values),  # type: ignore[arg-type]
+        TrainingSettings(**values),  # type: ignore[arg-type]
         subject=subject,
         folder=folder,
         resume=resume,
         accept_changes=accept_changes,
         observers=[observer] if observer else [],
-        processes=processes or Processes(),
+        processes=processes or ProcessGroup(),
     )
 
 
-def whole_state(algorithm: Algorithm) -> dict[str, Tensor]:
+def whole_state(algorithm: TrainingMethod) -> dict[str, Tensor]:
     """Every tensor of the module and of the optimisers, by a name of its own."""
     found = {f"module {name}": tensor for name, tensor in algorithm.module.state_dict().items()}
     phases = {p.name for epoch in range(algorithm.epochs) for p in algorithm.phases(epoch)}

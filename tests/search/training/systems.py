@@ -6,14 +6,14 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from search.algorithms.base import Searching
+from search.algorithms.base import SearchAlgorithm
 from search.algorithms.recipe import SearchRecipe
 from search.algorithms.registry import load_method, make_search_recipe
 from search.costs.matrix import CostMatrix
 from search.operators.counts import count
 from search.spaces.base import LayeredSpace
 from search.spaces.fbnetv2.space import MaskedSpace
-from search.spaces.fp_nas.space import GroupedSpace
+from search.spaces.fp_nas.space import SlicedSpace
 from search.spaces.registry import make_space
 
 SIDE = 8
@@ -30,7 +30,7 @@ def _space(name: str) -> LayeredSpace:
 
 
 def _costs(space: LayeredSpace) -> CostMatrix:
-    if isinstance(space, MaskedSpace | GroupedSpace):
+    if isinstance(space, MaskedSpace | SlicedSpace):
         return space.costs(lambda operator: count(operator).flops / 10, 50.0)
     widths = np.array([len(layer.choices) for layer in space.layers])
     prices = np.random.default_rng(0).uniform(300, 900, (len(widths), widths.max()))
@@ -41,8 +41,8 @@ def _costs(space: LayeredSpace) -> CostMatrix:
     return CostMatrix(costs=np.where(legal, prices, np.inf), fixed_us=500.0)
 
 
-def _system(algorithm: str, name: str) -> Callable[[int], Searching]:
-    def make(seed: int = 0) -> Searching:
+def _system(algorithm: str, name: str) -> Callable[[int], SearchAlgorithm]:
+    def make(seed: int = 0) -> SearchAlgorithm:
         space = _space(name)
         costs = _costs(space)
         recipe: SearchRecipe = replace(

@@ -25,7 +25,7 @@ from search.training.checkpoint import (
     restore,
 )
 from search.training.settings import Subject
-from search.training.step import Sums
+from search.training.step import RunningSums
 from tests.search.training.standins import Pictures, TinySearch, recipe, run
 
 ORIGIN = Origin(
@@ -44,7 +44,7 @@ def checkpoint(**changes: object) -> Checkpoint:
     base = Checkpoint(
         origin=ORIGIN,
         position=Position(epoch=1, phase=1, step=7),
-        sums=Sums(loss=0.1, correct=3.0, images=8.0, seconds=1.5),
+        sums=RunningSums(loss=0.1, correct=3.0, images=8.0, seconds=1.5),
         trace_bytes=123,
         seconds=4.5,
         module=algorithm.module.state_dict(),

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from search.errors import UsageError
-from search.training.distributed import Processes, join
+from search.training.distributed import ProcessGroup, join
 from search.training.sync_batch_norm import SharedBatchNorm, convert_sync_batchnorm
 from search.training.trace import read_trace
 from tests.search.training.process import NUMBER, fbnet_like_one, like_one
@@ -62,7 +62,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[dict[str, Any]
 def test_two_processes_have_the_gradients_of_one(
     whole: tuple[list[dict[str, Any]], Path],
 ) -> None:
-    algorithm, expected = like_one(Processes())
+    algorithm, expected = like_one(ProcessGroup())
     for result in whole[0]:
         assert len(result["steps"]) == len(expected) == 7 + 7 + 2
         for found, right in zip(result["steps"], expected, strict=True):
@@ -76,7 +76,7 @@ def test_two_processes_have_the_gradients_of_one(
 def test_two_processes_have_the_gradients_of_one_in_fbnets_search(
     whole: tuple[list[dict[str, Any]], Path],
 ) -> None:
-    expected = fbnet_like_one(Processes())
+    expected = fbnet_like_one(ProcessGroup())
     assert len(expected) == 2 * 3 + 1
     for result in whole[0]:
         for found, right in zip(result["fbnet"], expected, strict=True):
@@ -167,7 +167,7 @@ def test_a_checkpoint_of_two_processes_can_go_on_in_one(
 
 def test_shares_of_a_batch_are_disjoint_and_differ_by_one_at_most() -> None:
     indices = torch.arange(11)
-    shares = [Processes(rank=rank, world=3).share(indices) for rank in range(3)]
+    shares = [ProcessGroup(rank=rank, world=3).share(indices) for rank in range(3)]
     assert torch.equal(torch.cat(shares), indices)
     assert [len(share) for share in shares] == [4, 4, 3]
 
@@ -175,14 +175,14 @@ def test_shares_of_a_batch_are_disjoint_and_differ_by_one_at_most() -> None:
 def test_one_process_exchanges_nothing() -> None:
     parameter = nn.Parameter(torch.ones(3))
     parameter.grad = torch.full((3,), 2.0)
-    assert Processes().exchange([parameter], [1.5, 2.5], images=7) == [1.5, 2.5]
+    assert ProcessGroup().exchange([parameter], [1.5, 2.5], images=7) == [1.5, 2.5]
     assert torch.equal(parameter.grad, torch.full((3,), 2.0))
-    assert Processes().gather_statistics(small_network()) is None
+    assert ProcessGroup().gather_statistics(small_network()) is None
 
 
 def test_a_batch_too_small_for_the_processes_is_refused() -> None:
     with pytest.raises(UsageError, match="batch of 8 is too small for 5 processes"):
-        run(TinySearch(), processes=Processes(world=5))
+        run(TinySearch(), processes=ProcessGroup(world=5))
 
 
 def test_half_an_environment_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -219,7 +219,7 @@ def test_an_environment_without_sense_is_refused_in_a_sentence(
 def test_without_torchrun_a_process_is_alone_and_leads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     with join("cpu") as processes:
-        assert processes == Processes()
+        assert processes == ProcessGroup()
         assert processes.leads
 
 

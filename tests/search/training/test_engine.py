@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from search.algorithms.base import Batch, StepReport
 from search.errors import GateFailed, UsageError
-from search.training.progress import Plan, Silent
-from search.training.settings import Settings, Subject
+from search.training.progress import RunLength, Silent
+from search.training.protocol import Batch, StepReport
+from search.training.settings import Subject, TrainingSettings
 from search.training.trace import read_trace
 from tests.search.training.standins import (
     CPU,
@@ -42,12 +42,12 @@ class CtrlC(Silent):
 
 class Plans(Silent):
     def __init__(self) -> None:
-        self.plan: Plan | None = None
+        self.plan: RunLength | None = None
         self.steps = 0
         self.notices: list[str] = []
         self.ended = False
 
-    def started(self, plan: Plan) -> None:
+    def started(self, plan: RunLength) -> None:
         self.plan = plan
 
     def stepped(self, report: StepReport) -> None:
@@ -305,4 +305,4 @@ def test_too_few_images_are_refused(number: int) -> None:
 )
 def test_settings_out_of_range_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(UsageError, match=next(iter(wrong))):
-        Settings(**{"batch": 8, "compute": CPU, **wrong})  # type: ignore[arg-type]
+        TrainingSettings(**{"batch": 8, "compute": CPU, **wrong})  # type: ignore[arg-type]

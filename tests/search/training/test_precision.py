@@ -6,7 +6,7 @@ from torch import nn
 
 from search.errors import UsageError
 from search.training.precision import Compute, configured, peak_memory_mb
-from search.training.single_network import FixedNetwork
+from search.training.single_network import SingleNetworkTraining
 from tests.search.training.standins import CPU, TinySearch, recipe, run, small_network
 
 HOST = torch.device("cpu")
@@ -63,7 +63,7 @@ def test_channels_last_changes_the_layout_and_keeps_the_parameters() -> None:
     losses = []
     for wanted in (True, False):
         compute = Compute(device="cpu", threads=1, channels_last=wanted)
-        algorithm = FixedNetwork(small_network(), recipe(epochs=2))
+        algorithm = SingleNetworkTraining(small_network(), recipe(epochs=2))
         losses.append(run(algorithm, compute=compute)[-1].loss)
     assert losses[0] == pytest.approx(losses[1], rel=1e-3)
 

@@ -14,15 +14,15 @@ from search.selection.exact import network_of
 from search.spaces.registry import make_space
 from search.training.evaluate import evaluate
 from search.training.precision import Compute
-from search.training.recipe import RetrainRecipe
+from search.training.recipe import TrainingRecipe
 from search.training.retrain import check_network, retrain, write_weights
-from search.training.settings import Settings
+from search.training.settings import TrainingSettings
 from search.zoo import zoo_architecture
 from tests.search.cli.runner import SPACE
 
 NETWORK = network_of(SPACE, (0, 1, 8, 0, 8, 1), "small")
-SETTINGS = Settings(batch=25, compute=Compute(device="cpu", threads=1))
-RECIPE = RetrainRecipe(batch=25, epochs=2, learning_rate=0.05, schedule="cosine")
+SETTINGS = TrainingSettings(batch=25, compute=Compute(device="cpu", threads=1))
+RECIPE = TrainingRecipe(batch=25, epochs=2, learning_rate=0.05, schedule="cosine")
 
 
 @pytest.fixture(scope="module")

@@ -8,15 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from search.algorithms.base import Batch
 from search.errors import UsageError
 from search.operators.modules import build_network
 from search.spaces.base import LayeredSpace
 from search.training.evaluate import evaluate
 from search.training.precision import Compute
-from search.training.recipe import RECIPES, RetrainRecipe, make_recipe
+from search.training.protocol import Batch
+from search.training.recipe import RECIPES, TrainingRecipe, make_training_recipe
 from search.training.seeds import generator_for
-from search.training.single_network import FixedNetwork
+from search.training.single_network import SingleNetworkTraining
 from tests.search.training.standins import Pictures, recipe, run, small_network
 
 
@@ -41,7 +41,7 @@ def test_a_network_of_the_space_learns_and_keeps_the_names_of_its_state(
     images = Pictures(24)
     images.pixels = images.pixels.repeat(1, 1, 5, 5)
     before = evaluate(network, images).loss
-    algorithm = FixedNetwork(network, recipe(epochs=2, learning_rate=0.02))
+    algorithm = SingleNetworkTraining(network, recipe(epochs=2, learning_rate=0.02))
     lines = run(algorithm, images=images)
     assert list(network.state_dict()) == names
     assert algorithm.module is network
@@ -49,7 +49,7 @@ def test_a_network_of_the_space_learns_and_keeps_the_names_of_its_state(
 
 
 def test_training_reaches_what_the_images_allow() -> None:
-    algorithm = FixedNetwork(small_network(), recipe(epochs=8, dropout=0.0))
+    algorithm = SingleNetworkTraining(small_network(), recipe(epochs=8, dropout=0.0))
     run(algorithm, images=Pictures(160))
     assert evaluate(algorithm.module, Pictures(160)).top1 > 0.95
 
@@ -59,7 +59,9 @@ def test_training_reaches_what_the_images_allow() -> None:
 
 def test_dropout_depends_on_the_generator_and_is_off_outside_training() -> None:
     images = Pictures(16)
-    algorithm = FixedNetwork(small_network(norm=False), recipe(dropout=0.5, label_smoothing=0.0))
+    algorithm = SingleNetworkTraining(
+        small_network(norm=False), recipe(dropout=0.5, label_smoothing=0.0)
+    )
     losses = [algorithm.backward("weights", batch_of(images, seed)).loss for seed in (1, 1, 2)]
     assert losses[0] == losses[1] != losses[2]
     expected = small_network(norm=False)(images.pixels)
@@ -73,7 +75,7 @@ def test_dropout_keeps_the_mean_and_drops_its_share() -> None:
 
     linear = nn.Linear(5000, 4)
     seen = []
-    algorithm = FixedNetwork(nn.Sequential(Tap(), linear), recipe(dropout=0.2))
+    algorithm = SingleNetworkTraining(nn.Sequential(Tap(), linear), recipe(dropout=0.2))
     linear.register_forward_hook(lambda _, inputs, __: seen.append(inputs[0]))
     algorithm.backward("weights", batch_of(Pictures(8)))
     assert set(seen[0].unique().tolist()) == {0.0, 1.25}
@@ -82,13 +84,13 @@ def test_dropout_keeps_the_mean_and_drops_its_share() -> None:
 
 def test_dropout_without_a_classifier_is_refused() -> None:
     with pytest.raises(UsageError, match="dropout"):
-        FixedNetwork(nn.Sequential(nn.Conv2d(3, 4, 1)), recipe())
+        SingleNetworkTraining(nn.Sequential(nn.Conv2d(3, 4, 1)), recipe())
 
 
 def test_smoothing_changes_the_loss_and_not_the_cross_entropy() -> None:
     images = Pictures(16)
     reports = [
-        FixedNetwork(small_network(), recipe(dropout=0.0, label_smoothing=share)).backward(
+        SingleNetworkTraining(small_network(), recipe(dropout=0.0, label_smoothing=share)).backward(
             "weights", batch_of(images)
         )
         for share in (0.0, 0.3)
@@ -103,10 +105,12 @@ def test_smoothing_changes_the_loss_and_not_the_cross_entropy() -> None:
 
 def test_batch_norm_and_biases_are_spared_from_decay_only_when_asked() -> None:
     network = small_network()
-    (every,) = FixedNetwork(network, recipe(decay_all=True)).optimizer("weights").param_groups
+    (every,) = (
+        SingleNetworkTraining(network, recipe(decay_all=True)).optimizer("weights").param_groups
+    )
     assert len(every["params"]) == 5
     decayed, spared = (
-        FixedNetwork(network, recipe(decay_all=False)).optimizer("weights").param_groups
+        SingleNetworkTraining(network, recipe(decay_all=False)).optimizer("weights").param_groups
     )
     assert [list(p.shape) for p in decayed["params"]] == [[6, 3, 3, 3], [4, 24]]
     assert [list(p.shape) for p in spared["params"]] == [[6], [6], [4]]
@@ -114,7 +118,7 @@ def test_batch_norm_and_biases_are_spared_from_decay_only_when_asked() -> None:
 
 
 def test_every_step_has_the_rate_of_its_place() -> None:
-    algorithm = FixedNetwork(small_network(), recipe())
+    algorithm = SingleNetworkTraining(small_network(), recipe())
     algorithm.start_epoch(2)
     algorithm.backward("weights", batch_of(Pictures(8), fraction=0.25))
     rates = {group["lr"] for group in algorithm.optimizer("weights").param_groups}
@@ -123,7 +127,7 @@ def test_every_step_has_the_rate_of_its_place() -> None:
 
 
 def test_the_papers_recipe_is_as_printed() -> None:
-    found = make_recipe("paper")
+    found = make_training_recipe("paper")
     assert (found.batch, found.epochs, found.momentum, found.nesterov) == (256, 360, 0.9, False)
     assert (found.weight_decay, found.decay_all, found.dropout) == (4e-5, True, 0.2)
     assert found.label_smoothing == 0
@@ -149,13 +153,13 @@ def test_a_cosine_rate_rises_then_falls_within_its_bounds(
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_presets_make_new_recipes_by_name(name: str) -> None:
-    assert isinstance(make_recipe(name), RetrainRecipe)
-    assert make_recipe(name) == make_recipe(name)
+    assert isinstance(make_training_recipe(name), TrainingRecipe)
+    assert make_training_recipe(name) == make_training_recipe(name)
 
 
 def test_an_unknown_preset_is_refused_with_the_known_ones() -> None:
     with pytest.raises(UsageError, match="paper, cpu"):
-        make_recipe("papr")
+        make_training_recipe("papr")
 
 
 @pytest.mark.parametrize(
@@ -235,8 +239,8 @@ def test_judging_on_nothing_is_refused() -> None:
 
 
 def test_watched_images_are_told_and_decide_nothing() -> None:
-    alone = FixedNetwork(small_network(), recipe(epochs=3))
-    watched = FixedNetwork(
+    alone = SingleNetworkTraining(small_network(), recipe(epochs=3))
+    watched = SingleNetworkTraining(
         small_network(), recipe(epochs=3), watch=Pictures(20, seed=9), watch_every=2
     )
     run(alone)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from search.training.distributed import Processes
+from search.training.distributed import ProcessGroup
 from tests.search.training.standins import (
     KillAfter,
     Killed,
@@ -51,7 +51,7 @@ def pair(
 def test_two_processes_have_the_gradients_of_one(
     name: str, pair: list[dict[str, list[dict[str, torch.Tensor]]]]
 ) -> None:
-    expected = gradients(SYSTEMS[name](0), Processes())
+    expected = gradients(SYSTEMS[name](0), ProcessGroup())
     for process in pair:
         assert len(process[name]) == len(expected) > 2
         for found, right in zip(process[name], expected, strict=True):

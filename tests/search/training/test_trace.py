@@ -12,10 +12,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import search.training.progress as observer_module
-from search.algorithms.base import StepReport
 from search.errors import StorageError, UsageError
 from search.training.plot import panels, plot_page, write_plot
-from search.training.progress import Bars, Lines, Plan, Silent, describe, make_observer
+from search.training.progress import Bars, Lines, RunLength, Silent, describe, make_observer
+from search.training.protocol import StepReport
 from search.training.trace import TraceFile, TraceLine, read_trace
 from tests.search.training.standins import TinySearch, run
 
@@ -179,7 +179,7 @@ def test_any_finite_numbers_can_be_drawn_inside_the_picture(values: list[float])
 # --- what the user is told --------------------------------------------------------
 
 REPORT = StepReport(loss=1.0, cross_entropy=1.0, correct=1, images=2)
-PLAN = Plan(algorithm="fbnet", epochs=10, steps=100, done=20)
+PLAN = RunLength(algorithm="fbnet", epochs=10, steps=100, done=20)
 
 
 def test_a_line_for_people_has_all_that_matters() -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from search.algorithms.base import Algorithm
-from search.training.distributed import Processes, join
+from search.training.distributed import ProcessGroup, join
+from search.training.protocol import TrainingMethod
 from tests.search.training.process import recorded
 from tests.search.training.standins import Pictures, run
 from tests.search.training.systems import NUMBER, SIDE, SYSTEMS
@@ -17,7 +17,7 @@ from tests.search.training.systems import NUMBER, SIDE, SYSTEMS
 ROOT = Path(__file__).resolve().parents[3]
 
 
-def gradients(algorithm: Algorithm, processes: Processes) -> list[dict[str, Tensor]]:
+def gradients(algorithm: TrainingMethod, processes: ProcessGroup) -> list[dict[str, Tensor]]:
     """As the optimisers find them, in float64 so that rounding does not build up."""
     algorithm.module.double()
     phases = {p.name for epoch in range(algorithm.epochs) for p in algorithm.phases(epoch)}

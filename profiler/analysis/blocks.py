@@ -1,0 +1,58 @@
+"""Blocks of timed calls: which are kept, and the clock they ran at."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """One accepted or rejected block of one item."""
+
+    pass_number: int
+    round: int
+    loops: int
+    ns: int
+    first_ns: int | None
+    switches: int
+    at_ns: int
+    freq_khz: int | None = None
+
+    def us(self, clock_khz: int | None = None) -> float:
+        """Microseconds of one call, stated at this clock (None: as it came)."""
+        return self.ns / self.loops / 1e3 * self._speed(clock_khz)
+
+    def first_us(self, clock_khz: int | None = None) -> float | None:
+        """The first call of the visit, likewise."""
+        return self.first_ns / 1e3 * self._speed(clock_khz) if self.first_ns else None
+
+    def _speed(self, clock_khz: int | None) -> float:
+        return self.freq_khz / clock_khz if self.freq_khz and clock_khz else 1.0
+
+
+def kept_blocks(blocks: Sequence[Block], windows: Sequence[tuple[int, int]]) -> list[Block]:
+    """Blocks without an involuntary context switch and outside all slow windows."""
+    return [b for b in blocks if b.switches == 0 and not _inside(b.at_ns, windows)]
+
+
+def _inside(at_ns: int, windows: Sequence[tuple[int, int]]) -> bool:
+    return any(start <= at_ns <= end for start, end in windows)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clock:
+    """At what clock the cores ran: median, and the 5th and 95th percentile."""
+
+    median_khz: int
+    low_khz: int
+    high_khz: int
+
+
+def clock_of(blocks: Iterable[Block]) -> Clock | None:
+    """The clock over all undisturbed blocks; None where no runner measured it."""
+    known = [block.freq_khz for block in blocks if block.freq_khz and not block.switches]
+    if not known:
+        return None
+    low, median, high = (round(float(q)) for q in np.percentile(known, [5, 50, 95]))
+    return Clock(median_khz=median, low_khz=low, high_khz=high)

@@ -1,0 +1,58 @@
+"""Open agents from settings."""
+
+from dataclasses import dataclass
+
+from device_agents.base import AgentSettings, DeviceAgent
+from device_agents.device import Device
+from device_agents.registry import make_agent
+from profiler.planning.options import parse_affinity
+from profiler.settings import CampaignSettings, Effort
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimingOptions:
+    """How networks are to be timed on a device at hand; None means the device's own."""
+
+    effort: Effort
+    backend: str | None = None
+    threads: int | None = None
+    affinity: str = "auto"
+    runner: str = "auto"
+    seed: int = 0
+    timeout_s: float = 120.0
+    workers: int | None = None
+
+
+def timing_settings(device: Device, dtype: str, measuring: TimingOptions) -> CampaignSettings:
+    """Settings of a run that measures networks only: it has no space.
+
+    Raises:
+        UsageError: A value out of range.
+    """
+    threads = device.threads if measuring.threads is None else measuring.threads
+    return CampaignSettings(
+        device=device.name,
+        space="",
+        dtype=dtype,
+        backend=measuring.backend or device.backend,
+        threads=threads,
+        affinity=parse_affinity(measuring.affinity, threads, device.platform),
+        runner=measuring.runner,
+        seed=measuring.seed,
+        effort=measuring.effort,
+        timeout_s=measuring.timeout_s,
+        pin=measuring.affinity != "none",
+    )
+
+
+def open_agent(device: Device, settings: CampaignSettings) -> DeviceAgent:
+    """The agent that runs such settings, not yet entered."""
+    asked = AgentSettings(
+        backend=settings.backend,
+        threads=settings.threads,
+        affinity=settings.affinity,
+        runner=settings.runner,
+        timeout_s=settings.timeout_s,
+        pin=settings.pin,
+    )
+    return make_agent(device, asked)

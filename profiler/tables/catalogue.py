@@ -1,0 +1,66 @@
+"""Tables on disk: names, versions, the newest, parents."""
+
+import re
+from pathlib import Path
+
+from profiler.settings import CampaignSettings
+from search.errors import KitError
+from search.table.manifest import Manifest
+from search.table.store import MANIFEST, Table, read_manifest
+
+
+def table_stem(settings: CampaignSettings) -> str:
+    """A table's name without its version: what it is a table of."""
+    stem = f"{settings.space}-{settings.backend}-t{settings.threads}"
+    if settings.runner == "python":
+        stem += "-python"
+    if settings.chains:
+        stem += "-chains"
+    if settings.filter is not None:
+        return f"{stem}-partial"
+    return f"{stem}-budget" if settings.max_operators else stem
+
+
+def next_version(device_folder: Path, stem: str) -> tuple[Path, str | None]:
+    """The folder of the next version, and the id of the newest one before it."""
+    versions = {}
+    for path in device_folder.glob(f"{stem}-v*"):
+        number = path.name.removeprefix(f"{stem}-v")
+        if number.isdigit():
+            versions[int(number)] = path
+    if not versions:
+        return device_folder / f"{stem}-v1", None
+    whole = [number for number, path in versions.items() if (path / MANIFEST).exists()]
+    parent = read_manifest(versions[max(whole)]).table_id if whole else None
+    return device_folder / f"{stem}-v{max(versions) + 1}", parent
+
+
+_VERSION = re.compile(r"(?P<stem>.+)-v(?P<number>\d+)")
+
+
+def newest_tables(root: Path) -> tuple[Path, ...]:
+    """The newest version of every table under `<root>/<device>/`; partial ones left out."""
+    newest: dict[tuple[str, str], tuple[int, Path]] = {}
+    for manifest in sorted(root.glob(f"*/*/{MANIFEST}")):
+        folder = manifest.parent
+        match = _VERSION.fullmatch(folder.name)
+        if match is None or match["stem"].endswith("-partial"):
+            continue
+        key, found = (folder.parent.name, match["stem"]), (int(match["number"]), folder)
+        newest[key] = max(newest.get(key, found), found)
+    return tuple(path for _, path in newest.values())
+
+
+def find_parent(table: Table) -> Path | None:
+    """Where the version lies that a table names as its parent."""
+    wanted = table.manifest.parent_id
+    if wanted is None or table.path is None:
+        return None
+    for path in sorted(table.path.parent.glob(f"*/{MANIFEST}")):
+        try:
+            manifest: Manifest = read_manifest(path.parent)
+        except KitError:
+            continue
+        if manifest.table_id == wanted:
+            return path.parent
+    return None

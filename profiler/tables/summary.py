@@ -1,0 +1,145 @@
+"""A table summarised in lines."""
+
+import textwrap
+
+from profiler.tables.checks import table_problems
+from search.table.manifest import Exam, Origin, Prediction, Protocol, Score
+from search.table.store import Table
+
+_COLUMNS, _INDENT = 80, 13
+
+
+def summary(table: Table) -> list[str]:
+    """What a table is and how far it can be trusted, in a few lines."""
+    m = table.manifest
+    runtime = f"{m.runtime.name} {m.runtime.version or '?'}, {m.runtime.backend}"
+    system = f"{m.device.os or ''} {m.device.os_build or ''}"
+    lines = [
+        table.label,
+        *_source_lines(m.source),
+        f"  device     {m.device.model} ({system.strip() or 'system unknown'})",
+        f"  runtime    {runtime}, {m.runtime.runner} runner",
+        f"  protocol   {_protocol(m.protocol)}",
+        f"  space      {m.space.spec}: {m.space.candidates} candidates",
+        f"  coverage   {m.space.operators_measured} of {m.space.operators_expected} operators, "
+        f"{m.space.operators_unstable} unstable, {m.space.operators_failed} failed, "
+        f"{m.space.operators_missing} missing{_predicted(m.space.operators_predicted)}"
+        f"{_extra(m.space.operators_extra)}",
+    ]
+    lines += _origin_lines(m.origin) + _prediction_lines(m.prediction)
+    if m.calibration is not None:
+        terms = " + ".join(
+            f"{slope:.3g} {name}"
+            for name, slope in zip(m.calibration.features, m.calibration.slopes, strict=True)
+        )
+        lines.append(f"  model      {m.calibration.intercept_us:.0f} us + {terms}")
+        lines.append(
+            f"             cross-validated MAPE {m.calibration.cross_validated_mape:.2%} on "
+            f"{m.calibration.networks} networks; plain sum {m.calibration.raw_sum_mape:.2%}"
+        )
+    lines += _exam_lines(m.exam)
+    lines += [f"  note       {note}" for note in m.notes]
+    lines += [f"  PROBLEM    {problem}" for problem in table_problems(table)]
+    return [part for line in lines for part in _wrapped(line)]
+
+
+def _wrapped(line: str) -> list[str]:
+    """A line of a summary within `_COLUMNS`; the rest goes below the first word's column."""
+    indent = " " * _INDENT
+    return [
+        part
+        for piece in line.split("\n")
+        for part in textwrap.wrap(
+            piece,
+            _COLUMNS,
+            subsequent_indent=indent,
+            break_long_words=False,
+            break_on_hyphens=False,
+            drop_whitespace=True,
+        )
+        or [""]
+    ]
+
+
+def _source_lines(source: str) -> list[str]:
+    if source == "measured":
+        return []
+    partly = "PARTLY PREDICTED" if source == "predicted" else f"{source.upper()}, NOT MEASURED"
+    return [f"  source     ** {partly} **"]
+
+
+def _protocol(protocol: Protocol) -> str:
+    threads = "?" if protocol.threads is None else protocol.threads
+    words = f"{protocol.dtype}, {threads} thread(s), {protocol.preset}"
+    if protocol.preset == "imported":
+        return f"{words}: the publisher's, not known here"
+    return f"{words}, {_floor(protocol.dispatch_floor_us)}{_clock(protocol)}"
+
+
+def _origin_lines(origin: Origin | None) -> list[str]:
+    if origin is None:
+        return []
+    lines = [
+        f"  origin     {origin.publisher}",
+        f"             {origin.source}",
+        f"             {origin.rows} rows of {origin.file}, sha256 {origin.file_sha256[:12]}, "
+        f"in {origin.value_unit}, licence {origin.licence or 'not stated'}",
+    ]
+    if origin.constant_us is not None:
+        lines.append(
+            f"             {origin.constant_us:.0f} us for every network, "
+            f"{len(origin.covered)} operators included"
+        )
+    return lines
+
+
+def _prediction_lines(prediction: Prediction | None) -> list[str]:
+    if prediction is None:
+        return []
+    return [
+        f"  predictor  {prediction.method}, from {prediction.operators_measured} operators "
+        f"({prediction.design})",
+        f"             held-out rows: MAPE {prediction.mape:.2%}, Spearman "
+        f"{prediction.spearman:.4f}, {prediction.level:.0%} intervals held "
+        f"{prediction.coverage:.0%}",
+    ]
+
+
+def _floor(floor_us: float | None) -> str:
+    return "dispatch floor unknown" if floor_us is None else f"dispatch floor {floor_us:.2f} us"
+
+
+def _predicted(operators: int) -> str:
+    return f", {operators} PREDICTED" if operators else ""
+
+
+def _extra(operators: int) -> str:
+    return f" ({operators} for published networks)" if operators else ""
+
+
+def _clock(protocol: Protocol) -> str:
+    if protocol.clock_khz is None:
+        return ""
+    return (
+        f"\n             stated at {protocol.clock_khz / 1e6:.2f} GHz; the clock ran at "
+        f"{(protocol.clock_low_khz or 0) / 1e6:.2f} to {(protocol.clock_high_khz or 0) / 1e6:.2f}"
+    )
+
+
+def _exam_lines(exam: Exam | None) -> list[str]:
+    if exam is None:
+        return ["  exam       none"]
+    verdict = "passed" if exam.passed else "FAILED"
+    return [
+        f"  exam       {verdict} on {exam.networks} networks held out, MAPE {_percent(exam.mape)}",
+        f"             within 5 % {_percent(exam.within_5_percent)}, "
+        f"within 10 % {_percent(exam.within_10_percent)}, worst {exam.max_relative_error:.1%}",
+        f"             RMSE {exam.rmse_us.value:.0f} us [{exam.rmse_us.low:.0f}, "
+        f"{exam.rmse_us.high:.0f}], Spearman {exam.spearman.value:.4f} "
+        f"[{exam.spearman.low:.4f}, {exam.spearman.high:.4f}]",
+        f"             95 % intervals held {exam.interval_coverage:.0%} of them",
+    ]
+
+
+def _percent(score: Score) -> str:
+    return f"{score.value:.2%} [{score.low:.2%}, {score.high:.2%}]"

@@ -1,0 +1,28 @@
+"""Short operator names for people."""
+
+from search.operators.spec import parse_key
+
+
+def short_name(key: str) -> str:
+    """An operator's key in a few words for people; nothing for an empty one."""
+    if not key:
+        return "-"
+    spec = parse_key(key)
+    if spec.kind == "skip":
+        return f"skip {spec.in_channels} {spec.height}x{spec.width}"
+    words = {"conv": f"conv{spec.kernel}", "classifier": "classifier"}.get(spec.kind, "")
+    if spec.kind == "classifier" and spec.mid_channels:
+        words += f"_m{spec.mid_channels}"
+    if spec.kind == "ir":
+        spelled = spec.mid_channels == spec.expansion * spec.in_channels
+        words = f"k{spec.kernel}_" + (
+            f"e{spec.expansion:g}" if spelled else f"m{spec.mid_channels}"
+        )
+        words += f"_{spec.activation.replace('hswish', 'hs')}" if spec.activation != "relu" else ""
+        words += f"_g{spec.groups}" if spec.groups > 1 else ""
+        if spec.squeeze_channels:
+            split = f"_sa{spec.splits}-" if spec.splits > 1 else "_se"
+            words += f"{split}{spec.squeeze_channels}"
+        words += "+1x1" if spelled and spec.expansion == 1 and spec.first_pointwise else ""
+    stride = f"/{spec.stride}" if spec.stride > 1 else ""
+    return f"{words} {spec.in_channels}>{spec.out_channels} {spec.height}x{spec.width}{stride}"
