@@ -11,7 +11,7 @@ from deploy.coreml.package import replace_folder
 from deploy.verification.device_side import Latency, OutputErrors, Prediction, VerificationReport
 from deploy.verification.job import DeployResult
 from search.architecture import write_architecture
-from search.console.app import FORMS
+from search.console.app import FORMATS
 from search.console.output import to_csv, to_json
 from search.errors import UsageError
 from search.files import write_text
@@ -25,10 +25,10 @@ def check_form(form: str) -> None:
     Raises:
         UsageError: Unknown.
     """
-    if form not in FORMS:
+    if form not in FORMATS:
         raise UsageError(
             f"Unknown --output-format {form!r}.",
-            f"Known: {', '.join(FORMS)} (--format is for pte, onnx and mlpackage).",
+            f"Known: {', '.join(FORMATS)} (--format is for pte, onnx and mlpackage).",
         )
 
 

@@ -14,7 +14,7 @@ from profiler.cli.devices import ConnectOption, DeviceOption, SerialOption, Serv
 from profiler.cli.import_export import export, import_
 from profiler.cli.refine import refine
 from profiler.cli.report import report
-from search.console.app import check_form, run_app
+from search.console.app import check_format, run_app
 from search.errors import EXIT_GATE, UsageError
 
 app = typer.Typer(
@@ -109,7 +109,7 @@ def measure(
         parse_context,
     )
 
-    check_form(form)
+    check_format(form)
     target = find_device(device, serial=serial, adb_server=adb_server, connect=connect)
     if jobs is not None and jobs < 1:
         raise UsageError("--jobs must be at least 1.")
@@ -182,7 +182,7 @@ def networks(form: Form = "table") -> None:
     """List published networks: our counts beside the figures their authors printed."""
     from profiler.cli.networks import show_networks
 
-    check_form(form)
+    check_format(form)
     show_networks(form)
 
 
@@ -198,7 +198,7 @@ def show(
     from profiler.cli.show import show_table
     from search.table.store import read_table
 
-    check_form(form)
+    check_format(form)
     show_table(read_table(table), form, None if every else 20, match, keys)
 
 
@@ -213,7 +213,7 @@ def validate(
     from search.spaces.registry import parse_space
     from search.table.store import read_table
 
-    check_form(form)
+    check_format(form)
     read = read_table(table)
     found = table_problems(read)
     imported = read.manifest.source == "imported"
@@ -247,7 +247,7 @@ def diff(
     from profiler.tables.diff import compare_tables
     from search.table.store import read_table
 
-    check_form(form)
+    check_format(form)
     if threshold < 0 or not 0 < fdr < 1:
         raise UsageError("--threshold must not be negative, --fdr must lie between 0 and 1.")
     difference = compare_tables(read_table(old), read_table(new), threshold=threshold, fdr=fdr)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from profiler.cli.devices import ConnectOption, DeviceOption, SerialOption, ServerOption
-from search.console.app import check_form
+from search.console.app import check_format
 from search.errors import EXIT_GATE, UsageError
 
 
@@ -27,7 +27,7 @@ def checkup(
     from search.console.output import to_json
     from search.files import write_text
 
-    check_form(form)
+    check_format(form)
     if form == "csv":
         raise UsageError("A checkup is no list: csv cannot hold it.", "Use table or json.")
     target = find_device(device, serial=serial, adb_server=adb_server, connect=connect)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from search.console.app import check_form
+from search.console.app import check_format
 from search.errors import EXIT_GATE
 
 
@@ -45,7 +45,7 @@ def compare(
     from profiler.planning.options import choose_effort
     from search.console.progress import make_progress
 
-    check_form(form)
+    check_format(form)
     measuring = TimingOptions(
         effort=choose_effort(fast, rigorous),
         backend=backend,

@@ -15,9 +15,9 @@ def curve(
     """What fewer measured operators would have cost: their number against the exam's error."""
     from profiler.cli.curve import show_curve
     from profiler.tables.cost_curve import cost_curve
-    from search.console.app import check_form
+    from search.console.app import check_format
     from search.table.store import read_table
 
-    check_form(form)
+    check_format(form)
     read = read_table(table)
     show_curve(read, cost_curve(read), form)

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from search.console.app import check_form
+from search.console.app import check_format
 
 app = typer.Typer(help="List devices; remove the kit's files from a phone.")
 
@@ -39,7 +39,7 @@ def devices(
     from device_agents.device import device_names, load_device
     from search.console.output import to_csv, to_json
 
-    check_form(form)
+    check_format(form)
     options = {"adb_server": adb_server, "connect": connect}
     seen, notes = list_devices(
         AdbAddress.of({name: text for name, text in options.items() if text})

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from search.console.app import check_form
+from search.console.app import check_format
 
 Form = Annotated[str, typer.Option("--format", help="table, json or csv (on standard output).")]
 
@@ -32,7 +32,7 @@ def import_(
     from profiler.tables.summary import summary
     from search.console.output import to_csv, to_json
 
-    check_form(form)
+    check_format(form)
     tables = import_file(name, file, output, device=device, unit=unit)
     rows = [
         {

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.table import Table as RichTable
 
-from search.console.app import check_form
+from search.console.app import check_format
 from search.console.output import console, to_csv, to_json
 from search.errors import EXIT_GATE, UsageError
 from search.operators.words import short_name
@@ -52,7 +52,7 @@ def refine(
     from search.table.store import read_table
     from search.zoo.resolve import find_network
 
-    check_form(form)
+    check_format(form)
     read = read_table(table)
     found = [find_network(text).architecture for text in networks]
     kind = read.manifest.device.kind

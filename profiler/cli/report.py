@@ -34,12 +34,12 @@ def report(
     from profiler.report.data import Contents
     from profiler.report.fronts import read_front
     from profiler.report.page import write_page
-    from search.console.app import check_form
+    from search.console.app import check_format
     from search.console.output import to_csv, to_json
     from search.table.store import read_table
     from search.zoo import network_names
 
-    check_form(form)
+    check_format(form)
     read = tuple(read_table(folder) for folder in tables)
     refuse_mixture([table.manifest.source == "simulated" for table in read], allow_simulated)
     contents = Contents(

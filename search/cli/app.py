@@ -7,7 +7,7 @@ import typer
 
 from search.algorithms.registry import METHODS
 from search.cli.specialise import specialise
-from search.console.app import check_form, run_app
+from search.console.app import check_format, run_app
 from search.errors import UsageError
 
 ALGORITHMS = (*METHODS, "exact", "evolution", "random")
@@ -126,7 +126,7 @@ def find(
     """Search a network for the device of a table (the default verb)."""
     if context.invoked_subcommand is not None:
         return
-    check_form(form)
+    check_format(form)
     if table is None:
         raise UsageError("No latency table is given.", "Add --table tables/<device>/<name>.")
     if algorithm not in ALGORITHMS:
@@ -201,7 +201,7 @@ def train(
     form: Form = "table",
 ) -> None:
     """Train one network from scratch and judge it on the test images."""
-    check_form(form)
+    check_format(form)
     from search.pipeline.options import DataOptions, TrainOptions
     from search.pipeline.resources import ComputeOptions
     from search.pipeline.train import run_training
@@ -243,7 +243,7 @@ def front(
     form: Form = "table",
 ) -> None:
     """The best networks under several targets: exact, without any training."""
-    check_form(form)
+    check_format(form)
     from search.cli.output import show_front
     from search.pipeline.problem import Waivers, load_problem
 

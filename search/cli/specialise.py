@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from search.console.app import check_form
+from search.console.app import check_format
 from search.errors import UsageError
 
 
@@ -49,7 +49,7 @@ def specialise(
     form: Annotated[str, typer.Option("--format", help="table, json or csv.")] = "table",
 ) -> None:
     """One network a table from one trained supernet, without any training."""
-    check_form(form)
+    check_format(form)
     every = [*(table or []), *(tables or [])]
     if not every:
         raise UsageError("No latency table is given.", "Add --table tables/<device>/<name> ...")

@@ -9,17 +9,17 @@ import typer
 from search.console.completion import variable_of
 from search.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, KitError, UsageError
 
-FORMS = ("table", "json", "csv")
+FORMATS = ("table", "json", "csv")
 
 
-def check_form(form: str) -> None:
+def check_format(form: str) -> None:
     """Refuse an output format that no command knows.
 
     Raises:
         UsageError: Unknown.
     """
-    if form not in FORMS:
-        raise UsageError(f"Unknown --format {form!r}.", f"Known: {', '.join(FORMS)}.")
+    if form not in FORMATS:
+        raise UsageError(f"Unknown --format {form!r}.", f"Known: {', '.join(FORMATS)}.")
 
 
 def run_app(app: typer.Typer, module: str, interrupted: str) -> NoReturn:

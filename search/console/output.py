@@ -1,9 +1,9 @@
-"""What all command lines print with: JSON, CSV, a plain console, one kind of bar."""
+"""Output of all command lines: table, JSON or CSV, a plain console, one kind of bar."""
 
 import csv
 import io
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -11,6 +11,29 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 _PIPE_COLUMNS = 100
+
+
+def emit(
+    output_format: str,
+    *,
+    table: Callable[["Console"], None],
+    content: Callable[[], object],
+    rows: Callable[[], Iterable[Mapping[str, object]]],
+) -> None:
+    """Print a result on standard output in the format that was asked for.
+
+    Args:
+        output_format: "table", "json" or "csv", as checked by `check_format`.
+        table: Prints the result for people.
+        content: The result as JSON types.
+        rows: The result as rows of equal columns.
+    """
+    if output_format == "json":
+        print(to_json(content()))
+    elif output_format == "csv":
+        print(to_csv(rows()), end="")
+    else:
+        table(console())
 
 
 def to_json(content: object) -> str:
