@@ -27,7 +27,8 @@ from pydantic import ValidationError
 from search.errors import MissingOperator, TableError, UsageError
 from search.files import sha256_bytes
 from search.operators.spec import OperatorSpec
-from search.table.entries import AGAIN, STATUSES, Entry, entries_to_csv, parse_entries
+from search.table.columns import AGAIN, entries_to_csv, parse_entries
+from search.table.entries import STATUSES, Entry
 from search.table.manifest import MANIFEST_SCHEMA, Manifest
 from search.table.upgrades import UPGRADES
 
@@ -263,7 +264,7 @@ def _check_counts(table: Table) -> None:
             AGAIN,
         )
     protocol = table.manifest.protocol
-    bare = [e.key for e in table.entries if e.status != "failed" and e.low_us is None]
+    bare = [e.key for e in table.entries if e.status != "failed" and not e.has_interval]
     if bare and table.manifest.source != "imported":
         raise TableError(f"{table.path}: row {bare[0]} has no interval.", AGAIN)
     strangers = [entry.key for entry in table.entries if entry.operator.dtype != protocol.dtype]

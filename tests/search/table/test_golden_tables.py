@@ -9,7 +9,9 @@ from search.errors import MissingOperator
 from search.latency.model import LatencyModel
 from search.operators.spec import parse_key
 from search.spaces.registry import parse_space
-from search.table.store import EXAM_COLUMNS, Table, read_table
+from search.table.columns import entries_to_csv
+from search.table.entries import Interval
+from search.table.store import ENTRIES, EXAM_COLUMNS, Table, read_table
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden"
 STEM = "conv_k3_g1_relu_i3_o16_h32_w32_s1_b1_fp32"
@@ -45,11 +47,13 @@ def test_schema_1_keeps_its_space_and_coverage(table: Table) -> None:
 def test_schema_1_keeps_its_rows(table: Table) -> None:
     assert [entry.status for entry in table.entries] == ["ok", "ok", "unstable", "failed", "ok"]
     stem = table.lookup(parse_key(STEM))
-    assert (stem.low_us, stem.centre_us, stem.high_us) == (41.0, 41.25, 41.5)
-    assert (stem.first_us, stem.blocks, stem.flops) == (44.5, 12, 442_368)
-    assert stem.artefact_error == 1.5e-7
+    assert stem.time == Interval(centre_us=41.25, low_us=41.0, high_us=41.5)
+    assert stem.first_call == Interval(centre_us=44.5, low_us=44.0, high_us=45.25)
+    assert (stem.sampling.blocks, stem.counts.flops) == (12, 442_368)
+    assert stem.artefact.error == 1.5e-7
     unstable = table.lookup(parse_key(UNSTABLE))
-    assert (unstable.centre_us, unstable.first_us, unstable.artefact_sha256) == (75.0, None, None)
+    assert (unstable.known_time.centre_us, unstable.first_call) == (75.0, None)
+    assert unstable.artefact.sha256 is None
     assert unstable.reason == "interval of +-9.3% after 40 blocks, asked for 1.0%"
     with pytest.raises(MissingOperator, match="the runner ended with signal 9"):
         table.lookup(parse_key(FAILED))
@@ -104,3 +108,19 @@ def test_schema_2_keeps_which_rows_were_predicted_and_how(budgeted: Table) -> No
     assert (status.count("ok"), status.count("predicted")) == (12, 39)
     assert budgeted.manifest.origin is None
     assert budgeted.manifest.exam is not None
+
+
+# --- all tables in the repository -----------------------------------------------
+
+ROOT = GOLDEN.parents[1]
+FOLDERS = sorted(
+    path.parent
+    for pattern in ("tables/*/*/manifest.json", "tests/golden/*/manifest.json")
+    for path in ROOT.glob(pattern)
+)
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_rows_that_are_read_and_written_again_are_the_same_bytes(folder: Path) -> None:
+    text = (folder / ENTRIES).read_bytes().decode()
+    assert entries_to_csv(read_table(folder).entries) == text
