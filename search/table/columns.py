@@ -15,6 +15,8 @@ import pandas as pd
 
 from search.errors import TableError, UsageError
 from search.table.entries import Entry, Interval, OperatorCounts, Sampling, Spread, TimedFile
+from search.table.manifest import TABLE_SCHEMA
+from search.table.upgrades import upgrade_rows
 
 AGAIN = "Restore the folder from where it came, or measure again."
 
@@ -99,11 +101,11 @@ def entries_to_csv(entries: Iterable[Entry]) -> str:
     return text
 
 
-def parse_entries(text: str, origin: str) -> tuple[Entry, ...]:
-    """Read rows back.
+def parse_entries(text: str, origin: str, schema: int = TABLE_SCHEMA) -> tuple[Entry, ...]:
+    """Read the rows of a table of this schema.
 
     Raises:
-        TableError: Other columns, a broken key, or impossible values.
+        TableError: Other columns than the schema's, a broken key, or impossible values.
     """
     try:
         # Only "\n" ends a row: a lone "\r" in a runtime's message is not quoted.
@@ -112,8 +114,8 @@ def parse_entries(text: str, origin: str) -> tuple[Entry, ...]:
         )
     except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise TableError(f"{origin} cannot be parsed: {error}.") from error
-    if list(frame.columns) != [column.name for column in COLUMNS]:
-        raise TableError(f"{origin} has other columns than this schema.", AGAIN)
+    _check_columns(list(frame.columns), origin, schema)
+    frame = upgrade_rows(schema, frame)
     try:
         values = [map(column.parse, frame[column.name]) for column in COLUMNS]
         entries = tuple(_entry(row) for row in zip(*values, strict=True))
@@ -123,6 +125,18 @@ def parse_entries(text: str, origin: str) -> tuple[Entry, ...]:
     if len({entry.key for entry in entries}) != len(entries):
         raise TableError(f"{origin} names an operator twice.", AGAIN)
     return entries
+
+
+def _check_columns(names: list[str], origin: str, schema: int) -> None:
+    expected = column_names(schema)
+    if names == expected:
+        return
+    unknown = [name for name in names if name not in expected]
+    missing = [name for name in expected if name not in names]
+    problems = [f"{', '.join(unknown)} unknown"] if unknown else []
+    problems += [f"{', '.join(missing)} missing"] if missing else []
+    what = " and ".join(problems) or "their order"
+    raise TableError(f"{origin} has other columns than schema {schema}: {what}.", AGAIN)
 
 
 def _entry(values: Iterable[Any]) -> Entry:

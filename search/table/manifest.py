@@ -1,14 +1,14 @@
-"""What a table says of itself: every field of `manifest.json`, typed.
+"""Every field of a table's `manifest.json`, typed.
 
-Units are in the names; unknown is null. `MANIFEST_SCHEMA` counts the schema;
-`search.table.upgrades` holds one step for each older one.
+Units are in the names; unknown is null. `TABLE_SCHEMA` counts the schema of
+manifest and rows; `search.table.upgrades` holds one step for each older one.
 """
 
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-MANIFEST_SCHEMA = 2
+TABLE_SCHEMA = 2
 
 Source = Literal["measured", "imported", "predicted", "simulated"]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
