@@ -38,12 +38,14 @@ CREATE TABLE IF NOT EXISTS hellos (nonce TEXT PRIMARY KEY, content TEXT NOT NULL
 
 
 @contextlib.contextmanager
-def _disk_trouble(path: Path) -> Iterator[None]:
+def _storage_errors(path: Path) -> Iterator[None]:
+    """Report a full, read-only or failing disk as a `StorageError`; around every write."""
     try:
         yield
-    except sqlite3.OperationalError as error:
+    except (sqlite3.OperationalError, OSError) as error:
+        reason = error.strerror if isinstance(error, OSError) else None
         raise StorageError(
-            f"Cannot write the journal {path}: {error}.",
+            f"Cannot write the journal {path}: {reason or error}.",
             "Make room, then run the same command with --resume; what was written is kept.",
         ) from error
 
@@ -59,29 +61,43 @@ class ItemFailure:
 class Journal:
     """Append-only record of one campaign.
 
+    Every method that writes raises `StorageError` where the disk is full,
+    read-only or failing; what was written before is kept.
+
     Raises:
         UsageError: The file is damaged, newer, or of another campaign.
     """
 
     def __init__(self, path: Path, identity: str) -> None:
         self.path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
+        with _storage_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._connection = sqlite3.connect(path, isolation_level=None)
         try:
-            with _disk_trouble(path):
-                self._base = sqlite3.connect(path, isolation_level=None)
-                self._base.execute("PRAGMA journal_mode=WAL")
-                self._base.execute("PRAGMA synchronous=NORMAL")
-                self._base.executescript(_TABLES)
+            with self._writing() as connection:
+                connection.execute("PRAGMA journal_mode=WAL")
+                connection.execute("PRAGMA synchronous=NORMAL")
+                connection.executescript(_TABLES)
             self._check(identity)
         except sqlite3.DatabaseError as error:
+            self._connection.close()
             raise UsageError(
                 f"The journal {path} is damaged: {error}.",
                 "Start again with --restart (what it held is lost), or restore the file.",
             ) from error
+        except BaseException:
+            self._connection.close()
+            raise
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        """The connection to write with; the only way to it for a statement that writes."""
+        with _storage_errors(self.path):
+            yield self._connection
 
     def _check(self, identity: str) -> None:
-        mine = {"schema": str(JOURNAL_SCHEMA), "identity": identity}
-        for name, value in mine.items():
+        expected = {"schema": str(JOURNAL_SCHEMA), "identity": identity}
+        for name, value in expected.items():
             stored = self.fact(name)
             if stored is None:
                 self.set_fact(name, value)
@@ -90,41 +106,46 @@ class Journal:
                     f"The journal {self.path} is of another campaign ({name} {stored}).",
                     "Use the settings it was begun with, or another --output.",
                 )
-        result = self._base.execute("PRAGMA quick_check").fetchone()
+        result = self._connection.execute("PRAGMA quick_check").fetchone()
         if result[0] != "ok":
             raise sqlite3.DatabaseError(str(result[0]))
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        # An error on the way out must not hide the one that led there.
+        with contextlib.nullcontext() if kind is None else contextlib.suppress(StorageError):
+            self.close()
 
     def close(self) -> None:
         """Flush and close; further calls fail."""
+        # Where the flush fails, the next run reads the same rows from the -wal file.
         with contextlib.suppress(sqlite3.Error):
-            self._base.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        self._base.close()
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        with self._writing() as connection:
+            connection.close()
 
     def delete(self) -> None:
-        """Close and remove the file: its content lives on in a table."""
+        """Close and remove the file; its content is in a table."""
         self.close()
-        for suffix in ("", "-wal", "-shm"):
-            self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
+        with _storage_errors(self.path):
+            for suffix in ("", "-wal", "-shm"):
+                self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
 
     # --- facts
 
     def fact(self, name: str) -> str | None:
-        """A stored fact."""
-        row = self._base.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
+        """A stored fact; None for one that never was."""
+        row = self._connection.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
         return None if row is None else str(row[0])
 
     def set_fact(self, name: str, value: str) -> None:
         """Store a fact, replacing an older value."""
-        with _disk_trouble(self.path):
-            self._base.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
+        with self._writing() as connection:
+            connection.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
 
-    # --- what a run yields
+    # --- results of a run
 
     def add(
         self,
@@ -133,8 +154,8 @@ class Journal:
         sentinels: Iterable[Sentinel],
     ) -> None:
         """Store samples as (item, round, sample) and sentinels, all or none."""
-        with _disk_trouble(self.path), self._transaction():
-            self._base.executemany(
+        with self._transaction() as connection:
+            connection.executemany(
                 "INSERT OR IGNORE INTO blocks VALUES (?,?,?,?,?,?,?,?,?,?)",
                 [
                     (
@@ -144,7 +165,7 @@ class Journal:
                     for item, number, s in samples
                 ],
             )
-            self._base.executemany(
+            connection.executemany(
                 "INSERT INTO sentinels VALUES (?,?,?,?,?,?)",
                 [
                     (pass_number, s.at_ns, s.loops, s.ns, s.switches, s.temperature_mc)
@@ -153,53 +174,59 @@ class Journal:
             )
 
     @contextlib.contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._base.execute("BEGIN")
-        try:
-            yield
-            self._base.execute("COMMIT")
-        except BaseException:
-            with contextlib.suppress(sqlite3.Error):
-                self._base.execute("ROLLBACK")
-            raise
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._writing() as connection:
+            connection.execute("BEGIN")
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                with contextlib.suppress(sqlite3.Error):
+                    connection.execute("ROLLBACK")
+                raise
 
     def add_failure(self, item: str, kind: str, message: str) -> None:
         """Store why an item cannot be measured."""
-        self._base.execute("INSERT OR REPLACE INTO failures VALUES (?,?,?)", (item, kind, message))
+        with self._writing() as connection:
+            connection.execute(
+                "INSERT OR REPLACE INTO failures VALUES (?,?,?)", (item, kind, message)
+            )
 
     def add_placement(self, item: str, placement: str) -> None:
         """Store where an item was placed when it was loaded."""
-        self._base.execute("INSERT OR IGNORE INTO placements VALUES (?,?)", (item, placement))
+        with self._writing() as connection:
+            connection.execute("INSERT OR IGNORE INTO placements VALUES (?,?)", (item, placement))
 
     def placements(self) -> dict[str, frozenset[str]]:
         """Every placement that was seen, by item; unknown ones are left out."""
-        found: dict[str, set[str]] = {}
-        for item, placement in self._base.execute("SELECT item, placement FROM placements"):
-            found.setdefault(str(item), set()).add(str(placement))
-        return {item: frozenset(seen) for item, seen in found.items()}
+        placements: dict[str, set[str]] = {}
+        for item, placement in self._connection.execute("SELECT item, placement FROM placements"):
+            placements.setdefault(str(item), set()).add(str(placement))
+        return {item: frozenset(seen) for item, seen in placements.items()}
 
     def add_hello(self, hello: Hello) -> None:
-        """Store who measured."""
-        self._base.execute(
-            "INSERT OR IGNORE INTO hellos VALUES (?,?)", (hello.nonce, hello.model_dump_json())
-        )
+        """Store the hello of a runner; a known one is left as it is."""
+        with self._writing() as connection:
+            connection.execute(
+                "INSERT OR IGNORE INTO hellos VALUES (?,?)", (hello.nonce, hello.model_dump_json())
+            )
 
     # --- reading back
 
     def rounds_done(self, pass_number: int) -> dict[str, int]:
         """Blocks that each item has in a pass."""
-        rows = self._base.execute(
+        rows = self._connection.execute(
             "SELECT item, COUNT(*) FROM blocks WHERE pass = ? GROUP BY item", (pass_number,)
         )
         return {str(item): int(number) for item, number in rows}
 
     def blocks(self) -> dict[str, list[Block]]:
         """All blocks by item, in order of time."""
-        rows = self._base.execute(
+        rows = self._connection.execute(
             "SELECT item, pass, round, loops, ns, first_ns, switches, at_ns, freq_khz FROM blocks "
             "ORDER BY item, pass, round"
         )
-        found: dict[str, list[Block]] = {}
+        blocks: dict[str, list[Block]] = {}
         for item, pass_number, number, loops, ns, first_ns, switches, at_ns, freq_khz in rows:
             block = Block(
                 pass_number=pass_number,
@@ -211,39 +238,39 @@ class Journal:
                 at_ns=at_ns,
                 freq_khz=freq_khz,
             )
-            found.setdefault(str(item), []).append(block)
-        return found
+            blocks.setdefault(str(item), []).append(block)
+        return blocks
 
     def sentinels(self) -> tuple[list[int], list[float]]:
         """Times (ns) and values (us per call) of undisturbed sentinels."""
-        rows = self._base.execute(
+        rows = self._connection.execute(
             "SELECT at_ns, ns, loops FROM sentinels WHERE switches = 0 ORDER BY rowid"
         ).fetchall()
         return [int(row[0]) for row in rows], [row[1] / row[2] / 1e3 for row in rows]
 
     def hottest_c(self) -> float | None:
         """Highest temperature that any block reported."""
-        row = self._base.execute("SELECT MAX(temperature_mc) FROM blocks").fetchone()
+        row = self._connection.execute("SELECT MAX(temperature_mc) FROM blocks").fetchone()
         return None if row[0] is None else row[0] / 1000
 
     def failures(self) -> dict[str, ItemFailure]:
-        """Failed items."""
-        rows = self._base.execute("SELECT item, kind, message FROM failures")
+        """Why each failed item has no measurement, by item."""
+        rows = self._connection.execute("SELECT item, kind, message FROM failures")
         return {
             str(item): ItemFailure(kind=str(kind), message=str(message))
             for item, kind, message in rows
         }
 
     def hellos(self) -> list[Hello]:
-        """All runners that took part."""
-        rows = self._base.execute("SELECT content FROM hellos").fetchall()
+        """The hello of every runner that took part."""
+        rows = self._connection.execute("SELECT content FROM hellos").fetchall()
         return [Hello.model_validate(json.loads(row[0]), strict=False) for row in rows]
 
     def raw(self) -> list[tuple[object, ...]]:
         """Every block as stored, for the table's samples."""
-        return self._base.execute("SELECT * FROM blocks ORDER BY pass, at_ns").fetchall()
+        return self._connection.execute("SELECT * FROM blocks ORDER BY pass, at_ns").fetchall()
 
 
 def journal_path(output: Path, settings: CampaignSettings) -> Path:
-    """Where an unfinished campaign with these settings is kept."""
+    """The journal of an unfinished campaign with these settings."""
     return output / ".journal" / f"{settings.device}-{settings.identity}.sqlite"

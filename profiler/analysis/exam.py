@@ -71,7 +71,7 @@ def _fit_chosen(
     design = _design(networks, names)
     weights, covariance = _fit(design, measured)
     freedom = max(len(measured) - design.shape[1], 1)
-    raw = np.array([sum(e.centre_us or 0.0 for e in network.entries) for network in networks])
+    raw = np.array([sum(e.known_time.centre_us for e in network.entries) for network in networks])
     return Calibration(
         features=names,
         slopes=tuple(float(w) for w in weights[1:]),

@@ -84,9 +84,10 @@ def refine(
 
 def show_unsure(entries: Sequence[Entry], form: str) -> None:
     """Print the predicted rows that a refinement would measure."""
+    times = {e.key: e.known_time for e in entries}
     rows = [
-        {"operator": e.key, "us": e.centre_us, "low_us": e.low_us, "high_us": e.high_us}
-        for e in entries
+        {"operator": key, "us": time.centre_us, "low_us": time.low_us, "high_us": time.high_us}
+        for key, time in times.items()
     ]
     if form == "json":
         print(to_json(rows))
@@ -98,8 +99,8 @@ def show_unsure(entries: Sequence[Entry], form: str) -> None:
         grid.add_column("to be measured", overflow="fold")
         for name in ("us", "90 % interval"):
             grid.add_column(name, justify="right")
-        for e in entries:
+        for key, time in times.items():
             grid.add_row(
-                short_name(e.key), f"{e.centre_us:.1f}", f"{e.low_us:.1f} .. {e.high_us:.1f}"
+                short_name(key), f"{time.centre_us:.1f}", f"{time.low_us:.1f} .. {time.high_us:.1f}"
             )
         out.print(grid)

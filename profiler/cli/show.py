@@ -9,7 +9,8 @@ from profiler.planning.estimate import Coverage
 from profiler.tables.summary import summary
 from search.console.output import console, to_csv, to_json
 from search.operators.words import short_name
-from search.table.entries import Entry, entries_to_csv
+from search.table.columns import entries_to_csv, row_of
+from search.table.entries import Entry
 from search.table.store import Table
 
 
@@ -25,7 +26,7 @@ def show_table(
     if form == "json":
         content = {
             "manifest": table.manifest.model_dump(mode="json"),
-            "entries": [asdict(entry) for entry in entries],
+            "entries": [row_of(entry) for entry in entries],
         }
         print(to_json(content))
     elif form == "csv":
@@ -38,7 +39,7 @@ def _show_for_people(table: Table, entries: Sequence[Entry], top: int | None, ke
     out = console()
     for line in summary(table):
         out.print(line)
-    rows = sorted(entries, key=lambda entry: -(entry.centre_us or 0))[:top]
+    rows = sorted(entries, key=lambda entry: -entry.time.centre_us if entry.time else 0)[:top]
     grid = RichTable(title=None, box=None, pad_edge=False)
     grid.add_column("operator", overflow="fold", no_wrap=keys)
     for name in ("us", "+-%", "first us", "blocks"):
@@ -55,11 +56,11 @@ def _show_for_people(table: Table, entries: Sequence[Entry], top: int | None, ke
 
 
 def _cells(entry: Entry) -> tuple[str, ...]:
-    if entry.centre_us is None:
+    if entry.time is None:
         return "-", "-", "-", "0", f"failed: {entry.reason}"
-    first = "-" if entry.first_us is None else f"{entry.first_us:.1f}"
-    half = "-" if entry.low_us is None else f"{100 * entry.relative_half_width:.1f}"
-    return f"{entry.centre_us:.1f}", half, first, str(entry.blocks), entry.status
+    first = f"{entry.first_call.centre_us:.1f}" if entry.first_call else "-"
+    half = f"{100 * entry.relative_half_width:.1f}" if entry.has_interval else "-"
+    return f"{entry.time.centre_us:.1f}", half, first, str(entry.sampling.blocks), entry.status
 
 
 def show_coverage(coverage: Coverage, form: str) -> None:

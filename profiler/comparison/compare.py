@@ -18,7 +18,6 @@ from profiler.comparison.operators import (
 from profiler.tables.predict import TablePrediction, predict_network
 from search.architecture import Architecture
 from search.errors import DeviceError, KitError, MissingOperator, TableError, UsageError
-from search.table.manifest import exam_doubt
 from search.table.store import Table
 from search.zoo.resolve import NamedNetwork
 
@@ -88,7 +87,7 @@ def table_column(table: Table) -> Column:
             manifest.protocol.threads,
         ),
         kind=kind,
-        detail=f"table {manifest.title}, {exam_doubt(exam) or passed}",
+        detail=f"table {manifest.title}, {manifest.exam_problem or passed}",
         clock_khz=manifest.protocol.clock_khz,
     )
 

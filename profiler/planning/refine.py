@@ -23,13 +23,7 @@ def unsure(table: Table, networks: Sequence[Architecture]) -> tuple[Entry, ...]:
                 table.lookup(operator)
                 uses[operator.key] = uses.get(operator.key, 0) + 1
     rows = [e for e in table.entries if e.status == "predicted" and e.key in uses]
-    return tuple(sorted(rows, key=lambda e: -uses[e.key] * _width_us(e)))
-
-
-def _width_us(entry: Entry) -> float:
-    assert entry.low_us is not None
-    assert entry.high_us is not None
-    return entry.high_us - entry.low_us
+    return tuple(sorted(rows, key=lambda e: -uses[e.key] * e.known_time.width_us))
 
 
 def refined_settings(

@@ -15,9 +15,8 @@ from profiler.prediction.predictor import (
     predict_times,
 )
 from search.errors import TableError
-from search.operators.counts import count
 from search.operators.spec import OperatorSpec
-from search.table.entries import Entry
+from search.table.entries import Entry, Interval, OperatorCounts
 from search.table.manifest import Prediction
 from search.table.store import Table
 
@@ -52,15 +51,14 @@ def predict_rows(
     """
     operators = [*(entry.operator for entry in measured), *missing]
     places = np.arange(len(measured))
-    centre_us = np.array([entry.centre_us for entry in measured], dtype=float)
+    centre_us = np.array([entry.known_time.centre_us for entry in measured], dtype=float)
     base = None if source is None else base_times(source, operators)
     by_chance = np.array([entry.operator in drawn for entry in measured], dtype=bool)
     fitted = predict_times(operators, places, centre_us, base, by_chance)
-    known = np.array([n for n, entry in enumerate(measured) if entry.first_us is not None])
+    first_us = [entry.first_call.centre_us for entry in measured if entry.first_call is not None]
     first = None
-    if len(known) == len(measured):
-        first_us = np.array([entry.first_us for entry in measured], dtype=float)
-        first = predict_means(operators, places, first_us, base)
+    if len(first_us) == len(measured):
+        first = predict_means(operators, places, np.array(first_us, dtype=float), base)
     rows = tuple(
         _entry(operator, len(measured) + n, fitted, first) for n, operator in enumerate(missing)
     )
@@ -76,33 +74,31 @@ def base_times(source: Table, operators: Sequence[OperatorSpec]) -> Array:
         TableError: A row is missing; names it.
     """
     dtype = source.manifest.protocol.dtype
-    rows = {entry.key: entry.centre_us for entry in source.entries}
+    rows = {entry.key: entry.time for entry in source.entries}
     found = []
     for operator in operators:
-        us = rows.get(replace(operator, dtype=dtype).key)
-        if us is None:
+        time = rows.get(replace(operator, dtype=dtype).key)
+        if time is None:
             raise TableError(
                 f"{source.label} has no time of {operator.key}, so nothing can be transferred.",
                 "Name a table of the same space with --from-table.",
             )
-        found.append(us)
+        found.append(time.centre_us)
     return np.array(found)
 
 
 def _entry(operator: OperatorSpec, place: int, fitted: Fitted, first_us: Array | None) -> Entry:
-    counts, predicted = count(operator), fitted.predicted
+    predicted = fitted.predicted
     return Entry(
         key=operator.key,
         status="predicted",
-        centre_us=float(predicted.us[place]),
-        low_us=float(predicted.low_us[place]),
-        high_us=float(predicted.high_us[place]),
-        first_us=None if first_us is None else float(first_us[place]),
-        flops=counts.flops,
-        params=counts.params,
-        input_bytes=counts.input_bytes,
-        output_bytes=counts.output_bytes,
-        weight_bytes=counts.weight_bytes,
+        time=Interval(
+            centre_us=float(predicted.us[place]),
+            low_us=float(predicted.low_us[place]),
+            high_us=float(predicted.high_us[place]),
+        ),
+        first_call=None if first_us is None else Interval(centre_us=float(first_us[place])),
+        counts=OperatorCounts.of(operator),
     )
 
 

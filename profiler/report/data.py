@@ -15,7 +15,7 @@ from profiler.tables.predict import predict_network
 from profiler.tables.summary import summary
 from search.errors import KitError
 from search.operators.words import short_name
-from search.table.entries import Entry
+from search.table.entries import Entry, Interval
 from search.table.store import Table
 from search.zoo.resolve import NamedNetwork
 
@@ -138,7 +138,7 @@ def _without_dtype(key: str) -> str:
 
 
 def _flops(tables: Sequence[Table], keys: dict[str, str]) -> list[int]:
-    flops = {_without_dtype(e.key): e.flops for table in tables for e in table.entries}
+    flops = {_without_dtype(e.key): e.counts.flops for table in tables for e in table.entries}
     return [flops[key] for key in keys]
 
 
@@ -147,15 +147,19 @@ def _rows(table: Table, keys: dict[str, str]) -> dict[str, list[Any]]:
     places = {key: number for number, key in enumerate(keys)}
     return {
         "at": [places[_without_dtype(entry.key)] for entry in table.entries],
-        "us": [_short(entry.centre_us) for entry in table.entries],
+        "us": [_centre(entry.time) for entry in table.entries],
         "half": [_half(entry) for entry in table.entries],
-        "first": [_short(entry.first_us) for entry in table.entries],
+        "first": [_centre(entry.first_call) for entry in table.entries],
         "status": [entry.status for entry in table.entries],
     }
 
 
+def _centre(time: Interval | None) -> float | None:
+    return None if time is None else _short(time.centre_us)
+
+
 def _half(entry: Entry) -> float | None:
-    if entry.low_us is None:
+    if not entry.has_interval:
         return None
     return _short(100 * entry.relative_half_width, 3)
 

@@ -9,9 +9,8 @@ from profiler.analysis.judge import Measurement
 from profiler.journal import Journal
 from profiler.planning.plan import CampaignPlan
 from profiler.results.judged import Measurements
-from search.operators.counts import count
 from search.operators.spec import OperatorSpec
-from search.table.entries import Entry
+from search.table.entries import Entry, Interval, OperatorCounts, Sampling, Spread, TimedFile
 from search.table.manifest import DeviceInfo, Source
 
 _NO_BLOCK = "preempted: no block ran undisturbed"
@@ -47,39 +46,44 @@ def entry_of(operator: OperatorSpec, findings: Measurements, record: CampaignRes
         key=operator.key,
         status="ok" if found.stable else "unstable",
         reason=None if found.stable else _unstable_reason(found, target),
-        centre_us=found.centre_us,
-        low_us=found.low_us,
-        high_us=found.high_us,
-        first_us=found.first_us,
-        first_low_us=found.first_low_us,
-        first_high_us=found.first_high_us,
-        lower_quartile_us=found.lower_quartile_us,
-        mean_us=found.mean_us,
-        min_us=found.min_us,
-        mad_us=found.mad_us,
-        p5_us=found.p5_us,
-        p95_us=found.p95_us,
-        blocks=found.blocks,
-        calls=found.calls,
-        passes=found.passes,
-        rejected_blocks=found.rejected,
+        time=Interval(centre_us=found.centre_us, low_us=found.low_us, high_us=found.high_us),
+        first_call=_first_call(found),
+        spread=Spread(
+            lower_quartile_us=found.lower_quartile_us,
+            mean_us=found.mean_us,
+            min_us=found.min_us,
+            mad_us=found.mad_us,
+            p5_us=found.p5_us,
+            p95_us=found.p95_us,
+        ),
+        sampling=Sampling(
+            blocks=found.blocks,
+            calls=found.calls,
+            passes=found.passes,
+            rejected_blocks=found.rejected,
+        ),
     )
     return _with_counts(entry, record)
 
 
+def _first_call(found: Measurement) -> Interval | None:
+    if found.first_us is None:
+        return None
+    return Interval(
+        centre_us=found.first_us, low_us=found.first_low_us, high_us=found.first_high_us
+    )
+
+
 def _with_counts(entry: Entry, record: CampaignResult) -> Entry:
-    counts = count(entry.operator)
     # Of chains, the longest stands for all.
     artefact = record.artefacts.get(record.plan.timed(entry.operator)[-1].name)
     return replace(
         entry,
-        flops=counts.flops,
-        params=counts.params,
-        input_bytes=counts.input_bytes,
-        output_bytes=counts.output_bytes,
-        weight_bytes=counts.weight_bytes,
-        artefact_sha256=artefact.sha256 if artefact else None,
-        artefact_error=artefact.relative_error if artefact else None,
+        counts=OperatorCounts.of(entry.operator),
+        artefact=TimedFile(
+            sha256=artefact.sha256 if artefact else None,
+            error=artefact.relative_error if artefact else None,
+        ),
     )
 
 

@@ -2,7 +2,6 @@
 
 import statistics
 
-from search.table.manifest import exam_doubt
 from search.table.store import Table
 
 _SHOWN = 5
@@ -19,8 +18,8 @@ def table_problems(table: Table) -> list[str]:
     if space.operators_missing and space.filter is None:
         found.append(f"{space.operators_missing} operator(s) missing")
     # Some operators alone are measured without an exam, and nobody expects one.
-    if (doubt := exam_doubt(exam)) and (exam or space.filter is None):
-        found.append(doubt)
+    if (problem := table.manifest.exam_problem) and (exam or space.filter is None):
+        found.append(problem)
     return found
 
 

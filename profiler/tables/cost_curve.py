@@ -24,7 +24,7 @@ from search.errors import TableError
 from search.operators.spec import OperatorSpec
 from search.spaces.base import LayeredSpace
 from search.spaces.registry import parse_space
-from search.table.entries import Entry
+from search.table.entries import Entry, Interval, OperatorCounts
 from search.table.store import Table
 
 _SIZES = (10, 15, 20, 30, 40, 50, 70, 100, 150, 200, 300, 400, 600, 800, 1200, 1600, 2400)
@@ -112,14 +112,13 @@ class _Curve:
         taken = set(design.operators)
         places = np.array([n for n, o in enumerate(self.operators) if o in taken])
         rows = [self.measured[self.operators[n]] for n in places]
-        us = np.array([row.centre_us for row in rows], dtype=float)
+        us = np.array([row.known_time.centre_us for row in rows], dtype=float)
         by_chance = np.array([self.operators[n] in design.drawn for n in places])
         fitted = predict_times(self.operators, places, us, None, by_chance).predicted
         first = None
-        if all(row.first_us is not None for row in rows):
-            first = predict_means(
-                self.operators, places, np.array([row.first_us for row in rows], dtype=float)
-            )
+        first_us = [row.first_call.centre_us for row in rows if row.first_call is not None]
+        if len(first_us) == len(rows):
+            first = predict_means(self.operators, places, np.array(first_us, dtype=float))
         found = {
             operator: self.measured[operator]
             if operator in taken
@@ -131,7 +130,9 @@ class _Curve:
         ]
         if len(held_out) < _FEWEST_HELD_OUT:
             held_out = []
-        true_us = np.array([self.measured[self.operators[n]].centre_us for n in held_out])
+        true_us = np.array(
+            [self.measured[self.operators[n]].known_time.centre_us for n in held_out]
+        )
         inside = (fitted.low_us[held_out] <= true_us) & (true_us <= fitted.high_us[held_out])
         calibration = calibrate(_priced(self.calibration, found), self.seed)
         if calibration is None:
@@ -155,19 +156,12 @@ class _Curve:
 
 
 def _predicted(operator: OperatorSpec, us: float, first_us: float | None) -> Entry:
-    from search.operators.counts import count
-
-    counts = count(operator)
     return Entry(
         key=operator.key,
         status="predicted",
-        centre_us=float(us),
-        first_us=None if first_us is None else float(first_us),
-        flops=counts.flops,
-        params=counts.params,
-        input_bytes=counts.input_bytes,
-        output_bytes=counts.output_bytes,
-        weight_bytes=counts.weight_bytes,
+        time=Interval(centre_us=float(us)),
+        first_call=None if first_us is None else Interval(centre_us=float(first_us)),
+        counts=OperatorCounts.of(operator),
     )
 
 

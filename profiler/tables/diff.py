@@ -140,7 +140,7 @@ def compare_tables(
 
 def _judged(table: Table) -> list[Entry]:
     """Rows that were measured and have an interval; nothing else can be judged."""
-    return [e for e in table.entries if e.status in ("ok", "unstable") and e.low_us is not None]
+    return [e for e in table.entries if e.status in ("ok", "unstable") and e.has_interval]
 
 
 def _dispatch(old: Manifest, new: Manifest, speed: float) -> tuple[float, float] | None:
@@ -157,28 +157,18 @@ def _moved(old: Manifest, new: Manifest) -> tuple[tuple[str, str, str], ...]:
 
 
 def _restated(entry: Entry, speed: float) -> Entry:
-    assert entry.centre_us is not None
-    assert entry.low_us is not None
-    assert entry.high_us is not None
-    return replace(
-        entry,
-        centre_us=entry.centre_us * speed,
-        low_us=entry.low_us * speed,
-        high_us=entry.high_us * speed,
-    )
+    return replace(entry, time=entry.known_time.scaled(speed))
 
 
 def _common(old: dict[str, Entry], new: dict[str, Entry], keys: list[str]) -> float:
     """Median log ratio: what all operators have in common."""
-    ratios = [(new[key].centre_us or 1.0) / (old[key].centre_us or 1.0) for key in keys]
+    ratios = [new[key].known_time.centre_us / old[key].known_time.centre_us for key in keys]
     return float(np.median(np.log(ratios))) if len(keys) >= MIN_COMMON else 0.0
 
 
 def _ratio(old: Entry, new: Entry, common: float) -> tuple[float, float, float, float]:
     """Ratio, its 95 % interval, and the p-value of 'moved no more than all'."""
-    assert old.centre_us is not None
-    assert new.centre_us is not None
-    log_ratio = math.log(new.centre_us / old.centre_us)
+    log_ratio = math.log(new.known_time.centre_us / old.known_time.centre_us)
     error = math.sqrt(_log_error(old) ** 2 + _log_error(new) ** 2 + 2 * BETWEEN_RUNS**2)
     p_value = 2 * float(scipy_stats.norm.sf(abs(log_ratio - common) / error))
     log_ratio_left = log_ratio - common
@@ -187,9 +177,10 @@ def _ratio(old: Entry, new: Entry, common: float) -> tuple[float, float, float, 
 
 
 def _log_error(entry: Entry) -> float:
-    assert entry.low_us is not None
-    assert entry.high_us is not None
-    return math.log(entry.high_us / entry.low_us) / 2 / _Z
+    time = entry.known_time
+    assert time.low_us is not None
+    assert time.high_us is not None
+    return math.log(time.high_us / time.low_us) / 2 / _Z
 
 
 def _change(
@@ -207,8 +198,8 @@ def _change(
         verdict = "faster"
     return Change(
         key=old.key,
-        old_us=old.centre_us or 0.0,
-        new_us=new.centre_us or 0.0,
+        old_us=old.known_time.centre_us,
+        new_us=new.known_time.centre_us,
         ratio=ratio,
         low=low,
         high=high,

@@ -9,7 +9,7 @@ from profiler.tables.importers.import_file import published_rows
 from profiler.tables.importers.mobile_keys import once_for_all_key
 from profiler.tables.importers.registry import find_format, format_names
 from search.errors import TableError, UsageError
-from search.table.entries import entries_to_csv
+from search.table.columns import entries_to_csv
 from search.table.store import Table
 
 CSV, ONCE_FOR_ALL = "csv", "once-for-all"
@@ -58,7 +58,7 @@ def _once_for_all(table: Table) -> str:
                 f"{table.label} holds predicted rows, and once-for-all's style cannot mark them.",
                 "Export it as csv.",
             )
-        if entry.centre_us is None:
+        if entry.time is None:
             continue
         key = once_for_all_key(entry.operator)
         if key in rows:
@@ -67,8 +67,8 @@ def _once_for_all(table: Table) -> str:
             )
         deviation = spreads.get(entry.key)
         rows[key] = {
-            "count": entry.blocks,
-            "mean": entry.centre_us / 1e3,
+            "count": entry.sampling.blocks,
+            "mean": entry.time.centre_us / 1e3,
             "std": None if deviation is None else deviation / 1e3,
         }
     text: str = yaml.safe_dump(rows, default_flow_style=False, width=10_000)

@@ -20,7 +20,7 @@ from profiler.tables.predict import TablePrediction, predict_network
 from profiler.verification.outputs import compare_outputs
 from search.console.progress import Progress, make_progress
 from search.errors import DeviceError, KitError, UsageError
-from search.table.manifest import Manifest, exam_doubt
+from search.table.manifest import Manifest
 from search.table.store import Table, read_manifest, read_table
 from search.zoo.resolve import NamedNetwork
 
@@ -196,5 +196,5 @@ def setting_differences(manifest: Manifest, settings: CampaignSettings, device: 
 
 
 def _trust(table: Table) -> tuple[str, ...]:
-    doubt = exam_doubt(table.manifest.exam)
-    return (f"the table has {doubt}",) if doubt else ()
+    problem = table.manifest.exam_problem
+    return (f"the table has {problem}",) if problem else ()

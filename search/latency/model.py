@@ -16,7 +16,6 @@ import numpy.typing as npt
 
 from search.architecture import Architecture
 from search.costs.matrix import CostMatrix as CostMatrix
-from search.errors import TableError
 from search.latency.space_costs import space_costs
 from search.operators.spec import OperatorSpec
 from search.spaces.base import LayeredSpace
@@ -28,22 +27,17 @@ from search.table.store import Table
 Array = npt.NDArray[np.float64]
 
 
-def _centre(entry: Entry) -> float:
-    if entry.centre_us is None:
-        raise TableError(f"Row {entry.key} has no time.")
-    return entry.centre_us
-
-
 def _first_extra(entry: Entry) -> float:
-    return 0.0 if entry.first_us is None else entry.first_us - _centre(entry)
+    first = entry.first_call
+    return 0.0 if first is None else first.centre_us - entry.known_time.centre_us
 
 
 FEATURES: Mapping[str, Callable[[Entry], float]] = {
-    "steady_us": _centre,
+    "steady_us": lambda entry: entry.known_time.centre_us,
     "first_extra_us": _first_extra,
     "operators": lambda _: 1.0,
-    "weight_mb": lambda entry: entry.weight_bytes / 1e6,
-    "moved_mb": lambda entry: (entry.input_bytes + entry.output_bytes) / 1e6,
+    "weight_mb": lambda entry: entry.counts.weight_bytes / 1e6,
+    "moved_mb": lambda entry: (entry.counts.input_bytes + entry.counts.output_bytes) / 1e6,
 }
 
 

@@ -14,7 +14,6 @@ from search.latency.space_costs import counted_costs
 from search.selection.chance_constrained import select_chance_constrained
 from search.spaces.base import LayeredSpace
 from search.spaces.registry import DEPENDENT, parse_space
-from search.table.manifest import exam_doubt
 from search.table.store import Table, profile_command, read_table
 
 # A network that is much faster than asked for has paid for it with accuracy.
@@ -175,10 +174,10 @@ def check_table(table: Table, waivers: Waivers) -> None:
         )
     if waivers.unexamined:
         return
-    if doubt := exam_doubt(manifest.exam):
+    if problem := manifest.exam_problem:
         how = "again" if manifest.exam else "whole"
         raise GateFailed(
-            f"{table.label} has {doubt}.",
+            f"{table.label} has {problem}.",
             f"Measure it {how}: {profile_command(manifest)}; or add --allow-unexamined.",
         )
 

@@ -1,14 +1,14 @@
-"""What a table says of itself: every field of `manifest.json`, typed.
+"""Every field of a table's `manifest.json`, typed.
 
-Units are in the names; unknown is null. `MANIFEST_SCHEMA` counts the schema;
-`search.table.upgrades` holds one step for each older one.
+Units are in the names; unknown is null. `TABLE_SCHEMA` counts the schema of
+manifest and rows; `search.table.upgrades` holds one step for each older one.
 """
 
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-MANIFEST_SCHEMA = 2
+TABLE_SCHEMA = 2
 
 Source = Literal["measured", "imported", "predicted", "simulated"]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -264,14 +264,15 @@ class Manifest(Part):
     notes: tuple[str, ...] = ()
     files_sha256: dict[str, str]
 
-
-def exam_doubt(exam: Exam | None) -> str:
-    """What is wrong with a table's exam, as the object of "it has"; empty when it passed."""
-    if exam is None:
-        return "no exam: its predictions were compared with nothing"
-    if exam.passed:
-        return ""
-    return (
-        f"an exam below the bar: MAPE {exam.mape.value:.2%} (at most {exam.bar_mape:.0%}), "
-        f"Spearman {exam.spearman.value:.3f} (at least {exam.bar_spearman:g})"
-    )
+    @property
+    def exam_problem(self) -> str:
+        """Why the exam does not support the table, as the object of "it has"; empty if passed."""
+        exam = self.exam
+        if exam is None:
+            return "no exam: its predictions were compared with nothing"
+        if exam.passed:
+            return ""
+        return (
+            f"an exam below the bar: MAPE {exam.mape.value:.2%} (at most {exam.bar_mape:.0%}), "
+            f"Spearman {exam.spearman.value:.3f} (at least {exam.bar_spearman:g})"
+        )

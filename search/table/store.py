@@ -27,9 +27,10 @@ from pydantic import ValidationError
 from search.errors import MissingOperator, TableError, UsageError
 from search.files import sha256_bytes
 from search.operators.spec import OperatorSpec
-from search.table.entries import AGAIN, STATUSES, Entry, entries_to_csv, parse_entries
-from search.table.manifest import MANIFEST_SCHEMA, Manifest
-from search.table.upgrades import UPGRADES
+from search.table.columns import AGAIN, entries_to_csv, parse_entries
+from search.table.entries import STATUSES, Entry
+from search.table.manifest import TABLE_SCHEMA, Manifest
+from search.table.upgrades import UPGRADES, upgrade_manifest
 
 ENTRIES, SAMPLES, EXAM, MANIFEST = "entries.csv", "samples.parquet", "exam.csv", "manifest.json"
 SEAL = "manifest_sha256"
@@ -123,7 +124,7 @@ def write_table(
     manifest = manifest.model_copy(update={"files_sha256": hashes})
     parts[MANIFEST] = seal(manifest).encode()
     table = Table(manifest=manifest, entries=entries, exam=exam, path=folder)
-    parse_entries(parts[ENTRIES].decode(), str(folder / ENTRIES))
+    parse_entries(parts[ENTRIES].decode(), str(folder / ENTRIES), manifest.schema_version)
     _check_exam(exam, folder / EXAM)
     _check_counts(table)
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -172,7 +173,7 @@ def read_table(folder: Path) -> Table:
         TableError: Not a table, truncated, edited, inconsistent, or of a
             newer schema.
     """
-    manifest = read_manifest(folder)
+    schema, manifest = _read_manifest(folder)
     parts = {}
     for name in (ENTRIES, SAMPLES, EXAM):
         try:
@@ -183,7 +184,7 @@ def read_table(folder: Path) -> Table:
             raise TableError(
                 f"{folder / name} is not what was measured: it was edited or truncated.", AGAIN
             )
-    entries = parse_entries(parts[ENTRIES].decode(), str(folder / ENTRIES))
+    entries = parse_entries(parts[ENTRIES].decode(), str(folder / ENTRIES), schema)
     exam = pd.read_csv(io.BytesIO(parts[EXAM]))
     _check_exam(exam, folder / EXAM)
     table = Table(manifest=manifest, entries=entries, exam=exam, path=folder)
@@ -197,6 +198,11 @@ def read_manifest(folder: Path) -> Manifest:
     Raises:
         TableError: Missing, edited, or of a newer schema.
     """
+    return _read_manifest(folder)[1]
+
+
+def _read_manifest(folder: Path) -> tuple[int, Manifest]:
+    """The schema that a table was written in, and its manifest in today's."""
     path = folder / MANIFEST
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -209,24 +215,27 @@ def read_manifest(folder: Path) -> Manifest:
         raise TableError(f"{path} is damaged: {error}.", AGAIN) from error
     if not isinstance(content, dict):
         raise TableError(f"{path} is not a manifest.", AGAIN)
-    return _parse_manifest(content, path)
+    schema = _checked_schema(content, path)
+    return schema, _parse_manifest(upgrade_manifest(schema, content), path)
 
 
-def _parse_manifest(content: dict[str, Any], path: Path) -> Manifest:
-    version = content.get("schema_version")
-    if not isinstance(version, int):
+def _checked_schema(content: dict[str, Any], path: Path) -> int:
+    """Check and take off the seal; the schema of a manifest that this kit can read."""
+    schema = content.get("schema_version")
+    if not isinstance(schema, int):
         raise TableError(f"{path} names no schema version.", AGAIN)
-    if version > MANIFEST_SCHEMA:
+    if schema > TABLE_SCHEMA:
         raise TableError(
-            f"{path} has schema {version}; this kit reads up to {MANIFEST_SCHEMA}.",
-            "Update the kit.",
+            f"{path} has schema {schema}; this kit reads up to {TABLE_SCHEMA}.", "Update the kit."
         )
     if content.pop(SEAL, None) != _seal_of(content):
         raise TableError(f"{path} was edited after it was written.", AGAIN)
-    if version < MANIFEST_SCHEMA and version not in UPGRADES:
-        raise TableError(f"{path} has schema {version}, which no kit ever wrote.", AGAIN)
-    for step in range(version, MANIFEST_SCHEMA):
-        content = UPGRADES[step](content)
+    if schema < TABLE_SCHEMA and schema not in UPGRADES:
+        raise TableError(f"{path} has schema {schema}, which no kit ever wrote.", AGAIN)
+    return schema
+
+
+def _parse_manifest(content: dict[str, Any], path: Path) -> Manifest:
     try:
         return Manifest.model_validate(content)
     except ValidationError as error:
@@ -263,7 +272,7 @@ def _check_counts(table: Table) -> None:
             AGAIN,
         )
     protocol = table.manifest.protocol
-    bare = [e.key for e in table.entries if e.status != "failed" and e.low_us is None]
+    bare = [e.key for e in table.entries if e.status != "failed" and not e.has_interval]
     if bare and table.manifest.source != "imported":
         raise TableError(f"{table.path}: row {bare[0]} has no interval.", AGAIN)
     strangers = [entry.key for entry in table.entries if entry.operator.dtype != protocol.dtype]

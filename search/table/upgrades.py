@@ -1,18 +1,59 @@
-"""One step for each older manifest schema; `UPGRADES[n]` makes n into n + 1.
+"""Tables of older schemas, brought up to today's: one step for each schema.
 
-A new schema adds its step here and a golden file of the old one under
-tests/golden/.
+`UPGRADES[n]` makes a table of schema n into one of n + 1, its manifest and the
+rows of its `entries.csv`. A new schema adds its step here, its number to
+`search.table.manifest`, its columns to `search.table.columns`, and a golden
+table under tests/golden/.
 
     1 -> 2   imported tables (`origin`), predicted rows (`prediction`,
-             `operators_predicted`), and a protocol that may be unknown
+             `operators_predicted`), and a protocol that may be unknown;
+             the same columns
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
+import pandas as pd
 
-def _from_1(content: dict[str, Any]) -> dict[str, Any]:
+Content = dict[str, Any]
+
+
+def _same_rows(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upgrade:
+    """One step.
+
+    `manifest` takes and returns the JSON object. `rows` takes and returns the
+    cells as text, one column a column of the file, and fills each column that
+    the next schema brings; an empty cell is an unknown value.
+    """
+
+    manifest: Callable[[Content], Content]
+    rows: Callable[[pd.DataFrame], pd.DataFrame] = _same_rows
+
+
+def _manifest_1(content: Content) -> Content:
     return {**content, "schema_version": 2}
 
 
-UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _from_1}
+UPGRADES: Mapping[int, Upgrade] = {1: Upgrade(manifest=_manifest_1)}
+
+
+def upgrade_manifest(schema: int, content: Content) -> Content:
+    """A manifest's JSON object as today's schema has it."""
+    while schema in UPGRADES:
+        content = UPGRADES[schema].manifest(content)
+        schema += 1
+    return content
+
+
+def upgrade_rows(schema: int, frame: pd.DataFrame) -> pd.DataFrame:
+    """The cells of `entries.csv` with the columns of today's schema, in any order."""
+    while schema in UPGRADES:
+        frame = UPGRADES[schema].rows(frame)
+        schema += 1
+    return frame

@@ -17,7 +17,7 @@ import pandas as pd
 from search.latency.model import CostMatrix, LatencyModel
 from search.spaces.base import LayeredSpace
 from search.spaces.registry import make_space
-from search.table.entries import Entry
+from search.table.entries import Entry, Interval
 from search.table.manifest import DeviceInfo, Kit, Manifest, Protocol, RuntimeInfo, SpaceInfo
 from search.table.store import EXAM_COLUMNS, Table
 
@@ -29,8 +29,8 @@ def made_up_table(space: LayeredSpace, seed: int) -> Table:
     generator, entries = random.Random(seed), []
     for operator in space.operators:
         median = generator.uniform(5, 500)
-        times = {"centre_us": median, "low_us": 0.99 * median, "high_us": 1.01 * median}
-        entries.append(Entry(key=operator.key, status="ok", **times))
+        time = Interval(centre_us=median, low_us=0.99 * median, high_us=1.01 * median)
+        entries.append(Entry(key=operator.key, status="ok", time=time))
     number = len(entries)
     manifest = Manifest(
         table_id="benchmark",

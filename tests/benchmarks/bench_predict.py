@@ -45,8 +45,8 @@ GOAL = (0.85, 0.95)
 
 def operators_of(table: Table) -> tuple[list[OperatorSpec], np.ndarray]:
     """Measured operators of a table and their times."""
-    rows = [e for e in table.entries if e.status in ("ok", "unstable") and e.centre_us]
-    return [e.operator for e in rows], np.array([e.centre_us for e in rows])
+    rows = [e for e in table.entries if e.status in ("ok", "unstable") and e.time]
+    return [e.operator for e in rows], np.array([e.known_time.centre_us for e in rows])
 
 
 def weights_of(table: Table, operators: Sequence[OperatorSpec]) -> np.ndarray:
@@ -104,8 +104,8 @@ def _shape(operator: OperatorSpec) -> OperatorSpec:
 
 def shared(old: Table, new: Table) -> tuple[list[OperatorSpec], np.ndarray, np.ndarray]:
     """Operators of both tables and their times in each."""
-    before = {_shape(e.operator): e.centre_us for e in old.entries if e.centre_us}
-    after = {_shape(e.operator): e.centre_us for e in new.entries if e.centre_us}
+    before = {_shape(e.operator): e.time.centre_us for e in old.entries if e.time}
+    after = {_shape(e.operator): e.time.centre_us for e in new.entries if e.time}
     both = [operator for operator in before if operator in after]
     return both, np.array([before[o] for o in both]), np.array([after[o] for o in both])
 

@@ -25,7 +25,7 @@ from profiler.report.data import Contents  # noqa: E402
 from profiler.report.page import write_page  # noqa: E402
 from search.operators.counts import count  # noqa: E402
 from search.operators.spec import OperatorSpec  # noqa: E402
-from search.table.entries import Entry  # noqa: E402
+from search.table.entries import Entry, Interval, OperatorCounts  # noqa: E402
 from search.table.manifest import (  # noqa: E402
     DeviceInfo,
     Kit,
@@ -77,11 +77,9 @@ def made_up_table(folder: Path, name: str, operators: list[OperatorSpec], seed: 
             Entry(
                 key=operator.key,
                 status="ok",
-                centre_us=us,
-                low_us=0.99 * us,
-                high_us=1.01 * us,
-                first_us=1.1 * us,
-                flops=counts.flops,
+                time=Interval(centre_us=us, low_us=0.99 * us, high_us=1.01 * us),
+                first_call=Interval(centre_us=1.1 * us),
+                counts=OperatorCounts(flops=counts.flops),
             )
         )
     manifest = Manifest(

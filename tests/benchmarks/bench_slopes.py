@@ -81,16 +81,17 @@ def measure(truth: Truth, space: str, effort: Effort, seed: int, output: Path) -
 
 def judge(table: Table, truth: Truth, seed: int) -> list[str]:
     """Print one table's errors; what misses a bar."""
-    rows = [entry for entry in table.entries if entry.centre_us is not None]
+    rows = [entry for entry in table.entries if entry.time is not None]
     true = np.array([truth.operator_us(entry.operator) for entry in rows])
-    off = np.abs(np.array([entry.centre_us or 0.0 for entry in rows]) / true - 1)
+    off = np.abs(np.array([entry.known_time.centre_us for entry in rows]) / true - 1)
     kept = np.array([keeps_shape(entry.operator) for entry in rows])
     print(f"seed {seed}: {dict(Counter(entry.status for entry in table.entries))}")
     for title, chosen in (("all", kept | ~kept), ("shape kept", kept), ("shape changed", ~kept)):
         middle, high = np.percentile(off[chosen], [50, 95])
         print(f"  {title}: {chosen.sum()} operators, error median {middle:.2%}, "
               f"95th percentile {high:.2%}, largest {off[chosen].max():.2%}")  # fmt: skip
-    inside = [(e.low_us or 0) <= t <= (e.high_us or 0) for e, t in zip(rows, true, strict=True)]
+    times = [entry.known_time for entry in rows]
+    inside = [(i.low_us or 0) <= t <= (i.high_us or 0) for i, t in zip(times, true, strict=True)]
     exam = table.manifest.exam
     assert exam is not None
     print(f"  95 % intervals held {np.mean(inside):.0%}; exam MAPE {exam.mape.value:.2%} "

@@ -102,11 +102,10 @@ def _copy(table: Table, number: int, folder: Path) -> Path:
         spec = entry.operator
         features = (spec.kernel > 3, spec.expansion > 1, math.log(max(spec.height, 1)))
         factor = math.exp(float(np.dot(bent, features)) + draw.normal(0, 0.1))
-        names = ("centre_us", "low_us", "high_us", "first_us", "first_low_us", "first_high_us")
-        times = {name: getattr(entry, name) for name in names}
-        if entry.low_us is None:  # imported without an interval
-            times["low_us"] = times["high_us"] = entry.centre_us
-        return replace(entry, **{k: v and v * factor for k, v in times.items()})
+        time, first = entry.known_time, entry.first_call
+        if not time.is_bounded:  # imported without an interval
+            time = replace(time, low_us=time.centre_us, high_us=time.centre_us)
+        return replace(entry, time=time.scaled(factor), first_call=first and first.scaled(factor))
 
     manifest = table.manifest.model_copy(
         update={

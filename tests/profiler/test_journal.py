@@ -1,11 +1,14 @@
 """The journal: nothing lost, nothing twice, and no damaged file is believed."""
 
+import errno
 import os
 import signal
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -13,7 +16,7 @@ from hypothesis import strategies as st
 
 from device_agents.protocol import Hello, Sample, Sentinel
 from profiler.journal import Journal
-from search.errors import KitError, UsageError
+from search.errors import KitError, StorageError, UsageError
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -192,12 +195,156 @@ def test_a_full_disk_is_a_sentence_and_what_was_written_before_stays(path: Path)
         base = sqlite3.connect(path)
         pages = base.execute("PRAGMA page_count").fetchone()[0]
         base.close()
-        journal._base.execute(f"PRAGMA max_page_count = {pages}")
+        journal._connection.execute(f"PRAGMA max_page_count = {pages}")
         with pytest.raises(KitError, match=r"full.*--resume"):
             fill(journal, items=200, rounds=2)
         assert len(journal.raw()) == 4
     with Journal(path, "me") as journal:
         assert len(journal.raw()) == 4
+
+
+HELLO = Hello(nonce="n", runner="r", runtime="x", backend="b", threads=2, affinity=(0, 3))
+TROUBLES = (
+    "database or disk is full",
+    "disk I/O error",
+    "attempt to write a readonly database",
+)
+WRITES: dict[str, Callable[[Journal], object]] = {
+    "set_fact": lambda journal: journal.set_fact("colour", "red"),
+    "add": lambda journal: journal.add(0, [("b", 0, sample())], []),
+    "add sentinels": lambda journal: journal.add(0, [], [Sentinel(loops=1, ns=1, at_ns=1)]),
+    "add_failure": lambda journal: journal.add_failure("b", "load", "no such delegate"),
+    "add_placement": lambda journal: journal.add_placement("b", "gpu"),
+    "add_hello": lambda journal: journal.add_hello(HELLO),
+}
+
+
+class Failing:
+    """A connection on which statements that begin with one of these words fail."""
+
+    def __init__(self, connection: sqlite3.Connection, trouble: str, *words: str) -> None:
+        self._connection, self._trouble, self._words = connection, trouble, words
+
+    def _run(self, name: str, sql: str, *values: Any) -> Any:
+        if sql.lstrip().startswith(self._words):
+            raise sqlite3.OperationalError(self._trouble)
+        return getattr(self._connection, name)(sql, *values)
+
+    def execute(self, sql: str, *values: Any) -> Any:
+        return self._run("execute", sql, *values)
+
+    def executemany(self, sql: str, *values: Any) -> Any:
+        return self._run("executemany", sql, *values)
+
+    def executescript(self, sql: str) -> Any:
+        return self._run("executescript", sql)
+
+    def close(self) -> None:
+        self._connection.close()
+        if "close" in self._words:
+            raise sqlite3.OperationalError(self._trouble)
+
+
+def _told(trouble: str) -> str:
+    return f"Cannot write the journal .*one.sqlite: {trouble}.*Make room.*--resume"
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
+@pytest.mark.parametrize("method", WRITES)
+def test_a_failing_disk_is_the_same_sentence_from_every_method_that_writes(
+    path: Path, method: str, trouble: str
+) -> None:
+    with Journal(path, "me") as journal:
+        fill(journal, items=2, rounds=2)
+        whole = journal._connection
+        journal._connection = Failing(whole, trouble, "INSERT")
+        with pytest.raises(StorageError, match=_told(trouble)):
+            WRITES[method](journal)
+        journal._connection = whole
+        assert len(journal.raw()) == 4
+        WRITES[method](journal)
+
+
+@pytest.mark.parametrize("word", ["BEGIN", "COMMIT"])
+def test_a_disk_that_fails_around_a_transaction_is_told_and_nothing_is_stored(
+    path: Path, word: str
+) -> None:
+    with Journal(path, "me") as journal:
+        whole = journal._connection
+        journal._connection = Failing(whole, TROUBLES[0], word)
+        with pytest.raises(StorageError, match=_told(TROUBLES[0])):
+            WRITES["add"](journal)
+        journal._connection = whole
+        assert journal.raw() == []
+        WRITES["add"](journal)
+        assert len(journal.raw()) == 1
+
+
+@pytest.mark.parametrize("word", ["PRAGMA journal_mode", "CREATE", "INSERT"])
+def test_a_disk_that_fails_while_a_journal_is_begun_is_told(
+    path: Path, monkeypatch: pytest.MonkeyPatch, word: str
+) -> None:
+    connect = sqlite3.connect
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            sqlite3,
+            "connect",
+            lambda *args, **kwargs: Failing(connect(*args, **kwargs), TROUBLES[1], word),
+        )
+        with pytest.raises(StorageError, match=_told(TROUBLES[1])):
+            Journal(path, "me")
+    with Journal(path, "me") as journal:
+        assert journal.raw() == []
+
+
+def test_a_journal_whose_folder_cannot_be_made_is_told(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "mkdir", full)
+    with pytest.raises(StorageError, match=_told("No space left on device")):
+        Journal(path, "me")
+
+
+def test_a_journal_that_cannot_be_opened_is_told(path: Path) -> None:
+    path.mkdir(parents=True)
+    with pytest.raises(StorageError, match=_told("unable to open database file")):
+        Journal(path, "me")
+
+
+def test_a_disk_that_fails_while_a_journal_is_closed_is_told_and_hides_no_other_error(
+    path: Path,
+) -> None:
+    journal = Journal(path, "me")
+    journal._connection = Failing(journal._connection, TROUBLES[0], "close")
+    with pytest.raises(StorageError, match=_told(TROUBLES[0])):
+        journal.close()
+    journal = Journal(path, "me")
+    journal._connection = Failing(journal._connection, TROUBLES[0], "close")
+    with pytest.raises(KeyboardInterrupt), journal:
+        raise KeyboardInterrupt
+
+
+def test_what_could_not_be_flushed_at_the_end_is_read_by_the_next_run(path: Path) -> None:
+    with Journal(path, "me") as journal:
+        fill(journal, items=2, rounds=2)
+        journal._connection = Failing(journal._connection, TROUBLES[0], "PRAGMA wal_checkpoint")
+    with Journal(path, "me") as journal:
+        assert len(journal.raw()) == 4
+
+
+def test_a_journal_that_cannot_be_removed_is_told(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    journal = Journal(path, "me")
+    monkeypatch.setattr(Path, "unlink", refused)
+    with pytest.raises(StorageError, match=_told("Read-only file system")):
+        journal.delete()
 
 
 def test_a_deleted_journal_leaves_no_file(path: Path) -> None:

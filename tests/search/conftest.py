@@ -6,10 +6,9 @@ from collections.abc import Callable, Sequence
 import pandas as pd
 import pytest
 
-from search.operators.counts import count
 from search.spaces.base import LayeredSpace
 from search.spaces.registry import make_space
-from search.table.entries import Entry
+from search.table.entries import Entry, Interval, OperatorCounts, Sampling
 from search.table.manifest import (
     Calibration,
     DeviceInfo,
@@ -86,20 +85,14 @@ def make_table(mini: LayeredSpace, make_manifest: MakeManifest) -> MakeTable:
         generator = random.Random(seed)
         entries = []
         for operator in mini.operators:
-            counts, median = count(operator), generator.uniform(5, 500)
+            median = generator.uniform(5, 500)
             entry = Entry(
                 key=operator.key,
                 status="ok",
-                centre_us=median,
-                low_us=0.99 * median,
-                high_us=1.01 * median,
-                first_us=median + generator.uniform(0, 20),
-                blocks=10,
-                flops=counts.flops,
-                params=counts.params,
-                input_bytes=counts.input_bytes,
-                output_bytes=counts.output_bytes,
-                weight_bytes=counts.weight_bytes,
+                time=Interval(centre_us=median, low_us=0.99 * median, high_us=1.01 * median),
+                first_call=Interval(centre_us=median + generator.uniform(0, 20)),
+                sampling=Sampling(blocks=10),
+                counts=OperatorCounts.of(operator),
             )
             entries.append(entry)
         return Table(

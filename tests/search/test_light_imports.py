@@ -9,6 +9,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = {"torch", "executorch", "onnx", "onnxruntime", "torchao", "sklearn"}
+OUTER = {"scipy", "typer", "rich", "platformdirs", "deploy", "device_agents", "profiler"}
 LIGHT = (
     "search.latency.model",
     "search.spaces.registry",
@@ -36,10 +37,22 @@ def _loaded(*modules: str) -> set[str]:
     return set(json.loads(done.stdout))
 
 
-def test_reading_a_table_imports_neither_torch_nor_scipy() -> None:
-    loaded = _loaded("search.table.store")
+@pytest.mark.parametrize("module", ["search.table", "search.table.store"])
+def test_reading_a_table_imports_neither_torch_nor_scipy(module: str) -> None:
+    loaded = _loaded(module)
     assert "pandas" in loaded
-    assert not loaded & (HEAVY | {"scipy", "typer", "rich", "deploy", "device_agents", "profiler"})
+    assert not loaded & (HEAVY | OUTER)
+
+
+def test_whole_or_absent_files_need_the_standard_library_alone() -> None:
+    assert not _loaded("search.files") & (HEAVY | OUTER | {"pandas", "numpy", "pydantic"})
+
+
+def test_the_face_of_the_tables_hands_on_what_readers_and_writers_need() -> None:
+    from search import table
+
+    assert set(table.__all__) >= {"Entry", "Manifest", "Table", "read_table", "write_table"}
+    assert table.Manifest.model_fields["schema_version"].default == table.TABLE_SCHEMA
 
 
 def test_the_light_part_of_search_imports_no_heavy_package() -> None:

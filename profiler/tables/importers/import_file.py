@@ -23,9 +23,8 @@ from profiler.tables.importers.registry import find_format
 from profiler.tables.importers.units import UNITS_US, check_units
 from search.errors import TableError, UsageError
 from search.files import sha256_bytes
-from search.operators.counts import count
 from search.operators.spec import OperatorSpec
-from search.table.entries import Entry
+from search.table.entries import Entry, Interval, OperatorCounts, Sampling, Spread
 from search.table.manifest import Manifest, Origin, Protocol, SpaceInfo
 from search.table.store import EXAM_COLUMNS, Table, write_table
 
@@ -163,20 +162,13 @@ def _entry(
 ) -> Entry:
     centre = statistics.fmean(row.value for row in rows)
     low, high = _interval(rows, centre, spread_unit)
-    counts = count(operator)
     return Entry(
         key=operator.key,
         status="ok",
-        centre_us=centre * unit_us,
-        low_us=None if low is None else low * unit_us,
-        high_us=None if high is None else high * unit_us,
-        mean_us=centre * unit_us,
-        blocks=sum(row.count or 1 for row in rows),
-        flops=counts.flops,
-        params=counts.params,
-        input_bytes=counts.input_bytes,
-        output_bytes=counts.output_bytes,
-        weight_bytes=counts.weight_bytes,
+        time=Interval(centre_us=centre, low_us=low, high_us=high).scaled(unit_us),
+        spread=Spread(mean_us=centre * unit_us),
+        sampling=Sampling(blocks=sum(row.count or 1 for row in rows)),
+        counts=OperatorCounts.of(operator),
     )
 
 

@@ -8,8 +8,8 @@ import pytest
 from profiler.analysis.exam import MIN_NETWORKS, MeasuredNetwork, calibrate, examine
 from search.latency.model import estimate_from_features
 from search.spaces.registry import make_space
+from search.table.entries import Entry, Interval, OperatorCounts
 from search.table.manifest import Calibration, Exam
-from search.table.store import Entry
 
 KEYS = [operator.key for operator in make_space("fbnet").operators]
 INTERCEPT_US = 300.0
@@ -25,13 +25,13 @@ def entries(seed: int = 0) -> list[Entry]:
             Entry(
                 key=key,
                 status="ok",
-                centre_us=median,
-                low_us=median * 0.99,
-                high_us=median * 1.01,
-                first_us=median + float(draw.uniform(5, 60)),
-                input_bytes=int(draw.integers(1e5, 2e6)),
-                output_bytes=int(draw.integers(1e5, 2e6)),
-                weight_bytes=int(draw.integers(1e3, 2e6)),
+                time=Interval(centre_us=median, low_us=median * 0.99, high_us=median * 1.01),
+                first_call=Interval(centre_us=median + float(draw.uniform(5, 60))),
+                counts=OperatorCounts(
+                    input_bytes=int(draw.integers(1e5, 2e6)),
+                    output_bytes=int(draw.integers(1e5, 2e6)),
+                    weight_bytes=int(draw.integers(1e3, 2e6)),
+                ),
             )
         )
     return found
@@ -52,7 +52,9 @@ def networks(
         # Of differing length, so that the intercept can be told apart.
         chosen = [rows[k] for k in draw.integers(len(rows), size=int(draw.integers(8, 25)))]
         truth = INTERCEPT_US + sum(
-            steady * (row.centre_us or 0) + per_operator + weight_mb * row.weight_bytes / 1e6
+            steady * row.known_time.centre_us
+            + per_operator
+            + weight_mb * row.counts.weight_bytes / 1e6
             for row in chosen
         )
         measured = truth * float(np.exp(draw.normal(0, noise)))

@@ -168,7 +168,7 @@ def phone(bench: Any, truth: Truth = PHONE, space: str = "fbnet-mini", **changes
 
 def errors(table: Table, truth: Truth) -> dict[str, float]:
     return {
-        entry.key: (entry.centre_us or 0) / truth.operator_us(entry.operator) - 1
+        entry.key: entry.known_time.centre_us / truth.operator_us(entry.operator) - 1
         for entry in table.entries
     }
 

@@ -63,7 +63,9 @@ def test_a_simulated_table_says_so_wherever_it_is_read(measured: Table) -> None:
 
 def test_each_row_lies_within_2_percent_of_the_truth(measured: Table) -> None:
     for entry in measured.entries:
-        assert entry.centre_us == pytest.approx(in_context_us(Truth(), entry.key), rel=0.02)
+        assert entry.known_time.centre_us == pytest.approx(
+            in_context_us(Truth(), entry.key), rel=0.02
+        )
 
 
 def test_the_dispatch_floor_is_the_true_cost_of_an_empty_program(measured: Table) -> None:
@@ -103,9 +105,11 @@ def test_drift_of_the_device_is_recorded(bench) -> None:
 def test_blocks_under_throttling_are_rejected_and_leave_the_rows_true(bench) -> None:
     truth = Truth(throttle_after_s=0.8, throttle_for_s=0.2, throttle_factor=1.6)
     table = bench.measure(truth, bench.settings(calibration=0, exam=0, passes=8))
-    assert sum(entry.rejected_blocks for entry in table.entries) > 100
+    assert sum(entry.sampling.rejected_blocks for entry in table.entries) > 100
     for entry in table.entries:
-        assert entry.centre_us == pytest.approx(in_context_us(truth, entry.key), rel=0.02)
+        assert entry.known_time.centre_us == pytest.approx(
+            in_context_us(truth, entry.key), rel=0.02
+        )
 
 
 def test_the_same_seed_gives_the_same_table(bench, tmp_path: Path) -> None:
@@ -117,7 +121,9 @@ def test_the_same_seed_gives_the_same_table(bench, tmp_path: Path) -> None:
     for name in ("entries.csv", "samples.parquet", "exam.csv"):
         assert (first.path / name).read_bytes() == (second.path / name).read_bytes()
     assert first.manifest.calibration == second.manifest.calibration
-    assert [e.centre_us for e in other.entries] != [e.centre_us for e in first.entries]
+    assert [e.known_time.centre_us for e in other.entries] != [
+        e.known_time.centre_us for e in first.entries
+    ]
 
 
 def test_samples_are_raw_unique_and_as_many_as_asked_for(measured: Table) -> None:
@@ -183,7 +189,7 @@ def test_int8_is_a_table_of_its_own_and_is_faster(bench, measured: Table) -> Non
     table = bench.measure(settings=bench.settings(dtype="int8", space=space))
     assert {entry.operator.dtype for entry in table.entries} == {"int8"}
     assert "int8" in table.manifest.title
-    total = [sum(entry.centre_us or 0 for entry in t.entries) for t in (table, measured)]
+    total = [sum(entry.known_time.centre_us for entry in t.entries) for t in (table, measured)]
     assert total[0] < total[1]
 
 

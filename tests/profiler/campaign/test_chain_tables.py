@@ -63,7 +63,7 @@ def table(shared: Bench) -> Table:
 
 def heavy(table: Table) -> list[str]:
     """Operators whose cost is no matter of noise: the dearest fifth."""
-    rows = sorted(table.entries, key=lambda entry: -(entry.centre_us or 0))
+    rows = sorted(table.entries, key=lambda entry: -entry.known_time.centre_us)
     return [entry.key for entry in rows[: len(rows) // 5]]
 
 
@@ -85,7 +85,7 @@ def test_slower_operators_are_found_by_their_own_keys_and_no_others(
     # A false discovery rate of 5 % allows a wrong one now and then.
     assert len(difference.improvements) <= 1
     assert difference.only_old == difference.only_new == ()
-    centres = {entry.key: entry.centre_us for entry in slower.entries}
+    centres = {entry.key: entry.known_time.centre_us for entry in slower.entries}
     for change in difference.changes:
         assert change.new_us == centres[change.key]
         if change.verdict == "slower":

@@ -188,7 +188,7 @@ def test_restart_throws_away_what_was_measured(bench) -> None:
     fresh = bench.agent()
     again = bench.measure(agent=fresh)
     assert agent._busy_ns == fresh._busy_ns
-    assert [e.centre_us for e in table.entries] == [e.centre_us for e in again.entries]
+    assert [e.time for e in table.entries] == [e.time for e in again.entries]
 
 
 def test_restart_with_nothing_to_restart_begins(bench) -> None:

@@ -23,7 +23,6 @@ from search.console.progress import Silent
 from search.errors import MissingOperator, TableError, UsageError
 from search.latency.model import LatencyModel
 from search.spaces.registry import make_space
-from search.table.manifest import exam_doubt
 from search.table.store import Table
 from search.zoo.resolve import NamedNetwork, find_network
 from tests.profiler.conftest import Bench
@@ -112,12 +111,13 @@ def test_a_column_says_whether_the_predictions_of_its_table_are_to_be_trusted(
     failed = exam.model_copy(update={"passed": False})
     for found, trust in (
         (exam, f"exam MAPE {exam.mape.value:.1%}"),
-        (failed, exam_doubt(failed)),
-        (None, exam_doubt(None)),
+        (failed, f"an exam below the bar: MAPE {exam.mape.value:.2%}"),
+        (None, "no exam: its predictions were compared with nothing"),
     ):
         manifest = measured.manifest.model_copy(update={"exam": found})
         (column,) = compare(NETWORKS, [replace(measured, manifest=manifest)]).columns
-        assert column.detail == f"table {manifest.title}, {trust}"
+        assert trust in column.detail
+        assert column.detail == f"table {manifest.title}, {manifest.exam_problem or trust}"
 
 
 def test_networks_that_differ_by_less_than_the_errors_have_no_clear_winner(

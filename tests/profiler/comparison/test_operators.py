@@ -12,6 +12,7 @@ from search.architecture import Architecture
 from search.latency.model import LatencyModel
 from search.operators.words import short_name
 from search.spaces.registry import make_space
+from search.table.entries import Interval
 from search.table.store import Table
 from search.zoo import network_names, zoo_architecture
 
@@ -59,15 +60,15 @@ def test_a_place_that_one_network_lacks_is_empty_on_its_side(measured: Table) ->
 def faster_at(table: Table, key: str, factor: float, common: float) -> Table:
     """The table of a device that is `common` times as slow, but for one operator."""
 
-    def scaled(us: float | None, by: float) -> float | None:
-        return None if us is None else us * by
+    def scaled(time: Interval | None, by: float) -> Interval | None:
+        return None if time is None else time.scaled(by)
 
     entries = tuple(
         replace(
             entry,
             **{
                 name: scaled(getattr(entry, name), factor if entry.key == key else common)
-                for name in ("centre_us", "low_us", "high_us", "first_us")
+                for name in ("time", "first_call")
             },
         )
         for entry in table.entries

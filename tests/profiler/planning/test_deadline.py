@@ -68,7 +68,7 @@ def test_no_extra_pass_begins_that_would_end_after_the_budget(bench: Bench) -> N
     for budget_s, passes in ((None, effort.passes + 5), (1e-6, effort.passes)):
         settings = bench.settings(effort=effort, max_operators=12, budget_s=budget_s)
         table = bench.measure(settings=settings)
-        assert max(entry.passes for entry in table.entries) == passes
+        assert max(entry.sampling.passes for entry in table.entries) == passes
 
 
 def test_budgets_in_time_resume_whatever_number_of_operators_is_left(bench: Bench) -> None:

@@ -183,8 +183,8 @@ def test_what_is_predicted_is_marked_row_by_row_and_in_the_manifest(partly: Tabl
     assert "-budget-v1" in partly.manifest.title
     for entry in partly.entries:
         if entry.status == "predicted":
-            assert entry.blocks == 0
-            assert entry.artefact_sha256 is None
+            assert entry.sampling.blocks == 0
+            assert entry.artefact.sha256 is None
 
 
 def test_a_partly_predicted_table_is_examined_on_whole_networks(partly: Table) -> None:
@@ -224,7 +224,7 @@ def test_a_refinement_measures_the_least_sure_rows_of_a_network(
     network = MINI.random_architecture(random.Random(4), "mine")
     rows = unsure(partly, [network])
     assert rows
-    widths = [(row.high_us or 0) - (row.low_us or 0) for row in rows]
+    widths = [row.known_time.width_us for row in rows]
     assert widths[0] >= widths[-1]
     path = tmp_path / "arch.json"
     write_architecture(network, path)

@@ -94,7 +94,7 @@ def test_every_row_of_every_table_is_on_the_page(contents: Contents) -> None:
         assert len(rows["at"]) == len(table.entries)
         for at, us, entry in zip(rows["at"], rows["us"], table.entries, strict=True):
             assert entry.key.startswith(operators["keys"][at] + "_")
-            assert us == pytest.approx(entry.centre_us, rel=1e-4)
+            assert us == pytest.approx(entry.known_time.centre_us, rel=1e-4)
 
 
 def test_a_simulated_table_is_marked_on_the_page(contents: Contents) -> None:
@@ -257,7 +257,7 @@ def test_two_devices_can_be_chosen_and_their_usual_ratio_is_told(
     forth = opened.run("pairPoints().usual")
     first, second = contents.tables
     ratios = sorted(
-        (second.lookup(entry.operator).centre_us or 0) / (entry.centre_us or 1)
+        second.lookup(entry.operator).known_time.centre_us / entry.known_time.centre_us
         for entry in first.entries
     )
     assert forth == pytest.approx(ratios[len(ratios) // 2], rel=1e-3)

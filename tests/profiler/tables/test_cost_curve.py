@@ -10,6 +10,7 @@ from profiler.tables.cost_curve import cost_curve, network_times_us
 from profiler.tables.diff import compare_tables
 from search.errors import TableError
 from search.spaces.registry import make_space
+from search.table.entries import Interval
 from search.table.store import Table
 from tests.profiler.conftest import Bench
 
@@ -68,14 +69,13 @@ def test_beside_predicted_rows_a_slightly_unsure_measurement_is_no_problem(
     budgeted: Table,
 ) -> None:
     first = next(entry for entry in budgeted.entries if entry.status == "ok")
-    assert first.centre_us is not None
+    us = first.known_time.centre_us
     for half, bad in ((0.01, False), (0.9, True)):
         unsure = replace(
             first,
             status="unstable",
             reason="wide",
-            low_us=first.centre_us * (1 - half),
-            high_us=first.centre_us * (1 + half),
+            time=Interval(centre_us=us, low_us=us * (1 - half), high_us=us * (1 + half)),
         )
         table = replace(budgeted, entries=(unsure, *budgeted.entries[1:]))
         assert any("unstable" in problem for problem in table_problems(table)) == bad

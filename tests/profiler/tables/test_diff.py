@@ -15,7 +15,8 @@ from profiler.tables.diff import benjamini_hochberg, compare_tables
 from search.errors import TableError
 from search.operators.spec import OperatorSpec
 from search.spaces.registry import make_space
-from search.table.store import Entry, Table
+from search.table.entries import Entry, Interval
+from search.table.store import Table
 
 # Benjamini and Hochberg (1995), section 4.1: fifteen p-values of a real
 # study. At a rate of 0.05 the largest i with p(i) <= i / 15 * 0.05 is 4:
@@ -84,12 +85,13 @@ def entries(seed: int, number: int = 30) -> tuple[Entry, ...]:
         ]
         result = judge(blocks, target=0.05)
         assert result is not None
-        times = (result.centre_us, result.low_us, result.high_us)
         found.append(
             Entry(
                 key=operator.key,
                 status="ok",
-                **dict(zip(("centre_us", "low_us", "high_us"), times, strict=True)),
+                time=Interval(
+                    centre_us=result.centre_us, low_us=result.low_us, high_us=result.high_us
+                ),
             )
         )
     return tuple(found)
@@ -136,14 +138,12 @@ SOME = 10
 
 def test_a_significant_change_below_the_threshold_is_no_regression(measured: Table) -> None:
     exact = tuple(
-        replace(entry, low_us=entry.centre_us, high_us=entry.centre_us)
+        replace(entry, time=Interval(centre_us=us, low_us=us, high_us=us))
         for entry in measured.entries
+        for us in (entry.known_time.centre_us,)
     )
     shifted = tuple(
-        replace(
-            entry,
-            **{name: getattr(entry, name) * factor for name in ("centre_us", "low_us", "high_us")},
-        )
+        replace(entry, time=entry.known_time.scaled(factor))
         for number, entry in enumerate(exact)
         for factor in (1.08 if number < SOME else 1.0,)
     )
@@ -159,11 +159,7 @@ def test_what_all_operators_have_in_common_is_taken_out_unless_it_is_large(
     measured: Table, factor: float, slower: int | None
 ) -> None:
     shifted = tuple(
-        replace(
-            entry,
-            **{name: getattr(entry, name) * factor for name in ("centre_us", "low_us", "high_us")},
-        )
-        for entry in measured.entries
+        replace(entry, time=entry.known_time.scaled(factor)) for entry in measured.entries
     )
     difference = compare_tables(measured, replace(measured, entries=shifted))
     assert difference.common_change == pytest.approx(factor - 1)
@@ -180,7 +176,7 @@ def test_a_table_does_not_differ_from_itself(measured: Table) -> None:
 
 def test_failed_and_missing_operators_are_named_and_not_compared(measured: Table) -> None:
     first, second, *rest = measured.entries
-    failed = replace(first, status="failed", reason="crash: x", centre_us=None)
+    failed = replace(first, status="failed", reason="crash: x", time=None)
     old = replace(measured, entries=(first, second, *rest))
     new = replace(measured, entries=(failed, *rest))
     difference = compare_tables(old, new)

@@ -203,8 +203,8 @@ def test_a_unit_that_is_named_is_taken(single_path: str, tmp_path: Path) -> None
     (table,) = import_file("single-path-nas", path, tmp_path, unit="us")
     path.write_text(single_path)
     (plain,) = import_file("single-path-nas", path, tmp_path)
-    assert [row.centre_us for row in table.entries] == pytest.approx(
-        [row.centre_us for row in plain.entries]
+    assert [row.known_time.centre_us for row in table.entries] == pytest.approx(
+        [row.known_time.centre_us for row in plain.entries]
     )
     with pytest.raises(UsageError, match="--unit"):
         import_file("single-path-nas", path, tmp_path, unit="minutes")
@@ -238,7 +238,7 @@ def test_the_constant_is_paid_once_and_skips_are_free(folder: Path, tmp_path: Pa
     assert model.cost_matrix().fixed_us == pytest.approx(7798.226000159052)
     words = [layer.choices[-1].name for layer in space.layers]
     network = space.architecture(words)
-    blocks = [table.lookup(o).centre_us or 0 for o in network.operators if o.kind == "ir"]
+    blocks = [table.lookup(o).known_time.centre_us for o in network.operators if o.kind == "ir"]
     assert model.estimate(network).value_us == pytest.approx(7798.226000159052 + sum(blocks))
 
 

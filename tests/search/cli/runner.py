@@ -18,10 +18,9 @@ import pytest
 from PIL import Image
 
 from search.cli.app import main
-from search.operators.counts import count
 from search.spaces.base import LayeredSpace
 from search.spaces.registry import make_space
-from search.table.entries import Entry
+from search.table.entries import Entry, Interval, OperatorCounts, Sampling
 from search.table.manifest import (
     Calibration,
     DeviceInfo,
@@ -154,21 +153,15 @@ def _protocol(dtype: str) -> Protocol:
 
 
 def _row(operator: Any, draw: random.Random) -> Entry:
-    counts, fixed = count(operator), operator.kind in ("conv", "classifier")
+    fixed = operator.kind in ("conv", "classifier")
     centre = draw.uniform(50, 150) if fixed else draw.uniform(100, 2000)
     return Entry(
         key=operator.key,
         status="ok",
-        centre_us=centre,
-        low_us=0.99 * centre,
-        high_us=1.01 * centre,
-        first_us=centre,
-        blocks=6,
-        flops=counts.flops,
-        params=counts.params,
-        input_bytes=counts.input_bytes,
-        output_bytes=counts.output_bytes,
-        weight_bytes=counts.weight_bytes,
+        time=Interval(centre_us=centre, low_us=0.99 * centre, high_us=1.01 * centre),
+        first_call=Interval(centre_us=centre),
+        sampling=Sampling(blocks=6),
+        counts=OperatorCounts.of(operator),
     )
 
 

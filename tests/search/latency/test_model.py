@@ -17,7 +17,7 @@ from search.latency.model import FEATURES, CostMatrix, Estimate, LatencyModel, f
 from search.operators.spec import OperatorSpec, parse_key
 from search.spaces.base import LayeredSpace
 from search.spaces.registry import make_space
-from search.table.entries import Entry
+from search.table.entries import Entry, Interval, OperatorCounts
 from search.table.manifest import Calibration
 from search.table.store import Table
 
@@ -70,7 +70,7 @@ def test_without_calibration_a_network_costs_the_sum_of_its_medians(
 ) -> None:
     indices = _random_choices(mini, seed)
     network = _network(mini, indices)
-    medians = {entry.key: entry.centre_us or math.nan for entry in table.entries}
+    medians = {entry.key: entry.known_time.centre_us for entry in table.entries}
     by_hand = sum(medians[op.key] for op in network.operators if op.kind != "skip")
     model = LatencyModel(table)
     assert model.cost_matrix().price([indices])[0] == pytest.approx(by_hand, rel=1e-12)
@@ -99,18 +99,14 @@ def test_each_feature_is_what_its_name_says() -> None:
     entry = Entry(
         key="conv_k3_g1_relu_i3_o16_h32_w32_s1_b1_fp32",
         status="ok",
-        centre_us=40.0,
-        low_us=39.0,
-        high_us=41.0,
-        first_us=47.5,
-        input_bytes=2_000_000,
-        output_bytes=500_000,
-        weight_bytes=3_000,
+        time=Interval(centre_us=40.0, low_us=39.0, high_us=41.0),
+        first_call=Interval(centre_us=47.5),
+        counts=OperatorCounts(input_bytes=2_000_000, output_bytes=500_000, weight_bytes=3_000),
     )
     names = ("steady_us", "first_extra_us", "operators", "weight_mb", "moved_mb")
     assert set(names) == set(FEATURES)
     assert feature_vector(entry, names).tolist() == [40.0, 7.5, 1.0, 0.003, 2.5]
-    unknown_first = replace(entry, first_us=None)
+    unknown_first = replace(entry, first_call=None)
     assert feature_vector(unknown_first, ("first_extra_us", "operators")).tolist() == [0.0, 1.0]
 
 
@@ -129,10 +125,10 @@ def test_a_calibrated_network_is_priced_as_by_hand(make_table: MakeTable) -> Non
     )
     table = make_table(calibration=calibration)
     first = table.entries[0]
-    assert first.centre_us is not None
+    time_us = first.known_time.centre_us
     estimate = LatencyModel(table).estimate(Architecture(name="stem", operators=(first.operator,)))
-    value = 25 + 1.25 * first.centre_us - 2
-    variance = 4 + 1e-4 * first.centre_us**2 + 0.25 + (0.03 * value) ** 2
+    value = 25 + 1.25 * time_us - 2
+    variance = 4 + 1e-4 * time_us**2 + 0.25 + (0.03 * value) ** 2
     assert estimate.value_us == pytest.approx(value)
     assert estimate.high_us - value == pytest.approx(2.5 * math.sqrt(variance))
     assert value - estimate.low_us == pytest.approx(2.5 * math.sqrt(variance))

@@ -187,5 +187,7 @@ def test_data_of_another_number_of_classes_are_refused_with_the_command_for_thei
 
 def test_the_calibration_of_the_table_prices_the_networks(table: Path) -> None:
     task = load_problem(table, None, NONE)
-    rows = [task.table.lookup(operator).centre_us or 0 for operator in SPACE.before + SPACE.after]
+    rows = [
+        task.table.lookup(operator).known_time.centre_us for operator in SPACE.before + SPACE.after
+    ]
     assert task.costs.fixed_us == pytest.approx(sum(rows) + CALIBRATION.intercept_us)

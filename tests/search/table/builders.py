@@ -5,21 +5,24 @@ from pathlib import Path
 
 import pandas as pd
 
-from search.table.entries import Entry
+from search.table.entries import Entry, Interval, Sampling
 from search.table.store import EXAM_COLUMNS
 
 STEM = "conv_k3_g1_relu_i3_o16_h32_w32_s1_b1_fp32"
 BLOCK = "ir_k3_e1_m16_g1_relu_i16_o16_h32_w32_s1_r1_p0_b1_fp32"
 BROKEN = "ir_k5_e1_m16_g1_relu_i16_o16_h32_w32_s1_r1_p0_b1_fp32"
 ROWS = (
-    Entry(key=STEM, status="ok", centre_us=10.0, low_us=9.9, high_us=10.2, blocks=12, passes=2),
+    Entry(
+        key=STEM,
+        status="ok",
+        time=Interval(centre_us=10.0, low_us=9.9, high_us=10.2),
+        sampling=Sampling(blocks=12, passes=2),
+    ),
     Entry(
         key=BLOCK,
         status="unstable",
         reason="asked for 1 %",
-        centre_us=20.5,
-        low_us=15.0,
-        high_us=31.25,
+        time=Interval(centre_us=20.5, low_us=15.0, high_us=31.25),
     ),
     Entry(key=BROKEN, status="failed", reason='crash: "signal 9", no, result'),
 )

@@ -1,5 +1,6 @@
 """Tables of every old schema stay readable; their files are never written again."""
 
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -9,7 +10,13 @@ from search.errors import MissingOperator
 from search.latency.model import LatencyModel
 from search.operators.spec import parse_key
 from search.spaces.registry import parse_space
-from search.table.store import EXAM_COLUMNS, Table, read_table
+from search.table.columns import COLUMNS, entries_to_csv
+from search.table.entries import Interval
+from search.table.manifest import TABLE_SCHEMA, Manifest
+from search.table.store import ENTRIES, EXAM_COLUMNS, SEAL, Table, read_table
+from search.table.store import MANIFEST as MANIFEST_NAME
+from tests.search.table.complete import ENTRIES as ROWS
+from tests.search.table.complete import EXAM, MANIFEST, SAMPLES
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden"
 STEM = "conv_k3_g1_relu_i3_o16_h32_w32_s1_b1_fp32"
@@ -45,11 +52,13 @@ def test_schema_1_keeps_its_space_and_coverage(table: Table) -> None:
 def test_schema_1_keeps_its_rows(table: Table) -> None:
     assert [entry.status for entry in table.entries] == ["ok", "ok", "unstable", "failed", "ok"]
     stem = table.lookup(parse_key(STEM))
-    assert (stem.low_us, stem.centre_us, stem.high_us) == (41.0, 41.25, 41.5)
-    assert (stem.first_us, stem.blocks, stem.flops) == (44.5, 12, 442_368)
-    assert stem.artefact_error == 1.5e-7
+    assert stem.time == Interval(centre_us=41.25, low_us=41.0, high_us=41.5)
+    assert stem.first_call == Interval(centre_us=44.5, low_us=44.0, high_us=45.25)
+    assert (stem.sampling.blocks, stem.counts.flops) == (12, 442_368)
+    assert stem.artefact.error == 1.5e-7
     unstable = table.lookup(parse_key(UNSTABLE))
-    assert (unstable.centre_us, unstable.first_us, unstable.artefact_sha256) == (75.0, None, None)
+    assert (unstable.known_time.centre_us, unstable.first_call) == (75.0, None)
+    assert unstable.artefact.sha256 is None
     assert unstable.reason == "interval of +-9.3% after 40 blocks, asked for 1.0%"
     with pytest.raises(MissingOperator, match="the runner ended with signal 9"):
         table.lookup(parse_key(FAILED))
@@ -104,3 +113,57 @@ def test_schema_2_keeps_which_rows_were_predicted_and_how(budgeted: Table) -> No
     assert (status.count("ok"), status.count("predicted")) == (12, 39)
     assert budgeted.manifest.origin is None
     assert budgeted.manifest.exam is not None
+
+
+# --- today's schema, every field ------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def complete() -> Table:
+    return read_table(GOLDEN / "table_v2_complete")
+
+
+def test_the_complete_table_of_todays_schema_keeps_every_value(complete: Table) -> None:
+    written = {**MANIFEST.model_dump(), "files_sha256": {}}
+    assert {**complete.manifest.model_dump(), "files_sha256": {}} == written
+    assert complete.entries == ROWS
+    pd.testing.assert_frame_equal(complete.exam, EXAM)
+    pd.testing.assert_frame_equal(complete.samples(), SAMPLES)
+
+
+def _unknown(content: object, where: str = "manifest") -> list[str]:
+    """Fields that are null or empty."""
+    if isinstance(content, dict) and content:
+        return [name for key in content for name in _unknown(content[key], f"{where}.{key}")]
+    return [where] if content is None or content in ({}, [], (), "") else []
+
+
+def test_no_field_of_the_complete_table_is_unknown(complete: Table) -> None:
+    content = json.loads((GOLDEN / "table_v2_complete" / MANIFEST_NAME).read_text())
+    assert _unknown(content) == []
+    assert set(content) == {*Manifest.model_fields, SEAL}
+    for column in COLUMNS:
+        assert any(column.value(entry) not in (None, "", 0) for entry in complete.entries)
+
+
+def test_every_schema_has_a_golden_table() -> None:
+    stored = {
+        json.loads(path.read_text())["schema_version"] for path in GOLDEN.glob("*/manifest.json")
+    }
+    assert stored == set(range(1, TABLE_SCHEMA + 1))
+
+
+# --- all tables in the repository -----------------------------------------------
+
+ROOT = GOLDEN.parents[1]
+FOLDERS = sorted(
+    path.parent
+    for pattern in ("tables/*/*/manifest.json", "tests/golden/*/manifest.json")
+    for path in ROOT.glob(pattern)
+)
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_rows_that_are_read_and_written_again_are_the_same_bytes(folder: Path) -> None:
+    text = (folder / ENTRIES).read_bytes().decode()
+    assert entries_to_csv(read_table(folder).entries) == text

@@ -3,7 +3,7 @@
 import csv
 from collections.abc import Callable
 from dataclasses import fields, replace
-from typing import Any, get_args
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from search.errors import MissingOperator, TableError, UsageError
 from search.operators.spec import parse_key
 from search.spaces.base import LayeredSpace
-from search.table.entries import Entry, entries_to_csv, parse_entries
+from search.table.columns import COLUMNS, entries_to_csv, parse_entries
+from search.table.entries import Entry, Interval, OperatorCounts, Sampling, Spread, TimedFile
 from search.table.store import (
     ENTRIES,
     EXAM,
@@ -51,8 +52,8 @@ def test_a_table_without_rows_reads_back(write: Write) -> None:
 def test_unknown_is_an_empty_cell_never_a_number(write: Write) -> None:
     with (write() / ENTRIES).open(newline="") as stream:
         _, _, failed = csv.DictReader(stream)
-    unknown = [field.name for field in fields(Entry) if type(None) in get_args(field.type)]
-    assert {failed[name] for name in unknown if name != "reason"} == {""}
+    known = {column.name for column in COLUMNS if column.parse is int} | {"key", "status", "reason"}
+    assert {failed[column.name] for column in COLUMNS if column.name not in known} == {""}
 
 
 def test_raw_samples_of_a_table_in_memory_are_refused(make_table: Callable[..., Table]) -> None:
@@ -68,16 +69,26 @@ _COUNT = st.integers(0, 2**62)
 @st.composite
 def _entries(draw: st.DrawFn, key: str) -> Entry:
     status = draw(st.sampled_from(["ok", "unstable", "failed"]))
-    times = [name.name for name in fields(Entry) if name.type == float | None]
-    values: dict[str, Any] = {name: draw(_OPTIONAL_US) for name in times}
-    interval = sorted(draw(st.tuples(*[st.floats(0.001, 1e9)] * 3)))
-    values |= dict(zip(("low_us", "centre_us", "high_us"), interval, strict=True))
-    if status == "failed":
-        values = {}
-    counts = {field.name: draw(_COUNT) for field in fields(Entry) if field.type is int}
-    reason = draw(_TEXT) if status != "ok" else draw(st.none() | _TEXT)
+    low, centre, high = sorted(draw(st.tuples(*[st.floats(0.001, 1e9)] * 3)))
+    first_us = draw(_OPTIONAL_US)
+    times: dict[str, Any] = {
+        "time": Interval(centre_us=centre, low_us=low, high_us=high),
+        "first_call": None
+        if first_us is None
+        else Interval(centre_us=first_us, low_us=draw(_OPTIONAL_US), high_us=draw(_OPTIONAL_US)),
+        "spread": Spread(**{field.name: draw(_OPTIONAL_US) for field in fields(Spread)}),
+    }
     sha = draw(st.none() | st.text("0123456789abcdef", min_size=8, max_size=8))
-    return Entry(key=key, status=status, reason=reason, artefact_sha256=sha, **counts, **values)
+    error = None if status == "failed" else draw(_OPTIONAL_US)
+    return Entry(
+        key=key,
+        status=status,
+        reason=draw(_TEXT) if status != "ok" else draw(st.none() | _TEXT),
+        **({} if status == "failed" else times),
+        sampling=Sampling(**{field.name: draw(_COUNT) for field in fields(Sampling)}),
+        counts=OperatorCounts(**{field.name: draw(_COUNT) for field in fields(OperatorCounts)}),
+        artefact=TimedFile(sha256=sha, error=error),
+    )
 
 
 def _close(one: object, other: object) -> bool:
@@ -91,10 +102,10 @@ def test_rows_come_back_from_csv_with_six_digits(data: st.DataObject, number: in
     back = parse_entries(entries_to_csv(rows), "entries.csv")
     assert len(back) == number
     for row, again in zip(rows, back, strict=True):
-        for field in fields(Entry):
-            kept, written = getattr(again, field.name), getattr(row, field.name)
-            assert _close(kept, written), field.name
-            assert isinstance(kept, get_args(field.type) or field.type)
+        for column in COLUMNS:
+            read, written = column.value(again), column.value(row)
+            assert _close(read, written), column.name
+            assert type(read) is type(written), column.name
     assert parse_entries(entries_to_csv(back), "entries.csv") == back
 
 
@@ -115,19 +126,33 @@ def test_any_message_of_a_runtime_can_be_a_reason(reason: str) -> None:
     [
         ({"status": "fine"}, "unknown status"),
         ({"status": "failed"}, "without a reason"),
-        ({"centre_us": None}, "missing or not positive"),
-        ({"low_us": None}, "missing or not positive"),
-        ({"low_us": 0.0}, "missing or not positive"),
-        ({"low_us": 11.0}, "missing or not positive"),
-        ({"high_us": 9.0}, "missing or not positive"),
-        ({"high_us": float("inf")}, "missing or not positive"),
-        ({"centre_us": float("nan")}, "missing or not positive"),
-        ({"status": "unstable", "centre_us": -1.0}, "missing or not positive"),
+        ({"time": None}, "missing or not positive"),
+        ({"status": "unstable", "time": Interval(centre_us=-1.0)}, "missing or not positive"),
     ],
 )
 def test_an_impossible_row_is_refused(changes: dict[str, Any], problem: str) -> None:
     with pytest.raises(TableError, match=problem):
         replace(ROWS[0], **changes)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"low_us": None},
+        {"high_us": None},
+        {"low_us": 0.0},
+        {"low_us": 11.0},
+        {"high_us": 9.0},
+        {"high_us": float("inf")},
+        {"centre_us": float("nan")},
+        {"centre_us": -1.0},
+    ],
+)
+def test_a_row_with_an_impossible_time_is_refused(changes: dict[str, Any]) -> None:
+    time = replace(ROWS[0].known_time, **changes)
+    for status in ("ok", "unstable", "predicted"):
+        with pytest.raises(TableError, match="missing or not positive"):
+            replace(ROWS[0], status=status, time=time)
 
 
 def test_a_row_of_no_operator_is_refused() -> None:
