@@ -16,10 +16,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy.optimize import least_squares
 
-Array = npt.NDArray[np.float64]
+from profiler.analysis.arrays import Array, Flags
+
 Shape = tuple[int, ...]
 Terms = Mapping[Shape | str, float]
 
@@ -112,10 +112,10 @@ def _jacobian(_: Array, left: Array, __: Array) -> Array:
     return left
 
 
-def _determined(left: Array) -> npt.NDArray[np.bool_]:
+def _determined(left: Array) -> Flags:
     """Which unknowns have one solution: no direction of the null space moves them."""
     _, sizes, directions = np.linalg.svd(left)
     rank = int((sizes > sizes.max(initial=0.0) * 1e-9).sum())
     moved = np.abs(directions[rank:]).max(axis=0, initial=0.0)
-    fixed: npt.NDArray[np.bool_] = moved < 1e-6
+    fixed: Flags = moved < 1e-6
     return fixed
