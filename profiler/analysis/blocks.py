@@ -1,4 +1,4 @@
-"""Blocks of timed calls: which are kept, and the clock they ran at."""
+"""Blocks of timed calls: those that count, and the clock they ran at."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class Block:
         return self.ns / self.loops / 1e3 * self._speed(clock_khz)
 
     def first_us(self, clock_khz: int | None = None) -> float | None:
-        """The first call of the visit, likewise."""
+        """The first call of the visit, stated at this clock; None where it was not timed apart."""
         return self.first_ns / 1e3 * self._speed(clock_khz) if self.first_ns else None
 
     def _speed(self, clock_khz: int | None) -> float:
@@ -33,7 +33,7 @@ class Block:
 
 def kept_blocks(blocks: Sequence[Block], windows: Sequence[tuple[int, int]]) -> list[Block]:
     """Blocks without an involuntary context switch and outside all slow windows."""
-    return [b for b in blocks if b.switches == 0 and not _inside(b.at_ns, windows)]
+    return [block for block in blocks if block.switches == 0 and not _inside(block.at_ns, windows)]
 
 
 def _inside(at_ns: int, windows: Sequence[tuple[int, int]]) -> bool:
@@ -42,7 +42,7 @@ def _inside(at_ns: int, windows: Sequence[tuple[int, int]]) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clock:
-    """At what clock the cores ran: median, and the 5th and 95th percentile."""
+    """The clock that the cores ran at: median, and the 5th and 95th percentile."""
 
     median_khz: int
     low_khz: int

@@ -8,16 +8,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy import stats as scipy_stats
 
+from profiler.analysis.arrays import Array
 from search.latency.model import estimate_from_features, feature_vector
 from search.table.entries import Entry
 from search.table.manifest import Calibration, Exam, Score
 from search.table.store import EXAM_COLUMNS
 
-Array = npt.NDArray[np.float64]
 Statistic = Callable[[Array, Array], float]
 
 # From plain to rich; cross-validation decides. Every set has an intercept.
@@ -35,14 +34,14 @@ _REPEATS = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeasuredNetwork:
-    """A network that was measured: its operators' rows and its time."""
+    """A network that was measured: rows of its operators, and its time in microseconds."""
 
     name: str
     entries: tuple[Entry, ...]
     measured_us: float
 
     def features(self, names: Sequence[str]) -> Array:
-        """Summed features of its operators."""
+        """Features by name, summed over its operators."""
         total: Array = np.sum([feature_vector(entry, names) for entry in self.entries], axis=0)
         return total
 
@@ -57,7 +56,7 @@ def calibrate(networks: Sequence[MeasuredNetwork], seed: int) -> Calibration | N
         return None
     measured = np.array([network.measured_us for network in networks])
     usable = [names for names in CANDIDATES if len(networks) >= 3 * (len(names) + 1)]
-    errors = [_cross_validate(_design(networks, names), measured, seed) for names in usable]
+    errors = [_cross_validate(_design_matrix(networks, names), measured, seed) for names in usable]
     means = [float(np.abs(error).mean()) for error in errors]
     best = int(np.argmin(means))
     slack = float(np.abs(errors[best]).mean(axis=0).std(ddof=1)) / np.sqrt(len(networks))
@@ -68,10 +67,10 @@ def calibrate(networks: Sequence[MeasuredNetwork], seed: int) -> Calibration | N
 def _fit_chosen(
     networks: Sequence[MeasuredNetwork], names: tuple[str, ...], measured: Array, errors: Array
 ) -> Calibration:
-    design = _design(networks, names)
+    design = _design_matrix(networks, names)
     weights, covariance = _fit(design, measured)
     freedom = max(len(measured) - design.shape[1], 1)
-    raw = np.array([sum(e.known_time.centre_us for e in network.entries) for network in networks])
+    sums = [sum(entry.known_time.centre_us for entry in network.entries) for network in networks]
     return Calibration(
         features=names,
         slopes=tuple(float(w) for w in weights[1:]),
@@ -81,7 +80,7 @@ def _fit_chosen(
         relative_residual=float(np.sqrt((errors**2).mean())),
         interval_factor=float(scipy_stats.t.ppf(0.975, freedom)),
         cross_validated_mape=float(np.abs(errors).mean()),
-        raw_sum_mape=float(np.abs(raw / measured - 1).mean()),
+        raw_sum_mape=float(np.abs(np.array(sums) / measured - 1).mean()),
         method=(
             "least squares of relative errors; features chosen among "
             f"{len(CANDIDATES)} sets by {_REPEATS} x {_FOLDS}-fold cross-validation"
@@ -89,7 +88,7 @@ def _fit_chosen(
     )
 
 
-def _design(networks: Sequence[MeasuredNetwork], names: Sequence[str]) -> Array:
+def _design_matrix(networks: Sequence[MeasuredNetwork], names: Sequence[str]) -> Array:
     return np.array([[1.0, *network.features(names)] for network in networks])
 
 
@@ -114,8 +113,8 @@ def _cross_validate(design: Array, measured: Array, seed: int) -> Array:
     for repeat in range(_REPEATS):
         order = generator.permutation(len(measured))
         for fold in np.array_split(order, min(_FOLDS, len(measured))):
-            kept = np.setdiff1d(order, fold)
-            weights, _ = _fit(design[kept], measured[kept])
+            fitted = np.setdiff1d(order, fold)
+            weights, _ = _fit(design[fitted], measured[fitted])
             errors[fold, repeat] = design[fold] @ weights / measured[fold] - 1
     return errors
 
@@ -128,7 +127,15 @@ def examine(
     bar_spearman: float,
     seed: int,
 ) -> tuple[Exam, pd.DataFrame]:
-    """Compare held-out networks with the model; the rows and the verdict."""
+    """Compare held-out networks with the model; the verdict, and a row a network.
+
+    Args:
+        networks: Other networks than the model was calibrated on.
+        calibration: The model.
+        bar_mape: Largest mean relative error that passes.
+        bar_spearman: Smallest rank correlation that passes.
+        seed: For the scores' bootstrap intervals.
+    """
     estimates = [
         estimate_from_features(network.features(calibration.features), calibration)
         for network in networks
@@ -136,12 +143,10 @@ def examine(
     predicted = np.array([estimate.value_us for estimate in estimates])
     measured = np.array([network.measured_us for network in networks])
     rows = [
-        (network.name, e.value_us, e.low_us, e.high_us, network.measured_us)
-        for network, e in zip(networks, estimates, strict=True)
+        (network.name, estimate.value_us, estimate.low_us, estimate.high_us, network.measured_us)
+        for network, estimate in zip(networks, estimates, strict=True)
     ]
-    inside = np.array(
-        [e.low_us <= m <= e.high_us for e, m in zip(estimates, measured, strict=True)]
-    )
+    inside = np.array([low <= time <= high for _, _, low, high, time in rows])
     scores = {
         name: _score(statistic, predicted, measured, seed) for name, statistic in STATISTICS.items()
     }
@@ -176,12 +181,10 @@ def _within(share: float) -> Statistic:
 
 
 def _spearman(predicted: Array, measured: Array) -> float:
-    if len(measured) < 3:
+    """Rank correlation; 0 where there is none, of two networks or of equal times."""
+    if len(measured) < 3 or min(np.ptp(predicted), np.ptp(measured)) == 0:
         return 0.0
-    ranks = [scipy_stats.rankdata(values) for values in (predicted, measured)]
-    if min(np.ptp(ranks[0]), np.ptp(ranks[1])) == 0:
-        return 0.0
-    return float(np.corrcoef(ranks[0], ranks[1])[0, 1])
+    return float(scipy_stats.spearmanr(measured, predicted).statistic)
 
 
 STATISTICS: dict[str, Statistic] = {
@@ -194,7 +197,7 @@ STATISTICS: dict[str, Statistic] = {
 
 
 def bootstrap_interval(
-    statistic: Callable[[Array, Array], float],
+    statistic: Statistic,
     predicted: Array,
     measured: Array,
     *,
@@ -202,14 +205,14 @@ def bootstrap_interval(
     seed: int = 0,
     draws: int = 1000,
 ) -> tuple[float, float, float]:
-    """A statistic of paired values with its bootstrap interval over networks."""
+    """A statistic of paired values, and its percentile bootstrap interval over networks."""
     generator = np.random.default_rng(seed)
     value = statistic(predicted, measured)
-    picks = generator.integers(len(measured), size=(draws, len(measured)))
-    drawn = np.array([statistic(predicted[pick], measured[pick]) for pick in picks])
-    drawn = drawn[np.isfinite(drawn)]
-    if not len(drawn):
+    samples = generator.integers(len(measured), size=(draws, len(measured)))
+    values = np.array([statistic(predicted[sample], measured[sample]) for sample in samples])
+    values = values[np.isfinite(values)]
+    if not len(values):
         return value, value, value
     tail = (1 - level) / 2 * 100
-    low, high = np.percentile(drawn, [tail, 100 - tail])
+    low, high = np.percentile(values, [tail, 100 - tail])
     return value, float(low), float(high)

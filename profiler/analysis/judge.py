@@ -1,4 +1,4 @@
-"""From raw blocks to a judged value: pure functions, no device, no files.
+"""Judges the raw blocks of an item: their centre, its interval, and whether it is stable.
 
 A block is `loops` calls in a row; its value is nanoseconds per call. Blocks
 come in passes (programs are reloaded between passes, so a pass also samples
@@ -13,19 +13,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy import stats as scipy_stats
 
+from profiler.analysis.arrays import Array, Indices
 from profiler.analysis.blocks import Block, kept_blocks
-
-Array = npt.NDArray[np.float64]
 
 _DRAWS = 300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:
-    """What the blocks of one item say; times in microseconds per call."""
+    """The judged value of one item; times in microseconds per call.
+
+    Intervals are at 95 %, quantiles (`lower_quartile_us`, `p5_us`, `p95_us`) are
+    over blocks. `rejected` counts blocks that were left out.
+    """
 
     centre_us: float
     low_us: float
@@ -47,7 +49,7 @@ class Measurement:
 
     @property
     def relative_half_width(self) -> float:
-        """Half the interval over the median."""
+        """Half the interval over the centre."""
         return (self.high_us - self.low_us) / 2 / self.centre_us
 
 
@@ -107,8 +109,9 @@ def judge(
 def _first_calls(
     blocks: Sequence[Block], level: float, seed: int, clock_khz: int | None
 ) -> tuple[float | None, float | None, float | None]:
-    called = [(block.first_us(clock_khz), block.pass_number) for block in blocks]
-    timed = [(value, group) for value, group in called if value is not None]
+    """Centre and interval of the first calls; None where no runner timed them apart."""
+    calls = [(block.first_us(clock_khz), block.pass_number) for block in blocks]
+    timed = [(value, group) for value, group in calls if value is not None]
     if not timed:
         return None, None, None
     values = np.array([value for value, _ in timed])
@@ -118,14 +121,14 @@ def _first_calls(
     return centre, min(low, centre), max(high, centre)
 
 
-def pass_centre(values: Array, groups: npt.NDArray[np.int_]) -> float:
+def pass_centre(values: Array, groups: Indices) -> float:
     """Mean over passes of the median within each."""
     medians = [np.median(values[groups == group]) for group in np.unique(groups)]
     return float(np.mean(medians))
 
 
 def centre_interval(
-    values: Array, groups: npt.NDArray[np.int_], *, level: float, seed: int
+    values: Array, groups: Indices, *, level: float, seed: int
 ) -> tuple[float, float]:
     """Student's t interval of the mean of the pass medians.
 
@@ -146,12 +149,3 @@ def centre_interval(
     reach = float(scipy_stats.t.ppf((1 + level) / 2, len(medians) - 1) * error)
     centre = float(medians.mean())
     return max(centre - reach, float(medians.min()) / 10), centre + reach
-
-
-# --- the clock ---------------------------------------------------------------
-
-
-# --- the sentinel ------------------------------------------------------------
-
-
-# --- whole tables ------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Slow windows and drift, told by a sentinel operator."""
+"""Slow windows and drift of a run, from the times of its sentinel operator."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""What restoring operators cost, from programs that do not lead back to their input.
+"""Costs of restoring operators, from programs that do not lead back to their input.
 
 Chains are closed loops: they give D(A) + N (x + y), where x is an operator from
 shape A to B, y the one that restores A, and D(A) dispatch with the handling of
@@ -16,10 +16,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy.optimize import least_squares
 
-Array = npt.NDArray[np.float64]
+from profiler.analysis.arrays import Array, Flags
+
 Shape = tuple[int, ...]
 Terms = Mapping[Shape | str, float]
 
@@ -28,7 +28,7 @@ Terms = Mapping[Shape | str, float]
 class ChainLine:
     """One operator in one pass, microseconds: its chains' line, and itself alone.
 
-    `pair` names the restoring operator (None: the operator keeps its shape).
+    `adapter` names the restoring operator (None: the operator keeps its shape).
     """
 
     start: Shape
@@ -36,36 +36,36 @@ class ChainLine:
     slope_us: float
     intercept_us: float
     alone_us: float | None = None
-    pair: str | None = None
+    adapter: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdapterTime:
     """A restoring operator alone in one pass, leading from `end` to `start`."""
 
-    pair: str
+    name: str
     start: Shape
     end: Shape
     alone_us: float
 
 
-def adapter_costs(seen: Sequence[ChainLine], backs: Sequence[AdapterTime]) -> dict[str, float]:
+def adapter_costs(lines: Sequence[ChainLine], adapters: Sequence[AdapterTime]) -> dict[str, float]:
     """What each restoring operator takes in this pass, in microseconds.
 
-    Without a `AdapterTime` of its own a pair is solved as far as chains at both its
-    shapes allow; it is left out where they do not.
+    One without an `AdapterTime` is solved as far as chains at both its shapes
+    allow; it is left out where they do not.
     """
     system = _System()
-    for one in seen:
-        system.add(one.intercept_us + one.slope_us, one.intercept_us, {one.start: 1.0})
-        if one.pair is not None and one.alone_us is not None:
-            terms: Terms = {one.start: 0.5, one.end: 0.5, one.pair: -1.0}
-            system.add(one.alone_us, one.alone_us - one.slope_us, terms)
-    for back in backs:
-        terms = {back.start: 0.5, back.end: 0.5, back.pair: 1.0}
-        system.add(back.alone_us, back.alone_us, terms)
+    for line in lines:
+        system.add(line.intercept_us + line.slope_us, line.intercept_us, {line.start: 1.0})
+        if line.adapter is not None and line.alone_us is not None:
+            terms: Terms = {line.start: 0.5, line.end: 0.5, line.adapter: -1.0}
+            system.add(line.alone_us, line.alone_us - line.slope_us, terms)
+    for adapter in adapters:
+        terms = {adapter.start: 0.5, adapter.end: 0.5, adapter.name: 1.0}
+        system.add(adapter.alone_us, adapter.alone_us, terms)
     solved = system.solve()
-    return {name: value for name, value in solved.items() if isinstance(name, str)}
+    return {unknown: value for unknown, value in solved.items() if isinstance(unknown, str)}
 
 
 class _System:
@@ -79,16 +79,16 @@ class _System:
 
     def solve(self) -> dict[Shape | str, float]:
         """Robust least squares; unknowns that the equations leave open are left out."""
-        names = list(dict.fromkeys(name for _, _, terms in self._rows for name in terms))
-        place = {name: i for i, name in enumerate(names)}
-        left, right = np.zeros((len(self._rows), len(names))), np.zeros(len(self._rows))
+        unknowns = dict.fromkeys(unknown for _, _, terms in self._rows for unknown in terms)
+        columns = {unknown: i for i, unknown in enumerate(unknowns)}
+        left, right = np.zeros((len(self._rows), len(columns))), np.zeros(len(self._rows))
         for i, (time_us, value, terms) in enumerate(self._rows):
             right[i] = value / time_us
-            for name, factor in terms.items():
-                left[i, place[name]] = factor / time_us
+            for unknown, factor in terms.items():
+                left[i, columns[unknown]] = factor / time_us
         values = _robust(left, right)
-        closed = _determined(left)
-        return {name: float(values[i]) for name, i in place.items() if closed[i]}
+        determined = _determined(left)
+        return {unknown: float(values[i]) for unknown, i in columns.items() if determined[i]}
 
 
 def _robust(left: Array, right: Array) -> Array:
@@ -97,25 +97,25 @@ def _robust(left: Array, right: Array) -> Array:
     usual = 1.4826 * float(np.median(np.abs(_residual(plain, left, right))))
     if usual < 1e-9:
         return plain
-    found = least_squares(
+    solution = least_squares(
         _residual, plain, jac=_jacobian, loss="soft_l1", f_scale=usual, args=(left, right)
     )
-    return np.asarray(found.x, dtype=np.float64)
+    return np.asarray(solution.x, dtype=np.float64)
 
 
 def _residual(x: Array, left: Array, right: Array) -> Array:
-    y: Array = left @ x - right
-    return y
+    residual: Array = left @ x - right
+    return residual
 
 
 def _jacobian(_: Array, left: Array, __: Array) -> Array:
     return left
 
 
-def _determined(left: Array) -> npt.NDArray[np.bool_]:
+def _determined(left: Array) -> Flags:
     """Which unknowns have one solution: no direction of the null space moves them."""
     _, sizes, directions = np.linalg.svd(left)
     rank = int((sizes > sizes.max(initial=0.0) * 1e-9).sum())
     moved = np.abs(directions[rank:]).max(axis=0, initial=0.0)
-    fixed: npt.NDArray[np.bool_] = moved < 1e-6
+    fixed: Flags = moved < 1e-6
     return fixed

@@ -1,4 +1,4 @@
-"""Costs from chains: robust slopes over the number of copies, and what refuses them.
+"""Costs from chains: robust slopes over the number of copies, and reasons to refuse them.
 
 The time of a chain of N copies is dispatch + N cost. In each pass the slope is
 the weighted median over all pairs of blocks of differing N (Theil 1950, Sen
@@ -13,12 +13,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from profiler.analysis.arrays import Array, Indices
 from profiler.analysis.blocks import Block, kept_blocks
 from profiler.analysis.judge import Measurement, centre_interval
-
-Array = npt.NDArray[np.float64]
 
 # A middle length may lie off the line by this share of the line's rise; more
 # is another unit, or copies that disturb each other. Less is noise when it is
@@ -51,16 +49,17 @@ def fit_chain(
     `placements` are the units that each program ("4 copies") was seen to run
     on; one that is missing there is unknown.
     """
-    kept = {n: kept_blocks(blocks, slow_windows) for n, blocks in chains.items()}
-    found = {n: _by_pass(blocks) for n, blocks in kept.items()}
-    shared = sorted(set.union(set(), *(set(passes) for passes in found.values())))
+    undisturbed = {n: kept_blocks(blocks, slow_windows) for n, blocks in chains.items()}
+    times = {n: _by_pass(blocks) for n, blocks in undisturbed.items()}
+    numbers = sorted(set.union(set(), *(set(passes) for passes in times.values())))
     lines = {
-        number: _line({n: p[number] for n, p in found.items() if number in p}) for number in shared
+        number: _line({n: passes[number] for n, passes in times.items() if number in passes})
+        for number in numbers
     }
     usable = [(number, line) for number, line in lines.items() if line is not None]
     if not usable:
         return None
-    every = [block for blocks in kept.values() for block in blocks]
+    every = [block for blocks in undisturbed.values() for block in blocks]
     return ChainFit(
         passes=tuple(number for number, _ in usable),
         slopes_us=np.array([line[0] for _, line in usable]),
@@ -68,7 +67,7 @@ def fit_chain(
         blocks=len(every),
         calls=sum(block.loops for block in every),
         rejected=sum(map(len, chains.values())) - len(every),
-        reason=_moved(placements or {}) or _bent(found),
+        reason=_placement_problem(placements or {}) or _linearity_problem(times),
     )
 
 
@@ -76,15 +75,15 @@ def medians_by_pass(
     blocks: Sequence[Block], slow_windows: Sequence[tuple[int, int]]
 ) -> dict[int, float]:
     """The median undisturbed block of each pass, in microseconds a call."""
-    found = _by_pass(kept_blocks(blocks, slow_windows))
-    return {number: float(np.median(values)) for number, values in found.items()}
+    times = _by_pass(kept_blocks(blocks, slow_windows))
+    return {number: float(np.median(values)) for number, values in times.items()}
 
 
 def _by_pass(blocks: Sequence[Block]) -> dict[int, Array]:
-    found: dict[int, list[float]] = {}
+    times: dict[int, list[float]] = {}
     for block in blocks:
-        found.setdefault(block.pass_number, []).append(block.us())
-    return {number: np.array(values) for number, values in found.items()}
+        times.setdefault(block.pass_number, []).append(block.us())
+    return {number: np.array(values) for number, values in times.items()}
 
 
 def _line(points: Mapping[int, Array]) -> tuple[float, float] | None:
@@ -107,21 +106,21 @@ def weighted_median(values: Array, weights: Array) -> float:
     return float(np.interp(weights.sum() / 2, share, values[order]))
 
 
-def _moved(placements: Mapping[str, frozenset[str]]) -> str | None:
+def _placement_problem(placements: Mapping[str, frozenset[str]]) -> str | None:
     """Why the placement forbids a fit, if it does."""
     for program, units in placements.items():
         if len(units) > 1:
             return f"placement: {program} ran on {' and on '.join(sorted(units))}"
     if len(set(placements.values())) > 1:
-        seen = ", ".join(f"{name} on {'/'.join(units)}" for name, units in placements.items())
-        return f"placement: it changes with the number of copies ({seen})"
+        units_text = ", ".join(f"{name} on {'/'.join(units)}" for name, units in placements.items())
+        return f"placement: it changes with the number of copies ({units_text})"
     return None
 
 
-def _bent(found: Mapping[int, Mapping[int, Array]]) -> str | None:
-    """Why the times are no straight line, if they are none."""
+def _linearity_problem(times: Mapping[int, Mapping[int, Array]]) -> str | None:
+    """Why times by copies and pass are not a straight line, if they are not."""
     centres, errors = {}, {}
-    for n, passes in found.items():
+    for n, passes in times.items():
         medians = np.array([np.median(values) for values in passes.values()])
         if not len(medians):
             return f"fit: no block of {n} copies ran undisturbed"
@@ -144,26 +143,35 @@ def _bent(found: Mapping[int, Mapping[int, Array]]) -> str | None:
 
 
 def cost(
-    fit: ChainFit, restoring: Mapping[int, float] | None, *, target: float, seed: int
+    fit: ChainFit, adapter_us: Mapping[int, float] | None, *, target: float, seed: int
 ) -> Measurement | str:
     """An operator's cost: its slope, less what restoring its shape took in each pass.
 
-    A reason instead where there is no positive cost to speak of.
+    Args:
+        fit: The operator's chains.
+        adapter_us: Microseconds of its restoring operator by pass; None where it has none.
+        target: Relative half width of the interval up to which it is stable.
+        seed: For the bootstrap of a single pass.
+
+    Returns:
+        The measurement, or as text the reason why there is no positive cost.
     """
     if fit.reason is not None:
         return fit.reason
-    if restoring is not None and (trouble := _nonsense(np.array(list(restoring.values())))):
-        return f"restoring operator: {trouble}"
+    if adapter_us is not None and (
+        problem := _adapter_problem(np.array(list(adapter_us.values())))
+    ):
+        return f"restoring operator: {problem}"
     slopes = dict(zip(fit.passes, fit.slopes_us, strict=True))
-    both = [number for number in slopes if restoring is None or number in restoring]
-    values = np.array([slopes[n] - (restoring[n] if restoring else 0.0) for n in both])
+    passes = [number for number in slopes if adapter_us is None or number in adapter_us]
+    values = np.array([slopes[n] - (adapter_us[n] if adapter_us else 0.0) for n in passes])
     if not len(values) or not np.mean(values) > 0:
         return "fit: the operator's cost drowns in noise, its slope is not positive"
-    return _judged(fit, values, np.array(both), target, seed)
+    return _measurement(fit, values, np.array(passes), target, seed)
 
 
-def _nonsense(values: Array) -> str | None:
-    """Why no operator's cost can be told with this restoring one, if so."""
+def _adapter_problem(values: Array) -> str | None:
+    """Why costs cannot be computed with this restoring operator, if so."""
     if not len(values):
         return "nothing tells what it costs alone"
     error = float(values.std(ddof=1)) / np.sqrt(len(values)) if len(values) > 1 else np.inf
@@ -175,8 +183,8 @@ def _nonsense(values: Array) -> str | None:
     return None
 
 
-def _judged(
-    fit: ChainFit, values: Array, passes: npt.NDArray[np.int_], target: float, seed: int
+def _measurement(
+    fit: ChainFit, values: Array, passes: Indices, target: float, seed: int
 ) -> Measurement:
     centre = float(values.mean())
     low, high = centre_interval(values, passes, level=0.95, seed=seed)

@@ -8,6 +8,7 @@ the same thing. Nothing is kept: the journal lives in a temporary folder.
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
@@ -19,8 +20,9 @@ from device_agents.protocol import Hello
 from profiler.analysis.blocks import Clock, clock_of
 from profiler.analysis.judge import Measurement
 from profiler.journal import Journal
-from profiler.measuring.loop import MeasuringLoop, TimedItem
-from profiler.results.judged import judge_all
+from profiler.measuring.items import TimedItem
+from profiler.measuring.loop import MeasuringLoop
+from profiler.results.judged import judge_items, unstable_networks
 from profiler.settings import CampaignSettings
 from search.console.progress import Progress
 from search.errors import DeviceError, UsageError
@@ -122,6 +124,7 @@ def time_networks(
                 items=items,
                 sentinel=reference,
                 progress=progress,
+                unsettled=partial(unstable_networks, tuple(artefacts), journal, settings),
             ).run()
         return _timing(journal, settings, artefacts, failed)
 
@@ -165,7 +168,7 @@ def _timing(
     artefacts: Mapping[str, Artefact],
     failed: Mapping[str, str],
 ) -> NetworkTimes:
-    judged, hellos = judge_all(journal, settings), journal.hellos()
+    judged, hellos = judge_items(journal, settings).by_name, journal.hellos()
     clock = clock_of(chain.from_iterable(journal.blocks().values()))
     reasons = {
         name: f"{failure.kind}: {failure.message}" for name, failure in journal.failures().items()

@@ -21,7 +21,7 @@ from deploy.exporters.registry import exporter_entry
 from device_agents.device import Device
 from device_agents.iphone.transport import BUNDLE
 from device_agents.protocol import Plan, PlanItem, dump_plan
-from profiler.measuring.loop import SENTINEL_ID
+from profiler.measuring.items import SENTINEL_ID
 from profiler.planning.plan import CampaignPlan, make_plan
 from profiler.settings import CampaignSettings
 from search.console.progress import Progress

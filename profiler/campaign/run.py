@@ -15,7 +15,8 @@ from device_agents.base import DeviceAgent, DeviceState, HasRemarks
 from device_agents.lock import only_one
 from profiler.journal import Journal, journal_path
 from profiler.measuring.artefacts import build_artefacts, check_sentinel
-from profiler.measuring.loop import MeasuringLoop, TimedItem
+from profiler.measuring.items import TimedItem
+from profiler.measuring.loop import MeasuringLoop
 from profiler.planning.deadline import drop_unbuilt, measure_deadline
 from profiler.planning.plan import CampaignPlan, make_plan
 from profiler.results.build_table import build_table, samples_frame
@@ -151,7 +152,7 @@ def _measure(
         sentinel=sentinel,
         progress=progress,
         ends=measure_deadline(plan, began),
-        unsettled=partial(unstable_items, plan, journal) if plan.settings.chains else None,
+        unsettled=partial(unstable_items, plan, journal),
     ).run()
 
 
@@ -182,8 +183,8 @@ def _write(
         journal=journal,
         artefacts=artefacts,
         device=device,
-        steadiness=before,
-        steadiness_after=agent.steadiness(),
+        state_before=before,
+        state_after=agent.steadiness(),
         source=agent.source,
         parent_id=parent,
         title=folder.name,

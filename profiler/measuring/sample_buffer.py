@@ -1,4 +1,4 @@
-"""What one launch of a runner yields, on its way to the journal."""
+"""Buffers a runner's samples and writes them to the journal twice a second."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -11,17 +11,8 @@ _FLUSH_S = 0.5
 
 
 @dataclass
-class LaunchProgress:
-    """How far one launch came."""
-
-    greeted: bool = False
-    loading: str | None = None
-    sampled: bool = False
-
-
-@dataclass
 class SampleBuffer:
-    """Collects samples and writes them to the journal twice a second."""
+    """Samples of one launch in pass `number`; `done` counts the blocks that each item has."""
 
     journal: Journal
     number: int
@@ -34,7 +25,7 @@ class SampleBuffer:
     flushed: float = 0.0
 
     def add(self, sample: Sample) -> bool:
-        """Keep a sample; False for one that is not wanted (the sentinel's own, or surplus)."""
+        """Store a sample; False for one that is not wanted (the sentinel's own, or surplus)."""
         name = self.names.get(sample.item)
         if name is None or self.done.get(name, 0) >= self.rounds:
             return False
@@ -45,7 +36,7 @@ class SampleBuffer:
         return True
 
     def flush(self) -> None:
-        """Write what is held."""
+        """Write what is buffered."""
         samples, sentinels = self.samples, self.sentinels
         self.samples, self.sentinels = [], []
         self.flushed = self.clock()

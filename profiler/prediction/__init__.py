@@ -1,1 +1,1 @@
-"""Rows that nobody measured: which operators to measure, and what the others then take."""
+"""Rows that were not measured: the operators to measure first, and times for the others."""

@@ -1,4 +1,4 @@
-"""Which operators to measure first: far from each other, dear to the search, and some by chance.
+"""The operators to measure first: far from each other, important to a search, some random.
 
 The first ones are a farthest-point design (Johnson, Moore and Ylvisaker, J. Stat.
 Plan. Inference 26, 1990) over the standardised descriptors; distances count more
@@ -14,7 +14,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from profiler.prediction.features import Array, descriptor_matrix, standardise
+from profiler.analysis.arrays import Array
+from profiler.prediction.features import descriptor_matrix, standardise
 from search.operators.counts import count
 from search.operators.spec import OperatorSpec
 from search.spaces.base import LayeredSpace
@@ -25,12 +26,12 @@ IMPORTANCE_POWER = 0.3
 _RARE = 0.03  # uses a network, for operators that only published networks have
 _OFTEN = 0.2
 _FAR_FIRST, _MOST_FAR = 30, 400
-_MOST_CANDIDATES, _DEAREST = 5000, 500  # that far points are looked for among
+_MOST_CANDIDATES, _COSTLIEST = 5000, 500  # that far points are looked for among
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Design:
-    """Operators in order of choice; `drawn` are those that chance chose."""
+    """Operators in order of choice; `drawn` are those that were chosen at random."""
 
     operators: tuple[OperatorSpec, ...]
     drawn: frozenset[OperatorSpec]
@@ -54,10 +55,10 @@ def design_of(
     """The `number` of operators to measure; a larger design begins with the smaller one.
 
     Args:
-        space: Whose random networks say how much an operator matters.
+        space: The space whose random networks show how much an operator matters.
         operators: Candidates.
         number: How many to choose, those of `chosen` included.
-        chosen: Operators that are in anyhow.
+        chosen: Operators that are measured in any case.
     """
     number = min(number, len(operators))
     far_number = min(number, len(chosen) + _MOST_FAR)
@@ -65,16 +66,16 @@ def design_of(
     shuffled = [operators[n] for n in np.random.default_rng(0).permutation(len(operators))]
     order = dict.fromkeys(far[: len(chosen) + _FAR_FIRST])
     drawn: set[OperatorSpec] = set()
-    rest, chance = iter(far[len(order) :]), iter(shuffled)
+    far_rest, random_rest = iter(far[len(order) :]), iter(shuffled)
     while len(order) < number:
-        by_chance = next(o for o in chance if o not in order)
-        order[by_chance] = None
-        drawn.add(by_chance)
-        by_distance = next((o for o in rest if o not in order), None)
-        if by_distance is not None:
-            order[by_distance] = None
-    picked = tuple(order)[:number]
-    return Design(operators=picked, drawn=frozenset(drawn & set(picked)))
+        random_one = next(o for o in random_rest if o not in order)
+        order[random_one] = None
+        drawn.add(random_one)
+        far_one = next((o for o in far_rest if o not in order), None)
+        if far_one is not None:
+            order[far_one] = None
+    operators = tuple(order)[:number]
+    return Design(operators=operators, drawn=frozenset(drawn & set(operators)))
 
 
 def _far(
@@ -83,20 +84,20 @@ def _far(
     number: int,
     chosen: tuple[OperatorSpec, ...],
 ) -> tuple[OperatorSpec, ...]:
-    """Far points among all operators; of very many, among the dearest and a random part."""
+    """Far points among all operators; of very many, among the costliest and a random part."""
     weights = importance(space, operators)
     chosen = tuple(dict.fromkeys((*chosen, *_frames(space, operators)[: number // 3])))
     if len(operators) > _MOST_CANDIDATES:
-        known = {operator: place for place, operator in enumerate(operators)}
-        dearest = np.argsort(-weights, kind="stable")[:_DEAREST]
+        index_of = {operator: n for n, operator in enumerate(operators)}
+        costliest = np.argsort(-weights, kind="stable")[:_COSTLIEST]
         some = np.random.default_rng(1).permutation(len(operators))[:_MOST_CANDIDATES]
-        places = np.unique([*(known[o] for o in chosen), *dearest, *some])
-        operators, weights = tuple(operators[n] for n in places), weights[places]
+        indices = np.unique([*(index_of[o] for o in chosen), *costliest, *some])
+        operators, weights = tuple(operators[n] for n in indices), weights[indices]
     return choose_operators(operators, weights, number, chosen)
 
 
 def _frames(space: LayeredSpace, operators: tuple[OperatorSpec, ...]) -> list[OperatorSpec]:
-    """Stems, heads and classifiers that many networks share: errors of theirs do not average."""
+    """Stems, heads and classifiers that many networks share: their errors do not average out."""
     return [o for o in operators if o.kind != "ir" and space.uses.get(o, 0.0) >= _OFTEN]
 
 
@@ -112,21 +113,22 @@ def choose_operators(
         operators: Candidates.
         weights: Importance of each, relative to the mean.
         number: How many to choose, those of `chosen` included.
-        chosen: Operators that are in anyhow.
+        chosen: Operators that are measured in any case.
     """
     points = standardise(descriptor_matrix(operators))
     bend = weights**IMPORTANCE_POWER
-    places = {operator: place for place, operator in enumerate(operators)}
-    picked = [places[operator] for operator in chosen] or [int(bend.argmax())]
-    distance = np.min([_distances(points, place) for place in picked], axis=0)
-    while len(picked) < min(number, len(operators)):
-        distance[picked] = -1.0
-        place = int(np.argmax(np.where(distance < 0, -1.0, distance * bend)))
-        picked.append(place)
-        distance = np.minimum(distance, _distances(points, place))
-    return tuple(operators[place] for place in picked)
+    index_of = {operator: n for n, operator in enumerate(operators)}
+    indices = [index_of[operator] for operator in chosen] or [int(bend.argmax())]
+    distance = np.min([_squared_distances(points, n) for n in indices], axis=0)
+    while len(indices) < min(number, len(operators)):
+        distance[indices] = -1.0
+        farthest = int(np.argmax(np.where(distance < 0, -1.0, distance * bend)))
+        indices.append(farthest)
+        distance = np.minimum(distance, _squared_distances(points, farthest))
+    return tuple(operators[n] for n in indices)
 
 
-def _distances(points: Array, place: int) -> Array:
-    squares: Array = ((points - points[place]) ** 2).sum(axis=1)
+def _squared_distances(points: Array, index: int) -> Array:
+    """From one point to all."""
+    squares: Array = ((points - points[index]) ** 2).sum(axis=1)
     return squares

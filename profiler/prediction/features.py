@@ -1,15 +1,13 @@
-"""Analytic features of operators: what they compute and move, from their specs alone."""
+"""Analytic features of operators: arithmetic and memory traffic, from their specs alone."""
 
 import math
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
+from profiler.analysis.arrays import Array
 from search.operators.counts import Convolution, convolutions, count
 from search.operators.spec import OperatorSpec
-
-Array = npt.NDArray[np.float64]
 
 COMPONENTS = (
     "call",
@@ -44,7 +42,8 @@ DESCRIPTORS = (
     "hswish",
     "residual",
 )
-_FEW = 1e3  # keeps the logarithm of what an operator has none of near the others
+# Added before the logarithm, so that an operator without any lies near the others.
+_OFFSET = 1e3
 
 
 def component_matrix(operators: Sequence[OperatorSpec]) -> Array:
@@ -56,7 +55,7 @@ def component_matrix(operators: Sequence[OperatorSpec]) -> Array:
 
 
 def descriptor_matrix(operators: Sequence[OperatorSpec]) -> Array:
-    """Operators x `DESCRIPTORS`: in which respects two operators are alike."""
+    """Operators x `DESCRIPTORS`: operators that are near here take similar times."""
     return np.array([_descriptors(operator) for operator in operators])
 
 
@@ -104,12 +103,12 @@ def _descriptors(operator: OperatorSpec) -> tuple[float, ...]:
     counts = count(operator)
     _, dense_flops, depthwise_flops, *_ = _components(operator)
     return (
-        math.log(dense_flops + _FEW),
-        math.log(depthwise_flops + _FEW),
+        math.log(dense_flops + _OFFSET),
+        math.log(depthwise_flops + _OFFSET),
         math.log(counts.input_bytes + 1),
         math.log(counts.output_bytes + 1),
         math.log(counts.weight_bytes + 1),
-        math.log(counts.middle_bytes + _FEW),
+        math.log(counts.middle_bytes + _OFFSET),
         float(operator.kernel),
         float(operator.groups > 1),
         math.log(max(operator.mid_channels, 1)),

@@ -1,4 +1,4 @@
-"""A Gaussian process over operators: what analytic costs leave of a time, with its deviation.
+"""A Gaussian process over operators: log times less their analytic base, with deviations.
 
 A Matern kernel (Rasmussen and Williams, Gaussian Processes for Machine Learning,
 2006, chapters 2, 4 and 5). With many measured operators every descriptor has a
@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from profiler.prediction.features import Array
+from profiler.analysis.arrays import Array, Indices
 
 # From so many operators on, descriptors have length scales of their own.
 MANY = 150
@@ -23,7 +22,7 @@ _LEAST_DEVIATION = 1e-6
 
 @dataclass(frozen=True)
 class GaussianProcess:
-    """A fitted process; `kernel` may be given to another one."""
+    """A fitted process; `kernel` can be reused to fit another one."""
 
     kernel: Any
     regressor: Any
@@ -40,17 +39,18 @@ class GaussianProcess:
 
 def fit_kernel(points: Array, target: Array) -> Any:
     """The kernel whose parameters suit these values best (marginal likelihood)."""
-    some = _spread(len(points))
+    some = _subset(len(points))
     regressor = _regressor(_kernel(points[some]), "fmin_l_bfgs_b")
     return _fit(regressor, points[some], target[some]).kernel_
 
 
 def fit_process(points: Array, target: Array, kernel: Any) -> GaussianProcess:
-    """A process with this kernel, its parameters kept."""
+    """A process with this kernel, whose parameters are not fitted again."""
     return GaussianProcess(kernel=kernel, regressor=_fit(_regressor(kernel, None), points, target))
 
 
-def _spread(number: int) -> npt.NDArray[np.intp]:
+def _subset(number: int) -> Indices:
+    """All of so many points, or a random part."""
     if number <= _MOST_FITTED:
         return np.arange(number)
     return np.random.default_rng(0).permutation(number)[:_MOST_FITTED]

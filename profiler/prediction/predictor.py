@@ -18,12 +18,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy.optimize import nnls
 from scipy.stats import norm, spearmanr
 
+from profiler.analysis.arrays import Array, Flags, Indices
 from profiler.prediction.features import (
-    Array,
     component_matrix,
     descriptor_matrix,
     standardise,
@@ -32,14 +31,12 @@ from profiler.prediction.gaussian_process import fit_kernel, fit_process
 from search.errors import UsageError
 from search.operators.spec import OperatorSpec
 
-Places = npt.NDArray[np.intp]
-
 LEVEL = 0.90
 MIN_MEASURED = 8
 METHOD = "non-negative analytic costs and a Gaussian process on log time"
 TRANSFER_METHOD = "another table's times, analytic costs and a Gaussian process on log time"
 _ONE_BY_ONE, _FOLDS = 120, 20  # operators up to which each is left out alone; else parts
-_ENOUGH_DRAWN = 40
+_ENOUGH_RANDOM = 40
 _ENOUGH_SCORES = 40
 _LEAST_SCORE = 1e-3  # a score of nearly nothing is luck
 _NORMAL_LOG = -0.5 * (np.euler_gamma + math.log(2))  # mean of log |x|, x normal
@@ -48,7 +45,7 @@ _LEAST_OF_FASTEST = 0.1  # no operator is predicted far below the fastest measur
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Predicted:
+class PredictedTimes:
     """Times of operators in microseconds, with conformal intervals at `LEVEL`."""
 
     us: Array
@@ -71,29 +68,29 @@ class HeldOut:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fitted:
-    """What a fit leaves: predictions for all operators, and how good they are."""
+    """Predictions for all operators, and how good they are."""
 
-    predicted: Predicted
+    predicted: PredictedTimes
     held_out: HeldOut
 
 
 def predict_times(
     operators: Sequence[OperatorSpec],
-    measured: Places,
+    measured: Indices,
     us: Array,
     base_us: Array | None = None,
-    drawn: npt.NDArray[np.bool_] | None = None,
+    randomly_chosen: Flags | None = None,
 ) -> Fitted:
     """Fit on the measured operators and predict all of them.
 
     Args:
         operators: All operators of the space.
-        measured: Places of the measured ones.
+        measured: Indices of the measured ones.
         us: Their times in microseconds, in that order.
         base_us: Times of all operators in another table (a transfer); None
             for analytic costs.
-        drawn: Which of the measured ones were drawn by chance; if they are
-            enough, intervals are calibrated on them alone.
+        randomly_chosen: Which of the measured ones were chosen at random; if
+            they are enough, intervals are calibrated on them alone.
 
     Raises:
         UsageError: Too few operators were measured.
@@ -106,15 +103,16 @@ def predict_times(
     points = standardise(descriptor_matrix(operators))
     fits = [_Fit(points, measured, us, base) for base in _bases(operators, base_us)]
     best = min(fits, key=lambda fit: fit.loss)
-    return best.result(drawn)
+    return best.result(randomly_chosen)
 
 
 def predict_means(
-    operators: Sequence[OperatorSpec], measured: Places, us: Array, base_us: Array | None = None
+    operators: Sequence[OperatorSpec], measured: Indices, us: Array, base_us: Array | None = None
 ) -> Array:
     """Times of all operators in microseconds as `predict_times`, without intervals.
 
-    In a transfer from the other table's times scaled, nothing being left out to choose by.
+    A transfer always starts from the other table's times, scaled: no operator is
+    left out by which another base could be chosen.
     """
     points = standardise(descriptor_matrix(operators))
     base = _bases(operators, base_us)[0](measured, us)
@@ -124,8 +122,8 @@ def predict_means(
     return means
 
 
-# log(base) of all operators from the places and times of the measured ones.
-_Base = Callable[[Places, Array], Array]
+# log(base) of all operators from the indices and times of the measured ones.
+_Base = Callable[[Indices, Array], Array]
 
 
 def _bases(operators: Sequence[OperatorSpec], base_us: Array | None) -> list[_Base]:
@@ -134,19 +132,19 @@ def _bases(operators: Sequence[OperatorSpec], base_us: Array | None) -> list[_Ba
     if base_us is None:
         return [_analytic(components)]
 
-    def scaled(places: Places, us: Array) -> Array:
-        factor = float(np.median(np.log(us) - np.log(base_us[places])))
-        moved: Array = np.log(base_us) + factor
-        return moved
+    def scaled(measured: Indices, us: Array) -> Array:
+        factor = float(np.median(np.log(us) - np.log(base_us[measured])))
+        log_us: Array = np.log(base_us) + factor
+        return log_us
 
     return [scaled, _analytic(np.column_stack([components, base_us])), _analytic(components)]
 
 
 def _analytic(components: Array) -> _Base:
-    def base(places: Places, us: Array) -> Array:
-        costs = components @ non_negative_weights(components[places], us)
-        found: Array = np.log(np.maximum(costs, _LEAST_OF_FASTEST * us.min()))
-        return found
+    def base(measured: Indices, us: Array) -> Array:
+        costs = components @ non_negative_weights(components[measured], us)
+        log_us: Array = np.log(np.maximum(costs, _LEAST_OF_FASTEST * us.min()))
+        return log_us
 
     return base
 
@@ -154,7 +152,7 @@ def _analytic(components: Array) -> _Base:
 class _Fit:
     """One base with its process; `loss` is the mean log error of held-out operators."""
 
-    def __init__(self, points: Array, measured: Places, us: Array, base: _Base) -> None:
+    def __init__(self, points: Array, measured: Indices, us: Array, base: _Base) -> None:
         self._points, self._us, self._base = points, us, base(measured, us)
         target = np.log(us) - self._base[measured]
         kernel = fit_kernel(points[measured], target)
@@ -162,28 +160,29 @@ class _Fit:
         self.errors, self.deviations = _held_out_errors(points, measured, us, base, kernel)
         self.loss = float(np.abs(self.errors).mean())
 
-    def result(self, drawn: npt.NDArray[np.bool_] | None) -> Fitted:
+    def result(self, randomly_chosen: Flags | None) -> Fitted:
         """Predictions for all operators."""
         mean, deviation = self._process.predict(self._points)
         value = self._base + mean
-        judged = _judges(drawn, len(self._us))
-        errors, usual = self.errors[judged], float(np.median(self.deviations))
-        # The process is too sure of itself near what it knows: its analytic base is not.
-        deviations = np.hypot(self.deviations[judged], usual)
+        judges = _judges(randomly_chosen, len(self._us))
+        errors, usual = self.errors[judges], float(np.median(self.deviations))
+        # Near measured operators the process states too small a deviation: the error of
+        # its analytic base is not in it.
+        deviations = np.hypot(self.deviations[judges], usual)
         reach = interval_factor(np.abs(errors) / deviations) * np.hypot(deviation, usual)
         return Fitted(
-            predicted=Predicted(
+            predicted=PredictedTimes(
                 us=np.exp(value), low_us=np.exp(value - reach), high_us=np.exp(value + reach)
             ),
-            held_out=_held_out(errors, np.abs(errors) / deviations, self._us[judged]),
+            held_out=_held_out(errors, np.abs(errors) / deviations, self._us[judges]),
         )
 
 
-def _judges(drawn: npt.NDArray[np.bool_] | None, number: int) -> npt.NDArray[np.bool_]:
+def _judges(randomly_chosen: Flags | None, number: int) -> Flags:
     """The measured operators whose errors stand for those of the others."""
-    if drawn is None or drawn.sum() < _ENOUGH_DRAWN:
+    if randomly_chosen is None or randomly_chosen.sum() < _ENOUGH_RANDOM:
         return np.ones(number, dtype=bool)
-    return drawn
+    return randomly_chosen
 
 
 def non_negative_weights(components: Array, us: Array) -> Array:
@@ -193,20 +192,20 @@ def non_negative_weights(components: Array, us: Array) -> Array:
     size[size == 0] = np.inf
     ridge = _TINY_RIDGE * np.eye(components.shape[1])
     design = np.vstack([scaled / size, ridge])
-    weights, _ = nnls(design, np.concatenate([np.ones(len(us)), np.zeros(len(ridge))]))
-    found: Array = weights / size
-    if not found.any():
-        found[0] = float(np.median(us))
-    return found
+    solution, _ = nnls(design, np.concatenate([np.ones(len(us)), np.zeros(len(ridge))]))
+    weights: Array = solution / size
+    if not weights.any():
+        weights[0] = float(np.median(us))
+    return weights
 
 
 def interval_factor(scores: Array, level: float = LEVEL) -> float:
     """How many deviations an interval at `level` reaches to either side.
 
     Conformal where there are scores enough. The quantile of a few scores is mostly chance:
-    there it is that of a normal distribution times the scores' geometric mean, which the
-    few operators at the edge of a design, whose errors are no others', hardly move
-    (tests/benchmarks/bench_predict.py shows what that covers).
+    there it is that of a normal distribution times the scores' geometric mean, which
+    hardly depends on the few operators at the edge of a design, whose errors are unlike
+    those of others (tests/benchmarks/bench_predict.py shows what that covers).
     """
     if len(scores) >= _ENOUGH_SCORES:
         return conformal_factor(scores, level)
@@ -221,17 +220,17 @@ def conformal_factor(scores: Array, level: float = LEVEL) -> float:
 
 
 def _held_out_errors(
-    points: Array, measured: Places, us: Array, base_of: _Base, kernel: Any
+    points: Array, measured: Indices, us: Array, base_of: _Base, kernel: Any
 ) -> tuple[Array, Array]:
     """Log errors of measured operators predicted from the others, and deviations stated."""
     log_us, count = np.log(us), len(measured)
     errors, deviations = np.empty(count), np.empty(count)
     order = np.random.default_rng(0).permutation(count)
     for fold in np.array_split(order, count if count <= _ONE_BY_ONE else _FOLDS):
-        kept = np.setdiff1d(np.arange(count), fold)
-        base = base_of(measured[kept], us[kept])
-        target = log_us[kept] - base[measured[kept]]
-        process = fit_process(points[measured[kept]], target, kernel)
+        others = np.setdiff1d(np.arange(count), fold)
+        base = base_of(measured[others], us[others])
+        target = log_us[others] - base[measured[others]]
+        process = fit_process(points[measured[others]], target, kernel)
         mean, deviations[fold] = process.predict(points[measured[fold]])
         errors[fold] = base[measured[fold]] + mean - log_us[fold]
     return errors, deviations

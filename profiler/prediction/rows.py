@@ -1,11 +1,12 @@
-"""Rows of operators that were not measured, marked so, and what the table says of them."""
+"""Rows of operators that were not measured, marked as predicted, and their manifest entry."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from profiler.prediction.features import COMPONENTS, DESCRIPTORS, Array
+from profiler.analysis.arrays import Array
+from profiler.prediction.features import COMPONENTS, DESCRIPTORS
 from profiler.prediction.predictor import (
     LEVEL,
     METHOD,
@@ -34,36 +35,37 @@ def predict_rows(
     missing: Sequence[OperatorSpec],
     design: str,
     source: Table | None = None,
-    drawn: Collection[OperatorSpec] = (),
+    randomly_chosen: Collection[OperatorSpec] = (),
 ) -> PredictedRows:
     """Predict what is missing from what was measured.
 
     Args:
         measured: Rows with times, of this device.
-        missing: Operators without one.
+        missing: Operators that were not measured.
         design: How the measured ones were chosen, for the manifest.
         source: The table that a transfer starts from.
-        drawn: Those of the measured operators that chance chose.
+        randomly_chosen: Those of the measured operators that were chosen at random.
 
     Raises:
         UsageError: Too few rows were measured.
         TableError: The source lacks operators.
     """
     operators = [*(entry.operator for entry in measured), *missing]
-    places = np.arange(len(measured))
+    indices = np.arange(len(measured))
     centre_us = np.array([entry.known_time.centre_us for entry in measured], dtype=float)
     base = None if source is None else base_times(source, operators)
-    by_chance = np.array([entry.operator in drawn for entry in measured], dtype=bool)
-    fitted = predict_times(operators, places, centre_us, base, by_chance)
-    first_us = [entry.first_call.centre_us for entry in measured if entry.first_call is not None]
-    first = None
-    if len(first_us) == len(measured):
-        first = predict_means(operators, places, np.array(first_us, dtype=float), base)
-    rows = tuple(
-        _entry(operator, len(measured) + n, fitted, first) for n, operator in enumerate(missing)
+    random = np.array([entry.operator in randomly_chosen for entry in measured], dtype=bool)
+    fitted = predict_times(operators, indices, centre_us, base, random)
+    calls_us = [entry.first_call.centre_us for entry in measured if entry.first_call is not None]
+    first_us = None
+    if len(calls_us) == len(measured):
+        first_us = predict_means(operators, indices, np.array(calls_us, dtype=float), base)
+    entries = tuple(
+        _entry(operator, index, fitted, first_us)
+        for index, operator in enumerate(missing, len(measured))
     )
     return PredictedRows(
-        entries=rows, prediction=_prediction(fitted, len(measured), design, source)
+        entries=entries, prediction=_prediction(fitted, len(measured), design, source)
     )
 
 
@@ -74,30 +76,30 @@ def base_times(source: Table, operators: Sequence[OperatorSpec]) -> Array:
         TableError: A row is missing; names it.
     """
     dtype = source.manifest.protocol.dtype
-    rows = {entry.key: entry.time for entry in source.entries}
-    found = []
+    intervals = {entry.key: entry.time for entry in source.entries}
+    times_us = []
     for operator in operators:
-        time = rows.get(replace(operator, dtype=dtype).key)
-        if time is None:
+        interval = intervals.get(replace(operator, dtype=dtype).key)
+        if interval is None:
             raise TableError(
                 f"{source.label} has no time of {operator.key}, so nothing can be transferred.",
                 "Name a table of the same space with --from-table.",
             )
-        found.append(time.centre_us)
-    return np.array(found)
+        times_us.append(interval.centre_us)
+    return np.array(times_us)
 
 
-def _entry(operator: OperatorSpec, place: int, fitted: Fitted, first_us: Array | None) -> Entry:
+def _entry(operator: OperatorSpec, index: int, fitted: Fitted, first_us: Array | None) -> Entry:
     predicted = fitted.predicted
     return Entry(
         key=operator.key,
         status="predicted",
         time=Interval(
-            centre_us=float(predicted.us[place]),
-            low_us=float(predicted.low_us[place]),
-            high_us=float(predicted.high_us[place]),
+            centre_us=float(predicted.us[index]),
+            low_us=float(predicted.low_us[index]),
+            high_us=float(predicted.high_us[index]),
         ),
-        first_call=None if first_us is None else Interval(centre_us=float(first_us[place])),
+        first_call=None if first_us is None else Interval(centre_us=float(first_us[index])),
         counts=OperatorCounts.of(operator),
     )
 

@@ -1,4 +1,4 @@
-"""From a finished journal to the parts of a table."""
+"""Manifest, rows and exam of a table, from a finished campaign."""
 
 import uuid
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ from profiler.journal import Journal
 from profiler.planning.plan import EMPTY, CampaignPlan
 from profiler.results.judged import Measurements, judge_journal
 from profiler.results.provenance import kit_info
-from profiler.results.rows import CampaignResult, entry_of
+from profiler.results.rows import CampaignResult, make_entry
 from profiler.settings import BAR_MAPE, BAR_SPEARMAN
 from search.errors import DeviceError
 from search.table.entries import Entry
@@ -34,42 +34,42 @@ from search.table.manifest import (
 from search.table.store import EXAM_COLUMNS, read_table
 
 
-def build_table(record: CampaignResult) -> tuple[Manifest, tuple[Entry, ...], pd.DataFrame]:
+def build_table(result: CampaignResult) -> tuple[Manifest, tuple[Entry, ...], pd.DataFrame]:
     """Manifest, rows and exam of one campaign."""
-    plan, journal = record.plan, record.journal
-    findings = judge_journal(plan, journal)
-    judged = findings.judged
-    entries = tuple(entry_of(operator, findings, record) for operator in plan.operators)
-    entries, prediction = _complete(entries, record)
+    plan, journal = result.plan, result.journal
+    measurements = judge_journal(plan, journal)
+    entries = tuple(make_entry(operator, measurements, result) for operator in plan.operators)
+    entries, prediction = _complete(entries, result)
     by_key = {entry.key: entry for entry in entries if entry.status != "failed"}
-    calibration = calibrate(_networks(plan.calibration, by_key, judged), plan.settings.seed)
-    exam, rows = _examine(_networks(plan.exam, by_key, judged), calibration, plan.settings.seed)
+    seed, by_name = plan.settings.seed, measurements.by_name
+    calibration = calibrate(_networks(plan.calibration, by_key, by_name), seed)
+    exam, rows = _examine(_networks(plan.exam, by_key, by_name), calibration, seed)
     manifest = Manifest(
         table_id=uuid.uuid4().hex,
-        parent_id=record.parent_id,
-        created_utc=record.created_utc,
-        source="predicted" if prediction and record.source == "measured" else record.source,
-        title=record.title,
+        parent_id=result.parent_id,
+        created_utc=result.created_utc,
+        source="predicted" if prediction and result.source == "measured" else result.source,
+        title=result.title,
         kit=kit_info(),
         space=_space_info(plan, entries),
-        device=record.device,
-        runtime=_runtime_info(record),
-        protocol=_protocol(record, findings),
+        device=result.device,
+        runtime=_runtime_info(result),
+        protocol=_protocol(result, measurements),
         calibration=calibration,
         exam=exam,
         prediction=prediction,
-        context=dict(record.context),
-        notes=(*record.notes, *_network_notes(record)),
+        context=dict(result.context),
+        notes=(*result.notes, *_network_notes(result)),
         files_sha256={},
     )
     return manifest, entries, rows
 
 
 def _complete(
-    entries: tuple[Entry, ...], record: CampaignResult
+    entries: tuple[Entry, ...], result: CampaignResult
 ) -> tuple[tuple[Entry, ...], Prediction | None]:
     """Rows for what a budget left out, predicted from those that were measured."""
-    plan = record.plan
+    plan = result.plan
     if not plan.predicted:
         return entries, None
     from profiler.prediction.rows import predict_rows
@@ -91,10 +91,10 @@ def _complete(
     return (*entries, *rows.entries), rows.prediction
 
 
-def _network_notes(record: CampaignResult) -> tuple[str, ...]:
+def _network_notes(result: CampaignResult) -> tuple[str, ...]:
     """Networks that could not be measured are named, not passed over."""
-    failed = record.journal.failures()
-    networks = (*record.plan.calibration, *record.plan.exam)
+    failed = result.journal.failures()
+    networks = (*result.plan.calibration, *result.plan.exam)
     return tuple(
         f"network {network.name} was not measured: {failed[network.name].message}"
         for network in networks
@@ -103,20 +103,23 @@ def _network_notes(record: CampaignResult) -> tuple[str, ...]:
 
 
 def _networks(
-    subjects: Sequence[ExportSpec], entries: Mapping[str, Entry], judged: Mapping[str, Measurement]
+    networks: Sequence[ExportSpec],
+    entries: Mapping[str, Entry],
+    measurements: Mapping[str, Measurement],
 ) -> list[MeasuredNetwork]:
     """Networks that were measured and whose operators all have rows."""
-    found = []
-    for subject in subjects:
-        keys = [operator.key for operator in subject.operators if operator.kind != "skip"]
-        if subject.name in judged and all(key in entries for key in keys):
-            network = MeasuredNetwork(
-                name=subject.name,
-                entries=tuple(entries[key] for key in keys),
-                measured_us=judged[subject.name].centre_us,
+    measured = []
+    for network in networks:
+        keys = [operator.key for operator in network.operators if operator.kind != "skip"]
+        if network.name in measurements and all(key in entries for key in keys):
+            measured.append(
+                MeasuredNetwork(
+                    name=network.name,
+                    entries=tuple(entries[key] for key in keys),
+                    measured_us=measurements[network.name].centre_us,
+                )
             )
-            found.append(network)
-    return found
+    return measured
 
 
 def _examine(
@@ -146,19 +149,19 @@ def _space_info(plan: CampaignPlan, entries: Sequence[Entry]) -> SpaceInfo:
     )
 
 
-def _placements(record: CampaignResult) -> dict[str, str]:
+def _placements(result: CampaignResult) -> dict[str, str]:
     """Where the longest chain (or the item itself) ran, by operator, where it is known."""
-    seen = record.journal.placements()
-    found = {}
-    for operator in record.plan.operators:
-        longest = record.plan.timed(operator)[-1].name
-        if longest in seen:
-            found[operator.key] = ", ".join(sorted(seen[longest]))
-    return found
+    units_by_name = result.journal.placements()
+    placements = {}
+    for operator in result.plan.operators:
+        longest = result.plan.timed(operator)[-1].name
+        if longest in units_by_name:
+            placements[operator.key] = ", ".join(sorted(units_by_name[longest]))
+    return placements
 
 
-def _hello(record: CampaignResult) -> Hello:
-    hellos = record.journal.hellos()
+def _hello(result: CampaignResult) -> Hello:
+    hellos = result.journal.hellos()
     if not hellos:
         raise DeviceError("No runner ever answered.", "See the failures above.")
     first = hellos[0]
@@ -173,8 +176,8 @@ def _hello(record: CampaignResult) -> Hello:
     return first
 
 
-def _runtime_info(record: CampaignResult) -> RuntimeInfo:
-    hello = _hello(record)
+def _runtime_info(result: CampaignResult) -> RuntimeInfo:
+    hello = _hello(result)
     packages = kit_info().packages
     versions = {name: packages[name] for name in ("torch", "executorch") if name in packages}
     build = find_build(hello.runner_sha256)
@@ -188,22 +191,22 @@ def _runtime_info(record: CampaignResult) -> RuntimeInfo:
     )
 
 
-def _protocol(record: CampaignResult, findings: Measurements) -> Protocol:
-    judged = findings.judged
-    settings, journal = record.plan.settings, record.journal
-    effort, hello = settings.effort, _hello(record)
+def _protocol(result: CampaignResult, measurements: Measurements) -> Protocol:
+    by_name = measurements.by_name
+    settings, journal = result.plan.settings, result.journal
+    effort, hello = settings.effort, _hello(result)
     times, values = journal.sentinels()
-    sentinel, floor = judged.get(record.plan.sentinel), judged.get(EMPTY)
+    sentinel, floor = by_name.get(result.plan.sentinel), by_name.get(EMPTY)
     clock = clock_of(chain.from_iterable(journal.blocks().values()))
     return Protocol(
         dtype=settings.dtype,
         threads=hello.threads,
-        affinity_asked=settings.affinity or record.steadiness.pinned,
+        affinity_asked=settings.affinity or result.state_before.pinned,
         affinity_observed=hello.affinity,
-        governor=record.steadiness.governor,
-        fixed_performance_mode=record.steadiness.fixed_performance_mode,
-        phone_before=record.steadiness.phone,
-        phone_after=record.steadiness_after.phone,
+        governor=result.state_before.governor,
+        fixed_performance_mode=result.state_before.fixed_performance_mode,
+        phone_before=result.state_before.phone,
+        phone_after=result.state_after.phone,
         preset=effort.preset,
         seed=settings.seed,
         passes=effort.passes,
@@ -212,19 +215,19 @@ def _protocol(record: CampaignResult, findings: Measurements) -> Protocol:
         min_block_us=effort.min_block_us,
         target_relative_ci=effort.target_relative_ci,
         temperature_limit_c=settings.max_temperature_c,
-        preempted_rejected=sum(found.rejected for found in judged.values()),
-        sentinel_key=record.plan.sentinel,
+        preempted_rejected=sum(measurement.rejected for measurement in by_name.values()),
+        sentinel_key=result.plan.sentinel,
         sentinel_median_us=sentinel.centre_us if sentinel else None,
         sentinel_drift=drift(times, values),
         dispatch_floor_us=floor.centre_us if floor else None,
         chain_lengths=settings.chains,
-        chain_intercept_us=findings.dispatch_us,
-        placements=_placements(record),
+        chain_intercept_us=measurements.dispatch_us,
+        placements=_placements(result),
         clock_khz=clock.median_khz if clock else None,
         clock_low_khz=clock.low_khz if clock else None,
         clock_high_khz=clock.high_khz if clock else None,
         max_temperature_c=journal.hottest_c(),
-        load_average_start=record.steadiness.load_average,
+        load_average_start=result.state_before.load_average,
         duration_s=float(journal.fact("measuring_s") or 0),
     )
 

@@ -1,7 +1,7 @@
-"""What a journal says of each operator: timed itself, or as a slope over chains."""
+"""Measurements of a journal's items: timed themselves, or as slopes over chains."""
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +19,9 @@ from profiler.settings import CampaignSettings
 from search.errors import KitError
 from search.operators.spec import OperatorSpec
 
+# Microseconds of programs by name and pass.
+TimesByPass = Mapping[str, Mapping[int, float]]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measurements:
@@ -27,60 +30,91 @@ class Measurements:
     `dispatch_us` is the chains' median intercept (None without chains).
     """
 
-    judged: Mapping[str, Measurement]
+    by_name: Mapping[str, Measurement]
     failures: Mapping[str, ItemFailure]
     dispatch_us: float | None = None
 
+    def unstable(self, names: Iterable[str]) -> set[str]:
+        """Those without a measurement, or with a wider interval than asked for; failed ones not."""
+        return {
+            name
+            for name in names
+            if name not in self.failures
+            and (name not in self.by_name or not self.by_name[name].stable)
+        }
+
 
 def judge_journal(plan: CampaignPlan, journal: Journal) -> Measurements:
-    """Judge a whole journal."""
-    judged, failures = judge_all(journal, plan.settings), journal.failures()
+    """Judge a whole campaign."""
+    measurements = judge_items(journal, plan.settings)
     if not plan.settings.chains:
-        return Measurements(judged=judged, failures=failures)
-    return _Chains(plan, journal, judged, failures).judge()
+        return measurements
+    return _Chains(plan, journal, measurements).judge()
+
+
+def judge_items(journal: Journal, settings: CampaignSettings) -> Measurements:
+    """Judge every item by itself, all by the same slow windows and at the same clock."""
+    windows = slow_windows(*journal.sentinels())
+    blocks_by_name = journal.blocks()
+    clock = clock_of(itertools.chain.from_iterable(blocks_by_name.values()))
+    judged = {
+        name: judge(
+            blocks,
+            target=settings.effort.target_relative_ci,
+            seed=settings.seed,
+            slow_windows=windows,
+            clock_khz=clock.median_khz if clock else None,
+        )
+        for name, blocks in blocks_by_name.items()
+    }
+    return Measurements(
+        by_name={name: value for name, value in judged.items() if value is not None},
+        failures=journal.failures(),
+    )
 
 
 def unstable_items(plan: CampaignPlan, journal: Journal) -> set[str]:
-    """Operators and networks whose interval is still wider than asked for.
+    """Operators and networks of a campaign whose interval is wider than asked for.
 
     For chains: an operator's interval is that of its slope, or of the
-    difference of two, not those of the programs behind it.
+    difference of two, not those of the programs it was computed from.
     """
-    found = judge_journal(plan, journal)
     names = [operator.key for operator in plan.operators]
     names += [network.name for network in (*plan.calibration, *plan.exam)]
-    left = [name for name in names if name not in found.failures]
-    return {name for name in left if name not in found.judged or not found.judged[name].stable}
+    if not plan.settings.chains:
+        names.append(plan.empty.name)
+    return judge_journal(plan, journal).unstable(names)
+
+
+def unstable_networks(
+    names: Iterable[str], journal: Journal, settings: CampaignSettings
+) -> set[str]:
+    """Networks timed without a campaign whose interval is wider than asked for."""
+    return judge_items(journal, settings).unstable(names)
 
 
 class _Chains:
     """Fits all chains of a journal."""
 
-    def __init__(
-        self,
-        plan: CampaignPlan,
-        journal: Journal,
-        judged: Mapping[str, Measurement],
-        failures: Mapping[str, ItemFailure],
-    ) -> None:
-        self.plan, self.judged, self.failures = plan, judged, failures
+    def __init__(self, plan: CampaignPlan, journal: Journal, programs: Measurements) -> None:
+        self.plan, self.programs = plan, programs
         self.blocks, self.placements = journal.blocks(), journal.placements()
         self.windows = slow_windows(*journal.sentinels())
 
     def judge(self) -> Measurements:
-        judged, failures = dict(self.judged), dict(self.failures)
+        by_name, failures = dict(self.programs.by_name), dict(self.programs.failures)
         fits = {operator: self._fit(operator) for operator in self.plan.operators}
         sound = {o: f for o, f in fits.items() if isinstance(f, ChainFit) and f.reason is None}
-        adapter_alone = self._restoring(sound)
+        adapters_us = self._adapters_us(sound)
         for operator, fit in fits.items():
-            found = self._cost(operator, fit, adapter_alone) if isinstance(fit, ChainFit) else fit
-            if isinstance(found, Measurement):
-                judged[operator.key] = found
+            result = self._cost(operator, fit, adapters_us) if isinstance(fit, ChainFit) else fit
+            if isinstance(result, Measurement):
+                by_name[operator.key] = result
             else:
-                failures[operator.key] = found
+                failures[operator.key] = result
         intercepts = [float(np.mean(fit.intercepts_us)) for fit in sound.values()]
         return Measurements(
-            judged=judged,
+            by_name=by_name,
             failures=failures,
             dispatch_us=float(np.median(intercepts)) if intercepts else None,
         )
@@ -91,118 +125,107 @@ class _Chains:
             adapter_alone(operator)
         except KitError as error:
             return ItemFailure(kind="export", message=error.message)
-        for subject in programs:
-            failure = self.failures.get(subject.name)
+        for program in programs:
+            failure = self.programs.failures.get(program.name)
             if failure is not None:
-                text = f"{_words(subject)}: {failure.message}"
-                return ItemFailure(kind=failure.kind, message=text)
+                message = f"{_program_text(program)}: {failure.message}"
+                return ItemFailure(kind=failure.kind, message=message)
         fit = fit_chain(
             {
-                subject.copies or 0: self.blocks.get(subject.name, [])
-                for subject in programs
-                if subject.part == "links"
+                program.copies or 0: self.blocks.get(program.name, [])
+                for program in programs
+                if program.part == "links"
             },
             slow_windows=self.windows,
             placements={
-                _words(subject): self.placements[subject.name]
-                for subject in programs
-                if subject.name in self.placements
+                _program_text(program): self.placements[program.name]
+                for program in programs
+                if program.name in self.placements
             },
         )
         return fit or ItemFailure(kind="preempted", message="no block ran undisturbed")
 
     def _cost(
-        self,
-        operator: OperatorSpec,
-        fit: ChainFit,
-        adapter_alone: Mapping[str, Mapping[int, float]],
+        self, operator: OperatorSpec, fit: ChainFit, adapters_us: TimesByPass
     ) -> Measurement | ItemFailure:
-        back, effort = return_shape(operator), self.plan.settings.effort
-        found = cost(
+        adapter, settings = return_shape(operator), self.plan.settings
+        result = cost(
             fit,
-            None if back is None else adapter_alone.get(back.name, {}),
-            target=effort.target_relative_ci,
-            seed=self.plan.settings.seed,
+            None if adapter is None else adapters_us.get(adapter.name, {}),
+            target=settings.effort.target_relative_ci,
+            seed=settings.seed,
         )
-        if isinstance(found, Measurement):
-            return found
-        kind, _, message = found.partition(": ")
+        if isinstance(result, Measurement):
+            return result
+        kind, _, message = result.partition(": ")
         return ItemFailure(kind=kind, message=message)
 
-    def _restoring(self, fits: Mapping[OperatorSpec, ChainFit]) -> dict[str, dict[int, float]]:
-        """What each restoring operator took, by name and pass."""
-        alone = {
-            subject.name: medians_by_pass(self.blocks.get(subject.name, []), self.windows)
+    def _adapters_us(self, fits: Mapping[OperatorSpec, ChainFit]) -> dict[str, dict[int, float]]:
+        """What each restoring operator took, in microseconds, by name and pass."""
+        alone_us = {
+            program.name: medians_by_pass(self.blocks.get(program.name, []), self.windows)
             for operator in fits
-            for subject in self.plan.timed(operator)
-            if subject.part != "links"
+            for program in self.plan.timed(operator)
+            if program.part != "links"
         }
-        found: dict[str, dict[int, float]] = {}
+        costs_us: dict[str, dict[int, float]] = {}
         for number in sorted({number for fit in fits.values() for number in fit.passes}):
-            seen = [s for o, fit in fits.items() for s in _seen(o, fit, alone, number)]
-            backs = {b.pair: b for o in fits for b in _back(o, alone, number)}
-            for name, value in adapter_costs(seen, list(backs.values())).items():
-                found.setdefault(name, {})[number] = value
-        return found
+            lines = [
+                line
+                for operator, fit in fits.items()
+                for line in _chain_lines(operator, fit, alone_us, number)
+            ]
+            adapters = {
+                adapter.name: adapter
+                for operator in fits
+                for adapter in _adapter_times(operator, alone_us, number)
+            }
+            for name, value in adapter_costs(lines, list(adapters.values())).items():
+                costs_us.setdefault(name, {})[number] = value
+        return costs_us
 
 
-def _words(subject: ExportSpec) -> str:
-    """A program in the words of a message."""
-    if subject.part == "operator":
+def _program_text(program: ExportSpec) -> str:
+    """A program as messages name it."""
+    if program.part == "operator":
         return "the operator alone"
-    if subject.part == "restoring":
+    if program.part == "restoring":
         return "the restoring operator alone"
-    return f"{subject.copies} copies"
+    return f"{program.copies} copies"
 
 
-Alone = Mapping[str, Mapping[int, float]]
-
-
-def _seen(operator: OperatorSpec, fit: ChainFit, alone: Alone, number: int) -> list[ChainLine]:
+def _chain_lines(
+    operator: OperatorSpec, fit: ChainFit, alone_us: TimesByPass, number: int
+) -> list[ChainLine]:
+    """The operator's line in pass `number`; none if its chains were not fitted there."""
     if number not in fit.passes:
         return []
-    place, back = fit.passes.index(number), return_shape(operator)
+    index, adapter = fit.passes.index(number), return_shape(operator)
     start, end = _shapes(operator)
     return [
         ChainLine(
             start=start,
             end=end,
-            slope_us=float(fit.slopes_us[place]),
-            intercept_us=float(fit.intercepts_us[place]),
-            alone_us=alone[operator_alone(operator).name].get(number) if back else None,
-            pair=back.name if back else None,
+            slope_us=float(fit.slopes_us[index]),
+            intercept_us=float(fit.intercepts_us[index]),
+            alone_us=alone_us[operator_alone(operator).name].get(number) if adapter else None,
+            adapter=adapter.name if adapter else None,
         )
     ]
 
 
-def _back(operator: OperatorSpec, alone: Alone, number: int) -> list[AdapterTime]:
-    back = return_shape(operator)
-    if back is None or number not in alone[back.name]:
+def _adapter_times(operator: OperatorSpec, alone_us: TimesByPass, number: int) -> list[AdapterTime]:
+    """The operator's adapter alone in pass `number`; none if it has none or no block."""
+    adapter = return_shape(operator)
+    if adapter is None or number not in alone_us[adapter.name]:
         return []
     start, end = _shapes(operator)
-    return [AdapterTime(pair=back.name, start=start, end=end, alone_us=alone[back.name][number])]
+    time_us = alone_us[adapter.name][number]
+    return [AdapterTime(name=adapter.name, start=start, end=end, alone_us=time_us)]
 
 
 def _shapes(operator: OperatorSpec) -> tuple[Shape, Shape]:
     """Of input and output."""
-    back = adapter_alone(operator)
-    end = operator.input_shape if back is None else back[0].input_shape
+    adapter = adapter_alone(operator)
+    end = operator.input_shape if adapter is None else adapter[0].input_shape
     return operator.input_shape, end
-
-
-def judge_all(journal: Journal, settings: CampaignSettings) -> dict[str, Measurement]:
-    """Judge every item of a journal by the same windows of slowness and the same clock."""
-    windows = slow_windows(*journal.sentinels())
-    every = journal.blocks()
-    clock = clock_of(itertools.chain.from_iterable(every.values()))
-    found = {
-        name: judge(
-            blocks,
-            target=settings.effort.target_relative_ci,
-            seed=settings.seed,
-            slow_windows=windows,
-            clock_khz=clock.median_khz if clock else None,
-        )
-        for name, blocks in every.items()
-    }
-    return {name: judged for name, judged in found.items() if judged is not None}

@@ -1,4 +1,4 @@
-"""What a finished campaign left, and its row of one operator."""
+"""The result of a finished campaign, and a row of its table."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -24,8 +24,8 @@ class CampaignResult:
     journal: Journal
     artefacts: Mapping[str, Artefact]
     device: DeviceInfo
-    steadiness: DeviceState
-    steadiness_after: DeviceState
+    state_before: DeviceState
+    state_after: DeviceState
     source: Source
     parent_id: str | None
     title: str
@@ -34,49 +34,49 @@ class CampaignResult:
     notes: tuple[str, ...]
 
 
-def entry_of(operator: OperatorSpec, findings: Measurements, record: CampaignResult) -> Entry:
+def make_entry(operator: OperatorSpec, measurements: Measurements, result: CampaignResult) -> Entry:
     """An operator's row of the table: measured, unstable or failed, and why."""
-    failure = findings.failures.get(operator.key)
-    found = findings.judged.get(operator.key)
-    if failure is not None or found is None:
+    failure = measurements.failures.get(operator.key)
+    measurement = measurements.by_name.get(operator.key)
+    if failure is not None or measurement is None:
         reason = f"{failure.kind}: {failure.message}" if failure else _NO_BLOCK
-        return _with_counts(Entry(key=operator.key, status="failed", reason=reason), record)
-    target = record.plan.settings.effort.target_relative_ci
+        return _with_counts(Entry(key=operator.key, status="failed", reason=reason), result)
+    target = result.plan.settings.effort.target_relative_ci
     entry = Entry(
         key=operator.key,
-        status="ok" if found.stable else "unstable",
-        reason=None if found.stable else _unstable_reason(found, target),
-        time=Interval(centre_us=found.centre_us, low_us=found.low_us, high_us=found.high_us),
-        first_call=_first_call(found),
+        status="ok" if measurement.stable else "unstable",
+        reason=None if measurement.stable else _unstable_reason(measurement, target),
+        time=Interval(centre_us=measurement.centre_us, low_us=measurement.low_us, high_us=measurement.high_us),
+        first_call=_first_call(measurement),
         spread=Spread(
-            lower_quartile_us=found.lower_quartile_us,
-            mean_us=found.mean_us,
-            min_us=found.min_us,
-            mad_us=found.mad_us,
-            p5_us=found.p5_us,
-            p95_us=found.p95_us,
+            lower_quartile_us=measurement.lower_quartile_us,
+            mean_us=measurement.mean_us,
+            min_us=measurement.min_us,
+            mad_us=measurement.mad_us,
+            p5_us=measurement.p5_us,
+            p95_us=measurement.p95_us,
         ),
         sampling=Sampling(
-            blocks=found.blocks,
-            calls=found.calls,
-            passes=found.passes,
-            rejected_blocks=found.rejected,
+            blocks=measurement.blocks,
+            calls=measurement.calls,
+            passes=measurement.passes,
+            rejected_blocks=measurement.rejected,
         ),
     )
-    return _with_counts(entry, record)
+    return _with_counts(entry, result)
 
 
-def _first_call(found: Measurement) -> Interval | None:
-    if found.first_us is None:
+def _first_call(measurement: Measurement) -> Interval | None:
+    if measurement.first_us is None:
         return None
     return Interval(
-        centre_us=found.first_us, low_us=found.first_low_us, high_us=found.first_high_us
+        centre_us=measurement.first_us, low_us=measurement.first_low_us, high_us=measurement.first_high_us
     )
 
 
-def _with_counts(entry: Entry, record: CampaignResult) -> Entry:
+def _with_counts(entry: Entry, result: CampaignResult) -> Entry:
     # Of chains, the longest stands for all.
-    artefact = record.artefacts.get(record.plan.timed(entry.operator)[-1].name)
+    artefact = result.artefacts.get(result.plan.timed(entry.operator)[-1].name)
     return replace(
         entry,
         counts=OperatorCounts.of(entry.operator),
@@ -87,8 +87,8 @@ def _with_counts(entry: Entry, record: CampaignResult) -> Entry:
     )
 
 
-def _unstable_reason(found: Measurement, target: float) -> str:
+def _unstable_reason(measurement: Measurement, target: float) -> str:
     return (
-        f"interval of +-{found.relative_half_width:.1%} after {found.blocks} blocks, "
+        f"interval of +-{measurement.relative_half_width:.1%} after {measurement.blocks} blocks, "
         f"asked for {target:.1%}"
     )

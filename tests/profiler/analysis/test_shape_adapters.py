@@ -17,44 +17,49 @@ OPERATORS = {("A>B", 20.0), ("A>B", 90.0), ("B>C", 4.0), ("B>C", 9.0), ("B>C", 4
 ENDS = {"A>B": (A, B), "B>C": (B, C)}
 
 
-def seen(pair: str, us: float) -> ChainLine:
-    start, end = ENDS[pair]
+def line(adapter: str, us: float) -> ChainLine:
+    start, end = ENDS[adapter]
     return ChainLine(
         start=start,
         end=end,
-        slope_us=us + BACK[pair],
+        slope_us=us + BACK[adapter],
         intercept_us=HANDLING[start],
         alone_us=(HANDLING[start] + HANDLING[end]) / 2 + us,
-        pair=pair,
+        adapter=adapter,
     )
 
 
-def kept(shape: Shape, us: float) -> ChainLine:
+def line_at(shape: Shape, us: float) -> ChainLine:
     return ChainLine(start=shape, end=shape, slope_us=us, intercept_us=HANDLING[shape])
 
 
-def backs() -> list[AdapterTime]:
+def adapters() -> list[AdapterTime]:
     return [
         AdapterTime(
-            pair=pair,
+            name=name,
             start=start,
             end=end,
-            alone_us=(HANDLING[start] + HANDLING[end]) / 2 + BACK[pair],
+            alone_us=(HANDLING[start] + HANDLING[end]) / 2 + BACK[name],
         )
-        for pair, (start, end) in ENDS.items()
+        for name, (start, end) in ENDS.items()
     ]
 
 
 def every() -> list[ChainLine]:
-    return [*(seen(*one) for one in sorted(OPERATORS)), kept(A, 10.0), kept(B, 30.0), kept(C, 5.0)]
+    return [
+        *(line(*one) for one in sorted(OPERATORS)),
+        line_at(A, 10),
+        line_at(B, 30),
+        line_at(C, 5),
+    ]
 
 
 def test_costs_come_back_whatever_inputs_and_outputs_of_a_shape_take() -> None:
-    assert adapter_costs(every(), backs()) == pytest.approx(BACK)
+    assert adapter_costs(every(), adapters()) == pytest.approx(BACK)
 
 
 def test_the_restoring_operators_alone_suffice_without_chains_at_their_ends() -> None:
-    found = adapter_costs([seen("A>B", 20.0)], backs()[:1])
+    found = adapter_costs([line("A>B", 20.0)], adapters()[:1])
     assert found == pytest.approx({"A>B": 8.0})
 
 
@@ -65,7 +70,7 @@ def test_chains_at_both_ends_suffice_without_the_restoring_operators_alone() -> 
 def test_what_the_programs_leave_open_is_left_out_not_guessed() -> None:
     closed = [replace(one, alone_us=None) for one in every()]
     assert adapter_costs(closed, []) == {}
-    assert adapter_costs([seen("A>B", 20.0)], []) == {}
+    assert adapter_costs([line("A>B", 20.0)], []) == {}
 
 
 def test_noise_averages_out_over_all_that_share_a_restoring_operator() -> None:
@@ -84,7 +89,7 @@ def test_noise_averages_out_over_all_that_share_a_restoring_operator() -> None:
             )
             for one in every() * 4
         ]
-        off.append(adapter_costs(many, backs())["B>C"] - BACK["B>C"])
+        off.append(adapter_costs(many, adapters())["B>C"] - BACK["B>C"])
     assert abs(np.mean(off)) < 0.15
     assert np.std(off) < 0.5  # a single difference of two such programs: 1.1
 
@@ -94,4 +99,4 @@ def test_one_program_that_ran_elsewhere_does_not_move_the_others() -> None:
     many[0] = replace(many[0], alone_us=(many[0].alone_us or 0) * 1.7)
     draw = np.random.default_rng(1)
     many = [replace(o, intercept_us=o.intercept_us * (1 + draw.normal(0, 1e-3))) for o in many]
-    assert adapter_costs(many, backs()) == pytest.approx(BACK, abs=0.5)
+    assert adapter_costs(many, adapters()) == pytest.approx(BACK, abs=0.5)

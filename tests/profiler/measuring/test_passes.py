@@ -1,0 +1,107 @@
+"""Passes: the usual ones, extra ones while something is unstable, none past the deadline."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from deploy.artefact import Artefact
+from profiler.measuring.items import TimedItem
+from profiler.measuring.passes import batches, passes
+from profiler.settings import PRESETS
+
+EFFORT = replace(PRESETS["fast"], passes=2, extra_passes=3)
+FOREVER = float("inf")
+
+
+class Clock:
+    """A clock that goes only when it is set forward."""
+
+    now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def answers(*answer: set[str]) -> Callable[[], set[str]]:
+    """What is unstable, one answer after another."""
+    return iter(answer).__next__
+
+
+def made(unsettled: Callable[[], set[str]], lasting_s: Sequence[float], ends: float) -> list[int]:
+    """Numbers of the passes, each of which takes so long."""
+    clock, numbers = Clock(), []
+    for one in passes(EFFORT, unsettled, ends, clock):
+        clock.now_s += lasting_s[one.number]
+        numbers.append(one.number)
+    return numbers
+
+
+def items(*megabytes: int) -> list[TimedItem]:
+    return [
+        TimedItem(
+            name=f"item{number}",
+            artefact=Artefact(
+                path=Path(f"{number}.pte"),
+                sha256=f"{number:064}",
+                exporter="none",
+                relative_error=0.0,
+                size_bytes=size * 2**20,
+                build_seconds=0.0,
+            ),
+            is_network=False,
+        )
+        for number, size in enumerate(megabytes)
+    ]
+
+
+def test_without_anything_unstable_there_is_no_extra_pass() -> None:
+    titles = [one.title for one in passes(EFFORT, answers(set()), FOREVER)]
+    assert titles == ["pass 1 of 2", "pass 2 of 2"]
+
+
+def test_extra_passes_follow_until_all_is_stable_and_say_how_much_is_not() -> None:
+    found = list(passes(EFFORT, answers({"a", "b"}, {"a"}, set()), FOREVER))
+    assert [one.number for one in found] == [0, 1, 2, 3]
+    assert [one.title for one in found[2:]] == [
+        "extra 1 (2 not yet stable)",
+        "extra 2 (1 not yet stable)",
+    ]
+
+
+def test_extra_passes_end_though_something_never_becomes_stable() -> None:
+    assert made(lambda: {"a"}, [0.0] * 5, FOREVER) == [0, 1, 2, 3, 4]
+
+
+def test_the_usual_passes_are_made_whatever_the_deadline() -> None:
+    assert made(lambda: {"a"}, [10.0] * 5, ends=5.0) == [0, 1]
+
+
+@pytest.mark.parametrize(("ends", "count"), [(29.0, 2), (31.0, 3), (41.0, 4), (1000.0, 5)])
+def test_no_extra_pass_begins_that_would_not_end_in_time(ends: float, count: int) -> None:
+    assert len(made(lambda: {"a"}, [10.0] * 5, ends)) == count
+
+
+def test_the_longest_of_the_usual_passes_says_how_long_an_extra_one_takes() -> None:
+    assert made(lambda: {"a"}, [15.0, 1.0, 1.0, 1.0, 1.0], ends=31.5) == [0, 1, 2]
+
+
+def test_every_item_is_in_one_batch_and_the_order_is_of_the_seed_and_the_pass() -> None:
+    many = items(*[1] * 50)
+    first, again = list(batches(many, 3, 0)), list(batches(many, 3, 0))
+    assert first == again
+    assert len(first) == 1
+    assert sorted(first[0], key=many.index) == many
+    assert first != list(batches(many, 3, 1))
+    assert first != list(batches(many, 4, 0))
+
+
+def test_what_does_not_fit_into_memory_together_is_split_into_fair_mixtures() -> None:
+    found = list(batches(items(*[100] * 20), 0, 0))
+    assert [len(batch) for batch in found] == [7, 7, 6]
+    assert len({item.name for batch in found for item in batch}) == 20
+
+
+def test_no_items_make_no_batch() -> None:
+    assert list(batches([], 0, 0)) == []
