@@ -11,8 +11,6 @@ from search.spaces.fp_nas.space import SlicedSpace
 from search.spaces.single_path import SinglePathSpace
 
 _FAMILIES: tuple[type[FBNetSpace], ...] = (FBNetSpace, SinglePathSpace, MaskedSpace, SlicedSpace)
-# What their layers cost depends on the layers in front, so no exact selection is known.
-DEPENDENT = (MaskedSpace, SlicedSpace)
 # A family's parser returns None for a spec that is not its own.
 _PARSERS: tuple[Callable[[str], LayeredSpace | None], ...] = tuple(
     partial(parse_spec, family=family) for family in _FAMILIES

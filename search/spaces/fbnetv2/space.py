@@ -24,7 +24,8 @@ import numpy as np
 import numpy.typing as npt
 
 from search.architecture import Architecture
-from search.costs.terms import Factor, FactorCosts
+from search.costs.base import Unit
+from search.costs.factors import Factor, FactorCosts
 from search.errors import UsageError
 from search.operators.spec import OperatorSpec
 from search.spaces.fbnet import FBNetSpace, Macro
@@ -228,19 +229,15 @@ class MaskedSpace(FBNetSpace):
         self,
         operator_cost: Callable[[OperatorSpec], float],
         fixed: float = 0.0,
-        unit: str = "us",
+        unit: Unit = Unit.US,
     ) -> FactorCosts:
-        """Sums of an operator's cost (latency, FLOPs, parameters) over networks."""
         of = {operator: operator_cost(operator) for operator in self.uses}
-        terms = [
+        factors = [
             Factor(
                 variables=variables,
                 values=np.vectorize(lambda o: of.get(o, 0.0), otypes=[float])(tensor),
             )
             for variables, tensor in self._tensors
         ]
-        widths = np.array([len(variable.choices) for variable in self.layers])
-        legal = np.arange(widths.max()) < widths[:, None]
-        return FactorCosts(
-            costs=np.where(legal, 0.0, np.inf), fixed_us=fixed, unit=unit, terms=tuple(terms)
-        )
+        widths = tuple(len(variable.choices) for variable in self.layers)
+        return FactorCosts(widths=widths, fixed=fixed, factors=tuple(factors), unit=unit)

@@ -23,6 +23,7 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 
 from search.architecture import Architecture
+from search.costs.base import Unit
 from search.costs.chain import ChainCosts, Transition
 from search.errors import UsageError
 from search.operators.spec import OperatorSpec
@@ -257,9 +258,11 @@ class SlicedSpace(FBNetSpace):
         return Architecture(name=name, operators=(*self.before, *operators), space=self.spec)
 
     def costs(
-        self, operator_cost: Callable[[OperatorSpec], float], fixed: float = 0.0, unit: str = "us"
+        self,
+        operator_cost: Callable[[OperatorSpec], float],
+        fixed: float = 0.0,
+        unit: Unit = Unit.US,
     ) -> ChainCosts:
-        """Sums of an operator's cost (latency, FLOPs, parameters) over networks."""
         known: dict[OperatorSpec, float] = {}
 
         def cost(operator: OperatorSpec) -> float:
@@ -271,19 +274,18 @@ class SlicedSpace(FBNetSpace):
             (len(g.inputs), len(layer.choices))
             for g, layer in zip(self.groups, self.layers, strict=True)
         ]
-        us = [np.zeros(shape) for shape in shapes]
-        follow = [np.zeros(shape, dtype=np.int64) for shape in shapes]
+        costs = [np.zeros(shape) for shape in shapes]
+        next_state = [np.zeros(shape, dtype=np.int64) for shape in shapes]
         for layer, place, choice, left, made in self._parts():
-            us[layer][place, choice] = sum(cost(operator) for operator in made)
-            follow[layer][place, choice] = left
-        counts = np.array([len(layer.choices) for layer in self.layers])
-        legal = np.arange(counts.max()) < counts[:, None]
+            costs[layer][place, choice] = sum(cost(operator) for operator in made)
+            next_state[layer][place, choice] = left
         leaves = self.groups[-1].leaves
         return ChainCosts(
-            costs=np.where(legal, 0.0, np.inf),
-            fixed_us=fixed + sum(cost(operator) for operator in self.before),
-            terms=(),
-            links=tuple(Transition(us=a, follow=b) for a, b in zip(us, follow, strict=True)),
-            last_us=np.array([sum(map(cost, self._tail(width))) for width in leaves]),
+            fixed=fixed + sum(cost(operator) for operator in self.before),
+            transitions=tuple(
+                Transition(costs=layer_costs, next_state=states)
+                for layer_costs, states in zip(costs, next_state, strict=True)
+            ),
+            last=np.array([sum(map(cost, self._tail(width))) for width in leaves]),
             unit=unit,
         )

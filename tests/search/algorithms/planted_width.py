@@ -16,9 +16,9 @@ from typing import ClassVar
 
 import numpy as np
 import torch
+from search.costs.terms import Factor, FactorCosts
 from torch import Tensor
 
-from search.costs.terms import Factor, FactorCosts
 from search.spaces.fbnet import Macro
 from search.spaces.fbnetv2.macros import MaskedMacro, Stage
 from search.spaces.fbnetv2.space import MaskedSpace

@@ -12,6 +12,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from search.costs.terms import Factor, FactorCosts
 from torch import Tensor, nn
 
 from search.algorithms.expected_cost import ExpectedFactorCosts
@@ -20,7 +21,6 @@ from search.algorithms.fbnet.search import THETA, WEIGHTS
 from search.algorithms.fbnetv2.recipe import FBNetV2Recipe
 from search.algorithms.fbnetv2.search import FBNetV2Search
 from search.algorithms.registry import make_search_recipe
-from search.costs.terms import Factor, FactorCosts
 from search.errors import UsageError
 from search.operators.counts import count
 from search.operators.modules import build_network
