@@ -81,12 +81,12 @@ def test_a_skip_that_changes_its_width_costs_something() -> None:
     choices[slot.kind] = names.index("skip")
     assert slot.into is not None
     costs = counted_costs(space, "flops")
-    equal = float(costs.price([choices])[0])
+    equal = float(costs.cost_of([choices])[0])
     choices[slot.out] = 1
     changed = network_of(space, choices, "any")
     bridges = [o for o in changed.operators[1:-2] if o.kind == "conv"]
     assert len(bridges) == 1
-    assert float(costs.price([choices])[0]) == changed.flops > equal
+    assert float(costs.cost_of([choices])[0]) == changed.flops > equal
 
 
 def _kinds(space: MaskedSpace, variable: int) -> list[str]:
@@ -208,7 +208,7 @@ def test_an_expected_cost_is_exact_at_one_hot_weights(mode: str, cost: str) -> N
             "flops": network.flops,
             "params": network.params,
         }[cost]
-        assert costs.price([choices])[0] == pytest.approx(expected)
+        assert costs.cost_of([choices])[0] == pytest.approx(expected)
         found = ExpectedFactorCosts(costs)(one_hot(space, choices))  # type: ignore[arg-type]
         assert float(found) == pytest.approx(expected, rel=1e-9)
 
@@ -238,6 +238,6 @@ def test_an_expected_cost_is_the_mean_over_all_networks_of_some_options(mode: st
         probabilities.append(share)
         total += share
     costs = space.costs(price, 500.0)
-    mean = float(np.dot(probabilities, costs.price(networks)))
+    mean = float(np.dot(probabilities, costs.cost_of(networks)))
     assert total == pytest.approx(1)
     assert float(ExpectedFactorCosts(costs)(weights)) == pytest.approx(mean, rel=1e-6)
