@@ -19,9 +19,9 @@ import torch
 from torch import Tensor
 
 from search.costs.factors import Factor, FactorCosts
-from search.spaces.fbnet import Macro
 from search.spaces.fbnetv2.macros import MaskedMacro, Stage
 from search.spaces.fbnetv2.space import MaskedSpace
+from search.spaces.preset import Macro
 
 SIZE, SIGNS = 16, 3
 SIGNAL = 0.16

@@ -103,7 +103,7 @@ def test_spaces_come_back_from_their_specs() -> None:
 def test_the_largest_space_has_18_blocks_and_the_printed_ranges() -> None:
     space = make_space("fbnetv2")
     assert isinstance(space, MaskedSpace)
-    assert len(space.slots) == 18
+    assert len(space.masked_layers) == 18
     names = {variable.name: [o.name for o in variable.choices] for variable in space.layers}
     assert names["resolution"] == ["r128", "r160", "r192", "r224", "r256"]
     assert names["stage2.width"] == ["c16", "c20", "c24", "c28"]
