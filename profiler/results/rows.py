@@ -46,7 +46,9 @@ def make_entry(operator: OperatorSpec, measurements: Measurements, result: Campa
         key=operator.key,
         status="ok" if measurement.stable else "unstable",
         reason=None if measurement.stable else _unstable_reason(measurement, target),
-        time=Interval(centre_us=measurement.centre_us, low_us=measurement.low_us, high_us=measurement.high_us),
+        time=Interval(
+            centre_us=measurement.centre_us, low_us=measurement.low_us, high_us=measurement.high_us
+        ),
         first_call=_first_call(measurement),
         spread=Spread(
             lower_quartile_us=measurement.lower_quartile_us,
@@ -70,7 +72,9 @@ def _first_call(measurement: Measurement) -> Interval | None:
     if measurement.first_us is None:
         return None
     return Interval(
-        centre_us=measurement.first_us, low_us=measurement.first_low_us, high_us=measurement.first_high_us
+        centre_us=measurement.first_us,
+        low_us=measurement.first_low_us,
+        high_us=measurement.first_high_us,
     )
 
 

@@ -1,4 +1,4 @@
-"""What every search method promises to the training engine.
+"""Contract of search methods: training methods that end in networks of a space.
 
 A method owns its modules, its parameters and its loss. The engine owns the
 loop: batches, gradient exchange between processes, optimiser steps,

@@ -1,113 +1,111 @@
-"""Differentiable expected costs of distributions over choices."""
+"""Differentiable expected costs of distributions over choices.
+
+Modules from (layers, widest) weights of the candidates to a float64 scalar in
+the unit of the costs. Each is multilinear: exact for one-hot weights, and the
+mean over all networks for independent distributions. None is in a state dict.
+"""
+
+from functools import singledispatch
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from search.costs.base import Costs
 from search.costs.chain import ChainCosts
-from search.costs.terms import FactorCosts
-from search.latency.model import CostMatrix
+from search.costs.factors import FactorCosts
+from search.costs.matrix import CostMatrix
+
+
+class ExpectedMatrixCosts(nn.Module):
+    """Expected cost of independent layers (FBNet, equation 9).
+
+    Entries that are not legal, infinite in the matrix, are 0 here: they only
+    ever meet the weight 0, and 0 * inf is not a number.
+
+    Attributes:
+        costs: (layers, widest) float64.
+        fixed: The cost that every network has.
+    """
+
+    costs: Tensor
+
+    def __init__(self, matrix: CostMatrix) -> None:
+        super().__init__()
+        finite = np.where(matrix.legal, matrix.costs, 0.0)
+        self.register_buffer("costs", torch.from_numpy(finite), persistent=False)
+        self.fixed = matrix.fixed
+
+    def forward(self, weights: Tensor) -> Tensor:
+        """Sum over the layers of the candidates' costs by their weights."""
+        return (weights.double() * self.costs).sum() + self.fixed
 
 
 class ExpectedFactorCosts(nn.Module):
-    """Expected cost under weights of the options, (variables, widest) to a float64 scalar.
-
-    Multilinear: exact for one-hot weights, and the mean for independent
-    distributions. Not in the state dict.
-    """
+    """Expected cost of interacting variables: (variables, widest) weights of the options."""
 
     def __init__(self, costs: FactorCosts) -> None:
         super().__init__()
-        self.fixed_us = costs.fixed_us
-        self.variables = [term.variables for term in costs.terms]
-        self.shapes = [term.values.shape for term in costs.terms]
-        for number, term in enumerate(costs.terms):
+        self.fixed = costs.fixed
+        self.variables = [factor.variables for factor in costs.factors]
+        self.shapes = [factor.values.shape for factor in costs.factors]
+        for number, factor in enumerate(costs.factors):
             # Flat: a module moved to channels-last refuses tensors of five dimensions.
-            flat = torch.from_numpy(term.values.ravel())
-            self.register_buffer(f"term{number}", flat, persistent=False)
+            flat = torch.from_numpy(factor.values.ravel())
+            self.register_buffer(f"factor{number}", flat, persistent=False)
 
     def forward(self, weights: Tensor) -> Tensor:
-        """Sum over the terms of their values weighted by the product of their variables'."""
-        total: Tensor = weights.new_tensor(self.fixed_us, dtype=torch.float64)
+        """Sum over the factors of their values by the product of their variables' weights."""
+        total: Tensor = weights.new_tensor(self.fixed, dtype=torch.float64)
         for number, variables in enumerate(self.variables):
-            value: Tensor = getattr(self, f"term{number}").reshape(self.shapes[number])
-            for variable in variables:  # contracts the first axis that is left
+            value: Tensor = getattr(self, f"factor{number}").reshape(self.shapes[number])
+            for variable in variables:  # contracts the first remaining axis
                 row = weights[variable, : value.shape[0]].double()
                 value = torch.tensordot(row, value, dims=1)
             total = total + value
         return total
 
 
-class ExpectedCosts(nn.Module):
-    """A cost matrix as a tensor that moves with its module; not in the state dict.
-
-    Illegal entries, infinite in the matrix, are 0 here: they only ever meet
-    the weight 0, and 0 * inf is not a number.
-
-    Attributes:
-        us: (layers, widest) float64 microseconds.
-        fixed_us: What every network pays.
-    """
-
-    us: Tensor
-
-    def __init__(self, matrix: CostMatrix) -> None:
-        super().__init__()
-        finite = np.where(np.isfinite(matrix.costs), matrix.costs, 0.0)
-        self.register_buffer("us", torch.from_numpy(finite), persistent=False)
-        self.fixed_us = matrix.fixed_us
-
-    def forward(self, weights: Tensor) -> Tensor:
-        """As `expected_cost`."""
-        return expected_cost(weights, self)
-
-
 class ExpectedChainCosts(nn.Module):
-    """Expected cost along a chain; not in the state dict.
-
-    Multilinear in the layers' weights: exact for one-hot weights, and the mean
-    over all networks for independent distributions.
-    """
+    """Expected cost along a chain."""
 
     last: Tensor
 
     def __init__(self, costs: ChainCosts) -> None:
         super().__init__()
-        self.fixed_us, self.layers = costs.fixed_us, len(costs.links)
-        for number, link in enumerate(costs.links):
-            self.register_buffer(f"us{number}", torch.from_numpy(link.us), persistent=False)
-            follow = torch.from_numpy(link.follow)
-            self.register_buffer(f"follow{number}", follow, persistent=False)
-        self.register_buffer("last", torch.from_numpy(costs.last_us), persistent=False)
+        self.fixed, self.layers = costs.fixed, len(costs.transitions)
+        for number, transition in enumerate(costs.transitions):
+            layer_costs = torch.from_numpy(transition.costs)
+            self.register_buffer(f"costs{number}", layer_costs, persistent=False)
+            next_state = torch.from_numpy(transition.next_state)
+            self.register_buffer(f"next_state{number}", next_state, persistent=False)
+        self.register_buffer("last", torch.from_numpy(costs.last), persistent=False)
 
     def forward(self, weights: Tensor) -> Tensor:
-        """(layers, widest) weights to a float64 scalar, by the chance of every width."""
-        total = weights.new_tensor(self.fixed_us, dtype=torch.float64)
-        widths = weights.new_ones(1, dtype=torch.float64)
+        """Sum over the layers by the probability of every width that comes in."""
+        total = weights.new_tensor(self.fixed, dtype=torch.float64)
+        states = weights.new_ones(1, dtype=torch.float64)
         for number in range(self.layers):
-            us: Tensor = getattr(self, f"us{number}")
-            follow: Tensor = getattr(self, f"follow{number}")
-            joint = widths[:, None] * weights[number, : us.shape[1]].double()
-            total = total + (joint * us).sum()
+            costs: Tensor = getattr(self, f"costs{number}")
+            next_state: Tensor = getattr(self, f"next_state{number}")
+            joint = states[:, None] * weights[number, : costs.shape[1]].double()
+            total = total + (joint * costs).sum()
             more = number + 1 < self.layers
-            left = len(getattr(self, f"us{number + 1}") if more else self.last)
-            widths = joint.new_zeros(left).index_add(0, follow.reshape(-1), joint.reshape(-1))
-        return total + (widths * self.last).sum()
+            width = len(getattr(self, f"costs{number + 1}") if more else self.last)
+            states = joint.new_zeros(width).index_add(0, next_state.reshape(-1), joint.reshape(-1))
+        return total + (states * self.last).sum()
 
 
-def expected_cost_of(matrix: CostMatrix) -> nn.Module:
-    """Weights of the candidates to the expected latency, whatever the kind of costs."""
-    return ExpectedChainCosts(matrix) if isinstance(matrix, ChainCosts) else ExpectedCosts(matrix)
+@singledispatch
+def expected_cost_of(costs: Costs) -> nn.Module:
+    """The expected cost of any kind of costs.
 
-
-def expected_cost(weights: Tensor, costs: ExpectedCosts) -> Tensor:
-    """Latency under weights of the candidates (equation 9), a float64 scalar.
-
-    Layers are independent, so with probabilities as weights this is the exact
-    mean over all networks of the space.
-
-    Args:
-        weights: (layers, widest); 0 where not legal.
-        costs: Of the same space.
+    Raises:
+        TypeError: A kind that has none; register it here.
     """
-    return (weights.double() * costs.us).sum() + costs.fixed_us
+    raise TypeError(f"Costs of the type {type(costs).__name__} have no expected cost.")
+
+
+expected_cost_of.register(CostMatrix, ExpectedMatrixCosts)
+expected_cost_of.register(FactorCosts, ExpectedFactorCosts)
+expected_cost_of.register(ChainCosts, ExpectedChainCosts)

@@ -1,4 +1,4 @@
-"""Results of a method whose distribution is one softmax a layer."""
+"""Results of methods whose distribution is one softmax a layer."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -13,7 +13,7 @@ class _Module(Protocol):
 
 
 class IndependentLayers:
-    """Answers of `Searching` from `module.logits`, (layers, widest), -inf where not legal."""
+    """Results of a `SearchAlgorithm` from its logits, (layers, widest), -inf where not legal."""
 
     module: _Module
 
@@ -22,7 +22,7 @@ class IndependentLayers:
         return self.scores().exp()
 
     def scores(self) -> Tensor:
-        """Their logarithms, -inf where not legal: what exact selection adds up."""
+        """Their logarithms, -inf where not legal: the scores of exact selection."""
         return self.module.logits.detach().cpu().double().log_softmax(1)
 
     def argmax(self) -> tuple[int, ...]:
@@ -42,5 +42,5 @@ def draw(probabilities: Tensor, number: int, generator: torch.Generator) -> Tens
 
 def entropy(probabilities: Tensor) -> Tensor:
     """(layers,) entropies in nats."""
-    found: Tensor = torch.special.entr(probabilities).sum(1)
-    return found
+    entropies: Tensor = torch.special.entr(probabilities).sum(1)
+    return entropies

@@ -1,56 +1,54 @@
-"""The latency of a distribution over networks, and losses that weigh it.
+"""Losses that weigh the cost of networks, and checks of costs and targets.
 
-FBNet (arXiv 1812.03443): equations 2, 3 and 9. Latencies are microseconds.
+FBNet (arXiv 1812.03443): equations 2 and 3.
 """
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from search.costs.base import Costs, CostTarget, legal_options
 from search.errors import UsageError
-from search.latency.model import CostMatrix
 from search.spaces.base import SearchSpace
 
 # A network below 1 ms is possible, but a table in milliseconds far more likely.
 LEAST_PRODUCT_US = 1000.0
 
 
-def product_loss(cross_entropy: Tensor, latency_us: Tensor, *, alpha: float, beta: float) -> Tensor:
-    """CE * alpha * (ln LAT)^beta (equation 2).
+def product_loss(cross_entropy: Tensor, cost: Tensor, *, alpha: float, beta: float) -> Tensor:
+    """CE * alpha * (ln cost)^beta (equation 2).
 
-    The logarithm is raised to beta, not the latency. alpha scales the loss
-    and nothing else; beta alone trades latency against cross entropy, and
+    The logarithm is raised to beta, not the cost. alpha scales the loss
+    and nothing else; beta alone trades cost against cross entropy, and
     there is no target.
     """
-    latency = torch.log(latency_us) ** beta
-    return cross_entropy * alpha * latency.to(cross_entropy.dtype)
+    factor = torch.log(cost) ** beta
+    return cross_entropy * alpha * factor.to(cross_entropy.dtype)
 
 
 def target_loss(
-    cross_entropy: Tensor, latency_us: Tensor, *, target_us: float, multiplier: Tensor
+    cross_entropy: Tensor, cost: Tensor, *, target: float, multiplier: Tensor
 ) -> Tensor:
-    """CE + multiplier * max(0, LAT / target - 1)."""
-    excess = torch.relu(latency_us / target_us - 1)
+    """CE + multiplier * max(0, cost / target - 1); both in one unit."""
+    excess = torch.relu(cost / target - 1)
     return cross_entropy + multiplier * excess.to(cross_entropy.dtype)
 
 
-def require_costs(matrix: CostMatrix, space: SearchSpace) -> None:
+def require_costs(costs: Costs, space: SearchSpace) -> None:
     """Make sure that the costs are those of this space.
 
     Raises:
         UsageError: Another shape, a legal candidate without a cost, or a cost
             where the space has no candidate.
     """
-    widths = np.array([len(layer.choices) for layer in space.layers])
-    legal = np.arange(widths.max()) < widths[:, None]
-    if matrix.costs.shape != legal.shape or (np.isfinite(matrix.costs) != legal).any():
+    legal = legal_options(tuple(len(layer.choices) for layer in space.layers))
+    if costs.legal.shape != legal.shape or (costs.legal != legal).any():
         raise UsageError(
             f"These costs are not those of {space.spec}.",
             "Use the cost matrix of a table of the same space.",
         )
 
 
-def require_microseconds(matrix: CostMatrix) -> None:
+def require_microseconds(costs: Costs) -> None:
     """Make sure that the product loss means what the paper means by it.
 
     In milliseconds (ln LAT)^beta falls to zero for the fastest networks, and
@@ -59,9 +57,9 @@ def require_microseconds(matrix: CostMatrix) -> None:
     Raises:
         UsageError: The fastest network takes 1,000 or less.
     """
-    if matrix.unit != "us":
+    if not costs.unit.is_time:
         return
-    fastest = matrix.fastest_us()
+    fastest = costs.cheapest()
     if not fastest > LEAST_PRODUCT_US:
         raise UsageError(
             f"The fastest network of this table takes {fastest:.4g}; the product loss needs more "
@@ -70,15 +68,21 @@ def require_microseconds(matrix: CostMatrix) -> None:
         )
 
 
-def require_reachable(matrix: CostMatrix, target_us: float) -> None:
+def require_reachable(costs: Costs, target: CostTarget) -> None:
     """Make sure that some network meets the target.
 
     Raises:
-        UsageError: The target is below the fastest network, or no number.
+        UsageError: The target is below the cheapest network, not a number, or
+            in another unit.
     """
-    fastest = matrix.fastest_us()
-    if not fastest <= target_us < float("inf"):
+    unit = costs.unit
+    if target.unit is not unit:
+        raise UsageError(f"A target of {target.unit.noun} does not fit costs of {unit.noun}.")
+    cheapest = costs.cheapest()
+    if not cheapest <= target.value < float("inf"):
+        word = "fastest" if unit.is_time else "smallest"
         raise UsageError(
-            f"No network reaches {target_us:.1f} us; the fastest takes {fastest:.1f} us.",
+            f"No network reaches {target.value:.1f} {unit}; "
+            f"the {word} takes {cheapest:.1f} {unit}.",
             "Give a target of at least that.",
         )

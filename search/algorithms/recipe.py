@@ -1,4 +1,4 @@
-"""What every search method's hyperparameters have in common."""
+"""Hyperparameters that all search methods share."""
 
 import math
 from dataclasses import dataclass

@@ -9,7 +9,7 @@ from rich.table import Table as Grid
 
 from search.architecture import Architecture, write_architecture
 from search.console.output import console, to_csv, to_json
-from search.costs.matrix import LATENCY
+from search.costs.base import LATENCY
 from search.errors import UsageError
 from search.files import check_folder
 from search.pipeline.front import FRONT, front_result, front_row
@@ -18,7 +18,6 @@ from search.pipeline.result import CandidateRow, SearchResult, write_result
 from search.pipeline.specialise import Specialisation, SpecialisationRow
 from search.selection.exact import network_of, pareto_front, select_many
 from search.selection.scores import read_scores
-from search.spaces.registry import DEPENDENT
 
 if TYPE_CHECKING:
     from search.training.evaluate import Accuracy
@@ -120,7 +119,7 @@ def show_front(
     """
     if output is not None:
         check_folder(output, "--output")
-    if isinstance(task.space, DEPENDENT):
+    if not task.independent:
         raise UsageError(
             f"The front of {task.space.spec} is not known: its layers are not independent.",
             "Search under each target.",
@@ -130,9 +129,9 @@ def show_front(
     for target_us in targets_us:
         check_target(target_us, task.costs, task.table)
     found = (
-        select_many(values, task.costs, targets_us)
+        select_many(values, task.matrix, targets_us)
         if targets_us
-        else pareto_front(values, task.costs)
+        else pareto_front(values, task.matrix)
     )
     rows: list[dict[str, object]] = []
     for number, selection in enumerate(found):

@@ -1,1 +1,1 @@
-"""Costs of a network as sums over its choices, in any unit."""
+"""Costs of networks as sums over their choices, in any unit."""

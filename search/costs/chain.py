@@ -1,7 +1,7 @@
 """Costs of networks whose layers hand a width on: a chain of small matrices.
 
-What a layer costs depends on its own choice and on the channels that come in,
-which the layers in front decide. Prices, the cheapest network and the mean
+A layer's cost depends on its own choice and on the channels that come in,
+which the layers before it decide. Costs, the cheapest network and the mean
 under independent distributions are exact, each by one walk along the chain.
 """
 
@@ -10,50 +10,58 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from search.costs.terms import Array, FactorCosts
-
-IntArray = npt.NDArray[np.int64]
+from search.costs.base import Array, IntArray, Mask, Unit, legal_options, require_options
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Transition:
-    """One layer: (inputs, candidates) costs, and which input of the next layer each leads to."""
+    """One layer: (inputs, candidates) costs, and the input of the next layer each leads to."""
 
-    us: Array
-    follow: IntArray
+    costs: Array
+    next_state: IntArray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ChainCosts(FactorCosts):
-    """Costs in microseconds along a chain; the first layer has one input.
+class ChainCosts:
+    """Costs along a chain; the first layer has one input.
 
-    `last_us` is what stands behind the layers, by the width that is left.
-    `costs`, the matrix of independent layers, is 0 where a candidate is legal,
-    and there are no terms.
+    `last` is the cost of what comes after the layers, by the last width;
+    `fixed` is the cost that every network has.
     """
 
-    links: tuple[Transition, ...]
-    last_us: Array
+    fixed: float
+    transitions: tuple[Transition, ...]
+    last: Array
+    unit: Unit = Unit.US
 
-    def price(self, choices: npt.ArrayLike) -> Array:
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """The number of candidates of each layer."""
+        return tuple(transition.costs.shape[1] for transition in self.transitions)
+
+    @property
+    def legal(self) -> Mask:
+        """(layers, widest): where a layer has a candidate."""
+        return legal_options(self.widths)
+
+    def cost_of(self, choices: npt.ArrayLike) -> Array:
         """Costs of many networks at once: (networks, layers) to (networks,).
 
         Raises:
             UsageError: Another number of layers, or an index out of range.
         """
-        # The parent checks the indices; without terms its price is the fixed cost.
-        total = FactorCosts.price(self, choices)
-        picked = np.asarray(choices)
-        place = np.zeros(len(picked), dtype=np.int64)
-        for link, column in zip(self.links, picked.T, strict=True):
-            total += link.us[place, column]
-            place = link.follow[place, column]
-        priced: Array = total + self.last_us[place]
-        return priced
+        picked = require_options(choices, self.widths)
+        total = np.full(len(picked), self.fixed)
+        state = np.zeros(len(picked), dtype=np.int64)
+        for transition, column in zip(self.transitions, picked.T, strict=True):
+            total += transition.costs[state, column]
+            state = transition.next_state[state, column]
+        costs: Array = total + self.last[state]
+        return costs
 
-    def fastest_us(self) -> float:
+    def cheapest(self) -> float:
         """The lowest cost that any network has."""
-        least = self.last_us
-        for link in reversed(self.links):
-            least = (link.us + least[link.follow]).min(axis=1)
-        return float(least[0] + self.fixed_us)
+        least = self.last
+        for transition in reversed(self.transitions):
+            least = (transition.costs + least[transition.next_state]).min(axis=1)
+        return float(least[0] + self.fixed)

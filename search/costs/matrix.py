@@ -1,37 +1,33 @@
-"""Costs of the candidates of a space, to be added up."""
+"""Costs of independent layers: a matrix of candidates, to be added up."""
 
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from search.costs.base import Array, Costs, Mask, Unit
 from search.errors import UsageError
-
-Array = npt.NDArray[np.float64]
-
-# What a search can weigh; latency is by a table, in microseconds.
-LATENCY = "latency"
-COSTS = (LATENCY, "flops", "params")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CostMatrix:
-    """Costs in microseconds, layers x candidates; infinite where not legal.
+    """Costs of the candidates, layers x candidates; infinite where not legal.
 
-    `fixed_us` is what every network pays: fixed operators and intercept.
-    `unit` is us; or flops or params, where multiply-adds or parameters take
-    the microseconds' place throughout.
+    `fixed` is the cost that every network has: fixed operators and intercept.
     """
 
     costs: Array
-    fixed_us: float
-    unit: str = "us"
+    fixed: float
+    unit: Unit = Unit.US
 
-    def price(self, choices: npt.ArrayLike) -> Array:
-        """Latencies of many networks at once.
+    @property
+    def legal(self) -> Mask:
+        """(layers, widest): where a layer has a candidate."""
+        legal: Mask = np.isfinite(self.costs)
+        return legal
 
-        Args:
-            choices: Integer indices, networks x layers.
+    def cost_of(self, choices: npt.ArrayLike) -> Array:
+        """Costs of many networks at once: (networks, layers) to (networks,).
 
         Raises:
             UsageError: Another number of layers, or an index beyond the
@@ -44,9 +40,22 @@ class CostMatrix:
         if picked.size and not 0 <= picked.min() <= picked.max() < widest:
             raise UsageError(f"A choice lies outside 0 to {widest - 1}.")
         offsets = np.arange(layers) * widest
-        prices: Array = np.take(self.costs.ravel(), picked + offsets).sum(axis=1) + self.fixed_us
-        return prices
+        total: Array = np.take(self.costs.ravel(), picked + offsets).sum(axis=1) + self.fixed
+        return total
 
-    def fastest_us(self) -> float:
-        """The lowest latency that any network of the space can have."""
-        return float(self.costs.min(axis=1).sum() + self.fixed_us)
+    def cheapest(self) -> float:
+        """The lowest cost that any network of the space can have."""
+        return float(self.costs.min(axis=1).sum() + self.fixed)
+
+
+def require_matrix(costs: Costs, space: str) -> CostMatrix:
+    """The costs of a space whose layers are independent, as exact selection needs them.
+
+    Raises:
+        UsageError: A candidate's cost depends on other layers.
+    """
+    if not isinstance(costs, CostMatrix):
+        raise UsageError(
+            f"The layers of {space} are not independent.", "Search it, or use another space."
+        )
+    return costs

@@ -1,10 +1,10 @@
-"""The latency model: a table and a space become costs that a search can add.
+"""The latency model: a network's latency as a sum over its operators.
 
     latency(network) = intercept + sum over operators of slopes . features
 
 which is additive over layers, so it is also a cost matrix layers x candidates.
-Without a calibration the sum of centres is all there is (FBNet, arXiv
-1812.03443, equation 3, plus the fixed parts).
+Without a calibration it is the sum of centres (FBNet, arXiv 1812.03443,
+equation 3, plus the fixed parts).
 """
 
 import math
@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from search.architecture import Architecture
-from search.costs.matrix import CostMatrix as CostMatrix
-from search.latency.space_costs import space_costs
+from search.costs.base import Costs
+from search.costs.matrix import CostMatrix, require_matrix
 from search.operators.spec import OperatorSpec
 from search.spaces.base import LayeredSpace
 from search.spaces.registry import parse_space
@@ -63,7 +63,7 @@ class Estimate:
 
 
 class LatencyModel:
-    """Prices networks by a table. Every price is in microseconds.
+    """Predicts latencies of networks by a table, in microseconds.
 
     Raises:
         MissingOperator: An operator asked for has no row.
@@ -77,9 +77,9 @@ class LatencyModel:
         self._calibration = table.manifest.calibration or _plain_sum(constant_us)
 
     def operator_us(self, operator: OperatorSpec) -> float:
-        """What one operator adds to a network; nothing for a skip.
+        """The latency that one operator adds to a network.
 
-        Nothing either for what an imported table's constant already covers.
+        0 for a skip, and for what the constant of an imported table covers.
         """
         if self.costs_nothing(operator):
             return 0.0
@@ -87,7 +87,7 @@ class LatencyModel:
         return float(features @ np.asarray(self._calibration.slopes))
 
     def estimate(self, architecture: Architecture) -> Estimate:
-        """Price one network, with interval."""
+        """Predict the latency of one network, with interval."""
         names = self._calibration.features
         rows = [
             feature_vector(self.table.lookup(operator), names)
@@ -101,14 +101,22 @@ class LatencyModel:
         """True for a skip, and for what the constant of an imported table covers."""
         return operator.kind == "skip" or operator.key in self._covered
 
+    def space_costs(self, space: LayeredSpace) -> Costs:
+        """Latencies of all networks of a space."""
+        return space.costs(self.operator_us, self._calibration.intercept_us)
+
     def cost_matrix(self, space: LayeredSpace | None = None) -> CostMatrix:
-        """Costs of every candidate of every layer of a space (default: the table's)."""
+        """Latencies of every candidate of every layer of a space (default: the table's).
+
+        Raises:
+            UsageError: The layers of the space are not independent.
+        """
         space = space or parse_space(self.table.manifest.space.spec)
-        return space_costs(space, self.operator_us, self._calibration.intercept_us)
+        return require_matrix(self.space_costs(space), space.spec)
 
 
 def estimate_from_features(features: Array, calibration: Calibration) -> Estimate:
-    """Price a network from its summed features."""
+    """Predict the latency of a network from its summed features."""
     value = calibration.intercept_us + float(features @ np.asarray(calibration.slopes))
     row = np.concatenate([[1.0], features])
     spread = float(row @ np.asarray(calibration.covariance) @ row)

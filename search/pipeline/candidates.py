@@ -7,17 +7,15 @@ import numpy as np
 from torch import Tensor
 
 from search.algorithms.base import SearchAlgorithm
-from search.costs.terms import FactorCosts
 from search.data.base import ImageSet
 from search.errors import UsageError
 from search.operators.spec import OperatorSpec
 from search.pipeline.inherited import Shared, inherited_accuracy
 from search.pipeline.problem import TARGET_UTILISATION, SearchProblem
 from search.pipeline.result import CandidateRow
+from search.selection.by_costs import sample_between, select_within
 from search.selection.chance_constrained import select_chance_constrained
-from search.selection.exact import network_of, select
-from search.selection.local_search import local_search, sample_within
-from search.selection.sampling import feasible_sampler
+from search.selection.exact import network_of
 from search.selection.scores import Array, Scores, from_probabilities
 from search.training.seeds import generator_for
 
@@ -41,7 +39,7 @@ class Candidate:
 def exact_choice(scores: Scores, task: SearchProblem) -> tuple[int, ...]:
     """The best network by these scores that meets the task's target, as surely as it asks.
 
-    In a space of masked variables it is a good one (`search.costs.terms`).
+    Where layers are not independent it is a good one (`search.selection.by_costs`).
 
     Args:
         scores: Of the task's space.
@@ -50,14 +48,12 @@ def exact_choice(scores: Scores, task: SearchProblem) -> tuple[int, ...]:
     Raises:
         UsageError: No network meets it.
     """
-    assert task.limit is not None
+    assert task.target is not None
     scores.require(task.space)
-    if isinstance(task.costs, FactorCosts):
-        return local_search(scores.values, task.costs, task.limit)
-    if task.probability is None or task.target_us is None:
-        return select(scores, task.costs, task.limit).choices
+    if task.probability is None:
+        return select_within(task.costs, scores.values, task.target)
     return select_chance_constrained(
-        scores, task.model, task.space, task.target_us, task.probability
+        scores, task.model, task.space, task.target.value, task.probability
     ).choices
 
 
@@ -73,8 +69,8 @@ def candidates_of(
     probabilities = method.probabilities().double().numpy()
     scores = from_probabilities(probabilities, task.space, f"log-probabilities of {method.name}")
     named: list[tuple[str, tuple[int, ...]]] = []
-    if task.limit is not None:
-        word = "selection" if isinstance(task.costs, FactorCosts) else "exact selection"
+    if task.target is not None:
+        word = "exact selection" if task.independent else "selection"
         named.append((word, exact_choice(scores, task)))
     named.append(("argmax", method.argmax()))
     drawn = method.sample(samples, generator_for("samples", seed))
@@ -100,16 +96,12 @@ def candidates_of(
 
 def _near_target(probabilities: Array, task: SearchProblem, seed: int) -> list[tuple[int, ...]]:
     """Drawn from the distribution, given that a network uses nearly all of the target."""
-    if task.limit is None:
+    if task.target is None:
         return []
-    low, chance = TARGET_UTILISATION * task.limit, np.random.default_rng(seed)
-    weights = np.maximum(probabilities, _LEAST)
+    band = TARGET_UTILISATION * task.target.value, task.target.value
+    weights, generator = np.maximum(probabilities, _LEAST), np.random.default_rng(seed)
     try:
-        if isinstance(task.costs, FactorCosts):
-            drawn = sample_within(weights, task.costs, (low, task.limit), _NEAR_SAMPLES, chance)
-        else:
-            sampler = feasible_sampler(task.costs, task.limit, low, weights)
-            drawn = sampler.draw(_NEAR_SAMPLES, chance)
+        drawn = sample_between(task.costs, weights, band, _NEAR_SAMPLES, generator)
     except UsageError:  # No network is that slow.
         return []
     return [tuple(row) for row in drawn.tolist()]
@@ -132,10 +124,10 @@ def rank_candidates(
 
 def choose_candidate(ranked: Sequence[Candidate], task: SearchProblem) -> Candidate:
     """The best one; with a target, of those that meet it, and use it where any does."""
-    if task.limit is None:
+    if task.target is None:
         return ranked[0]
     within = [one for one in ranked if candidate_row(one, task).meets_target]
-    prices = task.costs.price([one.choices for one in within])
+    prices = task.costs.cost_of([one.choices for one in within])
     using = [one for one, price in zip(within, prices, strict=True) if task.used_by(price)]
     return (using or within)[0]
 
@@ -144,14 +136,14 @@ def candidate_row(found: Candidate, task: SearchProblem) -> CandidateRow:
     """The network in numbers, priced by the task's table."""
     network = network_of(task.space, found.choices, found.origin)
     estimate = task.model.estimate(network)
-    price = float(task.costs.price([found.choices])[0])
+    price = float(task.costs.cost_of([found.choices])[0])
     return CandidateRow(
         origin=found.origin,
         choices=tuple(
             layer.choices[number].name
             for layer, number in zip(task.space.layers, found.choices, strict=True)
         ),
-        predicted_us=price if task.costs.unit == "us" else estimate.value_us,
+        predicted_us=price if task.weighs_latency else estimate.value_us,
         low_us=estimate.low_us,
         high_us=estimate.high_us,
         meets_target=task.met_by(price, estimate),

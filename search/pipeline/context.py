@@ -8,7 +8,6 @@ import numpy as np
 import torch
 
 from search.architecture import write_architecture
-from search.costs.matrix import LATENCY
 from search.pipeline.candidates import Candidate, candidate_row
 from search.pipeline.problem import SearchProblem
 from search.pipeline.result import SearchResult
@@ -61,9 +60,9 @@ class RunContext:
             algorithm=algorithm,
             chosen=candidate_row(chosen, task),
             candidates=tuple(candidate_row(one, task) for one in found),
-            cost=LATENCY if task.costs.unit == "us" else task.costs.unit,
+            cost=task.costs.unit.cost,
             target_us=task.target_us,
-            most=task.most,
+            most=None if task.target is None or task.weighs_latency else task.target.value,
             probability=task.probability,
             table_id=manifest.table_id,
             table=task.table.label,

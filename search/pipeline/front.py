@@ -36,7 +36,7 @@ def front_row(
     return {
         "network": network.name,
         "target_ms": None if target_us is None else round(target_us / 1000, 6),
-        "predicted_ms": round(selection.latency_us / 1000, 6),
+        "predicted_ms": round(selection.cost / 1000, 6),
         "low_ms": round(estimate.low_us / 1000, 6),
         "high_ms": round(estimate.high_us / 1000, 6),
         "score": round(selection.score, 9),

@@ -58,7 +58,7 @@ def search_shared(
     check_classes(task.space, len(data.classes), task.table)
     with fresh_weights(settings.seed):
         method = load_method(algorithm)(
-            task.space, task.costs, recipe=recipe, target_us=task.limit, checkpoint=checkpoint
+            task.space, task.costs, recipe=recipe, target=task.target, checkpoint=checkpoint
         )
     lines = train(
         method,
@@ -90,9 +90,10 @@ def search_shared(
 
 def _target(task: SearchProblem) -> dict[str, object]:
     """What besides the recipe decides a search with shared weights."""
-    if task.costs.unit == "us":
+    if task.weighs_latency:
         return {"target_us": task.target_us}
-    return {"cost": task.costs.unit, "most": task.most}
+    most = None if task.target is None else task.target.value
+    return {"cost": task.costs.unit.cost, "most": most}
 
 
 def search_exact(session: RunContext, scores: Scores) -> tuple[Candidate, list[Candidate]]:
@@ -144,7 +145,7 @@ def search_baseline(
         session.say,
     )
     run: Callable[..., BaselineResult] = random_search if algorithm == "random" else evolve
-    tried = run(scorer, task.costs, task.target_us, budget=budget, seed=settings.seed)
+    tried = run(scorer, task.matrix, task.target_us, budget=budget, seed=settings.seed)
     _check_some_succeeded(tried, trials)
     found = [
         Candidate(
@@ -154,7 +155,7 @@ def search_baseline(
             scored_by=f"{recipe.epochs} epochs of training",
             failed=trials.failures.get(trial.choices),
         )
-        for trial in sorted(tried.history, key=lambda trial: (-trial.score, trial.latency_us))
+        for trial in sorted(tried.history, key=lambda trial: (-trial.score, trial.cost))
     ]
     return found[0], found
 

@@ -13,7 +13,6 @@ from search.pipeline.run_folder import check_run
 from search.spaces.base import LayeredSpace
 from search.spaces.fbnetv2.space import MaskedSpace
 from search.spaces.fp_nas.space import SlicedSpace
-from search.spaces.registry import DEPENDENT
 from search.training.recipe import TrainingRecipe, make_training_recipe
 
 # A trial of the baselines is a short training.
@@ -82,7 +81,7 @@ class SearchOptions:
             UsageError: Places that cannot be written, options that do not go
                 together.
         """
-        if task.costs.unit != "us" and self.algorithm not in _COUNTING:
+        if not task.weighs_latency and self.algorithm not in _COUNTING:
             raise UsageError(
                 f"--algorithm {self.algorithm} weighs latency alone.",
                 f"Leave out --cost, or give --algorithm {' or '.join(_COUNTING)}.",
@@ -115,7 +114,7 @@ class SearchOptions:
                 f"--algorithm {self.algorithm} does not search {task.space.spec}.",
                 remedy if own else "Measure --space fbnetv2-mini.",
             )
-        if isinstance(task.space, DEPENDENT) and task.probability is not None:
+        if not task.independent and task.probability is not None:
             raise UsageError(
                 f"--algorithm {self.algorithm} keeps to predicted latencies alone.",
                 "Leave out --probability, or lower --target-ms.",

@@ -1,4 +1,4 @@
-"""What a search is asked for, checked before any work: table, space, target."""
+"""The problem of a search, checked before any work: table, space, costs, target."""
 
 import math
 from collections.abc import Iterable
@@ -7,16 +7,17 @@ from pathlib import Path
 
 import numpy as np
 
-from search.costs.matrix import COSTS, LATENCY
+from search.costs.base import COSTS, LATENCY, Costs, CostTarget, Unit
+from search.costs.matrix import CostMatrix, require_matrix
 from search.errors import GateFailed, TableError, UsageError
-from search.latency.model import CostMatrix, Estimate, LatencyModel
+from search.latency.model import Estimate, LatencyModel
+from search.latency.priced_table import PricedTable
 from search.latency.space_costs import counted_costs
 from search.selection.chance_constrained import select_chance_constrained
 from search.spaces.base import LayeredSpace
-from search.spaces.registry import DEPENDENT, parse_space
 from search.table.store import Table, profile_command, read_table
 
-# A network that is much faster than asked for has paid for it with accuracy.
+# A network that is much cheaper than its target has paid for it with accuracy.
 # Shared weights hide that (small networks inherit the best trained ones), so
 # candidates that use at least this share of the target go first.
 TARGET_UTILISATION = 0.9
@@ -43,45 +44,76 @@ class Waivers:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchProblem:
-    """One device's side of a search: costs in microseconds and the target.
+    """A table, what networks of its space cost, and the most that one may cost.
 
-    `target_us` is None where the search has no latency target (FBNet's
-    product loss). `probability` is that of meeting it, by the table's
-    intervals; None asks for the predicted latency alone. Where FLOPs or
-    parameters are weighed instead, `costs` holds those, `most` is their
-    target, and the table only predicts the latency of what is found.
+    `target` is None where the search has none (FBNet's product loss).
+    `probability` is that of meeting it, by the table's intervals; None asks
+    for the predicted latency alone. Where FLOPs or parameters are weighed
+    instead, `costs` and `target` hold those, and the table only predicts the
+    latency of the networks found.
     """
 
-    table: Table
-    space: LayeredSpace
-    model: LatencyModel
-    costs: CostMatrix
-    target_us: float | None
+    priced: PricedTable
+    costs: Costs
+    target: CostTarget | None
     waivers: Waivers
     probability: float | None = None
-    most: float | None = None
 
     @property
-    def limit(self) -> float | None:
-        """The target in the unit of `costs`; None where there is none."""
-        return self.target_us if self.costs.unit == "us" else self.most
+    def table(self) -> Table:
+        """The table."""
+        return self.priced.table
 
-    def met_by(self, price: float, estimate: Estimate) -> bool:
-        """True when a network keeps to the target as the exact selection understands it.
+    @property
+    def space(self) -> LayeredSpace:
+        """The space of the table."""
+        return self.priced.space
+
+    @property
+    def model(self) -> LatencyModel:
+        """The latency model of the table."""
+        return self.priced.model
+
+    @property
+    def weighs_latency(self) -> bool:
+        """False where FLOPs or parameters are weighed."""
+        return self.costs.unit.is_time
+
+    @property
+    def target_us(self) -> float | None:
+        """The latency to meet; None without one, or where something else is weighed."""
+        return None if self.target is None or not self.weighs_latency else self.target.value
+
+    @property
+    def independent(self) -> bool:
+        """True where layers are independent, so that selection is exact."""
+        return isinstance(self.costs, CostMatrix)
+
+    @property
+    def matrix(self) -> CostMatrix:
+        """The costs of independent layers.
+
+        Raises:
+            UsageError: The layers are not independent.
+        """
+        return require_matrix(self.costs, self.space.spec)
+
+    def met_by(self, cost: float, estimate: Estimate) -> bool:
+        """True when a network keeps to the target as the selection understands it.
 
         Args:
-            price: By the cost matrix.
+            cost: By `costs`.
             estimate: By the model; of a latency, the same up to rounding, with its interval.
         """
-        if self.limit is None:
+        if self.target is None:
             return True
-        if self.probability is None or self.target_us is None:
-            return price <= self.limit
-        return estimate.probability_below(self.target_us) >= self.probability
+        if self.probability is None:
+            return self.target.met_by(cost)
+        return estimate.probability_below(self.target.value) >= self.probability
 
-    def used_by(self, price: float) -> bool:
-        """True when a network that costs so much uses nearly all of the target."""
-        return self.limit is not None and price >= TARGET_UTILISATION * self.limit
+    def used_by(self, cost: float) -> bool:
+        """True when a network of this cost uses nearly all of the target."""
+        return self.target is not None and cost >= TARGET_UTILISATION * self.target.value
 
 
 def load_problem(
@@ -94,45 +126,42 @@ def load_problem(
         GateFailed: A table that was not examined, is below its bar or was
             not measured, without the flag that allows it.
         UsageError: A target that no network of the space can meet, or none
-            so surely.
+            with that probability.
     """
     table = read_table(folder)
     check_table(table, waivers)
-    space = parse_space(table.manifest.space.spec)
+    priced = PricedTable(table)
+    space = priced.space
     if space.sha256 != table.manifest.space.sha256:
         raise TableError(
             f"{table.label} was measured for another definition of {space.spec}.",
             f"Measure it again: {profile_command(table.manifest)}",
         )
-    model = LatencyModel(table)
-    costs = model.cost_matrix(space)
     target_us = None if target_ms is None else target_ms * 1000
     if target_us is not None:
-        check_target(target_us, costs, table)
-    task = SearchProblem(
-        table=table,
-        space=space,
-        model=model,
-        costs=costs,
-        target_us=target_us,
+        check_target(target_us, priced.costs, table)
+    problem = SearchProblem(
+        priced=priced,
+        costs=priced.costs,
+        target=None if target_us is None else CostTarget(value=target_us, unit=Unit.US),
         waivers=waivers,
         probability=probability,
     )
-    _check_probability(task)
-    return task
+    _check_probability(problem)
+    return problem
 
 
 def weigh(
-    task: SearchProblem,
+    problem: SearchProblem,
     cost: str,
     *,
     target_mflops: float | None = None,
     target_mparams: float | None = None,
 ) -> SearchProblem:
-    """The same task with another cost than latency, if one is asked for.
+    """The same problem with another cost than latency, where `cost` names one.
 
     Args:
-        task: Of a table.
+        problem: Of a table.
         cost: latency, flops or params.
         target_mflops, target_mparams: In millions; None means no target.
 
@@ -143,20 +172,21 @@ def weigh(
     if cost not in COSTS:
         raise UsageError(f"Unknown --cost {cost!r}.", f"Known: {', '.join(COSTS)}.")
     targets = {"flops": target_mflops, "params": target_mparams}
-    for name, value in (*targets.items(), (LATENCY, task.target_us)):
+    for name, value in (*targets.items(), (LATENCY, problem.target_us)):
         if value is not None and name != cost:
             word = "--target-ms" if name == LATENCY else f"--target-m{name}"
             raise UsageError(f"{word} is no target of --cost {cost}.", f"Give --cost {name}.")
     if cost == LATENCY:
-        return task
-    costs, most_m = counted_costs(task.space, cost), targets[cost]
-    least_m = math.ceil(costs.fastest_us() / 1e2) / 1e4
-    if most_m is not None and not least_m <= most_m < math.inf:
+        return problem
+    costs, target_m = counted_costs(problem.space, cost), targets[cost]
+    least_m = math.ceil(costs.cheapest() / 1e2) / 1e4
+    if target_m is not None and not least_m <= target_m < math.inf:
         raise UsageError(
-            f"No network of {task.space.spec} has as few as {most_m:g}M {cost}.",
+            f"No network of {problem.space.spec} has as few as {target_m:g}M {cost}.",
             f"The smallest found has {least_m:.4f}M; give --target-m{cost} at least that.",
         )
-    return replace(task, costs=costs, most=None if most_m is None else most_m * 1e6)
+    target = None if target_m is None else CostTarget(value=target_m * 1e6, unit=costs.unit)
+    return replace(problem, costs=costs, target=target)
 
 
 def check_table(table: Table, waivers: Waivers) -> None:
@@ -182,19 +212,19 @@ def check_table(table: Table, waivers: Waivers) -> None:
         )
 
 
-def check_target(target_us: float, costs: CostMatrix, table: Table) -> None:
+def check_target(target_us: float, costs: Costs, table: Table) -> None:
     """Some network must meet a target.
 
     Raises:
-        UsageError: None does (says how fast the fastest is), or the target
-            means nothing.
+        UsageError: There is none (states the fastest one's latency), or the
+            target means nothing.
     """
     if not 0 < target_us < float("inf"):
         raise UsageError(
             f"A latency target of {target_us / 1e3:g} ms means nothing.",
             "Give --target-ms a positive number.",
         )
-    fastest = costs.fastest_us()
+    fastest = costs.cheapest()
     if target_us < fastest:
         # Rounded up, so that the number in the message is itself a possible target.
         least_ms = math.ceil(fastest * 10) / 1e4
@@ -204,26 +234,29 @@ def check_target(target_us: float, costs: CostMatrix, table: Table) -> None:
         )
 
 
-def _check_probability(task: SearchProblem) -> None:
-    """Before any training: where no network is so sure, selecting says so."""
-    if task.probability is None:
+def _check_probability(problem: SearchProblem) -> None:
+    """Before any training: where no network is so sure, the selection raises."""
+    if problem.probability is None:
         return
-    if task.target_us is None:
+    if problem.target_us is None:
         raise UsageError("--probability is that of meeting a latency target.", "Give --target-ms.")
-    anything = np.where(np.isfinite(task.costs.costs), 0.0, -np.inf)
-    select_chance_constrained(anything, task.model, task.space, task.target_us, task.probability)
+    equal = np.where(problem.costs.legal, 0.0, -np.inf)
+    select_chance_constrained(
+        equal, problem.model, problem.space, problem.target_us, problem.probability
+    )
 
 
-def check_independent(tasks: Iterable[SearchProblem]) -> None:
+def check_independent(problems: Iterable[SearchProblem]) -> None:
     """Refuse tables of spaces that the exact selection does not know.
 
     Raises:
         UsageError: One is of such a space.
     """
-    for task in tasks:
-        if isinstance(task.space, DEPENDENT):
+    for problem in problems:
+        if not problem.independent:
             raise UsageError(
-                f"{task.table.label} is of {task.space.spec}, whose layers are not independent.",
+                f"{problem.table.label} is of {problem.space.spec}, "
+                "whose layers are not independent.",
                 "Search each table on its own.",
             )
 

@@ -98,7 +98,7 @@ def _names(tasks: Sequence[SearchProblem]) -> list[str]:
 def cross_latencies(found: Sequence[SpecialisedNetwork]) -> Array:
     """(networks, tables) latencies in microseconds: each network by each table."""
     choices = np.array([one.choices for one in found])
-    return np.stack([one.task.costs.price(choices) for one in found], axis=1)
+    return np.stack([one.task.costs.cost_of(choices) for one in found], axis=1)
 
 
 # --- files and printing ------------------------------------------------------

@@ -1,8 +1,8 @@
 """Exact selection under a latency target that is met with a given probability.
 
 The probability depends on the whole network, not on its layers one by one.
-But tangents of what a network promises (`search.selection.latency_quantile`) are sums over
-layers and never above the truth: selecting under a tangent is a knapsack
+But tangents of the latency's quantile (`search.selection.latency_quantile`) are
+sums over layers and never above it: selecting under a tangent is a knapsack
 problem whose optimum bounds the true one from above.
 """
 
@@ -11,16 +11,17 @@ import math
 import numpy as np
 import numpy.typing as npt
 
+from search.costs.matrix import CostMatrix
 from search.errors import UsageError
-from search.latency.model import CostMatrix, LatencyModel
+from search.latency.model import LatencyModel
 from search.selection.dynamic_program import MOST_STATES, Frontier, enumerate_frontier
 from search.selection.exact import Selection, score_matrix, score_sums
-from search.selection.knapsack import IntArray, KnapsackProblem, make_problem
+from search.selection.knapsack import Array, IntArray, KnapsackProblem, make_problem
 from search.selection.latency_quantile import LatencyQuantile, QuantileBound
 from search.selection.scores import Scores
 from search.spaces.base import LayeredSpace
 
-# Tangents tried before what is left is enumerated; two or three are enough.
+# Tangents tried before the remaining networks are enumerated; two or three are enough.
 MOST_TANGENTS = 8
 # Networks checked one by one to close the gap between result and bound.
 MOST_NETWORKS = 20_000
@@ -45,16 +46,17 @@ def select_chance_constrained(
     that is so unless more than `most_networks` networks score higher, meet
     the target under a tangent and all miss it in truth.
 
-    How: (1) search the whole front under a tangent of the promise and keep
-    the best network on it that holds; this is the bisection of a tightened
-    target, with every breakpoint tried. (2) Move the tangent there, repeat
-    while it helps. (3) List all networks above the best so far that the last
-    tangent allows, and check each.
+    Three steps: (1) search the whole front under a tangent of the quantile and
+    keep the best network on it that meets the target; this is the bisection
+    of a tightened target, with every breakpoint tried. (2) Move the tangent
+    there, repeat while it helps. (3) List all networks above the best so far
+    that the last tangent allows, and check each.
 
     Raises:
-        UsageError: The probability is not in [0.5, 1), or no network is that
-            sure (states the lowest target that one can promise).
-        TableError: The calibration's covariance is none.
+        UsageError: The probability is not in [0.5, 1), no network is that
+            sure (states the lowest target that one meets), or the space's
+            layers are not independent.
+        TableError: The calibration's covariance is not one.
         MissingOperator: The table does not cover the space.
     """
     if not 0.5 <= probability < 1:
@@ -65,33 +67,33 @@ def select_chance_constrained(
     if not math.isfinite(target_us):
         raise UsageError(f"The latency target {target_us} is not a number of microseconds.")
     values = score_matrix(scores)
-    promise = LatencyQuantile(model, space, values, probability)
-    return _Search(promise, values, target_us, most_networks).run()
+    quantile = LatencyQuantile(model, space, values, probability)
+    return _Search(quantile, values, target_us, most_networks).run()
 
 
 class _Search:
-    """The best network so far, and the bound on what is left."""
+    """The best network so far, and the bound on all others."""
 
     def __init__(
-        self, promise: LatencyQuantile, values: npt.NDArray[np.float64], target_us: float, most: int
+        self, quantile: LatencyQuantile, values: Array, target_us: float, most_networks: int
     ) -> None:
-        self._promise, self._values, self._target_us = promise, values, target_us
-        self._most_networks = most
+        self._quantile, self._values, self._target_us = quantile, values, target_us
+        self._most_networks = most_networks
         self._best: IntArray | None = None
         self._score = self._bound = -math.inf
 
     def run(self) -> Selection:
         """All three steps of `select_chance_constrained`."""
-        start = self._promise.safest(self._target_us)
+        start = self._quantile.minimise(self._target_us)
         self._consider(start.choices[np.newaxis])
-        cut = self._promise.tangent(start.choices)
+        cut = self._quantile.tangent(start.choices)
         self._bound = math.inf
         for _ in range(MOST_TANGENTS):
             improved = self._walk_front(cut)
             if not improved or self._bound <= self._score:
                 break
             assert self._best is not None
-            cut = self._promise.tangent(self._best)
+            cut = self._quantile.tangent(self._best)
         if self._bound > self._score:
             self._list_all(cut)
         if self._best is None:
@@ -101,43 +103,43 @@ class _Search:
     def _walk_front(self, cut: CostMatrix) -> bool:
         """Look for a better network on the front under a tangent; lower the bound."""
         problem = make_problem(self._values, cut, self._target_us)
-        explored = self._explore(problem, dominance=True, most=MOST_STATES)
-        places = np.arange(len(explored.costs))[::-1]
-        top = score_sums(self._values, explored.choices(places[:1]))
-        self._lower_bound(problem, explored, float(top.max(initial=-math.inf)))
-        return self._consider_all(explored, places)
+        frontier = self._frontier(problem, dominance=True, most=MOST_STATES)
+        states = np.arange(len(frontier.costs))[::-1]
+        top = score_sums(self._values, frontier.choices(states[:1]))
+        self._lower_bound(problem, frontier, float(top.max(initial=-math.inf)))
+        return self._consider_all(frontier, states)
 
     def _list_all(self, cut: CostMatrix) -> None:
         """Check every network above the best one that a tangent allows."""
         problem = make_problem(self._values, cut, self._target_us, dominated=True)
-        explored = self._explore(problem, dominance=False, most=self._most_networks)
-        self._consider_all(explored, np.argsort(-explored.scores, kind="stable"))
-        self._lower_bound(problem, explored, self._score)
+        frontier = self._frontier(problem, dominance=False, most=self._most_networks)
+        self._consider_all(frontier, np.argsort(-frontier.scores, kind="stable"))
+        self._lower_bound(problem, frontier, self._score)
 
-    def _explore(self, problem: KnapsackProblem, *, dominance: bool, most: int) -> Frontier:
-        budget = self._target_us - problem.cheapest_us
+    def _frontier(self, problem: KnapsackProblem, *, dominance: bool, most: int) -> Frontier:
+        capacity = self._target_us - problem.cheapest
         floor = self._score - problem.highest
         return enumerate_frontier(
-            problem, [budget], floor=floor, dominance=dominance, most_states=most
+            problem, [capacity], floor=floor, dominance=dominance, most_states=most
         )
 
-    def _lower_bound(self, problem: KnapsackProblem, explored: Frontier, seen: float) -> None:
-        lost = problem.highest + explored.dropped[0]
-        self._bound = min(self._bound, max(seen, lost, self._score))
+    def _lower_bound(self, problem: KnapsackProblem, frontier: Frontier, seen: float) -> None:
+        pruned = problem.highest + frontier.pruned_bound[0]
+        self._bound = min(self._bound, max(seen, pruned, self._score))
 
-    def _consider_all(self, explored: Frontier, places: IntArray) -> bool:
-        blocks = (places[i : i + BLOCK] for i in range(0, len(places), BLOCK))
-        return any(self._consider(explored.choices(block)) for block in blocks)
+    def _consider_all(self, frontier: Frontier, states: IntArray) -> bool:
+        blocks = (states[i : i + BLOCK] for i in range(0, len(states), BLOCK))
+        return any(self._consider(frontier.choices(block)) for block in blocks)
 
     def _consider(self, choices: IntArray) -> bool:
-        """Take the first of these networks that holds, if it is better; they fall in score."""
-        promised = self._promise.of(choices)
-        # The promise is judged generously here, and truly by `holds`.
-        for place in np.flatnonzero(promised <= self._target_us * (1 + 1e-9)):
+        """Take the first of these that meets the target, if it is better; scores fall."""
+        quantiles_us = self._quantile.of(choices)
+        # The quantile is judged generously here, and exactly by `meets`.
+        for place in np.flatnonzero(quantiles_us <= self._target_us * (1 + 1e-9)):
             score = float(score_sums(self._values, choices[place : place + 1])[0])
             if score <= self._score:
                 return False
-            if self._promise.holds(choices[place], self._target_us):
+            if self._quantile.meets(choices[place], self._target_us):
                 self._best, self._score = choices[place], score
                 return True
         return False
@@ -146,19 +148,19 @@ class _Search:
         return Selection(
             choices=tuple(choices.tolist()),
             score=self._score,
-            latency_us=float(self._promise.prices.price([choices])[0]),
+            cost=float(self._quantile.costs.cost_of([choices])[0]),
             bound=self._bound,
-            probability=self._promise.probability(choices, self._target_us),
+            probability=self._quantile.probability(choices, self._target_us),
         )
 
     def _hopeless(self, start: QuantileBound) -> UsageError:
         # Rounded up, so that the number in the message is itself a possible target.
-        least_us = math.ceil(start.promise_us * 10) / 10
-        proven = start.promise_us <= start.bound_us * (1 + 1e-9)
+        least_us = math.ceil(start.quantile_us * 10) / 10
+        proven = start.quantile_us <= start.bound_us * (1 + 1e-9)
         return UsageError(
             f"{'Found no network that' if self._bound > -math.inf else 'No network'} meets "
             f"{self._target_us / 1e3:.4f} ms ({self._target_us:.1f} us) with a probability of "
-            f"{self._promise.asked:g}: the lowest target met so surely is "
+            f"{self._quantile.wanted:g}: the lowest target met so surely is "
             f"{'' if proven else 'at most '}{least_us / 1e3:.4f} ms ({least_us:.1f} us).",
             f"Ask for at least {least_us / 1e3:.4f} ms, or for a lower probability.",
         )

@@ -1,11 +1,11 @@
-"""The dynamic programme behind the exact selection.
+"""Dynamic programme of the exact selection.
 
 Choosing one candidate a layer, highest sum of scores, sum of costs within a
-budget, is the multiple-choice knapsack problem. Layer by layer, the partial
+capacity, is the multiple-choice knapsack problem. Layer by layer, the partial
 networks that no other one dominates are kept (costs stay real numbers,
 nothing is rounded to a grid), less those that cannot reach the best network
 already known: the bound is the exact optimum of the rest's linear relaxation
-(Sinha and Zoltners, "The Multiple-Choice Knapsack KnapsackProblem", Operations
+(Sinha and Zoltners, "The Multiple-Choice Knapsack Problem", Operations
 Research 27, 1979; Kellerer, Pferschy and Pisinger, "Knapsack Problems", 2004,
 chapter 11).
 """
@@ -25,7 +25,7 @@ MOST_STATES = 200_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Relaxation:
-    """Best score of some layers by budget, candidates taken in fractions.
+    """Best score of some layers by capacity, candidates taken in fractions.
 
     Piecewise linear through (`costs`, `scores`); each of these points is also
     a real choice of candidates.
@@ -34,41 +34,41 @@ class Relaxation:
     costs: Array
     scores: Array
 
-    def upper(self, budgets: Array) -> Array:
-        """No choice within these budgets has a higher score."""
-        upper: Array = np.interp(budgets, self.costs, self.scores)
+    def upper(self, capacities: Array) -> Array:
+        """No choice within these capacities has a higher score."""
+        upper: Array = np.interp(capacities, self.costs, self.scores)
         return upper
 
-    def lower(self, budgets: Array) -> Array:
-        """Some choice within these budgets has this score; -inf below the cheapest."""
-        place = np.searchsorted(self.costs, budgets, side="right") - 1
+    def lower(self, capacities: Array) -> Array:
+        """Some choice within these capacities has this score; -inf below the cheapest."""
+        place = np.searchsorted(self.costs, capacities, side="right") - 1
         return np.where(place >= 0, self.scores[place], -np.inf)
 
 
 def relaxations(problem: KnapsackProblem) -> list[Relaxation]:
-    """For every layer, the relaxation of it and all behind it; then an empty one."""
+    """For every layer, the relaxation of it and all after it; then an empty one."""
     owners, steps = [], []
     for number, layer in enumerate(problem.layers):
         corners = _corners(layer)
         for low, high in pairwise(corners):
-            dearer = layer.costs[high] - layer.costs[low]
-            better = layer.scores[high] - layer.scores[low]
-            steps.append((-better / dearer, dearer, better))
+            cost = layer.costs[high] - layer.costs[low]
+            gain = layer.scores[high] - layer.scores[low]
+            steps.append((-gain / cost, cost, gain))
             owners.append(number)
     order = sorted(range(len(steps)), key=lambda i: steps[i][0])
     owner = np.array([owners[i] for i in order], dtype=int)
     step = np.array([steps[i][1:] for i in order]).reshape(-1, 2)
-    found = []
+    by_layer = []
     for number in range(len(problem.layers) + 1):
         rest = step[owner >= number]
         start = sum(layer.scores[0] for layer in problem.layers[number:])
-        found.append(
+        by_layer.append(
             Relaxation(
                 costs=np.concatenate([[0.0], np.cumsum(rest[:, 0])]),
                 scores=start + np.concatenate([[0.0], np.cumsum(rest[:, 1])]),
             )
         )
-    return found
+    return by_layer
 
 
 def _corners(layer: LayerItems) -> list[int]:
@@ -92,49 +92,49 @@ def _turns_down(layer: LayerItems, first: int, middle: int, last: int) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frontier:
-    """Whole networks that are left after the last layer, by rising cost.
+    """Whole networks that remain after the last layer, by rising cost.
 
-    `costs` and `scores` count as in `LayerItems`. `dropped` holds, a budget, the
-    highest score that a network lost to the limit on states could have had;
-    -inf where nothing was lost.
+    `costs` and `scores` count as in `LayerItems`. `pruned_bound` holds, for each
+    capacity, the highest score that a network lost to the limit on states could
+    have had; -inf where nothing was lost.
     """
 
     costs: Array
     scores: Array
-    dropped: tuple[float, ...]
+    pruned_bound: tuple[float, ...]
     trail: tuple[tuple[IntArray, int], ...]
     problem: KnapsackProblem
 
     def choices(self, numbers: npt.ArrayLike) -> IntArray:
-        """Networks x layers: the candidates behind these results."""
-        places = np.atleast_1d(np.asarray(numbers, dtype=np.intp))
-        found = np.empty((len(places), len(self.problem.layers)), dtype=np.intp)
+        """Networks x layers: the candidates of these networks."""
+        states = np.atleast_1d(np.asarray(numbers, dtype=np.intp))
+        choices = np.empty((len(states), len(self.problem.layers)), dtype=np.intp)
         for depth in reversed(range(len(self.problem.layers))):
             kept, width = self.trail[depth]
             columns = self.problem.layers[depth].columns
-            found[:, depth] = columns[kept[places] // width]
-            places = kept[places] % width
-        return found
+            choices[:, depth] = columns[kept[states] // width]
+            states = kept[states] % width
+        return choices
 
 
 class _Bounds:
-    """What is worth keeping, for several budgets at once."""
+    """Bounds on the score that partial networks can reach, for several capacities at once."""
 
     def __init__(
-        self, problem: KnapsackProblem, budgets: Sequence[float], floor: float | None
+        self, problem: KnapsackProblem, capacities: Sequence[float], floor: float | None
     ) -> None:
         self._problem = problem
         self._relaxed = relaxations(problem)
-        self._budgets = budgets
+        self._capacities = capacities
         self._rising = floor is None
-        self._best = [-np.inf if floor is None else floor] * len(budgets)
-        self.dropped = [-np.inf] * len(budgets)
+        self._best = [-np.inf if floor is None else floor] * len(capacities)
+        self.pruned_bound = [-np.inf] * len(capacities)
 
     def useful(self, depth: int, costs: Array, scores: Array) -> Mask:
-        """Which partial networks may still become a best one for some budget."""
+        """Which partial networks may still become a best one for some capacity."""
         keep = np.zeros(len(costs), dtype=bool)
-        for number, budget in enumerate(self._budgets):
-            left = budget - costs
+        for number, capacity in enumerate(self._capacities):
+            left = capacity - costs
             if self._rising:
                 self._raise(number, depth, left, scores)
             upper = self._upper(depth, left, scores)
@@ -152,31 +152,33 @@ class _Bounds:
         self._best[number] = max(self._best[number], float(lower.max(initial=-np.inf)))
 
     def _lower(self, depth: int, left: Array, scores: Array) -> Array:
-        # Strictly inside the budget: a network that rounding puts above the
+        # Strictly inside the capacity: a network that rounding puts above the
         # target must not displace one that meets it.
         return scores + self._relaxed[depth].lower(left - self._problem.cost_slack)
 
     def thin(self, depth: int, costs: Array, scores: Array, most: int) -> IntArray:
-        """Spare states evenly along the cost, and those behind the floors.
+        """The states to keep: evenly along the cost, and those that set the floors.
 
-        Remembers what the others could have become.
+        Records the bound of the others.
         """
         spared = np.linspace(0, len(costs) - 1, most).astype(np.intp)
         if self._rising:
             tops = [
-                np.argmax(self._lower(depth, budget - costs, scores)) for budget in self._budgets
+                np.argmax(self._lower(depth, capacity - costs, scores))
+                for capacity in self._capacities
             ]
             spared = np.union1d(spared, tops)
         lost = np.delete(np.arange(len(costs)), spared)
-        for number, budget in enumerate(self._budgets):
-            upper = self._upper(depth, budget - costs[lost], scores[lost])
-            self.dropped[number] = float(np.fmax.reduce(upper, initial=self.dropped[number]))
+        for number, capacity in enumerate(self._capacities):
+            upper = self._upper(depth, capacity - costs[lost], scores[lost])
+            highest = np.fmax.reduce(upper, initial=self.pruned_bound[number])
+            self.pruned_bound[number] = float(highest)
         return spared
 
 
 def enumerate_frontier(
     problem: KnapsackProblem,
-    budgets: Sequence[float],
+    capacities: Sequence[float],
     *,
     floor: float | None = None,
     dominance: bool = True,
@@ -186,16 +188,16 @@ def enumerate_frontier(
 
     Args:
         problem: From `make_problem`.
-        budgets: Costs above the fastest network, one or several.
+        capacities: Costs above the cheapest network, one or several.
         floor: Networks with a lower score are of no interest; -inf keeps
-            the whole front. None: what is already known to be possible is
-            the floor, so that only best networks remain.
+            the whole front. None: the best score known to be possible is the
+            floor, so that only best networks remain.
         dominance: False lists every network above the floor, dominated ones
             too.
         most_states: Beyond this, states are thinned evenly along the cost,
-            and `dropped` says what that may have lost.
+            and `pruned_bound` states what that may have lost.
     """
-    bounds, trail = _Bounds(problem, budgets, floor), []
+    bounds, trail = _Bounds(problem, capacities, floor), []
     costs, scores = np.zeros(1), np.zeros(1)
     for depth, layer in enumerate(problem.layers, start=1):
         width = len(costs)
@@ -212,7 +214,7 @@ def enumerate_frontier(
     return Frontier(
         costs=costs,
         scores=scores,
-        dropped=tuple(bounds.dropped),
+        pruned_bound=tuple(bounds.pruned_bound),
         trail=tuple(trail),
         problem=problem,
     )
@@ -221,7 +223,7 @@ def enumerate_frontier(
 def _efficient(costs: Array, scores: Array) -> Mask:
     """Which states no other one dominates; costs are sorted, ties keep the best score."""
     keep = rises(scores)
-    places = np.flatnonzero(keep)
-    same = costs[places[1:]] == costs[places[:-1]]
-    keep[places[:-1][same]] = False
+    kept = np.flatnonzero(keep)
+    same = costs[kept[1:]] == costs[kept[:-1]]
+    keep[kept[:-1][same]] = False
     return keep

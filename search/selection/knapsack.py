@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from search.costs.matrix import CostMatrix
 from search.errors import UsageError
-from search.latency.model import CostMatrix
 
 Array = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.intp]
@@ -26,7 +26,7 @@ class LayerItems:
 
     `costs` count from the layer's cheapest, `scores` from its best (so they
     are at most 0): only differences matter, and they keep their precision
-    beside a candidate that is far worse or far dearer.
+    beside a candidate that is far worse or far more expensive.
     """
 
     columns: IntArray
@@ -38,51 +38,51 @@ class LayerItems:
 class KnapsackProblem:
     """A selection, normalised.
 
-    `cheapest_us` is the latency of the fastest network, `highest` the sum of
-    the layers' best scores. `cost_slack` and `score_slack` bound the rounding
+    `cheapest` is the cost of the cheapest network, `highest` the sum of the
+    layers' best scores. `cost_slack` and `score_slack` bound the rounding
     errors of sums.
     """
 
     layers: tuple[LayerItems, ...]
-    cheapest_us: float
+    cheapest: float
     highest: float
     cost_slack: float
     score_slack: float
 
-    def fastest(self) -> IntArray:
+    def cheapest_choices(self) -> IntArray:
         """The cheapest candidate of every layer."""
         return np.array([layer.columns[0] for layer in self.layers])
 
 
 def make_problem(
-    scores: Array, costs: CostMatrix, most_us: float, *, dominated: bool = False
+    scores: Array, costs: CostMatrix, capacity: float, *, dominated: bool = False
 ) -> KnapsackProblem:
-    """Check and normalise; candidates that no network within `most_us` can hold are left out.
+    """Check and normalise; candidates that no network within `capacity` can hold are left out.
 
     Args:
         scores: Layers x candidates, -inf where not legal.
         costs: Their costs, infinite where not legal.
-        most_us: The highest latency of interest.
+        capacity: The highest cost of interest.
         dominated: Keep candidates for which another one of the layer is
-            neither dearer nor worse. They are never needed for a best
+            neither more expensive nor worse. They are never needed for a best
             network, but an enumeration of all networks needs them.
 
     Raises:
-        UsageError: Shapes differ, values that are no numbers, a layer
-            without legal candidates.
+        UsageError: Shapes differ, a value is not a number, or a layer has
+            no legal candidate.
     """
     legal = _legal(scores, costs)
     priced = np.where(legal, costs.costs, np.inf)
     least = priced.min(axis=1)
-    cheapest = float(least.sum() + costs.fixed_us)
-    magnitude = abs(costs.fixed_us) + float(np.abs(least).sum())
-    if np.isfinite(most_us):
-        magnitude += abs(most_us)
+    cheapest = float(least.sum() + costs.fixed)
+    magnitude = abs(costs.fixed) + float(np.abs(least).sum())
+    if np.isfinite(capacity):
+        magnitude += abs(capacity)
     slack = ROUNDING * magnitude
     layers = []
     for row in range(len(scores)):
-        within = legal[row] & (priced[row] - least[row] <= most_us - cheapest + slack)
-        # The fastest networks are needed even where the target is below them.
+        within = legal[row] & (priced[row] - least[row] <= capacity - cheapest + slack)
+        # The cheapest networks are needed even where the target is below them.
         within |= legal[row] & (priced[row] == least[row])
         columns = np.flatnonzero(within)
         layers.append(_layer(columns, priced[row, columns], scores[row, columns], dominated))
@@ -92,7 +92,7 @@ def make_problem(
     )
     return KnapsackProblem(
         layers=tuple(layers),
-        cheapest_us=cheapest,
+        cheapest=cheapest,
         highest=highest,
         cost_slack=slack,
         score_slack=ROUNDING * (regret + abs(highest)),
@@ -110,21 +110,26 @@ def _layer(columns: IntArray, costs: Array, scores: Array, dominated: bool) -> L
     )
 
 
-def require_feasible(problem: KnapsackProblem, costs: CostMatrix, target_us: float) -> None:
+def require_feasible(problem: KnapsackProblem, costs: CostMatrix, target: float) -> None:
     """Make sure that some network meets the target.
 
     Raises:
-        UsageError: None does; states the lowest latency possible.
+        UsageError: There is none; states the lowest cost possible.
     """
-    fastest_us = float(costs.price([problem.fastest()])[0])
-    if fastest_us <= target_us:
+    cheapest = float(costs.cost_of([problem.cheapest_choices()])[0])
+    if cheapest <= target:
         return
     # Rounded up, so that the number in the message is itself a possible target.
-    least_us = math.ceil(fastest_us * 10) / 10
+    least = math.ceil(cheapest * 10) / 10
+    if not costs.unit.is_time:
+        raise UsageError(
+            f"No network has as few as {target:.1f} {costs.unit}; the lowest is {least:.1f}.",
+            f"Ask for at least {least:.1f}, or search another space.",
+        )
     raise UsageError(
-        f"No network meets {target_us / 1e3:.4f} ms ({target_us:.1f} us): the fastest possible "
-        f"latency is {least_us / 1e3:.4f} ms ({least_us:.1f} us).",
-        f"Ask for at least {least_us / 1e3:.4f} ms, or search another space.",
+        f"No network meets {target / 1e3:.4f} ms ({target:.1f} us): the fastest possible "
+        f"latency is {least / 1e3:.4f} ms ({least:.1f} us).",
+        f"Ask for at least {least / 1e3:.4f} ms, or search another space.",
     )
 
 
@@ -137,18 +142,18 @@ def _legal(scores: Array, costs: CostMatrix) -> Mask:
         raise UsageError("A score is not a usable number.", "Use -inf where not legal.")
     if not (np.isposinf(costs.costs) | (np.abs(costs.costs) <= LARGEST)).all():
         raise UsageError("A cost is not a usable number.", "Measure the table again.")
-    if not abs(costs.fixed_us) <= LARGEST:
-        raise UsageError(f"The fixed cost is {costs.fixed_us}, not a usable number.")
+    if not abs(costs.fixed) <= LARGEST:
+        raise UsageError(f"The fixed cost is {costs.fixed}, not a usable number.")
     legal: Mask = np.isfinite(scores) & np.isfinite(costs.costs)
     empty = np.flatnonzero(~legal.any(axis=1))
     if empty.size:
-        raise UsageError(f"LayerItems {empty[0]} has no candidate with both a score and a cost.")
+        raise UsageError(f"Layer {empty[0]} has no candidate with both a score and a cost.")
     return legal
 
 
 def rises(values: Array) -> Mask:
     """Where a value is higher than all before it."""
-    before = np.maximum.accumulate(values)
-    rises = np.ones(len(values), dtype=bool)
-    rises[1:] = values[1:] > before[:-1]
-    return rises
+    highest = np.maximum.accumulate(values)
+    mask = np.ones(len(values), dtype=bool)
+    mask[1:] = values[1:] > highest[:-1]
+    return mask

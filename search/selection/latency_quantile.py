@@ -1,4 +1,4 @@
-"""What a network promises: the latency that it meets with a given probability.
+"""The p-quantile of a network's predicted latency, and its tangents.
 
 A calibrated estimate is normal with mean v and deviation d (`search.latency.model`),
 both functions of the network's summed features F:
@@ -17,8 +17,9 @@ from statistics import NormalDist
 
 import numpy as np
 
+from search.costs.matrix import CostMatrix
 from search.errors import TableError
-from search.latency.model import CostMatrix, LatencyModel, feature_vector
+from search.latency.model import LatencyModel, feature_vector
 from search.operators.spec import OperatorSpec
 from search.selection.exact import network_of
 from search.selection.knapsack import Array, IntArray, make_problem
@@ -30,18 +31,19 @@ class LatencyQuantile:
     """v + z d of networks, its tangents, and the true probability.
 
     Raises:
-        UsageError: The scores do not fit the space.
-        TableError: The calibration's covariance is none.
+        UsageError: The scores do not fit the space, or its layers are not
+            independent.
+        TableError: The calibration's covariance is not one.
         MissingOperator: The table does not cover the space.
     """
 
     def __init__(
         self, model: LatencyModel, space: LayeredSpace, values: Array, probability: float
     ) -> None:
-        self._model, self._space, self.asked = model, space, probability
-        self.prices = model.cost_matrix(space)
-        make_problem(values, self.prices, math.inf)  # refuses what does not fit
-        self._legal = np.isfinite(values) & np.isfinite(self.prices.costs)
+        self._model, self._space, self.wanted = model, space, probability
+        self.costs = model.cost_matrix(space)
+        make_problem(values, self.costs, math.inf)  # refuses what does not fit
+        self._legal = np.isfinite(values) & self.costs.legal
         self._candidates, self._fixed = _features(model, space, values.shape[1])
         calibration = model.table.manifest.calibration
         if calibration is not None:
@@ -58,36 +60,36 @@ class LatencyQuantile:
         return np.hstack([np.ones((len(choices), 1)), features])
 
     def of(self, choices: IntArray) -> Array:
-        """The promises of networks, in microseconds."""
+        """The quantiles of networks, in microseconds."""
         row = self.summed(choices)
-        promised: Array = row @ self._weights + np.linalg.norm(row @ self._root.T, axis=1)
-        return promised
+        quantiles: Array = row @ self._weights + np.linalg.norm(row @ self._root.T, axis=1)
+        return quantiles
 
     def tangent(self, choices: IntArray) -> CostMatrix:
-        """Costs whose sum is at most the promise, and equal to it for this network."""
+        """Costs whose sum is at most the quantile, and equal to it for this network."""
         row = self.summed(choices[np.newaxis])[0]
         pulled = self._root @ row
         length = float(np.linalg.norm(pulled))
         slopes = self._weights + (self._root.T @ pulled / length if length > 0 else 0.0)
         costs = np.where(self._legal, self._candidates @ slopes[1:], np.inf)
-        return CostMatrix(costs=costs, fixed_us=float(slopes[0] + self._fixed @ slopes[1:]))
+        return CostMatrix(costs=costs, fixed=float(slopes[0] + self._fixed @ slopes[1:]))
 
     def probability(self, choices: IntArray, target_us: float) -> float:
         """P(latency <= target) of one network, by the model's own estimate."""
         estimate = self._model.estimate(network_of(self._space, choices.tolist(), "candidate"))
         return estimate.probability_below(target_us)
 
-    def holds(self, choices: IntArray, target_us: float) -> bool:
-        """True when one network meets the target as surely as asked."""
-        return self.probability(choices, target_us) >= self.asked
+    def meets(self, choices: IntArray, target_us: float) -> bool:
+        """True when one network meets the target with the wanted probability."""
+        return self.probability(choices, target_us) >= self.wanted
 
-    def safest(self, target_us: float) -> "QuantileBound":
-        """Walk down the tangents to a network of the least promise.
+    def minimise(self, target_us: float) -> "QuantileBound":
+        """Walk down the tangents to a network of the lowest quantile.
 
-        Each tangent's cheapest network bounds all promises from below; the
+        Each tangent's cheapest network bounds all quantiles from below; the
         walk ends where it comes back to a network, or below the target.
         """
-        choices = np.where(self._legal, self.prices.costs, np.inf).argmin(axis=1)
+        choices = np.where(self._legal, self.costs.costs, np.inf).argmin(axis=1)
         best, least = choices, float(self.of(choices[np.newaxis])[0])
         bound = -math.inf
         seen: set[bytes] = set()
@@ -95,19 +97,19 @@ class LatencyQuantile:
             seen.add(choices.tobytes())
             cut = self.tangent(choices)
             choices = cut.costs.argmin(axis=1)
-            bound = max(bound, float(cut.price([choices])[0]))
-            promised = float(self.of(choices[np.newaxis])[0])
-            if promised < least:
-                best, least = choices, promised
-        return QuantileBound(choices=best, promise_us=least, bound_us=bound)
+            bound = max(bound, float(cut.cost_of([choices])[0]))
+            quantile_us = float(self.of(choices[np.newaxis])[0])
+            if quantile_us < least:
+                best, least = choices, quantile_us
+        return QuantileBound(choices=best, quantile_us=least, bound_us=bound)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuantileBound:
-    """A network of low promise, and what no network can promise less than."""
+    """A network of a low quantile, and a lower bound on the quantiles of all."""
 
     choices: IntArray
-    promise_us: float
+    quantile_us: float
     bound_us: float
 
 

@@ -1,4 +1,4 @@
-"""Scores: how good each candidate of each layer is, and their file.
+"""Scores of the candidates of each layer, and their file.
 
 A network's score is the sum of its candidates' scores, higher is better. A
 search writes them (log-probabilities, measured losses), the exact selection
@@ -32,8 +32,8 @@ class Scores:
     """Scores of the candidates of one space.
 
     `values` is layers x widest, higher is better, -inf where a candidate is
-    not legal. `space` is the space's spec, `origin` says in words where the
-    scores come from.
+    not legal. `space` is the space's spec, `origin` states where the scores
+    come from, as text.
 
     Raises:
         UsageError: Not a matrix, NaN or +inf in it, or a layer without any
@@ -87,9 +87,9 @@ def from_probabilities(probabilities: npt.ArrayLike, space: LayeredSpace, origin
 
     Args:
         probabilities: Layers x widest; each row sums to 1 over its legal
-            candidates, what stands behind them is ignored.
+            candidates; values after them are ignored.
         space: The space they were learnt on.
-        origin: Where they come from, in words.
+        origin: Where they come from, as text.
 
     Raises:
         UsageError: Another shape, a row that is no distribution.

@@ -1,14 +1,18 @@
-"""What every search space answers: layers, their legal choices, operators."""
+"""Contract of search spaces: layers, their legal choices, operators, costs."""
 
 import hashlib
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
 from typing import Protocol
 
+import numpy as np
+
 from search.architecture import Architecture
+from search.costs.base import Costs, Unit
+from search.costs.matrix import CostMatrix
 from search.errors import UsageError
 from search.operators.spec import OperatorSpec
 
@@ -130,6 +134,21 @@ class LayeredSpace:
             networks=prod(widths),
             unique_operators=len(self.operators),
         )
+
+    def costs(
+        self,
+        operator_cost: Callable[[OperatorSpec], float],
+        fixed: float = 0.0,
+        unit: Unit = Unit.US,
+    ) -> Costs:
+        """Costs of the networks: sums of their operators' costs, and what is fixed."""
+        widest = max((len(layer.choices) for layer in self.layers), default=0)
+        costs = np.full((len(self.layers), widest), np.inf)
+        for row, layer in enumerate(self.layers):
+            for column, choice in enumerate(layer.choices):
+                costs[row, column] = operator_cost(choice.operator)
+        fixed += sum(operator_cost(operator) for operator in (*self.before, *self.after))
+        return CostMatrix(costs=costs, fixed=fixed, unit=unit)
 
     def require_legal(self, choices: Sequence[int]) -> None:
         """Refuse other than one legal choice a layer.

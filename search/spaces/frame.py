@@ -1,11 +1,124 @@
-"""Blocks at absolute channels, as masked spaces derive and published FBNetV2s list them.
+"""Operators of a network's frame and blocks, by name or by absolute channels.
 
-Their expansion is not spelled: with widths that were searched it is no round
-number, and the middle channels say all.
+Candidates of FBNet are named by kernel, expansion and groups (arXiv
+1812.03443, Table 2). Masked spaces derive, and published FBNetV2s list, blocks
+by their channels: with widths that were searched the expansion is not a round
+number, and the middle channels state it.
 """
 
+from typing import NamedTuple
+
 from search.operators.spec import OperatorSpec
-from search.spaces.fbnet import Frame
+
+
+class Block(NamedTuple):
+    """One row of FBNet's Table 2."""
+
+    kernel: int
+    expansion: int
+    groups: int
+
+
+BLOCKS = {
+    "k3_e1": Block(3, 1, 1),
+    "k3_e1_g2": Block(3, 1, 2),
+    "k3_e3": Block(3, 3, 1),
+    "k3_e6": Block(3, 6, 1),
+    "k5_e1": Block(5, 1, 1),
+    "k5_e1_g2": Block(5, 1, 2),
+    "k5_e3": Block(5, 3, 1),
+    "k5_e6": Block(5, 6, 1),
+}
+SKIP = "skip"
+
+
+def scale_channels(channels: int, width: float) -> int:
+    """Channels under a width multiplier: rounded *up* to a multiple of 8.
+
+    Rounding up is what the released FBNet-96-0.35 shows (24 * 0.35 = 8.4
+    becomes 16), unlike MobileNetV2's rounding to the nearest.
+    """
+    return channels if width == 1 else 8 * -int(-channels * width // 8)
+
+
+class Frame(NamedTuple):
+    """What all operators of a network share; makes them by their short names."""
+
+    always_pointwise: bool
+    batch: int
+    dtype: str
+
+    def conv(
+        self,
+        kernel: int,
+        in_channels: int,
+        out_channels: int,
+        size: int,
+        stride: int,
+        activation: str = "relu",
+    ) -> OperatorSpec:
+        """Stem (3x3) or head (1x1)."""
+        return OperatorSpec(
+            kind="conv",
+            kernel=kernel,
+            activation=activation,
+            in_channels=in_channels,
+            out_channels=out_channels,
+            height=size,
+            width=size,
+            stride=stride,
+            batch=self.batch,
+            dtype=self.dtype,
+        )
+
+    def classifier(self, in_channels: int, classes: int, size: int) -> OperatorSpec:
+        """Average pool and linear layer."""
+        return OperatorSpec(
+            kind="classifier",
+            in_channels=in_channels,
+            out_channels=classes,
+            height=size,
+            width=size,
+            batch=self.batch,
+            dtype=self.dtype,
+        )
+
+    def block(
+        self, name: str, in_channels: int, out_channels: int, size: int, stride: int
+    ) -> OperatorSpec | None:
+        """A candidate by its name in Table 2; None for a skip that is not legal."""
+        same = stride == 1 and in_channels == out_channels
+        if name == SKIP:
+            return self.identity(in_channels, size) if same else None
+        block = BLOCKS[name]
+        return OperatorSpec(
+            kind="ir",
+            kernel=block.kernel,
+            expansion=block.expansion,
+            mid_channels=block.expansion * in_channels,
+            groups=block.groups,
+            activation="relu",
+            in_channels=in_channels,
+            out_channels=out_channels,
+            height=size,
+            width=size,
+            stride=stride,
+            residual=same,
+            first_pointwise=self.always_pointwise or block.expansion > 1,
+            batch=self.batch,
+            dtype=self.dtype,
+        )
+
+    def identity(self, channels: int, size: int) -> OperatorSpec:
+        """A skip between equal shapes, which costs nothing."""
+        return OperatorSpec(
+            kind="skip",
+            in_channels=channels,
+            height=size,
+            width=size,
+            batch=self.batch,
+            dtype=self.dtype,
+        )
 
 
 def multiple_of_8(channels: float) -> int:
@@ -76,11 +189,4 @@ class AbsoluteFrame(Frame):
         """
         if into != out:
             return self.conv(1, into, out, size, 1)
-        return OperatorSpec(
-            kind="skip",
-            in_channels=into,
-            height=size,
-            width=size,
-            batch=self.batch,
-            dtype=self.dtype,
-        )
+        return self.identity(into, size)

@@ -1,22 +1,14 @@
 """Spaces by name: the one list that the command lines offer."""
 
-from collections.abc import Callable
-from functools import partial
-
 from search.errors import UsageError
 from search.spaces.base import LayeredSpace
-from search.spaces.fbnet import FBNetSpace, parse_spec
+from search.spaces.fbnet import FBNetSpace
 from search.spaces.fbnetv2.space import MaskedSpace
 from search.spaces.fp_nas.space import SlicedSpace
+from search.spaces.preset import PresetSpace, parse_spec
 from search.spaces.single_path import SinglePathSpace
 
-_FAMILIES: tuple[type[FBNetSpace], ...] = (FBNetSpace, SinglePathSpace, MaskedSpace, SlicedSpace)
-# What their layers cost depends on the layers in front, so no exact selection is known.
-DEPENDENT = (MaskedSpace, SlicedSpace)
-# A family's parser returns None for a spec that is not its own.
-_PARSERS: tuple[Callable[[str], LayeredSpace | None], ...] = tuple(
-    partial(parse_spec, family=family) for family in _FAMILIES
-)
+_FAMILIES: tuple[type[PresetSpace], ...] = (FBNetSpace, SinglePathSpace, MaskedSpace, SlicedSpace)
 
 
 def space_names() -> tuple[str, ...]:
@@ -68,8 +60,8 @@ def parse_space(spec: str) -> LayeredSpace:
     Raises:
         UsageError: No known family wrote this spec.
     """
-    for parse in _PARSERS:
-        space = parse(spec)
+    for family in _FAMILIES:
+        space = parse_spec(spec, family)
         if space is not None:
             return space
     raise UsageError(f"Unknown space {spec!r}.", "Update the kit, or check the table.")

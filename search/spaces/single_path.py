@@ -9,7 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from search.spaces.fbnet import SKIP, FBNetSpace, Macro, Stage
+from search.spaces.fbnet import FBNetSpace
+from search.spaces.frame import SKIP
+from search.spaces.preset import Macro, Stage
 
 _FULL = ((24, 4, 2), (40, 4, 2), (80, 4, 2), (96, 4, 1), (192, 4, 2))
 _MINI = ((24, 2, 2), (40, 2, 2), (80, 1, 2))

@@ -30,7 +30,7 @@ class MaskedSupernet(nn.Module):
     resolution has all weight, and differ in between:
 
       * apart (default): every resolution runs through the whole network, and
-        their logits are mixed. Behind the average pool all have one shape, so
+        their logits are mixed. After the average pool all have one shape, so
         nothing needs to be scattered, and no pixel holds values of two sizes.
       * scattered, as Figure 2 draws it: every operator runs on samples of one
         map of full size, and its outputs are put back on the pixels that they
@@ -52,7 +52,7 @@ class MaskedSupernet(nn.Module):
         super().__init__()
         self.space, self.checkpoint, self.scattered = space, checkpoint, scattered
         self.stem = build_operator(space.before[0])
-        self.blocks = nn.ModuleList(MaskedBlock(space, slot) for slot in space.slots)
+        self.blocks = nn.ModuleList(MaskedBlock(space, layer) for layer in space.masked_layers)
         self.tail = nn.Sequential(*(build_operator(part) for part in space.after))
         freeze_statistics(batch_norms([self]))
 
@@ -124,12 +124,12 @@ class MaskedSupernet(nn.Module):
         Raises:
             UsageError: Options that are not legal.
         """
-        words = self.space.words(choices)
-        network = self.space.architecture(words, "derived")
+        names = self.space.option_names(choices)
+        network = self.space.architecture(names, "derived")
         large = [self.stem]
-        for block, slot in zip(self.blocks, self.space.slots, strict=True):
+        for block, layer in zip(self.blocks, self.space.masked_layers, strict=True):
             assert isinstance(block, MaskedBlock)
-            large.append(block.kinds[choices[slot.kind]])
+            large.append(block.kinds[choices[layer.block_type]])
         large += list(self.tail)
         device = next(self.parameters()).device
         parts = [

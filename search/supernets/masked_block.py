@@ -1,8 +1,8 @@
 """One searched block of a masked supernet: all kinds, all widths, one copy of the weights.
 
 FBNetV2 (arXiv 2004.05565), section 3.1. A convolution is made once, at its
-largest width; a mask keeps the first channels. Masks act behind batch norm and
-activation: before it, relu(bias) would leak into channels that are gone.
+largest width; a mask keeps the first channels. Masks act after batch norm and
+activation: before them, relu(bias) would leak into channels that are gone.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ SKIP = "skip"
 class MaskedBlock(nn.Module):
     """All kinds at full width, mixed, masked, added.
 
-    In a free space input and output have widths of their own. The block adds
+    In a space of free widths input and output have their own. The block adds
     its input where they agree, and a skip is a 1x1 convolution where they do
     not; both are weighed by the probability of that, channel by channel.
     Under one-hot weights every mode equals the derived block.
@@ -35,18 +35,18 @@ class MaskedBlock(nn.Module):
     out: Tensor
     squeezed: Tensor
 
-    def __init__(self, space: MaskedSpace, slot: MaskedLayer) -> None:
+    def __init__(self, space: MaskedSpace, layer: MaskedLayer) -> None:
         super().__init__()
-        self.slot = slot
-        mids = _values(space, slot.expansion)
-        outs = _values(space, slot.out)
-        into = max(outs) if slot.joined else slot.most_in
-        names = [option.name for option in space.layers[slot.kind].choices]
+        self.layer = layer
+        mids = _values(space, layer.expansion)
+        outs = _values(space, layer.out_width)
+        into = max(outs) if layer.shares_width else layer.max_in_channels
+        names = [option.name for option in space.layers[layer.block_type].choices]
         self.kinds = nn.ModuleList(
             build_operator(
-                space.bridge(slot, into, max(outs))
-                if name == SKIP and slot.free
-                else space.block(slot, name, into, max(mids), max(outs), space.resolution)
+                space.bridge(layer, into, max(outs))
+                if name == SKIP and layer.free_widths
+                else space.block(layer, name, into, max(mids), max(outs), space.resolution)
             )
             for name in names
         )
@@ -57,22 +57,22 @@ class MaskedBlock(nn.Module):
             ("squeezed", leading_ones([squeezed(mid) for mid in mids], squeezed(max(mids)))),
         ):
             self.register_buffer(name, ones, persistent=False)
-        self.meeting = _meeting(space, slot, outs)
+        self.gate = _residual_gate(space, layer, outs)
 
     def forward(self, x: Tensor, weights: Tensor) -> Tensor:
         """Input and output are masked to their widths; kinds of weight 0 are not run."""
         total = self._mix(x, weights)
-        if self.slot.joined:
+        if self.layer.shares_width:
             # Every kind but a skip adds its input; a skip is the input. Weights sum to 1.
             return x if total is None else x + total
-        if self.meeting is None:
+        if self.gate is None:
             assert total is not None
             return total
-        kept, changed = self.meeting(weights)
-        y = self.meeting.carry(x, kept)
+        kept, changed = self.gate(weights)
+        y = self.gate.carry(x, kept)
         if total is not None:
             y = y + total
-        skipping = None if self.skip is None else weights[self.slot.kind, self.skip]
+        skipping = None if self.skip is None else weights[self.layer.block_type, self.skip]
         if skipping is not None and skipping.item() != 0:
             y = y + skipping * self.kinds[self.skip](x) * changed  # type: ignore[index]
         return y
@@ -80,9 +80,9 @@ class MaskedBlock(nn.Module):
     def _mix(self, x: Tensor, weights: Tensor) -> Tensor | None:
         """The kinds' bodies, mixed and masked; None where only a skip has any weight."""
         mid, squeeze = (
-            channel_mask(weights[self.slot.expansion], ones) for ones in (self.mid, self.squeezed)
+            channel_mask(weights[self.layer.expansion], ones) for ones in (self.mid, self.squeezed)
         )
-        row = weights[self.slot.kind]
+        row = weights[self.layer.block_type]
         total: Tensor | None = None
         for number, value in enumerate(row.detach().tolist()[: len(self.kinds)]):
             kind = self.kinds[number]
@@ -92,15 +92,15 @@ class MaskedBlock(nn.Module):
             total = part if total is None else total + part
         if total is None:
             return None
-        return total * channel_mask(weights[self.slot.out], self.out)
+        return total * channel_mask(weights[self.layer.out_width], self.out)
 
 
 class ResidualGate(nn.Module):
     """Where the widths of input and output agree, under weights of their options.
 
     Args:
-        into: The variable of the input's width; None where it is fixed.
-        out: The variable of the output's width.
+        in_width: The variable of the input's width; None where it is fixed.
+        out_width: The variable of the output's width.
         ins, outs: Their widths.
     """
 
@@ -108,9 +108,11 @@ class ResidualGate(nn.Module):
     in_ones: Tensor
     out_ones: Tensor
 
-    def __init__(self, into: int | None, out: int, ins: Sequence[int], outs: Sequence[int]) -> None:
+    def __init__(
+        self, in_width: int | None, out_width: int, ins: Sequence[int], outs: Sequence[int]
+    ) -> None:
         super().__init__()
-        self.into, self.out = into, out
+        self.in_width, self.out_width = in_width, out_width
         for name, value in (
             ("same", (torch.tensor(ins)[:, None] == torch.tensor(outs)).float()),
             ("in_ones", leading_ones(ins, max(ins))),
@@ -119,7 +121,7 @@ class ResidualGate(nn.Module):
             self.register_buffer(name, value, persistent=False)
 
     def forward(self, weights: Tensor) -> tuple[Tensor, Tensor]:
-        """Masks of what is added and of what a skip convolves.
+        """Masks of the channels that are added, and of those that a skip convolves.
 
         Returns:
             For each input channel the probability that the output has the
@@ -127,10 +129,10 @@ class ResidualGate(nn.Module):
             carries the weight of being there); for each output channel the
             probability that it is there and the widths differ.
         """
-        outs = weights[self.out, : self.same.shape[1]].to(self.same)
+        outs = weights[self.out_width, : self.same.shape[1]].to(self.same)
         ins = outs.new_ones(1)
-        if self.into is not None:
-            ins = weights[self.into, : self.same.shape[0]].to(self.same)
+        if self.in_width is not None:
+            ins = weights[self.in_width, : self.same.shape[0]].to(self.same)
         joint = ins[:, None] * outs * self.same
         there = ins @ self.in_ones
         kept = joint.sum(1) @ self.in_ones / torch.where(there > 0, there, 1.0)
@@ -138,19 +140,21 @@ class ResidualGate(nn.Module):
         return kept[:, None, None], changed[:, None, None]
 
     def carry(self, x: Tensor, kept: Tensor) -> Tensor:
-        """What of the input is added to the output, in the output's channels."""
+        """The part of the input that is added to the output, in the output's channels."""
         channels = self.out_ones.shape[1]
         both = min(channels, x.shape[1])
         y = x[:, :both] * kept[:both]
         return nn.functional.pad(y, (0, 0, 0, 0, 0, channels - both))
 
 
-def _meeting(space: MaskedSpace, slot: MaskedLayer, outs: Sequence[int]) -> ResidualGate | None:
+def _residual_gate(
+    space: MaskedSpace, layer: MaskedLayer, outs: Sequence[int]
+) -> ResidualGate | None:
     """None where no pair of widths ever adds: at a stride, or across stages that share widths."""
-    ins = [slot.most_in] if slot.into is None else _values(space, slot.into)
-    if slot.joined or not any(slot.adds(into, out) for into in ins for out in outs):
+    ins = [layer.max_in_channels] if layer.in_width is None else _values(space, layer.in_width)
+    if layer.shares_width or not any(layer.has_residual(into, out) for into in ins for out in outs):
         return None
-    return ResidualGate(slot.into, slot.out, ins, outs)
+    return ResidualGate(layer.in_width, layer.out_width, ins, outs)
 
 
 def _values(space: MaskedSpace, variable: int) -> list[int]:

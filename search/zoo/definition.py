@@ -13,8 +13,7 @@ from typing import NamedTuple
 
 from search.errors import UsageError
 from search.operators.spec import OperatorSpec
-from search.spaces.fbnet import BLOCKS
-from search.spaces.frame import AbsoluteFrame
+from search.spaces.frame import BLOCKS, AbsoluteFrame
 
 _ABSOLUTE = re.compile(r"(?P<kernel>k\d+)_m(?P<mid>\d+)(?P<more>_[a-z0-9]+(?:_se)?)")
 

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import Bounds, LinearConstraint, milp
 
-from search.latency.model import CostMatrix
+from search.costs.matrix import CostMatrix
 from search.selection.exact import select
 
 WANTED_MEDIAN_MS, WANTED_WORST_MS = 50.0, 300.0
@@ -38,10 +38,10 @@ def random_selection(seed: int, noise: float | None) -> tuple[Array, CostMatrix,
     costs[skips, -1] = 0.0
     costs[~skips, -1] = np.inf
     scores[~skips, -1] = -np.inf
-    matrix = CostMatrix(costs=costs, fixed_us=1000.0)
-    mean = np.where(np.isfinite(costs), costs, 250).mean(axis=1).sum() + matrix.fixed_us
+    matrix = CostMatrix(costs=costs, fixed=1000.0)
+    mean = np.where(np.isfinite(costs), costs, 250).mean(axis=1).sum() + matrix.fixed
     share = generator.uniform(0.05, 1)
-    return scores, matrix, matrix.fastest_us() + share * (mean - matrix.fastest_us())
+    return scores, matrix, matrix.cheapest() + share * (mean - matrix.cheapest())
 
 
 def milp_score(scores: Array, costs: CostMatrix, target_us: float, seconds: float = 60) -> float:
@@ -49,7 +49,7 @@ def milp_score(scores: Array, costs: CostMatrix, target_us: float, seconds: floa
     legal = np.isfinite(scores) & np.isfinite(costs.costs)
     rows = np.nonzero(legal)[0]
     one_a_layer = (rows == np.arange(len(scores))[:, np.newaxis]).astype(float)
-    room = target_us - costs.fixed_us
+    room = target_us - costs.fixed
     found = milp(
         -scores[legal],
         integrality=np.ones(len(rows)),
@@ -77,7 +77,7 @@ def main() -> int:
             start = time.perf_counter()
             found = select(scores, costs, target_us)
             own.append(1e3 * (time.perf_counter() - start))
-            wrong += not (found.optimal and found.latency_us <= target_us)
+            wrong += not (found.optimal and found.cost <= target_us)
             if not arguments.no_milp:
                 start = time.perf_counter()
                 score = milp_score(scores, costs, target_us)

@@ -14,7 +14,8 @@ import time
 import numpy as np
 import pandas as pd
 
-from search.latency.model import CostMatrix, LatencyModel
+from search.costs.matrix import CostMatrix
+from search.latency.model import LatencyModel
 from search.spaces.base import LayeredSpace
 from search.spaces.registry import make_space
 from search.table.entries import Entry, Interval
@@ -80,7 +81,7 @@ def rate(matrix: CostMatrix, choices: np.ndarray, repeats: int) -> float:
     fastest = float("inf")
     for _ in range(repeats):
         start = time.perf_counter()
-        matrix.price(choices)
+        matrix.cost_of(choices)
         fastest = min(fastest, time.perf_counter() - start)
     return len(choices) / fastest
 

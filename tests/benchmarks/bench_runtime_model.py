@@ -21,7 +21,8 @@ import torch
 
 from profiler.tables.importers.import_file import import_file
 from search.algorithms.single_path.indicators import RuntimeModel, gates_of_candidate, runtime_of
-from search.latency.model import CostMatrix, LatencyModel
+from search.costs.matrix import CostMatrix
+from search.latency.model import LatencyModel
 from search.selection.knapsack import Array, IntArray
 from search.spaces.registry import make_space, parse_space
 from search.spaces.single_path import SinglePathSpace
@@ -87,7 +88,7 @@ def _errors(
         for row in choices.tolist()
     ]
     said = np.array([float(formula(one)) for one in gates])
-    return np.abs(said / matrix.price(choices) - 1)
+    return np.abs(said / matrix.cost_of(choices) - 1)
 
 
 if __name__ == "__main__":

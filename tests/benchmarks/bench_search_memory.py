@@ -35,6 +35,7 @@ from search.spaces.fp_nas.space import SlicedSpace
 from search.spaces.registry import make_space
 from search.training.protocol import Batch
 from tests.search.algorithms.saved_activations import SavedBytes
+from tests.search.targets import latency_target
 
 WANTED = 0.1
 
@@ -89,7 +90,7 @@ def costs_of(space: LayeredSpace) -> CostMatrix:
     for number, layer in enumerate(space.layers):
         for column, choice in enumerate(layer.choices):
             costs[number, column] = count(choice.operator).flops / 1e3
-    return CostMatrix(costs=costs, fixed_us=0.0)
+    return CostMatrix(costs=costs, fixed=0.0)
 
 
 def _batch(space: LayeredSpace, number: int, seed: int) -> Batch:
@@ -130,7 +131,9 @@ def _largest(space: LayeredSpace) -> list[int]:
 
 def _mixing(space: LayeredSpace, images: int) -> int:
     recipe = make_search_recipe("fbnet", "cpu")
-    method = load_method("fbnet")(space, costs_of(space), recipe=recipe, target_us=1e12)
+    method = load_method("fbnet")(
+        space, costs_of(space), recipe=recipe, target=latency_target(1e12)
+    )
     method.start_epoch(0)
     return _peak(method.module, lambda: method.backward("weights", _batch(space, images, 0)))
 

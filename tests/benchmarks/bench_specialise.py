@@ -28,6 +28,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from search.costs.matrix import CostMatrix
 from search.latency.model import LatencyModel
 from search.operators.counts import count
 from search.pipeline.options import DataOptions
@@ -36,7 +37,7 @@ from search.pipeline.specialise import load_problems, write_specialised
 from search.pipeline.supernet_scores import Scoring, for_space, scores_of
 from search.selection.scores import Scores
 from search.spaces.base import LayeredSpace
-from search.spaces.registry import DEPENDENT, parse_space
+from search.spaces.registry import parse_space
 from search.table.entries import Entry
 from search.table.store import EXAM_COLUMNS, Table, read_table, write_table
 from search.training.progress import Silent
@@ -87,7 +88,7 @@ def _grouped(tables: Sequence[Table]) -> list[list[Table]]:
     groups: dict[str, list[Table]] = {}
     for table in tables:
         space = parse_space(table.manifest.space.spec)
-        if isinstance(space, DEPENDENT):
+        if not isinstance(LatencyModel(table).space_costs(space), CostMatrix):
             raise SystemExit(f"{table.label}: exact selection does not know this space.")
         groups.setdefault(space.spec.rsplit("-b", 1)[0], []).append(table)
     return list(groups.values())
@@ -142,8 +143,8 @@ def _target_us(path: Path) -> float:
     """Of the mean random latency, but never below what is possible."""
     costs = LatencyModel(read_table(path)).cost_matrix()
     finite = np.where(np.isfinite(costs.costs), costs.costs, np.nan)
-    mean_us = float(np.nanmean(finite, axis=1).sum()) + costs.fixed_us
-    return max(SHARE * mean_us, 1.02 * costs.fastest_us())
+    mean_us = float(np.nanmean(finite, axis=1).sum()) + costs.fixed
+    return max(SHARE * mean_us, 1.02 * costs.cheapest())
 
 
 def _scores(space: LayeredSpace, options: argparse.Namespace) -> Scores:
@@ -164,8 +165,8 @@ def _gap(score: float, scores: Scores, task: SearchProblem) -> float:
     """What is lost against HiGHS, relative to what there is to win."""
     assert task.target_us is not None
     values = for_space(scores, task.space).values
-    best = milp_score(values, task.costs, task.target_us)
-    fastest = values[np.arange(len(values)), task.costs.costs.argmin(axis=1)].sum()
+    best = milp_score(values, task.matrix, task.target_us)
+    fastest = values[np.arange(len(values)), task.matrix.costs.argmin(axis=1)].sum()
     lost = max(best - score, 0.0) / max(best - float(fastest), 1e-12)
     return lost if math.isfinite(lost) else 1.0
 

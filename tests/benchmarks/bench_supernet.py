@@ -28,12 +28,13 @@ from torch import Tensor, nn
 
 from search.algorithms.fbnet.recipe import FBNetRecipe
 from search.algorithms.fbnet.search import THETA, WEIGHTS, FBNetSearch
-from search.latency.model import CostMatrix
+from search.costs.matrix import CostMatrix
 from search.operators.modules import build_operator
 from search.spaces.base import LayeredSpace
 from search.spaces.registry import make_space
 from search.training.allocator import keep_freed_memory
 from search.training.protocol import Batch
+from tests.search.targets import latency_target
 
 WARMUP = 3
 
@@ -102,9 +103,9 @@ def method_of(space: LayeredSpace, variant: Variant) -> FBNetSearch:
     recipe = FBNetRecipe(temperature=variant.temperature, negligible=variant.negligible)
     return FBNetSearch(
         space,
-        CostMatrix(costs=costs, fixed_us=50.0),
+        CostMatrix(costs=costs, fixed=50.0),
         recipe=recipe,
-        target_us=1e6,
+        target=latency_target(1e6),
         checkpoint=variant.checkpoint,
     )
 

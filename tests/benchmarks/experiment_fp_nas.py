@@ -41,7 +41,7 @@ from search.pipeline.candidates import (
 )
 from search.pipeline.problem import SearchProblem, Waivers, load_problem
 from search.selection.exact import network_of
-from search.selection.sampling import feasible_sampler
+from search.selection.sampling import FeasibleSampler
 from search.training.engine import train
 from search.training.precision import Compute
 from search.training.recipe import make_training_recipe
@@ -85,10 +85,10 @@ def _options() -> argparse.Namespace:
 
 def _task(folder: Path, share: float) -> SearchProblem:
     waivers = Waivers(unexamined=True, simulated=True)
-    costs = load_problem(folder, None, waivers).costs
-    slowest_us = float(np.where(np.isfinite(costs.costs), costs.costs, 0).sum()) + costs.fixed_us
-    drawn = feasible_sampler(costs, slowest_us).draw(20_000, np.random.default_rng(0))
-    return load_problem(folder, share * float(costs.price(drawn).mean()) / 1000, waivers)
+    costs = load_problem(folder, None, waivers).matrix
+    slowest_us = float(np.where(np.isfinite(costs.costs), costs.costs, 0).sum()) + costs.fixed
+    drawn = FeasibleSampler(costs, slowest_us).draw(20_000, np.random.default_rng(0))
+    return load_problem(folder, share * float(costs.cost_of(drawn).mean()) / 1000, waivers)
 
 
 def _one(name: str, seed: int, task: SearchProblem, data: Data, options: argparse.Namespace) -> ROW:
@@ -98,7 +98,7 @@ def _one(name: str, seed: int, task: SearchProblem, data: Data, options: argpars
     compute = Compute(device="cpu", threads=options.threads)
     settings = TrainingSettings(batch=recipe.batch, seed=seed, compute=compute)
     with fresh_weights(seed):
-        method = load_method(name)(task.space, task.costs, recipe=recipe, target_us=task.target_us)
+        method = load_method(name)(task.space, task.costs, recipe=recipe, target=task.target)
     wall, process = time.perf_counter(), time.process_time()
     lines = train(method, data.train, settings, subject=Subject(space=task.space.spec))
     wall, process = time.perf_counter() - wall, time.process_time() - process
@@ -135,7 +135,7 @@ def _quality(
     trained = retrain(network, data, training, replace(settings, batch=training.batch))
     return {
         "chosen": " ".join(candidate_row(chosen, task).choices),
-        "chosen_us": round(float(task.costs.price([chosen.choices])[0]), 3),
+        "chosen_us": round(float(task.costs.cost_of([chosen.choices])[0]), 3),
         "top1": trained.test.top1,
         "test_loss": round(trained.test.loss, 4),
     }

@@ -25,7 +25,7 @@ import torch
 if __name__ == "__main__":  # the problems live with the tests
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from search.costs.matrix import CostMatrix
+from search.costs.base import Costs
 from tests.search.algorithms import (
     planted,
     planted_width,
@@ -43,7 +43,7 @@ class Problem(NamedTuple):
 
     search: Callable[[str, int], Choices]
     optima: Mapping[str, Choices]
-    costs: Callable[[str], CostMatrix]
+    costs: Callable[[str], Costs]
     network: Callable[[Choices], Choices]
 
 
@@ -96,7 +96,7 @@ def examine(method: str, seeds: Sequence[int]) -> bool:
 
 def _faster_at_home(problem: Problem, found: Mapping[tuple[str, int], Choices], seed: int) -> bool:
     def price(device: str, table: str) -> float:
-        return float(problem.costs(device).price([problem.network(found[table, seed])])[0])
+        return float(problem.costs(device).cost_of([problem.network(found[table, seed])])[0])
 
     pairs = itertools.permutations(problem.optima)
     return all(price(own, own) < price(own, other) for own, other in pairs)

@@ -23,7 +23,7 @@ import numpy as np
 from search.architecture import write_architecture
 from search.latency.model import LatencyModel
 from search.selection.exact import network_of
-from search.selection.sampling import feasible_sampler
+from search.selection.sampling import FeasibleSampler
 from search.spaces.registry import parse_space
 from search.table.store import read_table
 
@@ -34,10 +34,10 @@ def main() -> None:
     table = read_table(options.table)
     space = parse_space(table.manifest.space.spec)
     costs = LatencyModel(table).cost_matrix(space)
-    anything = feasible_sampler(
+    anything = FeasibleSampler(
         costs, float(np.where(np.isfinite(costs.costs), costs.costs, 0).sum())
     )
-    mean_us = float(costs.price(anything.draw(20_000, np.random.default_rng(0))).mean())
+    mean_us = float(costs.cost_of(anything.draw(20_000, np.random.default_rng(0))).mean())
     target_us = options.share * mean_us
     print(f"mean random latency {mean_us:.1f} us, target {target_us:.1f} us", flush=True)
     rows = []
@@ -69,7 +69,7 @@ def _one_seed(options, space, costs, target_us: float, seed: int) -> list[dict]:
     task = ["--table", str(options.table), "--target-ms", f"{target_us / 1000:.6f}"]
     seconds = _search(folder / "fbnet.json", [*task, *common])
     rows = [_trained(options, folder, "fbnet", common, seed, target_us, search_s=seconds)]
-    sampler = feasible_sampler(costs, target_us, 0.9 * target_us)
+    sampler = FeasibleSampler(costs, target_us, 0.9 * target_us)
     drawn = sampler.draw(options.random_networks, np.random.default_rng(seed))
     for number, choices in enumerate(drawn.tolist()):
         name = f"random-{number}"

@@ -19,7 +19,8 @@ from pathlib import Path
 import numpy as np
 
 from search.architecture import write_architecture
-from search.latency.model import CostMatrix, LatencyModel
+from search.costs.matrix import CostMatrix
+from search.latency.model import LatencyModel
 from search.operators.counts import count
 from search.selection.exact import Selection, network_of, select
 from search.selection.scores import Scores, read_scores
@@ -45,7 +46,7 @@ def main() -> None:
     wanted = options.share * float(scores.values.max(axis=1).sum())
     for table, space, matrix in zip(tables, spaces, costs, strict=True):
         found = fastest_with(scores, matrix, wanted)
-        prices = [float(other.price([found.choices])[0]) for other in costs]
+        prices = [float(other.cost_of([found.choices])[0]) for other in costs]
         name = f"for-{table.manifest.protocol.dtype}"
         write_architecture(network_of(space, found.choices, name), options.out / f"{name}.json")
         print(json.dumps({"network": name, "score": found.score, "predicted_us": prices}))
@@ -69,8 +70,8 @@ def by_work(space: LayeredSpace) -> Scores:
 
 def fastest_with(scores: Scores, costs: CostMatrix, wanted: float) -> Selection:
     """The fastest network that scores at least so much: the target is bisected."""
-    low, high = costs.fastest_us(), float(costs.costs[np.isfinite(costs.costs)].sum())
-    high += abs(costs.fixed_us)
+    low, high = costs.cheapest(), float(costs.costs[np.isfinite(costs.costs)].sum())
+    high += abs(costs.fixed)
     best = select(scores, costs, high)
     while high - low > 1e-3:
         middle = (low + high) / 2

@@ -28,7 +28,7 @@ from search.architecture import write_architecture
 from search.costs.matrix import CostMatrix
 from search.latency.model import LatencyModel
 from search.selection.exact import network_of
-from search.selection.sampling import feasible_sampler
+from search.selection.sampling import FeasibleSampler
 from search.spaces.base import SearchSpace
 from search.spaces.registry import parse_space
 from search.table.store import read_table
@@ -83,9 +83,9 @@ def _methods(options: argparse.Namespace) -> list[tuple[str, Path]]:
 def target_of(folder: Path, share: float) -> float:
     """Milliseconds: a share of the mean random latency by the table."""
     _, costs = _space_and_costs(folder)
-    slowest_us = float(np.where(np.isfinite(costs.costs), costs.costs, 0).sum()) + costs.fixed_us
-    drawn = feasible_sampler(costs, slowest_us).draw(20_000, np.random.default_rng(0))
-    return share * float(costs.price(drawn).mean()) / 1000
+    slowest_us = float(np.where(np.isfinite(costs.costs), costs.costs, 0).sum()) + costs.fixed
+    drawn = FeasibleSampler(costs, slowest_us).draw(20_000, np.random.default_rng(0))
+    return share * float(costs.cost_of(drawn).mean()) / 1000
 
 
 def one(options: argparse.Namespace, method: str, table: Path, target_ms: float, seed: int) -> ROW:
@@ -119,7 +119,7 @@ def chance(
     """The mean of random networks of nearly the target's latency, trained alike."""
     folder, common = _folder(options, seed), _common(options, seed)
     space, costs = _space_and_costs(table)
-    sampler = feasible_sampler(costs, 1000 * target_ms, 900 * target_ms)
+    sampler = FeasibleSampler(costs, 1000 * target_ms, 900 * target_ms)
     drawn = sampler.draw(CHANCE_NETWORKS, np.random.default_rng(seed))
     top1 = []
     for number, choices in enumerate(drawn.tolist()):
@@ -130,7 +130,7 @@ def chance(
         "seed": seed,
         "method": method,
         "top1": statistics.mean(top1),
-        "predicted_ms": float(costs.price(drawn).mean()) / 1000,
+        "predicted_ms": float(costs.cost_of(drawn).mean()) / 1000,
         "search_s": 0.0,
         "cpu_s": 0.0,
         "networks_trained": CHANCE_NETWORKS,

@@ -1,7 +1,7 @@
-"""Baselines in one harness: random search and evolution under a latency target.
+"""Baselines in one harness: random search and evolution under a target.
 
 Both only ever propose networks that meet the target, evaluate each network at
-most once, and spend the same budget of evaluations, so that what they find
+most once, and spend the same budget of evaluations, so that their results
 can be compared with each other and with a search method.
 """
 
@@ -11,20 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from search.costs.matrix import CostMatrix
 from search.errors import UsageError
-from search.latency.model import CostMatrix
 from search.selection.knapsack import IntArray, Mask
-from search.selection.sampling import FeasibleSampler, feasible_sampler
-
-__all__ = [
-    "BaselineResult",
-    "Evaluate",
-    "Evolution",
-    "Trial",
-    "evolve",
-    "feasible_sampler",
-    "random_search",
-]
+from search.selection.sampling import FeasibleSampler
 
 Choices = tuple[int, ...]
 # Expensive: the scores of some networks, higher is better, in their order.
@@ -44,12 +34,12 @@ class Trial:
     number: int
     choices: Choices
     score: float
-    latency_us: float
+    cost: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BaselineResult:
-    """What a baseline found. `history` is shorter than the budget where a space was used up.
+    """The result of a baseline; `history` is shorter than the budget where a space is used up.
 
     The score of `best` is minus infinity where every trial failed.
     """
@@ -83,14 +73,14 @@ class Evolution:
 
 
 def random_search(
-    evaluate: Evaluate, costs: CostMatrix, target_us: float, *, budget: int, seed: int = 0
+    evaluate: Evaluate, costs: CostMatrix, target: float, *, budget: int, seed: int = 0
 ) -> BaselineResult:
     """Evaluate different networks, drawn uniformly among those that meet the target.
 
     Args:
         evaluate: The scores of some networks.
-        costs: Prices of the space.
-        target_us: Highest latency.
+        costs: Of the space.
+        target: The highest cost.
         budget: Networks evaluated at most.
         seed: The same seed draws the same networks.
 
@@ -98,16 +88,16 @@ def random_search(
         UsageError: No network meets the target, the budget is below 1, or
             `evaluate` answers with other than one number a network.
     """
-    harness = _Harness(evaluate, costs, target_us, budget, seed)
+    harness = _Harness(evaluate, costs, target, budget, seed)
     while harness.evaluate(harness.random_networks(BATCH)):
         pass
-    return harness.outcome()
+    return harness.result()
 
 
 def evolve(
     evaluate: Evaluate,
     costs: CostMatrix,
-    target_us: float,
+    target: float,
     *,
     budget: int,
     seed: int = 0,
@@ -117,63 +107,63 @@ def evolve(
 
     The evolutionary search of Single Path One-Shot (arXiv 1904.00420,
     Algorithm 1): random networks first, then generations of mutants and
-    crossings of the best so far; children over the target are made again.
+    crossings of the best so far; children over the target are drawn again.
     With a budget below five populations the population shrinks to a fifth of
     the budget, so that there is something to select from.
 
-    Args and Raises: as `random_search`.
+    Arguments and errors are those of `random_search`.
     """
     settings = settings or Evolution()
-    harness = _Harness(evaluate, costs, target_us, budget, seed)
+    harness = _Harness(evaluate, costs, target, budget, seed)
     size = min(settings.population, max(2, budget // 5))
     proposed = harness.random_networks(size)
     while harness.evaluate(proposed):
         parents = harness.top(min(settings.parents, max(1, size // 2)))
         proposed = harness.generation(parents, size, settings.mutation)
-    return harness.outcome()
+    return harness.result()
 
 
 class _Harness:
     """Counts evaluations, proposes networks under the target, remembers all of them."""
 
     def __init__(
-        self, evaluate: Evaluate, costs: CostMatrix, target_us: float, budget: int, seed: int
+        self, evaluate: Evaluate, costs: CostMatrix, target: float, budget: int, seed: int
     ) -> None:
         if budget < 1:
             raise UsageError(f"A budget of {budget} evaluations is too small.")
-        self._evaluate, self._costs, self._target_us = evaluate, costs, target_us
+        self._evaluate, self._costs, self._target = evaluate, costs, target
         self._budget = budget
-        self._sampler: FeasibleSampler = feasible_sampler(costs, target_us)
+        self._sampler = FeasibleSampler(costs, target)
         self._generator = np.random.default_rng(seed)
-        self._legal: Mask = np.isfinite(costs.costs)
+        self._legal: Mask = costs.legal
         self._trials: dict[Choices, Trial] = {}
 
     def evaluate(self, networks: Sequence[Choices]) -> bool:
-        """Spend the budget on these networks; False when there is nothing left to do."""
+        """Spend the budget on these networks; False when it is spent or there are none."""
         networks = networks[: self._budget - len(self._trials)]
         if not networks:
             return False
         scores = [float(score) for score in self._evaluate(networks)]
         if len(scores) != len(networks) or any(math.isnan(score) for score in scores):
             raise UsageError(f"The evaluation of {len(networks)} networks gave {scores}.")
-        latencies = self._costs.price(networks)
-        for choices, score, latency_us in zip(networks, scores, latencies, strict=True):
+        costs = self._costs.cost_of(networks)
+        for choices, score, cost in zip(networks, scores, costs, strict=True):
             self._trials[choices] = Trial(
                 number=len(self._trials) + 1,
                 choices=choices,
                 score=score,
-                latency_us=float(latency_us),
+                cost=float(cost),
             )
         return len(self._trials) < self._budget
 
-    def outcome(self) -> BaselineResult:
+    def result(self) -> BaselineResult:
         """All trials, and the best of them."""
         return BaselineResult(best=self._ranked()[0], history=tuple(self._trials.values()))
 
     def _ranked(self) -> list[Trial]:
         return sorted(
             self._trials.values(),
-            key=lambda trial: (-trial.score, trial.latency_us, trial.number),
+            key=lambda trial: (-trial.score, trial.cost, trial.number),
         )
 
     def top(self, number: int) -> IntArray:
@@ -187,16 +177,17 @@ class _Harness:
         listed = self._sampler.listed
         if listed is None:
             return self.new(lambda n: self._sampler.draw(n, self._generator), number, known=known)
-        rest = [choices for choices in _tuples(listed) if choices not in self._trials]
-        rest = [choices for choices in rest if choices not in set(known)]
-        picked = self._generator.permutation(len(rest))[:number]
-        return [rest[place] for place in picked]
+        untried = [choices for choices in _tuples(listed) if choices not in self._trials]
+        untried = [choices for choices in untried if choices not in set(known)]
+        order = self._generator.permutation(len(untried))[:number]
+        return [untried[place] for place in order]
 
     def generation(self, parents: IntArray, size: int, rate: float) -> list[Choices]:
         """Half mutants, half crossings; random networks where there are too few of them."""
-        made = self.new(lambda number: self._mutants(parents, number, rate), size // 2)
-        made += self.new(lambda number: self._crossings(parents, number), size - size // 2, made)
-        return made + self.random_networks(size - len(made), made)
+        children = self.new(lambda number: self._mutants(parents, number, rate), size // 2)
+        crossings = size - size // 2
+        children += self.new(lambda number: self._crossings(parents, number), crossings, children)
+        return children + self.random_networks(size - len(children), children)
 
     def new(
         self,
@@ -205,19 +196,19 @@ class _Harness:
         known: Sequence[Choices] = (),
     ) -> list[Choices]:
         """Up to `number` different proposals that meet the target and were never tried."""
-        found: dict[Choices, None] = {}
+        untried: dict[Choices, None] = {}
         for _ in range(TRIES):
-            if len(found) >= number:
+            if len(untried) >= number:
                 break
             proposed = propose(number)
-            meets = self._costs.price(proposed) <= self._target_us
+            meets = self._costs.cost_of(proposed) <= self._target
             for choices in _tuples(proposed[meets]):
                 if choices not in self._trials and choices not in known:
-                    found[choices] = None
-        return list(found)[:number]
+                    untried[choices] = None
+        return list(untried)[:number]
 
     def _mutants(self, parents: IntArray, number: int, rate: float) -> IntArray:
-        """Copies of parents with some layers drawn anew among the legal candidates."""
+        """Copies of parents with some layers drawn again among the legal candidates."""
         children = parents[self._generator.integers(0, len(parents), number)]
         changed = self._generator.random(children.shape) < rate
         drawn = np.where(self._legal, self._generator.random((number, *self._legal.shape)), -1.0)

@@ -2,19 +2,18 @@
 
 Each layer holds a distribution over its candidates, softmax(theta). Weights
 and theta take turns on two parts of the images; the Gumbel softmax makes the
-choice differentiable, and the same draw m prices the network that it mixes.
+choice differentiable, and the same draw m gives the cost of the network that it mixes.
 """
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from search.algorithms.expected_cost import ExpectedCosts
+from search.algorithms.expected_cost import expected_cost_of
 from search.algorithms.fbnet.recipe import FBNetRecipe
 from search.algorithms.independent_layers import IndependentLayers
 from search.algorithms.losses import (
@@ -24,8 +23,8 @@ from search.algorithms.losses import (
     require_reachable,
     target_loss,
 )
+from search.costs.base import Costs, CostTarget
 from search.errors import UsageError
-from search.latency.model import CostMatrix
 from search.operators.modules import build_operator
 from search.spaces.base import SearchSpace
 from search.supernets.base import Build, legal_mask
@@ -49,7 +48,7 @@ class FBNetModule(nn.Module):
         theta: (layers, widest) logits; what is not legal never moves.
         multiplier: Weight of the excess over the target; a buffer, so that
             checkpoints hold it.
-        costs: Weights of the candidates to a latency in microseconds.
+        costs: Weights of the candidates to an expected cost.
     """
 
     legal: Tensor
@@ -70,30 +69,30 @@ class FBNetModule(nn.Module):
         return self.theta.masked_fill(~self.legal, -math.inf)
 
     def forward(self, images: Tensor, weights: Tensor) -> Tensor:
-        """As `MixtureSupernet.forward`."""
+        """Images to logits under weights of the candidates."""
         logits: Tensor = self.supernet(images, weights)
         return logits
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
-        """As `MixtureSupernet.compile`."""
+        """Compile the supernet alone, its layers one by one."""
         self.supernet.compile(*args, **kwargs)
 
 
 class FBNetSearch(IndependentLayers):
-    """FBNet's differentiable architecture search; a `Searching`.
+    """FBNet's differentiable architecture search; a `SearchAlgorithm`.
 
     Without a target the loss is the paper's product, which has no target:
     beta alone decides how fast the network becomes. With one it is
-    CE + multiplier * max(0, LAT / target - 1), the multiplier rising while
-    the expected latency is above the target and falling below it (dual
+    CE + multiplier * max(0, cost / target - 1), the multiplier rising while
+    the expected cost is above the target and falling below it (dual
     ascent). The distribution then gathers about the target; a network that
-    meets it for certain is selected from `scores` (`search.selection.exact`).
+    meets it for certain is selected from `scores` (`search.selection.by_costs`).
 
     Args:
-        space: What to search.
-        costs: Its candidates' latencies in microseconds.
+        space: The space to search.
+        costs: Of its networks.
         recipe: Hyperparameters; the paper's by default.
-        target_us: The latency to meet; None means the product loss.
+        target: The cost to meet; None means the product loss.
         build: Operator to module; for spaces of other operators than ours.
         checkpoint: Recompute activations of the searched layers.
 
@@ -108,22 +107,22 @@ class FBNetSearch(IndependentLayers):
     def __init__(
         self,
         space: SearchSpace,
-        costs: CostMatrix,
+        costs: Costs,
         *,
         recipe: FBNetRecipe | None = None,
-        target_us: float | None = None,
+        target: CostTarget | None = None,
         build: Build = build_operator,
         checkpoint: bool = False,
     ) -> None:
         self.recipe = recipe = recipe or FBNetRecipe()
         self.require(space, costs)
-        if target_us is None:
+        if target is None:
             require_microseconds(costs)
         else:
-            require_reachable(costs, target_us)
-        self.target_us, self.epochs = target_us, recipe.epochs
+            require_reachable(costs, target)
+        self.target, self.epochs = target, recipe.epochs
         self.splits = (recipe.weight_share, 1 - recipe.weight_share)
-        self._matrix, self._epoch = costs, 0
+        self._costs, self._epoch = costs, 0
         self.module = self.make_module(space, costs, build, checkpoint)
         if recipe.negligible * self.module.legal.shape[1] >= 1:
             raise UsageError(
@@ -132,7 +131,7 @@ class FBNetSearch(IndependentLayers):
         self._optimizers = {WEIGHTS: self._sgd(), THETA: self._adam()}
         self._learning: str | None = None
 
-    def require(self, space: SearchSpace, costs: CostMatrix) -> None:
+    def require(self, space: SearchSpace, costs: Costs) -> None:
         """Refuse costs that are not of this space.
 
         Raises:
@@ -141,12 +140,17 @@ class FBNetSearch(IndependentLayers):
         require_costs(costs, space)
 
     def make_module(
-        self, space: SearchSpace, costs: CostMatrix, build: Build, checkpoint: bool
+        self, space: SearchSpace, costs: Costs, build: Build, checkpoint: bool
     ) -> FBNetModule:
         """All that is learnt, with fresh weights."""
         multiplier = self.recipe.multiplier
-        supernet = MixtureSupernet(space, build=build, checkpoint=checkpoint)
-        return FBNetModule(legal_mask(space), supernet, ExpectedCosts(costs), multiplier=multiplier)
+        supernet = self.make_supernet(space, build, checkpoint)
+        expected_cost = expected_cost_of(costs)
+        return FBNetModule(legal_mask(space), supernet, expected_cost, multiplier=multiplier)
+
+    def make_supernet(self, space: SearchSpace, build: Build, checkpoint: bool) -> nn.Module:
+        """The shared weights, fresh."""
+        return MixtureSupernet(space, build=build, checkpoint=checkpoint)
 
     def _sgd(self) -> torch.optim.Optimizer:
         return torch.optim.SGD(
@@ -188,16 +192,15 @@ class FBNetSearch(IndependentLayers):
         self._learn(phase, batch.fraction)
         with torch.set_grad_enabled(phase == THETA):
             weights = self.draw(batch.generator)
-            latency_us = self.module.costs(weights)
+            cost = self.module.costs(weights)
         with batch.autocast():
             logits = self.module(batch.images, weights)
         precise = logits.to(torch.promote_types(logits.dtype, torch.float32))
         cross_entropy = nn.functional.cross_entropy(precise, batch.labels)
         plain = phase == WEIGHTS and not self.recipe.literal
-        loss = cross_entropy if plain else self.loss(cross_entropy, latency_us)
+        loss = cross_entropy if plain else self.loss(cross_entropy, cost)
         loss.backward()  # type: ignore[no-untyped-call]
-        report = _report(loss, cross_entropy, latency_us, logits, batch.labels)
-        return report if self._matrix.unit == "us" else replace(report, latency_us=None)
+        return self._report(loss, cross_entropy, cost, logits, batch.labels)
 
     def _learn(self, phase: str, fraction: float) -> None:
         """Prepare a step: rates, the multiplier, and whose gradients are wanted."""
@@ -214,10 +217,9 @@ class FBNetSearch(IndependentLayers):
     @torch.no_grad()
     def _raise_multiplier(self) -> None:
         """One step of dual ascent on the exact expectation, equal in all processes."""
-        if self.target_us is None:
+        if self.target is None:
             return
-        latency_us = self._expected_us()
-        excess = self.recipe.multiplier_rate * (latency_us / self.target_us - 1)
+        excess = self.recipe.multiplier_rate * (self._expected_cost() / self.target.value - 1)
         self.module.multiplier.add_(excess).clamp_(min=0)
 
     def draw(self, generator: torch.Generator) -> Tensor:
@@ -230,25 +232,36 @@ class FBNetSearch(IndependentLayers):
             weights = noisy.masked_fill(weights < self.recipe.negligible, -math.inf).softmax(1)
         return weights
 
-    def loss(self, cross_entropy: Tensor, latency_us: Tensor) -> Tensor:
+    def loss(self, cross_entropy: Tensor, cost: Tensor) -> Tensor:
         """The loss of theta: the paper's product, or the one with a target."""
-        if self.target_us is None:
-            return product_loss(
-                cross_entropy, latency_us, alpha=self.recipe.alpha, beta=self.recipe.beta
-            )
+        if self.target is None:
+            return product_loss(cross_entropy, cost, alpha=self.recipe.alpha, beta=self.recipe.beta)
         return target_loss(
-            cross_entropy,
-            latency_us,
-            target_us=self.target_us,
-            multiplier=self.module.multiplier,
+            cross_entropy, cost, target=self.target.value, multiplier=self.module.multiplier
+        )
+
+    @torch.no_grad()
+    def _report(
+        self, loss: Tensor, cross_entropy: Tensor, cost: Tensor, logits: Tensor, labels: Tensor
+    ) -> StepReport:
+        hits = (logits.argmax(1) == labels).sum()
+        # One transfer from the device instead of four.
+        numbers = torch.stack([part.double() for part in (loss, cross_entropy, cost, hits)])
+        mean_loss, mean_entropy, mean_cost, correct = numbers.tolist()
+        return StepReport(
+            loss=mean_loss,
+            cross_entropy=mean_entropy,
+            correct=int(correct),
+            images=len(labels),
+            latency_us=mean_cost if self._costs.unit.is_time else None,
         )
 
     # --- results -------------------------------------------------------------
 
-    def _expected_us(self) -> Tensor:
-        """Mean latency of the distribution, where theta is."""
-        latency_us: Tensor = self.module.costs(self.module.logits.detach().softmax(1))
-        return latency_us
+    def _expected_cost(self) -> Tensor:
+        """Mean cost of the distribution, where theta is."""
+        cost: Tensor = self.module.costs(self.module.logits.detach().softmax(1))
+        return cost
 
     def derive(self, choices: Sequence[int]) -> nn.Sequential:
         """One network with a copy of its trained weights."""
@@ -256,33 +269,16 @@ class FBNetSearch(IndependentLayers):
         return network
 
     def progress(self) -> Mapping[str, float]:
-        """Mean entropy of the layers in nats, temperature, latencies, multiplier."""
+        """Mean entropy of the layers in nats, temperature, costs, multiplier."""
         probabilities = self.probabilities()
-        likely_us = self._matrix.price(np.array([self.argmax()]))[0]
-        what = "latency_us" if self._matrix.unit == "us" else self._matrix.unit
+        argmax_cost = self._costs.cost_of(np.array([self.argmax()]))[0]
+        column = self._costs.unit.column
         numbers = {
-            f"expected_{what}": float(self._expected_us()),
-            f"argmax_{what}": float(likely_us),
+            f"expected_{column}": float(self._expected_cost()),
+            f"argmax_{column}": float(argmax_cost),
             "entropy": float(torch.special.entr(probabilities).sum(1).mean()),
             "temperature": self.temperature,
         }
-        if self.target_us is not None:
+        if self.target is not None:
             numbers["lambda"] = float(self.module.multiplier)
         return numbers
-
-
-@torch.no_grad()
-def _report(
-    loss: Tensor, cross_entropy: Tensor, latency_us: Tensor, logits: Tensor, labels: Tensor
-) -> StepReport:
-    hits = (logits.argmax(1) == labels).sum()
-    # One transfer from the device instead of four.
-    numbers = torch.stack([part.double() for part in (loss, cross_entropy, latency_us, hits)])
-    mean_loss, mean_entropy, latency, correct = numbers.tolist()
-    return StepReport(
-        loss=mean_loss,
-        cross_entropy=mean_entropy,
-        correct=int(correct),
-        images=len(labels),
-        latency_us=latency,
-    )

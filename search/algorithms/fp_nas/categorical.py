@@ -1,4 +1,4 @@
-"""What a categorical search learns: shared weights and a distribution in one of two forms."""
+"""All that a categorical search learns: shared weights and a distribution, of two forms."""
 
 import math
 from typing import Any
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from search.algorithms.expected_cost import expected_cost_of
 from search.algorithms.fp_nas.factored import FactoredLogits
-from search.latency.model import CostMatrix
+from search.costs.base import Costs
 from search.operators.modules import build_operator
 from search.spaces.base import SearchSpace
 from search.spaces.fp_nas.space import SlicedSpace
@@ -48,7 +48,7 @@ class CategoricalModule(nn.Module):
     def __init__(
         self,
         space: SearchSpace,
-        matrix: CostMatrix,
+        costs: Costs,
         *,
         beta: float,
         joint: bool,
@@ -60,7 +60,7 @@ class CategoricalModule(nn.Module):
         self.factors = FactoredLogits(space)
         legal = legal_mask(space)
         self.theta = nn.Parameter(torch.zeros(legal.shape))
-        self.costs = expected_cost_of(matrix)
+        self.costs = expected_cost_of(costs)
         self.register_buffer("legal", legal, persistent=False)
         self.register_buffer("is_joint", torch.tensor(joint))
         self.register_buffer("beta", torch.tensor(beta))
@@ -71,8 +71,8 @@ class CategoricalModule(nn.Module):
     def logits(self) -> Tensor:
         """(layers, widest) logits of the distribution that holds, -inf where not legal."""
         if not bool(self.is_joint):
-            found: Tensor = self.factors()
-            return found
+            logits: Tensor = self.factors()
+            return logits
         return self.theta.masked_fill(~self.legal, -math.inf)
 
     @torch.no_grad()

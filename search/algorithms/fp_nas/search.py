@@ -18,8 +18,8 @@ from search.algorithms.fp_nas.importance import GradientMean, alpha_weights, uni
 from search.algorithms.fp_nas.recipe import CategoricalRecipe
 from search.algorithms.independent_layers import IndependentLayers, draw, entropy
 from search.algorithms.losses import require_costs, require_reachable
+from search.costs.base import Costs, CostTarget
 from search.errors import UsageError
-from search.latency.model import CostMatrix
 from search.operators.modules import build_operator
 from search.spaces.base import SearchSpace
 from search.supernets.base import Build
@@ -29,17 +29,17 @@ WEIGHTS, FACTORS, JOINT = "weights", "factors", "joint"
 
 
 class CategoricalSearch(IndependentLayers):
-    """Search by sampled networks; a `Searching`.
+    """Search by sampled networks; a `SearchAlgorithm`.
 
     With a target, networks above it are pushed away (equations 6 and 7); the
     recipe says whether that weight is fixed or rises until the mean cost
     meets the target. Without one, likelihood alone decides.
 
     Args:
-        space: What to search.
-        costs: Its candidates' latencies in microseconds.
+        space: The space to search.
+        costs: Of its networks.
         recipe: Hyperparameters; those of FP-NAS by default.
-        target_us: The latency to meet, if any.
+        target: The cost to meet, if any.
         build: Operator to module; for spaces of other operators than ours.
         checkpoint: Recompute activations of the searched layers.
 
@@ -53,21 +53,21 @@ class CategoricalSearch(IndependentLayers):
     def __init__(
         self,
         space: SearchSpace,
-        costs: CostMatrix,
+        costs: Costs,
         *,
         recipe: CategoricalRecipe | None = None,
-        target_us: float | None = None,
+        target: CostTarget | None = None,
         build: Build = build_operator,
         checkpoint: bool = False,
     ) -> None:
         if recipe is None:
             raise UsageError("A search by samples needs a recipe.", "Give --recipe cpu or paper.")
         require_costs(costs, space)
-        if target_us is not None:
-            require_reachable(costs, target_us)
-        self.recipe, self.target_us, self.epochs = recipe, target_us, recipe.epochs
+        if target is not None:
+            require_reachable(costs, target)
+        self.recipe, self.target, self.epochs = recipe, target, recipe.epochs
         self.splits = (recipe.weight_share, 1 - recipe.weight_share)
-        self._matrix, self._epoch = costs, 0
+        self._costs, self._epoch = costs, 0
         self.module = CategoricalModule(
             space,
             costs,
@@ -166,10 +166,10 @@ class CategoricalSearch(IndependentLayers):
 
     def _excess(self, choices: Tensor) -> Tensor:
         """C = max(0, cost / target - 1) of networks (equation 6); 0 without a target."""
-        if self.target_us is None:
+        if self.target is None:
             return torch.zeros(len(choices), dtype=torch.float64)
-        prices = torch.from_numpy(self._matrix.price(choices.cpu().numpy()))
-        return torch.relu(prices / self.target_us - 1)
+        costs = torch.from_numpy(self._costs.cost_of(choices.cpu().numpy()))
+        return torch.relu(costs / self.target.value - 1)
 
     @torch.no_grad()
     def _raise_beta(self) -> None:
@@ -186,10 +186,10 @@ class CategoricalSearch(IndependentLayers):
         return beta + self.recipe.beta_damping * self._mean_excess().clamp(min=0)
 
     def _mean_excess(self) -> Tensor:
-        """How far the exact mean cost is above what is aimed at, relative to it."""
-        if self.target_us is None:
+        """How far the exact mean cost is above the share aimed at, relative to it."""
+        if self.target is None:
             return self.module.beta.new_zeros(())
-        return self._expected_us() / (self.recipe.aim * self.target_us) - 1
+        return self._expected_cost() / (self.recipe.aim * self.target.value) - 1
 
     def _log_likelihood(self, cross_entropy: Tensor, batch: Batch) -> Tensor:
         number = self.recipe.likelihood_images or batch.whole or len(batch.labels)
@@ -214,7 +214,7 @@ class CategoricalSearch(IndependentLayers):
         """The likeliest network's accuracy, means of the others."""
         entropies = torch.stack([result[0] for result in results]).double().cpu()
         shares = counts.double().cpu() / counts.sum()
-        prices = torch.from_numpy(self._matrix.price(choices.cpu().numpy()))
+        costs = torch.from_numpy(self._costs.cost_of(choices.cpu().numpy()))
         weights = (self._log_likelihood(entropies, batch) + shares.log()).softmax(0)
         mean = float((weights * entropies).sum())
         return StepReport(
@@ -222,14 +222,14 @@ class CategoricalSearch(IndependentLayers):
             cross_entropy=mean,
             correct=results[int(weights.argmax())][1],
             images=len(batch.labels),
-            latency_us=float((shares * prices).sum()),
+            latency_us=float((shares * costs).sum()),
         )
 
     # --- results -------------------------------------------------------------
 
-    def _expected_us(self) -> Tensor:
-        found: Tensor = self.module.costs(self.module.logits.detach().softmax(1))
-        return found
+    def _expected_cost(self) -> Tensor:
+        cost: Tensor = self.module.costs(self.module.logits.detach().softmax(1))
+        return cost
 
     def derive(self, choices: Sequence[int]) -> nn.Sequential:
         """One network with a copy of its trained weights."""
@@ -240,14 +240,14 @@ class CategoricalSearch(IndependentLayers):
         layers = entropy(self.probabilities())
         likely = torch.tensor([self.argmax()]).numpy()
         numbers = {
-            "expected_latency_us": float(self._expected_us()),
-            "argmax_latency_us": float(self._matrix.price(likely)[0]),
+            "expected_latency_us": float(self._expected_cost()),
+            "argmax_latency_us": float(self._costs.cost_of(likely)[0]),
             "entropy": float(layers.mean()),
             "draws": float(self.recipe.draws_at(float(layers.sum()))),
             "networks_drawn": float(self.module.drawn),
             "networks_run": float(self.module.ran),
         }
-        if self.target_us is not None:
+        if self.target is not None:
             numbers["lambda"] = float(self.module.beta)
         return numbers
 

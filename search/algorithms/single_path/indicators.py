@@ -12,8 +12,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from search.costs.matrix import CostMatrix
 from search.errors import UsageError
-from search.latency.model import CostMatrix
 from search.spaces.base import Layer, SearchSpace
 
 FORMULAS = ("paper", "exact")
@@ -51,50 +51,51 @@ def candidates_of_gates(space: SearchSpace, gates: Sequence[Sequence[float]]) ->
 
 
 class RuntimeModel(nn.Module):
-    """The latency of indicators, in microseconds.
+    """The cost of indicators, in the unit of the costs.
 
     "paper" is equations 4 and 5: exact for three of the four blocks, the
     smallest is predicted as R[5, 3] R[3, 6] / R[5, 6]. "exact" is bilinear in
     kernel and expansion over all four.
 
     Attributes:
-        us: (layers, 2, 2) float64 costs by kernel (small, large) and expansion.
-        fixed_us: What every network pays.
+        costs: (layers, 2, 2) float64, by kernel (small, large) and expansion.
+        fixed: The cost that every network has.
 
     Raises:
         UsageError: Unknown formula, costs that are not positive, or a skip
             that costs something.
     """
 
-    us: Tensor
+    costs: Tensor
 
-    def __init__(self, us: npt.ArrayLike, fixed_us: float, *, formula: str = "paper") -> None:
+    def __init__(self, costs: npt.ArrayLike, fixed: float, *, formula: str = "paper") -> None:
         super().__init__()
         if formula not in FORMULAS:
             raise UsageError(f"Unknown formula {formula!r}.", f"Known: {', '.join(FORMULAS)}.")
-        values = np.asarray(us, dtype=np.float64)
+        values = np.asarray(costs, dtype=np.float64)
         if not (values > 0).all():
             raise UsageError(
                 "Superkernels need positive costs of all blocks.",
                 "Use a calibration of positive slopes, or measure the table again.",
             )
-        self.register_buffer("us", torch.from_numpy(values), persistent=False)
-        self.fixed_us, self.formula = fixed_us, formula
+        self.register_buffer("costs", torch.from_numpy(values), persistent=False)
+        self.fixed, self.formula = fixed, formula
 
     def forward(self, gates: Tensor) -> Tensor:
-        """Latency of (layers, 3) indicators, a float64 scalar."""
-        return self.by_layer(gates).sum() + self.fixed_us
+        """Cost of (layers, 3) indicators, a float64 scalar."""
+        return self.by_layer(gates).sum() + self.fixed
 
     def by_layer(self, gates: Tensor) -> Tensor:
-        """(layers,) latencies."""
+        """(layers,) costs."""
         kernel, keep, expand = gates.double().unbind(1)
         if self.formula == "exact":
             narrow, wide = (
-                self.us[:, 0, e] + kernel * (self.us[:, 1, e] - self.us[:, 0, e]) for e in (0, 1)
+                self.costs[:, 0, e] + kernel * (self.costs[:, 1, e] - self.costs[:, 0, e])
+                for e in (0, 1)
             )
             return keep * (narrow + expand * (wide - narrow))
-        large = keep * (self.us[:, 1, 0] + expand * (self.us[:, 1, 1] - self.us[:, 1, 0]))
-        ratio = self.us[:, 0, 1] / self.us[:, 1, 1]
+        large = keep * (self.costs[:, 1, 0] + expand * (self.costs[:, 1, 1] - self.costs[:, 1, 0]))
+        ratio = self.costs[:, 0, 1] / self.costs[:, 1, 1]
         return large * ratio + large * (1 - ratio) * kernel
 
 
@@ -104,17 +105,19 @@ def runtime_of(space: SearchSpace, matrix: CostMatrix, formula: str) -> RuntimeM
     Raises:
         UsageError: As `RuntimeModel`; a skip with a cost.
     """
-    us = np.empty((len(space.layers), 2, 2))
-    for layer, row, corner in zip(space.layers, matrix.costs, us, strict=True):
+    costs = np.empty((len(space.layers), 2, 2))
+    for layer, row, corner in zip(space.layers, matrix.costs, costs, strict=True):
         known = {}
-        for gates, price in zip(gates_of_candidate(layer), row, strict=False):
-            if gates == _SKIP and price != 0:
-                raise UsageError(f"A skip of layer {layer.name} costs {price:g} us, not nothing.")
-            known[gates] = price
+        for gates, cost in zip(gates_of_candidate(layer), row, strict=False):
+            if gates == _SKIP and cost != 0:
+                raise UsageError(
+                    f"A skip of layer {layer.name} costs {cost:g} {matrix.unit}, not nothing."
+                )
+            known[gates] = cost
         for kernel in (0, 1):
             for expand in (0, 1):
                 corner[kernel, expand] = _corner(known, kernel, expand)
-    return RuntimeModel(us, matrix.fixed_us, formula=formula)
+    return RuntimeModel(costs, matrix.fixed, formula=formula)
 
 
 def _corner(known: dict[tuple[int, int, int], float], kernel: int, expand: int) -> float:

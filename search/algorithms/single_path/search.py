@@ -18,8 +18,9 @@ from search.algorithms.single_path.indicators import (
     runtime_of,
 )
 from search.algorithms.single_path.recipe import SinglePathRecipe
+from search.costs.base import Costs, CostTarget
+from search.costs.matrix import require_matrix
 from search.errors import UsageError
-from search.latency.model import CostMatrix
 from search.operators.modules import build_operator
 from search.spaces.base import SearchSpace
 from search.supernets.base import Build, legal_mask
@@ -68,13 +69,13 @@ class SinglePathModule(nn.Module):
     def logits(self) -> Tensor:
         """(layers, widest) log-probabilities, reading each margin as the logit of its indicator.
 
-        A skip depends on `keep` alone.
+        A skip depends on its own indicator alone.
         """
         margins = self.supernet.margins()[:, None].clamp(-30, 30)
         parts = nn.functional.logsigmoid(torch.where(self.codes > 0, margins, -margins))
-        keep = parts[..., 1]
-        free = self.codes[..., 1] > 0
-        return torch.where(free, parts.sum(2), keep).masked_fill(~self.legal, -torch.inf)
+        skip_gate = parts[..., 1]
+        is_block = self.codes[..., 1] > 0
+        return torch.where(is_block, parts.sum(2), skip_gate).masked_fill(~self.legal, -torch.inf)
 
     def forward(self, images: Tensor, gates: Tensor) -> Tensor:
         """Images to logits under (layers, 3) indicators."""
@@ -83,20 +84,20 @@ class SinglePathModule(nn.Module):
 
 
 class SinglePathSearch(IndependentLayers):
-    """Search by trained thresholds; a `Searching`.
+    """Search by trained thresholds; a `SearchAlgorithm`.
 
     Args:
         space: Of layers whose candidates are parts of one block.
-        costs: Its candidates' latencies in microseconds.
+        costs: Of its networks; layers are independent.
         recipe: Hyperparameters.
-        target_us: The latency to meet; None means CE + lambda ln R.
+        target: The cost to meet; None means CE + lambda ln R.
         build: Operator to module, for the fixed parts.
         layer: Layer to superkernel; for spaces of other operators than ours.
         checkpoint: Not offered: one path keeps as much as one network.
 
     Raises:
         UsageError: Costs of another space; a target that no network reaches;
-            candidates that are no parts of one block.
+            candidates that are not parts of one block.
     """
 
     module: SinglePathModule
@@ -105,10 +106,10 @@ class SinglePathSearch(IndependentLayers):
     def __init__(
         self,
         space: SearchSpace,
-        costs: CostMatrix,
+        costs: Costs,
         *,
         recipe: SinglePathRecipe,
-        target_us: float | None = None,
+        target: CostTarget | None = None,
         build: Build = build_operator,
         layer: Any = SuperBlock,
         checkpoint: bool = False,
@@ -119,15 +120,15 @@ class SinglePathSearch(IndependentLayers):
                 "Leave out --recompute.",
             )
         require_costs(costs, space)
-        if target_us is not None:
-            require_reachable(costs, target_us)
-        self.recipe, self.target_us, self.epochs = recipe, target_us, recipe.epochs
+        if target is not None:
+            require_reachable(costs, target)
+        self.recipe, self.target, self.epochs = recipe, target, recipe.epochs
         self.splits = (recipe.weight_share, 1 - recipe.weight_share)
-        self._space, self._matrix, self._epoch = space, costs, 0
+        self._space, self._costs, self._epoch = space, costs, 0
         self.module = SinglePathModule(
             space,
             SuperkernelSupernet(space, norm=recipe.norm, build=build, layer=layer),
-            runtime_of(space, costs, recipe.formula),
+            runtime_of(space, require_matrix(costs, space.spec), recipe.formula),
             recipe.multiplier,
         )
         self._optimizer = self._make_optimizer()
@@ -160,13 +161,13 @@ class SinglePathSearch(IndependentLayers):
         return self._optimizer
 
     def start_epoch(self, epoch: int) -> None:
-        """Whether this epoch is warm-up; training mode."""
+        """Set whether this epoch is warm-up; training mode."""
         self._epoch = epoch
         self.module.train()
 
     @property
     def warming(self) -> bool:
-        """True while latency counts nothing and indicators drop out."""
+        """True while the cost has no weight and indicators drop out."""
         return self._epoch < self.recipe.freeze_epochs
 
     def backward(self, phase: str, batch: Batch) -> StepReport:  # noqa: ARG002
@@ -175,7 +176,7 @@ class SinglePathSearch(IndependentLayers):
         for group in self._optimizer.param_groups:
             group["lr"] = rate * group["relative"]
         gates = straight_through_step(self.module.supernet.margins())
-        runtime_us = self.module.runtime(gates)
+        runtime = self.module.runtime(gates)
         used = gates * self._dropout(gates, batch.generator) if self.warming else gates
         with batch.autocast():
             logits = self.module(batch.images, used)
@@ -183,28 +184,29 @@ class SinglePathSearch(IndependentLayers):
         cross_entropy = nn.functional.cross_entropy(
             precise, batch.labels, label_smoothing=self.recipe.label_smoothing
         )
-        loss = cross_entropy if self.warming else self._loss(cross_entropy, runtime_us)
+        loss = cross_entropy if self.warming else self._loss(cross_entropy, runtime)
         loss.backward()  # type: ignore[no-untyped-call]
         return StepReport(
             loss=float(loss.detach()),
             cross_entropy=float(cross_entropy.detach()),
             correct=int((logits.argmax(1) == batch.labels).sum()),
             images=len(batch.labels),
-            latency_us=float(runtime_us.detach()),
+            latency_us=float(runtime.detach()),
         )
 
     def _dropout(self, gates: Tensor, generator: torch.Generator) -> Tensor:
         """Inverted dropout of the indicators that the candidates leave open."""
         draws = torch.rand(gates.shape, generator=generator).to(gates)
         kept = (draws < self.recipe.keep).to(gates) / self.recipe.keep
-        free = torch.stack([layer.free for layer in self.module.supernet.layers])  # type: ignore[misc]
-        return torch.where(free, kept, 1.0)
+        layers = self.module.supernet.layers
+        open_choices = torch.stack([layer.open_choices for layer in layers])  # type: ignore[misc]
+        return torch.where(open_choices, kept, 1.0)
 
-    def _loss(self, cross_entropy: Tensor, runtime_us: Tensor) -> Tensor:
+    def _loss(self, cross_entropy: Tensor, runtime: Tensor) -> Tensor:
         """Equation 3 (in any unit: ln R differs by a constant), or the one with a target."""
-        if self.target_us is None:
-            return cross_entropy + self.recipe.latency_weight * runtime_us.log().to(cross_entropy)
-        excess = runtime_us / self.target_us - 1
+        if self.target is None:
+            return cross_entropy + self.recipe.latency_weight * runtime.log().to(cross_entropy)
+        excess = runtime / self.target.value - 1
         with torch.no_grad():
             step = self.recipe.multiplier_rate * excess.to(self.module.multiplier)
             self.module.multiplier.add_(step).clamp_(min=0)
@@ -213,7 +215,7 @@ class SinglePathSearch(IndependentLayers):
     # --- results -------------------------------------------------------------
 
     def argmax(self) -> tuple[int, ...]:
-        """What the indicators decode to."""
+        """The network that the indicators decode to."""
         gates = (self.module.supernet.margins().detach() > 0).float()
         return candidates_of_gates(self._space, gates.cpu().tolist())
 
@@ -227,9 +229,9 @@ class SinglePathSearch(IndependentLayers):
         chosen = torch.tensor([self.argmax()]).numpy()
         numbers = {
             "expected_latency_us": float(self.module.runtime(gates)),
-            "argmax_latency_us": float(self._matrix.price(chosen)[0]),
+            "argmax_latency_us": float(self._costs.cost_of(chosen)[0]),
             "entropy": float(entropy(self.probabilities()).mean()),
         }
-        if self.target_us is not None:
+        if self.target is not None:
             numbers["lambda"] = float(self.module.multiplier)
         return numbers

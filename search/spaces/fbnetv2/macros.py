@@ -7,7 +7,7 @@ FP-NAS (arXiv 2011.10949) prints it in its Table 1.
 from itertools import product
 from typing import NamedTuple
 
-from search.spaces.fbnet import Macro
+from search.spaces.preset import Macro
 
 
 class Stage(NamedTuple):

@@ -16,34 +16,36 @@ import hashlib
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from math import prod
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from search.architecture import Architecture
-from search.costs.terms import Factor, FactorCosts
+from search.costs.base import Unit
+from search.costs.factors import Factor, FactorCosts
 from search.errors import UsageError
 from search.operators.spec import OperatorSpec
-from search.spaces.fbnet import FBNetSpace, Macro
+from search.spaces.base import Layer
 from search.spaces.fbnetv2.macros import MACROS, MaskedMacro
-from search.spaces.fbnetv2.variables import MaskedLayer, variables_of
+from search.spaces.fbnetv2.variables import MaskedLayer, Variable, variables_of
 from search.spaces.frame import AbsoluteFrame
+from search.spaces.preset import Macro, Parts, PresetSpace
 
 Make = Callable[[Mapping[int, int]], OperatorSpec]
 
 
 @dataclass(frozen=True, kw_only=True)
-class MaskedSpace(FBNetSpace):
-    """Variables instead of layers: `layers` holds one `Variable` each.
+class MaskedSpace(PresetSpace):
+    """Variables instead of layers: `layers` holds the `variables`.
 
     Resolution comes first, then every stage's width and its blocks' kind and
     expansion. `resolution` is the largest one.
 
     Raises:
-        UsageError: As `FBNetSpace`; a width multiplier.
+        UsageError: As `PresetSpace`; a width multiplier.
     """
 
     presets: ClassVar[Mapping[str, Macro]] = {name: macro.frame for name, macro in MACROS.items()}
@@ -59,12 +61,13 @@ class MaskedSpace(FBNetSpace):
                 "Its widths are searched.",
             )
 
-    def _build(self, macro: Macro) -> tuple[tuple, tuple, tuple]:  # type: ignore[type-arg]  # noqa: ARG002
-        variables, _ = variables_of(self.macro, self.resolutions)
+    def _build(self, macro: Macro) -> Parts:  # noqa: ARG002
         largest = self.resolution
         stem = self._stem(largest)
         head, classifier = self._tail(largest, self.macro.stages[-1].widths[1])
-        return (stem,), variables, (head, classifier)
+        # An option has no operator of its own: of a layer, variables have names alone.
+        layers = cast(tuple[Layer, ...], self.variables)
+        return (stem,), layers, (head, classifier)
 
     @property
     def macro(self) -> MaskedMacro:
@@ -76,22 +79,31 @@ class MaskedSpace(FBNetSpace):
         """Input sizes, ascending."""
         grain = self.macro.grain
         least = -(-self.macro.least * self.resolution // grain) * grain
-        found = np.arange(least, self.resolution + 1, grain).astype(int).tolist()
-        return tuple(found) if found else (self.resolution,)
+        sizes = np.arange(least, self.resolution + 1, grain).astype(int).tolist()
+        return tuple(sizes) if sizes else (self.resolution,)
 
     @cached_property
-    def slots(self) -> tuple[MaskedLayer, ...]:
+    def _described(self) -> tuple[tuple[Variable, ...], tuple[MaskedLayer, ...]]:
+        return variables_of(self.macro, self.resolutions)
+
+    @property
+    def variables(self) -> tuple[Variable, ...]:
+        """The searched variables in order."""
+        return self._described[0]
+
+    @property
+    def masked_layers(self) -> tuple[MaskedLayer, ...]:
         """The searched blocks in order."""
-        return variables_of(self.macro, self.resolutions)[1]
+        return self._described[1]
 
     @cached_property
     def last_width(self) -> int:
         """The variable of the last stage's width."""
-        return self.slots[-1].out
+        return self.masked_layers[-1].out_width
 
     def value(self, variable: int, option: int) -> int:
         """Channels, middle channels or resolution of an option."""
-        return int(self.layers[variable].choices[option].value)  # type: ignore[attr-defined]
+        return int(self.variables[variable].choices[option].value)
 
     # --- operators -----------------------------------------------------------
 
@@ -115,44 +127,46 @@ class MaskedSpace(FBNetSpace):
         return AbsoluteFrame(always_pointwise=False, batch=self.batch, dtype=self.dtype)
 
     def block(
-        self, slot: MaskedLayer, kind: str, into: int, mid: int, out: int, resolution: int
+        self, layer: MaskedLayer, block_type: str, into: int, mid: int, out: int, resolution: int
     ) -> OperatorSpec:
         """A block at absolute channels."""
-        size = resolution // slot.reduction
-        if kind == "skip":
+        size = resolution // layer.reduction
+        if block_type == "skip":
             return self._shared.skip(into, out, size)
         return self._shared.inverted(
-            kind,
+            block_type,
             (into, mid, out),
             size,
-            slot.stride,
-            residual=slot.adds(into, out),
-            first_pointwise=self.always_pointwise or not self._keeps_width(slot),
+            layer.stride,
+            residual=layer.has_residual(into, out),
+            first_pointwise=self.always_pointwise or not self._keeps_width(layer),
         )
 
-    def bridge(self, slot: MaskedLayer, into: int, out: int) -> OperatorSpec:
-        """What a skip of a free space is between different widths, at the largest resolution."""
-        return self._shared.conv(1, into, out, self.resolution // slot.reduction, 1)
+    def bridge(self, layer: MaskedLayer, into: int, out: int) -> OperatorSpec:
+        """The skip of a free space between different widths, at the largest resolution."""
+        return self._shared.conv(1, into, out, self.resolution // layer.reduction, 1)
 
-    def _keeps_width(self, slot: MaskedLayer) -> bool:
-        """An only expansion of 1 behind a fixed width needs no first 1x1."""
-        return slot.into is None and self.value(slot.expansion, 0) == slot.most_in
+    def _keeps_width(self, layer: MaskedLayer) -> bool:
+        """An only expansion of 1 after a fixed width needs no first 1x1."""
+        only = self.value(layer.expansion, 0)
+        return layer.in_width is None and only == layer.max_in_channels
 
-    def _of(self, slot: MaskedLayer, choices: Mapping[int, int]) -> OperatorSpec:
+    def _of(self, layer: MaskedLayer, choices: Mapping[int, int]) -> OperatorSpec:
         values = {variable: self.value(variable, option) for variable, option in choices.items()}
-        into = slot.most_in if slot.into is None else values[slot.into]
-        kind = self.layers[slot.kind].choices[choices[slot.kind]].name
-        return self.block(slot, kind, into, values[slot.expansion], values[slot.out], values[0])
+        into = layer.max_in_channels if layer.in_width is None else values[layer.in_width]
+        block_type = self.variables[layer.block_type].choices[choices[layer.block_type]].name
+        mid, out = values[layer.expansion], values[layer.out_width]
+        return self.block(layer, block_type, into, mid, out, values[0])
 
     def _parts(
         self,
     ) -> Iterator[tuple[tuple[int, ...], Callable[[Mapping[int, int]], OperatorSpec]]]:
         """Every part of a network: the variables it depends on, and its operator."""
         yield (0,), lambda c: self._stem(self.value(0, c[0]))
-        for slot in self.slots:
-            variables = (0, slot.into, slot.kind, slot.expansion, slot.out)
+        for layer in self.masked_layers:
+            variables = (0, layer.in_width, layer.block_type, layer.expansion, layer.out_width)
             own = tuple(dict.fromkeys(v for v in variables if v is not None))
-            yield own, lambda c, slot=slot: self._of(slot, c)  # type: ignore[misc]
+            yield own, partial(self._of, layer)
         last = self.last_width
         yield (0, last), lambda c: self._tail(self.value(0, c[0]), self.value(last, c[last]))[0]
         yield (0,), lambda c: self._tail(self.value(0, c[0]), 1)[1]
@@ -160,14 +174,14 @@ class MaskedSpace(FBNetSpace):
     @cached_property
     def _tensors(self) -> tuple[tuple[tuple[int, ...], npt.NDArray[Any]], ...]:
         """Of every part its variables and its operator under each of their options."""
-        found = []
+        tensors = []
         for variables, make in self._parts():
             shape = [len(self.layers[variable].choices) for variable in variables]
             tensor = np.empty(shape, dtype=object)
             for picked in np.ndindex(*shape):
                 tensor[picked] = make(dict(zip(variables, picked, strict=True)))
-            found.append((variables, tensor))
-        return tuple(found)
+            tensors.append((variables, tensor))
+        return tuple(tensors)
 
     def _shares(self) -> Iterator[tuple[OperatorSpec, float]]:
         for _, tensor in self._tensors:
@@ -210,7 +224,7 @@ class MaskedSpace(FBNetSpace):
         operators = tuple(make(picked) for _, make in self._parts())
         return Architecture(name=name, operators=operators, space=self.spec)
 
-    def words(self, choices: Sequence[int]) -> list[str]:
+    def option_names(self, choices: Sequence[int]) -> list[str]:
         """Names of the options.
 
         Raises:
@@ -228,19 +242,15 @@ class MaskedSpace(FBNetSpace):
         self,
         operator_cost: Callable[[OperatorSpec], float],
         fixed: float = 0.0,
-        unit: str = "us",
+        unit: Unit = Unit.US,
     ) -> FactorCosts:
-        """Sums of an operator's cost (latency, FLOPs, parameters) over networks."""
         of = {operator: operator_cost(operator) for operator in self.uses}
-        terms = [
+        factors = [
             Factor(
                 variables=variables,
                 values=np.vectorize(lambda o: of.get(o, 0.0), otypes=[float])(tensor),
             )
             for variables, tensor in self._tensors
         ]
-        widths = np.array([len(variable.choices) for variable in self.layers])
-        legal = np.arange(widths.max()) < widths[:, None]
-        return FactorCosts(
-            costs=np.where(legal, 0.0, np.inf), fixed_us=fixed, unit=unit, terms=tuple(terms)
-        )
+        widths = tuple(len(variable.choices) for variable in self.layers)
+        return FactorCosts(widths=widths, fixed=fixed, factors=tuple(factors), unit=unit)

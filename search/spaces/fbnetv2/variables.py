@@ -16,7 +16,7 @@ class Option(NamedTuple):
 
 
 class Variable(NamedTuple):
-    """One thing that is chosen; `choices` as a layer's."""
+    """One searched variable; `choices` are its options, as a layer's."""
 
     name: str
     choices: tuple[Option, ...]
@@ -26,27 +26,28 @@ class Variable(NamedTuple):
 class MaskedLayer:
     """One searched block and the variables that it depends on; None is a fixed width.
 
-    `free` means that its widths in and out are chosen apart.
+    `free_widths` means that its widths in and out are chosen apart.
     """
 
     name: str
-    into: int | None
-    out: int
-    kind: int
+    in_width: int | None
+    out_width: int
+    block_type: int
     expansion: int
     stride: int
     reduction: int
-    most_in: int
-    free: bool = False
+    max_in_channels: int
+    free_widths: bool = False
 
     @property
-    def joined(self) -> bool:
-        """Input and output are one variable: whatever the width, the block adds its input."""
-        return self.into == self.out
+    def shares_width(self) -> bool:
+        """True where input and output are one variable: the block always adds its input."""
+        return self.in_width == self.out_width
 
-    def adds(self, into: int, out: int) -> bool:
+    def has_residual(self, in_channels: int, out_channels: int) -> bool:
         """Whether the block adds its input at these widths."""
-        return self.joined or (self.free and self.stride == 1 and into == out)
+        same = in_channels == out_channels
+        return self.shares_width or (self.free_widths and self.stride == 1 and same)
 
 
 def variables_of(
@@ -54,8 +55,8 @@ def variables_of(
 ) -> tuple[tuple[Variable, ...], tuple[MaskedLayer, ...]]:
     """All variables of a frame in their order, and the blocks that depend on them."""
     sizes = tuple(Option(f"r{size}", size) for size in resolutions)
-    variables, slots = [Variable("resolution", sizes)], []
-    into, most_in, reduction = (
+    variables, layers = [Variable("resolution", sizes)], []
+    in_width, max_in_channels, reduction = (
         None,
         macro.frame.stem_channels,
         macro.frame.stem_stride,
@@ -65,27 +66,29 @@ def variables_of(
         for repeat in range(stage.repeats):
             name, inner = f"stage{number}.{repeat + 1}", repeat > 0
             if macro.free or not inner:
-                place = name if macro.free else f"stage{number}"
-                variables.append(Variable(f"{place}.width", widths))
-                out = len(variables) - 1
+                owner = name if macro.free else f"stage{number}"
+                variables.append(Variable(f"{owner}.width", widths))
+                out_width = len(variables) - 1
             kinds = (*macro.kinds, *(("skip",) if inner else ()))
-            slot = MaskedLayer(
+            layer = MaskedLayer(
                 name=name,
-                into=into,
-                out=out,
-                kind=len(variables),
+                in_width=in_width,
+                out_width=out_width,
+                block_type=len(variables),
                 expansion=len(variables) + 1,
                 stride=1 if inner else stage.stride,
                 reduction=reduction,
-                most_in=most_in,
-                free=macro.free,
+                max_in_channels=max_in_channels,
+                free_widths=macro.free,
             )
             options = tuple(Option(kind, i) for i, kind in enumerate(kinds))
             variables.append(Variable(f"{name}.block", options))
             mids = tuple(
-                Option(f"e{e:g}", multiple_of_8(e * most_in)) for e in steps(*stage.expansions)
+                Option(f"e{e:g}", multiple_of_8(e * max_in_channels))
+                for e in steps(*stage.expansions)
             )
             variables.append(Variable(f"{name}.expansion", mids))
-            slots.append(slot)
-            into, most_in, reduction = out, stage.widths[1], reduction * slot.stride
-    return tuple(variables), tuple(slots)
+            layers.append(layer)
+            in_width, max_in_channels = out_width, stage.widths[1]
+            reduction *= layer.stride
+    return tuple(variables), tuple(layers)

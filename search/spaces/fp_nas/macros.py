@@ -6,7 +6,7 @@ Source: FP-NAS (arXiv 2011.10949), Tables 1 and 2; the mini preset is ours, for
 
 from typing import NamedTuple
 
-from search.spaces.fbnet import Macro
+from search.spaces.preset import Macro
 
 Range = tuple[float, float, float]
 
@@ -14,8 +14,8 @@ Range = tuple[float, float, float]
 class Row(NamedTuple):
     """One printed row: (lowest, highest, step) of channels and of expansion.
 
-    `skippable` rows keep the range of channels of the row in front and have
-    stride 1: there the kernel 0, a skip, means something.
+    `skippable` rows keep the range of channels of the row before and have
+    stride 1: there the kernel 0, a skip, is a candidate.
     """
 
     widths: tuple[int, int, int]
@@ -60,7 +60,7 @@ _MINI = (
 
 
 def _fine(rows: tuple[Row, ...]) -> tuple[Row, ...]:
-    """A row for each block: behind the first of a row a block can be skipped."""
+    """A row for each block: after the first of a row a block can be skipped."""
     return tuple(
         row._replace(
             repeats=1,

@@ -4,9 +4,9 @@ Source: FP-NAS (arXiv 2011.10949), section 4. A layer is a printed row (F, F++)
 or a single block (F-Fine); its candidates are all combinations of kernel,
 activation, splits of Split-Attention (0: none, 1: squeeze-excite), expansion
 and channels. Channels are free, so a layer's operators depend on the width
-that the layers in front leave: costs are a chain (`search.costs.chain`).
+that the layers before it leave: costs are a chain (`search.costs.chain`).
 
-Where the paper is silent: a skip passes on what comes in, whatever its width,
+Where the paper is silent: a skip passes its input on, whatever its width,
 and is legal where the channels' range stays and the stride is 1; a residual is
 added where widths agree; expansion counts from the *largest* input width, as
 in FBNetV2, and operators hold absolute channels.
@@ -23,12 +23,14 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 
 from search.architecture import Architecture
+from search.costs.base import Unit
 from search.costs.chain import ChainCosts, Transition
 from search.errors import UsageError
 from search.operators.spec import OperatorSpec
 from search.spaces.base import Choice, Layer
-from search.spaces.fbnet import SKIP, FBNetSpace, Frame, Macro
 from search.spaces.fp_nas.macros import MACROS, Row, SlicedMacro, steps
+from search.spaces.frame import SKIP, Frame
+from search.spaces.preset import Macro, Parts, PresetSpace
 
 ACTIVATION = "swish"
 GATE = "sigmoid"
@@ -50,17 +52,17 @@ class Group(NamedTuple):
 
     @property
     def leaves(self) -> tuple[int, ...]:
-        """Widths that may go out: a skip leaves what came in."""
+        """Widths that may go out: a skip leaves the input's."""
         through = self.inputs if self.row.skippable else ()
         return tuple(sorted({*self.widths, *through}))
 
 
 @dataclass(frozen=True, kw_only=True)
-class SlicedSpace(FBNetSpace):
-    """The space; a layer's choices show its first block behind the widest input.
+class SlicedSpace(PresetSpace):
+    """The space; a layer's choices show its first block after the widest input.
 
     Raises:
-        UsageError: As `FBNetSpace`; a width multiplier.
+        UsageError: As `PresetSpace`; a width multiplier.
     """
 
     presets: ClassVar = {name: macro.frame for name, macro in MACROS.items()}
@@ -76,9 +78,7 @@ class SlicedSpace(FBNetSpace):
                 "Its widths are searched.",
             )
 
-    def _build(
-        self, macro: Macro
-    ) -> tuple[tuple[OperatorSpec, ...], tuple[Layer, ...], tuple[OperatorSpec, ...]]:
+    def _build(self, macro: Macro) -> Parts:
         size = self.resolution
         stem = self._shared.conv(3, 3, macro.stem_channels, size, macro.stem_stride, ACTIVATION)
         layers = tuple(self._layer(group) for group in self.groups)
@@ -100,17 +100,17 @@ class SlicedSpace(FBNetSpace):
     @cached_property
     def groups(self) -> tuple[Group, ...]:
         """The layers' frames in order."""
-        found: list[Group] = []
+        groups: list[Group] = []
         inputs: tuple[int, ...] = (self.macro.frame.stem_channels,)
         size = self.resolution // self.macro.frame.stem_stride
         for number, row in enumerate(self.macro.rows, 1):
-            found.append(Group(f"group{number}", row, inputs, size))
-            inputs, size = found[-1].leaves, size // row.stride
-        return tuple(found)
+            groups.append(Group(f"group{number}", row, inputs, size))
+            inputs, size = groups[-1].leaves, size // row.stride
+        return tuple(groups)
 
     @property
     def printed_networks(self) -> int:
-        """As the paper counts: kernel 0 everywhere, and each of its combinations apart."""
+        """Networks as the paper counts: kernel 0 everywhere, each of its combinations apart."""
         macro = self.macro
         same = (len(macro.kernels) + 1) * len(macro.activations) * len(macro.splits)
         return prod(
@@ -120,7 +120,7 @@ class SlicedSpace(FBNetSpace):
     # --- operators -----------------------------------------------------------
 
     def _layer(self, group: Group) -> Layer:
-        macro, found = self.macro, []
+        macro, choices = self.macro, []
         for kernel, activation, splits, expansion, out in product(
             macro.kernels,
             macro.activations,
@@ -128,23 +128,14 @@ class SlicedSpace(FBNetSpace):
             steps(*group.row.expansions),
             group.widths,
         ):
-            word = {0: "", 1: "_se"}.get(splits, f"_sa{splits}")
+            attention = {0: "", 1: "_se"}.get(splits, f"_sa{splits}")
             block = self._block(group, kernel, activation, splits, expansion, group.inputs[-1], out)
-            name = f"k{kernel}_{activation}{word}_e{expansion:g}_c{out}"
-            found.append(Choice(name=name, operator=block))
+            name = f"k{kernel}_{activation}{attention}_e{expansion:g}_c{out}"
+            choices.append(Choice(name=name, operator=block))
         if group.row.skippable:
-            found.append(Choice(name=SKIP, operator=self._skip(group, group.inputs[-1])))
-        return Layer(name=group.name, choices=tuple(found))
-
-    def _skip(self, group: Group, width: int) -> OperatorSpec:
-        return OperatorSpec(
-            kind="skip",
-            in_channels=width,
-            height=group.size,
-            width=group.size,
-            batch=self.batch,
-            dtype=self.dtype,
-        )
+            skip = self._shared.identity(group.inputs[-1], group.size)
+            choices.append(Choice(name=SKIP, operator=skip))
+        return Layer(name=group.name, choices=tuple(choices))
 
     def _block(
         self,
@@ -185,10 +176,10 @@ class SlicedSpace(FBNetSpace):
         )
 
     def blocks(self, layer: int, choice: int, into: int) -> tuple[OperatorSpec, ...]:
-        """What a candidate puts behind `into` channels: equal blocks, or a skip."""
+        """The operators of a candidate after `into` channels: equal blocks, or a skip."""
         group, shown = self.groups[layer], self.layers[layer].choices[choice].operator
         if shown.kind == SKIP:
-            return (self._skip(group, into),)
+            return (self._shared.identity(into, group.size),)
         splits = shown.splits if shown.squeeze_channels else 0
         common = (group, shown.kernel, shown.activation, splits, shown.expansion)
         out = shown.out_channels
@@ -202,23 +193,24 @@ class SlicedSpace(FBNetSpace):
         return head, self._shared.classifier(self.head_channels, self.classes, last)
 
     def _parts(self) -> Iterator[tuple[int, int, int, int, tuple[OperatorSpec, ...]]]:
-        """Every layer, input, candidate: their numbers, the width left, the operators."""
+        """Every layer, input, candidate: their numbers, the width out, the operators."""
         for number, (group, layer) in enumerate(zip(self.groups, self.layers, strict=True)):
-            for place, into in enumerate(group.inputs):
+            for state, into in enumerate(group.inputs):
                 for choice in range(len(layer.choices)):
-                    made = self.blocks(number, choice, into)
-                    left = into if made[-1].kind == SKIP else made[-1].out_channels
-                    yield number, place, choice, group.leaves.index(left), made
+                    operators = self.blocks(number, choice, into)
+                    last = operators[-1]
+                    width = into if last.kind == SKIP else last.out_channels
+                    yield number, state, choice, group.leaves.index(width), operators
 
     @cached_property
     def operators(self) -> tuple[OperatorSpec, ...]:
         """Unique operators that cost time, in order of first use; no skips."""
-        found = dict.fromkeys(self.before)
-        for *_, made in self._parts():
-            found.update(dict.fromkeys(made))
+        unique = dict.fromkeys(self.before)
+        for *_, operators in self._parts():
+            unique.update(dict.fromkeys(operators))
         for width in self.groups[-1].leaves:
-            found.update(dict.fromkeys(self._tail(width)))
-        return tuple(operator for operator in found if operator.kind != SKIP)
+            unique.update(dict.fromkeys(self._tail(width)))
+        return tuple(operator for operator in unique if operator.kind != SKIP)
 
     @cached_property
     def sha256(self) -> str:
@@ -232,18 +224,18 @@ class SlicedSpace(FBNetSpace):
     # --- networks ------------------------------------------------------------
 
     def path(self, choices: Sequence[int]) -> tuple[tuple[OperatorSpec, ...], ...]:
-        """Operators of every layer, then those behind the layers.
+        """Operators of every layer, then those after the layers.
 
         Raises:
             UsageError: Another number of choices, or one that is not legal.
         """
         self.require_legal(choices)
-        found, into = [], self.groups[0].inputs[0]
+        parts, into = [], self.groups[0].inputs[0]
         for layer, choice in enumerate(choices):
-            found.append(self.blocks(layer, choice, into))
-            last = found[-1][-1]
+            parts.append(self.blocks(layer, choice, into))
+            last = parts[-1][-1]
             into = into if last.kind == SKIP else last.out_channels
-        return (*found, self._tail(into))
+        return (*parts, self._tail(into))
 
     def architecture(self, choices: Sequence[str], name: str = "custom") -> Architecture:
         """The network that takes these choices, one a layer.
@@ -257,9 +249,11 @@ class SlicedSpace(FBNetSpace):
         return Architecture(name=name, operators=(*self.before, *operators), space=self.spec)
 
     def costs(
-        self, operator_cost: Callable[[OperatorSpec], float], fixed: float = 0.0, unit: str = "us"
+        self,
+        operator_cost: Callable[[OperatorSpec], float],
+        fixed: float = 0.0,
+        unit: Unit = Unit.US,
     ) -> ChainCosts:
-        """Sums of an operator's cost (latency, FLOPs, parameters) over networks."""
         known: dict[OperatorSpec, float] = {}
 
         def cost(operator: OperatorSpec) -> float:
@@ -271,19 +265,18 @@ class SlicedSpace(FBNetSpace):
             (len(g.inputs), len(layer.choices))
             for g, layer in zip(self.groups, self.layers, strict=True)
         ]
-        us = [np.zeros(shape) for shape in shapes]
-        follow = [np.zeros(shape, dtype=np.int64) for shape in shapes]
-        for layer, place, choice, left, made in self._parts():
-            us[layer][place, choice] = sum(cost(operator) for operator in made)
-            follow[layer][place, choice] = left
-        counts = np.array([len(layer.choices) for layer in self.layers])
-        legal = np.arange(counts.max()) < counts[:, None]
+        costs = [np.zeros(shape) for shape in shapes]
+        next_state = [np.zeros(shape, dtype=np.int64) for shape in shapes]
+        for layer, state, choice, following, operators in self._parts():
+            costs[layer][state, choice] = sum(cost(operator) for operator in operators)
+            next_state[layer][state, choice] = following
         leaves = self.groups[-1].leaves
         return ChainCosts(
-            costs=np.where(legal, 0.0, np.inf),
-            fixed_us=fixed + sum(cost(operator) for operator in self.before),
-            terms=(),
-            links=tuple(Transition(us=a, follow=b) for a, b in zip(us, follow, strict=True)),
-            last_us=np.array([sum(map(cost, self._tail(width))) for width in leaves]),
+            fixed=fixed + sum(cost(operator) for operator in self.before),
+            transitions=tuple(
+                Transition(costs=layer_costs, next_state=states)
+                for layer_costs, states in zip(costs, next_state, strict=True)
+            ),
+            last=np.array([sum(map(cost, self._tail(width))) for width in leaves]),
             unit=unit,
         )

@@ -227,7 +227,7 @@ def test_a_search_takes_an_imported_table_only_when_told_to(folder: Path, tmp_pa
         load_problem(table.path, None, Waivers(unexamined=True, simulated=True))
     task = load_problem(table.path, None, Waivers(unexamined=True, imported=True))
     assert task.waivers.as_words() == ("--allow-unexamined", "--allow-imported")
-    assert task.costs.costs.shape == (22, 9)
+    assert task.matrix.costs.shape == (22, 9)
 
 
 def test_the_constant_is_paid_once_and_skips_are_free(folder: Path, tmp_path: Path) -> None:
@@ -235,7 +235,7 @@ def test_the_constant_is_paid_once_and_skips_are_free(folder: Path, tmp_path: Pa
     (table,) = import_file("hw-nas-bench", file, tmp_path, device="raspi-4")
     space = make_space("fbnet-cifar", classes=100, always_pointwise=True)
     model = LatencyModel(table)
-    assert model.cost_matrix().fixed_us == pytest.approx(7798.226000159052)
+    assert model.cost_matrix().fixed == pytest.approx(7798.226000159052)
     words = [layer.choices[-1].name for layer in space.layers]
     network = space.architecture(words)
     blocks = [table.lookup(o).known_time.centre_us for o in network.operators if o.kind == "ir"]

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from search.latency.model import CostMatrix
+from search.costs.matrix import CostMatrix
 from search.operators.spec import OperatorSpec
 from search.spaces.base import Choice, Layer, LayeredSpace
 
@@ -76,7 +76,7 @@ def build(operator: OperatorSpec) -> nn.Module:
 
 def costs(table: str) -> CostMatrix:
     """The latencies of one device."""
-    return CostMatrix(costs=np.array([[100.0, us] for us in TABLES[table]]), fixed_us=0.0)
+    return CostMatrix(costs=np.array([[100.0, us] for us in TABLES[table]]), fixed=0.0)
 
 
 def images(

@@ -18,10 +18,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from search.costs.terms import Factor, FactorCosts
-from search.spaces.fbnet import Macro
+from search.costs.factors import Factor, FactorCosts
 from search.spaces.fbnetv2.macros import MaskedMacro, Stage
 from search.spaces.fbnetv2.space import MaskedSpace
+from search.spaces.preset import Macro
 
 SIZE, SIGNS = 16, 3
 SIGNAL = 0.16
@@ -56,13 +56,12 @@ WIDTHS = tuple(n for n, variable in enumerate(SPACE.layers) if variable.name.end
 
 def costs(table: str) -> FactorCosts:
     """The latencies of one device."""
-    counts = np.array([len(variable.choices) for variable in SPACE.layers])
-    legal = np.arange(counts.max()) < counts[:, None]
-    terms = tuple(
+    factors = tuple(
         Factor(variables=(variable,), values=np.array(us))
         for variable, us in zip(WIDTHS, TABLES[table], strict=True)
     )
-    return FactorCosts(costs=np.where(legal, 0.0, np.inf), fixed_us=0.0, terms=terms)
+    widths = tuple(len(variable.choices) for variable in SPACE.layers)
+    return FactorCosts(widths=widths, fixed=0.0, factors=factors)
 
 
 def choices_of(widths: tuple[int, ...]) -> tuple[int, ...]:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from search.latency.model import CostMatrix
+from search.costs.matrix import CostMatrix
 from search.operators.spec import OperatorSpec
 from search.spaces.base import LayeredSpace
 
@@ -63,7 +63,7 @@ def random_problem(space: LayeredSpace, seed: int) -> tuple[CostMatrix, Array]:
         for index, choice in enumerate(layer.choices):
             if choice.is_skip:
                 latency[number, index], quality[number, index] = 0.0, 0.12
-    matrix = CostMatrix(costs=np.where(legal, latency, np.inf), fixed_us=2000.0)
+    matrix = CostMatrix(costs=np.where(legal, latency, np.inf), fixed=2000.0)
     return matrix, np.where(legal, quality, np.inf)
 
 
@@ -78,7 +78,7 @@ def least_loss(matrix: CostMatrix, quality: Array, loss: Callable[[Array, Array]
                 part = longer[step : step + len(best)]
                 np.minimum(part, best + value, out=part)
         best = longer
-    latency_us = matrix.fixed_us + GRID_US * np.arange(len(best))
+    latency_us = matrix.fixed + GRID_US * np.arange(len(best))
     return float(loss(best + LEAST_CE, latency_us).min())
 
 

@@ -15,12 +15,12 @@ from search.algorithms.baselines.search import (
     Evaluate,
     Evolution,
     evolve,
-    feasible_sampler,
     random_search,
 )
+from search.costs.matrix import CostMatrix
 from search.errors import UsageError
-from search.latency.model import CostMatrix
 from search.selection.exact import select
+from search.selection.sampling import FeasibleSampler
 from tests.benchmarks.bench_exact import random_selection
 
 Search = Callable[..., BaselineResult]
@@ -58,9 +58,9 @@ def test_only_new_networks_under_the_target_are_evaluated_within_the_budget(
     found: BaselineResult = search(counting, costs, target_us, budget=budget, seed=seed)
     assert [trial.choices for trial in found.history] == counting.asked
     assert len(set(counting.asked)) == len(counting.asked) == budget
-    prices = costs.price(counting.asked)
+    prices = costs.cost_of(counting.asked)
     assert (prices <= target_us).all()
-    assert [trial.latency_us for trial in found.history] == prices.tolist()
+    assert [trial.cost for trial in found.history] == prices.tolist()
     assert [trial.score for trial in found.history] == counting.evaluate(counting.asked)
     assert [trial.number for trial in found.history] == list(range(1, budget + 1))
     assert found.best.score == max(trial.score for trial in found.history)
@@ -72,9 +72,9 @@ def test_only_new_networks_under_the_target_are_evaluated_within_the_budget(
 def test_targets_near_the_fastest_network_are_searched_too(search: Search, share: float) -> None:
     scores, costs, _ = random_selection(1, None)
     fastest = costs.costs.argmin(axis=1)
-    target_us = share * float(costs.price([fastest])[0])
+    target_us = share * float(costs.cost_of([fastest])[0])
     found = search(_separable(scores), costs, target_us, budget=40, seed=0)
-    assert all(trial.latency_us <= target_us for trial in found.history)
+    assert all(trial.cost <= target_us for trial in found.history)
     if share == 1.0:
         assert [trial.choices for trial in found.history] == [tuple(fastest)]
 
@@ -82,7 +82,7 @@ def test_targets_near_the_fastest_network_are_searched_too(search: Search, share
 @METHODS
 def test_a_small_space_is_searched_whole_and_then_left(search: Search) -> None:
     scores = np.array([[0.0, 1.0, 2.0], [0.0, 3.0, 1.0]])
-    costs = CostMatrix(costs=np.array([[1.0, 2.0, 3.0], [1.0, 2.0, 3.0]]), fixed_us=0.0)
+    costs = CostMatrix(costs=np.array([[1.0, 2.0, 3.0], [1.0, 2.0, 3.0]]), fixed=0.0)
     found = search(_separable(scores), costs, 4.0, budget=1000, seed=0)
     assert len(found.history) == 6
     best = select(scores, costs, 4.0)
@@ -120,7 +120,7 @@ def test_children_are_made_of_the_best_networks() -> None:
     # One layer decides all: once the best candidate is known it spreads.
     scores = np.zeros((12, 4))
     scores[5, 2] = 10.0
-    costs = CostMatrix(costs=np.ones((12, 4)), fixed_us=0.0)
+    costs = CostMatrix(costs=np.ones((12, 4)), fixed=0.0)
     found = evolve(_separable(scores), costs, 12.0, budget=200, seed=0)
     early = [trial.choices[5] == 2 for trial in found.history[:40]]
     late = [trial.choices[5] == 2 for trial in found.history[-40:]]
@@ -129,7 +129,7 @@ def test_children_are_made_of_the_best_networks() -> None:
 
 
 def test_equal_scores_are_decided_by_the_lower_latency() -> None:
-    costs = CostMatrix(costs=np.array([[1.0, 2.0, 3.0]] * 3), fixed_us=0.0)
+    costs = CostMatrix(costs=np.array([[1.0, 2.0, 3.0]] * 3), fixed=0.0)
     found = random_search(lambda networks: [0.0] * len(networks), costs, 9.0, budget=27, seed=1)
     assert found.best.choices == (0, 0, 0)
 
@@ -152,8 +152,8 @@ def test_candidates_that_are_not_legal_are_never_proposed() -> None:
 
 def test_random_networks_of_equal_latency_are_offered_beside_the_searches() -> None:
     _, costs, target_us = random_selection(6, None)
-    drawn = feasible_sampler(costs, target_us, 0.98 * target_us).draw(5, np.random.default_rng(0))
-    prices = costs.price(drawn)
+    drawn = FeasibleSampler(costs, target_us, 0.98 * target_us).draw(5, np.random.default_rng(0))
+    prices = costs.cost_of(drawn)
     assert ((0.98 * target_us <= prices) & (prices <= target_us)).all()
 
 
@@ -176,7 +176,7 @@ def test_a_budget_of_nothing_and_an_infeasible_target_are_refused(
     with pytest.raises(UsageError, match="budget of 0"):
         search(_separable(scores), costs, target_us, budget=0)
     with pytest.raises(UsageError, match="fastest possible"):
-        search(_separable(scores), costs, costs.fastest_us() - 1, budget=5)
+        search(_separable(scores), costs, costs.cheapest() - 1, budget=5)
 
 
 @pytest.mark.parametrize(

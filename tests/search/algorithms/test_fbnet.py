@@ -11,14 +11,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from search.algorithms.expected_cost import expected_cost
 from search.algorithms.fbnet.recipe import FBNetRecipe, make_fbnet_recipe
 from search.algorithms.fbnet.search import THETA, WEIGHTS, FBNetSearch, gumbel
+from search.costs.matrix import CostMatrix
 from search.errors import UsageError
-from search.latency.model import CostMatrix
 from search.spaces.registry import make_space
 from search.supernets.base import legal_mask
 from search.training.protocol import Batch, Phase
+from tests.search.targets import latency_target
 
 SPACE = make_space("fbnet-mini", resolution=8, width=0.5, classes=4, head_channels=16)
 LEGAL = legal_mask(SPACE)
@@ -35,12 +35,14 @@ def one_thread() -> Iterator[None]:
 def costs(scale: float = 1.0) -> CostMatrix:
     prices = np.random.default_rng(0).uniform(300, 900, LEGAL.shape)
     legal = np.where(LEGAL.numpy(), prices, np.inf)
-    return CostMatrix(costs=scale * legal, fixed_us=scale * 500.0)
+    return CostMatrix(costs=scale * legal, fixed=scale * 500.0)
 
 
 def search_of(target_us: float | None = 4000.0, **changes: Any) -> FBNetSearch:
     torch.manual_seed(0)
-    return FBNetSearch(SPACE, costs(), recipe=FBNetRecipe(**changes), target_us=target_us)
+    return FBNetSearch(
+        SPACE, costs(), recipe=FBNetRecipe(**changes), target=latency_target(target_us)
+    )
 
 
 def batch_of(number: int = 8, seed: int = 0, fraction: float = 0.0) -> Batch:
@@ -162,7 +164,7 @@ def test_one_draw_a_batch_mixes_the_network_and_prices_it() -> None:
     method.module.supernet.register_forward_pre_hook(lambda _, given: seen.append(given[1]))
     report = method.backward(THETA, batch_of())
     assert len(seen) == 1
-    expected = float(expected_cost(seen[0].detach(), method.module.costs))
+    expected = float(method.module.costs(seen[0].detach()))
     assert report.latency_us == pytest.approx(expected, rel=1e-12)
     again = method.backward(THETA, batch_of(seed=1))
     assert again.latency_us != report.latency_us
@@ -177,8 +179,8 @@ def test_a_cold_draw_is_the_discrete_network() -> None:
         mixed = method.module(batch.images, draw)
         discrete = method.module.supernet.derive(choices)(batch.images)
     assert (mixed - discrete).abs().max() <= 1e-5 * max(1.0, float(discrete.abs().max()))
-    latency_us = float(expected_cost(draw, method.module.costs))
-    assert latency_us == pytest.approx(costs().price([choices])[0], rel=1e-5)
+    latency_us = float(method.module.costs(draw))
+    assert latency_us == pytest.approx(costs().cost_of([choices])[0], rel=1e-5)
 
 
 def test_negligible_candidates_sit_out_and_the_others_share_their_weight() -> None:
@@ -285,14 +287,14 @@ def test_the_multiplier_rises_above_the_target_and_falls_to_zero_below_it() -> N
 
 
 def test_the_expected_latency_ends_at_the_target() -> None:
-    fastest, mean = costs().fastest_us(), search_of().progress()["expected_cost"]
+    fastest, mean = costs().cheapest(), search_of().progress()["expected_latency_us"]
     target_us = (fastest + mean) / 2
     method = search_of(
         target_us, theta_rate=0.1, multiplier=1.0, multiplier_rate=0.1, temperature=1.0
     )
     for seed in range(120):
         step(method, THETA, batch_of(8, seed))
-    assert method.progress()["expected_cost"] <= 1.02 * target_us
+    assert method.progress()["expected_latency_us"] <= 1.02 * target_us
 
 
 def test_a_resumed_search_takes_the_same_step() -> None:
@@ -344,8 +346,8 @@ def test_progress_tells_latencies_entropy_temperature_and_multiplier() -> None:
     matrix = costs()
     finite = np.where(np.isfinite(matrix.costs), matrix.costs, 0)
     mean_us = (finite.sum(1) / LEGAL.sum(1).numpy()).sum() + 500
-    assert progress["expected_cost"] == pytest.approx(mean_us, rel=1e-6)
-    assert progress["argmax_latency_us"] == matrix.price([method.argmax()])[0]
+    assert progress["expected_latency_us"] == pytest.approx(mean_us, rel=1e-6)
+    assert progress["argmax_latency_us"] == matrix.cost_of([method.argmax()])[0]
     assert "lambda" not in search_of(None).progress()
 
 
@@ -356,6 +358,6 @@ def test_what_cannot_be_searched_is_refused() -> None:
     with pytest.raises(UsageError, match="milliseconds were probably given"):
         FBNetSearch(SPACE, costs(1e-3))
     with pytest.raises(UsageError, match=r"No network reaches 100\.0 us"):
-        FBNetSearch(SPACE, costs(), target_us=100.0)
+        FBNetSearch(SPACE, costs(), target=latency_target(100.0))
     with pytest.raises(UsageError, match="not those of"):
         FBNetSearch(make_space("fbnet"), costs())

@@ -20,13 +20,14 @@ from search.algorithms.fbnet.search import THETA, WEIGHTS
 from search.algorithms.fbnetv2.recipe import FBNetV2Recipe
 from search.algorithms.fbnetv2.search import FBNetV2Search
 from search.algorithms.registry import make_search_recipe
-from search.costs.terms import Factor, FactorCosts
+from search.costs.descent import descend, neighbours
+from search.costs.factors import Factor, FactorCosts
 from search.errors import UsageError
 from search.operators.counts import count
 from search.operators.modules import build_network
 from search.operators.spec import OperatorSpec
 from search.selection.exact import network_of
-from search.selection.local_search import local_search, sample_within
+from search.selection.local_search import local_search, sample_by_rejection
 from search.spaces.fbnetv2.space import MaskedSpace
 from search.spaces.registry import make_space, parse_space
 from search.supernets.base import legal_mask
@@ -34,6 +35,7 @@ from search.supernets.masked import MaskedSupernet
 from search.supernets.masks import channel_mask, leading_ones, sampled_pixels, scatter, subsample
 from search.training.protocol import Batch
 from tests.search.supernets.masked_bytes import bend, growth_per_two_orders, saved_bytes
+from tests.search.targets import latency_target
 
 
 def space_of() -> MaskedSpace:
@@ -72,7 +74,7 @@ def one_hot(choices: Sequence[int]) -> Tensor:
 def search_of(target_us: float | None = None, **changes: Any) -> FBNetV2Search:
     torch.manual_seed(0)
     recipe = FBNetRecipe(**{"epochs": 3, "batch": 2, "freeze_epochs": 0, **changes})
-    return FBNetV2Search(SPACE, COSTS, recipe=recipe, target_us=target_us)
+    return FBNetV2Search(SPACE, COSTS, recipe=recipe, target=latency_target(target_us))
 
 
 def batch_of(seed: int = 0) -> Batch:
@@ -101,7 +103,7 @@ def test_spaces_come_back_from_their_specs() -> None:
 def test_the_largest_space_has_18_blocks_and_the_printed_ranges() -> None:
     space = make_space("fbnetv2")
     assert isinstance(space, MaskedSpace)
-    assert len(space.slots) == 18
+    assert len(space.masked_layers) == 18
     names = {variable.name: [o.name for o in variable.choices] for variable in space.layers}
     assert names["resolution"] == ["r128", "r160", "r192", "r224", "r256"]
     assert names["stage2.width"] == ["c16", "c20", "c24", "c28"]
@@ -162,41 +164,39 @@ def test_sampled_pixels_come_back_where_they_were_and_all_else_is_zero(
 def test_the_terms_price_a_network_as_the_sum_of_its_operators(choices: Choices) -> None:
     network = network_of(SPACE, choices, "any")
     expected = 500.0 + sum(price(operator) for operator in network.operators)
-    assert COSTS.price([choices])[0] == pytest.approx(expected)
+    assert COSTS.cost_of([choices])[0] == pytest.approx(expected)
     soft = ExpectedFactorCosts(COSTS)(one_hot(choices))
     assert float(soft) == pytest.approx(expected, rel=1e-9)
 
 
 def test_the_expected_cost_is_the_mean_over_all_networks() -> None:
     draw = np.random.default_rng(0)
-    terms = (
+    factors = (
         Factor(variables=(0, 1), values=draw.uniform(size=(2, 3))),
         Factor(variables=(1, 2, 3), values=draw.uniform(size=(3, 2, 4))),
     )
-    costs = FactorCosts(costs=np.zeros((4, 4)), fixed_us=1.0, terms=terms)
     widths = (2, 3, 2, 4)
-    legal = np.arange(4) < np.array(widths)[:, None]
-    costs = FactorCosts(costs=np.where(legal, 0, np.inf), fixed_us=1.0, terms=terms)
+    costs = FactorCosts(widths=widths, fixed=1.0, factors=factors)
     rows = [torch.from_numpy(draw.dirichlet(np.ones(width))) for width in widths]
     weights = torch.zeros(4, 4, dtype=torch.float64)
     for row, values in zip(weights, rows, strict=True):
         row[: len(values)] = values
     networks = list(itertools.product(*(range(width) for width in widths)))
     shares = [np.prod([float(rows[v][o]) for v, o in enumerate(network)]) for network in networks]
-    expected = float(np.dot(shares, costs.price(networks)))
+    expected = float(np.dot(shares, costs.cost_of(networks)))
     assert float(ExpectedFactorCosts(costs)(weights)) == pytest.approx(expected, rel=1e-12)
 
 
 def test_the_selection_meets_its_target_and_no_single_change_is_better() -> None:
     draw = np.random.default_rng(1)
-    scores = np.where(legal_mask(SPACE).numpy(), draw.normal(size=COSTS.costs.shape), -np.inf)
+    scores = np.where(legal_mask(SPACE).numpy(), draw.normal(size=COSTS.legal.shape), -np.inf)
     for share in (0.3, 0.6, 1.0):
-        best_us = float(COSTS.price([scores.argmax(1)])[0])
-        target = COSTS.fastest_us() + share * (best_us - COSTS.fastest_us())
+        best_us = float(COSTS.cost_of([scores.argmax(1)])[0])
+        target = COSTS.cheapest() + share * (best_us - COSTS.cheapest())
         found = local_search(scores, COSTS, target)
-        assert COSTS.price([found])[0] <= target
-        near = COSTS.neighbours(found)
-        within = near[COSTS.price(near) <= target]
+        assert COSTS.cost_of([found])[0] <= target
+        near = neighbours(COSTS, found)
+        within = near[COSTS.cost_of(near) <= target]
         rows = np.arange(len(WIDTHS))
         assert scores[rows, within].sum(1).max() <= scores[rows, found].sum() + 1e-9
     with pytest.raises(UsageError, match="No network within"):
@@ -205,16 +205,16 @@ def test_the_selection_meets_its_target_and_no_single_change_is_better() -> None
 
 def test_networks_drawn_within_a_band_lie_there_even_if_the_distribution_does_not() -> None:
     legal = legal_mask(SPACE).numpy()
-    cheapest = COSTS.descend([0] * len(WIDTHS))
+    cheapest = descend(COSTS, [0] * len(WIDTHS))
     weights = np.where(legal, 1e-6, 0.0)
     weights[np.arange(len(WIDTHS)), cheapest] = 1.0
-    low_us = 2 * COSTS.fastest_us()
+    low_us = 2 * COSTS.cheapest()
     for band in ((low_us, 1.1 * low_us), (0.0, low_us)):
-        drawn = sample_within(weights, COSTS, band, 24, np.random.default_rng(0))
+        drawn = sample_by_rejection(weights, COSTS, band, 24, np.random.default_rng(0))
         assert len(drawn) == 24
-        assert ((COSTS.price(drawn) >= band[0]) & (COSTS.price(drawn) <= band[1])).all()
+        assert ((COSTS.cost_of(drawn) >= band[0]) & (COSTS.cost_of(drawn) <= band[1])).all()
     assert (drawn == cheapest).mean() > 0.99  # and there by the distribution itself
-    assert len(sample_within(weights, COSTS, (0.0, 1e-3), 24, np.random.default_rng(0))) == 0
+    assert len(sample_by_rejection(weights, COSTS, (0.0, 1e-3), 24, np.random.default_rng(0))) == 0
 
 
 # --- derived networks --------------------------------------------------------
@@ -276,7 +276,7 @@ def test_masks_keep_the_memory_of_one_width_where_copies_grow_in_a_line() -> Non
 
 
 def test_gradients_reach_every_variable_and_the_weights_rest_meanwhile() -> None:
-    method = search_of(target_us=COSTS.fastest_us() * 1.5, multiplier=1.0)
+    method = search_of(target_us=COSTS.cheapest() * 1.5, multiplier=1.0)
     method.start_epoch(0)
     report = method.backward(THETA, batch_of())
     grad = method.module.theta.grad
@@ -298,7 +298,9 @@ def test_the_papers_preset_scatters_resolutions_and_is_fbnets_otherwise() -> Non
         assert {k: v for k, v in asdict(recipe).items() if k != "scattered"} == asdict(
             make_search_recipe("fbnet", name)
         )
-        method = FBNetV2Search(SPACE, COSTS, recipe=recipe, target_us=COSTS.fastest_us() * 2)
+        method = FBNetV2Search(
+            SPACE, COSTS, recipe=recipe, target=latency_target(COSTS.cheapest() * 2)
+        )
         supernet = method.module.supernet
         assert isinstance(supernet, MaskedSupernet)
         assert supernet.scattered == (name == "paper")

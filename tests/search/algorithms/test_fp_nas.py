@@ -22,13 +22,14 @@ from search.algorithms.fp_nas.recipe import (
     make_parsec_recipe,
 )
 from search.algorithms.fp_nas.search import FACTORS, JOINT, WEIGHTS, CategoricalSearch
+from search.costs.matrix import CostMatrix
 from search.errors import UsageError
-from search.latency.model import CostMatrix
 from search.spaces.base import Layer
 from search.spaces.registry import make_space
 from search.supernets.base import legal_mask
 from search.training.protocol import Batch
 from tests.search.algorithms import planted
+from tests.search.targets import latency_target
 
 SPACE = make_space("fbnet-mini", resolution=8, width=0.5, classes=4, head_channels=16)
 LEGAL = legal_mask(SPACE)
@@ -49,12 +50,14 @@ def recipe_of(**changes: Any) -> CategoricalRecipe:
 
 def costs() -> CostMatrix:
     prices = np.random.default_rng(0).uniform(300, 900, LEGAL.shape)
-    return CostMatrix(costs=np.where(LEGAL.numpy(), prices, np.inf), fixed_us=500.0)
+    return CostMatrix(costs=np.where(LEGAL.numpy(), prices, np.inf), fixed=500.0)
 
 
 def search_of(target_us: float | None = 4000.0, **changes: Any) -> CategoricalSearch:
     torch.manual_seed(0)
-    return CategoricalSearch(SPACE, costs(), recipe=recipe_of(**changes), target_us=target_us)
+    return CategoricalSearch(
+        SPACE, costs(), recipe=recipe_of(**changes), target=latency_target(target_us)
+    )
 
 
 def planted_search(**changes: Any) -> CategoricalSearch:
@@ -63,7 +66,7 @@ def planted_search(**changes: Any) -> CategoricalSearch:
         planted.PlantedSpace(),
         planted.costs("A"),
         recipe=recipe_of(**changes),
-        target_us=planted.TARGET_US,
+        target=latency_target(planted.TARGET_US),
         build=planted.build,
     )
 
@@ -184,7 +187,7 @@ def test_equation_7_is_the_gradient_of_the_exact_expectation(beta: float) -> Non
     method.surrogate(drawn, log_likelihoods[numbers]).backward()
     theta = _logits().double().requires_grad_()
     _, exact = _every(theta.softmax(1))
-    excess = torch.relu(torch.from_numpy(planted.costs("A").price(networks.numpy())) / 330 - 1)
+    excess = torch.relu(torch.from_numpy(planted.costs("A").cost_of(networks.numpy())) / 330 - 1)
     loss = -(exact * log_likelihoods.exp()).sum().log() + beta * (exact * excess).sum().log()
     loss.backward()
     torch.testing.assert_close(method.module.theta.grad.double(), theta.grad, atol=1e-6, rtol=1e-5)
@@ -279,6 +282,8 @@ def test_the_mean_cost_comes_under_the_target_where_a_fixed_weight_stays_above()
 def _descended(method: CategoricalSearch, steps: int) -> list[float]:
     """Mean costs relative to the target where dear candidates are the better ones."""
     prices, generator = costs(), torch.Generator().manual_seed(0)
+    target = method.target
+    assert target is not None
     found = []
     for step in range(steps):
         method.start_epoch(2 + step * 12 // steps)
@@ -286,10 +291,10 @@ def _descended(method: CategoricalSearch, steps: int) -> list[float]:
         method.module.zero_grad()
         method._raise_beta()
         drawn = method._draw(generator)
-        quality = torch.from_numpy(prices.price(drawn.numpy())) / 200
+        quality = torch.from_numpy(prices.cost_of(drawn.numpy())) / 200
         method.surrogate(drawn, quality).backward()
         method.optimizer(name).step()
-        found.append(method.progress()["expected_latency_us"] / float(method.target_us or 0))
+        found.append(method.progress()["expected_latency_us"] / target.value)
     return found
 
 
@@ -297,7 +302,7 @@ def _descended(method: CategoricalSearch, steps: int) -> list[float]:
 def test_the_cpu_presets_end_with_a_mean_cost_within_the_target(make: Any) -> None:
     torch.manual_seed(0)
     method = CategoricalSearch(
-        SPACE, costs(), recipe=make("cpu"), target_us=1.15 * costs().fastest_us()
+        SPACE, costs(), recipe=make("cpu"), target=latency_target(1.15 * costs().cheapest())
     )
     found = _descended(method, 180)
     assert found[0] > 1.1

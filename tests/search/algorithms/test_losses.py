@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from search.algorithms.expected_cost import ExpectedCosts, expected_cost
+from search.algorithms.expected_cost import ExpectedMatrixCosts
 from search.algorithms.losses import (
     product_loss,
     require_costs,
@@ -17,8 +17,9 @@ from search.algorithms.losses import (
     require_reachable,
     target_loss,
 )
+from search.costs.base import CostTarget, Unit
+from search.costs.matrix import CostMatrix
 from search.errors import UsageError
-from search.latency.model import CostMatrix
 from search.spaces.registry import make_space
 
 
@@ -26,7 +27,7 @@ def random_costs(widths: list[int], seed: int) -> CostMatrix:
     generator = np.random.default_rng(seed)
     legal = np.arange(max(widths)) < np.array(widths)[:, None]
     costs = np.where(legal, generator.uniform(0, 3000, legal.shape), np.inf)
-    return CostMatrix(costs=costs, fixed_us=float(generator.uniform(0, 5000)))
+    return CostMatrix(costs=costs, fixed=float(generator.uniform(0, 5000)))
 
 
 def random_weights(matrix: CostMatrix, seed: int, dtype: torch.dtype) -> torch.Tensor:
@@ -52,15 +53,15 @@ def test_expected_latency_is_the_mean_over_all_networks(
         math.prod(float(weights[layer, index]) for layer, index in enumerate(network))
         for network in networks
     ]
-    mean_us = float(np.dot(likelihood, matrix.price(networks)))
-    found = float(expected_cost(weights, ExpectedCosts(matrix)))
+    mean_us = float(np.dot(likelihood, matrix.cost_of(networks)))
+    found = float(ExpectedMatrixCosts(matrix)(weights))
     assert found == pytest.approx(mean_us, rel=1e-6)
 
 
 def test_illegal_candidates_bring_neither_infinity_nor_nan_into_value_and_gradient() -> None:
     matrix = random_costs([3, 1, 2], 0)
     weights = random_weights(matrix, 0, torch.float64).requires_grad_()
-    latency_us = ExpectedCosts(matrix)(weights)
+    latency_us = ExpectedMatrixCosts(matrix)(weights)
     latency_us.backward()
     assert torch.isfinite(latency_us)
     assert weights.grad is not None
@@ -72,8 +73,8 @@ def test_a_discrete_network_costs_what_the_matrix_says() -> None:
     matrix = random_costs([4, 2, 3], 3)
     weights = torch.zeros(3, 4)
     weights[[0, 1, 2], [3, 1, 0]] = 1
-    expected = matrix.price([[3, 1, 0]])[0]
-    assert float(ExpectedCosts(matrix)(weights)) == pytest.approx(expected, rel=1e-12)
+    expected = matrix.cost_of([[3, 1, 0]])[0]
+    assert float(ExpectedMatrixCosts(matrix)(weights)) == pytest.approx(expected, rel=1e-12)
 
 
 def test_the_product_loss_raises_the_logarithm_to_beta() -> None:
@@ -97,7 +98,7 @@ def test_the_target_loss_adds_only_what_exceeds_the_target(
     loss = target_loss(
         torch.tensor(1.5),
         torch.tensor(latency_us, dtype=torch.float64),
-        target_us=100.0,
+        target=100.0,
         multiplier=torch.tensor(3.0),
     )
     assert loss.dtype == torch.float32
@@ -107,19 +108,21 @@ def test_the_target_loss_adds_only_what_exceeds_the_target(
 def test_milliseconds_are_refused_and_the_way_out_is_named() -> None:
     matrix = random_costs([5] * 20, 1)
     require_microseconds(matrix)
-    in_ms = CostMatrix(costs=matrix.costs / 1000, fixed_us=matrix.fixed_us / 1000)
+    in_ms = CostMatrix(costs=matrix.costs / 1000, fixed=matrix.fixed / 1000)
     with pytest.raises(UsageError, match=r"milliseconds were probably given.*set a target"):
         require_microseconds(in_ms)
 
 
 def test_a_target_below_the_fastest_network_is_refused_with_the_fastest_latency() -> None:
-    matrix = CostMatrix(costs=np.array([[100.0, 50.0], [70.0, np.inf]]), fixed_us=30.0)
-    require_reachable(matrix, 150.0)
+    matrix = CostMatrix(costs=np.array([[100.0, 50.0], [70.0, np.inf]]), fixed=30.0)
+    require_reachable(matrix, CostTarget(value=150.0, unit=Unit.US))
     with pytest.raises(UsageError, match=r"the fastest takes 150\.0 us"):
-        require_reachable(matrix, 149.0)
-    for target in (math.nan, math.inf):
+        require_reachable(matrix, CostTarget(value=149.0, unit=Unit.US))
+    for value in (math.nan, math.inf):
         with pytest.raises(UsageError):
-            require_reachable(matrix, target)
+            require_reachable(matrix, CostTarget(value=value, unit=Unit.US))
+    with pytest.raises(UsageError, match="parameters does not fit"):
+        require_reachable(matrix, CostTarget(value=150.0, unit=Unit.PARAMS))
 
 
 def test_costs_of_another_space_are_refused() -> None:

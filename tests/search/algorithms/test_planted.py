@@ -13,6 +13,7 @@ from search.selection.exact import select
 from search.supernets.mixture import MixtureSupernet
 from tests.search.algorithms import planted
 from tests.search.algorithms.training_walk import walk
+from tests.search.targets import latency_target
 
 RECIPE = FBNetRecipe(
     epochs=20,
@@ -42,7 +43,7 @@ def search(table: str, seed: int) -> tuple[int, ...]:
         planted.PlantedSpace(),
         planted.costs(table),
         recipe=RECIPE,
-        target_us=planted.TARGET_US,
+        target=latency_target(planted.TARGET_US),
         build=planted.build,
     )
     x, y = planted.images(NUMBER, torch.Generator().manual_seed(100 + seed))
@@ -56,7 +57,7 @@ def test_the_known_optimum_is_found_in_5_of_6_runs_and_own_networks_are_faster()
     right = [choices == planted.OPTIMA[table] for (table, _), choices in found.items()]
     assert sum(right) >= 5, found
     for seed, (own, other) in itertools.product(range(3), (("A", "B"), ("B", "A"))):
-        price = planted.costs(own).price([found[own, seed], found[other, seed]])
+        price = planted.costs(own).cost_of([found[own, seed], found[other, seed]])
         assert price[0] < price[1], found
 
 
@@ -86,7 +87,7 @@ def test_only_networks_with_a_wide_kernel_can_solve_the_planted_problem() -> Non
 @pytest.mark.parametrize("table", planted.TABLES)
 def test_the_planted_optimum_is_the_only_able_network_within_the_target(table: str) -> None:
     networks = list(itertools.product((0, 1), repeat=3))
-    prices = planted.costs(table).price(networks)
+    prices = planted.costs(table).cost_of(networks)
     able = [
         network
         for network, us in zip(networks, prices, strict=True)
@@ -94,4 +95,4 @@ def test_the_planted_optimum_is_the_only_able_network_within_the_target(table: s
     ]
     assert able == [planted.OPTIMA[table]]
     other = next(found for name, found in planted.OPTIMA.items() if name != table)
-    assert planted.costs(table).price([other, able[0]]).tolist() == [500.0, 320.0]
+    assert planted.costs(table).cost_of([other, able[0]]).tolist() == [500.0, 320.0]

@@ -16,6 +16,7 @@ from search.selection.scores import from_probabilities
 from tests.search.algorithms import planted
 from tests.search.algorithms.planted_super import PlantedSuperLayer
 from tests.search.algorithms.training_walk import walk
+from tests.search.targets import latency_target
 
 SPACE = planted.PlantedSpace()
 NUMBER, BATCH = 1600, 50
@@ -57,7 +58,7 @@ def fp_nas(table: str) -> SearchAlgorithm:
         SPACE,
         planted.costs(table),
         recipe=FP_NAS,
-        target_us=planted.TARGET_US,
+        target=latency_target(planted.TARGET_US),
         build=planted.build,
     )
 
@@ -67,7 +68,7 @@ def parsec(table: str) -> SearchAlgorithm:
         SPACE,
         planted.costs(table),
         recipe=replace(FP_NAS, draws=4, joint_epoch=0),
-        target_us=planted.TARGET_US,
+        target=latency_target(planted.TARGET_US),
         build=planted.build,
     )
 
@@ -77,7 +78,7 @@ def single_path(table: str) -> SearchAlgorithm:
         SPACE,
         planted.costs(table),
         recipe=SINGLE_PATH,
-        target_us=planted.TARGET_US,
+        target=latency_target(planted.TARGET_US),
         build=planted.build,
         layer=PlantedSuperLayer,
     )
@@ -102,5 +103,5 @@ def test_each_device_gets_the_known_optimum_which_is_slower_on_the_other(
     found = {table: search(make, table, seed=0) for table in planted.TABLES}
     assert found == planted.OPTIMA
     for own, other in (("A", "B"), ("B", "A")):
-        price = planted.costs(own).price([found[own], found[other]])
+        price = planted.costs(own).cost_of([found[own], found[other]])
         assert price[0] < price[1]

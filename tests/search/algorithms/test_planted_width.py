@@ -13,6 +13,7 @@ from search.selection.local_search import local_search
 from search.supernets.masked import MaskedSupernet
 from tests.search.algorithms import planted_width as planted
 from tests.search.algorithms.training_walk import walk
+from tests.search.targets import latency_target
 
 RECIPE = FBNetV2Recipe(
     epochs=16,
@@ -41,7 +42,7 @@ def search(table: str, seed: int) -> tuple[int, ...]:
     """Options of the two widths of the network selected on this device."""
     torch.manual_seed(seed)
     method = FBNetV2Search(
-        planted.SPACE, planted.costs(table), recipe=RECIPE, target_us=planted.TARGET_US
+        planted.SPACE, planted.costs(table), recipe=RECIPE, target=latency_target(planted.TARGET_US)
     )
     x, y = planted.images(NUMBER, torch.Generator().manual_seed(100 + seed))
     own = int(method.splits[0] * NUMBER)
@@ -57,7 +58,7 @@ def test_each_device_gets_the_known_widths_which_are_slower_on_the_other() -> No
     assert found == planted.OPTIMA
     for own, other in (("A", "B"), ("B", "A")):
         pair = [planted.choices_of(found[own]), planted.choices_of(found[other])]
-        price = planted.costs(own).price(pair)
+        price = planted.costs(own).cost_of(pair)
         assert price[0] < price[1]
 
 
@@ -87,7 +88,7 @@ def test_only_networks_without_a_stage_of_one_channel_can_solve_the_planted_prob
 @pytest.mark.parametrize("table", planted.TABLES)
 def test_the_planted_widths_are_the_only_able_network_within_the_target(table: str) -> None:
     every = list(itertools.product(range(3), repeat=2))
-    prices = planted.costs(table).price([planted.choices_of(widths) for widths in every])
+    prices = planted.costs(table).cost_of([planted.choices_of(widths) for widths in every])
     able = [
         widths
         for widths, us in zip(every, prices, strict=True)
@@ -96,4 +97,4 @@ def test_the_planted_widths_are_the_only_able_network_within_the_target(table: s
     assert able == [planted.OPTIMA[table]]
     other = next(found for name, found in planted.OPTIMA.items() if name != table)
     pair = [planted.choices_of(other), planted.choices_of(able[0])]
-    assert planted.costs(table).price(pair).tolist() == [600.0, 240.0]
+    assert planted.costs(table).cost_of(pair).tolist() == [600.0, 240.0]

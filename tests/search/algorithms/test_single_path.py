@@ -21,8 +21,8 @@ from search.algorithms.single_path.indicators import (
 )
 from search.algorithms.single_path.recipe import SinglePathRecipe, make_single_path_recipe
 from search.algorithms.single_path.search import SinglePathSearch
+from search.costs.matrix import CostMatrix
 from search.errors import UsageError
-from search.latency.model import CostMatrix
 from search.operators.modules import build_network
 from search.selection.exact import network_of
 from search.spaces.registry import make_space, parse_space
@@ -35,6 +35,7 @@ from search.supernets.superkernel import (
     straight_through_step,
 )
 from search.training.protocol import Batch
+from tests.search.targets import latency_target
 
 SPACE = make_space("single-path-mini", resolution=8, width=0.5, classes=4, head_channels=16)
 LEGAL = legal_mask(SPACE).numpy()
@@ -57,14 +58,14 @@ def costs() -> CostMatrix:
     for number, layer in enumerate(SPACE.layers):
         for index, (kernel, keep, expand) in enumerate(gates_of_candidate(layer)):
             prices[number, index] = keep * (200 + 100 * kernel + 150 * expand + draw.uniform(0, 50))
-    return CostMatrix(costs=np.where(LEGAL, prices, np.inf), fixed_us=500.0)
+    return CostMatrix(costs=np.where(LEGAL, prices, np.inf), fixed=500.0)
 
 
 def search_of(target_us: float | None = None, **changes: Any) -> SinglePathSearch:
     torch.manual_seed(0)
     values: dict[str, Any] = {"epochs": 4, "batch": 8, "weight_rate": 0.1, "norm": "l2"}
     recipe = SinglePathRecipe(**{**values, **changes})
-    return SinglePathSearch(SPACE, costs(), recipe=recipe, target_us=target_us)
+    return SinglePathSearch(SPACE, costs(), recipe=recipe, target=latency_target(target_us))
 
 
 def batch_of(seed: int = 0) -> Batch:
@@ -155,11 +156,11 @@ def test_both_weights_and_thresholds_feel_the_latency(norm: str) -> None:
         assert isinstance(layer, SuperBlock)
         assert layer.thresholds.grad is not None
         felt = layer.thresholds.grad != 0
-        assert bool(felt[layer.free].all())
-        assert not felt[~layer.free].any()
+        assert bool(felt[layer.open_choices].all())
+        assert not felt[~layer.open_choices].any()
         assert float(layer.depthwise[0].weight.grad.abs().sum()) > 0
         # Raising a threshold switches something off, so descent raises it.
-        assert bool((layer.thresholds.grad[layer.free] <= 0).all())
+        assert bool((layer.thresholds.grad[layer.open_choices] <= 0).all())
 
 
 # --- derived networks --------------------------------------------------------
@@ -231,7 +232,7 @@ def test_equation_5_is_exact_at_three_corners_and_predicts_the_fourth() -> None:
 @given(any_network)
 def test_the_exact_mode_is_the_tables_sum_for_every_network(choices: Choices) -> None:
     model = runtime_of(SPACE, costs(), "exact")
-    assert float(model(gates(choices))) == pytest.approx(costs().price([choices])[0])
+    assert float(model(gates(choices))) == pytest.approx(costs().cost_of([choices])[0])
 
 
 def test_equation_5_is_within_a_fifth_of_a_percent_on_the_published_pixel_table(
@@ -269,12 +270,12 @@ def test_warm_up_drops_indicators_and_knows_no_latency() -> None:
     method.start_epoch(0)
     report = method.backward("weights", batch_of())
     assert report.loss == report.cross_entropy
-    free = torch.stack([layer.free for layer in method.module.supernet.layers])
-    used = seen[0].detach()[free]
+    open_choices = torch.stack([layer.open_choices for layer in method.module.supernet.layers])
+    used = seen[0].detach()[open_choices]
     on = used[used != 0]
     assert 0 < len(on) < len(used)
     torch.testing.assert_close(on, torch.full_like(on, 1 / 0.6))
-    assert bool((seen[0].detach()[~free] == 1).all())
+    assert bool((seen[0].detach()[~open_choices] == 1).all())
     method.start_epoch(1)
     later = method.backward("weights", batch_of())
     assert later.loss > later.cross_entropy + 100
@@ -282,7 +283,7 @@ def test_warm_up_drops_indicators_and_knows_no_latency() -> None:
 
 
 def test_a_target_raises_the_weight_of_latency_until_the_network_is_fast_enough() -> None:
-    target_us = 0.7 * float(costs().price([[3] * len(WIDTHS)])[0])
+    target_us = 0.7 * float(costs().cost_of([[3] * len(WIDTHS)])[0])
     method = search_of(target_us, norm="rms", freeze_epochs=0, multiplier_rate=0.1)
     for step in range(60):
         method.start_epoch(0)

@@ -8,8 +8,8 @@ import torch
 
 from search.algorithms.fbnet.recipe import FBNetRecipe
 from search.algorithms.fbnet.search import FBNetSearch
+from search.costs.matrix import CostMatrix
 from search.errors import UsageError
-from search.latency.model import CostMatrix
 from search.spaces.registry import make_space
 from tests.search.algorithms import surrogate
 from tests.search.algorithms.training_walk import walk
@@ -35,7 +35,7 @@ def product(cross_entropy: surrogate.Array, latency_us: surrogate.Array) -> surr
 
 def loss_of(matrix: CostMatrix, quality: surrogate.Array, choices: tuple[int, ...]) -> float:
     cross_entropy = np.array(surrogate.cross_entropy(quality, choices))
-    return float(product(cross_entropy, matrix.price([choices])[0]))
+    return float(product(cross_entropy, matrix.cost_of([choices])[0]))
 
 
 @pytest.mark.parametrize("table", [0, 1])
@@ -57,15 +57,15 @@ def test_the_reference_optimum_is_that_of_enumeration() -> None:
     matrix, quality = surrogate.random_problem(make_space("fbnet-mini"), 0)
     widths = np.isfinite(quality).sum(1)
     networks = np.array(list(np.ndindex(*widths[:3])))
-    few = CostMatrix(costs=matrix.costs[:3], fixed_us=matrix.fixed_us)
+    few = CostMatrix(costs=matrix.costs[:3], fixed=matrix.fixed)
     sums = surrogate.LEAST_CE + np.take_along_axis(quality[:3], networks.T, axis=1).sum(0)
-    expected = product(sums, few.price(networks)).min()
+    expected = product(sums, few.cost_of(networks)).min()
     assert surrogate.least_loss(few, quality[:3], product) == pytest.approx(expected, rel=1e-12)
 
 
 def test_milliseconds_would_make_skipping_the_best_and_are_refused() -> None:
     matrix, quality = surrogate.random_problem(SPACE, 0)
-    in_ms = CostMatrix(costs=matrix.costs / 1000, fixed_us=matrix.fixed_us / 1000)
+    in_ms = CostMatrix(costs=matrix.costs / 1000, fixed=matrix.fixed / 1000)
     able = tuple(quality.argmin(1).tolist())
     skips = tuple(matrix.costs.argmin(1).tolist())
     assert loss_of(matrix, quality, able) < loss_of(matrix, quality, skips)

@@ -25,7 +25,7 @@ def test_a_network_meets_its_target_of_flops_or_parameters(
 ) -> None:
     space = make_space(name, resolution=16)
     table = write(desk.path("own"), space=space)
-    most_m = 1.5 * counted_costs(space, cost).fastest_us() / 1e6
+    most_m = 1.5 * counted_costs(space, cost).cheapest() / 1e6
     words = ["--table", str(table), "--algorithm", algorithm, "--cost", cost, "--quiet"]
     words += [f"--target-m{cost}", f"{most_m:.6f}", "--epochs", "2", *desk.data(40)]
     ended = desk.call(*words, "-o", str(desk.path("arch.json")))
@@ -52,8 +52,8 @@ def test_counted_costs_are_those_of_the_networks() -> None:
         choices = [random.Random(seed).randrange(len(layer.choices)) for layer in space.layers]
         words = [layer.choices[c].name for layer, c in zip(space.layers, choices, strict=True)]
         network = space.architecture(words)
-        assert counted_costs(space, "flops").price([choices])[0] == network.flops
-        assert counted_costs(space, "params").price([choices])[0] == network.params
+        assert counted_costs(space, "flops").cost_of([choices])[0] == network.flops
+        assert counted_costs(space, "params").cost_of([choices])[0] == network.params
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 
 from search.architecture import read_architecture
 from search.latency.model import LatencyModel
+from search.latency.priced_table import PricedTable
 from search.pipeline.problem import SearchProblem, Waivers
 from search.pipeline.specialise import cross_latencies, specialise
 from search.pipeline.supernet_scores import draw_balanced, fit_additive_scores, for_space
@@ -17,6 +18,7 @@ from search.spaces.registry import make_space
 from search.table.store import read_table
 from tests.search.cli.conftest import Searched
 from tests.search.cli.runner import SPACE, TARGET_MS, Desk, is_refusal, write
+from tests.search.targets import latency_target
 
 WIDTHS = [len(layer.choices) for layer in SPACE.layers]
 
@@ -79,14 +81,11 @@ def test_scores_follow_the_networks_to_another_dtype_but_not_to_another_space() 
 
 
 def task_of(folder: Path, target_us: float) -> SearchProblem:
-    table = read_table(folder)
-    model = LatencyModel(table)
+    priced = PricedTable(read_table(folder))
     return SearchProblem(
-        table=table,
-        space=SPACE,
-        model=model,
-        costs=model.cost_matrix(SPACE),
-        target_us=target_us,
+        priced=priced,
+        costs=priced.costs,
+        target=latency_target(target_us),
         waivers=Waivers(),
     )
 
@@ -99,11 +98,11 @@ def test_each_table_gets_its_exact_optimum_under_its_target(tmp_path: Path) -> N
     found = specialise(scores, tasks)
     matrix = cross_latencies(found)
     for number, (one, task) in enumerate(zip(found, tasks, strict=True)):
-        best = select(scores, task.costs, 1000 * TARGET_MS)
+        best = select(scores, task.matrix, 1000 * TARGET_MS)
         assert one.score == pytest.approx(best.score)
         assert best.optimal
         assert matrix[number, number] <= 1000 * TARGET_MS
-        other = tasks[(number + 1) % 3].costs.price([one.choices])[0]
+        other = tasks[(number + 1) % 3].costs.cost_of([one.choices])[0]
         assert matrix[number, (number + 1) % 3] == other
     assert len({one.choices for one in found}) == 3
 

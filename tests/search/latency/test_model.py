@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from search.architecture import Architecture
+from search.costs.matrix import CostMatrix
 from search.errors import MissingOperator, TableError, UsageError
-from search.latency.model import FEATURES, CostMatrix, Estimate, LatencyModel, feature_vector
+from search.latency.model import FEATURES, Estimate, LatencyModel, feature_vector
 from search.operators.spec import OperatorSpec, parse_key
 from search.spaces.base import LayeredSpace
 from search.spaces.registry import make_space
@@ -73,7 +74,7 @@ def test_without_calibration_a_network_costs_the_sum_of_its_medians(
     medians = {entry.key: entry.known_time.centre_us for entry in table.entries}
     by_hand = sum(medians[op.key] for op in network.operators if op.kind != "skip")
     model = LatencyModel(table)
-    assert model.cost_matrix().price([indices])[0] == pytest.approx(by_hand, rel=1e-12)
+    assert model.cost_matrix().cost_of([indices])[0] == pytest.approx(by_hand, rel=1e-12)
     assert model.estimate(network) == Estimate(
         value_us=pytest.approx(by_hand),
         low_us=pytest.approx(by_hand),
@@ -89,7 +90,7 @@ def test_the_matrix_and_the_estimate_agree_under_any_calibration(
     model = LatencyModel(make_table(calibration=calibration))
     choices = [_random_choices(mini, seed) for seed in range(20)]
     estimates = [model.estimate(_network(mini, indices)) for indices in choices]
-    prices = model.cost_matrix().price(choices)
+    prices = model.cost_matrix().cost_of(choices)
     assert prices == pytest.approx([estimate.value_us for estimate in estimates], rel=1e-9)
     for estimate in estimates:
         assert estimate.low_us < estimate.value_us < estimate.high_us
@@ -164,7 +165,7 @@ def test_a_choice_that_is_not_legal_costs_infinitely_much(table: Table, mini: La
         if legal < matrix.costs.shape[1]:
             indices = [0] * len(mini.layers)
             indices[row] = legal
-            assert matrix.price([indices])[0] == math.inf
+            assert matrix.cost_of([indices])[0] == math.inf
     assert np.isinf(matrix.costs).sum() == 3
 
 
@@ -173,12 +174,12 @@ def test_a_choice_that_is_not_legal_costs_infinitely_much(table: Table, mini: La
 )
 def test_choices_beyond_the_matrix_are_refused(table: Table, choices: list[object]) -> None:
     with pytest.raises(UsageError):
-        LatencyModel(table).cost_matrix().price(choices)
+        LatencyModel(table).cost_matrix().cost_of(choices)
 
 
 def test_pricing_no_network_gives_no_price(table: Table, mini: LayeredSpace) -> None:
     nothing = np.empty((0, len(mini.layers)), dtype=int)
-    assert LatencyModel(table).cost_matrix().price(nothing).tolist() == []
+    assert LatencyModel(table).cost_matrix().cost_of(nothing).tolist() == []
 
 
 def test_the_fastest_network_is_the_cheapest_of_all_networks(
@@ -187,13 +188,13 @@ def test_the_fastest_network_is_the_cheapest_of_all_networks(
     matrix = LatencyModel(table).cost_matrix()
     every = np.indices([len(layer.choices) for layer in mini.layers]).reshape(len(mini.layers), -1)
     assert every.shape[1] == mini.size.networks
-    assert matrix.fastest_us() == pytest.approx(matrix.price(every.T).min())
+    assert matrix.cheapest() == pytest.approx(matrix.cost_of(every.T).min())
 
 
 def test_fixed_operators_and_the_intercept_are_paid_by_every_network() -> None:
-    matrix = CostMatrix(costs=np.array([[1.0, 2.0], [10.0, np.inf]]), fixed_us=100.0)
-    assert matrix.price([[0, 0], [1, 0], [1, 1]]).tolist() == [111.0, 112.0, math.inf]
-    assert matrix.fastest_us() == 111.0
+    matrix = CostMatrix(costs=np.array([[1.0, 2.0], [10.0, np.inf]]), fixed=100.0)
+    assert matrix.cost_of([[0, 0], [1, 0], [1, 1]]).tolist() == [111.0, 112.0, math.inf]
+    assert matrix.cheapest() == 111.0
 
 
 @pytest.mark.parametrize("space", ["fbnet", "fbnet-cifar"])

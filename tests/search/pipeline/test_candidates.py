@@ -84,7 +84,7 @@ def scores_of(method: Method) -> Scores:
 
 def test_the_exact_choice_is_the_best_network_within_the_target(bound: SearchProblem) -> None:
     scores = scores_of(Method())
-    assert exact_choice(scores, bound) == select(scores, bound.costs, 6000.0).choices
+    assert exact_choice(scores, bound) == select(scores, bound.matrix, 6000.0).choices
 
 
 def test_the_exact_choice_is_as_sure_as_was_asked(
@@ -94,7 +94,7 @@ def test_the_exact_choice_is_as_sure_as_was_asked(
         scores = scores_of(Method(seed))
         network = network_of(SPACE, exact_choice(scores, sure), "sure")
         assert sure.model.estimate(network).probability_below(6000.0) >= 0.95
-        assert sure.costs.price([exact_choice(scores, bound)])[0] <= 6000.0
+        assert sure.costs.cost_of([exact_choice(scores, bound)])[0] <= 6000.0
 
 
 def test_scores_of_another_space_are_refused(bound: SearchProblem) -> None:
@@ -123,7 +123,7 @@ def test_with_a_target_the_exact_selection_comes_first(bound: SearchProblem) -> 
 def test_with_a_target_some_networks_that_use_it_are_drawn(bound: SearchProblem) -> None:
     found = candidates_of(Method(), bound, seed=0, samples=3)
     near = [one for one in found if one.origin == "near the target"]
-    prices_us = bound.costs.price([one.choices for one in near])
+    prices_us = bound.costs.cost_of([one.choices for one in near])
     assert len(near) > 10
     assert ((prices_us >= TARGET_UTILISATION * 6000.0) & (prices_us <= 6000.0)).all()
 
@@ -131,7 +131,7 @@ def test_with_a_target_some_networks_that_use_it_are_drawn(bound: SearchProblem)
 def test_what_the_search_is_sure_of_is_kept_near_the_target(table: Path) -> None:
     method = Method(certain=True, seed=3)
     slow = load_problem(table, 8.0, Waivers())
-    price_us = float(slow.costs.price([method.argmax()])[0])
+    price_us = float(slow.costs.cost_of([method.argmax()])[0])
     target = load_problem(table, 1.2 * price_us / 1000, Waivers())
     found = candidates_of(method, target, seed=0, samples=1)
     near = [one.choices for one in found if one.origin == "near the target"]
@@ -246,7 +246,7 @@ def test_the_predicted_latency_is_the_tables_and_the_network_of_the_space(
 def test_the_best_network_within_the_target_is_chosen(
     free: SearchProblem, bound: SearchProblem
 ) -> None:
-    prices = {choices: float(bound.costs.price([choices])[0]) for choices in ((3,) * 6, SMALL)}
+    prices = {choices: float(bound.costs.cost_of([choices])[0]) for choices in ((3,) * 6, SMALL)}
     slow, fast = sorted(prices, key=lambda choices: -prices[choices])
     tight = load_problem(bound.table.path or Path(), prices[fast] / 1000, Waivers())
     ranked = [Candidate(origin="best", choices=slow), Candidate(origin="next", choices=fast)]
@@ -255,7 +255,7 @@ def test_the_best_network_within_the_target_is_chosen(
 
 
 def test_a_network_that_uses_the_target_goes_before_a_fast_one(bound: SearchProblem) -> None:
-    prices = {choices: float(bound.costs.price([choices])[0]) for choices in ((3,) * 6, SMALL)}
+    prices = {choices: float(bound.costs.cost_of([choices])[0]) for choices in ((3,) * 6, SMALL)}
     slow, fast = sorted(prices, key=lambda choices: -prices[choices])
     assert prices[fast] < TARGET_UTILISATION * prices[slow]
     exactly = load_problem(bound.table.path or Path(), prices[slow] / 1000 + 1e-6, Waivers())

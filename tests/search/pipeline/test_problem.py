@@ -42,7 +42,7 @@ def test_the_space_is_the_tables_with_its_resolution_and_classes(tmp_path: Path)
     task = load_problem(write(tmp_path / "table", space=space), 9.0, NONE)
     assert task.space == space
     assert task.target_us == 9000.0
-    assert task.costs.costs.shape == (len(space.layers), 9)
+    assert task.matrix.costs.shape == (len(space.layers), 9)
 
 
 def test_a_table_without_an_exam_is_refused_unless_the_flag_is_given(tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ def test_a_target_below_the_fastest_network_is_refused_and_the_one_named_is_acce
     tmp_path_factory: pytest.TempPathFactory, seed: int
 ) -> None:
     folder = write(tmp_path_factory.mktemp("any") / "table", seed=seed)
-    fastest_us = LatencyModel(read_table(folder)).cost_matrix(SPACE).fastest_us()
+    fastest_us = LatencyModel(read_table(folder)).cost_matrix(SPACE).cheapest()
     with pytest.raises(UsageError, match="as fast as") as refused:
         load_problem(folder, math.nextafter(fastest_us, 0) / 1000, NONE)
     named = re.search(r"takes (\S+) ms", refused.value.remedy)
@@ -142,7 +142,7 @@ def test_a_probability_that_cannot_be_had_is_refused(table: Path, probability: f
 def test_a_target_that_no_network_meets_so_surely_is_refused_and_the_one_named_accepted(
     table: Path,
 ) -> None:
-    fastest_ms = load_problem(table, None, NONE).costs.fastest_us() / 1000
+    fastest_ms = load_problem(table, None, NONE).costs.cheapest() / 1000
     load_problem(table, fastest_ms * 1.001, NONE)
     with pytest.raises(UsageError, match="with a probability") as refused:
         load_problem(table, fastest_ms * 1.001, NONE, 0.95)
@@ -159,7 +159,7 @@ def test_a_network_keeps_to_the_target_on_average_or_as_surely_as_asked(table: P
             [layer.choices[c].name for layer, c in zip(SPACE.layers, choices, strict=True)], "any"
         )
         estimate = task.model.estimate(network)
-        price_us = float(task.costs.price([choices])[0])
+        price_us = float(task.costs.cost_of([choices])[0])
         assert task.met_by(price_us, estimate) == (price_us <= 6000)
         # 5 % of deviation: sure to 95 % is 1.645 deviations below the target.
         assert sure.met_by(price_us, estimate) == (price_us * (1 + 1.645 * 0.05) <= 6000)
@@ -190,4 +190,4 @@ def test_the_calibration_of_the_table_prices_the_networks(table: Path) -> None:
     rows = [
         task.table.lookup(operator).known_time.centre_us for operator in SPACE.before + SPACE.after
     ]
-    assert task.costs.fixed_us == pytest.approx(sum(rows) + CALIBRATION.intercept_us)
+    assert task.costs.fixed == pytest.approx(sum(rows) + CALIBRATION.intercept_us)

@@ -138,7 +138,7 @@ def test_candidates_that_a_tangent_undervalues_are_tried_as_well(
     # on which candidate of a layer is the cheaper one.
     model = LatencyModel(make_table(112, _calibration(112, tuple(FEATURES), 100.0, 0.0)))
     scores = _few(mini, 112, 3)
-    target_us = 6 * model.cost_matrix(mini).fastest_us()
+    target_us = 6 * model.cost_matrix(mini).cheapest()
     found = select_chance_constrained(scores, model, mini, target_us, 0.9)
     assert found.optimal
     assert found.score == pytest.approx(_Brute(scores, model, mini).best(target_us, 0.9))
@@ -149,7 +149,7 @@ def test_a_probability_that_is_missed_by_the_last_digits_is_missed(
 ) -> None:
     model = LatencyModel(make_table(calibration=_calibration(0, ("steady_us",), 5.0, 0.1)))
     scores = _few(mini, 0, 3)
-    roomy_us = 3 * model.cost_matrix(mini).fastest_us()
+    roomy_us = 3 * model.cost_matrix(mini).cheapest()
     first = select_chance_constrained(scores, model, mini, roomy_us, 0.9)
     estimate = model.estimate(first.architecture(mini, "first"))
     low_us, high_us = estimate.value_us, roomy_us
@@ -174,14 +174,14 @@ def test_with_all_candidates_the_probability_is_never_missed(
     model = LatencyModel(make_table(seed, _calibration(seed, tuple(FEATURES), 5.0, 0.1)))
     costs = model.cost_matrix(mini)
     scores = _few(mini, seed, 9)
-    for target_us in np.array([4.0, 6.0, 9.0]) * costs.fastest_us():
+    for target_us in np.array([4.0, 6.0, 9.0]) * costs.cheapest():
         plain = select(scores, costs, target_us)
         previous = plain.score
         for probability in (0.6, 0.9, 0.99):
             found = select_chance_constrained(scores, model, mini, target_us, probability)
             estimate = model.estimate(network_of(mini, found.choices, "found"))
             assert estimate.probability_below(target_us) >= probability
-            assert found.latency_us == costs.price([found.choices])[0] <= target_us
+            assert found.cost == costs.cost_of([found.choices])[0] <= target_us
             assert found.score <= found.bound <= previous + 1e-9
             assert found.optimal
             previous = found.score
@@ -194,7 +194,7 @@ def test_a_result_that_is_not_proven_keeps_an_honest_bound(
     for seed in range(40):
         model = LatencyModel(make_table(seed, _calibration(seed, tuple(FEATURES), 60.0, 0.0)))
         scores = _few(mini, seed, 9)
-        target_us = 4 * model.cost_matrix(mini).fastest_us()
+        target_us = 4 * model.cost_matrix(mini).cheapest()
         try:
             hasty = select_chance_constrained(scores, model, mini, target_us, 0.9, most_networks=1)
         except UsageError:
@@ -214,13 +214,13 @@ def test_without_an_interval_the_result_is_the_plain_selection(
     model = LatencyModel(make_table())
     costs = model.cost_matrix(mini)
     scores = Scores(values=_few(mini, 0, 9), space=mini.spec, origin="made up")
-    target_us = 2 * costs.fastest_us()
+    target_us = 2 * costs.cheapest()
     sure = select_chance_constrained(scores, model, mini, target_us, 0.99)
     plain = select(scores, costs, target_us)
-    assert (sure.choices, sure.score, sure.latency_us) == (
+    assert (sure.choices, sure.score, sure.cost) == (
         plain.choices,
         plain.score,
-        pytest.approx(plain.latency_us),
+        pytest.approx(plain.cost),
     )
     assert sure.probability == 1.0
 
@@ -232,7 +232,7 @@ def test_an_impossible_promise_is_told_the_lowest_possible_target_which_then_wor
     scores = _few(mini, 0, 3)
     brute = _Brute(scores, model, mini)
     target_us = min(estimate.value_us for estimate in brute.estimates) * 1.05
-    assert select_chance_constrained(scores, model, mini, target_us, 0.5).latency_us <= target_us
+    assert select_chance_constrained(scores, model, mini, target_us, 0.5).cost <= target_us
     with pytest.raises(UsageError, match="lowest target met so surely") as caught:
         select_chance_constrained(scores, model, mini, target_us, 0.95)
     told = re.search(r"is ([\d.]+) ms \(([\d.]+) us\)", caught.value.message)
@@ -287,11 +287,11 @@ def test_on_measured_tables_the_best_of_22_layers_is_proven(folder: Path) -> Non
     noise = np.random.default_rng(0).normal(size=costs.costs.shape)
     scores = np.where(np.isfinite(costs.costs), 0.01 * costs.costs + noise, -math.inf)
     for share in (1.5, 3.0, 6.0):
-        target_us = share * costs.fastest_us()
+        target_us = share * costs.cheapest()
         plain = select(scores, costs, target_us)
         sure = select_chance_constrained(scores, model, space, target_us, 0.95)
         assert sure.optimal
         assert sure.probability is not None
         assert sure.probability >= 0.95
-        assert sure.latency_us < target_us
+        assert sure.cost < target_us
         assert sure.score <= plain.score

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
+from search.costs.matrix import CostMatrix
 from search.errors import UsageError
-from search.latency.model import CostMatrix, LatencyModel
+from search.latency.model import LatencyModel
 from search.selection.exact import Selection, network_of, pareto_front, select, select_many
 from search.selection.scores import Scores
 from search.spaces.base import LayeredSpace
@@ -33,7 +34,7 @@ def instances(
     shape = draw(st.integers(1, 4)), draw(st.integers(1, 4))
     cells = st.lists(st.tuples(costs, scores), min_size=shape[0] * shape[1], max_size=99)
     drawn = np.array(draw(cells)[: shape[0] * shape[1]]).reshape(*shape, 2)
-    matrix = CostMatrix(costs=drawn[..., 0], fixed_us=float(draw(st.integers(-5, 5))))
+    matrix = CostMatrix(costs=drawn[..., 0], fixed=float(draw(st.integers(-5, 5))))
     assume((np.isfinite(drawn).all(axis=2)).any(axis=1).all())
     return drawn[..., 1], matrix
 
@@ -49,7 +50,7 @@ def _all_networks(scores: Array, costs: CostMatrix) -> list[tuple[float, float, 
         for a, b in zip(scores, costs.costs, strict=True)
     ]
     networks = list(itertools.product(*(row.tolist() for row in legal)))
-    prices = costs.price(networks)
+    prices = costs.cost_of(networks)
     rows = range(len(scores))
     totals = [math.fsum(scores[row, network[row]] for row in rows) for network in networks]
     return [
@@ -77,9 +78,9 @@ def test_the_selected_network_is_the_best_and_of_the_best_the_fastest(
             select(scores, costs, target_us)
         return
     found = select(scores, costs, target_us)
-    assert (found.score, found.latency_us) == best
+    assert (found.score, found.cost) == best
     assert found.optimal
-    assert found.latency_us == costs.price([found.choices])[0] <= target_us
+    assert found.cost == costs.cost_of([found.choices])[0] <= target_us
     assert found.score == sum(scores[row, choice] for row, choice in enumerate(found.choices))
 
 
@@ -88,7 +89,7 @@ def test_the_selected_network_is_the_best_and_of_the_best_the_fastest(
 @example(
     instance=(
         np.array([[0.0, 1.0], [0.0, 1.0], [0.0, 1.0]]),
-        CostMatrix(costs=np.array([[0.0, 0.3], [0.0, 0.2], [0.0, 0.1]]), fixed_us=0.0),
+        CostMatrix(costs=np.array([[0.0, 0.3], [0.0, 0.2], [0.0, 0.1]]), fixed=0.0),
     ),
     data=None,
 )
@@ -102,7 +103,7 @@ def test_a_target_that_is_some_networks_latency_to_the_last_digit_is_used_in_ful
     best = _best(scores, costs, target_us)
     found = select(scores, costs, target_us)
     assert best is not None
-    assert found.latency_us <= target_us
+    assert found.cost <= target_us
     assert found.score == pytest.approx(best[0], rel=1e-12, abs=1e-9)
 
 
@@ -111,13 +112,13 @@ def test_a_network_displaced_by_one_that_misses_by_the_last_digit_is_found(seed:
     # Tenths are not binary: the same three costs in another order sum to
     # another last digit, so equal latencies fall on both sides of the target.
     generator = np.random.default_rng(seed)
-    costs = CostMatrix(costs=generator.integers(0, 8, (5, 4)) / 10, fixed_us=0.1)
+    costs = CostMatrix(costs=generator.integers(0, 8, (5, 4)) / 10, fixed=0.1)
     scores = generator.integers(0, 5, (5, 4)) / 10
     for target_us in sorted({price for _, price, _ in _all_networks(scores, costs)}):
         best = _best(scores, costs, target_us)
         found = select(scores, costs, target_us)
         assert best is not None
-        assert found.latency_us <= target_us
+        assert found.cost <= target_us
         assert found.score == pytest.approx(best[0], abs=1e-12)
 
 
@@ -134,8 +135,8 @@ def test_the_front_holds_exactly_the_networks_that_no_other_one_dominates(
             wanted.append((price, -total))
             least = total
     found = pareto_front(scores, costs)
-    assert [(point.latency_us, point.score) for point in found] == wanted
-    assert all(costs.price([point.choices])[0] == point.latency_us for point in found)
+    assert [(point.cost, point.score) for point in found] == wanted
+    assert all(costs.cost_of([point.choices])[0] == point.cost for point in found)
 
 
 @given(instance=WHOLE_INSTANCES, targets=st.lists(st.integers(0, 30), min_size=1, max_size=5))
@@ -147,7 +148,7 @@ def test_several_targets_at_once_give_what_each_gives_alone(
     assume(min(targets) >= min(price for _, price, _ in _all_networks(scores, costs)))
     together = select_many(scores, costs, targets)
     alone = [select(scores, costs, target_us) for target_us in targets]
-    assert [(s.score, s.latency_us) for s in together] == [(s.score, s.latency_us) for s in alone]
+    assert [(s.score, s.cost) for s in together] == [(s.score, s.cost) for s in alone]
 
 
 # --- the size of FBNet ---------------------------------------------------------
@@ -161,7 +162,7 @@ def test_a_mixed_integer_solver_finds_no_better_network_of_22_layers(
     scores, costs, target_us = random_selection(seed, noise)
     found = select(scores, costs, target_us)
     assert found.optimal
-    assert found.latency_us <= target_us
+    assert found.cost <= target_us
     assert found.score == pytest.approx(milp_score(scores, costs, target_us), rel=1e-6)
 
 
@@ -170,36 +171,35 @@ def test_the_target_is_met_and_the_best_proven_on_every_random_table(noise: floa
     for seed in range(100):
         scores, costs, target_us = random_selection(seed, noise)
         found = select(scores, costs, target_us)
-        assert costs.price([found.choices])[0] == found.latency_us <= target_us
+        assert costs.cost_of([found.choices])[0] == found.cost <= target_us
         assert found.optimal
 
 
 def test_looser_targets_never_score_less_and_the_front_rises() -> None:
     scores, costs, target_us = random_selection(7, 0.2)
-    targets = np.linspace(costs.fastest_us() + 1, 2 * target_us, 12)
+    targets = np.linspace(costs.cheapest() + 1, 2 * target_us, 12)
     found = select_many(scores, costs, list(targets))
     totals = [selection.score for selection in found]
     assert totals == sorted(totals)
     assert totals[0] < totals[-1]
     whole = pareto_front(scores, costs)
     assert all(
-        one.latency_us < two.latency_us and one.score < two.score
-        for one, two in itertools.pairwise(whole)
+        one.cost < two.cost and one.score < two.score for one, two in itertools.pairwise(whole)
     )
-    best_under = [max(p.score for p in whole if p.latency_us <= target) for target in targets]
+    best_under = [max(p.score for p in whole if p.cost <= target) for target in targets]
     assert totals == pytest.approx(best_under)
-    assert [s.latency_us for s in found] == [
-        max(p.latency_us for p in whole if p.latency_us <= target) for target in targets
+    assert [s.cost for s in found] == [
+        max(p.cost for p in whole if p.cost <= target) for target in targets
     ]
 
 
 def test_scores_that_are_costs_still_give_a_good_network_and_an_honest_bound() -> None:
     # Subset sums: partial networks do not dominate each other at all.
     generator = np.random.default_rng(0)
-    costs = CostMatrix(costs=generator.uniform(5, 500, (12, 6)), fixed_us=0.0)
+    costs = CostMatrix(costs=generator.uniform(5, 500, (12, 6)), fixed=0.0)
     target_us = 0.6 * float(costs.costs.max(axis=1).sum())
     found = select(costs.costs, costs, target_us, most_states=500)
-    assert found.latency_us <= target_us
+    assert found.cost <= target_us
     assert not found.optimal
     assert found.score <= found.bound <= target_us * (1 + 1e-9)
     assert found.gap <= 0.01 * target_us
@@ -213,20 +213,20 @@ def test_a_bound_holds_and_no_result_is_lost_however_few_states_are_kept(seed: i
     best = select(scores, costs, target_us)
     for most_states in (1, 2, 5, 20):
         found = select(scores, costs, target_us, most_states=most_states)
-        assert found.latency_us <= target_us
+        assert found.cost <= target_us
         assert found.score <= best.score <= found.bound + 1e-9
         assert found.optimal <= (found.score == best.score)
 
 
 def test_equal_inputs_give_equal_networks() -> None:
-    flat = CostMatrix(costs=np.ones((5, 4)), fixed_us=0.0)
+    flat = CostMatrix(costs=np.ones((5, 4)), fixed=0.0)
     assert select(np.zeros((5, 4)), flat, 5.0).choices == (0, 0, 0, 0, 0)
     scores, costs, target_us = random_selection(3, None)
     assert select(scores, costs, target_us) == select(scores.copy(), costs, target_us)
 
 
 def test_a_score_that_is_far_worse_does_not_blur_the_others() -> None:
-    costs = CostMatrix(costs=np.array([[1.0, 2.0, 3.0], [1.0, 2.0, 3.0]]), fixed_us=0.0)
+    costs = CostMatrix(costs=np.array([[1.0, 2.0, 3.0], [1.0, 2.0, 3.0]]), fixed=0.0)
     scores = np.array([[-1e90, 1e-6, 2e-6], [-1e90, 1e-6, 3e-6]])
     assert select(scores, costs, 5.0).choices == (1, 2)
 
@@ -236,7 +236,7 @@ def test_a_score_that_is_far_worse_does_not_blur_the_others() -> None:
 
 def test_an_infeasible_target_is_told_the_fastest_possible_latency_which_then_works() -> None:
     scores, costs, _ = random_selection(11, None)
-    fastest_us = costs.fastest_us()
+    fastest_us = costs.cheapest()
     with pytest.raises(UsageError, match="fastest possible") as caught:
         select(scores, costs, fastest_us * 0.99)
     told = re.search(r"latency is ([\d.]+) ms \(([\d.]+) us\)", caught.value.message)
@@ -244,7 +244,7 @@ def test_an_infeasible_target_is_told_the_fastest_possible_latency_which_then_wo
     in_ms, in_us = float(told[1]), float(told[2])
     assert fastest_us <= in_us <= fastest_us + 0.11
     assert in_ms * 1e3 == pytest.approx(in_us)
-    assert select(scores, costs, in_us).latency_us <= in_us
+    assert select(scores, costs, in_us).cost <= in_us
     assert f"{in_ms:.4f} ms" in caught.value.remedy
 
 
@@ -258,9 +258,9 @@ def test_the_very_fastest_latency_is_a_possible_target() -> None:
     for seed in range(20):
         scores, costs, _ = random_selection(seed, None)
         fastest = costs.costs.argmin(axis=1)
-        target_us = float(costs.price([fastest])[0])
+        target_us = float(costs.cost_of([fastest])[0])
         found = select(np.where(np.isfinite(costs.costs), scores, -INF), costs, target_us)
-        assert found.latency_us == target_us
+        assert found.cost == target_us
 
 
 @pytest.mark.parametrize("target_us", [math.nan, INF, -INF])
@@ -290,9 +290,9 @@ def test_a_cost_that_is_no_number_is_refused(value: float) -> None:
     broken = costs.costs.copy()
     broken[4, 2] = value
     with pytest.raises(UsageError, match="cost"):
-        select(scores, CostMatrix(costs=broken, fixed_us=0.0), target_us)
+        select(scores, CostMatrix(costs=broken, fixed=0.0), target_us)
     with pytest.raises(UsageError, match="fixed cost"):
-        select(scores, CostMatrix(costs=costs.costs, fixed_us=value), target_us)
+        select(scores, CostMatrix(costs=costs.costs, fixed=value), target_us)
 
 
 def test_a_layer_without_a_legal_candidate_is_named() -> None:
@@ -316,17 +316,17 @@ def test_a_selection_is_a_network_of_the_space(make_table: MakeTable, mini: Laye
     costs = model.cost_matrix(mini)
     values = np.where(np.isfinite(costs.costs), 0.01 * costs.costs, -INF)
     scores = Scores(values=values, space=mini.spec, origin="made up")
-    target_us = 1.3 * costs.fastest_us()
+    target_us = 1.3 * costs.cheapest()
     found = select(scores, costs, target_us)
     network = found.architecture(mini, "found")
     assert network == network_of(mini, found.choices, "found")
     assert network.space == mini.spec
-    assert model.estimate(network).value_us == pytest.approx(found.latency_us)
-    assert _best(values, costs, target_us) == (pytest.approx(found.score), found.latency_us)
+    assert model.estimate(network).value_us == pytest.approx(found.cost)
+    assert _best(values, costs, target_us) == (pytest.approx(found.score), found.cost)
 
 
 def test_a_gap_is_what_the_bound_leaves() -> None:
-    proven = Selection(choices=(0,), score=2.0, latency_us=1.0, bound=2.0)
-    open_ = Selection(choices=(0,), score=2.0, latency_us=1.0, bound=2.5)
+    proven = Selection(choices=(0,), score=2.0, cost=1.0, bound=2.0)
+    open_ = Selection(choices=(0,), score=2.0, cost=1.0, bound=2.5)
     assert (proven.gap, proven.optimal) == (0.0, True)
     assert (open_.gap, open_.optimal) == (0.5, False)

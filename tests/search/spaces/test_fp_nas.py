@@ -143,34 +143,34 @@ def test_choices_that_are_none_are_refused() -> None:
 def test_a_price_is_the_sum_of_the_networks_operators() -> None:
     choices = random_choices(60)
     expected = [7 + network_of(MINI, row, "x").flops / 1e3 for row in choices.tolist()]
-    np.testing.assert_allclose(COSTS.price(choices), expected, rtol=1e-12)
+    np.testing.assert_allclose(COSTS.cost_of(choices), expected, rtol=1e-12)
 
 
 def tiny() -> ChainCosts:
     """The first choices of three layers, small enough to enumerate."""
     draw = np.random.default_rng(1)
     return ChainCosts(
-        costs=np.zeros((3, 4)),
-        fixed_us=5.0,
-        terms=(),
-        links=tuple(_link(draw, inputs, left) for inputs, left in ((1, 2), (2, 3), (3, 2))),
-        last_us=draw.uniform(0, 9, 2),
+        fixed=5.0,
+        transitions=tuple(
+            _transition(draw, inputs, left) for inputs, left in ((1, 2), (2, 3), (3, 2))
+        ),
+        last=draw.uniform(0, 9, 2),
     )
 
 
-def _link(draw: np.random.Generator, inputs: int, left: int):  # type: ignore[no-untyped-def]
+def _transition(draw: np.random.Generator, inputs: int, left: int):  # type: ignore[no-untyped-def]
     from search.costs.chain import Transition
 
     return Transition(
-        us=draw.uniform(1, 9, (inputs, 4)), follow=draw.integers(0, left, (inputs, 4))
+        costs=draw.uniform(1, 9, (inputs, 4)), next_state=draw.integers(0, left, (inputs, 4))
     )
 
 
 def test_the_expected_cost_and_the_cheapest_network_are_those_of_all_networks() -> None:
     costs = tiny()
     every = np.array(list(itertools.product(range(4), repeat=3)))
-    prices = costs.price(every)
-    assert costs.fastest_us() == pytest.approx(prices.min())
+    prices = costs.cost_of(every)
+    assert costs.cheapest() == pytest.approx(prices.min())
     weights = torch.rand(3, 4, generator=torch.Generator().manual_seed(0)).double().softmax(1)
     shares = weights.numpy()[np.arange(3), every].prod(1)
     latency = expected_cost_of(costs)
@@ -185,17 +185,16 @@ def test_the_gradient_of_the_expected_cost_is_that_of_the_enumeration() -> None:
     expected_cost_of(costs)(found.softmax(1)).backward()
     exact = torch.zeros(3, 4).double().requires_grad_()
     shares = exact.softmax(1)[torch.arange(3), every].prod(1)
-    (shares * torch.from_numpy(costs.price(every.numpy()))).sum().backward()
+    (shares * torch.from_numpy(costs.cost_of(every.numpy()))).sum().backward()
     torch.testing.assert_close(found.grad, exact.grad)
 
 
 def test_a_network_within_a_target_is_found() -> None:
-    scores = np.where(
-        np.isfinite(COSTS.costs), np.random.default_rng(0).normal(size=COSTS.costs.shape), -np.inf
-    )
-    target_us = 1.2 * COSTS.fastest_us()
+    drawn = np.random.default_rng(0).normal(size=COSTS.legal.shape)
+    scores = np.where(COSTS.legal, drawn, -np.inf)
+    target_us = 1.2 * COSTS.cheapest()
     found = local_search(scores, COSTS, target_us)
-    assert COSTS.price([found])[0] <= target_us
+    assert COSTS.cost_of([found])[0] <= target_us
 
 
 # --- one supernet ------------------------------------------------------------

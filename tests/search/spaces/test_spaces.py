@@ -11,9 +11,10 @@ from search.errors import UsageError
 from search.operators.counts import count
 from search.operators.spec import DTYPES
 from search.spaces.base import LayeredSpace
-from search.spaces.fbnet import FBNetSpace, scale_channels
+from search.spaces.fbnet import FBNetSpace
 from search.spaces.fbnetv2.space import MaskedSpace
 from search.spaces.fp_nas.space import SlicedSpace
+from search.spaces.frame import scale_channels
 from search.spaces.registry import make_space, parse_space, space_names
 from search.spaces.single_path import SinglePathSpace
 

@@ -48,8 +48,8 @@ def test_a_free_space_spells_its_mode_and_gives_every_block_a_width(name: str) -
     assert space.spec.startswith(f"{name}-free-r")
     assert parse_space(space.spec) == space
     assert space.sha256 != shared.sha256
-    assert len({slot.out for slot in space.slots}) == len(space.slots)
-    assert len({slot.out for slot in shared.slots}) == len(shared.macro.stages)
+    assert len({layer.out_width for layer in space.masked_layers}) == len(space.masked_layers)
+    assert len({layer.out_width for layer in shared.masked_layers}) == len(shared.macro.stages)
 
 
 def _pairs(network: Architecture) -> Iterator[tuple[OperatorSpec, bool]]:
@@ -75,18 +75,20 @@ def test_a_free_network_adds_and_skips_only_between_equal_widths() -> None:
 
 def test_a_skip_that_changes_its_width_costs_something() -> None:
     space = space_of("fbnetv2-mini-free")
-    slot = next(slot for slot in space.slots if "skip" in _kinds(space, slot.kind))
-    names = _kinds(space, slot.kind)
+    layer = next(
+        layer for layer in space.masked_layers if "skip" in _kinds(space, layer.block_type)
+    )
+    names = _kinds(space, layer.block_type)
     choices = [0] * len(space.layers)
-    choices[slot.kind] = names.index("skip")
-    assert slot.into is not None
+    choices[layer.block_type] = names.index("skip")
+    assert layer.in_width is not None
     costs = counted_costs(space, "flops")
-    equal = float(costs.price([choices])[0])
-    choices[slot.out] = 1
+    equal = float(costs.cost_of([choices])[0])
+    choices[layer.out_width] = 1
     changed = network_of(space, choices, "any")
     bridges = [o for o in changed.operators[1:-2] if o.kind == "conv"]
     assert len(bridges) == 1
-    assert float(costs.price([choices])[0]) == changed.flops > equal
+    assert float(costs.cost_of([choices])[0]) == changed.flops > equal
 
 
 def _kinds(space: MaskedSpace, variable: int) -> list[str]:
@@ -102,16 +104,16 @@ def test_every_option_is_written_as_absolute_channels_and_comes_back_from_its_fi
         for option in range(width):
             choices = draw(space, generator)
             choices[variable] = option
-            words = space.words(choices)
+            names = space.option_names(choices)
             network = space.architecture(words, "any")
             assert parse_architecture(dump_architecture(network)) == network
             assert [_kinds(space, v).index(w) for v, w in enumerate(words)] == choices
             assert network.resolution == space.value(0, choices[0])
-            for slot, operator in zip(space.slots, network.operators[1:-2], strict=True):
+            for layer, operator in zip(space.masked_layers, network.operators[1:-2], strict=True):
                 out = operator.out_channels or operator.in_channels
-                assert out == space.value(slot.out, choices[slot.out])
+                assert out == space.value(layer.out_width, choices[layer.out_width])
                 if operator.kind == "ir":
-                    mid = space.value(slot.expansion, choices[slot.expansion])
+                    mid = space.value(layer.expansion, choices[layer.expansion])
                     assert operator.mid_channels == mid
 
 
@@ -148,26 +150,29 @@ def _padded(y: Tensor, channels: int) -> Tensor:
 def test_a_masked_block_is_the_padded_sum_of_the_narrower_blocks_for_every_kind(mode: str) -> None:
     space = space_of(mode)
     generator = torch.Generator().manual_seed(0)
-    for slot in space.slots:
-        block = MaskedBlock(space, slot)
+    for layer in space.masked_layers:
+        block = MaskedBlock(space, layer)
         lived_in(block)
-        outs = [space.value(slot.out, i) for i in range(len(space.layers[slot.out].choices))]
-        into = max(outs) if slot.joined else slot.most_in
+        outs = [
+            space.value(layer.out_width, i)
+            for i in range(len(space.layers[layer.out_width].choices))
+        ]
+        into = max(outs) if layer.shares_width else layer.max_in_channels
         x = torch.randn(2, into, 8, 8, generator=generator)
         weights = torch.zeros(len(space.layers), max(widths_of(space)))
-        weights[slot.expansion, 0] = 1
-        if slot.into is not None and not slot.joined:
-            weights[slot.into, len(space.layers[slot.into].choices) - 1] = 1
+        weights[layer.expansion, 0] = 1
+        if layer.in_width is not None and not layer.shares_width:
+            weights[layer.in_width, len(space.layers[layer.in_width].choices) - 1] = 1
         shares = torch.rand(len(outs), generator=generator).softmax(0)
-        weights[slot.out, : len(outs)] = shares
-        for number, kind in enumerate(_kinds(space, slot.kind)):
-            weights[slot.kind] = 0
-            weights[slot.kind, number] = 1
+        weights[layer.out_width, : len(outs)] = shares
+        for number, kind in enumerate(_kinds(space, layer.block_type)):
+            weights[layer.block_type] = 0
+            weights[layer.block_type, number] = 1
             with torch.no_grad():
                 found = block(x, weights)
             expected = x
-            if not (kind == "skip" and slot.joined):
-                parts = [_narrow(space, slot, block.kinds[number], kind, x, out) for out in outs]
+            if not (kind == "skip" and layer.shares_width):
+                parts = [_narrow(space, layer, block.kinds[number], kind, x, out) for out in outs]
                 expected = torch.stack(
                     [
                         share * _padded(part, max(outs))
@@ -179,17 +184,17 @@ def test_a_masked_block_is_the_padded_sum_of_the_narrower_blocks_for_every_kind(
 
 @torch.no_grad()
 def _narrow(
-    space: MaskedSpace, slot: MaskedLayer, large: nn.Module, kind: str, x: Tensor, out: int
+    space: MaskedSpace, layer: MaskedLayer, large: nn.Module, kind: str, x: Tensor, out: int
 ) -> Tensor:
     """The block of one width with copied weights, on the same input.
 
     Where in and out are one width the input narrows with the output, which
     the one-hot test covers; here it stays, and all of it is added.
     """
-    apart = replace(slot, into=None) if slot.joined else slot
-    spec = space.block(apart, kind, x.shape[1], space.value(slot.expansion, 0), out, 16)
+    apart = replace(layer, in_width=None) if layer.shares_width else layer
+    spec = space.block(apart, kind, x.shape[1], space.value(layer.expansion, 0), out, 16)
     y: Tensor = copy_leading(large, build_operator(spec)).eval()(x)
-    return x + _padded(y, x.shape[1]) if slot.joined else y
+    return x + _padded(y, x.shape[1]) if layer.shares_width else y
 
 
 # --- costs -------------------------------------------------------------------
@@ -208,7 +213,7 @@ def test_an_expected_cost_is_exact_at_one_hot_weights(mode: str, cost: str) -> N
             "flops": network.flops,
             "params": network.params,
         }[cost]
-        assert costs.price([choices])[0] == pytest.approx(expected)
+        assert costs.cost_of([choices])[0] == pytest.approx(expected)
         found = ExpectedFactorCosts(costs)(one_hot(space, choices))  # type: ignore[arg-type]
         assert float(found) == pytest.approx(expected, rel=1e-9)
 
@@ -238,6 +243,6 @@ def test_an_expected_cost_is_the_mean_over_all_networks_of_some_options(mode: st
         probabilities.append(share)
         total += share
     costs = space.costs(price, 500.0)
-    mean = float(np.dot(probabilities, costs.price(networks)))
+    mean = float(np.dot(probabilities, costs.cost_of(networks)))
     assert total == pytest.approx(1)
     assert float(ExpectedFactorCosts(costs)(weights)) == pytest.approx(mean, rel=1e-6)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from search.algorithms.fbnet.recipe import FBNetRecipe
 from search.algorithms.fbnet.search import FBNetSearch
-from search.latency.model import CostMatrix
+from search.costs.matrix import CostMatrix
 from search.spaces.fbnet import FBNetSpace
 from search.training.distributed import ProcessGroup
 from search.training.engine import train
@@ -20,6 +20,7 @@ from search.training.recipe import TrainingRecipe
 from search.training.settings import Subject, TrainingSettings
 from search.training.single_network import SingleNetworkTraining
 from search.training.trace import TraceLine
+from tests.search.targets import latency_target
 
 CPU = Compute(device="cpu", threads=1)
 SUBJECT = Subject(space="tiny", recipe='{"rate": 0.1}')
@@ -149,9 +150,9 @@ def small_fbnet(seed: int = 0) -> FBNetSearch:
     torch.manual_seed(seed)
     return FBNetSearch(
         space,
-        CostMatrix(costs=prices, fixed_us=500.0),
+        CostMatrix(costs=prices, fixed=500.0),
         recipe=FBNetRecipe(epochs=2, batch=8, classes=None, freeze_epochs=1),
-        target_us=3000.0,
+        target=latency_target(3000.0),
     )
 
 

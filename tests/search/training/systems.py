@@ -15,6 +15,7 @@ from search.spaces.base import LayeredSpace
 from search.spaces.fbnetv2.space import MaskedSpace
 from search.spaces.fp_nas.space import SlicedSpace
 from search.spaces.registry import make_space
+from tests.search.targets import latency_target
 
 SIDE = 8
 # With every method's shares each last batch of 8 has two images a process.
@@ -38,7 +39,7 @@ def _costs(space: LayeredSpace) -> CostMatrix:
     for row, layer in zip(prices, space.layers, strict=True):
         for column, choice in enumerate(layer.choices):
             row[column] = 0.0 if choice.is_skip else row[column]
-    return CostMatrix(costs=np.where(legal, prices, np.inf), fixed_us=500.0)
+    return CostMatrix(costs=np.where(legal, prices, np.inf), fixed=500.0)
 
 
 def _system(algorithm: str, name: str) -> Callable[[int], SearchAlgorithm]:
@@ -53,8 +54,8 @@ def _system(algorithm: str, name: str) -> Callable[[int], SearchAlgorithm]:
         if algorithm == "parsec":
             recipe = replace(recipe, draws=4, likelihood_images=None)  # type: ignore[call-arg]
         torch.manual_seed(seed)
-        target_us = TARGET_SHARE * costs.fastest_us()
-        return load_method(algorithm)(space, costs, recipe=recipe, target_us=target_us)
+        target_us = TARGET_SHARE * costs.cheapest()
+        return load_method(algorithm)(space, costs, recipe=recipe, target=latency_target(target_us))
 
     return make
 
