@@ -1,5 +1,6 @@
 """Build artefacts in parallel processes, each checked before it is stored."""
 
+import contextlib
 import os
 import signal
 import threading
@@ -13,6 +14,7 @@ from multiprocessing import active_children, get_context
 
 from deploy.artefact import Artefact, ExportSpec, cached_path, digest, find, store
 from deploy.exporters.registry import ExporterEntry, make_exporter, toolchain
+from search.console.progress import Progress
 from search.errors import KitError
 
 _BYTES_PER_WORKER = 2**30
@@ -20,7 +22,7 @@ _BYTES_PER_WORKER = 2**30
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildResult:
-    """The outcome for one subject: an artefact, or the reason why there is none."""
+    """One export's artefact, or the reason why there is none."""
 
     subject: ExportSpec
     artefact: Artefact | None
@@ -36,24 +38,24 @@ def default_workers() -> int:
 
 
 def lookup(subjects: Sequence[ExportSpec], entry: ExporterEntry) -> dict[str, Artefact]:
-    """The subjects that are built already, by name."""
+    """The artefacts that are in the cache already, by name."""
     versions = toolchain(entry)
-    found = {
+    artefacts = {
         subject.name: find(
             cached_path(entry.name, entry.suffix, digest(subject, entry.name, versions))
         )
         for subject in subjects
     }
-    return {name: artefact for name, artefact in found.items() if artefact is not None}
+    return {name: artefact for name, artefact in artefacts.items() if artefact is not None}
 
 
 def build_all(
     subjects: Sequence[ExportSpec], entry: ExporterEntry, workers: int | None = None
 ) -> Generator[BuildResult, None, None]:
-    """Yield one outcome a subject, cached ones first, then as they finish.
+    """Yield one result an export, cached ones first, then as they finish.
 
-    A subject whose export raises, or kills its process twice, yields a
-    reason; the others go on. Closing the iterator cancels what has not begun.
+    An export that raises, or kills its process twice, yields a reason; the
+    others continue. Closing the iterator cancels what has not begun.
     """
     ready = lookup(subjects, entry)
     for subject in subjects:
@@ -69,14 +71,54 @@ def build_all(
     yield from _build_parallel(todo, entry, min(workers or default_workers(), len(todo)))
 
 
+def collect(
+    exports: Sequence[ExportSpec],
+    entry: ExporterEntry,
+    workers: int | None = None,
+    *,
+    progress: Progress,
+    on_failure: Callable[[str, str], None] | None = None,
+    enough: Callable[[str], bool] | None = None,
+) -> tuple[dict[str, Artefact], dict[str, str]]:
+    """Build all exports: artefacts by name, and by name the reasons of failed ones.
+
+    Args:
+        exports: What is to be built, in this order; names differ.
+        entry: The exporter.
+        workers: Parallel processes; None as many as cores and memory allow.
+        progress: Told of a stage "build" and each of its steps.
+        on_failure: Called at once with the name and the reason of a failed export; may
+            raise to end the building. None reports a line to `progress`.
+        enough: Called with the name of each finished export; building ends when it is true.
+    """
+    progress.stage("build", len(exports))
+    artefacts: dict[str, Artefact] = {}
+    reasons: dict[str, str] = {}
+    with contextlib.closing(build_all(exports, entry, workers)) as results:
+        for result in results:
+            progress.advance()
+            name = result.subject.name
+            if result.artefact is not None:
+                artefacts[name] = result.artefact
+            else:
+                reasons[name] = result.reason
+                if on_failure is None:
+                    progress.say(f"failed: {name}: {result.reason}")
+                else:
+                    on_failure(name, result.reason)
+            if enough is not None and enough(name):
+                break
+    return artefacts, reasons
+
+
 def _build_parallel(
     todo: list[ExportSpec], entry: ExporterEntry, workers: int
 ) -> Iterator[BuildResult]:
     left = {subject.name: subject for subject in todo}
     try:
-        for built in _run_pool(todo, entry, workers):
-            del left[built.subject.name]
-            yield built
+        for result in _run_pool(todo, entry, workers):
+            del left[result.subject.name]
+            yield result
     except BrokenProcessPool:
         # The pool cannot say which subject killed its process. One at a time
         # it can: the oldest one that is left.
@@ -86,9 +128,9 @@ def _build_parallel(
 def _build_serially(left: dict[str, ExportSpec], entry: ExporterEntry) -> Iterator[BuildResult]:
     while left:
         try:
-            for built in _run_pool(list(left.values()), entry, 1):
-                del left[built.subject.name]
-                yield built
+            for result in _run_pool(list(left.values()), entry, 1):
+                del left[result.subject.name]
+                yield result
         except BrokenProcessPool:
             culprit = left.pop(next(iter(left)))
             reason = "the exporter's process died (out of memory, or a crash of a tool)"
@@ -111,7 +153,7 @@ def _run_pool(todo: list[ExportSpec], entry: ExporterEntry, workers: int) -> Ite
                 subject = queue.pop()
                 running[pool.submit(build_one, subject, entry)] = subject
             done, _ = wait(running, return_when=FIRST_COMPLETED)
-            # What finished beside a crash comes first, or it would be blamed for it.
+            # What finished together with a crash comes first, or it would be blamed for it.
             for future in sorted(done, key=_is_broken):
                 subject = running.pop(future)
                 yield _result(future.result, subject)
@@ -164,14 +206,14 @@ def build_one(subject: ExportSpec, entry: ExporterEntry) -> Artefact:
         ExportError: It cannot be exported, or its file computes something else.
     """
     started = time.monotonic()
-    draft = make_exporter(entry).build(subject)
+    exported = make_exporter(entry).build(subject)
     versions = toolchain(entry)
     return store(
         cached_path(entry.name, entry.suffix, digest(subject, entry.name, versions)),
-        draft.content,
+        exported.content,
         exporter=entry.name,
         subject=[operator.key for operator in subject.operators],
         toolchain=versions,
-        relative_error=draft.relative_error,
+        relative_error=exported.relative_error,
         build_seconds=time.monotonic() - started,
     )

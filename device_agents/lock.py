@@ -5,45 +5,28 @@ from collections.abc import Iterator
 
 import filelock
 
-from device_agents.android.identity import Identity
 from search.cache import cache_root
 from search.errors import UsageError
 
 
 @contextlib.contextmanager
-def hold(identity: Identity) -> Iterator[None]:
-    """Hold the device's lock; the system frees it even after kill -9.
+def device_lock(key: str, label: str) -> Iterator[None]:
+    """Hold a device's lock; the system frees it even after kill -9.
+
+    Args:
+        key: Name of the lock, equal for all who mean this device.
+        label: The device in the message of a refusal.
 
     Raises:
         UsageError: Another process holds it.
     """
-    path = cache_root() / "locks" / f"android-{identity.serial_hash}.lock"
+    path = cache_root() / "locks" / f"{key}.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with filelock.FileLock(path).acquire(timeout=0):
             yield
     except filelock.Timeout as error:
         raise UsageError(
-            f"Another command is using {identity.info.model} at this moment.",
-            "Wait until it has ended.",
-        ) from error
-
-
-@contextlib.contextmanager
-def only_one(device: str) -> Iterator[None]:
-    """Hold the device's lock: two campaigns at once would measure each other.
-
-    Raises:
-        UsageError: Another process holds it.
-    """
-    path = cache_root() / "locks" / f"{device}.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(path)
-    try:
-        with lock.acquire(timeout=0):
-            yield
-    except filelock.Timeout as error:
-        raise UsageError(
-            f"Another campaign is measuring on {device} at this moment.",
+            f"Another command is using {label} at this moment.",
             "Wait until it has ended: two at once would measure each other.",
         ) from error

@@ -1,4 +1,4 @@
-"""What a campaign is asked to do, and the presets behind --fast and --rigorous."""
+"""Settings of a campaign, and the presets of --fast and --rigorous."""
 
 import hashlib
 import json
@@ -71,9 +71,9 @@ BAR_SPEARMAN = 0.90
 class CampaignSettings:
     """Everything that decides what a campaign measures and how.
 
-    At most `max_operators` are measured (those of `measure` first), the others
-    predicted; `from_table` is the table that the prediction starts from. A
-    campaign that has a `budget_s` neither builds nor repeats beyond it.
+    At most `max_operators` are measured (`operators_first`, by key, before any
+    other), the others predicted; `from_table` is the table that the prediction
+    starts from. A campaign with a `budget_s` neither builds nor repeats beyond it.
     """
 
     device: str
@@ -91,21 +91,35 @@ class CampaignSettings:
     cooldown_s: float = 0.0
     # Without `affinity`: whether a phone's agent may choose the cores itself.
     pin: bool = True
-    # Operators are timed as chains of so many copies; none: each alone.
+    # Operators are timed as chains of so many copies; without lengths, each alone.
     chains: tuple[int, ...] = ()
     max_operators: int | None = None
-    measure: tuple[str, ...] | None = None
+    operators_first: tuple[str, ...] | None = None
     from_table: str | None = None
     budget_s: float | None = None
 
     def __post_init__(self) -> None:
+        self._check_effort()
+        self._check_runtime()
+        self._check_prediction()
+
+    def _check_effort(self) -> None:
         effort = self.effort
-        if self.threads < 1:
-            raise UsageError(f"--threads must be at least 1, not {self.threads}.")
         if min(effort.passes, effort.rounds, effort.warmup) < 1:
             raise UsageError("Passes, rounds and warm-ups must be at least 1.")
         if not 0 < effort.target_relative_ci < 1:
             raise UsageError("The precision target must lie between 0 and 1.")
+        if self.chains and (len(set(self.chains)) < 3 or min(self.chains) < 1):
+            raise UsageError(
+                f"Chains of {', '.join(map(str, self.chains))} copies cannot show a bend.",
+                "A device file needs at least three lengths, such as [1, 4, 16].",
+            )
+        if self.seed < 0:
+            raise UsageError("--seed must not be negative.")
+
+    def _check_runtime(self) -> None:
+        if self.threads < 1:
+            raise UsageError(f"--threads must be at least 1, not {self.threads}.")
         if self.affinity is not None and len(self.affinity) < self.threads:
             raise UsageError(
                 f"{self.threads} threads cannot be pinned to {len(self.affinity)} core(s).",
@@ -115,13 +129,10 @@ class CampaignSettings:
             raise UsageError("--timeout must be positive.")
         if not 0 <= self.cooldown_s < float("inf"):
             raise UsageError("--cooldown must not be negative.")
-        if self.chains and (len(set(self.chains)) < 3 or min(self.chains) < 1):
-            raise UsageError(
-                f"Chains of {', '.join(map(str, self.chains))} copies cannot show a bend.",
-                "A device file needs at least three lengths, such as [1, 4, 16].",
-            )
-        if self.seed < 0:
-            raise UsageError("--seed must not be negative.")
+        if self.runner not in ("auto", "native", "python"):
+            raise UsageError(f"Unknown runner {self.runner!r}.", "Known: auto, native, python.")
+
+    def _check_prediction(self) -> None:
         if self.max_operators is not None and self.filter is not None:
             raise UsageError(
                 "--filter and --max-operators exclude each other.",
@@ -132,8 +143,6 @@ class CampaignSettings:
                 "--from-table is for tables that are partly predicted.",
                 "Add --max-operators or --budget.",
             )
-        if self.runner not in ("auto", "native", "python"):
-            raise UsageError(f"Unknown runner {self.runner!r}.", "Known: auto, native, python.")
 
     def without_extra_passes(self) -> "CampaignSettings":
         """These settings for a device that cannot be asked again: all passes at once."""
@@ -149,8 +158,9 @@ class CampaignSettings:
             del content["chains"]
         if self.budget_s is not None:
             content["max_operators"] = None  # fewer are left to build when it is resumed
+        content["measure"] = content.pop("operators_first")  # its name in older journals
         for name in ("max_operators", "measure", "from_table", "budget_s"):
             if content[name] is None:
-                del content[name]  # journals of before these options go on
+                del content[name]  # journals from before these options can be resumed
         text = json.dumps(content, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -23,7 +23,7 @@ from device_agents.android.thermal import wait_until_cool
 from device_agents.base import AgentSettings, DeviceState
 from device_agents.cpu import default_affinity
 from device_agents.device import Device
-from device_agents.lock import hold
+from device_agents.lock import device_lock
 from device_agents.protocol import Hello, Plan, Record, check_records, dump_plan
 from search.errors import ConnectionLost, DeviceLost, KitError, Transient, UsageError
 from search.files import sha256_file
@@ -85,7 +85,7 @@ class AndroidAgent:
         self._open.callback(self.phone.close)
         self.phone.connect()
         self.identity: Identity = identify(self.phone)
-        self._open.enter_context(hold(self.identity))
+        self._open.enter_context(device_lock(self.identity.lock_key, str(self.identity.info.model)))
         self._steady = PerformanceMode(self.phone, self.identity.serial_hash, self._settings.say)
         self._steady.restore_leftovers()
         if self.identity.rehearsal:

@@ -13,16 +13,17 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from deploy.artefact import ExportSpec
-from deploy.build import build_all
+from deploy.build import collect
 from deploy.exporters.registry import exporter_entry
 from device_agents.android.agent import AndroidAgent
 from device_agents.android.file_store import ROOT
 from device_agents.base import AgentSettings
 from device_agents.device import Device
 from device_agents.protocol import Failure, Hello, Plan, PlanItem, Sample
+from search.console.progress import Silent
 from search.errors import DeviceError, KitError, UsageError
 from search.files import sha256_bytes
 from search.operators.spec import parse_key
@@ -218,22 +219,30 @@ def _measurement(agent: AndroidAgent) -> Check:
 
 def _plan(agent: AndroidAgent) -> Plan:
     subjects = [ExportSpec(name=key, operators=(parse_key(key),)) for key in _KEYS]
-    items = {}
-    for built in build_all(subjects, exporter_entry("xnnpack", "fp32"), 1):
-        if built.artefact is None:
-            raise DeviceError(f"{built.subject.name} could not be built: {built.reason}")
-        sha256 = built.artefact.sha256
-        place = agent.deliver(built.artefact.path, sha256)
-        number = _KEYS.index(built.subject.name)
-        items[number] = PlanItem(id=number, file=place, sha256=sha256)
+    artefacts, _ = collect(
+        subjects,
+        exporter_entry("xnnpack", "fp32"),
+        1,
+        progress=Silent(),
+        on_failure=_refuse_build,
+    )
+    items = []
+    for number, key in enumerate(_KEYS):
+        artefact = artefacts[key]
+        place = agent.deliver(artefact.path, artefact.sha256)
+        items.append(PlanItem(id=number, file=place, sha256=artefact.sha256))
     return Plan(
         nonce=uuid.uuid4().hex,
         backend="xnnpack",
         threads=1,
         order_seed=0,
         rounds=_ROUNDS,
-        items=tuple(items[number] for number in sorted(items)),
+        items=tuple(items),
     )
+
+
+def _refuse_build(name: str, reason: str) -> NoReturn:
+    raise DeviceError(f"{name} could not be built: {reason}")
 
 
 _CHECKS: dict[str, Callable[[AndroidAgent], Check]] = {

@@ -10,7 +10,7 @@ from device_agents.adb.shell import printable
 from device_agents.android.file_store import FileStore
 from device_agents.android.identity import identify
 from device_agents.device import Device
-from device_agents.lock import hold
+from device_agents.lock import device_lock
 from search.errors import UsageError
 
 
@@ -33,6 +33,7 @@ def open_file_stores(device: Device) -> Iterator[list[tuple[str, FileStore]]]:
             phone = AdbDevice(discovery.transport_for(reach, seen.serial))
             stack.callback(phone.close)
             phone.connect()
-            stack.enter_context(hold(identify(phone)))
+            identity = identify(phone)
+            stack.enter_context(device_lock(identity.lock_key, str(identity.info.model)))
             found.append((f"{printable(seen.serial)} ({seen.model or '?'})", FileStore(phone)))
         yield found

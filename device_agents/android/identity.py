@@ -49,6 +49,11 @@ class Identity:
     rehearsal: bool
     serial_hash: str
 
+    @property
+    def lock_key(self) -> str:
+        """Name of the device's lock on this computer."""
+        return f"android-{self.serial_hash}"
+
 
 def identify(phone: AdbDevice) -> Identity:
     """Read a device's identity.

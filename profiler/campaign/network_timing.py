@@ -2,7 +2,7 @@
 
 The loops, warm-ups, passes and the random interleaved order are those of a
 campaign, so that what is measured here and what a table predicts are times of
-the same thing. Nothing is kept: the journal lives in a temporary folder.
+the same thing. The journal lives in a temporary folder; nothing is kept.
 """
 
 import tempfile
@@ -13,7 +13,7 @@ from itertools import chain
 from pathlib import Path
 
 from deploy.artefact import Artefact, ExportSpec
-from deploy.build import build_all
+from deploy.build import collect
 from deploy.exporters.registry import exporter_entry
 from device_agents.base import DeviceAgent
 from device_agents.protocol import Hello
@@ -69,7 +69,7 @@ class NetworkTime:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkTimes:
-    """What one run said: networks that were timed, and why others were not."""
+    """Networks that were timed in one run, and why others were not."""
 
     timed: Mapping[str, NetworkTime]
     failed: Mapping[str, str]
@@ -88,7 +88,7 @@ def time_networks(
     """Build what is not built yet, then time all networks in one interleaved run.
 
     A network that cannot be built or executed is named in `failed`; the
-    others go on.
+    others continue.
 
     Raises:
         UsageError: No network, or two of one name.
@@ -99,7 +99,9 @@ def time_networks(
     if not names or len(set(names)) != len(names):
         raise UsageError("Networks to be timed must be named, and differently.")
     sentinel = sentinel_of(subjects)
-    artefacts, failed = _build((*subjects, sentinel), settings, progress, workers)
+    entry = exporter_entry(settings.backend, settings.dtype)
+    artefacts, reasons = collect((*subjects, sentinel), entry, workers, progress=progress)
+    failed = {name: f"export: {reason}" for name, reason in reasons.items()}
     if sentinel.name in failed:
         raise DeviceError(
             f"The reference operator could not be built: {failed[sentinel.name]}",
@@ -140,26 +142,6 @@ def sentinel_of(subjects: Sequence[ExportSpec]) -> ExportSpec:
     ranked = sorted(operators, key=lambda operator: (count(operator).flops, operator.key))
     operator = ranked[len(ranked) // 2]
     return ExportSpec(name=_SENTINEL + operator.key, operators=(operator,))
-
-
-def _build(
-    subjects: Sequence[ExportSpec],
-    settings: CampaignSettings,
-    progress: Progress,
-    workers: int | None,
-) -> tuple[dict[str, Artefact], dict[str, str]]:
-    entry = exporter_entry(settings.backend, settings.dtype)
-    progress.stage("build", len(subjects))
-    artefacts: dict[str, Artefact] = {}
-    failed: dict[str, str] = {}
-    for built in build_all(subjects, entry, workers):
-        progress.advance()
-        if built.artefact is None:
-            failed[built.subject.name] = f"export: {built.reason}"
-            progress.say(f"failed: {built.subject.name}: {built.reason}")
-        else:
-            artefacts[built.subject.name] = built.artefact
-    return artefacts, failed
 
 
 def _timing(

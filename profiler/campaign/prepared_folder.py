@@ -1,8 +1,8 @@
 """A campaign as a folder: everything a phone needs, for a Mac without this kit.
 
-    plan.json        what the agent app is to do, in the kit's one wire format
+    plan.json        the plan for the agent app, in the kit's one wire format
     models/          packages by content (with `multifunction`, a function each)
-    job.json         what the plan's items are
+    job.json         the names of the plan's items
     README.txt       the commands
 
 The app runs all passes by itself; its records.jsonl is read back by
@@ -15,15 +15,13 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from deploy.artefact import Artefact, ExportSpec
-from deploy.build import build_all
+from deploy.build import collect
 from deploy.coreml.package import replace_folder
-from deploy.exporters.registry import exporter_entry
 from device_agents.device import Device
 from device_agents.iphone.transport import BUNDLE
 from device_agents.protocol import Plan, PlanItem, dump_plan
 from profiler.measuring.items import SENTINEL_ID
-from profiler.planning.plan import CampaignPlan, make_plan
-from profiler.settings import CampaignSettings
+from profiler.planning.plan import CampaignPlan
 from search.console.progress import Progress
 from search.errors import DeviceError, UsageError
 from search.files import write_text
@@ -33,7 +31,7 @@ _NONCE = "prepared"
 
 
 class Job(BaseModel):
-    """What a prepared folder holds; `items` maps the plan's ids to names."""
+    """Content of job.json; `items` maps the plan's ids to names."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -47,7 +45,7 @@ class Job(BaseModel):
 
 
 def prepare(
-    settings: CampaignSettings,
+    plan: CampaignPlan,
     device: Device,
     folder: Path,
     workers: int | None,
@@ -63,18 +61,17 @@ def prepare(
         raise UsageError(f"--prepare is for iPhones; {device.name} is measured directly.")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder} is not an empty folder.", "Name a new one.")
-    plan = make_plan(settings)
-    built, failed = _build(plan, settings, workers, progress)
+    built, failed = collect(plan.subjects, plan.exporter, workers, progress=progress)
     if plan.sentinel not in built:
         raise DeviceError(f"The reference operator {plan.sentinel} could not be built.")
     groups = _groups(plan, built, merged=bool(device.options.get("multifunction")))
-    places, size = _write_models(groups, built, folder / "models", progress)
-    wire = _wire(plan, settings, built, places)
+    files, size = _write_models(groups, built, folder / "models", progress)
+    wire = _wire_plan(plan, built, files)
     write_text(folder / "plan.json", dump_plan(wire))
     job = Job(
         device=device.name,
-        space=settings.space,
-        identity=settings.identity,
+        space=plan.settings.space,
+        identity=plan.settings.identity,
         items={item.id: _name_of(item, built) for item in wire.items},
         failed=failed,
         bytes=size,
@@ -85,25 +82,8 @@ def prepare(
     return job
 
 
-def _build(
-    plan: CampaignPlan, settings: CampaignSettings, workers: int | None, progress: Progress
-) -> tuple[dict[str, Artefact], dict[str, str]]:
-    progress.stage("build", len(plan.subjects))
-    built: dict[str, Artefact] = {}
-    failed: dict[str, str] = {}
-    entry = exporter_entry(settings.backend, settings.dtype)
-    for outcome in build_all(plan.subjects, entry, workers):
-        progress.advance()
-        if outcome.artefact is None:
-            failed[outcome.subject.name] = outcome.reason
-            progress.say(f"failed: {outcome.subject.name}: {outcome.reason}")
-        else:
-            built[outcome.subject.name] = outcome.artefact
-    return built, failed
-
-
 def _groups(plan: CampaignPlan, built: Mapping[str, Artefact], *, merged: bool) -> list[list[str]]:
-    """Names that share a package: the chains of one operator, where functions are wanted."""
+    """Names that share a package: with `merged`, all chains of one operator."""
     together: dict[object, list[str]] = {}
     for subject in plan.subjects:
         if subject.name in built:
@@ -123,8 +103,8 @@ def _write_models(
     folder: Path,
     progress: Progress,
 ) -> tuple[dict[str, tuple[str, str]], int]:
-    """Where each item lies: (file, function); and the bytes of all."""
-    places: dict[str, tuple[str, str]] = {}
+    """Write the packages: (file, function) of each item, and the bytes of all packages."""
+    files: dict[str, tuple[str, str]] = {}
     size = 0
     progress.stage("write", len(groups))
     for group in groups:
@@ -140,22 +120,21 @@ def _write_models(
         replace_folder(content, folder / f"{first.sha256}.mlpackage")
         size += len(content)
         for name, function in zip(group, functions, strict=True):
-            places[name] = (f"models/{first.sha256}.mlpackage", function)
-    return places, size
+            files[name] = (f"models/{first.sha256}.mlpackage", function)
+    return files, size
 
 
-def _wire(
+def _wire_plan(
     plan: CampaignPlan,
-    settings: CampaignSettings,
     built: Mapping[str, Artefact],
-    places: Mapping[str, tuple[str, str]],
+    files: Mapping[str, tuple[str, str]],
 ) -> Plan:
-    effort = settings.effort
-    networks = {subject.name for subject in (*plan.calibration, *plan.exam)}
+    settings, effort = plan.settings, plan.settings.effort
+    networks = {network.name for network in plan.networks}
     names = sorted(built)
 
     def item(name: str, number: int) -> PlanItem:
-        file, function = places[name]
+        file, function = files[name]
         loops = effort.network_loops if name in networks else 0
         return PlanItem(
             id=number, file=file, sha256=built[name].sha256, method=function, loops=loops

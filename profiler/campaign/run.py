@@ -1,4 +1,4 @@
-"""A campaign from settings to a table: plan, build, measure, judge, examine, write."""
+"""A campaign from plan to table: build, measure, judge, examine, write."""
 
 import contextlib
 import time
@@ -10,15 +10,14 @@ from functools import partial
 from pathlib import Path
 
 from deploy.artefact import Artefact
-from deploy.exporters.registry import exporter_entry
 from device_agents.base import DeviceAgent, DeviceState, HasRemarks
-from device_agents.lock import only_one
+from device_agents.lock import device_lock
 from profiler.journal import Journal, journal_path
 from profiler.measuring.artefacts import build_artefacts, check_sentinel
 from profiler.measuring.items import TimedItem
 from profiler.measuring.loop import MeasuringLoop
 from profiler.planning.deadline import drop_unbuilt, measure_deadline
-from profiler.planning.plan import CampaignPlan, make_plan
+from profiler.planning.plan import CampaignPlan
 from profiler.results.build_table import build_table, samples_frame
 from profiler.results.judged import unstable_items
 from profiler.results.rows import CampaignResult
@@ -32,7 +31,7 @@ from search.table.store import Table, read_table, write_table
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOptions:
-    """What the user asked for besides the settings."""
+    """How to run a campaign: where to write, whether to resume, what to record with it."""
 
     output: Path
     resume: bool = False
@@ -43,26 +42,23 @@ class RunOptions:
 
 
 def run_campaign(
-    settings: CampaignSettings, agent: DeviceAgent, request: RunOptions, progress: Progress
+    plan: CampaignPlan, agent: DeviceAgent, options: RunOptions, progress: Progress
 ) -> Table:
-    """Do all that is left to do and write the table.
+    """Build, measure and judge what the journal does not hold yet, and write the table.
 
     Raises:
         UsageError: Bad input, an unfinished campaign without --resume, or a
             second campaign at once.
-        DeviceError, DeviceLost, DeviceTimeout: The device, with what was
-            measured kept in the journal.
-        KeyboardInterrupt: Likewise.
+        DeviceError, DeviceLost, DeviceTimeout, KeyboardInterrupt: The campaign
+            ended early; what was measured is in the journal.
     """
-    began, plan = time.monotonic(), make_plan(settings)
-    entry = exporter_entry(settings.backend, settings.dtype)
-    device = agent.info()
-    _check_output(request.output)
-    next_version(request.output / device.id, table_stem(settings))
-    with only_one(device.id), _open_journal(settings, request) as journal:
-        _same_device(journal, device)
-        progress.say(_announce(plan, device))
-        artefacts = build_artefacts(plan, entry, journal, request.workers, progress, began)
+    began, device = time.monotonic(), agent.info()
+    _check_output(options.output)
+    next_version(options.output / device.id, table_stem(plan.settings))
+    with device_lock(device.id, device.id), _open_journal(plan.settings, options) as journal:
+        _check_device(journal, device)
+        progress.say(_announcement(plan, device))
+        artefacts = build_artefacts(plan, journal, options.workers, progress, began)
         plan = drop_unbuilt(plan, artefacts, journal.failures(), progress)
         check_sentinel(plan, artefacts)
         started, before = time.monotonic(), agent.steadiness()
@@ -70,25 +66,24 @@ def run_campaign(
             _measure(plan, agent, journal, artefacts, progress, began)
         finally:
             _add_time(journal, time.monotonic() - started)
-        table = _written(journal) or _write(plan, agent, journal, artefacts, request, before)
+        table = _written(journal) or _write(plan, agent, journal, artefacts, options, before)
         journal.delete()
     with contextlib.suppress(OSError):
         journal.path.parent.rmdir()
     return table
 
 
-def _announce(plan: CampaignPlan, device: DeviceInfo) -> str:
+def _announcement(plan: CampaignPlan, device: DeviceInfo) -> str:
     size, settings = plan.space.size, plan.settings
-    networks = len(plan.calibration) + len(plan.exam)
     return (
         f"{device.model}: {len(plan.operators)} operators for {size.candidates} candidates of "
-        f"{plan.space.spec}, and {networks} whole networks "
+        f"{plan.space.spec}, and {len(plan.networks)} whole networks "
         f"({settings.backend}, {settings.threads} thread(s), {settings.effort.preset})"
     )
 
 
 def _check_output(output: Path) -> None:
-    """Refuse before any work what would fail after it."""
+    """Refuse a folder that cannot be written, before any work."""
     try:
         output.mkdir(parents=True, exist_ok=True)
         probe = output / f".probe-{uuid.uuid4().hex}"
@@ -100,17 +95,17 @@ def _check_output(output: Path) -> None:
         ) from error
 
 
-def _open_journal(settings: CampaignSettings, request: RunOptions) -> Journal:
-    path = journal_path(request.output, settings)
-    if path.exists() and request.restart:
+def _open_journal(settings: CampaignSettings, options: RunOptions) -> Journal:
+    path = journal_path(options.output, settings)
+    if path.exists() and options.restart:
         for suffix in ("", "-wal", "-shm"):
             path.with_name(path.name + suffix).unlink(missing_ok=True)
-    if path.exists() and not request.resume:
+    if path.exists() and not options.resume:
         raise UsageError(
             "A campaign with these settings was begun and not finished.",
             "Add --resume to go on with it, or --restart to begin again.",
         )
-    if request.resume and not path.exists():
+    if options.resume and not path.exists():
         raise UsageError(
             "There is no unfinished campaign with these settings to resume.",
             "Leave --resume out, or use the settings it was begun with.",
@@ -118,8 +113,8 @@ def _open_journal(settings: CampaignSettings, request: RunOptions) -> Journal:
     return Journal(path, settings.identity)
 
 
-def _same_device(journal: Journal, device: DeviceInfo) -> None:
-    """Rows of two devices never share a table."""
+def _check_device(journal: Journal, device: DeviceInfo) -> None:
+    """Refuse to resume on another device: rows of two devices never share a table."""
     begun = journal.fact("device")
     if begun is not None and begun != device.model_dump_json():
         raise UsageError(
@@ -137,7 +132,7 @@ def _measure(
     progress: Progress,
     began: float,
 ) -> None:
-    networks = {subject.name for subject in (*plan.calibration, *plan.exam)}
+    networks = {network.name for network in plan.networks}
     items = [
         TimedItem(name=name, artefact=artefact, is_network=name in networks)
         for name, artefact in artefacts.items()
@@ -162,7 +157,7 @@ def _add_time(journal: Journal, seconds: float) -> None:
 
 
 def _written(journal: Journal) -> Table | None:
-    """The table, if an earlier run was stopped between writing it and tidying up."""
+    """The table, if an earlier run ended after writing it and before deleting its journal."""
     folder = journal.fact("table")
     return read_table(Path(folder)) if folder and Path(folder).exists() else None
 
@@ -172,13 +167,13 @@ def _write(
     agent: DeviceAgent,
     journal: Journal,
     artefacts: Mapping[str, Artefact],
-    request: RunOptions,
+    options: RunOptions,
     before: DeviceState,
 ) -> Table:
     device = agent.info()
-    stem = table_stem(plan.settings)
-    folder, parent = next_version(request.output / device.id, stem)
-    record = CampaignResult(
+    folder, parent = next_version(options.output / device.id, table_stem(plan.settings))
+    remarks = agent.remarks() if isinstance(agent, HasRemarks) else ()
+    result = CampaignResult(
         plan=plan,
         journal=journal,
         artefacts=artefacts,
@@ -189,10 +184,10 @@ def _write(
         parent_id=parent,
         title=folder.name,
         created_utc=datetime.now(UTC).isoformat(timespec="seconds"),
-        context=dict(request.context),
-        notes=(*request.notes, *(agent.remarks() if isinstance(agent, HasRemarks) else ())),
+        context=dict(options.context),
+        notes=(*options.notes, *remarks),
     )
-    manifest, entries, exam = build_table(record)
+    manifest, entries, exam = build_table(result)
     samples = samples_frame(journal)
     journal.set_fact("table", str(folder.resolve()))
     try:

@@ -1,11 +1,18 @@
-"""The verb `checkup`: parse, call, print."""
+"""The verb `checkup`: the first run on a real phone."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from profiler.cli.devices import ConnectOption, DeviceOption, SerialOption, ServerOption
+from profiler.cli.options import (
+    DEVICE,
+    OUTPUT,
+    ConnectOption,
+    DeviceOption,
+    SerialOption,
+    ServerOption,
+)
 from search.console.app import check_format
 from search.errors import EXIT_GATE, UsageError
 
@@ -15,26 +22,46 @@ def checkup(
     serial: SerialOption = None,
     adb_server: ServerOption = None,
     connect: ConnectOption = None,
-    timeout: Annotated[float, typer.Option(help="Longest silence, seconds.")] = 60.0,
+    timeout: Annotated[
+        float, typer.Option(help="Longest silence, seconds.", rich_help_panel=DEVICE)
+    ] = 60.0,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Write the report here too, as JSON.")
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="Write the report here too, as JSON.",
+            rich_help_panel=OUTPUT,
+        ),
     ] = None,
-    form: Annotated[str, typer.Option("--format", help="table (markdown) or json.")] = "table",
+    output_format: Annotated[
+        str, typer.Option("--format", help="table (markdown) or json.", rich_help_panel=OUTPUT)
+    ] = "table",
 ) -> None:
-    """Try all that measuring needs of a phone; exit 1 if something is amiss."""
+    """Try all that measuring needs of a phone; exit 1 if something is amiss.
+
+    \b
+    Examples:
+      python -m profiler checkup --device pixel
+      python -m profiler checkup --serial 0A1B2C3D -o checkup.json
+    """
     from device_agents.android.checkup import check_up, to_markdown
     from device_agents.registry import find_device
-    from search.console.output import to_json
+    from search.console.output import emit, to_json
     from search.files import write_text
 
-    check_format(form)
-    if form == "csv":
+    check_format(output_format)
+    if output_format == "csv":
         raise UsageError("A checkup is no list: csv cannot hold it.", "Use table or json.")
     target = find_device(device, serial=serial, adb_server=adb_server, connect=connect)
     report = check_up(target, timeout)
-    text = to_json(report.to_dict())
     if output is not None:
-        write_text(output, text + "\n")
-    typer.echo(text if form == "json" else to_markdown(report), nl=form == "json")
+        write_text(output, to_json(report.to_dict()) + "\n")
+    emit(
+        output_format,
+        table=lambda _: typer.echo(to_markdown(report), nl=False),
+        content=report.to_dict,
+        rows=tuple,
+    )
     if not report.passed:
         raise typer.Exit(EXIT_GATE)

@@ -1,58 +1,86 @@
-"""The verb `compare`: parse, call, print."""
+"""The verb `compare`: networks on devices and by tables."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from profiler.cli.options import (
+    DEVICE,
+    EFFORT,
+    AffinityOption,
+    FormatOption,
+    QuietOption,
+    RunnerOption,
+    SimulatedOption,
+    ThreadsOption,
+    TimeoutOption,
+)
 from search.console.app import check_format
 from search.errors import EXIT_GATE
+
+_TABLES = "Tables"
 
 
 def compare(
     networks: Annotated[list[str], typer.Argument(help="Architecture files, published names.")],
     table: Annotated[
-        list[Path] | None, typer.Option(help="Table to predict by (repeatable).")
+        list[Path] | None,
+        typer.Option(help="Table to predict by (repeatable).", rich_help_panel=_TABLES),
     ] = None,
     device: Annotated[
-        list[str] | None, typer.Option(help="Device to measure on (repeatable).")
+        list[str] | None,
+        typer.Option(help="Device to measure on (repeatable).", rich_help_panel=DEVICE),
     ] = None,
     dtype: Annotated[
-        list[str] | None, typer.Option(help="fp32 or int8, on devices (repeatable).")
+        list[str] | None,
+        typer.Option(help="fp32 or int8, on devices (repeatable).", rich_help_panel=DEVICE),
     ] = None,
-    backend: Annotated[str | None, typer.Option(help="xnnpack or onnxruntime.")] = None,
-    threads: Annotated[int | None, typer.Option(help="Threads of the runtime.")] = None,
-    affinity: Annotated[str, typer.Option(help="auto, none, 0-3,6 or mask:f0.")] = "auto",
-    runner: Annotated[str, typer.Option(help="auto, native or python.")] = "auto",
-    fast: Annotated[bool, typer.Option("--fast", help="Fewer passes.")] = False,
-    rigorous: Annotated[bool, typer.Option("--rigorous", help="More passes.")] = False,
-    tables: Annotated[Path, typer.Option(help="Where to look without --table.")] = Path("tables"),
-    top: Annotated[int, typer.Option(help="Operators shown a pair.", min=0)] = 8,
-    allow_simulated: Annotated[
-        bool, typer.Option("--allow-simulated", help="Simulated beside measured.")
+    backend: Annotated[
+        str | None, typer.Option(help="xnnpack or onnxruntime.", rich_help_panel=DEVICE)
+    ] = None,
+    threads: ThreadsOption = None,
+    affinity: AffinityOption = "auto",
+    runner: RunnerOption = "auto",
+    fast: Annotated[
+        bool, typer.Option("--fast", help="Fewer passes.", rich_help_panel=EFFORT)
     ] = False,
-    timeout: Annotated[float, typer.Option(help="Longest silence of the runner, seconds.")] = 120.0,
-    jobs: Annotated[int | None, typer.Option(help="Parallel builds.", min=1)] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
-    form: Annotated[
-        str, typer.Option("--format", help="table, json or csv (on standard output).")
-    ] = "table",
+    rigorous: Annotated[
+        bool, typer.Option("--rigorous", help="More passes.", rich_help_panel=EFFORT)
+    ] = False,
+    tables: Annotated[
+        Path, typer.Option(help="Where to look without --table.", rich_help_panel=_TABLES)
+    ] = Path("tables"),
+    top: Annotated[int, typer.Option(help="Operators shown a pair.", min=0)] = 8,
+    allow_simulated: SimulatedOption = False,
+    timeout_s: TimeoutOption = 120.0,
+    jobs: Annotated[
+        int | None, typer.Option(help="Parallel builds.", min=1, rich_help_panel=EFFORT)
+    ] = None,
+    quiet: QuietOption = False,
+    output_format: FormatOption = "table",
 ) -> None:
-    """Compare networks on devices (measured) and by tables (predicted)."""
+    """Compare networks on devices (measured) and by tables (predicted).
+
+    \b
+    Examples:
+      python -m profiler compare FBNet-S8 FBNet-iPhoneX --device pixel
+      python -m profiler compare arch.json FBNet-A --table tables/host/fbnet-v1
+    """
     from profiler.cli.compare_output import show_comparison
     from profiler.comparison.sources import collect
     from profiler.measuring.agents import TimingOptions
     from profiler.planning.options import choose_effort
     from search.console.progress import make_progress
 
-    check_format(form)
-    measuring = TimingOptions(
+    check_format(output_format)
+    timing = TimingOptions(
         effort=choose_effort(fast, rigorous),
         backend=backend,
         threads=threads,
         affinity=affinity,
         runner=runner,
-        timeout_s=timeout,
+        timeout_s=timeout_s,
         workers=jobs,
     )
     with make_progress(quiet) as progress:
@@ -62,10 +90,10 @@ def compare(
             root=tables,
             devices=device or (),
             dtypes=dtype or (),
-            measuring=measuring,
+            measuring=timing,
             allow_simulated=allow_simulated,
             progress=progress,
         )
-    show_comparison(comparison, form, top)
+    show_comparison(comparison, output_format, top)
     if not comparison.stable:
         raise typer.Exit(EXIT_GATE)

@@ -1,4 +1,4 @@
-"""A comparison for people, as JSON and as CSV."""
+"""A comparison of networks as a table, JSON or CSV."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
@@ -8,21 +8,21 @@ from rich.table import Table as RichTable
 
 from profiler.comparison.model import Agreement, Cell, Column, Comparison, Ratio, Verdict
 from profiler.comparison.operators import LayerDifference, RelativeCost
-from search.console.output import console, to_csv, to_json
+from search.console.output import emit
 from search.operators.words import short_name
 
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _ABREAST = 4  # columns that fit into 80 characters
 
 
-def show_comparison(comparison: Comparison, form: str, top: int) -> None:
+def show_comparison(comparison: Comparison, output_format: str, top: int) -> None:
     """Print a comparison; `top` operators a pair of networks or tables."""
-    if form == "json":
-        print(to_json(as_json(comparison)))
-    elif form == "csv":
-        print(to_csv(as_rows(comparison)), end="")
-    else:
-        _for_people(comparison, console(), top)
+    emit(
+        output_format,
+        table=lambda out: _print_comparison(comparison, out, top),
+        content=lambda: as_json(comparison),
+        rows=lambda: as_rows(comparison),
+    )
 
 
 def as_json(comparison: Comparison) -> dict[str, object]:
@@ -75,7 +75,7 @@ def as_rows(comparison: Comparison) -> Iterator[dict[str, object]]:
         }
 
 
-def _for_people(comparison: Comparison, out: Console, top: int) -> None:
+def _print_comparison(comparison: Comparison, out: Console, top: int) -> None:
     for number, column in enumerate(comparison.columns):
         out.print(f"{_letter(number)}  {column.kind}: {column.label}")
         if column.detail:
@@ -93,7 +93,7 @@ def _for_people(comparison: Comparison, out: Console, top: int) -> None:
     for agreement in comparison.agreements:
         out.print(_agreement_line(agreement))
     _print_layers(comparison.layers, out, top)
-    _print_shifts(comparison.shifts, out, top)
+    _print_relative_costs(comparison.shifts, out, top)
 
 
 def _letter(number: int) -> str:
@@ -160,13 +160,10 @@ def _agreement_line(agreement: Agreement) -> str:
 
 
 def _print_layers(layers: Sequence[LayerDifference], out: Console, top: int) -> None:
-    pairs = dict.fromkeys((layer.column, layer.faster, layer.slower) for layer in layers)
-    for column, faster, slower in pairs:
-        rows = [
-            layer
-            for layer in layers
-            if (layer.column, layer.faster, layer.slower) == (column, faster, slower)
-        ]
+    pairs: dict[tuple[int, str, str], list[LayerDifference]] = {}
+    for layer in layers:
+        pairs.setdefault((layer.column, layer.faster, layer.slower), []).append(layer)
+    for (column, faster, slower), rows in pairs.items():
         out.print("")
         out.print(f"{_letter(column)}: where {slower} and {faster} differ, microseconds")
         grid = RichTable(box=None, pad_edge=False)
@@ -180,15 +177,17 @@ def _print_layers(layers: Sequence[LayerDifference], out: Console, top: int) -> 
             theirs = (short_name(row.faster_key), f"{row.faster_us:.0f}")
             grid.add_row(*ours, *theirs, f"{row.difference_us:+.0f}")
         if len(rows) > top:
-            left = sum(row.difference_us for row in rows[top:])
-            grid.add_row(f"({len(rows) - top} more places)", "", "", "", f"{left:+.0f}")
+            rest_us = sum(row.difference_us for row in rows[top:])
+            grid.add_row(f"({len(rows) - top} more places)", "", "", "", f"{rest_us:+.0f}")
         grid.add_row("all", "", "", "", f"{sum(row.difference_us for row in rows):+.0f}")
         out.print(grid)
 
 
-def _print_shifts(shifts: Sequence[RelativeCost], out: Console, top: int) -> None:
-    for first, second in dict.fromkeys((shift.first, shift.second) for shift in shifts):
-        rows = [shift for shift in shifts if (shift.first, shift.second) == (first, second)]
+def _print_relative_costs(costs: Sequence[RelativeCost], out: Console, top: int) -> None:
+    pairs: dict[tuple[int, int], list[RelativeCost]] = {}
+    for cost in costs:
+        pairs.setdefault((cost.first, cost.second), []).append(cost)
+    for (first, second), rows in pairs.items():
         one, other = _letter(first), _letter(second)
         out.print("")
         out.print(f"operators whose cost on {other} over {one} is furthest from usual (1 = usual)")
@@ -197,6 +196,6 @@ def _print_shifts(shifts: Sequence[RelativeCost], out: Console, top: int) -> Non
         for name in (f"{one} us", f"{other} us", "relative"):
             grid.add_column(name, justify="right")
         for row in rows[:top]:
-            costs = (f"{row.first_us:.0f}", f"{row.second_us:.0f}", f"{row.relative:.2f}")
-            grid.add_row(short_name(row.key), *costs)
+            cells = (f"{row.first_us:.0f}", f"{row.second_us:.0f}", f"{row.relative:.2f}")
+            grid.add_row(short_name(row.key), *cells)
         out.print(grid)

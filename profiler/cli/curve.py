@@ -1,28 +1,57 @@
-"""A cost curve, for people and programs: what `curve` prints."""
+"""The verb `curve`: operators measured against the error of a table's exam."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-from rich.table import Table as RichTable
+import typer
 
-from profiler.tables.cost_curve import CurvePoint
-from search.console.output import console, to_csv, to_json
-from search.table.store import Table
+from profiler.cli.options import FormatOption
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from profiler.tables.cost_curve import CurvePoint
+    from search.table.store import Table
 
 
-def show_curve(table: Table, points: Sequence[CurvePoint], form: str) -> None:
+def curve(
+    table: Annotated[Path, typer.Argument(help="Folder of a table with an exam.")],
+    output_format: FormatOption = "table",
+) -> None:
+    """What fewer measured operators would have cost: their number against the exam's error.
+
+    \b
+    Examples:
+      python -m profiler curve tables/host/fbnet-v1
+      python -m profiler curve tables/host/fbnet-v1 --format csv
+    """
+    from profiler.tables.cost_curve import cost_curve
+    from search.console.app import check_format
+    from search.table.store import read_table
+
+    check_format(output_format)
+    read = read_table(table)
+    show_curve(read, cost_curve(read), output_format)
+
+
+def show_curve(table: "Table", points: Sequence["CurvePoint"], output_format: str) -> None:
     """Print one curve."""
-    if form == "json":
-        print(to_json({"table": table.label, "points": [asdict(point) for point in points]}))
-    elif form == "csv":
-        print(to_csv([asdict(point) for point in points]), end="")
-    else:
-        _for_people(table, points)
+    from search.console.output import emit
+
+    emit(
+        output_format,
+        table=lambda out: _print_curve(table.label, points, out),
+        content=lambda: {"table": table.label, "points": [asdict(point) for point in points]},
+        rows=lambda: [asdict(point) for point in points],
+    )
 
 
-def _for_people(table: Table, points: Sequence[CurvePoint]) -> None:
-    out = console()
-    out.print(table.label)
+def _print_curve(label: str, points: Sequence["CurvePoint"], out: "Console") -> None:
+    from rich.table import Table as RichTable
+
+    out.print(label)
     grid = RichTable(box=None, pad_edge=False)
     for name in ("measured", "share", "exam MAPE", "Spearman", "rows MAPE", "in 90 %"):
         grid.add_column(name, justify="right")

@@ -1,42 +1,74 @@
-"""Two tables side by side, for people and programs: what `diff` prints."""
+"""The verb `diff`: two tables, operator by operator."""
 
 import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-from rich.table import Table as RichTable
+import typer
 
-from profiler.tables.clocks import Clocks
-from profiler.tables.diff import Difference
-from search.console.output import console, to_csv, to_json
-from search.operators.words import short_name
+from profiler.cli.options import FormatOption
+from search.console.app import check_format
+from search.errors import EXIT_GATE, UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from profiler.tables.clocks import Clocks
+    from profiler.tables.diff import Difference
+
 _NAMED, _COLUMNS = 3, 80
 
 
-def show_difference(difference: Difference, form: str) -> None:
+def diff(
+    old: Annotated[Path, typer.Argument(help="Table to compare with.")],
+    new: Annotated[Path, typer.Argument(help="Table to judge.")],
+    threshold: Annotated[float, typer.Option(help="Smallest change that counts.")] = 0.05,
+    fdr: Annotated[float, typer.Option(help="False discovery rate.")] = 0.05,
+    output_format: FormatOption = "table",
+) -> None:
+    """Compare two tables operator by operator; exit 1 if any became slower.
+
+    \b
+    Examples:
+      python -m profiler diff tables/pixel/fbnet-v1 tables/pixel/fbnet-v2
+      python -m profiler diff OLD NEW --threshold 0.1 --format json
+    """
+    from profiler.tables.diff import compare_tables
+    from search.table.store import read_table
+
+    check_format(output_format)
+    if threshold < 0 or not 0 < fdr < 1:
+        raise UsageError("--threshold must not be negative, --fdr must lie between 0 and 1.")
+    difference = compare_tables(read_table(old), read_table(new), threshold=threshold, fdr=fdr)
+    show_difference(difference, output_format)
+    if difference.regressions:
+        raise typer.Exit(EXIT_GATE)
+
+
+def show_difference(difference: "Difference", output_format: str) -> None:
     """Print a comparison of two tables."""
-    if form == "json":
-        print(to_json(asdict(difference)))
-    elif form == "csv":
-        print(to_csv([asdict(change) for change in difference.changes]), end="")
-    else:
-        _difference_for_people(difference)
+    from search.console.output import emit
+
+    emit(
+        output_format,
+        table=lambda out: _print_difference(difference, out),
+        content=lambda: asdict(difference),
+        rows=lambda: [asdict(change) for change in difference.changes],
+    )
 
 
-def _difference_for_people(difference: Difference) -> None:
-    out = console()
+def _print_difference(difference: "Difference", out: "Console") -> None:
+    from search.operators.words import short_name
+
     for line in difference.identity:
         out.print(f"differs in {line}")
     _print_changes(out, difference)
     for title, keys in (("only in old", difference.only_old), ("only in new", difference.only_new)):
-        _print_some(out, title, [short_name(key) for key in keys])
+        _print_names(out, title, [short_name(key) for key in keys])
     moved = [f"{short_name(key)} {old} -> {new}" for key, old, new in difference.moved]
-    _print_some(out, "ran elsewhere", moved)
+    _print_names(out, "ran elsewhere", moved)
     if difference.clocks:
         out.print(_clocks(difference.clocks))
     if difference.dispatch_us:
@@ -55,14 +87,18 @@ def _difference_for_people(difference: Difference) -> None:
     )
 
 
-def _clocks(clocks: Clocks) -> str:
-    said = f"clock: {clocks.old_khz / 1e6:.3f} GHz -> {clocks.new_khz / 1e6:.3f} GHz; "
+def _clocks(clocks: "Clocks") -> str:
+    text = f"clock: {clocks.old_khz / 1e6:.3f} GHz -> {clocks.new_khz / 1e6:.3f} GHz; "
     if clocks.processor is None:
-        return f"{said}times are not restated: {clocks.reason}"
-    return f"{said}new times restated at the old one ({clocks.reason})"
+        return f"{text}times are not restated: {clocks.reason}"
+    return f"{text}new times restated at the old one ({clocks.reason})"
 
 
-def _print_changes(out: "Console", difference: Difference) -> None:
+def _print_changes(out: "Console", difference: "Difference") -> None:
+    from rich.table import Table as RichTable
+
+    from search.operators.words import short_name
+
     changed = [change for change in difference.changes if change.verdict != "same"]
     if not changed:
         return
@@ -84,8 +120,9 @@ def _print_changes(out: "Console", difference: Difference) -> None:
     out.print(grid)
 
 
-def _print_some(out: "Console", title: str, words: Sequence[str]) -> None:
-    if words:
-        more = f" and {len(words) - _NAMED} more" if len(words) > _NAMED else ""
-        line = f"{title}: {'; '.join(words[:_NAMED])}{more}"
+def _print_names(out: "Console", title: str, names: Sequence[str]) -> None:
+    """A few of the names, wrapped, and how many more there are."""
+    if names:
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        line = f"{title}: {'; '.join(names[:_NAMED])}{more}"
         out.print("\n".join(textwrap.wrap(line, _COLUMNS, subsequent_indent="  ")))

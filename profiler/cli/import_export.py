@@ -1,13 +1,15 @@
-"""The verbs `import` and `export`: parse, call, print."""
+"""The verbs `import` and `export`: tables of other programs."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from profiler.cli.options import FormatOption, TablesOption
 from search.console.app import check_format
 
-Form = Annotated[str, typer.Option("--format", help="table, json or csv (on standard output).")]
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 def import_(
@@ -18,21 +20,25 @@ def import_(
         ),
     ],
     file: Annotated[Path, typer.Argument(help="The published file.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of tables.")] = Path(
-        "tables"
-    ),
+    output: TablesOption = Path("tables"),
     device: Annotated[str | None, typer.Option(help="Only this device of the file.")] = None,
     unit: Annotated[
         str | None, typer.Option(help="s, ms or us, where it is not the format's own.")
     ] = None,
-    form: Form = "table",
+    output_format: FormatOption = "table",
 ) -> None:
-    """Read a table that others published; it is marked as imported and has no exam."""
+    """Read a table that others published; it is marked as imported and has no exam.
+
+    \b
+    Examples:
+      python -m profiler import hw-nas-bench HW-NAS-Bench-v1_0.pickle.json -o tables
+      python -m profiler import once-for-all note10.yaml --unit ms
+    """
     from profiler.tables.importers.import_file import import_file
     from profiler.tables.summary import summary
-    from search.console.output import to_csv, to_json
+    from search.console.output import emit
 
-    check_format(form)
+    check_format(output_format)
     tables = import_file(name, file, output, device=device, unit=unit)
     rows = [
         {
@@ -43,14 +49,13 @@ def import_(
         }
         for table in tables
     ]
-    if form == "json":
-        typer.echo(to_json(rows))
-    elif form == "csv":
-        typer.echo(to_csv(rows), nl=False)
-    else:
+
+    def print_summaries(_: "Console") -> None:
         for table in tables:
             typer.echo("\n".join(summary(table)))
             typer.echo(f"written to {table.path}")
+
+    emit(output_format, table=print_summaries, content=lambda: rows, rows=lambda: rows)
 
 
 def export(
@@ -63,7 +68,13 @@ def export(
         Path | None, typer.Option("--output", "-o", help="File (default: standard output).")
     ] = None,
 ) -> None:
-    """Write a table for other programs."""
+    """Write a table for other programs.
+
+    \b
+    Examples:
+      python -m profiler export csv tables/host/fbnet-v1 -o fbnet.csv
+      python -m profiler export once-for-all tables/pixel/fbnet-v1 > table.yaml
+    """
     from profiler.tables.export import export_tables
     from search.files import write_text
     from search.table.store import read_table

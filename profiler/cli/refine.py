@@ -1,106 +1,150 @@
-"""The verb `refine`: parse, call, print."""
+"""The verb `refine`: measure the predicted rows that networks depend on most."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table as RichTable
 
+from profiler.cli.options import (
+    BUDGET,
+    DEVICE,
+    OUTPUT,
+    FastOption,
+    FormatOption,
+    PrecisionOption,
+    QuietOption,
+    RestartOption,
+    ResumeOption,
+    RigorousOption,
+    TablesOption,
+)
 from search.console.app import check_format
-from search.console.output import console, to_csv, to_json
 from search.errors import EXIT_GATE, UsageError
-from search.operators.words import short_name
-from search.table.entries import Entry
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from profiler.settings import Effort
+    from search.table.entries import Entry, Interval
+    from search.table.store import Table
 
 
 def refine(
     table: Annotated[Path, typer.Argument(help="Folder of a table with predicted rows.")],
     networks: Annotated[
-        list[str], typer.Option("--from", help="Architecture file or published name (repeatable).")
+        list[str],
+        typer.Option(
+            "--from",
+            help="Architecture file or published name (repeatable).",
+            rich_help_panel=BUDGET,
+        ),
     ],
-    more: Annotated[
-        int, typer.Option("--max-operators", help="Rows to measure besides.", min=1)
+    max_operators: Annotated[
+        int, typer.Option(help="Rows to measure besides.", min=1, rich_help_panel=BUDGET)
     ] = 10,
     device: Annotated[
-        str | None, typer.Option(help="Device name, TOML file, serial or NAME@SERIAL.")
+        str | None,
+        typer.Option(help="Device name, TOML file, serial or NAME@SERIAL.", rich_help_panel=DEVICE),
     ] = None,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of tables.")] = Path(
-        "tables"
-    ),
-    fast: Annotated[bool, typer.Option("--fast", help="A rough table, quickly.")] = False,
-    rigorous: Annotated[bool, typer.Option("--rigorous", help="100 exam networks.")] = False,
-    precision: Annotated[
-        float | None, typer.Option(help="Half-width of the interval asked for, percent.")
-    ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with an unfinished run.")] = False,
-    restart: Annotated[bool, typer.Option("--restart", help="Discard an unfinished run.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be added.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
-    form: Annotated[
-        str, typer.Option("--format", help="table, json or csv (on standard output).")
-    ] = "table",
+    output: TablesOption = Path("tables"),
+    fast: FastOption = False,
+    rigorous: RigorousOption = False,
+    precision: PrecisionOption = None,
+    resume: ResumeOption = False,
+    restart: RestartOption = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Print what would be added.", rich_help_panel=OUTPUT),
+    ] = False,
+    quiet: QuietOption = False,
+    output_format: FormatOption = "table",
 ) -> None:
-    """Measure the predicted rows that networks depend on most; writes a new table."""
+    """Measure the predicted rows that networks depend on most; writes a new table.
+
+    \b
+    Examples:
+      python -m profiler refine tables/host/fbnetv2-f-budget-v1 --from arch.json --dry-run
+      python -m profiler refine TABLE --from arch.json --max-operators 20
+    """
     from device_agents.registry import find_device
     from profiler.campaign.run import RunOptions
-    from profiler.cli.conduct import conduct
-    from profiler.cli.refine import show_unsure
-    from profiler.planning.options import adjust_effort, choose_effort
+    from profiler.cli.campaign import run_and_show
+    from profiler.measuring.agents import open_agent
+    from profiler.planning.plan import make_plan
     from profiler.planning.refine import refined_settings, unsure
-    from profiler.settings import PRESETS
     from search.table.store import read_table
     from search.zoo.resolve import find_network
 
-    check_format(form)
+    check_format(output_format)
     read = read_table(table)
-    found = [find_network(text).architecture for text in networks]
-    kind = read.manifest.device.kind
-    if device is None and kind not in ("host", "simulated"):
-        raise UsageError(f"{read.label} is of another device.", "Name it with --device.")
-    preset = PRESETS.get(read.manifest.protocol.preset, PRESETS["default"])
-    effort = adjust_effort(
-        choose_effort(fast, rigorous) if fast or rigorous else preset,
-        iterations=None,
-        warmup=None,
-        min_time_us=None,
-        precision=precision,
-        networks=None,
+    architectures = [find_network(text).architecture for text in networks]
+    target = find_device(device or _own_device(read))
+    effort = _effort(read, fast, rigorous, precision)
+    settings = refined_settings(
+        read, architectures, device=target.name, more=max_operators, effort=effort
     )
-    target = find_device(device or kind)
-    settings = refined_settings(read, found, device=target.name, more=more, effort=effort)
     if dry_run:
-        show_unsure(unsure(read, found)[:more], form)
+        show_unsure(unsure(read, architectures)[:max_operators], output_format)
         return
-    request = RunOptions(
+    run_options = RunOptions(
         output=output,
         resume=resume,
         restart=restart,
         notes=(f"refined from {read.manifest.table_id}",),
     )
-    if not conduct(settings, target, request, quiet=quiet, form=form):
+    agent = open_agent(target, settings)
+    if not run_and_show(
+        make_plan(settings), agent, run_options, quiet=quiet, output_format=output_format
+    ):
         raise typer.Exit(EXIT_GATE)
 
 
-def show_unsure(entries: Sequence[Entry], form: str) -> None:
+def _own_device(table: "Table") -> str:
+    """The device that a table was measured on, where its kind alone identifies it."""
+    kind = table.manifest.device.kind
+    if kind not in ("host", "simulated"):
+        raise UsageError(f"{table.label} is of another device.", "Name it with --device.")
+    return kind
+
+
+def _effort(table: "Table", fast: bool, rigorous: bool, precision: float | None) -> "Effort":
+    """The effort that was asked for, or else the table's own."""
+    from profiler.planning.options import adjust_effort, choose_effort
+    from profiler.settings import PRESETS
+
+    own = PRESETS.get(table.manifest.protocol.preset, PRESETS["default"])
+    preset = choose_effort(fast, rigorous) if fast or rigorous else own
+    return adjust_effort(preset, precision=precision)
+
+
+def show_unsure(entries: Sequence["Entry"], output_format: str) -> None:
     """Print the predicted rows that a refinement would measure."""
+    from search.console.output import emit
+
     times = {e.key: e.known_time for e in entries}
     rows = [
         {"operator": key, "us": time.centre_us, "low_us": time.low_us, "high_us": time.high_us}
         for key, time in times.items()
     ]
-    if form == "json":
-        print(to_json(rows))
-    elif form == "csv":
-        print(to_csv(rows), end="")
-    else:
-        out = console()
-        grid = RichTable(box=None, pad_edge=False)
-        grid.add_column("to be measured", overflow="fold")
-        for name in ("us", "90 % interval"):
-            grid.add_column(name, justify="right")
-        for key, time in times.items():
-            grid.add_row(
-                short_name(key), f"{time.centre_us:.1f}", f"{time.low_us:.1f} .. {time.high_us:.1f}"
-            )
-        out.print(grid)
+    emit(
+        output_format,
+        table=lambda out: _print_unsure(times, out),
+        content=lambda: rows,
+        rows=lambda: rows,
+    )
+
+
+def _print_unsure(times: Mapping[str, "Interval"], out: "Console") -> None:
+    from rich.table import Table as RichTable
+
+    from search.operators.words import short_name
+
+    grid = RichTable(box=None, pad_edge=False)
+    grid.add_column("to be measured", overflow="fold")
+    for name in ("us", "90 % interval"):
+        grid.add_column(name, justify="right")
+    for key, time in times.items():
+        interval = f"{time.low_us:.1f} .. {time.high_us:.1f}"
+        grid.add_row(short_name(key), f"{time.centre_us:.1f}", interval)
+    out.print(grid)

@@ -1,9 +1,11 @@
-"""The verb `report`: parse, call, print."""
+"""The verb `report`: tables, networks and fronts on one HTML page."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from profiler.cli.options import FormatOption, SimulatedOption
 
 
 def report(
@@ -18,28 +20,30 @@ def report(
         typer.Option(help="front.json or .result.json of a search (repeatable)."),
     ] = None,
     title: Annotated[str, typer.Option(help="Heading of the page.")] = "Latency tables",
-    allow_simulated: Annotated[
-        bool, typer.Option("--allow-simulated", help="Simulated beside measured.")
-    ] = False,
+    allow_simulated: SimulatedOption = False,
     no_curves: Annotated[
         bool, typer.Option("--no-curves", help="Leave the cost curves out (they take seconds).")
     ] = False,
-    form: Annotated[
-        str, typer.Option("--format", help="table, json or csv (on standard output).")
-    ] = "table",
+    output_format: FormatOption = "table",
 ) -> None:
-    """Write tables, exams, networks and fronts to one page that opens in any browser."""
+    """Write tables, exams, networks and fronts to one page that opens in any browser.
+
+    \b
+    Examples:
+      python -m profiler report tables/host/fbnet-v1 -o report.html
+      python -m profiler report TABLE TABLE --network FBNet-S8 --front front.json
+    """
     from profiler.comparison.compare import refuse_mixture
     from profiler.comparison.sources import find_networks
     from profiler.report.data import Contents
     from profiler.report.fronts import read_front
     from profiler.report.page import write_page
     from search.console.app import check_format
-    from search.console.output import to_csv, to_json
+    from search.console.output import emit
     from search.table.store import read_table
     from search.zoo import network_names
 
-    check_format(form)
+    check_format(output_format)
     read = tuple(read_table(folder) for folder in tables)
     refuse_mixture([table.manifest.source == "simulated" for table in read], allow_simulated)
     contents = Contents(
@@ -50,7 +54,9 @@ def report(
     )
     size = write_page(contents, output, title)
     rows = [{"page": str(output), "bytes": size, "tables": len(read)}]
-    if form == "table":
-        typer.echo(f"written to {output} ({size / 1e6:.1f} MB)")
-    else:
-        typer.echo(to_json(rows) if form == "json" else to_csv(rows), nl=form == "json")
+    emit(
+        output_format,
+        table=lambda _: typer.echo(f"written to {output} ({size / 1e6:.1f} MB)"),
+        content=lambda: rows,
+        rows=lambda: rows,
+    )

@@ -1,42 +1,74 @@
-"""Tables for people: what `show` and the end of a campaign print."""
+"""The verbs `show` and `validate`: one table, printed or checked."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-from rich.table import Table as RichTable
+import typer
 
-from profiler.planning.estimate import Coverage
-from profiler.tables.summary import summary
-from search.console.output import console, to_csv, to_json
-from search.operators.words import short_name
-from search.table.columns import entries_to_csv, row_of
-from search.table.entries import Entry
-from search.table.store import Table
+from profiler.cli.options import FormatOption
+from search.console.app import check_format
+from search.errors import EXIT_GATE
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from search.table.entries import Entry
+    from search.table.store import Table
+
+_SLOWEST = 20
+
+
+def show(
+    table: Annotated[Path, typer.Argument(help="Folder of a table.")],
+    every: Annotated[bool, typer.Option("--all", help="All rows, not the 20 slowest.")] = False,
+    match: Annotated[str | None, typer.Option(help="Only operators that contain this.")] = None,
+    keys: Annotated[bool, typer.Option("--keys", help="Whole keys, not short words.")] = False,
+    output_format: FormatOption = "table",
+) -> None:
+    """Print a table: what it is, how far to trust it, its operators.
+
+    \b
+    Examples:
+      python -m profiler show tables/host/fbnet-v1 --match k5_e6
+      python -m profiler show tables/host/fbnet-v1 --format csv > entries.csv
+    """
+    from search.table.store import read_table
+
+    check_format(output_format)
+    show_table(read_table(table), output_format, None if every else _SLOWEST, match, keys)
 
 
 def show_table(
-    table: Table, form: str, top: int | None, pattern: str | None, keys: bool = False
+    table: "Table", output_format: str, top: int | None, pattern: str | None, keys: bool = False
 ) -> None:
-    """Print one table; `pattern` is looked for in keys and in their short words."""
+    """Print one table; `pattern` is looked for in keys and in their short names."""
+    from search.console.output import console, to_json
+    from search.operators.words import short_name
+    from search.table.columns import entries_to_csv, row_of
+
     entries = [
         entry
         for entry in table.entries
         if pattern is None or pattern in entry.key or pattern in short_name(entry.key)
     ]
-    if form == "json":
-        content = {
-            "manifest": table.manifest.model_dump(mode="json"),
-            "entries": [row_of(entry) for entry in entries],
-        }
-        print(to_json(content))
-    elif form == "csv":
-        print(entries_to_csv(entries), end="")
+    if output_format == "csv":
+        print(entries_to_csv(entries), end="")  # byte for byte as in the table's folder
+    elif output_format == "json":
+        manifest = table.manifest.model_dump(mode="json")
+        print(to_json({"manifest": manifest, "entries": [row_of(entry) for entry in entries]}))
     else:
-        _show_for_people(table, entries, top, keys)
+        _print_table(table, entries, top, keys, console())
 
 
-def _show_for_people(table: Table, entries: Sequence[Entry], top: int | None, keys: bool) -> None:
-    out = console()
+def _print_table(
+    table: "Table", entries: Sequence["Entry"], top: int | None, keys: bool, out: "Console"
+) -> None:
+    from rich.table import Table as RichTable
+
+    from profiler.tables.summary import summary
+    from search.operators.words import short_name
+
     for line in summary(table):
         out.print(line)
     rows = sorted(entries, key=lambda entry: -entry.time.centre_us if entry.time else 0)[:top]
@@ -50,12 +82,13 @@ def _show_for_people(table: Table, entries: Sequence[Entry], top: int | None, ke
         grid.add_row(name, *_cells(entry))
     out.print(grid)
     if len(rows) < len(entries):
-        guessed = sum(entry.status == "predicted" for entry in entries)
-        kinds = f", {len(entries) - guessed} measured and {guessed} predicted" if guessed else ""
+        predicted = sum(entry.status == "predicted" for entry in entries)
+        measured = len(entries) - predicted
+        kinds = f", {measured} measured and {predicted} predicted" if predicted else ""
         out.print(f"({len(rows)} slowest of {len(entries)} rows{kinds}; --all shows every one)")
 
 
-def _cells(entry: Entry) -> tuple[str, ...]:
+def _cells(entry: "Entry") -> tuple[str, ...]:
     if entry.time is None:
         return "-", "-", "-", "0", f"failed: {entry.reason}"
     first = f"{entry.first_call.centre_us:.1f}" if entry.first_call else "-"
@@ -63,27 +96,35 @@ def _cells(entry: Entry) -> tuple[str, ...]:
     return f"{entry.time.centre_us:.1f}", half, first, str(entry.sampling.blocks), entry.status
 
 
-def show_coverage(coverage: Coverage, form: str) -> None:
-    """Print what a campaign would do."""
-    if form == "json":
-        print(to_json(asdict(coverage)))
-        return
-    if form == "csv":
-        print(to_csv([asdict(coverage)]), end="")
-        return
-    out = console()
-    out.print(f"space             {coverage.space}")
-    out.print(f"layers            {coverage.layers}")
-    out.print(f"candidates        {coverage.candidates}")
-    out.print(f"networks          {coverage.networks:.3g}")
-    out.print(
-        f"unique operators  {coverage.unique_operators} and {coverage.published_operators} of "
-        f"published networks ({coverage.selected_operators} asked)"
+def validate(
+    table: Annotated[Path, typer.Argument(help="Folder of a table.")],
+    output_format: FormatOption = "table",
+) -> None:
+    """Check that a table is whole, unedited, complete and examined (exit 1 if not).
+
+    \b
+    Examples:
+      python -m profiler validate tables/host/fbnet-v1
+      python -m profiler validate tables/host/fbnet-v1 --format json
+    """
+    from profiler.tables.checks import validate as find_problems
+    from search.console.output import emit
+    from search.table.store import read_table
+
+    check_format(output_format)
+    label, problems = (read := read_table(table)).label, find_problems(read)
+
+    def print_problems(_: "Console") -> None:
+        for problem in problems:
+            typer.echo(f"PROBLEM: {problem}")
+        verdict = f"{len(problems)} problem(s)" if problems else "whole, complete and examined"
+        typer.echo(f"{label}: {verdict}")
+
+    emit(
+        output_format,
+        table=print_problems,
+        content=lambda: {"table": label, "valid": not problems, "problems": problems},
+        rows=lambda: [{"table": label, "problem": problem} for problem in problems or [""]],
     )
-    if coverage.predicted_operators:
-        out.print(f"to be predicted   {coverage.predicted_operators}")
-    out.print(f"already measured  {coverage.measured}")
-    out.print(f"missing           {coverage.missing}")
-    out.print(f"whole networks    {coverage.whole_networks} for calibration and exam")
-    out.print(f"artefacts         {coverage.built} built, {coverage.to_build} to build")
-    out.print(f"estimated time    {coverage.estimated_seconds:.0f} s")
+    if problems:
+        raise typer.Exit(EXIT_GATE)

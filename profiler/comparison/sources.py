@@ -7,7 +7,7 @@ from pathlib import Path
 
 from deploy.artefact import ExportSpec
 from device_agents.device import Device
-from device_agents.lock import only_one
+from device_agents.lock import device_lock
 from device_agents.registry import find_device
 from profiler.campaign.network_timing import time_networks
 from profiler.comparison.compare import compare, refuse_mixture, setting_label, try_predict
@@ -154,6 +154,6 @@ def _run(
         device = agent.info().id
         label = setting_label(device, settings.dtype, settings.backend, settings.threads)
         progress.say(f"{label}: {len(subjects)} network(s), {settings.effort.preset}")
-        with only_one(device):
+        with device_lock(device, device):
             timing = time_networks(subjects, agent, settings, progress, measuring.workers)
         return Run(label=label, simulated=agent.source == "simulated", timing=timing)

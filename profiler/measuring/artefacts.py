@@ -1,12 +1,11 @@
-"""The artefacts of a campaign: built, failures recorded, and no longer than a budget allows."""
+"""The artefacts of a campaign: built within its budget, failures recorded."""
 
-import contextlib
 import json
 import time
 from collections.abc import Mapping
 
 from deploy.artefact import Artefact
-from deploy.build import build_all
+from deploy.build import collect
 from deploy.exporters.registry import ExporterEntry, toolchain
 from profiler.journal import Journal
 from profiler.planning.deadline import always_built, build_deadline, building_order
@@ -16,37 +15,43 @@ from search.errors import DeviceError, UsageError
 
 
 def build_artefacts(
-    plan: CampaignPlan,
-    entry: ExporterEntry,
-    journal: Journal,
-    workers: int | None,
-    progress: Progress,
-    began: float,
+    plan: CampaignPlan, journal: Journal, workers: int | None, progress: Progress, began: float
 ) -> dict[str, Artefact]:
-    """Artefacts by subject; what cannot be built becomes a recorded failure.
+    """Artefacts by name; what cannot be built becomes a recorded failure.
 
     Under a budget in time, operators that could not be built by then are left out.
+
+    Args:
+        plan: The campaign.
+        journal: Where failures are recorded.
+        workers: Parallel builds; None as many as the machine allows.
+        progress: Told of each build.
+        began: When the campaign began, by the monotonic clock.
 
     Raises:
         UsageError: The campaign was begun with another toolchain.
     """
-    _same_toolchain(journal, entry)
-    progress.stage("build", len(plan.subjects))
-    artefacts = {}
-    failed = journal.failures()
-    ends, needed = build_deadline(plan, began), always_built(plan)
-    with contextlib.closing(build_all(building_order(plan), entry, workers)) as outcomes:
-        for built in outcomes:
-            progress.advance()
-            name = built.subject.name
-            needed.discard(name)
-            if built.artefact is not None:
-                artefacts[name] = built.artefact
-            elif name not in failed:
-                journal.add_failure(name, "export", built.reason)
-                progress.say(f"failed: {name}: {built.reason}")
-            if time.monotonic() > ends and not needed:
-                break
+    _check_toolchain(journal, plan.exporter)
+    recorded = journal.failures()
+    deadline, needed = build_deadline(plan, began), always_built(plan)
+
+    def record(name: str, reason: str) -> None:
+        if name not in recorded:
+            journal.add_failure(name, "export", reason)
+            progress.say(f"failed: {name}: {reason}")
+
+    def enough(name: str) -> bool:
+        needed.discard(name)
+        return time.monotonic() > deadline and not needed
+
+    artefacts, _ = collect(
+        building_order(plan),
+        plan.exporter,
+        workers,
+        progress=progress,
+        on_failure=record,
+        enough=enough,
+    )
     return artefacts
 
 
@@ -59,8 +64,8 @@ def check_sentinel(plan: CampaignPlan, artefacts: Mapping[str, Artefact]) -> Non
         )
 
 
-def _same_toolchain(journal: Journal, entry: ExporterEntry) -> None:
-    """A resumed campaign must not mix artefacts of two toolchains."""
+def _check_toolchain(journal: Journal, entry: ExporterEntry) -> None:
+    """Refuse a resumed campaign that would mix artefacts of two toolchains."""
     versions = json.dumps(toolchain(entry), sort_keys=True)
     begun = journal.fact("toolchain")
     if begun is not None and begun != versions:

@@ -1,4 +1,4 @@
-"""A budget in time, kept: what is built first, when building ends, and what is then left out."""
+"""The deadlines of a budget in time: building order, end of building, end of extra passes."""
 
 import math
 from collections.abc import Collection, Mapping
@@ -9,34 +9,34 @@ from profiler.planning.estimate import measuring_seconds
 from profiler.planning.plan import CampaignPlan
 from search.console.progress import Progress
 
-# Of a predictor's operators the first ones are built whatever it takes.
-_ANYHOW = 20
+# So many of a predictor's operators are built even after the deadline.
+_ALWAYS_BUILT = 20
 CLOSING = 0.03  # of a budget, for predicting, examining and writing
 
 
 def building_order(plan: CampaignPlan) -> tuple[ExportSpec, ...]:
-    """All that needs an artefact; under a budget networks before most of the operators."""
+    """All that needs an artefact; under a budget in time networks before most operators."""
     if plan.settings.budget_s is None:
         return plan.subjects
-    first = [s for operator in plan.operators[:_ANYHOW] for s in plan.timed(operator)]
-    return tuple(dict.fromkeys((plan.empty, *first, *plan.calibration, *plan.exam, *plan.subjects)))
+    first = [s for operator in plan.operators[:_ALWAYS_BUILT] for s in plan.timed(operator)]
+    return tuple(dict.fromkeys((plan.empty, *first, *plan.networks, *plan.subjects)))
 
 
 def always_built(plan: CampaignPlan) -> set[str]:
-    """Names of what is built even when the time is up."""
-    rest = {s.name for operator in plan.operators[_ANYHOW:] for s in plan.timed(operator)}
+    """Names of the programs that are built even when the time is up."""
+    rest = {s.name for operator in plan.operators[_ALWAYS_BUILT:] for s in plan.timed(operator)}
     return {subject.name for subject in plan.subjects} - rest
 
 
 def build_deadline(plan: CampaignPlan, began: float) -> float:
-    """When building must end, of the clock that `began` is of; infinite without a budget."""
+    """When building must end, by the monotonic clock of `began`; infinite without a budget."""
     if plan.settings.budget_s is None:
         return math.inf
     return began + (1 - CLOSING) * plan.settings.budget_s - measuring_seconds(plan)
 
 
 def measure_deadline(plan: CampaignPlan, began: float) -> float:
-    """When the last extra pass must end; infinite without a budget."""
+    """When the last extra pass must end, by the monotonic clock of `began`."""
     budget_s = plan.settings.budget_s
     return math.inf if budget_s is None else began + (1 - CLOSING) * budget_s
 
@@ -47,18 +47,18 @@ def drop_unbuilt(
     failures: Collection[str],
     progress: Progress,
 ) -> CampaignPlan:
-    """The plan without operators for whose artefacts there was no time: they are predicted."""
+    """The plan with operators predicted whose artefacts could not be built in time."""
     if plan.settings.budget_s is None:
         return plan
-    known = set(artefacts) | set(failures)
-    built = tuple(o for o in plan.operators if all(s.name in known for s in plan.timed(o)))
-    kept = frozenset(built)
-    late = tuple(o for o in plan.operators if o not in kept)
+    tried = set(artefacts) | set(failures)
+    built = tuple(o for o in plan.operators if all(s.name in tried for s in plan.timed(o)))
+    measured = frozenset(built)
+    late = tuple(o for o in plan.operators if o not in measured)
     if late:
         progress.say(f"no time to build {len(late)} operators: they are predicted as well")
     return replace(
         plan,
         operators=built,
         predicted=(*late, *plan.predicted),
-        drawn=plan.drawn & kept,
+        drawn=plan.drawn & measured,
     )

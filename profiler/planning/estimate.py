@@ -1,84 +1,35 @@
-"""What a campaign would do: coverage and time, without torch or a device."""
+"""How long a campaign takes: a time model fitted on one machine with two cores.
+
+Only estimates and budgets depend on its constants, never a measurement.
+"""
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from typing import NamedTuple
 
 from deploy.artefact import Artefact, ExportSpec
 from deploy.build import lookup
-from deploy.exporters.registry import ExporterEntry, exporter_entry
-from profiler.journal import Journal, journal_path
-from profiler.planning.plan import CampaignPlan, make_plan, timed_subjects
-from profiler.settings import CampaignSettings, Effort
+from deploy.exporters.registry import ExporterEntry
+from profiler.planning.plan import CampaignPlan
+from profiler.settings import Effort
 from search.operators.counts import count
 from search.operators.spec import OperatorSpec
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Coverage:
-    """What a campaign would do (`--dry-run`).
+class BuildTime(NamedTuple):
+    """Seconds that one process takes to export an operator, or a whole network."""
 
-    `measured` and `missing` count operators of the space; those of published
-    networks come on top.
-    """
-
-    space: str
-    layers: int
-    candidates: int
-    networks: int
-    unique_operators: int
-    published_operators: int
-    selected_operators: int
-    predicted_operators: int
-    whole_networks: int
-    built: int
-    to_build: int
-    measured: int
-    missing: int
-    estimated_seconds: float
+    operator_s: float
+    network_s: float
 
 
-def coverage(settings: CampaignSettings, output: Path) -> Coverage:
-    """Coverage and estimated time, without torch, a runtime or the device."""
-    plan = make_plan(settings)
-    entry = exporter_entry(settings.backend, settings.dtype)
-    built = lookup(plan.subjects, entry)
-    journal = journal_path(output, settings)
-    asked = {operator.key for operator in plan.operators}
-    own = [
-        [subject.name for subject in plan.timed(operator)]
-        for operator in plan.space.operators
-        if operator.key in asked
-    ]
-    measured = _journal_count(journal, settings, own)
-    size = plan.space.size
-    return Coverage(
-        space=plan.space.spec,
-        layers=size.layers,
-        candidates=size.candidates,
-        networks=size.networks,
-        unique_operators=size.unique_operators,
-        published_operators=plan.wanted - size.unique_operators,
-        selected_operators=len(plan.operators),
-        predicted_operators=len(plan.predicted),
-        whole_networks=len(plan.calibration) + len(plan.exam),
-        built=len(built),
-        to_build=len(plan.subjects) - len(built),
-        measured=measured,
-        missing=len(own) - measured,
-        estimated_seconds=round(_estimate_s(plan, entry, built), 1),
-    )
-
-
-# Seen on two cores; only the estimate depends on it.
-_BUILD_S = {
-    "xnnpack-fp32": (0.9, 4.8),
-    "xnnpack-int8": (2.6, 21.0),
-    "onnx-fp32": (0.5, 1.6),
-    "coreml-fp16": (1.2, 1.9),
-    "coreml-fp32": (1.2, 1.9),
-    "coreml-w8": (1.8, 2.6),
+_BUILD_TIMES = {
+    "xnnpack-fp32": BuildTime(0.9, 4.8),
+    "xnnpack-int8": BuildTime(2.6, 21.0),
+    "onnx-fp32": BuildTime(0.5, 1.6),
+    "coreml-fp16": BuildTime(1.2, 1.9),
+    "coreml-fp32": BuildTime(1.2, 1.9),
+    "coreml-w8": BuildTime(1.8, 2.6),
 }
 _SQUEEZE = 0.65  # more for squeeze-excite
 _START_S = 7.0
@@ -86,42 +37,42 @@ _GMACS_PER_S = 50.0
 _NETWORK_LOAD_S = 0.06
 
 
-def estimate_seconds(settings: CampaignSettings) -> float:
-    """How long a campaign is expected to take with the artefacts that are there."""
-    plan = make_plan(settings)
-    entry = exporter_entry(settings.backend, settings.dtype)
-    return _estimate_s(plan, entry, lookup(plan.subjects, entry))
+def estimate_seconds(plan: CampaignPlan, built: Mapping[str, Artefact] | None = None) -> float:
+    """How long a campaign is expected to take, less what is built already.
 
-
-def _estimate_s(plan: CampaignPlan, entry: ExporterEntry, built: Mapping[str, Artefact]) -> float:
-    todo = [subject for subject in plan.subjects if subject.name not in built]
-    work = sum(_build_s(subject, entry) for subject in todo)
-    return (work / _cores() + _START_S if work else 0.0) + measuring_seconds(plan)
+    Args:
+        plan: The campaign.
+        built: Artefacts by name; None looks into the artefact cache.
+    """
+    if built is None:
+        built = lookup(plan.subjects, plan.exporter)
+    missing = [subject for subject in plan.subjects if subject.name not in built]
+    work_s = sum(_build_s(subject, plan.exporter) for subject in missing)
+    return (work_s / _cores() + _START_S if work_s else 0.0) + measuring_seconds(plan)
 
 
 def measuring_seconds(plan: CampaignPlan) -> float:
     """How long the passes are expected to take, without extra ones."""
     effort = plan.settings.effort
-    networks = (*plan.calibration, *plan.exam)
     calls = effort.warmup + effort.network_loops
-    flops = sum(count(operator).flops for s in networks for operator in s.operators)
-    timed = len(plan.subjects) - len(networks)
+    flops = sum(count(operator).flops for s in plan.networks for operator in s.operators)
+    timed = len(plan.subjects) - len(plan.networks)
     visit_s = flops / _GMACS_PER_S / 1e9 * calls + timed * _visit_s(effort)
-    return effort.passes * (effort.rounds * visit_s + _NETWORK_LOAD_S * len(networks) + 1)
+    return effort.passes * (effort.rounds * visit_s + _NETWORK_LOAD_S * len(plan.networks) + 1)
 
 
-def operator_seconds(settings: CampaignSettings, operators: Sequence[OperatorSpec]) -> list[float]:
-    """What each operator adds to a campaign: its passes, and its artefact where there is none."""
-    entry = exporter_entry(settings.backend, settings.dtype)
-    subjects = [timed_subjects(operator, settings) for operator in operators]
-    built = lookup([subject for own in subjects for subject in own], entry)
-    visits_s = visiting_seconds(settings.effort)
+def operator_seconds(plan: CampaignPlan, operators: Sequence[OperatorSpec]) -> list[float]:
+    """The seconds that each operator adds: its passes, and its artefact where there is none."""
+    programs = [plan.timed(operator) for operator in operators]
+    built = lookup([subject for own in programs for subject in own], plan.exporter)
+    visits_s = visiting_seconds(plan.settings.effort)
     return [
         sum(
-            visits_s + (0.0 if subject.name in built else _build_s(subject, entry) / _cores())
+            visits_s
+            + (0.0 if subject.name in built else _build_s(subject, plan.exporter) / _cores())
             for subject in own
         )
-        for own in subjects
+        for own in programs
     ]
 
 
@@ -131,10 +82,10 @@ def visiting_seconds(effort: Effort) -> float:
 
 
 def _build_s(subject: ExportSpec, entry: ExporterEntry) -> float:
-    operator_s, network_s = _BUILD_S.get(entry.name, (0.0, 0.0))
+    time = _BUILD_TIMES.get(entry.name, BuildTime(0.0, 0.0))
     squeezed = sum(operator.squeeze_channels > 0 for operator in subject.operators)
     more = 1 + _SQUEEZE * squeezed / len(subject.operators)
-    return more * (network_s if len(subject.operators) > 1 else operator_s)
+    return more * (time.network_s if len(subject.operators) > 1 else time.operator_s)
 
 
 def _visit_s(effort: Effort) -> float:
@@ -143,12 +94,3 @@ def _visit_s(effort: Effort) -> float:
 
 def _cores() -> int:
     return os.cpu_count() or 1
-
-
-def _journal_count(path: Path, settings: CampaignSettings, items: Sequence[Sequence[str]]) -> int:
-    if not path.exists():
-        return 0
-    with Journal(path, settings.identity) as journal:
-        blocks = journal.blocks()
-    wanted = settings.effort.passes * settings.effort.rounds
-    return sum(all(len(blocks.get(name, ())) >= wanted for name in names) for names in items)

@@ -1,40 +1,36 @@
 """Random networks of calibration and exam, and operators of published networks."""
 
 import random
-from typing import TYPE_CHECKING
 
 from deploy.artefact import ExportSpec
 from search.operators.spec import OperatorSpec
 from search.spaces.base import LayeredSpace
 from search.zoo import network_names, zoo_architecture
 
-if TYPE_CHECKING:
-    pass
-
 
 def published_operators(space: LayeredSpace) -> tuple[OperatorSpec, ...]:
-    """What published networks of this frame need and the space does not hold.
+    """Operators that published networks of this frame need and the space does not hold.
 
     Their heads are narrower, and some keep the first 1x1 at expansion 1: a
     handful of operators, for which one table can compare all of them.
     """
     own, stem, classifier = set(space.operators), space.before[0], space.after[-1]
-    found: dict[OperatorSpec, None] = {}
+    operators: dict[OperatorSpec, None] = {}
     for name in network_names():
         network = zoo_architecture(name, dtype=stem.dtype)
         if network.operators[0] == stem and network.classes == classifier.out_channels:
-            found.update(dict.fromkeys(network.operators))
-    return tuple(o for o in found if o not in own and o.kind != "skip")
+            operators.update(dict.fromkeys(network.operators))
+    return tuple(o for o in operators if o not in own and o.kind != "skip")
 
 
 def draw_networks(space: LayeredSpace, number: int, seed: int) -> tuple[ExportSpec, ...]:
     """Distinct random networks of the space (fewer if the space is that small)."""
     generator = random.Random(seed)  # noqa: S311
-    found: dict[tuple[OperatorSpec, ...], ExportSpec] = {}
+    networks: dict[tuple[OperatorSpec, ...], ExportSpec] = {}
     for _ in range(100 * number):
-        if len(found) == number:
+        if len(networks) == number:
             break
-        architecture = space.random_architecture(generator, f"random-{seed}-{len(found):03d}")
+        architecture = space.random_architecture(generator, f"random-{seed}-{len(networks):03d}")
         subject = ExportSpec(name=architecture.name, operators=architecture.operators)
-        found.setdefault(subject.operators, subject)
-    return tuple(found.values())
+        networks.setdefault(subject.operators, subject)
+    return tuple(networks.values())

@@ -1,12 +1,15 @@
-"""Reading of option values: text from the command line to typed settings."""
+"""The options of `measure`, read into the settings and the plan of a campaign."""
 
 import math
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Self
 
 from device_agents.cpu import default_affinity, parse_cpu_list
 from device_agents.device import Device
+from profiler.planning.plan import CampaignPlan, make_plan
 from profiler.settings import PRESETS, CampaignSettings, Effort
 from search.errors import UsageError
 from search.spaces.base import LayeredSpace
@@ -27,13 +30,21 @@ def choose_effort(fast: bool, rigorous: bool) -> Effort:
 def adjust_effort(
     effort: Effort,
     *,
-    iterations: int | None,
-    warmup: int | None,
-    min_time_us: float | None,
-    precision: float | None,
-    networks: int | None,
+    iterations: int | None = None,
+    warmup: int | None = None,
+    min_time_us: float | None = None,
+    precision: float | None = None,
+    networks: int | None = None,
 ) -> Effort:
-    """A preset with single values replaced; `iterations` are blocks an item.
+    """A preset with single values replaced.
+
+    Args:
+        effort: The preset.
+        iterations: Timed blocks an item.
+        warmup: Warm-up calls a visit.
+        min_time_us: Shortest block, microseconds.
+        precision: Half-width of the interval, percent.
+        networks: Networks of the exam.
 
     Raises:
         UsageError: A value out of range.
@@ -84,7 +95,7 @@ def parse_affinity(text: str, threads: int, platform: str) -> tuple[int, ...] | 
 
 
 def parse_context(pairs: Sequence[str]) -> dict[str, str]:
-    """`key=value` pairs that the user wants recorded.
+    """`key=value` pairs that are recorded in the table.
 
     Raises:
         UsageError: A pair without '=', or a strange key.
@@ -100,7 +111,7 @@ def parse_context(pairs: Sequence[str]) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeasureOptions:
-    """What to measure and how, as it was typed; None leaves it to the device or the space."""
+    """The options of `measure` as typed; None leaves a value to the device or the space."""
 
     space: str
     resolution: int | None
@@ -113,62 +124,132 @@ class MeasureOptions:
     threads: int | None
     affinity: str
     runner: str
+    fast: bool
+    rigorous: bool
+    iterations: int | None
+    warmup: int | None
+    min_time_us: float | None
+    precision: float | None
+    networks: int | None
     seed: int
     filter: str | None
+    budget: str | None
+    max_operators: int | None
+    from_table: Path | None
+    cooldown_s: float
     max_temperature_c: float | None
     timeout_s: float
-    cooldown_s: float
+    jobs: int | None
+    output: Path
+    context: Sequence[str] | None
+    resume: bool
+    restart: bool
+    records: Path | None
+    quiet: bool
+    output_format: str
+
+    def __post_init__(self) -> None:
+        if self.jobs is not None and self.jobs < 1:
+            raise UsageError("--jobs must be at least 1.")
+        if self.resume and self.restart:
+            raise UsageError("--resume and --restart exclude each other.")
+        if self.budget is not None and self.max_operators is not None:
+            raise UsageError("--budget and --max-operators exclude each other.")
+
+    @classmethod
+    def of(cls, typed: Mapping[str, Any]) -> Self:
+        """The options among the parameters of the verb, by name.
+
+        Raises:
+            UsageError: Options that exclude each other, or a value out of range.
+        """
+        return cls(**{field.name: typed[field.name] for field in fields(cls)})
+
+    @property
+    def effort(self) -> Effort:
+        """The preset, adjusted.
+
+        Raises:
+            UsageError: Two presets, or a value out of range.
+        """
+        return adjust_effort(
+            choose_effort(self.fast, self.rigorous),
+            iterations=self.iterations,
+            warmup=self.warmup,
+            min_time_us=self.min_time_us,
+            precision=self.precision,
+            networks=self.networks,
+        )
 
 
-def choose_space(asked: MeasureOptions, device: Device) -> LayeredSpace:
+def choose_space(options: MeasureOptions, device: Device) -> LayeredSpace:
     """The space by its name and options, or by a whole spec.
 
     Raises:
-        UsageError: Unknown, or a spec beside options that it already says.
+        UsageError: Unknown, or a spec together with options that it states already.
     """
-    if asked.space in space_names() or "-r" not in asked.space:
+    if options.space in space_names() or "-r" not in options.space:
         return make_space(
-            asked.space,
-            resolution=asked.resolution,
-            width=asked.width,
-            classes=asked.classes,
-            head_channels=asked.head_channels,
-            always_pointwise=asked.keep_pointwise,
-            dtype=asked.dtype or device.dtype,
+            options.space,
+            resolution=options.resolution,
+            width=options.width,
+            classes=options.classes,
+            head_channels=options.head_channels,
+            always_pointwise=options.keep_pointwise,
+            dtype=options.dtype or device.dtype,
         )
-    chosen = parse_space(asked.space)
-    shape = (asked.resolution, asked.width != 1.0, asked.classes, asked.head_channels)
-    if any((*shape, asked.keep_pointwise)) or asked.dtype not in (None, chosen.before[0].dtype):
+    space = parse_space(options.space)
+    shape = (options.resolution, options.width != 1.0, options.classes, options.head_channels)
+    if any((*shape, options.keep_pointwise)) or options.dtype not in (None, space.before[0].dtype):
         raise UsageError(
-            f"--space {asked.space} already says resolution, width, classes, head and dtype.",
+            f"--space {options.space} already says resolution, width, classes, head and dtype.",
             "Leave those options out, or name the space alone (such as fbnet).",
         )
-    return chosen
+    return space
 
 
-def make_settings(
-    asked: MeasureOptions, device: Device, space: LayeredSpace, effort: Effort
-) -> CampaignSettings:
-    """Settings of a campaign; what was not asked is the device's.
+def make_settings(options: MeasureOptions, device: Device) -> CampaignSettings:
+    """Settings of a whole table, without a budget; the device fills in what was not typed.
 
     Raises:
         UsageError: A value out of range.
     """
-    threads = device.threads if asked.threads is None else asked.threads
+    space = choose_space(options, device)
+    threads = device.threads if options.threads is None else options.threads
     return CampaignSettings(
         device=device.name,
         space=space.spec,
         dtype=space.before[0].dtype,
-        backend=asked.backend or device.backend,
+        backend=options.backend or device.backend,
         threads=threads,
-        affinity=parse_affinity(asked.affinity, threads, device.platform),
-        runner=asked.runner,
-        seed=asked.seed,
-        effort=effort,
-        filter=asked.filter,
-        max_temperature_c=asked.max_temperature_c,
-        timeout_s=asked.timeout_s,
-        cooldown_s=asked.cooldown_s,
-        pin=asked.affinity != "none",
+        affinity=parse_affinity(options.affinity, threads, device.platform),
+        runner=options.runner,
+        seed=options.seed,
+        effort=options.effort,
+        filter=options.filter,
+        max_temperature_c=options.max_temperature_c,
+        timeout_s=options.timeout_s,
+        cooldown_s=options.cooldown_s,
+        pin=options.affinity != "none",
         chains=device.chains,
+    )
+
+
+def plan_campaign(options: MeasureOptions, device: Device) -> CampaignPlan:
+    """The plan that the options ask for on this device.
+
+    Raises:
+        UsageError: A value out of range, or a budget that is too small.
+        TableError: `--from-table` lacks operators.
+    """
+    plan = make_plan(make_settings(options, device))
+    if not options.budget and options.max_operators is None and options.from_table is None:
+        return plan
+    from profiler.planning.budget import parse_budget, with_budget
+
+    return with_budget(
+        plan,
+        budget_s=parse_budget(options.budget) if options.budget else None,
+        max_operators=options.max_operators,
+        from_table=options.from_table,
     )

@@ -1,12 +1,13 @@
-"""What a campaign will measure: operators, networks, and the sentinel."""
+"""The plan of a campaign: operators, networks and the sentinel."""
 
 import re
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from deploy.artefact import ExportSpec
 from deploy.chains.programs import chain, timed_programs
+from deploy.exporters.registry import ExporterEntry, exporter_entry
 from profiler.planning.networks import draw_networks, published_operators
 from profiler.settings import CampaignSettings
 from search.errors import ExportError, UsageError
@@ -23,11 +24,11 @@ EMPTY = "empty"
 
 @dataclass(frozen=True)
 class CampaignPlan:
-    """Everything to be measured, in a fixed order.
+    """Everything to be measured, in a fixed order, and the exporter that builds it.
 
-    `operators` are those of the space, then those that published networks
-    of its frame need besides, as far as they pass the filter; `wanted` counts
-    them before the filter; under a budget `predicted` are those that are not
+    `operators` are those of the space, then the others that published networks
+    of its frame need, as far as they pass the filter; `wanted` counts them
+    before the filter; under a budget `predicted` are those that are not
     measured and `drawn` those of the measured ones that chance chose;
     `calibration` and `exam` are random networks (none under a filter, since
     a partial table cannot predict a network).
@@ -35,6 +36,7 @@ class CampaignPlan:
 
     settings: CampaignSettings
     space: LayeredSpace
+    exporter: ExporterEntry
     operators: tuple[OperatorSpec, ...]
     wanted: int
     calibration: tuple[ExportSpec, ...]
@@ -50,14 +52,25 @@ class CampaignPlan:
         )
 
     @cached_property
+    def networks(self) -> tuple[ExportSpec, ...]:
+        """The random networks of calibration, then those of the exam."""
+        return (*self.calibration, *self.exam)
+
+    @cached_property
     def subjects(self) -> tuple[ExportSpec, ...]:
         """All that needs an artefact."""
         timed = dict.fromkeys(s for operator in self.operators for s in self.timed(operator))
-        return (self.empty, *timed, *self.calibration, *self.exam)
+        return (self.empty, *timed, *self.networks)
 
     def timed(self, operator: OperatorSpec) -> tuple[ExportSpec, ...]:
-        """What is timed for one operator: itself, or chains with it and what opens them."""
-        return timed_subjects(operator, self.settings)
+        """Programs timed for one operator: itself, or chains with it and its adapters."""
+        lengths = self.settings.chains
+        if not lengths:
+            return (ExportSpec.of(operator),)
+        try:
+            return timed_programs(operator, lengths)
+        except ExportError:  # their exports fail with the same reason
+            return tuple(chain(operator, length) for length in lengths)
 
     @cached_property
     def sentinel(self) -> str:
@@ -66,54 +79,60 @@ class CampaignPlan:
         return self.timed(ranked[len(ranked) // 2])[-len(self.settings.chains or (1,))].name
 
 
-def timed_subjects(operator: OperatorSpec, settings: CampaignSettings) -> tuple[ExportSpec, ...]:
-    """What is timed for one operator under these settings."""
-    lengths = settings.chains
-    if not lengths:
-        return (ExportSpec.of(operator),)
-    try:
-        return timed_programs(operator, lengths)
-    except ExportError:  # these fail as well, and say why
-        return tuple(chain(operator, n) for n in lengths)
-
-
-@lru_cache(maxsize=8)
 def make_plan(settings: CampaignSettings) -> CampaignPlan:
-    """Work out what to measure; under a budget in order of choice.
+    """Work out what to measure; under `max_operators` in order of choice.
 
     Raises:
-        UsageError: Unknown space, or a filter that matches nothing.
+        UsageError: Unknown space, backend or dtype, or a filter that matches nothing.
     """
     space = parse_space(settings.space)
-    every = (*space.operators, *published_operators(space))
-    operators = filter_operators(every, settings.filter)
-    drawn: frozenset[OperatorSpec] = frozenset()
-    if settings.max_operators is not None:
-        design = choose_informative_operators(
-            space, every, settings.max_operators, settings.measure or ()
-        )
-        operators, drawn = design.operators, design.drawn
-    chosen = set(operators)
-    predicted = tuple(o for o in every if o not in chosen) if settings.max_operators else ()
-    partial = len(operators) + len(predicted) < len(every)
-    calibration, exam = (settings.effort.calibration, settings.effort.exam)
-    networks = () if partial else draw_networks(space, calibration + exam, settings.seed)
-    return CampaignPlan(
+    candidates = (*space.operators, *published_operators(space))
+    operators = filter_operators(candidates, settings.filter)
+    effort = settings.effort
+    whole = len(operators) == len(candidates)
+    number = effort.calibration + effort.exam
+    networks = draw_networks(space, number, settings.seed) if whole else ()
+    plan = CampaignPlan(
         settings=settings,
         space=space,
+        exporter=exporter_entry(settings.backend, settings.dtype),
         operators=operators,
-        wanted=len(every),
-        calibration=networks[:calibration],
-        exam=networks[calibration:],
-        predicted=predicted,
-        drawn=drawn,
+        wanted=len(candidates),
+        calibration=networks[: effort.calibration],
+        exam=networks[effort.calibration :],
+    )
+    return plan if settings.max_operators is None else limit_operators(plan, settings)
+
+
+def limit_operators(plan: CampaignPlan, settings: CampaignSettings) -> CampaignPlan:
+    """The plan with only `settings.max_operators` measured and the others predicted.
+
+    Args:
+        plan: The plan of a whole table.
+        settings: Those of `plan` with `max_operators` and what belongs to it.
+
+    Raises:
+        UsageError: Too few operators, or one to be measured that the space does not hold.
+    """
+    assert settings.max_operators is not None
+    candidates = plan.operators
+    design = choose_informative_operators(
+        plan.space, candidates, settings.max_operators, settings.operators_first or ()
+    )
+    chosen = set(design.operators)
+    return replace(
+        plan,
+        settings=settings,
+        operators=design.operators,
+        predicted=tuple(operator for operator in candidates if operator not in chosen),
+        drawn=design.drawn,
     )
 
 
 def choose_informative_operators(
-    space: LayeredSpace, every: tuple[OperatorSpec, ...], number: int, keys: tuple[str, ...]
+    space: LayeredSpace, candidates: tuple[OperatorSpec, ...], number: int, keys: tuple[str, ...]
 ) -> "Design":
-    """The operators that are worth measuring when only so many can be.
+    """The operators that are worth measuring when only `number` can be, those of `keys` first.
 
     Raises:
         UsageError: Too few, or a key that the campaign does not need.
@@ -126,12 +145,12 @@ def choose_informative_operators(
             f"{number} operators are too few to predict the others from.",
             f"Give --max-operators at least {MIN_MEASURED}.",
         )
-    known = {operator.key: operator for operator in every}
+    known = {operator.key: operator for operator in candidates}
     if unknown := [key for key in keys if key not in known]:
-        raise UsageError(f"{unknown[0]} is no operator of {space.spec}.")
-    design = design_of(space, every, number, tuple(known[key] for key in keys))
+        raise UsageError(f"{unknown[0]} is not an operator of {space.spec}.")
+    design = design_of(space, candidates, number, tuple(known[key] for key in keys))
     # What a refinement measures again was drawn by chance if it was so the first time.
-    before = design_of(space, every, len(keys)).drawn if keys else frozenset()
+    before = design_of(space, candidates, len(keys)).drawn if keys else frozenset()
     return replace(design, drawn=design.drawn | (before & set(design.operators)))
 
 

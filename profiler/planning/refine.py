@@ -10,7 +10,7 @@ from search.table.store import Table
 
 
 def unsure(table: Table, networks: Sequence[Architecture]) -> tuple[Entry, ...]:
-    """Predicted rows that networks use, the widest interval in microseconds first.
+    """Predicted rows that networks use, the widest interval in microseconds times uses first.
 
     Raises:
         MissingOperator: A network needs an operator that the table lacks.
@@ -34,7 +34,7 @@ def refined_settings(
     more: int,
     effort: Effort | None = None,
 ) -> CampaignSettings:
-    """A campaign that measures what it measured before and the `more` least sure rows.
+    """Settings that measure the rows measured before and the `more` least certain ones.
 
     Everything is measured again: rows of two runs never share a table.
 
@@ -68,5 +68,5 @@ def refined_settings(
         effort=effort or PRESETS.get(protocol.preset, PRESETS["default"]),
         max_temperature_c=protocol.temperature_limit_c,
         max_operators=len(keys),
-        measure=keys,
+        operators_first=keys,
     )

@@ -78,8 +78,8 @@ def _complete(
     design = "farthest points by importance"
     if plan.drawn:
         design += f", {len(plan.drawn)} drawn by chance"
-    if plan.settings.measure:
-        design += f", {len(plan.settings.measure)} asked for"
+    if plan.settings.operators_first:
+        design += f", {len(plan.settings.operators_first)} asked for"
     source = plan.settings.from_table
     rows = predict_rows(
         measured,

@@ -2,6 +2,7 @@
 
 import statistics
 
+from search.spaces.registry import parse_space
 from search.table.store import Table
 
 _SHOWN = 5
@@ -21,6 +22,22 @@ def table_problems(table: Table) -> list[str]:
     if (problem := table.manifest.exam_problem) and (exam or space.filter is None):
         found.append(problem)
     return found
+
+
+def validate(table: Table) -> list[str]:
+    """`table_problems`, and a space whose definition has changed since it was measured.
+
+    Raises:
+        UsageError: The table's space is not known to this kit.
+    """
+    problems = table_problems(table)
+    manifest = table.manifest
+    if (
+        manifest.source != "imported"
+        and parse_space(manifest.space.spec).sha256 != manifest.space.sha256
+    ):
+        problems.append("the space's definition has changed since this table was measured")
+    return problems
 
 
 def _failed(table: Table) -> list[str]:

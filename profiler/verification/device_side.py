@@ -10,7 +10,7 @@ from deploy.verification.device_side import (
     limit_for,
 )
 from device_agents.base import DeviceAgent
-from device_agents.lock import only_one
+from device_agents.lock import device_lock
 from device_agents.registry import find_device
 from profiler.campaign.network_timing import NetworkTime, NetworkTimes, time_networks
 from profiler.measuring.agents import TimingOptions, open_agent, timing_settings
@@ -45,7 +45,7 @@ class AgentVerifier:
         with (
             open_agent(find_device(request.target.device), settings) as agent,
             make_progress(request.quiet) as progress,
-            only_one(agent.info().id),
+            device_lock(agent.info().id, agent.info().id),
         ):
             return _prove(request, settings, agent, progress)
 

@@ -69,16 +69,17 @@ def main() -> None:
         timed("operators of the space", lambda: space.operators)
         host = replace(settings, backend="xnnpack")
         number = timed(
-            "operators within 45 minutes on a host", lambda: operators_within(host, 2700)
+            "operators within 45 minutes on a host",
+            lambda: operators_within(make_plan(host), 2700),
         )
         print(f"  {len(space.operators)} operators, {number} of them measured")
         settings = replace(settings, max_operators=asked.max_operators)
-        timed(f"plan of {asked.max_operators}", lambda: make_plan(settings))
-        request = RunOptions(output=Path(name) / "tables")
+        plan = timed(f"plan of {asked.max_operators}", lambda: make_plan(settings))
+        options = RunOptions(output=Path(name) / "tables")
         with open_agent(find_device("simulated"), settings) as agent:
             table = timed(
                 "simulated campaign, predicting and writing",
-                lambda: run_campaign(settings, agent, request, Silent()),
+                lambda: run_campaign(plan, agent, options, Silent()),
             )
         assert table.path is not None
         folder = table.path

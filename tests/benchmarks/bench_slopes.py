@@ -27,6 +27,7 @@ from device_agents.device import load_device
 from device_agents.simulated.agent import SimulatedAgent
 from device_agents.simulated.truth import Truth
 from profiler.campaign.run import RunOptions, run_campaign
+from profiler.planning.plan import make_plan
 from profiler.settings import PRESETS, CampaignSettings, Effort
 from search.console.progress import Silent
 from search.spaces.registry import make_space
@@ -76,7 +77,7 @@ def measure(truth: Truth, space: str, effort: Effort, seed: int, output: Path) -
     )
     asked = AgentSettings(backend="simulated", threads=1, affinity=None)
     with SimulatedAgent(asked, truth) as agent:
-        return run_campaign(settings, agent, RunOptions(output=output), Silent())
+        return run_campaign(make_plan(settings), agent, RunOptions(output=output), Silent())
 
 
 def judge(table: Table, truth: Truth, seed: int) -> list[str]:

@@ -297,9 +297,7 @@ def test_without_a_phone_it_is_said_what_was_looked_for_and_what_to_do(
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(program.parent), prepend=os.pathsep)
     built: list[object] = []
-    monkeypatch.setattr(
-        "deploy.verification.job.build_all", lambda *asked: built.append(asked) or iter(())
-    )
+    monkeypatch.setattr("deploy.build.build_all", lambda *asked: built.append(asked) or iter(()))
     done = deploy("tiny.json", "--device", "iphonex", "--fast", "--quiet")
     assert done.code == 3
     assert not built

@@ -19,6 +19,7 @@ from device_agents.simulated.agent import SimulatedAgent
 from device_agents.simulated.truth import Truth
 from profiler.campaign.run import RunOptions, run_campaign
 from profiler.cli.app import main
+from profiler.planning.plan import make_plan
 from profiler.settings import PRESETS, CampaignSettings
 from search.console.progress import Silent
 from search.spaces.registry import make_space
@@ -109,7 +110,8 @@ class Bench:
         """One campaign by `run_campaign`."""
         asked = RunOptions(**{"output": self.output, **request})
         with agent or self.agent(truth) as chosen:
-            return run_campaign(settings or self.settings(), chosen, asked, Silent())
+            plan = make_plan(settings or self.settings())
+            return run_campaign(plan, chosen, asked, Silent())
 
     def journals(self) -> list[Path]:
         """Journals of unfinished campaigns."""

@@ -121,12 +121,12 @@ def test_the_command_lists_usb_devices_with_state_and_next_step(
 ) -> None:
     from typer.testing import CliRunner
 
-    from profiler.cli.devices import app
+    from profiler.cli.app import devices_app
 
     bus.plug(device.port, "0A1B")
     bus.plug(device.port, "locked", refused={"look": usb_error("USBErrorAccess")})
     bus.plug(device.port, "held", refused={"claim": usb_error("USBErrorBusy")})
-    told = CliRunner().invoke(app, ["--adb-server", f"127.0.0.1:{alone.server[1]}"])
+    told = CliRunner().invoke(devices_app, ["--adb-server", f"127.0.0.1:{alone.server[1]}"])
     assert told.exit_code == 0
     lines = told.output.splitlines()[-3:]
     assert lines[0].startswith("0A1B  device  Loopback  (USB")

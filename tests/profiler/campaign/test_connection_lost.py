@@ -7,7 +7,7 @@ import pytest
 from device_agents.protocol import Begin, Plan, Record
 from device_agents.simulated.agent import SimulatedAgent
 from device_agents.simulated.truth import Truth
-from profiler.cli.resume import resume_remedy
+from profiler.cli.campaign import resume_remedy
 from search.errors import ConnectionLost
 from tests.profiler.campaign.test_interruption import check_whole
 

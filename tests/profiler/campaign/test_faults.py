@@ -10,7 +10,7 @@ from device_agents.protocol import Plan, Record
 from device_agents.simulated.agent import SimulatedAgent
 from device_agents.simulated.truth import Truth
 from profiler.journal import Journal
-from profiler.planning.estimate import coverage
+from profiler.planning.coverage import coverage
 from profiler.planning.plan import make_plan
 from search.errors import DeviceLost, DeviceTimeout, KitError, StorageError, UsageError
 from search.table.store import Table
@@ -229,7 +229,7 @@ def test_a_dry_run_counts_what_an_unfinished_campaign_has_measured(bench) -> Non
         bench.measure(settings=settings, agent=agent)
     with Journal(bench.journals()[0], settings.identity) as journal:
         done = len(journal.blocks())
-    planned = coverage(settings, bench.output)
+    planned = coverage(make_plan(settings), bench.output)
     assert 5 < done < 40
     assert (planned.measured, planned.missing) == (done, planned.unique_operators - done)
     assert (planned.built, planned.to_build) == (1 + planned.unique_operators, 0)

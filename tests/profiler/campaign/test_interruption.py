@@ -271,7 +271,7 @@ def test_a_second_campaign_on_the_same_device_is_refused_and_the_first_completes
     for words in (bench.words(), bench.words("--seed", "9", "-o", str(bench.folder / "other"))):
         second = bench.call(*words)
         assert second.code == 2
-        assert "Another campaign is measuring on simulated" in second.err
+        assert "Another command is using simulated" in second.err
         assert second.out == ""
     assert not list(bench.folder.glob("other/*"))
     code, text = said.end()

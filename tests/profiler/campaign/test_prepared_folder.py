@@ -13,6 +13,7 @@ from device_agents.simulated.agent import SimulatedAgent
 from device_agents.simulated.truth import Truth
 from profiler.campaign import prepared_folder
 from profiler.campaign.prepared_folder import Job, prepare
+from profiler.planning.plan import make_plan
 from profiler.settings import CampaignSettings
 from search.console.progress import Silent
 from search.errors import DeviceError, DeviceLost, UsageError
@@ -46,7 +47,7 @@ def folder(settings: CampaignSettings, tmp_path: Path, monkeypatch: pytest.Monke
         place.write_bytes(content)
 
     monkeypatch.setattr(prepared_folder, "replace_folder", as_files)
-    prepare(settings, PHONE, tmp_path / "job", None, Silent())
+    prepare(make_plan(settings), PHONE, tmp_path / "job", None, Silent())
     return tmp_path / "job"
 
 
@@ -134,7 +135,7 @@ def test_a_folder_that_holds_something_is_refused(
 ) -> None:
     (tmp_path / "mine").write_text("x")
     with pytest.raises(UsageError, match="not an empty folder"):
-        prepare(settings, PHONE, tmp_path, None, Silent())
+        prepare(make_plan(settings), PHONE, tmp_path, None, Silent())
 
 
 @pytest.mark.parametrize("option", ["--prepare", "--records"])
@@ -167,7 +168,7 @@ class TestPackages:
             chains=(1, 2, 3),
             filter="^classifier",
         )
-        prepare(settings, device, tmp_path / "job", 1, Silent())
+        prepare(make_plan(settings), device, tmp_path / "job", 1, Silent())
         plan: Plan = load_plan((tmp_path / "job/plan.json").read_text())
         files = {item.file for item in plan.items}
         assert len(files) == (3 if multifunction else 6)

@@ -80,7 +80,7 @@ def no_work(monkeypatch: pytest.MonkeyPatch) -> None:
     def build_all(*_: object) -> None:
         raise AssertionError("work was begun")
 
-    monkeypatch.setattr("profiler.measuring.artefacts.build_all", build_all)
+    monkeypatch.setattr("deploy.build.build_all", build_all)
 
 
 @pytest.mark.usefixtures("no_work")

@@ -142,9 +142,9 @@ def test_simulated_beside_measured_is_refused_before_anything_is_measured(
 
 
 def test_two_comparisons_at_once_would_measure_each_other(bench: Bench, nets: list[str]) -> None:
-    from device_agents.lock import only_one
+    from device_agents.lock import device_lock
 
-    with only_one("simulated"):
+    with device_lock("simulated", "simulated"):
         done = compare(bench, *nets, "--device", "simulated")
     assert done.code == 2
     assert "at this moment" in done.err

@@ -1,0 +1,175 @@
+"""The default verb: measure a table."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from profiler.cli.options import (
+    BUDGET,
+    DEVICE,
+    EFFORT,
+    OUTPUT,
+    SPACE,
+    AffinityOption,
+    ConnectOption,
+    DeviceOption,
+    FastOption,
+    FormatOption,
+    PrecisionOption,
+    QuietOption,
+    RestartOption,
+    ResumeOption,
+    RigorousOption,
+    RunnerOption,
+    SerialOption,
+    ServerOption,
+    TablesOption,
+    ThreadsOption,
+    TimeoutOption,
+)
+from search.console.app import check_format
+from search.errors import EXIT_GATE
+
+
+def measure(
+    command: typer.Context,
+    device: DeviceOption = "host",
+    serial: SerialOption = None,
+    adb_server: ServerOption = None,
+    connect: ConnectOption = None,
+    space: Annotated[
+        str,
+        typer.Option(
+            help="fbnet, fbnet-cifar, fbnet-mini, single-path, fbnetv2-f, … or a full spec.",
+            rich_help_panel=SPACE,
+        ),
+    ] = "fbnet",
+    resolution: Annotated[
+        int | None, typer.Option(help="Input side in pixels.", rich_help_panel=SPACE)
+    ] = None,
+    width: Annotated[float, typer.Option(help="Width multiplier.", rich_help_panel=SPACE)] = 1.0,
+    classes: Annotated[
+        int | None, typer.Option(help="Number of classes.", rich_help_panel=SPACE)
+    ] = None,
+    head_channels: Annotated[
+        int | None,
+        typer.Option("--head", help="Channels of the last 1x1 convolution.", rich_help_panel=SPACE),
+    ] = None,
+    keep_pointwise: Annotated[
+        bool,
+        typer.Option(
+            help="Keep the first 1x1 at expansion 1, as the paper draws it.", rich_help_panel=SPACE
+        ),
+    ] = False,
+    dtype: Annotated[
+        str | None, typer.Option(help="fp32, int8; fp16, w8 on iPhones.", rich_help_panel=DEVICE)
+    ] = None,
+    backend: Annotated[
+        str | None, typer.Option(help="xnnpack, onnxruntime, coreml-…", rich_help_panel=DEVICE)
+    ] = None,
+    threads: ThreadsOption = None,
+    affinity: AffinityOption = "auto",
+    runner: RunnerOption = "auto",
+    fast: FastOption = False,
+    rigorous: RigorousOption = False,
+    iterations: Annotated[
+        int | None, typer.Option(help="Timed blocks an operator.", rich_help_panel=EFFORT)
+    ] = None,
+    warmup: Annotated[
+        int | None, typer.Option(help="Warm-up calls a visit.", rich_help_panel=EFFORT)
+    ] = None,
+    min_time_us: Annotated[
+        float | None,
+        typer.Option("--min-time", help="Shortest block, microseconds.", rich_help_panel=EFFORT),
+    ] = None,
+    precision: PrecisionOption = None,
+    networks: Annotated[
+        int | None, typer.Option(help="Networks of the exam.", rich_help_panel=EFFORT)
+    ] = None,
+    seed: Annotated[
+        int, typer.Option(help="Seed of order and random networks.", rich_help_panel=EFFORT)
+    ] = 0,
+    filter: Annotated[
+        str | None,
+        typer.Option(help="Only operators whose key matches this.", rich_help_panel=SPACE),
+    ] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            help="Time to spend (90s, 15m, 1h); the rest is predicted.", rich_help_panel=BUDGET
+        ),
+    ] = None,
+    max_operators: Annotated[
+        int | None,
+        typer.Option(help="Operators to measure; the rest is predicted.", rich_help_panel=BUDGET),
+    ] = None,
+    from_table: Annotated[
+        Path | None,
+        typer.Option(
+            help="Another device's table to start the prediction from.", rich_help_panel=BUDGET
+        ),
+    ] = None,
+    cooldown_s: Annotated[
+        float,
+        typer.Option("--cooldown", help="Seconds of rest between passes.", rich_help_panel=EFFORT),
+    ] = 0.0,
+    max_temperature_c: Annotated[
+        float | None,
+        typer.Option("--max-temp", help="Wait above this, Celsius.", rich_help_panel=EFFORT),
+    ] = None,
+    timeout_s: TimeoutOption = 120.0,
+    jobs: Annotated[
+        int | None, typer.Option(help="Parallel builds.", rich_help_panel=EFFORT)
+    ] = None,
+    output: TablesOption = Path("tables"),
+    context: Annotated[
+        list[str] | None,
+        typer.Option(help="key=value to record (repeatable).", rich_help_panel=OUTPUT),
+    ] = None,
+    resume: ResumeOption = False,
+    restart: RestartOption = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Print coverage and time.", rich_help_panel=OUTPUT),
+    ] = False,
+    prepare: Annotated[
+        Path | None,
+        typer.Option(
+            help="iPhone: only write a folder to be run from a Mac.", rich_help_panel=OUTPUT
+        ),
+    ] = None,
+    records: Annotated[
+        Path | None,
+        typer.Option(
+            help="iPhone: a prepared folder with the phone's records.", rich_help_panel=OUTPUT
+        ),
+    ] = None,
+    quiet: QuietOption = False,
+    output_format: FormatOption = "table",
+) -> None:
+    """Measure a latency table on a device; the commands below read, check and compare tables.
+
+    \b
+    Examples:
+      python -m profiler --device host --fast
+      python -m profiler --device pixel --space fbnetv2-f --budget 15m
+    """
+    typed = locals()  # all options by name, before any other local variable
+    if command.invoked_subcommand is not None:
+        return
+    from device_agents.registry import find_device
+    from profiler.cli.campaign import measure_table, show_coverage, write_prepared_folder
+    from profiler.planning.coverage import coverage
+    from profiler.planning.options import MeasureOptions, plan_campaign
+
+    check_format(output_format)
+    options = MeasureOptions.of(typed)
+    target = find_device(device, serial=serial, adb_server=adb_server, connect=connect)
+    plan = plan_campaign(options, target)
+    if dry_run:
+        show_coverage(coverage(plan, output), output_format)
+    elif prepare is not None:
+        write_prepared_folder(plan, target, prepare, options)
+    elif not measure_table(plan, target, options):
+        raise typer.Exit(EXIT_GATE)

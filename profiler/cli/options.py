@@ -1,0 +1,90 @@
+"""Command-line options that several verbs share, and the panels of their help."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+DEVICE = "Device"
+SPACE = "Space"
+EFFORT = "Effort"
+BUDGET = "Budget"
+OUTPUT = "Output"
+
+# --- device
+
+DeviceOption = Annotated[
+    str,
+    typer.Option(
+        help="Device name, TOML file, serial, or NAME@SERIAL[,SERIAL].", rich_help_panel=DEVICE
+    ),
+]
+SerialOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Which of several Android devices; A,B shares the work.", rich_help_panel=DEVICE
+    ),
+]
+ServerOption = Annotated[
+    str | None,
+    typer.Option(
+        help="HOST:PORT of the adb server (default 127.0.0.1:5037).", rich_help_panel=DEVICE
+    ),
+]
+ConnectOption = Annotated[
+    str | None,
+    typer.Option(
+        help="HOST:PORT of a device's own adb daemon: no server needed.", rich_help_panel=DEVICE
+    ),
+]
+ThreadsOption = Annotated[
+    int | None, typer.Option(help="Threads of the runtime.", rich_help_panel=DEVICE)
+]
+AffinityOption = Annotated[
+    str, typer.Option(help="auto, none, 0-3,6 or mask:f0.", rich_help_panel=DEVICE)
+]
+RunnerOption = Annotated[str, typer.Option(help="auto, native or python.", rich_help_panel=DEVICE)]
+TimeoutOption = Annotated[
+    float,
+    typer.Option(
+        "--timeout", help="Longest silence of the runner, seconds.", rich_help_panel=DEVICE
+    ),
+]
+
+# --- effort
+
+FastOption = Annotated[
+    bool, typer.Option("--fast", help="A rough table, quickly.", rich_help_panel=EFFORT)
+]
+RigorousOption = Annotated[
+    bool, typer.Option("--rigorous", help="100 exam networks.", rich_help_panel=EFFORT)
+]
+PrecisionOption = Annotated[
+    float | None,
+    typer.Option(help="Half-width of the interval asked for, percent.", rich_help_panel=EFFORT),
+]
+
+# --- output
+
+TablesOption = Annotated[
+    Path, typer.Option("--output", "-o", help="Folder of tables.", rich_help_panel=OUTPUT)
+]
+ResumeOption = Annotated[
+    bool, typer.Option("--resume", help="Resume an unfinished run.", rich_help_panel=OUTPUT)
+]
+RestartOption = Annotated[
+    bool, typer.Option("--restart", help="Discard an unfinished run.", rich_help_panel=OUTPUT)
+]
+QuietOption = Annotated[
+    bool, typer.Option("--quiet", "-q", help="No progress.", rich_help_panel=OUTPUT)
+]
+FormatOption = Annotated[
+    str,
+    typer.Option(
+        "--format", help="table, json or csv (on standard output).", rich_help_panel=OUTPUT
+    ),
+]
+SimulatedOption = Annotated[
+    bool,
+    typer.Option("--allow-simulated", help="Simulated beside measured.", rich_help_panel=OUTPUT),
+]
