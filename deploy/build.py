@@ -170,7 +170,7 @@ def build_one(subject: ExportSpec, entry: ExporterEntry) -> Artefact:
         cached_path(entry.name, entry.suffix, digest(subject, entry.name, versions)),
         draft.content,
         exporter=entry.name,
-        subject=[operator.key for operator in subject.operators],
+        operator_keys=[operator.key for operator in subject.operators],
         toolchain=versions,
         relative_error=draft.relative_error,
         build_seconds=time.monotonic() - started,

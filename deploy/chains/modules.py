@@ -39,22 +39,22 @@ class ShapeAdapter(nn.Module):
         return y
 
 
-def chain_network(subject: ExportSpec) -> nn.Sequential:
+def chain_network(spec: ExportSpec) -> nn.Sequential:
     """The links in eval mode, batch norm folded, distinct weights in every copy."""
-    (operator,) = subject.operators
-    copies = subject.copies or 1
-    links = [part for i in range(copies) for part in _link(operator, i, subject.part)]
+    (operator,) = spec.operators
+    copies = spec.copies or 1
+    links = [part for i in range(copies) for part in _link(operator, i, spec.part)]
     network = nn.Sequential(*links).eval()
     fold_batch_norm(network)
-    _equalise(network, chain_input(subject), residual=operator.residual)
+    _equalise(network, chain_input(spec), residual=operator.residual)
     return network
 
 
-def chain_input(subject: ExportSpec) -> Tensor:
+def chain_input(spec: ExportSpec) -> Tensor:
     """The example that a chain's program is checked on."""
-    (operator,) = subject.operators
+    (operator,) = spec.operators
     back = adapter_alone(operator)
-    return example_input((back[0] if back and subject.part == "restoring" else operator,))
+    return example_input((back[0] if back and spec.part == "restoring" else operator,))
 
 
 def _link(operator: OperatorSpec, copy: int, part: str) -> list[nn.Module]:

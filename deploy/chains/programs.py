@@ -84,19 +84,19 @@ def adapter_stand_in(operator: OperatorSpec) -> OperatorSpec | None:
     )
 
 
-def program_operators(subject: ExportSpec) -> tuple[OperatorSpec, ...]:
+def program_operators(spec: ExportSpec) -> tuple[OperatorSpec, ...]:
     """The operators of a subject's program in order, restoring ones included."""
-    if subject.copies is None:
-        return subject.operators
-    (operator,) = subject.operators
+    if spec.copies is None:
+        return spec.operators
+    (operator,) = spec.operators
     back = adapter_alone(operator)
-    if subject.part == "operator":
+    if spec.part == "operator":
         return (operator,)
-    if subject.part == "restoring":
+    if spec.part == "restoring":
         assert back is not None, f"{operator.key} needs no restoring operator"
         return (back[0],)
     link = (operator,) if back is None else (operator, back[0])
-    return link * subject.copies
+    return link * spec.copies
 
 
 def chain_name(key: str, copies: int) -> str:

@@ -87,8 +87,8 @@ def test_a_size_that_strides_do_not_divide_is_refused() -> None:
 
 
 def test_chains_of_other_lengths_are_other_artefacts() -> None:
-    subjects = [ExportSpec.of(STRIDE), *timed_programs(STRIDE, (1, 4, 16))]
-    assert len({digest(subject, "coreml-fp16", {}) for subject in subjects}) == 6
+    specs = [ExportSpec.of(STRIDE), *timed_programs(STRIDE, (1, 4, 16))]
+    assert len({digest(spec, "coreml-fp16", {}) for spec in specs}) == 6
     assert chain(SAME, 4).name == f"{SAME.key}*4"
 
 
@@ -150,7 +150,7 @@ class TestModules:
         from deploy.chains.modules import chain_input, chain_network
 
         for operator in (STRIDE, HEAD):
-            subject = return_shape(operator)
-            assert subject is not None
-            made = chain_network(subject)(chain_input(subject))
+            spec = return_shape(operator)
+            assert spec is not None
+            made = chain_network(spec)(chain_input(spec))
             assert made.shape == operator.input_shape
