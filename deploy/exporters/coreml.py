@@ -19,7 +19,7 @@ from deploy.chains.modules import chain_input, chain_network
 from deploy.chains.programs import program_operators
 from deploy.coreml.check import Expected, check_program, check_target
 from deploy.coreml.interpreter import evaluate, evaluate_all
-from deploy.coreml.package import pack, unfolded
+from deploy.coreml.package import pack, unpacked
 from deploy.coreml.program import Function, read_program
 from deploy.exporters.base import ErrorLimit, ExportedFile
 from deploy.exporters.quiet import quiet
@@ -151,7 +151,7 @@ def _check_and_run(exporter: _Coreml, spec: ExportSpec, content: bytes, example:
         flops=sum(count(operator).flops for operator in operators),
         quantised_weights=exporter.quantised_weights,
     )
-    with unfolded(content) as folder:
+    with unpacked(content) as folder:
         check_program(read_program(folder), expected)
     return _run(content, example)
 
@@ -161,7 +161,7 @@ def _run(content: bytes, example: Tensor) -> Tensor:
 
 
 def _function(content: bytes) -> Function:
-    with unfolded(content) as folder:
+    with unpacked(content) as folder:
         program = read_program(folder)
     (function,) = program.functions.values()
     return function

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from deploy.artefact import ExportSpec
-from deploy.chains.programs import adapter_alone, operator_alone, return_shape
+from deploy.chains.programs import adapter_alone, operator_alone, shape_adapter
 from profiler.analysis.blocks import clock_of
 from profiler.analysis.judge import Measurement, judge
 from profiler.analysis.sentinel import slow_windows
@@ -71,9 +71,9 @@ class _Chains:
         judged, failures = dict(self.judged), dict(self.failures)
         fits = {operator: self._fit(operator) for operator in self.plan.operators}
         sound = {o: f for o, f in fits.items() if isinstance(f, ChainFit) and f.reason is None}
-        adapter_alone = self._restoring(sound)
+        adapter_times = self._restoring(sound)
         for operator, fit in fits.items():
-            found = self._cost(operator, fit, adapter_alone) if isinstance(fit, ChainFit) else fit
+            found = self._cost(operator, fit, adapter_times) if isinstance(fit, ChainFit) else fit
             if isinstance(found, Measurement):
                 judged[operator.key] = found
             else:
@@ -88,7 +88,7 @@ class _Chains:
     def _fit(self, operator: OperatorSpec) -> ChainFit | ItemFailure:
         try:
             programs = self.plan.timed(operator)
-            adapter_alone(operator)
+            shape_adapter(operator)
         except KitError as error:
             return ItemFailure(kind="export", message=error.message)
         for subject in programs:
@@ -115,12 +115,12 @@ class _Chains:
         self,
         operator: OperatorSpec,
         fit: ChainFit,
-        adapter_alone: Mapping[str, Mapping[int, float]],
+        adapter_times: Mapping[str, Mapping[int, float]],
     ) -> Measurement | ItemFailure:
-        back, effort = return_shape(operator), self.plan.settings.effort
+        back, effort = adapter_alone(operator), self.plan.settings.effort
         found = cost(
             fit,
-            None if back is None else adapter_alone.get(back.name, {}),
+            None if back is None else adapter_times.get(back.name, {}),
             target=effort.target_relative_ci,
             seed=self.plan.settings.seed,
         )
@@ -161,7 +161,7 @@ Alone = Mapping[str, Mapping[int, float]]
 def _seen(operator: OperatorSpec, fit: ChainFit, alone: Alone, number: int) -> list[ChainLine]:
     if number not in fit.passes:
         return []
-    place, back = fit.passes.index(number), return_shape(operator)
+    place, back = fit.passes.index(number), adapter_alone(operator)
     start, end = _shapes(operator)
     return [
         ChainLine(
@@ -176,7 +176,7 @@ def _seen(operator: OperatorSpec, fit: ChainFit, alone: Alone, number: int) -> l
 
 
 def _back(operator: OperatorSpec, alone: Alone, number: int) -> list[AdapterTime]:
-    back = return_shape(operator)
+    back = adapter_alone(operator)
     if back is None or number not in alone[back.name]:
         return []
     start, end = _shapes(operator)
@@ -185,7 +185,7 @@ def _back(operator: OperatorSpec, alone: Alone, number: int) -> list[AdapterTime
 
 def _shapes(operator: OperatorSpec) -> tuple[Shape, Shape]:
     """Of input and output."""
-    back = adapter_alone(operator)
+    back = shape_adapter(operator)
     end = operator.input_shape if back is None else back[0].input_shape
     return operator.input_shape, end
 

@@ -10,7 +10,7 @@ pytest.importorskip("torch", reason="packages are made from torch modules")
 pytest.importorskip("coremltools", reason="packages are made by coremltools")
 
 from deploy.artefact import ExportSpec
-from deploy.chains.programs import chain, return_shape
+from deploy.chains.programs import adapter_alone, chain
 from deploy.exporters import coreml
 from deploy.exporters.registry import exporter_entry, make_exporter
 from search.errors import ExportError
@@ -198,7 +198,7 @@ LENGTHS = {"chain": 4, "sixteen": 16}
 def spec_of(name: str, dtype: str = "fp16") -> ExportSpec:
     length, _, chained = name.partition(" of ")
     if length == "back":
-        back = return_shape(parse_key(SPECS[chained][0].format(dtype=dtype)))
+        back = adapter_alone(parse_key(SPECS[chained][0].format(dtype=dtype)))
         assert back is not None
         return back
     if length in LENGTHS:
