@@ -68,7 +68,7 @@ class DeviceAgent(Protocol):
         """Identity of the device; nothing that names its owner."""
         ...
 
-    def steadiness(self) -> DeviceState:
+    def state(self) -> DeviceState:
         """State that changes how fast it is."""
         ...
 

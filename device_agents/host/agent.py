@@ -73,7 +73,7 @@ class HostAgent:
             virtual=virtual(),
         )
 
-    def steadiness(self) -> DeviceState:
+    def state(self) -> DeviceState:
         """Governor, temperature and load, where readable."""
         with contextlib.suppress(OSError):
             return DeviceState(

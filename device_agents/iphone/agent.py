@@ -83,7 +83,7 @@ class IphoneAgent:
             abi="arm64",
         )
 
-    def steadiness(self) -> DeviceState:
+    def state(self) -> DeviceState:
         """Neither clocks nor temperatures can be read; the app reports the thermal state."""
         return DeviceState()
 

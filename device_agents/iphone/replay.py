@@ -92,7 +92,7 @@ class ReplayAgent:
             abi="arm64",
         )
 
-    def steadiness(self) -> DeviceState:
+    def state(self) -> DeviceState:
         """Nothing is known."""
         return DeviceState()
 

@@ -73,7 +73,7 @@ class SimulatedAgent:
             clusters=(CpuCluster(cpus=(0, 1, 2, 3)),),
         )
 
-    def steadiness(self) -> DeviceState:
+    def state(self) -> DeviceState:
         """Nothing is known, as on a phone without root."""
         return DeviceState()
 

@@ -64,7 +64,7 @@ def run_campaign(
         artefacts = build_artefacts(plan, entry, journal, request.workers, progress, began)
         plan = drop_unbuilt(plan, artefacts, journal.failures(), progress)
         check_sentinel(plan, artefacts)
-        started, before = time.monotonic(), agent.steadiness()
+        started, before = time.monotonic(), agent.state()
         try:
             _measure(plan, agent, journal, artefacts, progress, began)
         finally:
@@ -183,7 +183,7 @@ def _write(
         artefacts=artefacts,
         device=device,
         steadiness=before,
-        steadiness_after=agent.steadiness(),
+        steadiness_after=agent.state(),
         source=agent.source,
         parent_id=parent,
         title=folder.name,

@@ -53,7 +53,7 @@ def devices(
             "serial": one.serial,
             "state": one.state,
             "model": one.model,
-            "way": one.way,
+            "way": one.connection,
             "advice": one.advice or None,
         }
         for one in seen
