@@ -85,7 +85,7 @@ def test_without_a_server_the_command_that_starts_one_is_named() -> None:
 
 
 def test_an_empty_list_says_how_to_attach(listing: Callable[[str], AdbAddress]) -> None:
-    with pytest.raises(DeviceError, match=r"DetectedDevice: nothing.*USB debugging"):
+    with pytest.raises(DeviceError, match=r"Seen: nothing.*USB debugging"):
         discovery.select_devices(PIXEL, listing(""))
 
 
