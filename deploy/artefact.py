@@ -1,4 +1,4 @@
-"""Artefact: one checked file for one runtime, cached by content."""
+"""Artefacts: checked files for one runtime each, cached by content."""
 
 import hashlib
 import json
@@ -16,14 +16,15 @@ from search.operators.spec import OperatorSpec
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportSpec:
-    """What is to become a file: a network, or a single operator as one.
+    """Everything that decides a file's content: operators, weights, calibration images.
 
-    `name` is for people (an operator's key, an architecture's name); two
-    subjects with equal operators, weights and calibration share one artefact.
-    `calibration` is a .npy file of real images (`deploy.exporters.calibration`): a
-    quantising exporter observes them, and the check runs on the first one.
-    With `copies` the one operator is meant that many times in a row, as a
-    chain (`deploy.chains.programs`), or only this `part` of a chain's first link.
+    `name` is human-readable (an operator's key, an architecture's name) and
+    not part of the content: two specs with equal operators, weights and
+    calibration share one artefact. `calibration` is a .npy file of real images
+    (`deploy.exporters.calibration`), which a quantising exporter observes; the
+    check runs on the first one. With `copies` the single operator is repeated
+    that many times in a row, as a chain (`deploy.chains.programs`); `part`
+    limits that to a part of the chain's first link.
     """
 
     name: str
@@ -35,7 +36,7 @@ class ExportSpec:
 
     @classmethod
     def of(cls, operator: OperatorSpec) -> "ExportSpec":
-        """One operator as a subject."""
+        """The spec of a single operator."""
         return cls(name=operator.key, operators=(operator,))
 
 
@@ -52,6 +53,8 @@ class Artefact:
 
 
 class _Sidecar(BaseModel):
+    """The JSON file beside an artefact; `subject` lists the keys of its operators."""
+
     model_config = ConfigDict(extra="forbid")
 
     sha256: str
@@ -63,20 +66,20 @@ class _Sidecar(BaseModel):
     build_seconds: float
 
 
-def digest(subject: ExportSpec, exporter: str, toolchain: Mapping[str, str]) -> str:
+def digest(spec: ExportSpec, exporter: str, toolchain: Mapping[str, str]) -> str:
     """Content address: operators, weights, calibration, exporter, every tool's version."""
     content: dict[str, object] = {
-        "operators": [operator.key for operator in subject.operators],
-        "weights": sha256_file(subject.weights) if subject.weights else None,
+        "operators": [operator.key for operator in spec.operators],
+        "weights": sha256_file(spec.weights) if spec.weights else None,
         "exporter": exporter,
         "toolchain": dict(sorted(toolchain.items())),
     }
-    if subject.calibration:
-        content["calibration"] = sha256_file(subject.calibration)
-    if subject.copies is not None:
-        content["copies"] = subject.copies
-    if subject.part != "links":
-        content["part"] = subject.part
+    if spec.calibration:
+        content["calibration"] = sha256_file(spec.calibration)
+    if spec.copies is not None:
+        content["copies"] = spec.copies
+    if spec.part != "links":
+        content["part"] = spec.part
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:32]
 
 
@@ -87,20 +90,19 @@ def cached_path(exporter: str, suffix: str, address: str) -> Path:
 
 def find(path: Path) -> Artefact | None:
     """The finished artefact at this path; None when absent or damaged."""
-    sidecar = path.with_suffix(path.suffix + ".json")
     try:
-        notes = _Sidecar.model_validate_json(sidecar.read_text())
-        if path.stat().st_size != notes.size_bytes or sha256_file(path) != notes.sha256:
+        sidecar = _Sidecar.model_validate_json(_sidecar_path(path).read_text())
+        if path.stat().st_size != sidecar.size_bytes or sha256_file(path) != sidecar.sha256:
             return None
     except (OSError, ValidationError, UnicodeDecodeError):
         return None
     return Artefact(
         path=path,
-        sha256=notes.sha256,
-        exporter=notes.exporter,
-        relative_error=notes.relative_error,
-        size_bytes=notes.size_bytes,
-        build_seconds=notes.build_seconds,
+        sha256=sidecar.sha256,
+        exporter=sidecar.exporter,
+        relative_error=sidecar.relative_error,
+        size_bytes=sidecar.size_bytes,
+        build_seconds=sidecar.build_seconds,
     )
 
 
@@ -109,24 +111,28 @@ def store(
     content: bytes,
     *,
     exporter: str,
-    subject: Sequence[str],
+    operator_keys: Sequence[str],
     toolchain: Mapping[str, str],
     relative_error: float,
     build_seconds: float,
 ) -> Artefact:
     """Write the file, then the sidecar that declares it finished."""
     write_bytes(path, content)
-    notes = _Sidecar(
+    sidecar = _Sidecar(
         sha256=hashlib.sha256(content).hexdigest(),
         exporter=exporter,
-        subject=list(subject),
+        subject=list(operator_keys),
         toolchain=dict(toolchain),
         relative_error=relative_error,
         size_bytes=len(content),
         build_seconds=build_seconds,
     )
-    write_text(path.with_suffix(path.suffix + ".json"), notes.model_dump_json(indent=1))
-    found = find(path)
-    if found is None:
+    write_text(_sidecar_path(path), sidecar.model_dump_json(indent=1))
+    artefact = find(path)
+    if artefact is None:
         raise OSError(f"{path} changed while it was being written")
-    return found
+    return artefact
+
+
+def _sidecar_path(path: Path) -> Path:
+    return path.with_suffix(path.suffix + ".json")

@@ -212,7 +212,7 @@ def build_one(subject: ExportSpec, entry: ExporterEntry) -> Artefact:
         cached_path(entry.name, entry.suffix, digest(subject, entry.name, versions)),
         exported.content,
         exporter=entry.name,
-        subject=[operator.key for operator in subject.operators],
+        operator_keys=[operator.key for operator in subject.operators],
         toolchain=versions,
         relative_error=exported.relative_error,
         build_seconds=time.monotonic() - started,

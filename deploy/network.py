@@ -1,4 +1,4 @@
-"""Operators (and weights) to a module that is ready for an exporter."""
+"""Torch modules of operators, with weights, ready for an exporter."""
 
 from collections.abc import Sequence
 from pathlib import Path

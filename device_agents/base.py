@@ -1,4 +1,4 @@
-"""What every device agent promises."""
+"""Device agent protocol, its settings, and the device state it reports."""
 
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -17,7 +17,7 @@ def _say(text: str) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentSettings:
-    """How the runner is to be started."""
+    """How an agent starts its runner, and how it reports to the user (`say`)."""
 
     backend: str
     threads: int
@@ -31,7 +31,7 @@ class AgentSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceState:
-    """What can be said of the device's state right now; unknown is None."""
+    """State of the device at this moment; unknown is None."""
 
     governor: str | None = None
     fixed_performance_mode: bool | None = None
@@ -65,23 +65,23 @@ class DeviceAgent(Protocol):
     ) -> None: ...
 
     def info(self) -> DeviceInfo:
-        """Identity of the device; nothing that names its owner."""
+        """Identity of the device, without anything that names its owner."""
         ...
 
-    def steadiness(self) -> DeviceState:
-        """State that changes how fast it is."""
+    def state(self) -> DeviceState:
+        """State that changes how fast the device is."""
         ...
 
     def deliver(self, path: Path, sha256: str) -> str:
-        """Make one artefact available; returns the name a plan calls it by.
+        """Make one artefact available; returns its name for a plan's `file`.
 
         Raises:
-            DeviceError: No room, or the copy differs.
+            DeviceError: No space, or the copy differs.
         """
         ...
 
     def reserve(self) -> str:
-        """A name by which a plan's `output` may ask for one file; not used yet.
+        """An unused name for a plan's `output`.
 
         Raises:
             DeviceError: This device computes nothing (it is simulated).
@@ -101,7 +101,7 @@ class DeviceAgent(Protocol):
 
         Raises:
             DeviceLost: The runner died or its stream broke off.
-            DeviceTimeout: Nothing came for `timeout_s`.
+            DeviceTimeout: No data for `timeout_s`.
         """
         ...
 
@@ -111,17 +111,17 @@ class KeepsFiles(Protocol):
     """An agent that keeps files from one run to the next."""
 
     def lacking(self, sizes: Mapping[str, int]) -> set[str]:
-        """Which of these contents (sha256 to bytes) would have to be copied.
+        """The contents, of these (sha256 to bytes), that would have to be copied.
 
         Raises:
-            DeviceError: They would not fit.
+            DeviceError: There is no space for them.
         """
         ...
 
 
 @runtime_checkable
 class HasRemarks(Protocol):
-    """An agent that has something to say of what it measured."""
+    """An agent that adds notes to its measurements."""
 
     def remarks(self) -> tuple[str, ...]:
         """Sentences for the notes of a table."""

@@ -1,4 +1,4 @@
-"""What a Linux machine says of its CPU; unknown is None, never a guess."""
+"""CPU facts of a Linux machine; unknown is None, never a guess."""
 
 import os
 from pathlib import Path
@@ -43,11 +43,11 @@ def read_clusters(root: Path) -> tuple[CpuCluster, ...]:
     groups: dict[tuple[int | None, int | None], list[int]] = {}
     for cpu in cpus:
         folder = root / f"cpu{cpu}"
-        facts = (
+        capacity_and_clock = (
             _number(folder / "cpu_capacity"),
             _number(folder / "cpufreq" / "cpuinfo_max_freq"),
         )
-        groups.setdefault(facts, []).append(cpu)
+        groups.setdefault(capacity_and_clock, []).append(cpu)
     order = sorted(groups.items(), key=lambda group: tuple(value or 0 for value in group[0]))
     return tuple(
         CpuCluster(cpus=tuple(members), capacity=capacity, max_khz=khz)
@@ -61,7 +61,7 @@ def cpu_model() -> str | None:
 
 
 def parse_cpu_model(text: str) -> str | None:
-    """The processor's name in the words of /proc/cpuinfo; most phones give none."""
+    """The processor's name from /proc/cpuinfo; most phones give none."""
     for line in text.splitlines():
         name, _, value = line.partition(":")
         if name.strip() in ("model name", "Hardware") and value.strip():
@@ -83,7 +83,7 @@ def governor() -> str | None:
 
 
 def virtual() -> bool | None:
-    """Whether the kernel knows that it runs on a hypervisor."""
+    """Whether the kernel reports a hypervisor."""
     info = _text(Path("/proc/cpuinfo"))
     return None if info is None else " hypervisor" in info
 

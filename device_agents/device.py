@@ -1,4 +1,4 @@
-"""Device: the passive facts of a device, read from TOML.
+"""Device definitions: passive facts of a device, read from TOML.
 
 A new device is a new file: `devices/<name>.toml` beside this module, or any
 path given to `--device`.
@@ -16,9 +16,9 @@ _FOLDER = Path(__file__).parent / "devices"
 
 
 class Device(BaseModel):
-    """What is known of a device before it is touched.
+    """A device as its file defines it, before it is connected.
 
-    `match` holds patterns (shell style) of reported properties, by which an
+    `match` holds shell-style patterns of reported properties, by which an
     agent recognises the device among those attached.
     """
 
@@ -30,7 +30,7 @@ class Device(BaseModel):
     backend: str
     threads: int = Field(ge=1)
     dtype: str = "fp32"
-    # Operators are timed as chains of so many copies; none: each alone.
+    # Lengths of the chains in which operators are timed; empty: each operator alone.
     chains: tuple[int, ...] = ()
     match: dict[str, str] = {}
     options: dict[str, Any] = {}

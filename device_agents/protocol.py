@@ -1,25 +1,35 @@
-"""The one wire format between the host and whatever runs artefacts.
+"""The wire format between the host and every runner of artefacts.
 
 A *plan* (one JSON object on one line) goes in; *records* (JSON Lines, each
 flushed) come out, `hello` first and `bye` last. Everything that runs an
-artefact speaks it: the native runner, the Python worker, the simulated device.
+artefact uses it: the native runner, the Python runner, the agent app, the
+simulated device.
+
+Terms, from large to small:
+  * A *pass* measures every item of a campaign once: one plan, or several in
+    turn where the items do not fit into one.
+  * A *round* visits every item of a plan once; a plan asks for `rounds` of them.
+  * A *visit* is one item's turn in a round, and yields one `sample`.
+  * A *block* is the timed part of a visit: `loops` calls without a pause.
+  * The *sentinel* is one item that is timed again and again between the
+    others: its times show whether the device slowed down meanwhile.
 
 Rules that every runner keeps:
   * Items are loaded first, each announced by `begin`; an item that cannot be
-    loaded or executed yields one `failure`, the others go on.
-  * Each round visits every item once, in an order drawn from `order_seed`.
-    A visit rewrites the input (so that it is as fresh in the caches as a
-    previous layer would leave it), times the first call apart as `first_ns`
-    (other operators ran in between, as inside a network), makes up `warmup`
-    calls in all, then times one block of `loops` calls.
+    loaded or executed yields one `failure`, and the others are still run.
+  * Each round visits the items in an order drawn from `order_seed`. A visit
+    rewrites the input (so that it is as fresh in the caches as a previous
+    layer would leave it), times the first call separately as `first_ns`
+    (other operators ran in between, as inside a network), adds calls up to
+    `warmup` in all, then times one block.
   * `loops` 0 lets the runner choose it once per item, so that a block lasts
     at least `min_block_ns`.
   * A block during which the thread was involuntarily switched out is redone,
-    `max_attempts` times in all; what was seen last is reported with its count
-    of switches, and the host rejects it if that is not zero.
-  * The sentinel is visited before every `sentinel_every` items.
+    `max_attempts` times in all; the last attempt is reported with its count of
+    switches, and the host rejects it if that is not zero.
+  * The sentinel is timed before every `sentinel_every` visits.
   * Times are integer nanoseconds of a monotonic clock, per block.
-  * A line cut in half, or a stream without `bye`, is a lost device.
+  * A line that is cut off, or a stream without `bye`, is a lost device.
 """
 
 from collections import Counter
@@ -34,7 +44,7 @@ PROTOCOL_SCHEMA = 1
 
 
 class Wire(BaseModel):
-    """Base of everything on the wire: frozen, no unknown fields, no coercion."""
+    """Base of every wire message: frozen, no unknown fields, no coercion."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -59,7 +69,7 @@ class PlanItem(Wire):
 
 
 class Plan(Wire):
-    """What one launch of a runner must do."""
+    """The work of one launch of a runner."""
 
     schema_version: Literal[1] = 1
     nonce: str
@@ -88,7 +98,7 @@ class Plan(Wire):
 
 
 class Hello(Wire):
-    """Who is measuring, with what. Unknown is null."""
+    """The runner, its runtime and its device; unknown is null."""
 
     type: Literal["hello"] = "hello"
     schema_version: Literal[1] = 1
@@ -107,16 +117,16 @@ class Hello(Wire):
 
 
 class Begin(Wire):
-    """The runner is about to load this item: if it dies now, this one is why."""
+    """The runner is about to load this item: if it dies now, this item is the cause."""
 
     type: Literal["begin"] = "begin"
     item: int
 
 
 class Loaded(Wire):
-    """An item is ready: `loops` is what the runner chose for its blocks.
+    """An item is ready: `loops` is the number of calls in each of its blocks.
 
-    `placement` names the units that the runtime means to use, where it says.
+    `placement` names the compute units that the runtime means to use, if known.
     """
 
     type: Literal["loaded"] = "loaded"
@@ -127,7 +137,7 @@ class Loaded(Wire):
 
 
 class Sample(Wire):
-    """One timed block of one item."""
+    """One visit of one item: its first call and its timed block."""
 
     type: Literal["sample"] = "sample"
     item: int
@@ -144,7 +154,7 @@ class Sample(Wire):
 
 
 class Sentinel(Wire):
-    """One timed block of the reference operator."""
+    """One timed block of the sentinel."""
 
     type: Literal["sentinel"] = "sentinel"
     loops: int = Field(ge=1)
@@ -156,7 +166,7 @@ class Sentinel(Wire):
 
 
 class Failure(Wire):
-    """One item could not be loaded or executed; the others go on."""
+    """One item could not be loaded or executed; the others are still run."""
 
     type: Literal["failure"] = "failure"
     item: int
@@ -165,7 +175,7 @@ class Failure(Wire):
 
 
 class Bye(Wire):
-    """The plan is complete; the counts must agree with what was received."""
+    """The plan is complete; the counts must agree with the records received."""
 
     type: Literal["bye"] = "bye"
     samples: int
@@ -203,7 +213,7 @@ def parse_record(line: str) -> Record:
     """Read one line of a runner's output.
 
     Raises:
-        DeviceLost: The line is cut, garbled or of another schema.
+        DeviceLost: The line is cut off, garbled or of another schema.
     """
     try:
         return _RECORD.validate_json(line)
@@ -215,39 +225,39 @@ def parse_record(line: str) -> Record:
         ) from error
 
 
-_AGAIN = "Run again with --resume; what was measured is kept."
+_RESUME = "Run again with --resume; what was measured is kept."
 
 
 def check_records(lines: Iterable[str], plan: Plan) -> Iterator[Record]:
-    """Yield the records of one plan, up to and with `bye`.
+    """Yield the records of one plan, up to and including `bye`.
 
     Raises:
-        DeviceLost: A cut line, a stream that ends early, another run's
+        DeviceLost: A line that is cut off, a stream that ends early, another run's
             stream, an item that the plan does not name, or counts that
             disagree.
     """
     counts: Counter[str] = Counter()
-    known = {item.id for item in plan.items}
+    planned = {item.id for item in plan.items}
     for line in lines:
         record = parse_record(line)
         if isinstance(record, Hello) != (not counts):
-            raise DeviceLost("The runner's stream does not begin with one hello.", _AGAIN)
+            raise DeviceLost("The runner's stream does not begin with one hello.", _RESUME)
         if isinstance(record, Hello) and record.nonce != plan.nonce:
-            raise DeviceLost("The runner answered another run's plan.", _AGAIN)
+            raise DeviceLost("The runner answered another run's plan.", _RESUME)
         item = getattr(record, "item", None)
-        if item is not None and item not in known:
-            raise DeviceLost("The runner reported an item that it was not given.", _AGAIN)
+        if item is not None and item not in planned:
+            raise DeviceLost("The runner reported an item that it was not given.", _RESUME)
         counts[record.type] += 1
         if isinstance(record, Bye):
             _check_counts(record, counts)
             yield record
             return
         yield record
-    raise DeviceLost("The runner stopped before its plan was complete.", _AGAIN)
+    raise DeviceLost("The runner stopped before its plan was complete.", _RESUME)
 
 
 def _check_counts(bye: Bye, counts: Counter[str]) -> None:
-    claimed = (bye.samples, bye.sentinels, bye.failures)
-    seen = (counts["sample"], counts["sentinel"], counts["failure"])
-    if claimed != seen:
-        raise DeviceLost(f"Records were lost: the runner sent {claimed}, {seen} arrived.", _AGAIN)
+    sent = (bye.samples, bye.sentinels, bye.failures)
+    arrived = (counts["sample"], counts["sentinel"], counts["failure"])
+    if sent != arrived:
+        raise DeviceLost(f"Records were lost: the runner sent {sent}, {arrived} arrived.", _RESUME)

@@ -1,4 +1,4 @@
-"""Agents by platform; outside agents come by the entry point `device_agents`."""
+"""Devices by name and agents by platform; outside agents use the entry point `device_agents`."""
 
 from collections.abc import Callable
 from importlib import import_module
@@ -48,7 +48,7 @@ def _ios(device: Device, settings: AgentSettings) -> DeviceAgent:
 
 
 def platforms() -> tuple[str, ...]:
-    """Platforms for which an agent is known."""
+    """Platforms for which there is an agent."""
     outside = tuple(point.name for point in entry_points(group="device_agents"))
     return tuple(dict.fromkeys((*_FACTORIES, *outside)))
 
@@ -60,19 +60,19 @@ def make_agent(device: Device, settings: AgentSettings) -> DeviceAgent:
         UsageError: No agent for this platform, or two that claim it.
     """
     outside = {point.name: point for point in entry_points(group="device_agents")}
-    taken = sorted(set(outside) & set(_FACTORIES))
-    if taken:
-        raise UsageError(f"Two agents claim the platform {taken[0]!r}.", "Uninstall one of them.")
+    claimed = sorted(set(outside) & set(_FACTORIES))
+    if claimed:
+        raise UsageError(f"Two agents claim the platform {claimed[0]!r}.", "Uninstall one of them.")
     if device.platform in outside:
-        factory: Factory = outside[device.platform].load()
-        return factory(device, settings)
+        outside_factory: Factory = outside[device.platform].load()
+        return outside_factory(device, settings)
     if device.platform not in _FACTORIES:
         raise UsageError(
             f"No agent for the platform {device.platform!r}.", f"Known: {', '.join(platforms())}."
         )
     module, _, name = _FACTORIES[device.platform].partition(":")
-    built: Factory = getattr(import_module(module), name)
-    return built(device, settings)
+    factory: Factory = getattr(import_module(module), name)
+    return factory(device, settings)
 
 
 def find_device(
@@ -82,29 +82,31 @@ def find_device(
     adb_server: str | None = None,
     connect: str | None = None,
 ) -> Device:
-    """The device that is meant, with the ways to it as its options.
+    """The device of this text (`name`, `name@serial`, a serial or a TOML file).
+
+    Serial and addresses are added to the device's options.
 
     Raises:
         UsageError: No such device, or options that it does not have.
     """
-    name, at, behind = text.partition("@")
+    name, at, suffix = text.partition("@")
     if at and serial:
         raise UsageError("Give the serial once: behind @, or by --serial.")
-    asked = {"serial": behind or serial, "adb_server": adb_server, "connect": connect}
-    given = {name: value for name, value in asked.items() if value}
+    addresses = {"serial": suffix or serial, "adb_server": adb_server, "connect": connect}
+    options = {option: value for option, value in addresses.items() if value}
     try:
         device = load_device(name if at else text)
     except UsageError:
         if at or text.endswith(".toml") or not _is_attached(text, adb_server):
             raise
-        device, given = load_device("android"), {**given, "serial": text}
-    if given and device.platform != "android":
+        device, options = load_device("android"), {**options, "serial": text}
+    if options and device.platform != "android":
         raise UsageError(
             f"The device {device.name} is not reached by adb: it has no "
-            f"{', '.join(sorted(given))}.",
+            f"{', '.join(sorted(options))}.",
             "Leave the option out, or name an Android device.",
         )
-    return device.model_copy(update={"options": {**device.options, **given}})
+    return device.model_copy(update={"options": {**device.options, **options}})
 
 
 def _is_attached(serial: str, adb_server: str | None) -> bool:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from deploy.artefact import ExportSpec
-from deploy.chains.programs import adapter_alone
+from deploy.chains.programs import shape_adapter
 from deploy.network import fold_batch_norm, seeded_network
 from search.operators.modules import ConvNorm, example_input
 from search.operators.spec import OperatorSpec
@@ -32,41 +32,41 @@ class ShapeAdapter(nn.Module):
         self.enlarge = nn.Upsample(scale_factor=scale) if scale > 1 else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        """(b, out, h / s, w / s), or (b, out) behind a classifier, to (b, in, h, w)."""
+        """(b, out, h / s, w / s), or (b, out) after a classifier, to (b, in, h, w)."""
         if x.dim() == 2:
             x = x.reshape(self.shape)
         y: Tensor = self.enlarge(self.conv(x))
         return y
 
 
-def chain_network(subject: ExportSpec) -> nn.Sequential:
+def chain_network(spec: ExportSpec) -> nn.Sequential:
     """The links in eval mode, batch norm folded, distinct weights in every copy."""
-    (operator,) = subject.operators
-    copies = subject.copies or 1
-    links = [part for i in range(copies) for part in _link(operator, i, subject.part)]
-    network = nn.Sequential(*links).eval()
+    (operator,) = spec.operators
+    copies = spec.copies or 1
+    modules = [part for i in range(copies) for part in _link(operator, i, spec.part)]
+    network = nn.Sequential(*modules).eval()
     fold_batch_norm(network)
-    _equalise(network, chain_input(subject), residual=operator.residual)
+    _equalise(network, chain_input(spec), residual=operator.residual)
     return network
 
 
-def chain_input(subject: ExportSpec) -> Tensor:
+def chain_input(spec: ExportSpec) -> Tensor:
     """The example that a chain's program is checked on."""
-    (operator,) = subject.operators
-    back = adapter_alone(operator)
-    return example_input((back[0] if back and subject.part == "restoring" else operator,))
+    (operator,) = spec.operators
+    adapter = shape_adapter(operator)
+    return example_input((adapter[0] if adapter and spec.part == "restoring" else operator,))
 
 
 def _link(operator: OperatorSpec, copy: int, part: str) -> list[nn.Module]:
     """One copy: its weights depend on the operator and the copy's number alone."""
-    found: list[nn.Module] = []
+    modules: list[nn.Module] = []
     if part != "restoring":
-        found += seeded_network((operator,), _seed(operator, copy)).children()
-    back = adapter_alone(operator)
-    if back is not None and part != "operator":
-        torch.manual_seed(_seed(back[0], copy))
-        found.append(ShapeAdapter(*back))
-    return found
+        modules += seeded_network((operator,), _seed(operator, copy)).children()
+    adapter = shape_adapter(operator)
+    if adapter is not None and part != "operator":
+        torch.manual_seed(_seed(adapter[0], copy))
+        modules.append(ShapeAdapter(*adapter))
+    return modules
 
 
 def _seed(operator: OperatorSpec, copy: int) -> int:

@@ -3,19 +3,19 @@
 Through Core ML a call costs some 150 microseconds of dispatch, more than most
 operators take. The time of a chain of N copies is
 
-    dispatch + N (operator + restoring operator)
+    dispatch + N (operator + shape adapter)
 
-An operator whose output is not shaped like its input is followed by a
-restoring one: a 1x1 convolution back to the channels, then nearest-neighbour
+An operator whose output is not shaped like its input is followed by a shape
+adapter: a 1x1 convolution back to the input's channels, then nearest-neighbour
 enlargement. The convolution has as many groups as both widths allow: a small
 part of the work and of the weights, while every output still reaches the next
 copy, so that no compiler can leave a part of the operator out.
 
-Sums along closed loops cannot tell an operator from the one that leads back,
-however long they are. Two programs that are not closed can: the operator
-alone, and the restoring operator alone. The first takes longer by the
-difference of the two, the handling of both programs' inputs and outputs is the
-same (`profiler.analysis.shape_adapters`).
+Chains alone cannot tell an operator's cost from its adapter's, however long
+they are: every chain holds both equally often. Two more programs can: the
+operator alone, and the adapter alone. The first takes longer by the difference
+of the two, since handling inputs and outputs costs both programs the same
+(`profiler.analysis.shape_adapters`).
 """
 
 from dataclasses import replace
@@ -29,15 +29,15 @@ CHAIN_LENGTHS = (1, 4, 16)
 
 
 def keeps_shape(operator: OperatorSpec) -> bool:
-    """Whether copies of it fit behind each other."""
+    """Whether its output is shaped like its input, so that copies can follow each other."""
     same = operator.in_channels == operator.out_channels and operator.stride == 1
     return operator.kind in ("skip", "empty") or (same and operator.kind != "classifier")
 
 
-def adapter_alone(operator: OperatorSpec) -> tuple[OperatorSpec, int] | None:
-    """The convolution that restores its channels, and the enlargement after it.
+def shape_adapter(operator: OperatorSpec) -> tuple[OperatorSpec, int] | None:
+    """The adapter's convolution to the input's channels, and the enlargement after it.
 
-    None where none is needed.
+    None where the operator keeps its shape.
 
     Raises:
         ExportError: The output cannot be enlarged to the input's size.
@@ -66,14 +66,14 @@ def adapter_alone(operator: OperatorSpec) -> tuple[OperatorSpec, int] | None:
 
 
 def adapter_stand_in(operator: OperatorSpec) -> OperatorSpec | None:
-    """The plainest operator that needs the same restoring one, for which it is named.
+    """The plainest operator that needs the same adapter, which is named after it.
 
-    None if none is needed.
+    None where the operator keeps its shape.
     """
-    back = adapter_alone(operator)
-    if back is None:
+    adapter = shape_adapter(operator)
+    if adapter is None:
         return None
-    convolution, scale = back
+    convolution, scale = adapter
     return replace(
         convolution,
         in_channels=operator.in_channels,
@@ -84,52 +84,52 @@ def adapter_stand_in(operator: OperatorSpec) -> OperatorSpec | None:
     )
 
 
-def program_operators(subject: ExportSpec) -> tuple[OperatorSpec, ...]:
-    """The operators of a subject's program in order, restoring ones included."""
-    if subject.copies is None:
-        return subject.operators
-    (operator,) = subject.operators
-    back = adapter_alone(operator)
-    if subject.part == "operator":
+def program_operators(spec: ExportSpec) -> tuple[OperatorSpec, ...]:
+    """The operators of a program in order, the adapters' convolutions included."""
+    if spec.copies is None:
+        return spec.operators
+    (operator,) = spec.operators
+    adapter = shape_adapter(operator)
+    if spec.part == "operator":
         return (operator,)
-    if subject.part == "restoring":
-        assert back is not None, f"{operator.key} needs no restoring operator"
-        return (back[0],)
-    link = (operator,) if back is None else (operator, back[0])
-    return link * subject.copies
+    if spec.part == "restoring":
+        assert adapter is not None, f"{operator.key} needs no shape adapter"
+        return (adapter[0],)
+    link = (operator,) if adapter is None else (operator, adapter[0])
+    return link * spec.copies
 
 
 def chain_name(key: str, copies: int) -> str:
-    """What a chain is called in journals and manifests."""
+    """The name of a chain in journals and manifests."""
     return f"{key}*{copies}"
 
 
 def chain(operator: OperatorSpec, copies: int) -> ExportSpec:
-    """A chain as something to export."""
+    """The spec of a chain."""
     return ExportSpec(name=chain_name(operator.key, copies), operators=(operator,), copies=copies)
 
 
 def operator_alone(operator: OperatorSpec) -> ExportSpec:
-    """The operator alone: a chain's first link without what restores its shape."""
+    """The spec of the operator alone: a chain's first link without its shape adapter."""
     return ExportSpec(name=f"{operator.key}*open", operators=(operator,), copies=1, part="operator")
 
 
-def return_shape(operator: OperatorSpec) -> ExportSpec | None:
-    """The restoring operator alone; all operators that share it get the same subject."""
-    plainest = adapter_stand_in(operator)
-    if plainest is None:
+def adapter_alone(operator: OperatorSpec) -> ExportSpec | None:
+    """The spec of the shape adapter alone; operators that share an adapter share its spec."""
+    stand_in = adapter_stand_in(operator)
+    if stand_in is None:
         return None
     return ExportSpec(
-        name=f"{plainest.key}*back", operators=(plainest,), copies=1, part="restoring"
+        name=f"{stand_in.key}*back", operators=(stand_in,), copies=1, part="restoring"
     )
 
 
 def timed_programs(operator: OperatorSpec, lengths: tuple[int, ...]) -> tuple[ExportSpec, ...]:
-    """All that must be timed to know one operator's cost, its longest chain last.
+    """All programs to time for one operator's cost, its longest chain last.
 
     Raises:
         ExportError: It cannot be chained.
     """
     chains = tuple(chain(operator, n) for n in sorted(lengths))
-    back = return_shape(operator)
-    return chains if back is None else (back, operator_alone(operator), *chains)
+    adapter = adapter_alone(operator)
+    return chains if adapter is None else (adapter, operator_alone(operator), *chains)

@@ -1,1 +1,1 @@
-"""Core ML's intermediate language: read, checked and evaluated without Core ML."""
+"""Core ML programs, read, checked and evaluated without Core ML."""

@@ -1,9 +1,9 @@
-"""Evaluates a saved Core ML program with torch.
+"""Evaluation of a saved Core ML program with torch.
 
 Values are 32-bit floats; each that the program declares as 16-bit is rounded
-to 16 bits when it is made, which is what hardware that accumulates in 32 bits
-does. The point is to find programs that compute something else, not to
-reproduce the last bit of some device.
+to 16 bits when it is computed, as hardware that accumulates in 32 bits does.
+The purpose is to find programs that compute something else, not to reproduce
+the last bit of some device.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,7 +16,7 @@ from torch.nn import functional
 from deploy.coreml.program import Function, Operation, TensorType, Value
 from search.errors import ExportError
 
-# Tensors mostly; what an argument may be is the operation's own affair.
+# Tensors mostly; each operation knows the types of its arguments.
 Arguments = Mapping[str, Any]
 Evaluate = Callable[[Arguments], Tensor]
 
@@ -33,19 +33,20 @@ def evaluate(function: Function, *inputs: Tensor) -> tuple[Tensor, ...]:
 
 
 def evaluate_all(function: Function, *inputs: Tensor) -> dict[str, Value]:
-    """Run one function; every value by name, in the order in which they are made.
+    """Run one function; every value by name, in the order of computation.
 
     Raises:
-        ExportError: As `evaluate`.
+        ExportError: An operation that the kit does not emit, or a value whose
+            shape is not the declared one.
     """
     values: dict[str, Value] = dict(function.constants)
     if len(inputs) != len(function.inputs):
         raise ExportError(f"{function.name} takes {len(function.inputs)} input(s).")
-    for (name, kind), given in zip(function.inputs, inputs, strict=True):
-        values[name] = _rounded(given.float().contiguous(), kind, name)
+    for (name, kind), value in zip(function.inputs, inputs, strict=True):
+        values[name] = _rounded(value.float().contiguous(), kind, name)
     for op in function.operations:
-        for (name, kind), made in zip(op.outputs, (_apply(op, values),), strict=True):
-            values[name] = _rounded(made, kind, name)
+        for (name, kind), value in zip(op.outputs, (_apply(op, values),), strict=True):
+            values[name] = _rounded(value, kind, name)
     unknown = [name for name in function.outputs if name not in values]
     if unknown:
         raise ExportError(f"{function.name} puts out {unknown[0]}, which nothing computes.")
@@ -56,19 +57,19 @@ def _apply(op: Operation, values: Mapping[str, Value]) -> Tensor:
     if op.kind not in OPERATIONS:
         raise ExportError(f"The program holds an operation that the kit never emits: {op.kind}.")
     try:
-        given = {word: _argument(names, values) for word, names in op.arguments.items()}
+        arguments = {name: _argument(values, names) for name, names in op.arguments.items()}
     except KeyError as error:
         raise ExportError(f"{op.name} reads {error}, which nothing computes.") from error
     try:
         # Up to iOS 16 compressed weights carry their content as attributes.
-        return OPERATIONS[op.kind]({**op.attributes, **given})
+        return OPERATIONS[op.kind]({**op.attributes, **arguments})
     except (RuntimeError, KeyError, TypeError, ValueError) as error:
         raise ExportError(f"{op.name} ({op.kind}) cannot be computed: {error}") from error
 
 
-def _argument(names: tuple[str, ...], values: Mapping[str, Value]) -> Any:
-    found = [values[name] for name in names]
-    return found[0] if len(found) == 1 else found
+def _argument(values: Mapping[str, Value], names: tuple[str, ...]) -> Any:
+    contents = [values[name] for name in names]
+    return contents[0] if len(contents) == 1 else contents
 
 
 def _rounded(value: Tensor, kind: TensorType, name: str) -> Tensor:
@@ -77,7 +78,7 @@ def _rounded(value: Tensor, kind: TensorType, name: str) -> Tensor:
     return value.half().float() if kind.dtype == "fp16" else value
 
 
-# --- what the kit emits
+# --- operations that the kit emits
 
 
 def _floats(value: Any) -> Tensor:
@@ -119,11 +120,11 @@ def _slice_by_index(a: Arguments) -> Tensor:
     if any(a.get("squeeze_mask") or ()):
         raise ExportError("A slice drops an axis, which the kit never emits.")
     from_start, to_end = (a.get(name) or [False] * rank for name in ("begin_mask", "end_mask"))
-    places = tuple(
+    slices = tuple(
         slice(None if start else int(begin), None if stop else int(end))
         for begin, end, start, stop in zip(a["begin"], a["end"], from_start, to_end, strict=True)
     )
-    y: Tensor = a["x"][places]
+    y: Tensor = a["x"][slices]
     return y
 
 
@@ -137,8 +138,8 @@ def _affine_dequantize(a: Arguments) -> Tensor:
 
 
 def _per_channel(value: Any, shape: list[int]) -> Tensor:
-    found: Tensor = torch.as_tensor(value).float()
-    return found.reshape(shape) if found.dim() else found
+    tensor: Tensor = torch.as_tensor(value).float()
+    return tensor.reshape(shape) if tensor.dim() else tensor
 
 
 def _blockwise_shift_scale(a: Arguments) -> Tensor:
@@ -171,7 +172,7 @@ OPERATIONS: Mapping[str, Evaluate] = {
     "transpose": lambda a: a["x"].permute(tuple(a["perm"])),
     "expand_dims": lambda a: _expand(a["x"], a["axes"]),
     "upsample_nearest_neighbor": _upsample,
-    # To the declared format, as every value; only a delegate's borders have it.
+    # Rounded to the declared format like every value; only a delegate's borders have it.
     "cast": lambda a: a["x"],
     "identity": lambda a: a["x"].clone(),
     "constexpr_affine_dequantize": _affine_dequantize,

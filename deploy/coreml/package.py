@@ -1,8 +1,8 @@
-"""Core ML packages as one file: what lies in the folder, in a fixed order.
+"""Core ML packages as one file: an archive of the folder in a fixed order.
 
 A `.mlpackage` is a folder. The kit moves, hashes and caches files, so it keeps
 packages as uncompressed zip archives whose bytes depend on their content
-alone, and unfolds them where Apple's tools are to read them.
+alone, and unpacks them where Apple's tools are to read them.
 """
 
 import io
@@ -33,14 +33,14 @@ def pack(folder: Path) -> bytes:
     Raises:
         ExportError: The folder holds anything but a package's three files.
     """
-    found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-    found.discard(_DEBUG)
-    if not {MANIFEST, MODEL} <= found <= set(_NAMES):
-        raise ExportError(f"{folder} is not a package of one model: it holds {sorted(found)}.")
+    names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    names.discard(_DEBUG)
+    if not {MANIFEST, MODEL} <= names <= set(_NAMES):
+        raise ExportError(f"{folder} is not a package of one model: it holds {sorted(names)}.")
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         for name in _NAMES:
-            if name in found:
+            if name in names:
                 archive.writestr(zipfile.ZipInfo(name, _EPOCH), _content(folder, name))
     return buffer.getvalue()
 
@@ -51,13 +51,13 @@ def _content(folder: Path, name: str) -> bytes:
 
 
 def _stable_manifest(content: bytes) -> bytes:
-    """The manifest with identifiers made from what they name, not at random."""
+    """The manifest with identifiers derived from paths, not drawn at random."""
     manifest = json.loads(content)
     items = manifest["itemInfoEntries"]
-    named = {old: str(uuid.uuid5(_NAMESPACE, item["path"])) for old, item in items.items()}
-    kept = {named[old]: item for old, item in items.items() if item["path"] != _DEBUG}
-    manifest["itemInfoEntries"] = dict(sorted(kept.items()))
-    manifest["rootModelIdentifier"] = named[manifest["rootModelIdentifier"]]
+    identifiers = {old: str(uuid.uuid5(_NAMESPACE, item["path"])) for old, item in items.items()}
+    entries = {identifiers[old]: item for old, item in items.items() if item["path"] != _DEBUG}
+    manifest["itemInfoEntries"] = dict(sorted(entries.items()))
+    manifest["rootModelIdentifier"] = identifiers[manifest["rootModelIdentifier"]]
     return json.dumps(manifest, indent=2).encode()
 
 
@@ -82,7 +82,7 @@ def unpack(content: bytes, folder: Path) -> None:
 
 
 def replace_folder(content: bytes, folder: Path) -> None:
-    """Unfold a package at this place, over an older one if there is any."""
+    """Unpack a package to this folder, replacing an older one if there is any."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".package-") as temporary:
         fresh, old = Path(temporary) / "fresh", Path(temporary) / "old"
@@ -94,8 +94,8 @@ def replace_folder(content: bytes, folder: Path) -> None:
 
 
 @contextmanager
-def unfolded(content: bytes) -> Iterator[Path]:
-    """A temporary folder with the package."""
+def unpacked(content: bytes) -> Iterator[Path]:
+    """A temporary folder with the unpacked package."""
     with tempfile.TemporaryDirectory(prefix="kit-package-") as temporary:
         folder = Path(temporary) / "model.mlpackage"
         unpack(content, folder)

@@ -1,6 +1,6 @@
 """A saved Core ML program as plain data: operations in order, constants as tensors.
 
-Reads the protocol buffer and the weight file themselves, so that what is
+The protocol buffer and the weight file themselves are read, so that what is
 checked is what a phone will load.
 """
 
@@ -21,7 +21,7 @@ Value = Any  # Tensor, str, bool, int, float, or a list of these
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TensorType:
-    """Number format in the language's words (`fp16`, `int32`, `string`) and shape."""
+    """Number format by its name in Core ML (`fp16`, `int32`, `string`), and shape."""
 
     dtype: str
     shape: tuple[int, ...]
@@ -52,8 +52,8 @@ class Function:
     @property
     def types(self) -> dict[str, TensorType]:
         """The declared type of every value."""
-        made = {name: kind for op in self.operations for name, kind in op.outputs}
-        return {**dict(self.inputs), **made}
+        computed = {name: kind for op in self.operations for name, kind in op.outputs}
+        return {**dict(self.inputs), **computed}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,24 +73,24 @@ def read_program(package: Path) -> Program:
     """
     from coremltools.proto import Model_pb2
 
-    spec = Model_pb2.Model()
+    model = Model_pb2.Model()
     try:
-        spec.ParseFromString((package / MODEL).read_bytes())
-        if spec.WhichOneof("Type") != "mlProgram":
+        model.ParseFromString((package / MODEL).read_bytes())
+        if model.WhichOneof("Type") != "mlProgram":
             raise ExportError(f"{package} holds no ML program.")
         reader = _Reader(package / WEIGHTS)
         functions = {
             name: _function(name, content, reader)
-            for name, content in spec.mlProgram.functions.items()
+            for name, content in model.mlProgram.functions.items()
         }
     except ExportError:
         raise
     except Exception as error:
         raise ExportError(f"{package} cannot be read: {error}", "Build it again.") from error
     return Program(
-        specification=spec.specificationVersion,
+        specification=model.specificationVersion,
         functions=functions,
-        interface=_interface(spec.description),
+        interface=_interface(model.description),
     )
 
 
@@ -113,16 +113,16 @@ def _function(name: str, content: Any, reader: "_Reader") -> Function:
             constants[outputs[0][0]] = attributes["val"]
             continue
         arguments: dict[str, tuple[str, ...]] = {}
-        for word, argument in op.inputs.items():
+        for key, argument in op.inputs.items():
             names = []
             for number, binding in enumerate(argument.arguments):
                 if binding.WhichOneof("binding") == "value":
-                    literal = f"{outputs[0][0]}/{word}/{number}"
+                    literal = f"{outputs[0][0]}/{key}/{number}"
                     constants[literal] = reader.value(binding.value)
                     names.append(literal)
                 else:
                     names.append(binding.name)
-            arguments[word] = tuple(names)
+            arguments[key] = tuple(names)
         label = str(attributes.pop("name", ""))
         operations.append(
             Operation(
@@ -167,7 +167,7 @@ _BLOBS = {
 
 
 class _Reader:
-    """Values of a program; large ones lie in the weight file."""
+    """Reads the constants of a program; large ones are in the weight file."""
 
     def __init__(self, weights: Path) -> None:
         from coremltools.libmilstoragepython import _BlobStorageReader
@@ -194,8 +194,8 @@ class _Reader:
     def _blob(self, offset: int, kind: TensorType) -> Tensor:
         if self._blobs is None or kind.dtype not in _BLOBS:
             raise ExportError(f"A weight of {kind.dtype} at {offset} cannot be read.")
-        method, stored, meant = _BLOBS[kind.dtype]
-        numbers = np.asarray(getattr(self._blobs, method)(offset)).astype(stored).view(meant)
+        method, stored_dtype, dtype = _BLOBS[kind.dtype]
+        numbers = np.asarray(getattr(self._blobs, method)(offset)).astype(stored_dtype).view(dtype)
         if numbers.size != int(np.prod(kind.shape)):
             raise ExportError(f"The weight at {offset} has {numbers.size} numbers, not {kind}.")
         return torch.from_numpy(numbers.reshape(kind.shape).copy())

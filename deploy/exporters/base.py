@@ -1,31 +1,43 @@
-"""What every exporter promises."""
+"""Exporter protocol, the file that an exporter returns, and its error limit."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from deploy.artefact import ExportSpec
 
 
+class ErrorLimit(NamedTuple):
+    """The largest relative error against torch that is accepted.
+
+    `judged` names the error that is held against `value`: `largest_error`
+    (largest difference over largest magnitude), or `rms_error` for quantised
+    files, whose observers clip rare extremes on purpose.
+    """
+
+    judged: Literal["largest_error", "rms_error"]
+    value: float
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportedFile:
-    """The content of a file that passed its check, and how far it is off."""
+    """The content of a file that passed its check, and its relative error against torch."""
 
     content: bytes
     relative_error: float
 
 
 class Exporter(Protocol):
-    """Turns a subject into the bytes of one checked file.
+    """Turns an export spec into the bytes of one checked file.
 
     The check runs the bytes on this machine, with the runtime that will be
     timed or an interpreter of it, against the torch module.
     """
 
-    def build(self, subject: ExportSpec) -> ExportedFile:
+    def build(self, spec: ExportSpec) -> ExportedFile:
         """The file's content and its error against torch.
 
         Raises:
-            ExportError: The subject cannot be expressed for this runtime, or
-                the file computes something else.
+            ExportError: The operators cannot be expressed for this runtime,
+                or the file computes something else.
         """
         ...

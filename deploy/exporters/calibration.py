@@ -1,4 +1,4 @@
-"""Calibration images: what a quantising exporter observes real activations on."""
+"""Calibration images: real inputs on which a quantising exporter observes activations."""
 
 import io
 from pathlib import Path
@@ -24,26 +24,26 @@ def save_images(images: Tensor) -> Path:
     return path
 
 
-def load_images(subject: ExportSpec) -> Tensor | None:
-    """The subject's calibration images (N, C, H, W); None when it has none.
+def load_images(spec: ExportSpec) -> Tensor | None:
+    """The spec's calibration images (N, C, H, W); None when it has none.
 
     Raises:
         UsageError: Not a .npy file of finite float32 images of this network's
             input.
     """
-    path = subject.calibration
+    path = spec.calibration
     if path is None:
         return None
-    wanted = subject.operators[0].input_shape[1:]
+    expected = spec.operators[0].input_shape[1:]
     try:
         images = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise UsageError(f"{path} does not hold calibration images: {error}") from error
-    found = tuple(getattr(images, "shape", ()))
-    if not isinstance(images, np.ndarray) or images.dtype != np.float32 or found[1:] != wanted:
+    shape = tuple(getattr(images, "shape", ()))
+    if not isinstance(images, np.ndarray) or images.dtype != np.float32 or shape[1:] != expected:
         raise UsageError(
-            f"{path} does not hold calibration images of {subject.name}: it has the shape "
-            f"{found}, the input of the network is {wanted}.",
+            f"{path} does not hold calibration images of {spec.name}: it has the shape "
+            f"{shape}, the input of the network is {expected}.",
             "Save them as float32, N x channels x height x width, normalised.",
         )
     if not len(images) or not np.isfinite(images).all():

@@ -1,17 +1,12 @@
 """Core ML packages (ML programs), checked by an interpreter of the saved file.
 
 Core ML itself runs on Apple's systems only. What can be known without it is
-known before a package is accepted: its operations, number formats, shapes,
+checked before a package is accepted: its operations, number formats, shapes,
 specification version and amount of work, and that it computes what torch does.
 Not known: whether Apple's compiler takes it, where it runs, how fast.
 """
 
-import contextlib
-import io
-import logging
 import tempfile
-import warnings
-from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -22,55 +17,47 @@ from torch import Tensor, nn
 from deploy.artefact import ExportSpec
 from deploy.chains.modules import chain_input, chain_network
 from deploy.chains.programs import program_operators
-from deploy.coreml.check import SPECIFICATIONS, Expected, check_program
+from deploy.coreml.check import Expected, check_program, check_target
 from deploy.coreml.interpreter import evaluate, evaluate_all
-from deploy.coreml.package import pack, unfolded
+from deploy.coreml.package import pack, unpacked
 from deploy.coreml.program import Function, read_program
-from deploy.exporters.base import ExportedFile
-from deploy.exporters.verify import export_and_verify, largest_error, rms_error
-from search.errors import ExportError, UsageError
+from deploy.exporters.base import ErrorLimit, ExportedFile
+from deploy.exporters.quiet import quiet
+from deploy.exporters.verify import export_and_verify, relative_error
+from search.errors import ExportError
 from search.operators.counts import count
-
-FP32_LIMIT = 1e-5
-FP16_LIMIT = 5e-3
-# Reported rather than judged; but beyond this it is another network.
-W8_LIMIT = 0.03
 
 
 class _Coreml:
     """One precision; `target` is the oldest system that is to load the package."""
 
     dtype: ClassVar[str] = "fp16"
-    limit: ClassVar[float] = FP16_LIMIT
-    measure = staticmethod(largest_error)
     quantised_weights: ClassVar[bool] = False
 
-    def __init__(self, target: str = "iOS16") -> None:
-        if target not in SPECIFICATIONS:
-            raise UsageError(
-                f"Unknown deployment target {target!r}.", f"Known: {', '.join(SPECIFICATIONS)}."
-            )
+    def __init__(self, limit: ErrorLimit, target: str = "iOS16") -> None:
+        check_target(target)
+        self._limit = limit
         self.target = target
 
-    def build(self, subject: ExportSpec) -> ExportedFile:
+    def build(self, spec: ExportSpec) -> ExportedFile:
         """Convert, save, read back, check, evaluate, compare."""
-        export, run = partial(_export, form=self), partial(_check_and_run, self, subject)
+        export, run = partial(_export, exporter=self), partial(_check_and_run, self, spec)
         with quiet():
-            if subject.copies is None:
-                return export_and_verify(subject, export, run, self.measure, self.limit)
-            return self._chain(subject)
+            if spec.copies is None:
+                return export_and_verify(spec, export, run, self._limit)
+            return self._build_chain(spec)
 
-    def _chain(self, subject: ExportSpec) -> ExportedFile:
-        """Each link is judged by itself: later ones hide faults, and add up rounding."""
-        network, example = chain_network(subject), chain_input(subject)
+    def _build_chain(self, spec: ExportSpec) -> ExportedFile:
+        """Judge each link by itself: later links hide faults, and add up rounding."""
+        network, example = chain_network(spec), chain_input(spec)
         with torch.no_grad():
-            content = _export(network, example, form=self)
-            made = _check_and_run(self, subject, content, example)
-            worst = _worst_link(network, example, content, made, self.measure)
-        if not worst <= self.limit:
+            content = _export(network, example, exporter=self)
+            output = _check_and_run(self, spec, content, example)
+            worst = _worst_link(network, example, content, output, self._limit)
+        if not worst <= self._limit.value:
             raise ExportError(
-                f"The file computes something else than {subject.name}: relative error "
-                f"{worst:.2g} in a link, allowed {self.limit:g}.",
+                f"The file computes something else than {spec.name}: relative error "
+                f"{worst:.2g} in a link, allowed {self._limit.value:g}.",
                 "Report this operator with the versions of torch and coremltools.",
             )
         return ExportedFile(content=content, relative_error=worst)
@@ -83,63 +70,49 @@ class CoremlFp16(_Coreml):
 class CoremlFp32(_Coreml):
     """32-bit floats throughout."""
 
-    dtype, limit = "fp32", FP32_LIMIT
+    dtype = "fp32"
 
 
 class CoremlW8(_Coreml):
-    """As 16-bit floats, with weights stored in 8 bits (linear, symmetric, a scale a channel)."""
+    """16-bit floats, with weights stored in 8 bits (linear, symmetric, one scale a channel)."""
 
-    limit, quantised_weights = W8_LIMIT, True
-    measure = staticmethod(rms_error)
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Keep the toolchain's chatter off the terminal."""
-    level = logging.root.manager.disable
-    logging.disable(logging.ERROR)
-    try:
-        with (
-            warnings.catch_warnings(),
-            contextlib.redirect_stderr(io.StringIO()),
-            contextlib.redirect_stdout(io.StringIO()),
-        ):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(level)
+    quantised_weights = True
 
 
-def _export(module: nn.Module, example: Tensor, *, form: _Coreml) -> bytes:
+def _export(module: nn.Module, example: Tensor, *, exporter: _Coreml) -> bytes:
     import coremltools as ct
     from coremltools.converters.mil.mil import types
 
-    half = form.dtype == "fp16"
+    half = exporter.dtype == "fp16"
+    system = getattr(ct.target, exporter.target)
     kind = types.fp16 if half else types.fp32
     convert = partial(
         ct.convert,
         convert_to="mlprogram",
-        minimum_deployment_target=getattr(ct.target, form.target),
+        minimum_deployment_target=system,
         compute_precision=ct.precision.FLOAT16 if half else ct.precision.FLOAT32,
         skip_model_load=True,
     )
     try:
         if not any(True for _ in module.parameters()):
-            return _saved(convert(_nothing(example, kind, getattr(ct.target, form.target))))
+            return _saved(convert(_empty_program(example, kind, system)))
         program = torch.export.export(module, (example.contiguous(),), strict=False)
         model = convert(
             program.run_decompositions({}),
-            # Otherwise they stay 32-bit floats, and a cast stands behind them.
+            # Otherwise they stay 32-bit floats, with a cast after them.
             inputs=[ct.TensorType("x", shape=tuple(example.shape), dtype=kind)],
             outputs=[ct.TensorType("y", dtype=kind)],
         )
-        return _saved(_compress(model) if form.quantised_weights else model)
+        return _saved(_compress(model) if exporter.quantised_weights else model)
     except Exception as error:
         raise ExportError(f"Core ML's converter cannot take this module: {error}") from error
 
 
-def _nothing(example: Tensor, kind: Any, opset: Any) -> Any:
-    """The empty program. Through torch the converter names input and output alike, and fails."""
+def _empty_program(example: Tensor, kind: Any, opset: Any) -> Any:
+    """A program that returns its input: the converter cannot take one from torch.
+
+    It gives input and output one name there, and fails.
+    """
     from coremltools.converters.mil import Builder
 
     shape = Builder.TensorSpec(shape=tuple(example.shape), dtype=kind)
@@ -156,8 +129,8 @@ def _nothing(example: Tensor, kind: Any, opset: Any) -> Any:
 def _compress(model: Any) -> Any:
     import coremltools.optimize.coreml as cto
 
-    how = cto.OpLinearQuantizerConfig(mode="linear_symmetric", weight_threshold=64)
-    return cto.linear_quantize_weights(model, cto.OptimizationConfig(global_config=how))
+    config = cto.OpLinearQuantizerConfig(mode="linear_symmetric", weight_threshold=64)
+    return cto.linear_quantize_weights(model, cto.OptimizationConfig(global_config=config))
 
 
 def _saved(model: Any) -> bytes:
@@ -169,16 +142,16 @@ def _saved(model: Any) -> bytes:
         return pack(folder)
 
 
-def _check_and_run(form: _Coreml, subject: ExportSpec, content: bytes, example: Tensor) -> Tensor:
-    """The gate: structure first, then numbers."""
-    operators = program_operators(subject)
+def _check_and_run(exporter: _Coreml, spec: ExportSpec, content: bytes, example: Tensor) -> Tensor:
+    """Check the package's structure, then evaluate it."""
+    operators = program_operators(spec)
     expected = Expected(
-        target=form.target,
-        dtype=form.dtype,
+        target=exporter.target,
+        dtype=exporter.dtype,
         flops=sum(count(operator).flops for operator in operators),
-        quantised_weights=form.quantised_weights,
+        quantised_weights=exporter.quantised_weights,
     )
-    with unfolded(content) as folder:
+    with unpacked(content) as folder:
         check_program(read_program(folder), expected)
     return _run(content, example)
 
@@ -188,7 +161,7 @@ def _run(content: bytes, example: Tensor) -> Tensor:
 
 
 def _function(content: bytes) -> Function:
-    with unfolded(content) as folder:
+    with unpacked(content) as folder:
         program = read_program(folder)
     (function,) = program.functions.values()
     return function
@@ -199,23 +172,23 @@ def _worst_link(
     x: Tensor,
     content: bytes,
     output: Tensor,
-    measure: Callable[[Tensor, Tensor], float],
+    limit: ErrorLimit,
 ) -> float:
     """The largest error of a link, given the input that it has in the file.
 
     Each link's output must appear among the file's values, in order, and the
-    last one must be what the file puts out. A file of one operation is judged
-    by what it puts out.
+    last one must be the file's output. A file of one operation is judged by
+    its output.
     """
     function = _function(content)
-    made = {name for op in function.operations for name, _ in op.outputs}
-    if len(made) < 2:
-        return measure(output, network(x))
-    left = [v for name, v in evaluate_all(function, x).items() if name in made]
+    computed = {name for op in function.operations for name, _ in op.outputs}
+    if len(computed) < 2:
+        return relative_error(limit, output, network(x))
+    left = [v for name, v in evaluate_all(function, x).items() if name in computed]
     worst = 0.0
     for link in network:
-        wanted = link(x)
-        errors = [measure(value, wanted) for value in left]
+        expected = link(x)
+        errors = [relative_error(limit, value, expected) for value in left]
         best = min(range(len(errors)), key=errors.__getitem__, default=None)
         if best is None:
             return float("inf")

@@ -14,32 +14,30 @@ import torch
 from torch import Tensor, nn
 
 from deploy.artefact import ExportSpec
-from deploy.coreml.check import SPECIFICATIONS
+from deploy.coreml.check import check_target
 from deploy.coreml.interpreter import evaluate
 from deploy.coreml.program import read_program
-from deploy.exporters.base import ExportedFile
-from deploy.exporters.coreml import FP16_LIMIT, quiet
-from deploy.exporters.verify import export_and_verify, largest_error
-from search.errors import ExportError, UsageError
+from deploy.exporters.base import ErrorLimit, ExportedFile
+from deploy.exporters.quiet import quiet
+from deploy.exporters.verify import export_and_verify
+from search.errors import ExportError
 
 
 class DelegateFp16:
-    """One delegate in 16-bit floats; `target` as for packages."""
+    """One delegate in 16-bit floats; `target` is the oldest system that is to load it."""
 
-    def __init__(self, target: str = "iOS16") -> None:
-        if target not in SPECIFICATIONS:
-            raise UsageError(
-                f"Unknown deployment target {target!r}.", f"Known: {', '.join(SPECIFICATIONS)}."
-            )
-        self.target = target
+    def __init__(self, limit: ErrorLimit, target: str = "iOS16") -> None:
+        check_target(target)
+        self._limit = limit
+        self._target = target
 
-    def build(self, subject: ExportSpec) -> ExportedFile:
+    def build(self, spec: ExportSpec) -> ExportedFile:
         """Lower; refuses programs with work outside the delegate."""
-        if subject.copies is not None:
+        if spec.copies is not None:
             raise ExportError("Chains are measured through Core ML itself, not its delegate.")
-        export = partial(_export, target=self.target)
+        export = partial(_export, target=self._target)
         with quiet():
-            return export_and_verify(subject, export, _run, largest_error, FP16_LIMIT)
+            return export_and_verify(spec, export, _run, self._limit)
 
 
 def _export(module: nn.Module, example: Tensor, *, target: str) -> bytes:

@@ -1,6 +1,6 @@
-"""Many packages in one, a function each (iOS 18 and later).
+"""Many Core ML packages merged into one, a function each (iOS 18 and later).
 
-One file to carry in place of many. Weights that are equal are stored once: the
+One file to copy in place of many. Weights that are equal are stored once: the
 programs of an operator together take hardly more than its longest chain, whose
 first copies are those of the shorter ones (`deploy.chains.modules`). Earlier
 systems take a folder of packages instead.
@@ -10,9 +10,9 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from deploy.coreml.package import pack, unfolded, unpack
+from deploy.coreml.package import pack, unpack, unpacked
 from deploy.coreml.program import Function, Program, read_program
-from deploy.exporters.coreml import quiet
+from deploy.exporters.quiet import quiet
 from search.errors import ExportError
 
 OLDEST_SYSTEM = "iOS18"
@@ -46,17 +46,17 @@ def merge(packages: Mapping[str, bytes]) -> bytes:
 
 def _check(merged: bytes, packages: Mapping[str, bytes]) -> None:
     """Each function must be its package's, operation by operation."""
-    together = _read(merged)
-    if set(together.functions) != set(packages):
-        raise ExportError(f"The merged package holds {sorted(together.functions)}.")
+    program = _read(merged)
+    if set(program.functions) != set(packages):
+        raise ExportError(f"The merged package holds {sorted(program.functions)}.")
     for name, content in packages.items():
         (alone,) = _read(content).functions.values()
-        if _shape(alone) != _shape(together.functions[name]):
+        if _shape(alone) != _shape(program.functions[name]):
             raise ExportError(f"The merged package holds another function {name}.")
 
 
 def _read(content: bytes) -> Program:
-    with unfolded(content) as folder:
+    with unpacked(content) as folder:
         return read_program(folder)
 
 

@@ -10,38 +10,40 @@ import torch
 from torch import Tensor, nn
 
 from deploy.artefact import ExportSpec
-from deploy.exporters.base import ExportedFile
+from deploy.exporters.base import ErrorLimit, ExportedFile
 from deploy.exporters.calibration import load_images
-from deploy.exporters.quiet import quiet_toolchain
-from deploy.exporters.verify import export_and_verify, largest_error, rms_error
+from deploy.exporters.quiet import quiet
+from deploy.exporters.verify import export_and_verify
 from search.errors import ExportError
-
-FP32_LIMIT = 1e-4
-# Reported rather than judged; but beyond this it is another network.
-INT8_LIMIT = 0.5
 
 
 class XnnpackFp32:
     """One delegate, 32-bit floats."""
 
-    def build(self, subject: ExportSpec) -> ExportedFile:
+    def __init__(self, limit: ErrorLimit) -> None:
+        self._limit = limit
+
+    def build(self, spec: ExportSpec) -> ExportedFile:
         """Lower to XNNPACK; refuses programs with work outside the delegate."""
-        with quiet_toolchain():
-            return export_and_verify(subject, _export, _run, largest_error, FP32_LIMIT)
+        with quiet():
+            return export_and_verify(spec, _export, _run, self._limit)
 
 
 class XnnpackInt8:
     """PT2E static quantisation: int8 activations, per-channel int8 weights."""
 
-    def build(self, subject: ExportSpec) -> ExportedFile:
-        """Calibrate, convert, lower.
+    def __init__(self, limit: ErrorLimit) -> None:
+        self._limit = limit
 
-        On the subject's calibration images; without any, on the example input
-        and its flip, which is enough for time but not for accuracy.
+    def build(self, spec: ExportSpec) -> ExportedFile:
+        """Calibrate on the spec's images, convert, lower.
+
+        Without images the example input and its flip are used, which is enough
+        for time but not for accuracy.
         """
-        export = partial(_export_int8, images=load_images(subject))
-        with quiet_toolchain():
-            return export_and_verify(subject, export, _run, rms_error, INT8_LIMIT)
+        export = partial(_export_int8, images=load_images(spec))
+        with quiet():
+            return export_and_verify(spec, export, _run, self._limit)
 
 
 class _HardSigmoid(nn.Module):
@@ -55,24 +57,24 @@ class _HardSigmoid(nn.Module):
         return nn.functional.hardtanh(x * (1 / 6) + 0.5, 0.0, 1.0)
 
 
-def _spelled(module: nn.Module) -> nn.Module:
-    """The same function with hard sigmoids as the delegate takes them; a copy if it has any."""
+def _with_delegated_gates(module: nn.Module) -> nn.Module:
+    """The same function with hard sigmoids that the delegate takes; a copy if it has any."""
     if not any(isinstance(part, nn.Hardsigmoid) for part in module.modules()):
         return module
-    spelled = copy.deepcopy(module)
-    for part in list(spelled.modules()):
+    rewritten = copy.deepcopy(module)
+    for part in list(rewritten.modules()):
         for name, child in part.named_children():
             if isinstance(child, nn.Hardsigmoid):
                 setattr(part, name, _HardSigmoid())
-    return spelled
+    return rewritten
 
 
 def _export(module: nn.Module, example: Tensor) -> bytes:
-    return _lower(torch.export.export(_spelled(module), (example,), strict=False))
+    return _lower(torch.export.export(_with_delegated_gates(module), (example,), strict=False))
 
 
 def _export_int8(module: nn.Module, example: Tensor, images: Tensor | None) -> bytes:
-    module = _spelled(module)
+    module = _with_delegated_gates(module)
     if images is None:
         flipped = example.flip(1).contiguous(memory_format=_order(example))
         return _export(_quantise(module, (example, flipped)), example)

@@ -1,45 +1,39 @@
 """ONNX files, checked with ONNX Runtime."""
 
-import contextlib
-import io
-import logging
-import warnings
-
 import torch
 from torch import Tensor, nn
 
 from deploy.artefact import ExportSpec
-from deploy.exporters.base import ExportedFile
-from deploy.exporters.verify import export_and_verify, largest_error
+from deploy.exporters.base import ErrorLimit, ExportedFile
+from deploy.exporters.quiet import quiet
+from deploy.exporters.verify import export_and_verify
 from search.errors import ExportError
 
 OPSET = 18
 
 
-FP32_LIMIT = 1e-4
-
-
 class OnnxFp32:
     """One ONNX graph with its weights inside, 32-bit floats."""
 
-    def build(self, subject: ExportSpec) -> ExportedFile:
+    def __init__(self, limit: ErrorLimit) -> None:
+        self._limit = limit
+
+    def build(self, spec: ExportSpec) -> ExportedFile:
         """Export through torch.export; the input is plain NCHW."""
-        return export_and_verify(subject, _export, _run, largest_error, FP32_LIMIT)
+        with quiet():
+            return export_and_verify(spec, _export, _run, self._limit)
 
 
 def _export(module: nn.Module, example: Tensor) -> bytes:
     try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-            program = torch.onnx.export(
-                module,
-                (example.contiguous(),),
-                dynamo=True,
-                opset_version=OPSET,
-                verbose=False,
-                optimize=True,
-            )
+        program = torch.onnx.export(
+            module,
+            (example.contiguous(),),
+            dynamo=True,
+            opset_version=OPSET,
+            verbose=False,
+            optimize=True,
+        )
         assert program is not None
         content: bytes = program.model_proto.SerializeToString()
     except Exception as error:

@@ -1,4 +1,4 @@
-"""Silence of exporters' toolchains."""
+"""Suppression of toolchain output while a file is exported and checked."""
 
 import contextlib
 import io
@@ -8,12 +8,19 @@ from collections.abc import Iterator
 
 
 @contextlib.contextmanager
-def quiet_toolchain() -> Iterator[None]:
-    """Keep the toolchain's chatter (and nothing of ours) off the terminal."""
+def quiet() -> Iterator[None]:
+    """Keep warnings, log messages and prints of torch and the converters off the terminal.
+
+    Exceptions pass: what goes wrong is raised, never only logged.
+    """
     level = logging.root.manager.disable
-    logging.disable(logging.WARNING)
+    logging.disable(logging.ERROR)
     try:
-        with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
+        with (
+            warnings.catch_warnings(),
+            contextlib.redirect_stderr(io.StringIO()),
+            contextlib.redirect_stdout(io.StringIO()),
+        ):
             warnings.simplefilter("ignore")
             yield
     finally:

@@ -4,24 +4,40 @@ from dataclasses import dataclass, replace
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from deploy.exporters.base import ErrorLimit, Exporter
 from search.errors import ExportError, UsageError
 from search.files import sha256_bytes
 
-if TYPE_CHECKING:
-    from deploy.exporters.base import Exporter
+# fp32 and fp16 differ from torch by rounding only; int8 and w8 are reported
+# rather than judged, but beyond their limits the file is another network.
+_XNNPACK_FP32 = ErrorLimit("largest_error", 1e-4)
+_XNNPACK_INT8 = ErrorLimit("rms_error", 0.5)
+_ONNX_FP32 = ErrorLimit("largest_error", 1e-4)
+_COREML_LIMITS = {
+    "fp16": ErrorLimit("largest_error", 5e-3),
+    "fp32": ErrorLimit("largest_error", 1e-5),
+    "w8": ErrorLimit("rms_error", 0.03),
+}
+# On a device: hardware may accumulate in 16 bits, so these are wider.
+_DEPLOYMENT_FP32 = ErrorLimit("largest_error", 1e-4)
+_DEPLOYMENT_LIMITS = {
+    "int8": ErrorLimit("rms_error", 0.5),
+    "fp16": ErrorLimit("largest_error", 2e-2),
+    "w8": ErrorLimit("rms_error", 0.1),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExporterEntry:
-    """Where an exporter is, and what shapes its files besides the module.
+    """An exporter's module and class, and everything else that shapes its files.
 
     `packages` and the sources named here are part of every artefact's
     address, so that an update never reuses a file of another toolchain. An
     exporter without packages is light: it runs in the caller's process.
-    `sources` are further modules of the kit that shape its files, `options`
-    go to its constructor, `extra` is what of the kit must be installed.
+    `sources` are further modules of the kit that shape its files; `options`
+    and `error_limit` (None: exact by definition) go to its constructor;
+    `extra` is the extra of the kit that must be installed.
     `tasks_per_process` bounds how much memory a builder's tools gather.
     """
 
@@ -31,29 +47,32 @@ class ExporterEntry:
     packages: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
     options: tuple[tuple[str, str], ...] = ()
+    error_limit: ErrorLimit | None = None
     extra: str = "profile"
     # The tools keep some 20 MB of every network they have lowered.
     tasks_per_process: int = 50
 
 
 _ET = ("torch", "executorch")
-# Core ML's words for where a model may run. A unit is part of the backend's
-# name, and so of a table's identity; "all" leaves the choice to the system
-# and is for deployment alone.
+# Core ML's compute units. A unit is part of the backend's name, and so of a
+# table's identity; "all" leaves the choice to the system and is for deployment
+# alone.
 COMPUTE_UNITS = ("cpu_and_ne", "cpu_only", "cpu_and_gpu")
-_MIL = ("deploy.coreml.program", "deploy.coreml.interpreter", "deploy.coreml.check")
+_CHAINS = ("deploy.chains.modules", "deploy.chains.programs")
+_COREML_SOURCES = ("deploy.coreml.program", "deploy.coreml.interpreter", "deploy.coreml.check")
 _COREML = {
     dtype: ExporterEntry(
         name=f"coreml-{dtype}",
         suffix=".mlpackage",
         target=f"deploy.exporters.coreml:Coreml{dtype.capitalize()}",
         packages=("torch", "coremltools"),
-        sources=("deploy.chains.modules", "deploy.chains.programs", "deploy.coreml.package", *_MIL),
+        sources=(*_CHAINS, "deploy.coreml.package", *_COREML_SOURCES),
         extra="iphone",
+        error_limit=limit,
         # Each start costs 10 s and more; single operators leave little behind.
         tasks_per_process=300,
     )
-    for dtype in ("fp16", "fp32", "w8")
+    for dtype, limit in _COREML_LIMITS.items()
 }
 _ENTRIES: dict[tuple[str, str], ExporterEntry] = {
     ("xnnpack", "fp32"): ExporterEntry(
@@ -61,18 +80,21 @@ _ENTRIES: dict[tuple[str, str], ExporterEntry] = {
         suffix=".pte",
         target="deploy.exporters.executorch:XnnpackFp32",
         packages=_ET,
+        error_limit=_XNNPACK_FP32,
     ),
     ("xnnpack", "int8"): ExporterEntry(
         name="xnnpack-int8",
         suffix=".pte",
         target="deploy.exporters.executorch:XnnpackInt8",
         packages=(*_ET, "torchao"),
+        error_limit=_XNNPACK_INT8,
     ),
     ("onnxruntime", "fp32"): ExporterEntry(
         name="onnx-fp32",
         suffix=".onnx",
         target="deploy.exporters.onnx:OnnxFp32",
         packages=("torch", "onnx", "onnxscript"),
+        error_limit=_ONNX_FP32,
     ),
     **{
         (backend, dtype): entry
@@ -84,8 +106,9 @@ _ENTRIES: dict[tuple[str, str], ExporterEntry] = {
         suffix=".pte",
         target="deploy.exporters.coreml_delegate:DelegateFp16",
         packages=(*_ET, "coremltools"),
-        sources=("deploy.exporters.coreml", *_MIL),
+        sources=("deploy.exporters.coreml", *_COREML_SOURCES),
         extra="iphone",
+        error_limit=_COREML_LIMITS["fp16"],
     ),
     **{
         ("simulated", dtype): ExporterEntry(
@@ -108,7 +131,7 @@ def register(backend: str, dtype: str, entry: ExporterEntry) -> None:
 
 
 def backends() -> tuple[str, ...]:
-    """Known backends."""
+    """Known backends, in the order in which they were registered."""
     return tuple(dict.fromkeys(backend for backend, _ in _ENTRIES))
 
 
@@ -116,7 +139,7 @@ def exporter_entry(backend: str, dtype: str) -> ExporterEntry:
     """The entry for a backend and dtype; imports nothing heavy.
 
     Raises:
-        UsageError: Unknown backend, or a dtype that it has not; names the known.
+        UsageError: Unknown backend, or a dtype that it does not have; lists the known ones.
     """
     if backend not in backends():
         raise UsageError(f"Unknown backend {backend!r}.", f"Known: {', '.join(backends())}.")
@@ -129,7 +152,7 @@ def exporter_entry(backend: str, dtype: str) -> ExporterEntry:
 
 
 def default_dtype(backend: str) -> str:
-    """The number format that a backend takes unless told otherwise.
+    """The number format that a backend takes by default.
 
     Raises:
         UsageError: Unknown backend.
@@ -141,7 +164,7 @@ def default_dtype(backend: str) -> str:
 
 
 def with_deployment_target(entry: ExporterEntry, target: str | None) -> ExporterEntry:
-    """The entry for another deployment target, such as iOS18; None changes nothing.
+    """The entry with another deployment target, such as iOS18; None changes nothing.
 
     Raises:
         UsageError: Its files are not made for a system.
@@ -153,15 +176,21 @@ def with_deployment_target(entry: ExporterEntry, target: str | None) -> Exporter
     return replace(entry, name=f"{entry.name}-{target.lower()}", options=(("target", target),))
 
 
-def make_exporter(entry: ExporterEntry) -> "Exporter":
+def deployment_limit(dtype: str) -> ErrorLimit:
+    """The error limit of a network's outputs on a device, whatever its backend."""
+    return _DEPLOYMENT_LIMITS.get(dtype, _DEPLOYMENT_FP32)
+
+
+def make_exporter(entry: ExporterEntry) -> Exporter:
     """Import and create an exporter."""
     module, _, name = entry.target.partition(":")
-    exporter: Exporter = getattr(import_module(module), name)(**dict(entry.options))
+    limit = {} if entry.error_limit is None else {"limit": entry.error_limit}
+    exporter: Exporter = getattr(import_module(module), name)(**limit, **dict(entry.options))
     return exporter
 
 
 def toolchain(entry: ExporterEntry) -> dict[str, str]:
-    """Versions of the packages and of the kit's sources that shape a file.
+    """Versions of everything that shapes a file: packages, the kit's sources, the error limit.
 
     Raises:
         ExportError: A package is not installed.
@@ -177,5 +206,5 @@ def toolchain(entry: ExporterEntry) -> dict[str, str]:
     shared = ("search.operators.modules", "deploy.network", "deploy.exporters.verify")
     own = (*shared, entry.target.partition(":")[0], *entry.sources)
     sources = [root / f"{name.replace('.', '/')}.py" for name in own]
-    revision = sha256_bytes(b"\0".join(path.read_bytes() for path in sources))[:16]
-    return {**versions, "kit": revision}
+    contents = [*(path.read_bytes() for path in sources), repr(entry.error_limit).encode()]
+    return {**versions, "kit": sha256_bytes(b"\0".join(contents))[:16]}

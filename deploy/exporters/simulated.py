@@ -1,4 +1,4 @@
-"""Files for the simulated device: the operators' keys, nothing else."""
+"""Exporter of the simulated device: files that list operator keys."""
 
 import json
 
@@ -8,9 +8,9 @@ from deploy.exporters.base import ExportedFile
 
 
 class SimulatedExporter:
-    """Writes what the simulated device needs to know its truth."""
+    """Writes the keys by which the simulated device finds its true times."""
 
-    def build(self, subject: ExportSpec) -> ExportedFile:
-        """Never fails, and is exact by definition."""
-        keys = [operator.key for operator in program_operators(subject)]
+    def build(self, spec: ExportSpec) -> ExportedFile:
+        """The keys as JSON; never fails, and is exact by definition."""
+        keys = [operator.key for operator in program_operators(spec)]
         return ExportedFile(content=json.dumps(keys).encode(), relative_error=0.0)

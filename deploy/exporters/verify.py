@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from deploy.artefact import ExportSpec
-from deploy.exporters.base import ExportedFile
+from deploy.exporters.base import ErrorLimit, ExportedFile
 from deploy.exporters.calibration import load_images
 from deploy.network import fold_batch_norm, load_weights, seeded_network
 from search.errors import ExportError
@@ -14,11 +14,10 @@ from search.operators.modules import example_input
 
 Export = Callable[[nn.Module, Tensor], bytes]
 Run = Callable[[bytes, Tensor], Tensor]
-Measure = Callable[[Tensor, Tensor], float]
 
 
 def export_and_verify(
-    subject: ExportSpec, export: Export, run: Run, measure: Measure, limit: float
+    spec: ExportSpec, export: Export, run: Run, limit: ErrorLimit
 ) -> ExportedFile:
     """Build the module, export it, run the file, compare it with torch.
 
@@ -28,22 +27,28 @@ def export_and_verify(
     Raises:
         ExportError: The error exceeds `limit`.
     """
-    network = seeded_network(subject.operators)
-    if subject.weights:
-        load_weights(network, subject.weights)
-    images = load_images(subject)
-    example = example_input(subject.operators) if images is None else images[:1]
+    network = seeded_network(spec.operators)
+    if spec.weights:
+        load_weights(network, spec.weights)
+    images = load_images(spec)
+    example = example_input(spec.operators) if images is None else images[:1]
     with torch.no_grad():
         expected = network(example)
         content = export(fold_batch_norm(network), example)
-        error = measure(run(content, example), expected)
-    if not error <= limit:
+        error = relative_error(limit, run(content, example), expected)
+    if not error <= limit.value:
         raise ExportError(
-            f"The file computes something else than {subject.name}: relative error "
-            f"{error:.2g}, allowed {limit:g}.",
+            f"The file computes something else than {spec.name}: relative error "
+            f"{error:.2g}, allowed {limit.value:g}.",
             "Report this operator with the versions of torch and the exporter.",
         )
     return ExportedFile(content=content, relative_error=error)
+
+
+def relative_error(limit: ErrorLimit, actual: Tensor, expected: Tensor) -> float:
+    """The error of an output that this limit judges."""
+    measure = rms_error if limit.judged == "rms_error" else largest_error
+    return measure(actual, expected)
 
 
 def largest_error(actual: Tensor, expected: Tensor) -> float:
@@ -54,10 +59,7 @@ def largest_error(actual: Tensor, expected: Tensor) -> float:
 
 
 def rms_error(actual: Tensor, expected: Tensor) -> float:
-    """Root mean square of the difference over that of the output.
-
-    For quantised files: their observers clip rare extremes on purpose.
-    """
+    """Root mean square of the difference over that of the expected output; inf if shapes differ."""
     if actual.shape != expected.shape:
         return float("inf")
     return float((actual - expected).norm() / expected.norm().clamp_min(1e-12))

@@ -204,22 +204,6 @@ class DeviceVerifier(Protocol):
         ...
 
 
-# fp32 and fp16 differ by rounding only (hardware may accumulate in 16 bits);
-# int8 and w8 are reported rather than judged, but beyond their limits it is
-# another network. As the exporters' own checks.
-LIMITS = {
-    "int8": ("rms_error", 0.5),
-    "fp16": ("largest_error", 2e-2),
-    "w8": ("rms_error", 0.1),
-}
-FP32_LIMIT = ("largest_error", 1e-4)
-
-
-def limit_for(dtype: str) -> tuple[str, float]:
-    """Which error of the outputs is judged, and what is allowed."""
-    return LIMITS.get(dtype, FP32_LIMIT)
-
-
 def load_device_verifier() -> DeviceVerifier:
     """The installed device side.
 

@@ -1,1 +1,1 @@
-"""Android devices over adb: ways in, commands, files."""
+"""Android devices over adb: connections, commands, files."""

@@ -1,4 +1,4 @@
-"""Where to look for Android devices, and which of them are meant."""
+"""Addresses of Android devices: adb server, direct connection, serial numbers."""
 
 import os
 import re
@@ -12,10 +12,10 @@ from search.errors import UsageError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdbAddress:
-    """Where to look for devices.
+    """The adb server to ask, or the device's own daemon, and the devices to use.
 
-    `serials` names the ones that are meant (empty: whichever matches),
-    `connect` a daemon to reach directly, past any adb server.
+    `serials` names the selected devices (empty: whichever matches), `connect`
+    an adb daemon to connect to directly, without an adb server.
     """
 
     server: tuple[str, int] = DEFAULT_ADDRESS
@@ -24,7 +24,7 @@ class AdbAddress:
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> "AdbAddress":
-        """From a device file's `[options]`, with adb's own environment as default.
+        """Read a device file's `[options]`; adb's own environment variables are the defaults.
 
         Raises:
             UsageError: An option that is unknown or malformed.
@@ -46,7 +46,7 @@ class AdbAddress:
 
 
 def _server_of_environment() -> str | None:
-    """Adb's own variables for a server elsewhere."""
+    """The server that adb's own environment variables name, if any."""
     text = os.environ.get("ADB_SERVER_SOCKET", "")
     if text.startswith("tcp:"):
         return text.removeprefix("tcp:")
@@ -56,10 +56,10 @@ def _server_of_environment() -> str | None:
 
 
 def parse_address(text: str, option: str) -> tuple[str, int]:
-    """HOST:PORT as an address; `option` is where it was given.
+    """HOST:PORT as a pair; `option` is the option that it was given by.
 
     Raises:
-        UsageError: Not of that form.
+        UsageError: Not HOST:PORT.
     """
     host, _, port = text.rpartition(":")
     host = host.strip("[]") or "127.0.0.1"

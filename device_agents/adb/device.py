@@ -1,6 +1,6 @@
 """One Android device: commands, lines and files, over any transport.
 
-Every command can be run twice: where the connection breaks it is made anew,
+Every command may run twice: where the connection breaks it is opened again,
 once, and the command repeated. Files appear under their name only after the
 device itself has confirmed their content.
 """
@@ -29,8 +29,8 @@ class AdbDevice:
     """Commands and files of one device.
 
     Args:
-        transport: The way to it.
-        patience_s: How long a device that went away may take to come back.
+        transport: The connection to it.
+        patience_s: How long a device that disconnected may take to come back.
         timeout_s: The longest silence of one command.
     """
 
@@ -43,19 +43,19 @@ class AdbDevice:
 
     @property
     def serial(self) -> str:
-        """What the device is called on this way."""
+        """The device's name on this connection."""
         return self.transport.serial
 
     def connect(self) -> None:
-        """Connect for the first time: no patience.
+        """Connect for the first time, without waiting for the device.
 
         Raises:
-            DeviceError, ConnectionLost, DeviceTimeout: As of the transport.
+            DeviceError, ConnectionLost, DeviceTimeout: From the transport.
         """
         self.transport.connect(CONNECT_S)
 
     def reconnect(self) -> None:
-        """Connect anew, waiting for a device that went away.
+        """Connect again, waiting for a device that disconnected.
 
         Raises:
             ConnectionLost: It did not come back.
@@ -74,7 +74,7 @@ class AdbDevice:
             time.sleep(_PAUSE_S)
 
     def close(self) -> None:
-        """Leave the device."""
+        """Disconnect."""
         self.transport.close()
 
     # --- commands
@@ -83,7 +83,7 @@ class AdbDevice:
         """Run one command to its end, whatever its exit code.
 
         Raises:
-            ConnectionLost, DeviceTimeout: Twice.
+            ConnectionLost, DeviceTimeout: Both attempts failed.
         """
         return self.run_all([argv], timeout_s)[0]
 
@@ -92,21 +92,21 @@ class AdbDevice:
     ) -> list[CommandResult]:
         """Run commands that do not depend on each other, in few round trips."""
         limit = self.timeout_s if timeout_s is None else timeout_s
-        done: list[CommandResult] = []
+        results: list[CommandResult] = []
         for batch in shell.batches(commands):
-            done += self._again(partial(shell.execute, self.transport, batch, limit))
-        return done
+            results += self._retry_once(partial(shell.execute, self.transport, batch, limit))
+        return results
 
-    def check(self, argv: Sequence[str], complaint: str) -> str:
+    def check(self, argv: Sequence[str], failure: str) -> str:
         """Run a command that must succeed; returns its output.
 
         Raises:
-            DeviceError: It failed; `complaint` and its own words are the message.
+            DeviceError: It failed; the message is `failure` and the command's last error line.
         """
-        finished = self.run(argv)
-        if finished.code:
-            raise DeviceError(f"{complaint} (exit code {finished.code}): {finished.complaint}.")
-        return finished.text
+        result = self.run(argv)
+        if result.code:
+            raise DeviceError(f"{failure} (exit code {result.code}): {result.last_error_line}.")
+        return result.text
 
     def start(self, argv: Sequence[str], timeout_s: float) -> shell.Running:
         """Start a command and read its lines; never repeated."""
@@ -125,10 +125,10 @@ class AdbDevice:
         """Copy a file: to `.part`, compared by the device, then renamed.
 
         Raises:
-            DeviceError: No room, or the copy differs.
-            ConnectionLost, DeviceTimeout: Twice.
+            DeviceError: The device is full, or the copy differs.
+            ConnectionLost, DeviceTimeout: Both attempts failed.
         """
-        self._again(lambda: self._push(source, path, sha256, mode, progress))
+        self._retry_once(lambda: self._push(source, path, sha256, mode, progress))
 
     def _push(
         self, source: Path, path: str, sha256: str, mode: int, progress: Callable[[int], None]
@@ -139,35 +139,35 @@ class AdbDevice:
             closing(self.transport.open("sync:", self.timeout_s)) as stream,
         ):
             sync.send_file(stream, content, part, mode, self.timeout_s, progress)
-        summed, named = self.run_all([["sha256sum", part], ["chmod", f"{mode:o}", part]])
-        found = summed.text.split(" ")[0].lstrip("\\")
-        if summed.code or found != sha256:
+        checksum, chmod = self.run_all([["sha256sum", part], ["chmod", f"{mode:o}", part]])
+        copied_sha256 = checksum.text.split(" ")[0].lstrip("\\")
+        if checksum.code or copied_sha256 != sha256:
             self.run(["rm", "-f", part])
             raise DeviceError(
                 f"The copy of {source.name} on the device differs from the original.",
                 "Try another cable or port; see also whether the device is full.",
             )
-        moved = self.run(["mv", "-f", part, path])
-        # A connection that broke after the rename has it done already.
-        if moved.code and self.run(["test", "-f", path]).code:
-            raise DeviceError(f"The device cannot rename {part}: {moved.complaint}.")
-        if named.code:
-            raise DeviceError(f"The device cannot set the mode of {path}: {named.complaint}.")
+        rename = self.run(["mv", "-f", part, path])
+        # Repeated after a break, the rename may be done already.
+        if rename.code and self.run(["test", "-f", path]).code:
+            raise DeviceError(f"The device cannot rename {part}: {rename.last_error_line}.")
+        if chmod.code:
+            raise DeviceError(f"The device cannot set the mode of {path}: {chmod.last_error_line}.")
 
     def pull(self, path: str) -> bytes:
         """The content of a file.
 
         Raises:
-            DeviceError: There is none.
-            ConnectionLost, DeviceTimeout: Twice.
+            DeviceError: There is no such file.
+            ConnectionLost, DeviceTimeout: Both attempts failed.
         """
-        return self._again(lambda: b"".join(self._pull(path)))
+        return self._retry_once(lambda: b"".join(self._pull(path)))
 
     def _pull(self, path: str) -> Iterator[bytes]:
         with closing(self.transport.open("sync:", self.timeout_s)) as stream:
             yield from sync.receive_file(stream, path, self.timeout_s)
 
-    def _again(self, work: Callable[[], Result]) -> Result:
+    def _retry_once(self, work: Callable[[], Result]) -> Result:
         for attempt in range(_ATTEMPTS):
             try:
                 return work()

@@ -1,4 +1,4 @@
-"""The way straight to a device's adb daemon, over TCP or USB, with adb-shell."""
+"""Direct transport to a device's adb daemon, over TCP or USB, with adb-shell."""
 
 import contextlib
 import select
@@ -79,13 +79,12 @@ class PromptTcp(BaseTransport):  # type: ignore[misc]  # adb-shell has no types
 
 
 class _Daemon(AdbDevice):  # type: ignore[misc]
-    """adb-shell's device, with services as streams of bytes.
+    """adb-shell's device, with services as streams of bytes in both directions.
 
-    Open services of the device must be answered in either direction, which
-    adb-shell itself offers only for single commands.
+    adb-shell itself offers them only for single commands.
     """
 
-    def begin(self, service: str, timeout_s: float) -> "_DaemonStream":
+    def open_service(self, service: str, timeout_s: float) -> "_DaemonStream":
         with self._local_id_lock:
             self._local_id += 1
             call = _AdbTransactionInfo(self._local_id, None, timeout_s, timeout_s, None)
@@ -103,11 +102,11 @@ class _Daemon(AdbDevice):  # type: ignore[misc]
         call.remote_id = remote
         return _DaemonStream(self, call)
 
-    def next(self, call: Any, wanted: list[bytes]) -> tuple[bytes, bytes]:
-        command, data = self._read_until(wanted, call)
+    def receive(self, call: Any, commands: list[bytes]) -> tuple[bytes, bytes]:
+        command, data = self._read_until(commands, call)
         return command, data
 
-    def tell(self, command: bytes, call: Any, data: bytes = b"") -> None:
+    def send_message(self, command: bytes, call: Any, data: bytes = b"") -> None:
         self._io_manager.send(AdbMessage(command, call.local_id, call.remote_id, data), call)
 
 
@@ -117,18 +116,18 @@ class _DaemonStream:
     def __init__(self, daemon: _Daemon, call: Any) -> None:
         self._daemon = daemon
         self._call = call
-        self._held: list[bytes] = []
+        self._received: list[bytes] = []
         self._open = True
 
     def recv(self, timeout_s: float) -> bytes:
         """Return the data of one packet."""
-        if self._held:
-            return self._held.pop(0)
+        if self._received:
+            return self._received.pop(0)
         deadline = time.monotonic() + timeout_s
         while self._open:
             self._limit(max(deadline - time.monotonic(), 0.01))
-            with told():
-                command, data = self._daemon.next(self._call, [constants.WRTE, constants.CLSE])
+            with translated_errors():
+                command, data = self._daemon.receive(self._call, [constants.WRTE, constants.CLSE])
             if command == constants.CLSE:
                 self._closed()
             elif data:
@@ -140,41 +139,41 @@ class _DaemonStream:
         size = self._daemon._maxdata
         for start in range(0, len(data), size):
             self._limit(timeout_s)
-            with told():
+            with translated_errors():
                 self._send_packet(data[start : start + size])
 
     def _send_packet(self, data: bytes) -> None:
         if not self._open:
             raise ConnectionLost("The device closed the stream.")
-        self._daemon.tell(constants.WRTE, self._call, data)
+        self._daemon.send_message(constants.WRTE, self._call, data)
         while True:
-            wanted = [constants.OKAY, constants.WRTE, constants.CLSE]
-            command, answer = self._daemon.next(self._call, wanted)
+            commands = [constants.OKAY, constants.WRTE, constants.CLSE]
+            command, answer = self._daemon.receive(self._call, commands)
             if command == constants.OKAY:
                 return
             if command == constants.WRTE:
-                self._held.append(answer)
+                self._received.append(answer)
             else:
                 self._closed()
                 raise ConnectionLost("The device closed the stream.")
 
     def close(self) -> None:
-        """Tell the device, and wait for its word that nothing more comes."""
+        """Close the service, and wait until the device confirms."""
         if not self._open:
             return
         self._open = False
         self._limit(_CLOSE_S)
-        with contextlib.suppress(Exception):  # whatever is broken is closed
-            self._daemon.tell(constants.CLSE, self._call)
-            while self._daemon.next(self._call, [constants.WRTE, constants.CLSE])[0] != (
+        with contextlib.suppress(Exception):  # a broken connection is closed anyway
+            self._daemon.send_message(constants.CLSE, self._call)
+            while self._daemon.receive(self._call, [constants.WRTE, constants.CLSE])[0] != (
                 constants.CLSE
             ):
                 pass
 
     def _closed(self) -> None:
         self._open = False
-        with told():
-            self._daemon.tell(constants.CLSE, self._call)
+        with translated_errors():
+            self._daemon.send_message(constants.CLSE, self._call)
 
     def _limit(self, timeout_s: float) -> None:
         self._call.transport_timeout_s = self._call.read_timeout_s = timeout_s
@@ -183,57 +182,57 @@ class _DaemonStream:
 class DirectTransport:
     """Services of one daemon that adb-shell is connected to."""
 
-    # adb-shell does not tell the features; protocol 1 is known to all devices.
+    # adb-shell does not report the features; all devices have protocol 1.
     shell_v2 = False
 
-    def __init__(self, serial: str, way: str, medium: BaseTransport) -> None:
+    def __init__(self, serial: str, connection: str, medium: BaseTransport) -> None:
         self.serial = serial
-        self.way = way
+        self.connection = connection
         self._daemon = _Daemon(medium)
-        self._asked = False
+        self._key_offered = False
 
     def connect(self, timeout_s: float) -> None:
-        """Connect and prove who we are by the user's adb key."""
-        self._asked = False
-        with told(self.serial):
+        """Connect and authenticate with the user's adb key."""
+        self._key_offered = False
+        with translated_errors(self.serial):
             try:
                 self._daemon.connect(
                     rsa_keys=load_signers(),
                     transport_timeout_s=timeout_s,
                     auth_timeout_s=timeout_s,
                     read_timeout_s=timeout_s,
-                    auth_callback=self._ask,
+                    auth_callback=self._on_key_offered,
                 )
             except (*_TIMEOUTS, OSError) as error:
-                if not self._asked:
+                if not self._key_offered:
                     raise
                 raise DeviceError(
                     f"The device {self.serial} has not allowed this computer (unauthorized).",
                     "Unlock it and accept the question about USB debugging, then run again.",
                 ) from error
 
-    def _ask(self, _: object) -> None:
-        self._asked = True
+    def _on_key_offered(self, _: object) -> None:
+        self._key_offered = True
 
     def open(self, service: str, timeout_s: float) -> _DaemonStream:
         """Open a service on the one connection."""
-        with told(self.serial):
-            return self._daemon.begin(service, timeout_s)
+        with translated_errors(self.serial):
+            return self._daemon.open_service(service, timeout_s)
 
     def close(self) -> None:
         """Close the connection."""
-        with contextlib.suppress(Exception):  # whatever is broken is closed
+        with contextlib.suppress(Exception):  # a broken connection is closed anyway
             self._daemon.close()
 
 
 def tcp_transport(host: str, port: int) -> DirectTransport:
-    """The way to a daemon that listens on TCP (`adb tcpip 5555`)."""
+    """Transport to a daemon that listens on TCP (`adb tcpip 5555`)."""
     return DirectTransport(f"{host}:{port}", f"TCP {host}:{port}", PromptTcp(host, port))
 
 
 @contextlib.contextmanager
-def told(serial: str = "the device") -> Iterator[None]:
-    """Turn what adb-shell raises into the kit's errors."""
+def translated_errors(serial: str = "the device") -> Iterator[None]:
+    """Turn the errors of adb-shell into the kit's."""
     try:
         yield
     except exceptions.DeviceAuthError as error:

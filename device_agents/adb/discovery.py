@@ -1,4 +1,4 @@
-"""Which Android devices there are, how they are, and which one is meant."""
+"""Discovery of attached Android devices, and selection of those to use."""
 
 import contextlib
 from collections.abc import Mapping, Sequence
@@ -34,17 +34,17 @@ _NO_SERVER = "start it with: adb start-server; or reach a device directly with -
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DetectedDevice:
-    """A device that answers, or does not, and why."""
+    """A device that is attached, its state, and its properties if it answers."""
 
     serial: str
     state: str
-    way: str
+    connection: str
     model: str | None = None
     properties: Mapping[str, str]
 
     @property
     def advice(self) -> str:
-        """What to do to make it usable; empty when it is."""
+        """What makes it usable; empty when it is usable."""
         if self.state == USABLE:
             return ""
         if self.state == OFFLINE and is_network(self.serial):
@@ -53,136 +53,131 @@ class DetectedDevice:
         return ADVICE.get(self.state, "adb does not offer it for use")
 
 
-def transport_for(reach: AdbAddress, serial: str) -> Transport:
-    """The way to one device: straight where `connect` says so, else the server.
+def transport_for(address: AdbAddress, serial: str) -> Transport:
+    """Transport to one device: direct where `connect` is set, else through the server.
 
-    Where the server of this computer does not run, its USB is used directly.
+    Where this computer's server does not run, its USB devices are used directly.
     """
-    if reach.connect is not None:
+    if address.connect is not None:
         from device_agents.adb.direct import tcp_transport
 
-        return tcp_transport(*reach.connect)
-    if reach.server[0] in _THIS_COMPUTER:
+        return tcp_transport(*address.connect)
+    if address.server[0] in _THIS_COMPUTER:
         try:
-            server_devices(reach.server)
+            server_devices(address.server)
         except NoServer:
             from device_agents.adb.usb import usb_transport
 
             return usb_transport(serial)
-    return ServerTransport(serial, reach.server)
+    return ServerTransport(serial, address.server)
 
 
-def prefer_direct(reach: AdbAddress) -> AdbAddress:
-    """Go straight to a serial that is an address which the adb server does not know."""
-    if reach.connect is not None or len(reach.serials) != 1 or ":" not in reach.serials[0]:
-        return reach
-    (serial,) = reach.serials
+def prefer_direct(address: AdbAddress) -> AdbAddress:
+    """Connect directly to a serial that is a network address unknown to the adb server."""
+    if address.connect is not None or len(address.serials) != 1 or ":" not in address.serials[0]:
+        return address
+    (serial,) = address.serials
     if serial.startswith("usb:"):  # a port of this computer, not an address
-        return reach
+        return address
     with contextlib.suppress(NoServer):
-        if any(one.serial == serial for one in server_devices(reach.server)):
-            return reach
-    return replace(reach, connect=parse_address(serial, "--serial"), serials=())
+        if any(listed.serial == serial for listed in server_devices(address.server)):
+            return address
+    return replace(address, connect=parse_address(serial, "--serial"), serials=())
 
 
 def list_devices(
-    reach: AdbAddress, call_back: bool = False
+    address: AdbAddress, call_back: bool = False
 ) -> tuple[list[DetectedDevice], list[str]]:
-    """All devices in reach, and notes on where nothing could be seen.
+    """All devices at this address, and notes on what could not be listed.
 
-    With `call_back` the server connects again to what is on the network and
-    offline: it leaves a device there for good that went away once.
+    With `call_back` the server reconnects to network devices that are offline:
+    by itself it never takes back a device that disconnected once.
     """
-    if reach.connect is not None:
-        return [_ask(transport_for(reach, ""), USABLE)], []
+    if address.connect is not None:
+        return [_query(transport_for(address, ""), USABLE)], []
     try:
-        listed = server_devices(reach.server)
+        listing = server_devices(address.server)
     except NoServer:
-        return _look_at_usb(reach)
-    seen = []
-    for one in listed:
-        lost = call_back and one.state == OFFLINE and is_network(one.serial)
-        wanted = not reach.serials or one.serial in reach.serials
-        state = USABLE if lost and wanted else one.state  # asking connects
-        seen.append(_ask(ServerTransport(one.serial, reach.server), state))
-    return seen, []
+        return _list_usb(address)
+    devices = []
+    for listed in listing:
+        lost = call_back and listed.state == OFFLINE and is_network(listed.serial)
+        selected = not address.serials or listed.serial in address.serials
+        state = USABLE if lost and selected else listed.state  # querying connects
+        devices.append(_query(ServerTransport(listed.serial, address.server), state))
+    return devices, []
 
 
-def _look_at_usb(reach: AdbAddress) -> tuple[list[DetectedDevice], list[str]]:
-    """What can be had without the server; what else to do where that is nothing."""
-    silent = f"no adb server answers at {reach.server[0]}:{reach.server[1]}"
-    if reach.server[0] not in _THIS_COMPUTER:
+def _list_usb(address: AdbAddress) -> tuple[list[DetectedDevice], list[str]]:
+    """Devices on USB without a server, and notes on what to do where there are none."""
+    silent = f"no adb server answers at {address.server[0]}:{address.server[1]}"
+    if address.server[0] not in _THIS_COMPUTER:
         return [], [f"{silent}: {_NO_SERVER}"]
     from device_agents.adb.usb import NoUsb, attached, usb_transport
 
     try:
-        found = attached()
+        listing = attached()
     except NoUsb as error:
         return [], [f"{silent}: {_NO_SERVER}", f"USB cannot be used without it: {error}"]
-    if not found:
+    if not listing:
         return [], [f"{silent}, and no device on USB offers adb: {_NO_SERVER}"]
-    seen = [_ask(usb_transport(one.name), one.state) for one in found]
-    return seen, [f"{silent}: devices on USB are used directly"]
+    devices = [_query(usb_transport(listed.name), listed.state) for listed in listing]
+    return devices, [f"{silent}: devices on USB are used directly"]
 
 
-def is_attached(reach: AdbAddress, serial: str) -> bool:
-    """Whether the server, or USB where none runs, has a device of that name."""
+def is_attached(address: AdbAddress, serial: str) -> bool:
+    """Whether the server, or USB where no server runs, has a device of that name."""
     try:
-        return any(one.serial == serial for one in server_devices(reach.server))
+        return any(listed.serial == serial for listed in server_devices(address.server))
     except NoServer:
-        if reach.server[0] not in _THIS_COMPUTER:
+        if address.server[0] not in _THIS_COMPUTER:
             return False
     from device_agents.adb.usb import NoUsb, attached
 
     with contextlib.suppress(NoUsb):
-        return any(one.name == serial for one in attached())
+        return any(listed.name == serial for listed in attached())
     return False
 
 
-def _ask(transport: Transport, state: str) -> DetectedDevice:
-    """Identity of a device, where it gives one."""
-    unknown = partial(DetectedDevice, serial=transport.serial, way=transport.way, properties={})
+def _query(transport: Transport, state: str) -> DetectedDevice:
+    """State and properties of a device; it is connected to only where it is usable."""
+    detected = partial(DetectedDevice, serial=transport.serial, connection=transport.connection)
     if state != USABLE:
-        return unknown(state=state)
-    phone = AdbDevice(transport, patience_s=0)
+        return detected(state=state, properties={})
+    device = AdbDevice(transport, patience_s=0)
     try:
-        phone.connect()
-        answers = phone.run_all([["getprop", name] for name in _PROPERTIES.values()])
+        device.connect()
+        answers = device.run_all([["getprop", name] for name in _PROPERTIES.values()])
     except Unusable as error:
-        return unknown(state=error.state)
+        return detected(state=error.state, properties={})
     except KitError as error:
-        return unknown(state=UNAUTHORIZED if UNAUTHORIZED in error.message else OFFLINE)
+        state = UNAUTHORIZED if UNAUTHORIZED in error.message else OFFLINE
+        return detected(state=state, properties={})
     finally:
-        phone.close()
-    found = {
+        device.close()
+    properties = {
         name: printable(answer.text)
         for name, answer in zip(_PROPERTIES, answers, strict=True)
         if answer.text
     }
-    return DetectedDevice(
-        serial=transport.serial,
-        state=USABLE,
-        way=transport.way,
-        model=found.get("model"),
-        properties=found,
-    )
+    return detected(state=USABLE, model=properties.get("model"), properties=properties)
 
 
-def matches(device: Device, seen: DetectedDevice) -> bool:
-    """Whether a device is of the kind that a device file describes."""
+def matches(device: Device, detected: DetectedDevice) -> bool:
+    """Whether a detected device fits the patterns of a device file."""
     return all(
-        fnmatchcase(seen.properties.get(name, ""), pattern)
+        fnmatchcase(detected.properties.get(name, ""), pattern)
         for name, pattern in device.match.items()
     )
 
 
-def select_devices(device: Device, reach: AdbAddress) -> list[DetectedDevice]:
-    """The devices that are meant: one, or several of one model named by serial.
+def select_devices(device: Device, address: AdbAddress) -> list[DetectedDevice]:
+    """The devices to use: one, or several of one model named by serial.
 
     Raises:
-        DeviceError: None is usable; says what was looked for, what was seen
-            and what to do.
-        UsageError: Several match, or those named do not belong together.
+        DeviceError: There is no usable one; names what was looked for, what
+            was detected and what to do.
+        UsageError: Several match, or those named are of different models.
     """
     unknown = sorted(set(device.match) - set(_PROPERTIES))
     if unknown:
@@ -190,15 +185,15 @@ def select_devices(device: Device, reach: AdbAddress) -> list[DetectedDevice]:
             f"The device file {device.name} matches by {unknown[0]!r}, which is unknown.",
             f"Known: {', '.join(_PROPERTIES)}.",
         )
-    seen, notes = list_devices(reach, call_back=True)
-    if reach.serials and reach.connect is None:
-        return _named(device, reach.serials, seen, notes)
-    usable = [one for one in seen if one.state == USABLE and matches(device, one)]
+    detected, notes = list_devices(address, call_back=True)
+    if address.serials and address.connect is None:
+        return _select_named(device, address.serials, detected, notes)
+    usable = [found for found in detected if found.state == USABLE and matches(device, found)]
     if not usable:
-        raise _nothing(device, seen, notes)
+        raise _not_found(device, detected, notes)
     if len(usable) > 1:
-        same = len({one.model for one in usable}) == 1
-        share = f", or share the work: --serial {','.join(o.serial for o in usable)}"
+        same = len({found.model for found in usable}) == 1
+        share = f", or share the work: --serial {','.join(found.serial for found in usable)}"
         raise UsageError(
             f"Several devices match {device.name}: {_names(usable)}.",
             f"Choose one: --serial {usable[0].serial}{share if same else ''}.",
@@ -206,23 +201,25 @@ def select_devices(device: Device, reach: AdbAddress) -> list[DetectedDevice]:
     return usable
 
 
-def _named(
-    device: Device, serials: Sequence[str], seen: Sequence[DetectedDevice], notes: Sequence[str]
+def _select_named(
+    device: Device, serials: Sequence[str], detected: Sequence[DetectedDevice], notes: Sequence[str]
 ) -> list[DetectedDevice]:
-    by_serial = {one.serial: one for one in seen}
+    by_serial = {found.serial: found for found in detected}
     chosen = [by_serial[serial] for serial in serials if serial in by_serial]
     missing = [serial for serial in serials if serial not in by_serial]
     if missing:
-        raise _nothing(device, seen, notes, f"the serial {', '.join(map(printable, missing))}")
-    for one in chosen:
-        if one.state != USABLE:
-            raise DeviceError(f"{_name(one)} is {one.state}.", f"Do this: {one.advice}.")
-        if not matches(device, one):
+        raise _not_found(
+            device, detected, notes, f"the serial {', '.join(map(printable, missing))}"
+        )
+    for found in chosen:
+        if found.state != USABLE:
+            raise DeviceError(f"{_name(found)} is {found.state}.", f"Do this: {found.advice}.")
+        if not matches(device, found):
             raise UsageError(
-                f"{_name(one)} is not a {device.title}: {_wanted(device)}.",
+                f"{_name(found)} is not a {device.title}: {_patterns(device)}.",
                 "Use --device android for any model, or write a device file for it.",
             )
-    if len({one.model for one in chosen}) > 1:
+    if len({found.model for found in chosen}) > 1:
         raise UsageError(
             f"Devices of different models never share a table: {_names(chosen)}.",
             "Name devices of one model.",
@@ -230,32 +227,35 @@ def _named(
     return chosen
 
 
-def _nothing(
-    device: Device, seen: Sequence[DetectedDevice], notes: Sequence[str], what: str | None = None
+def _not_found(
+    device: Device,
+    detected: Sequence[DetectedDevice],
+    notes: Sequence[str],
+    missing: str | None = None,
 ) -> DeviceError:
-    looked = what or f"{device.title} ({_wanted(device)})"
-    lines = [f"{_name(one)}: {one.state}" for one in seen]
-    steps = [f"{printable(one.serial)}: {one.advice}" for one in seen if one.advice]
-    if not seen and not notes:
+    missing = missing or f"{device.title} ({_patterns(device)})"
+    lines = [f"{_name(found)}: {found.state}" for found in detected]
+    steps = [f"{printable(found.serial)}: {found.advice}" for found in detected if found.advice]
+    if not detected and not notes:
         steps = ["attach it by USB and switch USB debugging on in its developer options"]
-    others = [one for one in seen if one.state == USABLE]
+    others = [found for found in detected if found.state == USABLE]
     if others and not steps:
         steps = [f"use the one attached: --device android --serial {others[0].serial}"]
     return DeviceError(
-        f"Found no {looked}. Seen: {'; '.join(lines) or 'nothing'}.",
+        f"Found no {missing}. Seen: {'; '.join(lines) or 'nothing'}.",
         f"Next: {'; '.join([*steps, *notes])}.",
     )
 
 
-def _wanted(device: Device) -> str:
+def _patterns(device: Device) -> str:
     rules = [f"{name} {pattern}" for name, pattern in device.match.items()]
     return ", ".join(rules) or "any model"
 
 
-def _name(one: DetectedDevice) -> str:
-    model = f" ({one.model})" if one.model else ""
-    return f"{printable(one.serial)}{model}"
+def _name(device: DetectedDevice) -> str:
+    model = f" ({device.model})" if device.model else ""
+    return f"{printable(device.serial)}{model}"
 
 
-def _names(several: Sequence[DetectedDevice]) -> str:
-    return ", ".join(_name(one) for one in several)
+def _names(devices: Sequence[DetectedDevice]) -> str:
+    return ", ".join(map(_name, devices))

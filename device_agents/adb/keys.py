@@ -17,15 +17,15 @@ def key_path() -> Path:
 
 
 def load_signers() -> list[CryptographySigner]:
-    """The key as adb-shell wants it; made when there is none.
+    """The key in adb-shell's form; created when there is none.
 
     Raises:
-        UsageError: The key cannot be read or made.
+        UsageError: The key cannot be read or created.
     """
     path = key_path()
     try:
         if not path.exists():
-            _make(path)
+            _create(path)
         if not path.with_name("adbkey.pub").exists():
             _publish(path)
         return [CryptographySigner(str(path))]
@@ -36,15 +36,15 @@ def load_signers() -> list[CryptographySigner]:
         ) from error
 
 
-def _make(path: Path) -> None:
-    """A new pair; the private half appears last, whole and readable by its owner alone."""
+def _create(path: Path) -> None:
+    """Create a key pair; the private key appears last, whole and readable by its owner alone."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".adbkey-") as folder:
-        made = Path(folder) / "adbkey"
-        keygen(str(made))
-        made.chmod(0o600)
-        made.with_name("adbkey.pub").replace(path.with_name("adbkey.pub"))
-        made.replace(path)
+        private = Path(folder) / "adbkey"
+        keygen(str(private))
+        private.chmod(0o600)
+        private.with_name("adbkey.pub").replace(path.with_name("adbkey.pub"))
+        private.replace(path)
 
 
 def _publish(path: Path) -> None:

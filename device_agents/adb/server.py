@@ -1,4 +1,4 @@
-"""The way through the adb server that the user runs.
+"""Transport through the adb server that the user runs.
 
 It also serves devices paired over Wi-Fi. The server is never started or
 stopped here: it may hold devices for other programs.
@@ -39,18 +39,18 @@ class _Client(AdbClient):  # type: ignore[misc]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Listed:
-    """One line of the server's list: what a device is called and how it is."""
+class ListedDevice:
+    """One line of the server's list: a device's serial and its state."""
 
     serial: str
     state: str
 
 
-def server_devices(address: tuple[str, int]) -> list[Listed]:
-    """What the server sees.
+def server_devices(address: tuple[str, int]) -> list[ListedDevice]:
+    """All devices that the server lists, usable or not.
 
     Raises:
-        NoServer: Nothing answers as an adb server does.
+        NoServer: There is no answer, or not one of an adb server.
     """
     try:
         with _Client(*address).make_connection() as connection:
@@ -60,19 +60,19 @@ def server_devices(address: tuple[str, int]) -> list[Listed]:
     except (AdbError, OSError, ValueError) as error:
         raise NoServer(str(error)) from error
     rows = [line.partition("\t") for line in text.splitlines() if line.strip()]
-    # Old servers explain "no permissions" behind the word; the word is enough.
-    return [Listed(serial=serial, state=_state(state)) for serial, _, state in rows]
+    # Old servers explain "no permissions" after the state; the state is enough.
+    return [ListedDevice(serial=serial, state=_state(state)) for serial, _, state in rows]
 
 
 def is_network(serial: str) -> bool:
-    """Whether the server reaches a device of this name by an address."""
+    """Whether this serial is a network address."""
     host, _, port = serial.rpartition(":")
     return host not in ("", "usb") and port.isdigit()
 
 
 def _state(text: str) -> str:
-    words = text.strip()
-    return "no permissions" if words.startswith("no permissions") else words.split(" ")[0]
+    state = text.strip()
+    return "no permissions" if state.startswith("no permissions") else state.split(" ")[0]
 
 
 class ServerTransport:
@@ -80,19 +80,19 @@ class ServerTransport:
 
     def __init__(self, serial: str, address: tuple[str, int] = DEFAULT_ADDRESS) -> None:
         self.serial = serial
-        self.way = f"adb server {address[0]}:{address[1]}"
+        self.connection = f"adb server {address[0]}:{address[1]}"
         self._client = _Client(*address)
         self._device = AdbDevice(self._client, serial=serial)
         self._features: frozenset[str] = frozenset()
 
     @property
     def shell_v2(self) -> bool:
-        """Whether the server says that the device has it."""
+        """Whether the server lists the feature for the device."""
         return "shell_v2" in self._features
 
     def connect(self, timeout_s: float) -> None:
-        """Ask for the device's features; a network device is called back first."""
-        with _told(self.serial):
+        """Ask for the device's features; the server reconnects a network device if it must."""
+        with _translated_errors(self.serial):
             try:
                 self._features = frozenset(self._device.get_features().split(","))
             except AdbError as error:
@@ -109,7 +109,7 @@ class ServerTransport:
 
     def open(self, service: str, timeout_s: float) -> "SocketStream":
         """Open a service over a connection of its own."""
-        with _told(self.serial):
+        with _translated_errors(self.serial):
             connection = self._device.open_transport(timeout=timeout_s)
             try:
                 content = service.encode()
@@ -124,8 +124,8 @@ class ServerTransport:
         """Nothing is held open between services."""
 
 
-class _told:  # noqa: N801 (reads as a word)
-    """Turns what adbutils raises into the kit's errors."""
+class _translated_errors:  # noqa: N801 (used like a function)
+    """Turns the errors of adbutils into the kit's."""
 
     def __init__(self, serial: str) -> None:
         self.serial = serial
@@ -155,7 +155,7 @@ class SocketStream:
         self._socket = connected
 
     def recv(self, timeout_s: float) -> bytes:
-        """Return what has come."""
+        """Return the bytes that have arrived."""
         try:
             self._socket.settimeout(timeout_s)
             return self._socket.recv(_RECV_BYTES)

@@ -1,11 +1,11 @@
-"""Commands on a device: what goes to its shell, and what its answer means.
+"""Shell commands on a device: scripts sent, answers parsed.
 
-Shell protocol 1 knows neither exit codes nor a standard error of its own, and
-in any protocol a broken connection looks like a short answer. So each command
+Shell protocol 1 has neither exit codes nor a separate standard error, and in
+any protocol a broken connection looks like a short answer. So each command
 runs in a small shell function that ends its output with a line of a random
-word, the exit code, and what was written to standard error: an answer without
-that line is a lost connection, whatever else it says. What a device prints
-before the script begins or after it ends is dropped.
+word (the nonce), the exit code, and the text of standard error: an answer
+without that line is a lost connection, whatever else it holds. Output before
+the script begins or after it ends is dropped.
 """
 
 import secrets
@@ -26,7 +26,7 @@ _HEADER = struct.Struct("<BI")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommandResult:
-    """How one command ended."""
+    """Exit code and output of one command."""
 
     code: int
     stdout: bytes
@@ -38,23 +38,23 @@ class CommandResult:
         return self.stdout.decode(errors="replace").replace("\r\n", "\n").strip()
 
     @property
-    def complaint(self) -> str:
-        """The last line of standard error, fit to be shown."""
+    def last_error_line(self) -> str:
+        """The last line of standard error, safe to print."""
         lines = self.stderr.decode(errors="replace").strip().splitlines()
         return printable(lines[-1] if lines else "")
 
 
 def printable(text: str, length: int = 200) -> str:
-    """Text of a device without anything that a terminal would obey."""
+    """Text of a device without control characters, at most `length` characters long."""
     clean = "".join(c if c.isprintable() else "?" for c in text)
     return clean if len(clean) <= length else f"{clean[:length]}…"
 
 
 def quote(argv: Sequence[str]) -> str:
-    """One command as a shell reads it back, word by word.
+    """One command quoted for a shell.
 
     Raises:
-        UsageError: A word holds a NUL, which no command can be given.
+        UsageError: An argument holds a NUL, which no command can be given.
     """
     if any("\0" in word for word in argv):
         raise UsageError("A name with a NUL character cannot be given to a device.")
@@ -68,7 +68,7 @@ def script_of(commands: Sequence[Sequence[str]], nonce: str) -> str:
     standard error is held in a variable until it has ended.
     """
     frame = (
-        # The shell's own remarks ("Killed") are nobody's output.
+        # The shell's own messages ("Killed") belong to no command's output.
         f"exec 2>/dev/null;echo {nonce};"
         'k(){ { e=$("$@" </dev/null 2>&1 1>&3 3>&-);r=$?; } 3>&1;'
         f"printf '\\n%s %d\\n%s\\n%s.\\n' {nonce} $r \"$e\" {nonce}; }}"
@@ -77,7 +77,7 @@ def script_of(commands: Sequence[Sequence[str]], nonce: str) -> str:
 
 
 def batches(commands: Sequence[Sequence[str]]) -> Iterator[list[Sequence[str]]]:
-    """Commands in groups whose script every daemon takes."""
+    """Commands in groups whose script fits into one packet of every daemon."""
     group: list[Sequence[str]] = []
     size = 0
     for command in commands:
@@ -94,11 +94,11 @@ def batches(commands: Sequence[Sequence[str]]) -> Iterator[list[Sequence[str]]]:
 def execute(
     transport: Transport, commands: Sequence[Sequence[str]], timeout_s: float
 ) -> list[CommandResult]:
-    """Run commands in one go; each runs whatever became of the one before.
+    """Run commands in one script; each runs even if the one before it failed.
 
     Raises:
         ConnectionLost: The answer is incomplete.
-        DeviceTimeout: Nothing came for so long.
+        DeviceTimeout: No data for `timeout_s`.
     """
     nonce = secrets.token_hex(12)
     received = bytearray()
@@ -110,14 +110,14 @@ def execute(
 
 
 def parse(received: bytes, nonce: str, count: int) -> list[CommandResult]:
-    """Take the answers of so many commands apart.
+    """Split the output of a script into the results of its `count` commands.
 
     Raises:
-        ConnectionLost: One of them is missing or cut.
+        ConnectionLost: A result is missing or cut off.
     """
     head, tail = b"\n" + nonce.encode() + b" ", b"\n" + nonce.encode() + b"."
     received = received.replace(b"\r\n" + nonce.encode(), b"\n" + nonce.encode())
-    found, rest = [], _begun(received, nonce)
+    results, rest = [], _after_start(received, nonce)
     for _ in range(count):
         stdout, begun, rest = rest.partition(head)
         stderr, ended, rest = rest.partition(tail)
@@ -125,12 +125,12 @@ def parse(received: bytes, nonce: str, count: int) -> list[CommandResult]:
         if not (begun and ended and line and code.strip().isdigit()):
             raise ConnectionLost("The device's answer was cut off.")
         rest = rest.removeprefix(b"\r").removeprefix(b"\n")
-        found.append(CommandResult(code=int(code), stdout=stdout, stderr=stderr))
-    return found
+        results.append(CommandResult(code=int(code), stdout=stdout, stderr=stderr))
+    return results
 
 
-def _begun(received: bytes, nonce: str) -> bytes:
-    """Drop what came before the script."""
+def _after_start(received: bytes, nonce: str) -> bytes:
+    """Drop output from before the script began."""
     _, mark, rest = received.partition(nonce.encode())
     if not mark:
         raise ConnectionLost("The device's answer was cut off.")
@@ -138,10 +138,13 @@ def _begun(received: bytes, nonce: str) -> bytes:
 
 
 class Running:
-    """A command whose lines are read as they come."""
+    """A running command whose output lines are read as they arrive.
+
+    `result` is None until the command has ended.
+    """
 
     def __init__(self, transport: Transport, argv: Sequence[str], timeout_s: float) -> None:
-        self.finished: CommandResult | None = None
+        self.result: CommandResult | None = None
         self._nonce = secrets.token_hex(12)
         self._timeout_s = timeout_s
         self._parts = _output(transport, script_of([argv], self._nonce), timeout_s)
@@ -149,22 +152,22 @@ class Running:
         self._begun = False
 
     def lines(self) -> Iterator[str]:
-        """Yield the lines of standard output, then set `finished`.
+        """Yield the lines of standard output, then set `result`.
 
         Raises:
             ConnectionLost: The output ended before the command did; a line
                 that was cut is not yielded.
-            DeviceTimeout: Nothing came for so long.
+            DeviceTimeout: No data for the time limit.
         """
-        word = self._nonce.encode()
+        nonce = self._nonce.encode()
         for part in self._parts:
             self._rest += part
             *lines, self._rest = self._rest.split(b"\n")
             for number, line in enumerate(lines):
                 if not self._begun:
-                    self._begun = line.rstrip().endswith(word)
-                elif line.startswith(word + b" "):
-                    self._end(b"\n".join([word, b"", *lines[number:], self._rest]))
+                    self._begun = line.rstrip().endswith(nonce)
+                elif line.startswith(nonce + b" "):
+                    self._end(b"\n".join([nonce, b"", *lines[number:], self._rest]))
                     return
                 elif line.strip():
                     yield line.decode(errors="replace").rstrip("\r")
@@ -173,23 +176,23 @@ class Running:
         raise ConnectionLost("The connection ended in the middle of the command's output.")
 
     def _end(self, tail: bytes) -> None:
-        """Read what follows the last line: exit code and standard error."""
+        """Read the rest after the last line: exit code and standard error."""
         for part in self._parts:
             tail += part
-        self.finished = parse(tail, self._nonce, 1)[0]
+        self.result = parse(tail, self._nonce, 1)[0]
 
     def close(self) -> None:
-        """Stop reading; the command dies of it when it writes."""
+        """Stop reading; the command is ended by its next write."""
         self._parts.close()
 
 
-def _output(transport: Transport, script: str, timeout_s: float) -> "_Parts":
+def _output(transport: Transport, script: str, timeout_s: float) -> "_OutputStream":
     framed = transport.shell_v2
     service = "shell,v2,raw:" if framed else "shell:"
-    return _Parts(transport.open(service + script, timeout_s), framed, timeout_s)
+    return _OutputStream(transport.open(service + script, timeout_s), framed, timeout_s)
 
 
-class _Parts:
+class _OutputStream:
     """Standard output of a shell stream, in either protocol."""
 
     def __init__(self, stream: Stream, framed: bool, timeout_s: float) -> None:
@@ -212,15 +215,15 @@ class _Parts:
 
     def _unframed(self) -> Iterator[bytes]:
         """Protocol 2: packets of a kind, a length and data; the last holds the exit code."""
-        held = b""
+        buffer = b""
         for part in self._plain():
-            held += part
-            while len(held) >= _HEADER.size:
-                kind, length = _HEADER.unpack_from(held)
+            buffer += part
+            while len(buffer) >= _HEADER.size:
+                kind, length = _HEADER.unpack_from(buffer)
                 end = _HEADER.size + length
-                if len(held) < end:
+                if len(buffer) < end:
                     break
-                data, held = held[_HEADER.size : end], held[end:]
+                data, buffer = buffer[_HEADER.size : end], buffer[end:]
                 if kind == _STDOUT and data:
                     yield data
                 elif kind == _EXIT:

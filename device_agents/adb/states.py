@@ -1,4 +1,4 @@
-"""The states that a device may be in, in adb's words, and what to do about each."""
+"""Device states by their adb names, and the advice for each."""
 
 from search.errors import DeviceError
 
@@ -8,7 +8,7 @@ UNAUTHORIZED = "unauthorized"
 OFFLINE = "offline"
 BUSY = "busy"
 
-# What to do about each state besides `device`; all but `busy` are adb's own.
+# Advice for each state other than `device`; all but `busy` are adb's own names.
 ADVICE = {
     UNAUTHORIZED: "unlock it and accept the question about USB debugging",
     "authorizing": "unlock it and accept the question about USB debugging",
@@ -28,10 +28,10 @@ ADVICE = {
 
 
 class Unusable(DeviceError):
-    """The device is there, in a state in which it cannot be used.
+    """The device is attached, but in a state in which it cannot be used.
 
     Args:
-        state: A word of `ADVICE`, which is also what to do.
+        state: A key of `ADVICE`, whose text becomes the remedy.
     """
 
     def __init__(self, message: str, state: str) -> None:

@@ -1,4 +1,4 @@
-"""Files over a device's `sync:` service."""
+"""File transfer over a device's `sync:` service."""
 
 import struct
 import time
@@ -22,11 +22,11 @@ def send_file(
     timeout_s: float,
     progress: Callable[[int], None] = lambda _: None,
 ) -> int:
-    """Write a file on the device; returns its bytes. `progress` gets each part's size.
+    """Write a file on the device; returns its size. `progress` gets each part's size.
 
     Raises:
         DeviceError: The device could not write it; its reason is in the message.
-        ConnectionLost, DeviceTimeout: As of the stream.
+        ConnectionLost, DeviceTimeout: From the stream.
     """
     total = 0
     try:
@@ -54,8 +54,8 @@ def receive_file(stream: Stream, path: str, timeout_s: float) -> Iterator[bytes]
     """Yield the content of a file of the device.
 
     Raises:
-        DeviceError: There is none, or it cannot be read.
-        ConnectionLost, DeviceTimeout: As of the stream, or the file was cut.
+        DeviceError: There is no such file, or it cannot be read.
+        ConnectionLost, DeviceTimeout: From the stream, or the file was cut off.
     """
     stream.send(_packet(b"RECV", path.encode()), timeout_s)
     reply = _Reader(stream, timeout_s)
@@ -75,7 +75,7 @@ def _packet(word: bytes, content: bytes) -> bytes:
 
 
 def _parts(source: BinaryIO) -> Iterator[bytes]:
-    """The file as DATA packets, some of them at a time."""
+    """The file as DATA packets, several at a time."""
     while content := source.read(_BUFFER_BYTES):
         pieces = range(0, len(content), CHUNK_BYTES)
         yield b"".join(_packet(b"DATA", content[at : at + CHUNK_BYTES]) for at in pieces)
@@ -103,23 +103,23 @@ def _refused(path: str, reason: bytes) -> DeviceError:
 
 
 class _Reader:
-    """Whole pieces out of a stream."""
+    """Reads exact numbers of bytes from a stream."""
 
     def __init__(self, stream: Stream, timeout_s: float) -> None:
         self._stream = stream
         self._timeout_s = timeout_s
-        self._held = bytearray()
+        self._buffer = bytearray()
 
     def header(self) -> tuple[bytes, int]:
         word, length = _HEADER.unpack(self.take(_HEADER.size))
         return word, length
 
     def take(self, count: int) -> bytes:
-        while len(self._held) < count:
+        while len(self._buffer) < count:
             part = self._stream.recv(self._timeout_s)
             if not part:
                 raise ConnectionLost("The device broke off in the middle of a file.")
-            self._held += part
-        taken = bytes(self._held[:count])
-        del self._held[:count]
+            self._buffer += part
+        taken = bytes(self._buffer[:count])
+        del self._buffer[:count]
         return taken

@@ -1,7 +1,8 @@
-"""The ways to an Android device, behind one narrow protocol.
+"""Transport and stream protocols: one connection to an Android device.
 
 A transport opens the services of a device's adb daemon (`shell:`, `sync:`)
-as streams of bytes. Commands and files are made of those, once for all ways.
+as streams of bytes. Commands and file copies are built on those, once for all
+transports.
 """
 
 from typing import Protocol
@@ -34,16 +35,17 @@ class Stream(Protocol):
 
 
 class Transport(Protocol):
-    """One way to one device; used by one thread at a time.
+    """One connection to one device; used by one thread at a time.
 
-    `serial` is what the device is called on this way, `way` the way in words.
+    `serial` is the device's name on this connection, `connection` describes
+    the connection as text (`adb server 127.0.0.1:5037`).
     """
 
     serial: str
-    way: str
+    connection: str
 
     def connect(self, timeout_s: float) -> None:
-        """Connect, or connect anew.
+        """Connect, or connect again.
 
         Raises:
             DeviceError: The device refuses; the remedy says what to do.
@@ -60,11 +62,11 @@ class Transport(Protocol):
         """Open a service.
 
         Raises:
-            ConnectionLost, DeviceTimeout: As above.
-            DeviceError: The device knows no such service.
+            ConnectionLost, DeviceTimeout: The device is not there now.
+            DeviceError: The device has no such service.
         """
         ...
 
     def close(self) -> None:
-        """Leave; the device and the user's adb server stay as they are."""
+        """Disconnect; the device and the user's adb server stay as they are."""
         ...

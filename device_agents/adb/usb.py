@@ -1,6 +1,6 @@
-"""The way straight to a device on USB, for when no adb server runs.
+"""Direct transport to a device on USB, for when no adb server runs.
 
-adb-shell finds the devices; libusb carries the bytes. Transfers follow adb's
+adb-shell lists the devices; libusb transfers the bytes. Transfers follow adb's
 own client: a header and its payload are a transfer each, a write that fills
 its last packet is ended by an empty one (the daemon would wait for more), and
 a read asks for whole packets (a longer one than was asked for is an error).
@@ -44,7 +44,7 @@ class _Code(IntEnum):
 
 
 class NoUsb(Exception):
-    """USB cannot be looked at; the text says why, and what to do."""
+    """USB devices cannot be listed; the text names the cause and the remedy."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,61 +62,62 @@ class Attached:
 
 
 def attached() -> list[Attached]:
-    """What is on USB; none is claimed by looking.
+    """Devices on USB that offer adb; none is claimed.
 
     Raises:
         NoUsb: libusb or its module is missing, or does not work.
     """
     library = _library()
     try:
-        found = list(library.UsbTransport.find_all_adb_devices())
+        listed = list(library.UsbTransport.find_all_adb_devices())
     except (library.usb1.USBError, OSError) as error:
         raise NoUsb(f"libusb cannot list devices ({error}): {_INSTALL}") from error
-    seen = [one for each in found if (one := _look_at(each, library.usb1.USBError)) is not None]
-    count = Counter(one.name for one in seen)
+    described = (_describe(device, library.usb1.USBError) for device in listed)
+    devices = [device for device in described if device is not None]
+    count = Counter(device.name for device in devices)
     return [
         # Cheap phones share one serial: only their ports tell them apart.
-        one if count[one.name] == 1 else replace(one, name=one.port)
-        for one in seen
+        device if count[device.name] == 1 else replace(device, name=device.port)
+        for device in devices
     ]
 
 
 def usb_transport(name: str) -> DirectTransport:
-    """The way to the device of that name (see `Attached`)."""
+    """Transport to the device of that name (see `Attached`)."""
     return DirectTransport(name, "USB, without a server", UsbMedium(name))
 
 
 class UsbMedium(BaseTransport):  # type: ignore[misc]  # adb-shell has no types
-    """Bulk transfers with one device, found anew at each connection."""
+    """Bulk transfers with one device, looked up again at each connection."""
 
     def __init__(self, name: str) -> None:
         self._name = name
         self._handle: Any = None
-        self._held = b""
+        self._buffer = b""
         self._interface = 0
         self._read_from = self._write_to = 0
         self._packet_bytes = 1
 
     def connect(self, transport_timeout_s: float | None) -> None:
-        """Open the device and claim its interface, which shuts others out.
+        """Open the device and claim its interface, so that no other program can use it.
 
         Raises:
-            Unusable: This user may not, or another program has it.
-            ConnectionLost: It is not there.
+            Unusable: This user may not open it, or another program has it.
+            ConnectionLost: It is not attached.
         """
         del transport_timeout_s  # opening does not wait
         self.close()
-        found = self._find()
-        with self._told():
-            self._handle = found.device.open()
-            self._interface = found.setting.getNumber()
+        attached_device = self._find()
+        with self._translated_errors():
+            self._handle = attached_device.device.open()
+            self._interface = attached_device.setting.getNumber()
             try:
                 self._handle.claimInterface(self._interface)
             except BaseException:
                 self._handle.close()
                 self._handle = None
                 raise
-        for endpoint in found.setting.iterEndpoints():
+        for endpoint in attached_device.setting.iterEndpoints():
             if endpoint.getAddress() & _FROM_DEVICE:
                 self._read_from = endpoint.getAddress()
                 self._packet_bytes = endpoint.getMaxPacketSize()
@@ -125,20 +126,20 @@ class UsbMedium(BaseTransport):  # type: ignore[misc]  # adb-shell has no types
         self._drain()
 
     def close(self) -> None:
-        """Let go of the device; works twice, and when it has gone."""
-        handle, self._handle, self._held = self._handle, None, b""
+        """Release the device; works twice, and when it was unplugged."""
+        handle, self._handle, self._buffer = self._handle, None, b""
         if handle is not None:
-            with contextlib.suppress(Exception):  # whatever is broken is closed
+            with contextlib.suppress(Exception):  # a broken connection is closed anyway
                 handle.releaseInterface(self._interface)
             with contextlib.suppress(Exception):
                 handle.close()
 
     def bulk_read(self, numbytes: int, transport_timeout_s: float | None) -> bytes:
-        """Return at most so many bytes; none where a packet was empty."""
-        if not self._held:
+        """Return at most `numbytes`; none where a packet was empty."""
+        if not self._buffer:
             packets = -(-numbytes // self._packet_bytes)
-            self._held = self._read(packets * self._packet_bytes, transport_timeout_s)
-        data, self._held = self._held[:numbytes], self._held[numbytes:]
+            self._buffer = self._read(packets * self._packet_bytes, transport_timeout_s)
+        data, self._buffer = self._buffer[:numbytes], self._buffer[numbytes:]
         return data
 
     def bulk_write(self, data: bytes, transport_timeout_s: float | None) -> int:
@@ -150,12 +151,12 @@ class UsbMedium(BaseTransport):  # type: ignore[misc]  # adb-shell has no types
 
     def _read(self, size: int, timeout_s: float | None) -> bytes:
         handle = self._connected()
-        with self._told():
+        with self._translated_errors():
             return bytes(handle.bulkRead(self._read_from, size, timeout=_ms(timeout_s)))
 
     def _write(self, data: bytes, timeout_s: float | None) -> None:
         handle = self._connected()
-        with self._told():
+        with self._translated_errors():
             sent = handle.bulkWrite(self._write_to, data, timeout=_ms(timeout_s))
         if sent != len(data):  # the rest would be taken for another transfer
             raise ConnectionLost(f"The device {self._name} took {sent} of {len(data)} bytes.")
@@ -166,48 +167,49 @@ class UsbMedium(BaseTransport):  # type: ignore[misc]  # adb-shell has no types
         return self._handle
 
     def _drain(self) -> None:
-        """Throw away what was meant for a program that had the device before."""
+        """Discard data meant for a program that had the device before."""
         with contextlib.suppress(exceptions.TcpTimeoutException):
             for _ in range(_MOST_DRAINS):
                 self._read(_DRAIN_BYTES, _DRAIN_S)
 
     def _find(self) -> Attached:
         try:
-            seen = attached()
+            devices = attached()
         except NoUsb as error:
             raise DeviceError(f"USB cannot be used: {error}.") from error
-        for one in seen:
-            if self._name in (one.name, one.port):
-                return one
+        for device in devices:
+            if self._name in (device.name, device.port):
+                return device
         raise _unplugged(self._name)
 
     @contextlib.contextmanager
-    def _told(self) -> Iterator[None]:
+    def _translated_errors(self) -> Iterator[None]:
         library = _library()
         try:
             yield
         except library.usb1.USBError as error:
             if error.value == _Code.TIMEOUT:
                 raise exceptions.TcpTimeoutException(str(error)) from error
-            raise explained(self._name, error) from error
+            raise kit_error(self._name, error) from error
 
 
-def explained(name: str, error: Any) -> KitError:
-    """What an error of libusb (with its code as `value`) means, and what to do."""
-    words = f"{printable(name)} ({error})"
+def kit_error(name: str, error: Any) -> KitError:
+    """The kit's error, with its remedy, for one of libusb (whose code is its `value`)."""
+    description = f"{printable(name)} ({error})"
     if error.value == _Code.ACCESS:
-        return Unusable(f"This user may not open the USB device {words}.", NO_PERMISSIONS)
+        return Unusable(f"This user may not open the USB device {description}.", NO_PERMISSIONS)
     if error.value == _Code.BUSY:
-        return Unusable(f"Another program holds the USB interface of {words}.", BUSY)
+        return Unusable(f"Another program holds the USB interface of {description}.", BUSY)
     if error.value == _Code.NO_DEVICE:
         return _unplugged(name)
     if error.value == _Code.NOT_SUPPORTED:
         return DeviceError(
-            f"libusb cannot drive the USB device {words}.",
+            f"libusb cannot drive the USB device {description}.",
             "On Windows it needs the WinUSB driver; or use an adb server: adb start-server.",
         )
     return ConnectionLost(
-        f"The USB connection to {words} broke.", "Plug it in again; try another cable or port."
+        f"The USB connection to {description} broke.",
+        "Plug it in again; try another cable or port.",
     )
 
 
@@ -218,19 +220,19 @@ def _unplugged(name: str) -> ConnectionLost:
     )
 
 
-def _look_at(found: Any, usb_error: type[Exception]) -> Attached | None:
-    bus, *ports = found.port_path
+def _describe(listed: Any, usb_error: type[Exception]) -> Attached | None:
+    bus, *ports = listed.port_path
     port = f"{PORT_PREFIX}{bus}-{'.'.join(map(str, ports))}"
     serial, state = None, USABLE
     try:
-        serial = found.serial_number
+        serial = listed.serial_number
     except usb_error as error:
         code = getattr(error, "value", None)
         if code == _Code.NO_DEVICE:
-            return None  # unplugged while we look
+            return None  # unplugged meanwhile
         state = NO_PERMISSIONS if code == _Code.ACCESS else "offline"
     return Attached(
-        name=serial or port, port=port, state=state, device=found._device, setting=found._setting
+        name=serial or port, port=port, state=state, device=listed._device, setting=listed._setting
     )
 
 
@@ -246,5 +248,5 @@ def _library() -> Any:
 
 
 def _ms(timeout_s: float | None) -> int:
-    """At least one: to libusb none at all means for ever."""
+    """Milliseconds, at least one: 0 means for ever to libusb."""
     return max(1, int(1000 * (_DEFAULT_S if timeout_s is None else timeout_s)))

@@ -1,1 +1,1 @@
-"""Android devices as targets: facts, steady state, files, the agent."""
+"""Android devices as targets: identity, performance mode, files, the agent."""

@@ -1,6 +1,6 @@
-"""The Android agent: one device over adb, with the native runner on it.
+"""Agent of one Android device: the native runner on it, driven over adb.
 
-Times are taken on the device alone; adb carries the plan there and the
+Times are taken on the device alone; adb transfers the plan there and the
 records back.
 """
 
@@ -37,7 +37,7 @@ _LAST_LINES = 1000
 class AndroidAgent:
     """Runs plans on one Android device.
 
-    While it is open the device is in its steady state, and nobody else on
+    While it is open the device is in performance mode, and no other process on
     this computer measures on it.
     """
 
@@ -55,11 +55,11 @@ class AndroidAgent:
             )
         self._device = device
         self._settings = settings
-        self._reach = AdbAddress.of(device.options)
+        self._address = AdbAddress.of(device.options)
         self._serial = serial
         self._open = contextlib.ExitStack()
         self._running: int | None = None
-        self._told: set[str] = set()
+        self._said: set[str] = set()
 
     # --- opening and closing
 
@@ -74,36 +74,38 @@ class AndroidAgent:
     def _enter(self) -> None:
         serial = self._serial
         if serial is None:
-            self._reach = discovery.prefer_direct(self._reach)
-            serial = _only(discovery.select_devices(self._device, self._reach)).serial
+            self._address = discovery.prefer_direct(self._address)
+            serial = _single(discovery.select_devices(self._device, self._address)).serial
         limit = self._settings.timeout_s
-        self.phone = AdbDevice(
-            discovery.transport_for(self._reach, serial),
+        self.adb_device = AdbDevice(
+            discovery.transport_for(self._address, serial),
             patience_s=min(_PATIENCE_S, limit),
             timeout_s=min(COMMAND_S, limit),
         )
-        self._open.callback(self.phone.close)
-        self.phone.connect()
-        self.identity: Identity = identify(self.phone)
+        self._open.callback(self.adb_device.close)
+        self.adb_device.connect()
+        self.identity: Identity = identify(self.adb_device)
         self._open.enter_context(device_lock(self.identity.lock_key, str(self.identity.info.model)))
-        self._steady = PerformanceMode(self.phone, self.identity.serial_hash, self._settings.say)
-        self._steady.restore_leftovers()
+        self._performance_mode = PerformanceMode(
+            self.adb_device, self.identity.serial_hash, self._settings.say
+        )
+        self._performance_mode.restore_leftovers()
         if self.identity.rehearsal:
             self._settings.say("This is a rehearsal, not a phone: times are those of this machine.")
         self._binary = find_runner(self.identity)
         self._runner_sha256 = sha256_file(self._binary)
-        self._depot = FileStore(self.phone)
+        self._store = FileStore(self.adb_device)
         self.pinned = self._pick_cores()
-        state = read_state(self.phone)
+        state = read_state(self.adb_device)
         check_state(state, self._settings.say)
-        self._open.callback(self._steady.restore)
-        self._steady.apply(state.stay_on)
+        self._open.callback(self._performance_mode.restore)
+        self._performance_mode.apply(state.stay_on)
 
     def _pick_cores(self) -> tuple[int, ...] | None:
         settings = self._settings
         if settings.affinity is not None or not settings.pin:
             return settings.affinity
-        if self.identity.rehearsal:  # its clusters are play, its processes are real
+        if self.identity.rehearsal:  # its clusters are made up, its processes run here
             return default_affinity(settings.threads)
         return pick_cluster(self.identity.info.clusters, settings.threads)
 
@@ -115,141 +117,143 @@ class AndroidAgent:
     ) -> None:
         self._open.close()
 
-    # --- what is asked of every agent
+    # --- DeviceAgent protocol
 
     def info(self) -> DeviceInfo:
-        """Who the device is, as read when it was opened."""
+        """Identity of the device, as read when it was opened."""
         return self.identity.info
 
-    def steadiness(self) -> DeviceState:
+    def state(self) -> DeviceState:
         """State of the device now."""
-        state = read_state(self.phone)
+        state = read_state(self.adb_device)
         cpu = self.pinned[0] if self.pinned else 0
-        governor = self.phone.run(
+        governor = self.adb_device.run(
             ["cat", f"/sys/devices/system/cpu/cpu{cpu}/cpufreq/scaling_governor"]
         )
         return DeviceState(
             governor=governor.text[:40] or None if governor.code == 0 else None,
-            fixed_performance_mode=self._steady.fixed_performance,
+            fixed_performance_mode=self._performance_mode.fixed_performance,
             temperature_c=state.cpu_temperature_c,
             pinned=self.pinned,
             phone=state,
         )
 
     def lacking(self, sizes: Mapping[str, int]) -> set[str]:
-        """Which contents the device does not hold yet."""
-        return self._depot.lacking(sizes)
+        """The contents that the device does not have yet."""
+        return self._store.lacking(sizes)
 
     def deliver(self, path: Path, sha256: str) -> str:
-        """Copy a file unless the device holds its content already."""
-        return self._depot.put(path, sha256)
+        """Copy a file unless the device has its content already."""
+        return self._store.put(path, sha256)
 
     def reserve(self) -> str:
         """A name in the kit's folder on the device."""
-        return self._depot.reserve()
+        return self._store.reserve()
 
     def collect(self, name: str) -> bytes:
         """Pull and remove what the runner wrote there."""
-        return self._depot.collect(name)
+        return self._store.collect(name)
 
     def run(self, plan: Plan) -> Iterator[Record]:
         """Run one plan in a runner of its own.
 
         Raises:
-            ConnectionLost: The way to the device broke: no item is to blame.
+            ConnectionLost: The connection to the device broke: no item is to blame.
             DeviceLost: The runner died.
-            DeviceTimeout: Nothing came for `timeout_s`.
+            DeviceTimeout: No data for `timeout_s`.
             DeviceError: The device stays too hot.
         """
         if plan.affinity is None and self.pinned is not None:
             plan = plan.model_copy(update={"affinity": self.pinned})
-        self._reap()
-        wait_until_cool(self.phone, plan.max_temperature_c, self._settings.say)
-        runner = self._depot.put(self._binary, self._runner_sha256, executable=True)
-        place = self._depot.put_plan(dump_plan(plan))
-        command = ["env", f"KIT_RUNNER_SHA256={self._runner_sha256}", runner, place]
-        running = self.phone.start(command, self._settings.timeout_s)
+        self._kill_leftover_runner()
+        wait_until_cool(self.adb_device, plan.max_temperature_c, self._settings.say)
+        runner = self._store.put(self._binary, self._runner_sha256, executable=True)
+        remote_path = self._store.put_plan(dump_plan(plan))
+        command = ["env", f"KIT_RUNNER_SHA256={self._runner_sha256}", runner, remote_path]
+        running = self.adb_device.start(command, self._settings.timeout_s)
         lines = running.lines()
         try:
             for record in check_records(lines, plan):
                 if isinstance(record, Hello):
-                    self._greet(record, plan)
+                    self._check_hello(record, plan)
                 yield record
-            _read_out(lines)
+            _drain(lines)
             self._running = None
         except ConnectionLost:
-            self._forget()
+            self._forget_files()
             raise
         except DeviceLost as error:
             with contextlib.suppress(Transient):
-                _read_out(lines)
-            finished = running.finished
-            if finished is None or finished.code == 0:
+                _drain(lines)
+            result = running.result
+            if result is None or result.code == 0:
                 raise
             self._running = None
             raise DeviceLost(
-                f"The runner died ({_cause(finished.code)})"
-                f"{': ' + finished.complaint if finished.complaint else ''}.",
+                f"The runner died ({_cause(result.code)})"
+                f"{': ' + result.last_error_line if result.last_error_line else ''}.",
                 _AGAIN,
             ) from error
         finally:
             running.close()
             with contextlib.suppress(KitError):
-                self._depot.remove(place)
+                self._store.remove(remote_path)
 
-    # --- what a checkup asks besides
+    # --- needed by the checkup only
 
     def runner_version(self) -> str:
-        """What the runner says of itself on the device.
+        """The runner's own version text, from the device.
 
         Raises:
             DeviceError: It does not start.
         """
-        runner = self._depot.put(self._binary, self._runner_sha256, executable=True)
-        return self.phone.check([runner, "--version"], "The runner does not start on the device")
+        runner = self._store.put(self._binary, self._runner_sha256, executable=True)
+        return self.adb_device.check(
+            [runner, "--version"], "The runner does not start on the device"
+        )
 
     @property
     def unrestored(self) -> bool:
-        """Whether changed settings are still to be changed back."""
-        return self._steady.note.exists()
+        """Whether changed settings of the device are not restored yet."""
+        return self._performance_mode.note.exists()
 
-    # --- around a run
+    # --- before and during a run
 
-    def _greet(self, hello: Hello, plan: Plan) -> None:
+    def _check_hello(self, hello: Hello, plan: Plan) -> None:
         self._running = hello.pid
         if plan.affinity and hello.affinity is not None and hello.affinity != plan.affinity:
-            self._once(
+            self._say_once(
                 f"The device runs the measurement on cores {_cores(hello.affinity)}, not on "
                 f"{_cores(plan.affinity)} as asked; the table records both."
             )
 
-    def _once(self, text: str) -> None:
-        if text not in self._told:
-            self._told.add(text)
+    def _say_once(self, text: str) -> None:
+        if text not in self._said:
+            self._said.add(text)
             self._settings.say(text)
 
-    def _forget(self) -> None:
-        """A file that is on the device by our list may not have survived; ask again."""
-        self._depot = FileStore(self.phone)
+    def _forget_files(self) -> None:
+        """Ask the device again for its files: after a break they may be gone."""
+        self._store = FileStore(self.adb_device)
 
-    def _reap(self) -> None:
-        """End the runner of a broken run: two would measure each other."""
+    def _kill_leftover_runner(self) -> None:
+        """End the runner of a broken run: two runners would disturb each other's times."""
         pid, self._running = self._running, None
         if pid is None:
             return
-        command = self.phone.run(["cat", f"/proc/{pid}/cmdline"])
+        command = self.adb_device.run(["cat", f"/proc/{pid}/cmdline"])
         if f"{ROOT}/".encode() in command.stdout.replace(b"\0", b" "):
-            self.phone.run(["kill", "-9", str(pid)])
+            self.adb_device.run(["kill", "-9", str(pid)])
 
 
-def _only(chosen: list[discovery.DetectedDevice]) -> discovery.DetectedDevice:
-    if len(chosen) > 1:
+def _single(devices: list[discovery.DetectedDevice]) -> discovery.DetectedDevice:
+    if len(devices) > 1:
         raise UsageError("This is done on one device at a time.", "Name one serial.")
-    return chosen[0]
+    return devices[0]
 
 
-def _read_out(lines: Iterator[str]) -> None:
-    """Read what little a runner still says before it ends."""
+def _drain(lines: Iterator[str]) -> None:
+    """Read the last lines that a runner prints before it ends."""
     for _ in islice(lines, _LAST_LINES):
         pass
 

@@ -1,7 +1,7 @@
-"""The first run on a real phone: one check after the other, and a report to send back.
+"""Checkup of a real phone before its first campaign: checks in turn, and a report.
 
-A check that fails says why and the next one goes on. Nothing here is a table:
-the few times that are taken show that measuring works.
+A check that fails reports why, and the next one runs. No table is made: the
+few times that are taken only show that measuring works.
 """
 
 import hashlib
@@ -30,6 +30,7 @@ from search.operators.spec import parse_key
 
 _SPEED_BYTES = 8 * 2**20
 _ROUNDS = 20
+_OPTIONAL = ("freq_khz", "temperature_mc")  # values that not every device lets a runner read
 _KEYS = (
     "empty_b1_fp32",
     "ir_k3_e1_m16_g1_relu_i16_o16_h32_w32_s1_r1_p0_b1_fp32",
@@ -40,7 +41,7 @@ _KEYS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """One thing that was tried; `facts` are what it found."""
+    """Result of one check; `says` is a sentence, `facts` the values that were read."""
 
     name: str
     passed: bool
@@ -50,7 +51,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """All checks of one device; a rehearsal is no phone."""
+    """All checks of one device; a rehearsal is not a phone."""
 
     device: str
     rehearsal: bool
@@ -59,20 +60,20 @@ class Report:
 
     @property
     def passed(self) -> bool:
-        """Whether every check did."""
+        """Whether every check passed."""
         return all(check.passed for check in self.checks)
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """The report as JSON content."""
         return {"schema_version": 1, "passed": self.passed, **asdict(self)}
 
 
 def check_up(device: Device, timeout_s: float) -> Report:
-    """Try all that a campaign needs of a phone.
+    """Try everything that a campaign needs of a phone.
 
     Raises:
         UsageError: Not an Android device.
-        DeviceError, DeviceLost, DeviceTimeout: It cannot be opened at all.
+        DeviceError, DeviceLost, DeviceTimeout: It cannot be opened.
     """
     if device.platform != "android":
         raise UsageError(f"The device {device.name} needs no checkup.", "Name an Android device.")
@@ -87,7 +88,7 @@ def check_up(device: Device, timeout_s: float) -> Report:
     agent = AndroidAgent(device, settings)
     with agent:
         info, rehearsal = agent.info(), agent.identity.rehearsal
-        checks = [_try(name, work, agent) for name, work in _CHECKS.items()]
+        checks = [_try(name, check, agent) for name, check in _CHECKS.items()]
     restored = not agent.unrestored
     says = "changed settings are as before" if restored else "not restored; the next run does it"
     checks.append(Check(name="restored", passed=restored, says=says))
@@ -96,9 +97,9 @@ def check_up(device: Device, timeout_s: float) -> Report:
     )
 
 
-def _try(name: str, work: Callable[[AndroidAgent], Check], agent: AndroidAgent) -> Check:
+def _try(name: str, check: Callable[[AndroidAgent], Check], agent: AndroidAgent) -> Check:
     try:
-        return work(agent)
+        return check(agent)
     except KitError as error:
         return Check(name=name, passed=False, says=str(error))
 
@@ -118,37 +119,37 @@ def _identity(agent: AndroidAgent) -> Check:
 
 
 def _transport(agent: AndroidAgent) -> Check:
-    phone, times = agent.phone, []
+    adb_device, times = agent.adb_device, []
     for _ in range(11):
-        begun = time.perf_counter()
-        phone.run(["true"])
-        times.append(1e3 * (time.perf_counter() - begun))
-    way = phone.transport.way
-    facts = {"way": way, "shell_v2": phone.transport.shell_v2}
+        started = time.perf_counter()
+        adb_device.run(["true"])
+        times.append(1e3 * (time.perf_counter() - started))
+    connection = adb_device.transport.connection
+    facts = {"way": connection, "shell_v2": adb_device.transport.shell_v2}
     facts["command_ms"] = round(statistics.median(times), 2)
     return Check(
         name="transport",
         passed=True,
-        says=f"{way}, {facts['command_ms']} ms a command",
+        says=f"{connection}, {facts['command_ms']} ms a command",
         facts=facts,
     )
 
 
 def _speed(agent: AndroidAgent) -> Check:
     content = hashlib.shake_128(b"fbnet-kit").digest(_SPEED_BYTES)
-    place = f"{ROOT}/outputs/{uuid.uuid4().hex}"
+    remote_path = f"{ROOT}/outputs/{uuid.uuid4().hex}"
     agent.reserve()  # makes the folder
     with tempfile.TemporaryDirectory(prefix="kit-checkup-") as folder:
         path = Path(folder) / "content"
         path.write_bytes(content)
-        begun = time.perf_counter()
-        agent.phone.push(path, place, sha256_bytes(content))
+        started = time.perf_counter()
+        agent.adb_device.push(path, remote_path, sha256_bytes(content))
         pushed = time.perf_counter()
-    if agent.collect(place) != content:
+    if agent.collect(remote_path) != content:
         raise DeviceError("What came back from the device differs from what was sent.")
     pulled = time.perf_counter()
     facts = {
-        "push_mb_per_s": round(_SPEED_BYTES / 1e6 / (pushed - begun), 1),
+        "push_mb_per_s": round(_SPEED_BYTES / 1e6 / (pushed - started), 1),
         "pull_mb_per_s": round(_SPEED_BYTES / 1e6 / (pulled - pushed), 1),
     }
     says = f"push {facts['push_mb_per_s']}, pull {facts['pull_mb_per_s']} MB/s, checked by sha256"
@@ -160,8 +161,8 @@ def _runner(agent: AndroidAgent) -> Check:
     return Check(name="runner", passed=True, says="starts", facts={"version": answer})
 
 
-def _steady(agent: AndroidAgent) -> Check:
-    state = agent.steadiness()
+def _performance_mode(agent: AndroidAgent) -> Check:
+    state = agent.state()
     facts = {
         "fixed_performance_mode": state.fixed_performance_mode,
         "governor": state.governor,
@@ -172,55 +173,55 @@ def _steady(agent: AndroidAgent) -> Check:
     return Check(name="steady state", passed=accepted, says=says, facts=facts)
 
 
-def _heat(agent: AndroidAgent) -> Check:
-    phone = agent.steadiness().phone
+def _thermal(agent: AndroidAgent) -> Check:
+    phone = agent.state().phone
     status = phone.thermal_status if phone else None
-    cpu = phone.cpu_temperature_c if phone else None
-    says = f"thermal status {status or 'unknown'}, CPU {cpu if cpu is not None else '?'} °C"
-    return Check(name="heat", passed=status is not None, says=says, facts={"cpu_c": cpu})
+    cpu_c = phone.cpu_temperature_c if phone else None
+    says = f"thermal status {status or 'unknown'}, CPU {cpu_c if cpu_c is not None else '?'} °C"
+    return Check(name="heat", passed=status is not None, says=says, facts={"cpu_c": cpu_c})
 
 
 def _measurement(agent: AndroidAgent) -> Check:
     plan = _plan(agent)
     times: dict[int, list[float]] = defaultdict(list)
     hello: Hello | None = None
-    seen: set[str] = set()
-    rejected = 0
+    readable: set[str] = set()
+    preempted = 0
     for record in agent.run(plan):
         if isinstance(record, Failure):
             raise DeviceError(f"The runner failed ({record.kind}): {record.message}.")
         if isinstance(record, Hello):
             hello = record
         if isinstance(record, Sample):
-            rejected += bool(record.switches)
-            seen |= {n for n in ("freq_khz", "temperature_mc") if getattr(record, n) is not None}
+            preempted += bool(record.switches)
+            readable |= {name for name in _OPTIONAL if getattr(record, name) is not None}
             times[record.item].append(record.ns / record.loops / 1e3)
     assert hello is not None
-    held = agent.pinned is None or hello.affinity == agent.pinned
+    pinned = agent.pinned is None or hello.affinity == agent.pinned
     facts = {
         "median_us": {
             key: round(statistics.median(times[number]), 2) for number, key in enumerate(_KEYS)
         },
-        "blocks_preempted": rejected,
+        "blocks_preempted": preempted,
         "cores_asked": agent.pinned,
         "cores_observed": hello.affinity,
-        "readable_by_the_runner": sorted(seen),
+        "readable_by_the_runner": sorted(readable),
         "runtime": f"{hello.runtime} {hello.runtime_version}",
         "clock_resolution_ns": hello.clock_resolution_ns,
     }
-    pinned = "pinning holds" if held else f"pinning does not hold: {hello.affinity}"
+    verdict = "pinning holds" if pinned else f"pinning does not hold: {hello.affinity}"
     return Check(
         name="measurement",
-        passed=held,
-        says=f"{len(_KEYS) - 1} operators timed; {pinned}",
+        passed=pinned,
+        says=f"{len(_KEYS) - 1} operators timed; {verdict}",
         facts=facts,
     )
 
 
 def _plan(agent: AndroidAgent) -> Plan:
-    subjects = [ExportSpec(name=key, operators=(parse_key(key),)) for key in _KEYS]
+    specs = [ExportSpec.of(parse_key(key)) for key in _KEYS]
     artefacts, _ = collect(
-        subjects,
+        specs,
         exporter_entry("xnnpack", "fp32"),
         1,
         progress=Silent(),
@@ -229,8 +230,8 @@ def _plan(agent: AndroidAgent) -> Plan:
     items = []
     for number, key in enumerate(_KEYS):
         artefact = artefacts[key]
-        place = agent.deliver(artefact.path, artefact.sha256)
-        items.append(PlanItem(id=number, file=place, sha256=artefact.sha256))
+        remote_path = agent.deliver(artefact.path, artefact.sha256)
+        items.append(PlanItem(id=number, file=remote_path, sha256=artefact.sha256))
     return Plan(
         nonce=uuid.uuid4().hex,
         backend="xnnpack",
@@ -250,14 +251,14 @@ _CHECKS: dict[str, Callable[[AndroidAgent], Check]] = {
     "transport": _transport,
     "speed": _speed,
     "runner": _runner,
-    "steady state": _steady,
-    "heat": _heat,
+    "steady state": _performance_mode,
+    "heat": _thermal,
     "measurement": _measurement,
 }
 
 
 def to_markdown(report: Report) -> str:
-    """The report for people, to be pasted into a message."""
+    """The report as Markdown, to be pasted into a message."""
     kind = " (rehearsal, not a phone)" if report.rehearsal else ""
     lines = [f"# Checkup of {report.device.removesuffix(kind)}{kind}", ""]
     lines += ["| check | result | |", "| --- | --- | --- |"]

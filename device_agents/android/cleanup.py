@@ -1,4 +1,4 @@
-"""The kit's folders on the devices that are meant, without measuring anything."""
+"""Opens the kit's folder on selected devices, for `devices clean`."""
 
 import contextlib
 from collections.abc import Iterator
@@ -16,24 +16,26 @@ from search.errors import UsageError
 
 @contextlib.contextmanager
 def open_file_stores(device: Device) -> Iterator[list[tuple[str, FileStore]]]:
-    """Name and kit's folder of each device, held for this process.
+    """Name and file store of each selected device, locked for this process.
 
     Raises:
         UsageError: Not an Android device, or another process uses it.
-        DeviceError: None is attached.
+        DeviceError: No selected device is attached.
     """
     if device.platform != "android":
         raise UsageError(
             f"The device {device.name} holds no files of the kit.", "Name an Android device."
         )
-    reach = discovery.prefer_direct(AdbAddress.of(device.options))
+    address = discovery.prefer_direct(AdbAddress.of(device.options))
     with contextlib.ExitStack() as stack:
-        found = []
-        for seen in discovery.select_devices(device, reach):
-            phone = AdbDevice(discovery.transport_for(reach, seen.serial))
-            stack.callback(phone.close)
-            phone.connect()
-            identity = identify(phone)
+        stores = []
+        for detected in discovery.select_devices(device, address):
+            adb_device = AdbDevice(discovery.transport_for(address, detected.serial))
+            stack.callback(adb_device.close)
+            adb_device.connect()
+            identity = identify(adb_device)
             stack.enter_context(device_lock(identity.lock_key, str(identity.info.model)))
-            found.append((f"{printable(seen.serial)} ({seen.model or '?'})", FileStore(phone)))
-        yield found
+            stores.append(
+                (f"{printable(detected.serial)} ({detected.model or '?'})", FileStore(adb_device))
+            )
+        yield stores

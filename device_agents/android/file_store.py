@@ -1,7 +1,7 @@
-"""The kit's folder on a device: files by their content, plans, outputs.
+"""Files of the kit on a device: artefacts by content, plans, outputs.
 
-A file is there under its sha256 or not at all, so what an earlier run has
-copied is never copied again, and what it left half done is never used.
+A file is stored under its sha256 or not at all, so a file that an earlier run
+copied is never copied again, and one that it copied in part is never used.
 """
 
 import re
@@ -19,13 +19,13 @@ from search.files import sha256_bytes, sha256_file
 ROOT = "/data/local/tmp/fbnet-kit"
 _FILES, _PLANS, _OUTPUTS = f"{ROOT}/files", f"{ROOT}/plans", f"{ROOT}/outputs"
 _NAME = re.compile(r"[0-9a-f]{64}")
-# Room that is left to the device.
+# Space that is left free on the device.
 _SPARE_BYTES = 50 * 2**20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contents:
-    """What the kit's folder holds."""
+    """Size of the kit's folder, and free space."""
 
     files: int
     bytes: int | None
@@ -36,90 +36,90 @@ class FileStore:
     """Files of the kit on one device.
 
     Args:
-        phone: The device.
+        device: The connected device.
     """
 
-    def __init__(self, phone: AdbDevice) -> None:
-        self._phone = phone
-        self._have: set[str] | None = None
+    def __init__(self, device: AdbDevice) -> None:
+        self._device = device
+        self._stored: set[str] | None = None
         self._free: int | None = None
         self.pushed_bytes = 0
 
     def lacking(self, sizes: Mapping[str, int]) -> set[str]:
-        """Which of these contents are not there yet.
+        """The contents, of these, that are not stored yet.
 
         Raises:
-            DeviceError: There is no room for them.
+            DeviceError: There is no space for them.
         """
-        missing = {sha256 for sha256 in sizes if sha256 not in self._present()}
-        self._check_room(sum(sizes[sha256] for sha256 in missing))
+        missing = {sha256 for sha256 in sizes if sha256 not in self._stored_files()}
+        self._check_space(sum(sizes[sha256] for sha256 in missing))
         return missing
 
     def put(self, path: Path, sha256: str, executable: bool = False) -> str:
         """Make a file available; returns its path on the device.
 
         Raises:
-            DeviceError: It changed since it was built, there is no room, or
+            DeviceError: It changed since it was built, there is no space, or
                 the copy differs.
         """
-        place = f"{_FILES}/{sha256}"
-        if sha256 in self._present():
-            return place
+        remote_path = f"{_FILES}/{sha256}"
+        if sha256 in self._stored_files():
+            return remote_path
         try:
             size, actual = path.stat().st_size, sha256_file(path)
         except OSError as error:
             raise DeviceError(f"Cannot read {path}: {error.strerror}.") from error
         if actual != sha256:
             raise DeviceError(f"{path} changed since it was built.", "Run again to rebuild it.")
-        self._check_room(size)
-        self._phone.push(path, place, sha256, mode=0o755 if executable else 0o644)
-        self._present().add(sha256)
+        self._check_space(size)
+        self._device.push(path, remote_path, sha256, mode=0o755 if executable else 0o644)
+        self._stored_files().add(sha256)
         self.pushed_bytes += size
         if self._free is not None:
             self._free -= size
-        return place
+        return remote_path
 
     def put_plan(self, text: str) -> str:
         """Write a plan; returns its path on the device."""
         content = text.encode()
-        place = f"{_PLANS}/{secrets.token_hex(8)}.json"
-        self._present()
+        remote_path = f"{_PLANS}/{secrets.token_hex(8)}.json"
+        self._stored_files()
         with tempfile.TemporaryDirectory(prefix="kit-plan-") as folder:
             path = Path(folder) / "plan.json"
             path.write_bytes(content)
-            self._phone.push(path, place, sha256_bytes(content))
-        return place
+            self._device.push(path, remote_path, sha256_bytes(content))
+        return remote_path
 
-    def remove(self, place: str) -> None:
-        """Remove a plan or an output; it need not be there."""
-        self._phone.run(["rm", "-f", _inside(place)])
+    def remove(self, remote_path: str) -> None:
+        """Remove a plan or an output, if it exists."""
+        self._device.run(["rm", "-f", _inside(remote_path)])
 
     def reserve(self) -> str:
-        """A name for an output that nothing else uses."""
-        self._present()
+        """An unused path for one output."""
+        self._stored_files()
         return f"{_OUTPUTS}/{secrets.token_hex(8)}"
 
-    def collect(self, place: str) -> bytes:
+    def collect(self, remote_path: str) -> bytes:
         """Read and remove an output.
 
         Raises:
-            DeviceError: There is none.
+            DeviceError: There is no such file.
         """
-        if self._phone.run(["test", "-f", _inside(place)]).code:
-            raise DeviceError(f"The runner wrote no {place}.")
-        content = self._phone.pull(place)
-        self.remove(place)
+        if self._device.run(["test", "-f", _inside(remote_path)]).code:
+            raise DeviceError(f"The runner wrote no {remote_path}.")
+        content = self._device.pull(remote_path)
+        self.remove(remote_path)
         return content
 
     def contents(self) -> Contents:
-        """What is there now."""
-        listed, summed, free = self._phone.run_all(
+        """Number and size of the stored files, and free space."""
+        listing, usage, free = self._device.run_all(
             [["ls", _FILES], ["du", "-sk", ROOT], ["df", "-k", "/data/local/tmp"]]
         )
-        size = summed.text.split()[0] if summed.code == 0 and summed.text else ""
+        size = usage.text.split()[0] if usage.code == 0 and usage.text else ""
         free_kb = parse_free_kb(free.text)
         return Contents(
-            files=sum(bool(_NAME.fullmatch(name)) for name in listed.text.split()),
+            files=sum(bool(_NAME.fullmatch(name)) for name in listing.text.split()),
             bytes=int(size) * 1024 if size.isdigit() else None,
             free_bytes=None if free_kb is None else free_kb * 1024,
         )
@@ -130,26 +130,26 @@ class FileStore:
         Raises:
             DeviceError: The device refuses.
         """
-        self._phone.check(["rm", "-rf", ROOT], f"The device cannot remove {ROOT}")
-        self._have = None
+        self._device.check(["rm", "-rf", ROOT], f"The device cannot remove {ROOT}")
+        self._stored = None
 
-    def _present(self) -> set[str]:
-        if self._have is None:
-            self._phone.check(
+    def _stored_files(self) -> set[str]:
+        if self._stored is None:
+            self._device.check(
                 ["mkdir", "-p", _FILES, _PLANS, _OUTPUTS], f"The device cannot make {ROOT}"
             )
-            listed, free = self._phone.run_all([["ls", _FILES], ["df", "-k", ROOT]])
-            names = listed.text.split()
-            self._have = {name for name in names if _NAME.fullmatch(name)}
-            broken = [name for name in names if re.fullmatch(r"[0-9a-f]{64}\.part", name)]
-            if broken:
-                self._phone.run_all([["rm", "-f", f"{_FILES}/{name}"] for name in broken])
+            listing, free = self._device.run_all([["ls", _FILES], ["df", "-k", ROOT]])
+            names = listing.text.split()
+            self._stored = {name for name in names if _NAME.fullmatch(name)}
+            partial = [name for name in names if re.fullmatch(r"[0-9a-f]{64}\.part", name)]
+            if partial:
+                self._device.run_all([["rm", "-f", f"{_FILES}/{name}"] for name in partial])
             free_kb = parse_free_kb(free.text)
             self._free = None if free_kb is None else free_kb * 1024
-        return self._have
+        return self._stored
 
-    def _check_room(self, size: int) -> None:
-        self._present()
+    def _check_space(self, size: int) -> None:
+        self._stored_files()
         if size and self._free is not None and size + _SPARE_BYTES > self._free:
             raise DeviceError(
                 f"The device has {self._free / 2**20:.0f} MiB free, "
@@ -158,8 +158,8 @@ class FileStore:
             )
 
 
-def _inside(place: str) -> str:
-    """Refuse names outside the kit's folder, whoever made them."""
-    if not place.startswith(f"{ROOT}/") or ".." in place.split("/"):
-        raise DeviceError(f"The runner wrote no {place!r} in the kit's folder.")
-    return place
+def _inside(remote_path: str) -> str:
+    """Refuse paths outside the kit's folder."""
+    if not remote_path.startswith(f"{ROOT}/") or ".." in remote_path.split("/"):
+        raise DeviceError(f"The runner wrote no {remote_path!r} in the kit's folder.")
+    return remote_path

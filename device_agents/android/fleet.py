@@ -1,12 +1,12 @@
-"""Several phones of one model as one device: each takes its share of every plan.
+"""Fleet: several phones of one model as one device, each running a share of every plan.
 
 An item stays with one phone for the whole campaign, so that its blocks are of
-one piece of silicon. A few items and the sentinel are run by all: how far the
-phones agree on them is told by `remarks`, and goes into the table.
+one piece of silicon. A few items and the sentinel are run by all: `remarks`
+reports how far the phones agree on them, and the table records it.
 
-The clocks of two phones have nothing to do with each other: phone k's times of
-day are shifted by k times `CLOCK_STEP_NS`, so that a phone's slow moments stay
-its own, and `at_ns // CLOCK_STEP_NS` of a sample tells which phone took it.
+The clocks of two phones are unrelated: the `at_ns` of phone k are shifted by
+k times `CLOCK_STEP_NS`, so that a phone's slow moments stay its own, and
+`at_ns // CLOCK_STEP_NS` of a sample is the number of its phone.
 """
 
 import contextlib
@@ -39,27 +39,27 @@ class Fleet:
     """Agents of phones of one model, as one agent.
 
     Args:
-        device: What they are, with their serials among its options.
-        settings: How each is started.
+        device: Their device file, with their serials among its options.
+        settings: How each runner is started.
     """
 
     source: Source = "measured"
 
     def __init__(self, device: Device, settings: AgentSettings) -> None:
         self._device = device
-        self._reach = AdbAddress.of(device.options)
+        self._address = AdbAddress.of(device.options)
         self._agents: Sequence[AndroidAgent] = [
-            AndroidAgent(device, settings, serial) for serial in self._reach.serials
+            AndroidAgent(device, settings, serial) for serial in self._address.serials
         ]
         self._open = contextlib.ExitStack()
         self._shared: dict[int, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
 
     def __enter__(self) -> Self:
-        discovery.select_devices(self._device, self._reach)
+        discovery.select_devices(self._device, self._address)
         with contextlib.ExitStack() as stack:
             for agent in self._agents:
                 stack.enter_context(agent)
-            self._check_alike()
+            self._check_same_kind()
             self._open = stack.pop_all()
         return self
 
@@ -71,24 +71,24 @@ class Fleet:
     ) -> None:
         self._open.close()
 
-    def _check_alike(self) -> None:
-        """Rows of devices that differ never share a table."""
-        alike = {
+    def _check_same_kind(self) -> None:
+        """Refuse phones that differ: their rows must not share a table."""
+        kinds = {
             info.model_copy(
                 update={"id": "", "serial_hash": None, "ram_mb": None}
             ).model_dump_json()
             for info in (agent.info() for agent in self._agents)
         }
-        if len(alike) > 1:
+        if len(kinds) > 1:
             raise DeviceError(
                 "The phones differ in model, system version or cores: they cannot share a table.",
                 "Bring them to the same system version, or measure them one by one.",
             )
 
-    # --- what is asked of every agent
+    # --- DeviceAgent protocol
 
     def info(self) -> DeviceInfo:
-        """The model, as a device of its own; the serial is that of all."""
+        """The model as one device; the serial hash joins those of all phones."""
         infos = sorted((agent.info() for agent in self._agents), key=lambda info: info.id)
         stem = infos[0].id.rpartition("-")[0]
         return infos[0].model_copy(
@@ -99,9 +99,9 @@ class Fleet:
             }
         )
 
-    def steadiness(self) -> DeviceState:
-        """State of the first phone, with the mode only where all have it."""
-        states = [agent.steadiness() for agent in self._agents]
+    def state(self) -> DeviceState:
+        """State of the first phone; the mode where all agree, the highest temperature."""
+        states = [agent.state() for agent in self._agents]
         modes = [state.fixed_performance_mode for state in states]
         first = states[0]
         return DeviceState(
@@ -116,16 +116,16 @@ class Fleet:
         )
 
     def lacking(self, sizes: Mapping[str, int]) -> set[str]:
-        """What at least one phone lacks."""
+        """The contents that at least one phone does not have yet."""
         return set().union(*(agent.lacking(sizes) for agent in self._agents))
 
     def deliver(self, path: Path, sha256: str) -> str:
-        """Copy a file to all."""
-        places = {agent.deliver(path, sha256) for agent in self._agents}
-        return places.pop()  # files are named by their content: the same name on each
+        """Copy a file to all phones."""
+        paths = {agent.deliver(path, sha256) for agent in self._agents}
+        return paths.pop()  # files are named by their content: the same name on each
 
     def reserve(self) -> str:
-        """A name on the first phone, which computes all outputs."""
+        """A path on the first phone, which computes all outputs."""
         return self._agents[0].reserve()
 
     def collect(self, name: str) -> bytes:
@@ -133,9 +133,9 @@ class Fleet:
         return self._agents[0].collect(name)
 
     def remarks(self) -> tuple[str, ...]:
-        """Who took part, and how far they agree on what all of them ran."""
+        """The phones, and how far they agree on the shared items."""
         hashes = [agent.info().serial_hash for agent in self._agents]
-        told = [f"measured by {len(hashes)} phones of one model: {', '.join(map(str, hashes))}"]
+        remarks = [f"measured by {len(hashes)} phones of one model: {', '.join(map(str, hashes))}"]
         spreads = []
         for phones in self._shared.values():
             medians = [statistics.median(times) for times in phones.values()]
@@ -144,10 +144,10 @@ class Fleet:
         if spreads:
             worst = max(spreads)
             verdict = "they agree" if worst <= _AGREE else "THEY DO NOT AGREE"
-            told.append(
+            remarks.append(
                 f"{verdict}: on {len(spreads)} shared operators they differ by at most {worst:.1%}"
             )
-        return tuple(told)
+        return tuple(remarks)
 
     # --- one plan
 
@@ -178,14 +178,14 @@ class Fleet:
     def _parts(self, plan: Plan) -> list[Plan]:
         """Each phone's plan: its own items, and those that all share."""
         count = len(self._agents)
-        alone = any(item.output for item in plan.items)
+        first_only = any(item.output for item in plan.items)
         parts = []
         for number in range(count):
             items = tuple(
                 item
                 for item in plan.items
-                if (number == 0 if alone else item.id % count == number)
-                or (not alone and (item.id < SHARED_ITEMS or item.id == plan.sentinel))
+                if (number == 0 if first_only else item.id % count == number)
+                or (not first_only and (item.id < SHARED_ITEMS or item.id == plan.sentinel))
             )
             known = {item.id for item in items}
             sentinel = plan.sentinel if plan.sentinel in known else None
@@ -194,23 +194,23 @@ class Fleet:
 
     def _merge(self, arrived: "queue.SimpleQueue[_Message]") -> Iterator[Record]:
         counts: Counter[str] = Counter()
-        left, greeted = len(self._agents), False
+        running, has_hello = len(self._agents), False
         peak: int | None = None
-        while left:
+        while running:
             number, record = arrived.get()
             if isinstance(record, BaseException):
                 raise record
             if record is None:
-                left -= 1
+                running -= 1
             elif isinstance(record, Hello):
-                if not greeted:
-                    greeted = True
+                if not has_hello:
+                    has_hello = True
                     yield record
             elif isinstance(record, Bye):
-                peak = max((one for one in (peak, record.max_rss_kb) if one), default=None)
-            elif (own := self._own(number, record)) is not None:
-                counts[own.type] += 1
-                yield own
+                peak = max((kb for kb in (peak, record.max_rss_kb) if kb), default=None)
+            elif (merged := self._on_common_clock(number, record)) is not None:
+                counts[merged.type] += 1
+                yield merged
         yield Bye(
             samples=counts["sample"],
             sentinels=counts["sentinel"],
@@ -218,8 +218,8 @@ class Fleet:
             max_rss_kb=peak,
         )
 
-    def _own(self, number: int, record: Record) -> Record | None:
-        """A record on the common time; None for one that another phone answers for."""
+    def _on_common_clock(self, number: int, record: Record) -> Record | None:
+        """A phone's record with shifted time; None for an item of another phone."""
         item = getattr(record, "item", None)
         if isinstance(record, Sample) and record.item < SHARED_ITEMS:
             self._shared[record.item][number].append(record.ns / record.loops)
@@ -238,7 +238,7 @@ def _pump(
     arrived: "queue.SimpleQueue[_Message]",
     stop: threading.Event,
 ) -> None:
-    """Pass one phone's records on until its plan is done or all are to stop."""
+    """Forward one phone's records until its plan is done or `stop` is set."""
     try:
         with contextlib.closing(agent.run(plan)) as records:  # type: ignore[type-var]
             for record in records:

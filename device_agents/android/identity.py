@@ -1,4 +1,4 @@
-"""Who a device is: read once, by its own tools, without root."""
+"""Android device identity, read once over adb without root."""
 
 import hashlib
 import re
@@ -40,7 +40,7 @@ _MOST_CORES = 64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """What the kit needs to know of a device besides what goes into a table."""
+    """Identity of a device: what goes into a table, and what chooses its runner."""
 
     info: DeviceInfo
     abis: tuple[str, ...]
@@ -55,13 +55,13 @@ class Identity:
         return f"android-{self.serial_hash}"
 
 
-def identify(phone: AdbDevice) -> Identity:
+def identify(device: AdbDevice) -> Identity:
     """Read a device's identity.
 
     Raises:
-        ConnectionLost, DeviceTimeout: As of the phone.
+        ConnectionLost, DeviceTimeout: The connection failed, twice.
     """
-    answers = phone.run_all(
+    answers = device.run_all(
         [
             *(["getprop", name] for name in _PROPERTIES),
             ["uname", "-m"],
@@ -75,10 +75,10 @@ def identify(phone: AdbDevice) -> Identity:
         name: printable(value.text, 200) or None
         for name, value in zip(_PROPERTIES, values, strict=True)
     }
-    serial = props["ro.serialno"] or phone.serial
+    serial = props["ro.serialno"] or device.serial
     serial_hash = hashlib.sha256(f"fbnet-kit device {serial}".encode()).hexdigest()[:16]
     cpus = parse_cpus(online.text) or ()
-    info = _info(props, serial_hash, read_clusters(phone, cpus[:_MOST_CORES]))
+    info = _info(props, serial_hash, read_clusters(device, cpus[:_MOST_CORES]))
     cpu = printable(parse_cpu_model(processor.text) or "", 80) or None
     return Identity(
         info=info.model_copy(update={"ram_mb": parse_meminfo(memory.text), "cpu": cpu}),
@@ -118,15 +118,15 @@ def _info(
 
 
 def slug(text: str) -> str:
-    """Text as part of a folder's name."""
+    """Text in lower case with hyphens, for a folder's name."""
     return "-".join(re.findall(r"[a-z0-9]+", text.lower()))[:40].strip("-")
 
 
-def read_clusters(phone: AdbDevice, cpus: tuple[int, ...]) -> tuple[CpuCluster, ...]:
-    """Groups of equal cores, slowest first."""
+def read_clusters(device: AdbDevice, cpus: tuple[int, ...]) -> tuple[CpuCluster, ...]:
+    """Groups of equal cores (of these), slowest first."""
     names = ("cpufreq/related_cpus", "cpu_capacity", "cpufreq/cpuinfo_max_freq")
     paths = [f"{_CPU}/cpu{cpu}/{name}" for cpu in cpus for name in names]
-    answers = phone.run_all([["cat", path] for path in paths])
+    answers = device.run_all([["cat", path] for path in paths])
     texts = [answer.text if answer.code == 0 else "" for answer in answers]
     cores = {
         cpu: Core(

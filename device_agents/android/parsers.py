@@ -1,7 +1,7 @@
-"""What a device's own tools say, read into values; unknown is None, never a guess.
+"""Parsers of a device's own tools: pure functions of text; unknown is None, never a guess.
 
-Everything here is a pure function of text. Formats: AOSP's `dumpsys` of
-thermalservice, battery, power and deviceidle; the kernel's sysfs.
+Formats: AOSP's `dumpsys` of thermalservice, battery, power and deviceidle; the
+kernel's sysfs.
 """
 
 import re
@@ -22,7 +22,7 @@ _TEMPERATURE = re.compile(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Thermal:
-    """Android's view of heat; temperatures in degrees Celsius."""
+    """Android's thermal status and temperatures, in degrees Celsius."""
 
     status: int | None = None
     cpu_c: float | None = None
@@ -30,14 +30,14 @@ class Thermal:
 
     @property
     def name(self) -> str | None:
-        """The status in Android's word."""
+        """The status by its Android name."""
         known = self.status is not None and 0 <= self.status < len(THERMAL_STATES)
         return THERMAL_STATES[self.status] if known and self.status is not None else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Battery:
-    """Charge and heat of the battery."""
+    """Charge and temperature (degrees Celsius) of the battery."""
 
     percent: int | None = None
     temperature_c: float | None = None
@@ -67,12 +67,12 @@ def parse_battery(text: str) -> Battery:
     temperature = _integer(fields.get("temperature"))
     known = level is not None and 0 <= level <= scale
     sources = [fields.get(f"{name} powered") for name in ("AC", "USB", "Wireless", "Dock")]
-    said = [source == "true" for source in sources if source in ("true", "false")]
+    powered = [source == "true" for source in sources if source in ("true", "false")]
     plausible = temperature is not None and -500 < temperature < 2000
     return Battery(
         percent=round(100 * level / scale) if known and level is not None else None,
         temperature_c=temperature / 10 if plausible and temperature is not None else None,
-        powered=any(said) if said else None,
+        powered=any(powered) if powered else None,
     )
 
 
@@ -92,7 +92,7 @@ def parse_doze(text: str) -> bool | None:
 
 
 def parse_flag(text: str) -> bool | None:
-    """`settings get`: 1 and 0; "null" is a setting that was never made."""
+    """`settings get`: 1 and 0; "null" is a setting that was never set."""
     return {"1": True, "0": False, "null": False}.get(text.strip())
 
 
@@ -103,7 +103,7 @@ def parse_meminfo(text: str) -> int | None:
 
 
 def parse_free_kb(text: str) -> int | None:
-    """`df -k PATH`: KiB that are free, of the last line that has the usual columns."""
+    """`df -k PATH`: free KiB, from the last line with the usual columns."""
     for line in reversed(text.splitlines()):
         words = line.split()
         numbers = [index for index, word in enumerate(words) if word.isdigit()]
@@ -114,7 +114,7 @@ def parse_free_kb(text: str) -> int | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Core:
-    """What sysfs says of one core."""
+    """One core as sysfs describes it."""
 
     related: tuple[int, ...] | None = None
     capacity: int | None = None
@@ -152,9 +152,13 @@ def pick_cluster(clusters: tuple[CpuCluster, ...], threads: int) -> tuple[int, .
     Fastest is largest capacity, then highest clock. One cluster only, because
     threads on unequal cores wait for the slowest; all of its cores, because
     they are equal and the scheduler knows which one is free. None where
-    nothing is known of the cores.
+    neither is known of any cluster.
     """
-    known = [one for one in clusters if one.capacity is not None or one.max_khz is not None]
+    known = [
+        cluster
+        for cluster in clusters
+        if cluster.capacity is not None or cluster.max_khz is not None
+    ]
     for cluster in sorted(known, key=_rank, reverse=True):
         if len(cluster.cpus) >= threads:
             return cluster.cpus
@@ -163,7 +167,7 @@ def pick_cluster(clusters: tuple[CpuCluster, ...], threads: int) -> tuple[int, .
 
 def parse_cpus(text: str) -> tuple[int, ...] | None:
     """A list of cores, as the kernel prints it (`0-3,6` or `0 1 2 3`)."""
-    # Checked first: a range of a thousand million cores is soon written.
+    # Checked first: a range of a thousand million cores is quickly written.
     if not re.fullmatch(r"\d{1,3}(?:[-,\s]+\d{1,3}){0,64}\s*", text):
         return None
     try:
@@ -173,7 +177,7 @@ def parse_cpus(text: str) -> tuple[int, ...] | None:
 
 
 def parse_number(text: str) -> int | None:
-    """A positive whole number, or unknown."""
+    """A positive whole number; None for anything else."""
     value = _integer(text.strip())
     return value if value is not None and value > 0 else None
 

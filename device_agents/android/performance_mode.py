@@ -1,8 +1,8 @@
-"""A steady state for measuring, and the old one back afterwards.
+"""Fixed-performance mode while measuring, and the old settings restored afterwards.
 
-What is changed is noted on this computer before it is changed, and the note
-goes only once it is changed back. A run that was killed leaves its note: the
-next one on the same device restores first, and says so.
+Every change is noted on this computer before it is made, and the note is
+removed only after the setting is restored. A run that was killed leaves its
+note: the next run on the same device restores first, and reports it.
 """
 
 import contextlib
@@ -34,7 +34,7 @@ _SEVERE = parsers.THERMAL_STATES.index("severe")
 
 
 class RestoreNote(BaseModel):
-    """What was changed on a device and is not changed back yet."""
+    """Settings that were changed on a device and are not restored yet."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -44,16 +44,16 @@ class RestoreNote(BaseModel):
 
 
 class PerformanceMode:
-    """Settings of one device that are on while it measures.
+    """Settings of one device that are changed while it measures.
 
     Args:
-        phone: The device.
-        serial_hash: Names its note.
-        say: Gets one sentence for the user.
+        device: The connected device.
+        serial_hash: Name of its note.
+        say: Called with one sentence for the user.
     """
 
-    def __init__(self, phone: AdbDevice, serial_hash: str, say: Callable[[str], None]) -> None:
-        self._phone = phone
+    def __init__(self, device: AdbDevice, serial_hash: str, say: Callable[[str], None]) -> None:
+        self._device = device
         self._serial_hash = serial_hash
         self._say = say
         self._changed: list[Setting] = []
@@ -61,18 +61,20 @@ class PerformanceMode:
 
     @property
     def note(self) -> Path:
-        """Where the note of this device lies."""
+        """Path of this device's note, whether or not it exists."""
         return cache_root() / "unrestored" / f"{self._serial_hash}.json"
 
     def restore_leftovers(self) -> None:
-        """Change back what a killed run left changed."""
+        """Restore what a killed run left changed."""
         try:
-            left = RestoreNote.model_validate_json(self.note.read_text())
-            changed = left.changed
+            changed = RestoreNote.model_validate_json(self.note.read_text()).changed
         except FileNotFoundError:
             return
         except (OSError, ValidationError, UnicodeDecodeError):
-            changed = ("fixed-performance", "stay-on")  # unreadable: all that it can have held
+            changed = (
+                "fixed-performance",
+                "stay-on",
+            )  # unreadable: everything that it may have held
         self._changed = list(changed)
         if self.restore():
             self._say(
@@ -81,7 +83,7 @@ class PerformanceMode:
             )
 
     def apply(self, stay_on_now: bool | None) -> None:
-        """Switch the steady settings on; what a device does not know is said and left."""
+        """Switch performance mode on; a setting that the device refuses is reported and left."""
         if stay_on_now is not True:
             self._switch("stay-on")
         accepted = self._switch("fixed-performance")
@@ -95,31 +97,31 @@ class PerformanceMode:
     def _switch(self, setting: Setting) -> bool:
         self._changed.append(setting)
         self._write()
-        if _accepted(self._phone.run(_ENABLE[setting])):
+        if _accepted(self._device.run(_ENABLE[setting])):
             return True
-        # A refusal may still have done half: changed back all the same.
-        self._phone.run(_DISABLE[setting])
+        # A refusal may still have done half of it: restored all the same.
+        self._device.run(_DISABLE[setting])
         self._changed.remove(setting)
         self._write()
         return False
 
     def restore(self) -> bool:
-        """Change everything back; False, and said, where that is not possible now."""
+        """Restore everything; False, with a message, where that is not possible now."""
         if not self._changed:
             return True
         try:
             for setting in tuple(self._changed):
-                if not _accepted(self._phone.run(_DISABLE[setting])):
+                if not _accepted(self._device.run(_DISABLE[setting])):
                     raise DeviceError(f"The device refused to switch {setting} off.")
                 self._changed.remove(setting)
             self._write()
         except KitError as error:
-            left = "; ".join(
+            commands = "; ".join(
                 f"adb shell {' '.join(_DISABLE[setting])}" for setting in self._changed
             )
             self._say(
                 f"The settings of the device could not be restored ({error.message}) "
-                f"The next run on it restores them; or do it yourself: {left}"
+                f"The next run on it restores them; or do it yourself: {commands}"
             )
             return False
         return True
@@ -133,36 +135,41 @@ class PerformanceMode:
                 self.note.unlink()
 
 
-def _accepted(finished: CommandResult) -> bool:
-    """Whether `cmd` or `svc` did it: some print an error and still end with 0."""
-    words = (finished.stdout + finished.stderr).decode(errors="replace").lower()
-    wrong = ("unknown command", "exception", "error", "not found", "no shell command", "usage")
-    return finished.code == 0 and not any(word in words for word in wrong)
+def _accepted(result: CommandResult) -> bool:
+    """Whether `cmd` or `svc` succeeded: some print an error and still exit with 0."""
+    output = (result.stdout + result.stderr).decode(errors="replace").lower()
+    errors = ("unknown command", "exception", "error", "not found", "no shell command", "usage")
+    return result.code == 0 and not any(error in output for error in errors)
 
 
-_QUESTIONS = (
-    ["dumpsys", "battery"],
-    ["settings", "get", "global", "low_power"],
-    ["dumpsys", "power"],
-    ["dumpsys", "deviceidle", "get", "deep"],
-    ["settings", "get", "global", "stay_on_while_plugged_in"],
-    ["dumpsys", "thermalservice"],
-)
+_STATE_COMMANDS = {
+    "battery": ["dumpsys", "battery"],
+    "low_power": ["settings", "get", "global", "low_power"],
+    "power": ["dumpsys", "power"],
+    "doze": ["dumpsys", "deviceidle", "get", "deep"],
+    "stay_on": ["settings", "get", "global", "stay_on_while_plugged_in"],
+    "thermal": ["dumpsys", "thermalservice"],
+}
 
 
-def read_state(phone: AdbDevice) -> PhoneState:
-    """All that changes how fast the device is, where it says so."""
-    texts = [answer.text if answer.code == 0 else "" for answer in phone.run_all(_QUESTIONS)]
-    battery, thermal = parsers.parse_battery(texts[0]), parsers.parse_thermal(texts[5])
-    plugged = texts[4].strip()
+def read_state(device: AdbDevice) -> PhoneState:
+    """Everything that changes how fast the device is; unknown is None."""
+    results = device.run_all(list(_STATE_COMMANDS.values()))
+    texts = {
+        name: result.text if result.code == 0 else ""
+        for name, result in zip(_STATE_COMMANDS, results, strict=True)
+    }
+    battery = parsers.parse_battery(texts["battery"])
+    thermal = parsers.parse_thermal(texts["thermal"])
+    stay_on = texts["stay_on"].strip()
     return PhoneState(
         battery_percent=battery.percent,
         battery_temperature_c=battery.temperature_c,
         powered=battery.powered,
-        low_power=parsers.parse_flag(texts[1]),
-        screen_on=parsers.parse_awake(texts[2]),
-        dozing=parsers.parse_doze(texts[3]),
-        stay_on=plugged != "0" if plugged.isdigit() else None,
+        low_power=parsers.parse_flag(texts["low_power"]),
+        screen_on=parsers.parse_awake(texts["power"]),
+        dozing=parsers.parse_doze(texts["doze"]),
+        stay_on=stay_on != "0" if stay_on.isdigit() else None,
         thermal_status=thermal.name,
         cpu_temperature_c=thermal.cpu_c,
         skin_temperature_c=thermal.skin_c,
@@ -170,10 +177,10 @@ def read_state(phone: AdbDevice) -> PhoneState:
 
 
 def check_state(state: PhoneState, say: Callable[[str], None]) -> None:
-    """Refuse a state in which measuring is a waste; say what only makes it worse.
+    """Refuse a state in which measuring is useless; warn of one that only makes it worse.
 
     Raises:
-        DeviceError: Battery saver, an almost empty battery, or heat.
+        DeviceError: Battery saver is on, the battery almost empty, or the device overheated.
     """
     if state.low_power:
         raise DeviceError(

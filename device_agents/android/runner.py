@@ -1,4 +1,4 @@
-"""Which build of the native runner a device needs, told from its own ELF header."""
+"""Choice of the native runner for a device, checked by the runner's ELF header."""
 
 import os
 import struct
@@ -17,7 +17,7 @@ _BUILD = (
     "--ndk NDK (device_agents/runners/executorch/README.md says where both come from), "
     f"or name a built one by {ENVIRONMENT}."
 )
-# e_machine of the ELF specification, and what uname -m or the ABI list calls it.
+# e_machine of the ELF specification, and its names in uname -m and the ABI list.
 _MACHINES = {
     0x03: ("x86", {"x86", "i686", "i386"}),
     0x28: ("arm", {"armeabi-v7a", "armv7l", "armv8l"}),
@@ -27,13 +27,11 @@ _MACHINES = {
 
 
 def find_runner(identity: Identity) -> Path:
-    """The runner for a device.
-
-    A rehearsal runs the one built for this machine.
+    """The runner for a device; for a rehearsal that of this machine.
 
     Raises:
-        DeviceError: There is none, or it is of another architecture; the
-            remedy is the command that builds it.
+        DeviceError: It is not built, or of another architecture; the remedy
+            is the command that builds it.
     """
     path = _built_for_this_machine() if identity.rehearsal else _built_for_android()
     check_architecture(path, identity)
@@ -41,22 +39,22 @@ def find_runner(identity: Identity) -> Path:
 
 
 def _built_for_android() -> Path:
-    chosen = os.environ.get(ENVIRONMENT)
-    path = Path(chosen) if chosen else build.find(find_target(_TARGET))
+    configured = os.environ.get(ENVIRONMENT)
+    path = Path(configured) if configured else build.find(find_target(_TARGET))
     if path is None or not path.is_file():
         raise DeviceError("The native runner for Android is not built from these sources.", _BUILD)
     return path
 
 
 def _built_for_this_machine() -> Path:
-    chosen = os.environ.get(ENVIRONMENT)
-    built = Path(chosen) if chosen else native.find()
-    if built is None or not built.is_file():
+    configured = os.environ.get(ENVIRONMENT)
+    path = Path(configured) if configured else native.find()
+    if path is None or not path.is_file():
         raise DeviceError(
             "A rehearsal needs the native runner of this machine, which is not built.",
             "Build it: python -m device_agents.native.",
         )
-    return built
+    return path
 
 
 def check_architecture(path: Path, identity: Identity) -> None:
@@ -66,13 +64,13 @@ def check_architecture(path: Path, identity: Identity) -> None:
         DeviceError: Not a program, or of another architecture.
     """
     machine = elf_machine(path)
-    name, words = _MACHINES.get(machine or -1, ("unknown", set()))
-    # The processes of a rehearsal are those of this machine, whatever it plays.
-    said = {identity.machine} if identity.rehearsal else {*identity.abis, identity.machine}
-    known = {word for word in said if word}
+    name, aliases = _MACHINES.get(machine or -1, ("unknown", set()))
+    # The processes of a rehearsal run on this machine, whatever it pretends to be.
+    reported = {identity.machine} if identity.rehearsal else {*identity.abis, identity.machine}
+    known = {architecture for architecture in reported if architecture}
     if machine is None:
         raise DeviceError(f"{path} is not a program (no ELF header).", _BUILD)
-    if known and not words & known:
+    if known and not aliases & known:
         raise DeviceError(
             f"The runner {path} is made for {name}, the device is {', '.join(sorted(known))}.",
             _BUILD,

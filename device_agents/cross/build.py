@@ -1,4 +1,4 @@
-"""Compiles and links the runner for another machine, and records how."""
+"""Build of the native runner for another machine, and its build record."""
 
 import hashlib
 import os
@@ -34,12 +34,12 @@ _ELF_AARCH64 = 183
 
 def find(target: Target) -> Path | None:
     """The runner for this target built from the present sources, if there is one."""
-    path = place(target)
+    path = runner_path(target)
     return path if os.access(path, os.X_OK) else None
 
 
-def place(target: Target) -> Path:
-    """Where the runner for this target lies: its folder is named after the sources."""
+def runner_path(target: Target) -> Path:
+    """Path of the runner for this target: its folder is a hash of the sources."""
     digest = hashlib.sha256()
     for pattern in ("*.cpp", "*.h", "CMakeLists.txt"):
         for source in sorted(SOURCES.glob(pattern)):
@@ -48,35 +48,35 @@ def place(target: Target) -> Path:
     return runners_folder() / f"{target.name}-{digest.hexdigest()[:16]}" / "runner"
 
 
-def build(target: Target, places: BuildInputs, out: Path | None = None) -> Path:
-    """Return the runner, compiled and linked now; its record lies beside it.
+def build(target: Target, inputs: BuildInputs, out: Path | None = None) -> Path:
+    """Compile and link the runner; returns its path, with the record beside it.
 
     Args:
-        target: What it is for.
-        places: ExecuTorch's checkout and its installed build, and the NDK.
+        target: The machine that it is built for.
+        inputs: ExecuTorch's checkout and its installed build, and the NDK.
         out: Where to put the binary instead of in the cache.
 
     Raises:
-        UsageError: Something is missing; names all of it.
-        DeviceError: The compiler failed, or what it made is for another machine.
+        UsageError: Something is missing; lists all of it.
+        DeviceError: The compiler failed, or built for another machine.
     """
-    refuse_missing(target, places)
-    path = place(target) if out is None else out
+    refuse_missing(target, inputs)
+    path = runner_path(target) if out is None else out
     path.parent.mkdir(parents=True, exist_ok=True)
     # Beside its final place, so that the last step is one rename.
     with tempfile.TemporaryDirectory(prefix=".build-", dir=path.parent) as folder:
-        configure = _configure_command(target, places, Path(folder))
+        configure = _configure_command(target, inputs, Path(folder))
         _run(configure, f"CMake could not configure the runner for {target.name}")
         _run(
             ["cmake", "--build", folder, "--parallel", str(os.cpu_count() or 1)],
             f"The runner for {target.name} did not compile",
         )
-        made = Path(folder) / "runner"
-        check_machine(made)
-        _try_to_start(made, target)
-        record = _describe(target, places, Path(folder), configure, made)
-        made.replace(path)
-        # Last: without a fitting record a binary is only one of unknown make.
+        binary = Path(folder) / "runner"
+        check_machine(binary)
+        _try_to_start(binary, target)
+        record = _describe(target, inputs, Path(folder), configure, binary)
+        binary.replace(path)
+        # Last: without a record a binary counts as one of unknown origin.
         write_text(
             path.with_name(FILE if out is None else f"{path.name}.json"),
             record.model_dump_json(indent=2) + "\n",
@@ -84,15 +84,15 @@ def build(target: Target, places: BuildInputs, out: Path | None = None) -> Path:
     return path
 
 
-def refuse_missing(target: Target, places: BuildInputs) -> None:
-    """Look at all that the build needs.
+def refuse_missing(target: Target, inputs: BuildInputs) -> None:
+    """Check everything that the build needs.
 
     Raises:
-        UsageError: Something is missing; names all of it.
+        UsageError: Something is missing; lists all of it.
     """
-    lacking = missing(target, places)
-    if lacking:
-        lines = "\n".join(f"  - {one}" for one in lacking)
+    problems = missing(target, inputs)
+    if problems:
+        lines = "\n".join(f"  - {problem}" for problem in problems)
         raise UsageError(f"The runner for {target.name} cannot be built yet:\n{lines}")
 
 
@@ -100,7 +100,7 @@ def check_machine(path: Path) -> None:
     """Refuse a binary that is not for 64-bit Arm.
 
     Raises:
-        DeviceError: It is for another machine, or no program at all.
+        DeviceError: It is for another machine, or not a program.
     """
     with path.open("rb") as stream:
         head = stream.read(20)
@@ -114,60 +114,62 @@ def check_machine(path: Path) -> None:
         )
 
 
-def _configure_command(target: Target, places: BuildInputs, folder: Path) -> list[str]:
-    cache = read_cmake_cache(places.build) or {}
+def _configure_command(target: Target, inputs: BuildInputs, folder: Path) -> list[str]:
+    cache = read_cmake_cache(inputs.build) or {}
     command = ["cmake", "-S", str(SOURCES), "-B", str(folder)]
     command += ["-G", "Ninja" if shutil.which("ninja") else "Unix Makefiles"]
     command += ["-DCMAKE_BUILD_TYPE=Release", f"-DKIT_RUNTIME_VERSION={EXECUTORCH_VERSION}"]
     command += [f"-Dexecutorch_DIR={install_folder(cache) / PACKAGE}", *target.arguments]
-    if places.ndk is not None and target.ndk:
-        command.append(f"-DCMAKE_TOOLCHAIN_FILE={toolchain_file(places.ndk)}")
+    if inputs.ndk is not None and target.ndk:
+        command.append(f"-DCMAKE_TOOLCHAIN_FILE={toolchain_file(inputs.ndk)}")
     return command
 
 
 def _try_to_start(binary: Path, target: Target) -> None:
-    """Start it where that is possible here: a runner without XNNPACK is useless."""
+    """Start it if an emulator is installed: a runner without XNNPACK is useless."""
     emulator = shutil.which(target.emulator) if target.emulator else None
     if emulator is None:
         return
-    said = _run([emulator, str(binary), "--version"], "The runner does not start", START_TIMEOUT_S)
-    if "XnnpackBackend" not in said:
+    version_text = _run(
+        [emulator, str(binary), "--version"], "The runner does not start", START_TIMEOUT_S
+    )
+    if "XnnpackBackend" not in version_text:
         raise DeviceError(
-            f"The runner knows no XNNPACK: {said.strip()}.",
+            f"The runner knows no XNNPACK: {version_text.strip()}.",
             "Give an ExecuTorch that was built with EXECUTORCH_BUILD_XNNPACK=ON.",
         )
 
 
 def _describe(
-    target: Target, places: BuildInputs, folder: Path, command: list[str], binary: Path
+    target: Target, inputs: BuildInputs, folder: Path, command: list[str], binary: Path
 ) -> RunnerBuild:
-    cache = read_cmake_cache(places.build) or {}
+    cache = read_cmake_cache(inputs.build) or {}
     compiler = (read_cmake_cache(folder) or {}).get("CMAKE_CXX_COMPILER", "")
-    reported = _run([compiler, "--version"], "The compiler does not start", START_TIMEOUT_S)
+    version_text = _run([compiler, "--version"], "The compiler does not start", START_TIMEOUT_S)
     return RunnerBuild(
         target=target.name,
         sha256=sha256_file(binary),
-        compiler=reported.partition("\n")[0],
+        compiler=version_text.partition("\n")[0],
         command=tuple(command),
         executorch=EXECUTORCH_VERSION,
-        executorch_commit=executorch_commit(places.executorch),
+        executorch_commit=executorch_commit(inputs.executorch),
         cmake=cmake_version(),
-        ndk=ndk_revision(places.ndk) if places.ndk is not None and target.ndk else None,
+        ndk=ndk_revision(inputs.ndk) if inputs.ndk is not None and target.ndk else None,
         switches={name: cache[name] for name in RECORDED if name in cache},
     )
 
 
-def _run(command: list[str], complaint: str, timeout_s: float = BUILD_TIMEOUT_S) -> str:
+def _run(command: list[str], failure: str, timeout_s: float = BUILD_TIMEOUT_S) -> str:
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             command, capture_output=True, text=True, errors="replace", timeout=timeout_s
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise DeviceError(f"{complaint}: {error}.", "Correct that and try again.") from error
-    if done.returncode != 0:
-        lines = re.split(r"\n+", f"{done.stdout}\n{done.stderr}".strip())
+        raise DeviceError(f"{failure}: {error}.", "Correct that and try again.") from error
+    if process.returncode != 0:
+        lines = re.split(r"\n+", f"{process.stdout}\n{process.stderr}".strip())
         raise DeviceError(
-            f"{complaint} (exit code {done.returncode}):\n" + "\n".join(lines[-SHOWN_LINES:]),
+            f"{failure} (exit code {process.returncode}):\n" + "\n".join(lines[-SHOWN_LINES:]),
             "\nCheck that ExecuTorch was built and installed for this target.",
         )
-    return done.stdout
+    return process.stdout

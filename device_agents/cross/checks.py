@@ -1,7 +1,7 @@
-"""What a cross-build needs, looked at before anything is compiled.
+"""Checks before a cross-build, made before anything is compiled.
 
 Every check returns sentences, one for each thing that is missing, so that all
-of them are told at once.
+of them are reported at once.
 """
 
 import re
@@ -34,18 +34,18 @@ _QUICK_S = 30
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildInputs:
-    """Where the parts of a cross-build lie: checkout, its build folder, NDK."""
+    """Folders of a cross-build: ExecuTorch's checkout, its build folder, the NDK."""
 
     executorch: Path
     build: Path
     ndk: Path | None
 
 
-def missing(target: Target, places: BuildInputs) -> list[str]:
-    """Everything that stands in the way of this build, in sentences."""
-    found = [*_check_cmake(), *_check_checkout(places.executorch)]
-    found += _check_ndk(places.ndk) if target.ndk else _check_compiler()
-    return [*found, *_check_build(target, places)]
+def missing(target: Target, inputs: BuildInputs) -> list[str]:
+    """Everything that is missing for this build, a sentence each."""
+    problems = [*_check_cmake(), *_check_checkout(inputs.executorch)]
+    problems += _check_ndk(inputs.ndk) if target.ndk else _check_compiler()
+    return [*problems, *_check_build(target, inputs)]
 
 
 def cmake_version() -> str | None:
@@ -65,7 +65,7 @@ def ndk_revision(ndk: Path) -> str | None:
 
 
 def executorch_version(checkout: Path) -> str | None:
-    """The version that a checkout of ExecuTorch says it is."""
+    """The version in a checkout's version.txt; None if it cannot be read."""
     try:
         return (checkout / "version.txt").read_text(encoding="utf-8", errors="replace").strip()
     except OSError:
@@ -132,7 +132,7 @@ def _check_ndk(ndk: Path | None) -> Iterator[str]:
 
 
 def toolchain_file(ndk: Path) -> Path:
-    """The NDK's own description of itself for CMake."""
+    """The NDK's toolchain file for CMake."""
     return ndk / "build/cmake/android.toolchain.cmake"
 
 
@@ -158,30 +158,30 @@ def _check_checkout(folder: Path) -> Iterator[str]:
 
 
 def any_file(folder: Path) -> bool:
-    """Whether this is a folder with something in it."""
+    """Whether this is a folder that is not empty."""
     return folder.is_dir() and next(folder.iterdir(), None) is not None
 
 
-def _check_build(target: Target, places: BuildInputs) -> Iterator[str]:
-    cache = read_cmake_cache(places.build)
+def _check_build(target: Target, inputs: BuildInputs) -> Iterator[str]:
+    cache = read_cmake_cache(inputs.build)
     if cache is None:
         settings = ", ".join(f"{name}={value}" for name, value in target.required.items())
         yield (
-            f"{places.build} holds no build of ExecuTorch for {target.name}. "
+            f"{inputs.build} holds no build of ExecuTorch for {target.name}. "
             f"Build and install it as its documentation says, with {settings}; "
             "then give --build, its build folder."
         )
         return
     home = cache.get("CMAKE_HOME_DIRECTORY", "")
-    if Path(home).resolve() != places.executorch.resolve():
-        yield f"{places.build} was built from {home}, not from {places.executorch}. Give both."
-    yield from _check_entries(target.required, cache, places.build)
+    if Path(home).resolve() != inputs.executorch.resolve():
+        yield f"{inputs.build} was built from {home}, not from {inputs.executorch}. Give both."
+    yield from _check_entries(target.required, cache, inputs.build)
     if target.ndk:
-        yield from _check_same_ndk(cache, places)
+        yield from _check_same_ndk(cache, inputs)
     elif Path(cache.get("CMAKE_CXX_COMPILER", "")).name != CROSS_COMPILER:
-        yield f"{places.build} was not built with {CROSS_COMPILER}. Build it with that."
+        yield f"{inputs.build} was not built with {CROSS_COMPILER}. Build it with that."
     if not (install_folder(cache) / PACKAGE / "executorch-config.cmake").is_file():
-        yield f"{places.build} is not installed. Run cmake --install {places.build}."
+        yield f"{inputs.build} is not installed. Run cmake --install {inputs.build}."
 
 
 def _check_entries(wanted: Mapping[str, str], cache: Mapping[str, str], build: Path) -> list[str]:
@@ -198,28 +198,28 @@ def _is_same(name: str, value: str, wanted: str) -> bool:
     return value == wanted or (name == "ANDROID_PLATFORM" and f"android-{value}" == wanted)
 
 
-def _check_same_ndk(cache: Mapping[str, str], places: BuildInputs) -> Iterator[str]:
-    if places.ndk is None:
+def _check_same_ndk(cache: Mapping[str, str], inputs: BuildInputs) -> Iterator[str]:
+    if inputs.ndk is None:
         return
     used = cache.get("CMAKE_TOOLCHAIN_FILE", "")
-    if not used or Path(used).resolve() != toolchain_file(places.ndk).resolve():
+    if not used or Path(used).resolve() != toolchain_file(inputs.ndk).resolve():
         yield (
-            f"{places.build} was built with the toolchain {used or '(none)'}, "
-            f"not with that of {places.ndk}. Give the NDK it was built with."
+            f"{inputs.build} was built with the toolchain {used or '(none)'}, "
+            f"not with that of {inputs.ndk}. Give the NDK it was built with."
         )
 
 
 def install_folder(cache: Mapping[str, str]) -> Path:
-    """Where a build installs to."""
+    """The folder that a build installs to."""
     return Path(cache.get("CMAKE_INSTALL_PREFIX", "/nowhere"))
 
 
 def _output(*command: str) -> str:
-    """What a quick command prints; nothing if it fails."""
+    """Output of a quick command; empty if it fails."""
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             command, capture_output=True, text=True, errors="replace", timeout=_QUICK_S, check=True
         )
     except (OSError, subprocess.SubprocessError):
         return ""
-    return done.stdout
+    return process.stdout

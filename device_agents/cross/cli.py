@@ -40,7 +40,7 @@ def cross_build(
 ) -> None:
     """Build the native runner for TARGET against an installed ExecuTorch.
 
-    Everything that is missing is told at once. The binary is kept where the
+    Everything that is missing is reported at once. The binary is kept where the
     profiler looks for it, with a record of compiler, versions and switches.
     """
     from device_agents.cross.build import build as build_runner
@@ -48,13 +48,13 @@ def cross_build(
     from device_agents.cross.checks import BuildInputs
     from device_agents.cross.targets import find_target
 
-    wanted = find_target(target)
-    places = BuildInputs(executorch=executorch, build=build or executorch / "cmake-out", ndk=ndk)
+    machine = find_target(target)
+    inputs = BuildInputs(executorch=executorch, build=build or executorch / "cmake-out", ndk=ndk)
     if check:
-        refuse_missing(wanted, places)
+        refuse_missing(machine, inputs)
         typer.echo(f"Everything that {target} needs is there.")
         return
-    typer.echo(build_runner(wanted, places, output))
+    typer.echo(build_runner(machine, inputs, output))
 
 
 def main() -> NoReturn:

@@ -1,4 +1,4 @@
-"""The machines that the native runner is built for, as data."""
+"""Target machines of the native runner, as data."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The host agent: this machine's CPU as a device, in a process of its own."""
+"""Agent of this machine: its CPU as a device, the runner in a separate process."""
 
 import contextlib
 import os
@@ -27,8 +27,8 @@ _BACKENDS = ("xnnpack", "onnxruntime")
 class HostAgent:
     """Runs plans in a runner process, which a crash of a runtime may kill.
 
-    The native runner is taken when it is built and knows the backend;
-    otherwise Python's runtimes serve, and the table says so.
+    The native runner is used when it is built and has the backend, otherwise
+    the Python runner; the table records which.
     """
 
     source: Source = "measured"
@@ -42,7 +42,7 @@ class HostAgent:
         self._settings = settings
         self._command, self._environment = _choose_runner(settings)
         self._process: subprocess.Popen[str] | None = None
-        self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the agent)
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the agent)
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._outputs: tempfile.TemporaryDirectory[str] | None = None
         self._reserved = 0
@@ -52,12 +52,12 @@ class HostAgent:
 
     def __exit__(self, *_: object) -> None:
         self._stop()
-        self._complaints.close()
+        self._stderr.close()
         if self._outputs is not None:
             self._outputs.cleanup()
 
     def info(self) -> DeviceInfo:
-        """What this machine says of itself."""
+        """Identity of this machine, without its host name."""
         model = cpu_model() or platform.machine()
         return DeviceInfo(
             id=f"host-{_slug(model)}",
@@ -73,7 +73,7 @@ class HostAgent:
             virtual=virtual(),
         )
 
-    def steadiness(self) -> DeviceState:
+    def state(self) -> DeviceState:
         """Governor, temperature and load, where readable."""
         with contextlib.suppress(OSError):
             return DeviceState(
@@ -84,7 +84,7 @@ class HostAgent:
         return DeviceState(governor=governor(), temperature_c=temperature_c())
 
     def deliver(self, path: Path, sha256: str) -> str:
-        """Artefacts are read where they lie, once their content is verified."""
+        """Nothing is copied: the artefact's own path, once its content is verified."""
         try:
             actual = sha256_file(path)
         except OSError as error:
@@ -94,14 +94,14 @@ class HostAgent:
         return str(path.resolve())
 
     def reserve(self) -> str:
-        """A path in a folder that goes with the agent."""
+        """An unused path in a folder that is removed with the agent."""
         if self._outputs is None:
             self._outputs = tempfile.TemporaryDirectory(prefix="kit-outputs-")
         self._reserved += 1
         return str(Path(self._outputs.name) / str(self._reserved))
 
     def collect(self, name: str) -> bytes:
-        """Read and remove what the runner wrote there."""
+        """The content of an output file, which is removed."""
         path = Path(name)
         try:
             content = path.read_bytes()
@@ -111,7 +111,7 @@ class HostAgent:
         return content
 
     def run(self, plan: Plan) -> Iterator[Record]:
-        """Run one plan in the runner, which is started when there is none."""
+        """Run one plan in the runner process, started if there is none."""
         process = self._start()
         assert process.stdin is not None
         try:
@@ -123,18 +123,18 @@ class HostAgent:
             if isinstance(error, DeviceLost) and code == 0:
                 raise
             raise DeviceLost(
-                f"The runner died ({_cause(code)}){self._last_words()}.",
+                f"The runner died ({_cause(code)}){self._last_error_line()}.",
                 "What was measured is kept; run again with --resume.",
             ) from error
         except BaseException:
             self._stop()
             raise
 
-    def _last_words(self) -> str:
-        """The end of what the runner said on standard error."""
-        size = self._complaints.seek(0, os.SEEK_END)
-        self._complaints.seek(max(0, size - 400))
-        lines = self._complaints.read().decode(errors="replace").strip().splitlines()
+    def _last_error_line(self) -> str:
+        """The last line of the runner's standard error, after a colon."""
+        size = self._stderr.seek(0, os.SEEK_END)
+        self._stderr.seek(max(0, size - 400))
+        lines = self._stderr.read().decode(errors="replace").strip().splitlines()
         return f": {lines[-1][:200]}" if lines else ""
 
     def _read(self) -> Iterator[str]:
@@ -155,17 +155,17 @@ class HostAgent:
             return self._process
         self._stop()
         self._lines = queue.SimpleQueue()
-        self._complaints.seek(0)
-        self._complaints.truncate()
+        self._stderr.seek(0)
+        self._stderr.truncate()
         self._process = subprocess.Popen(
             self._command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=self._complaints,
+            stderr=self._stderr,
             encoding="utf-8",
-            errors="replace",  # a garbled line is the parser's to refuse
+            errors="replace",  # the parser refuses garbled lines
             env=os.environ | self._environment,
-            start_new_session=True,  # Ctrl-C is the host's to handle
+            start_new_session=True,  # this process handles Ctrl-C
         )
         threading.Thread(
             target=_pump, args=(self._process, self._lines), daemon=True, name="runner-output"
@@ -193,7 +193,7 @@ class HostAgent:
 def _pump(process: "subprocess.Popen[str]", lines: "queue.SimpleQueue[str | None]") -> None:
     assert process.stdout is not None
     for line in process.stdout:
-        # A last line without its end was cut: it is left to the parser to refuse.
+        # A last line without its end was cut off: the parser refuses it.
         lines.put(line)
     process.wait()
     lines.put(None)
@@ -210,8 +210,8 @@ def _choose_runner(settings: AgentSettings) -> tuple[list[str], dict[str, str]]:
         )
     if built is not None and settings.runner != "python":
         return [str(built), "--serve"], {"KIT_RUNNER_SHA256": sha256_file(built)}
-    worker = [sys.executable, "-m", "device_agents.host.python_runner", "--serve"]
-    return worker, {"OMP_NUM_THREADS": str(settings.threads)}
+    command = [sys.executable, "-m", "device_agents.host.python_runner", "--serve"]
+    return command, {"OMP_NUM_THREADS": str(settings.threads)}
 
 
 def _cause(code: int) -> str:

@@ -1,4 +1,4 @@
-"""The Python runner: executes artefacts through Python runtimes.
+"""Python runner: a process that executes plans through Python runtimes.
 
 `python -m device_agents.host.python_runner --serve` reads one plan a line and answers
 with records (`device_agents.protocol`). It is the fallback where the native
@@ -40,7 +40,7 @@ RUNNER = "python"
 
 
 class _PlanRun:
-    """One plan being run."""
+    """The run of one plan: loaded programs, chosen loops, counts of records."""
 
     def __init__(self, plan: Plan, write: Callable[[Record], None]) -> None:
         self.plan = plan
@@ -117,9 +117,9 @@ class _PlanRun:
         program = LOADERS[self.plan.backend][2](item, self.plan.threads)
         load_ns = time.perf_counter_ns() - started
         if item.input is not None or item.output is not None:
-            if program.feed is None:
+            if program.tensors is None:
                 raise TensorFileError("input", "this runtime takes no tensor files")
-            infer(program.feed, item.input, item.output)
+            infer(program.tensors, item.input, item.output)
         for _ in range(self.plan.warmup):
             program.call()
         self.programs[item.id] = program
@@ -127,17 +127,17 @@ class _PlanRun:
         self.write(Loaded(item=item.id, load_ns=load_ns, loops=self.loops[item.id]))
 
     def _choose_loops(self, program: LoadedProgram) -> int:
-        once = min(_time_calls(program.call, 1) for _ in range(3))
-        wanted = -(-self.plan.min_block_ns // max(once, 1))
-        return max(1, min(wanted, self.plan.max_loops))
+        call_ns = min(_time_calls(program.call, 1) for _ in range(3))
+        loops = -(-self.plan.min_block_ns // max(call_ns, 1))
+        return max(1, min(loops, self.plan.max_loops))
 
     def _wait_until_cool(self) -> None:
-        """As the native runner: poll while too hot, a minute at most."""
+        """Poll while too hot, a minute at most, as the native runner does."""
         limit = self.plan.max_temperature_c
         deadline = time.monotonic() + 60
         while limit is not None and time.monotonic() < deadline:
-            now = temperature_c()
-            if now is None or now <= limit:
+            celsius = temperature_c()
+            if celsius is None or celsius <= limit:
                 return
             time.sleep(0.5)
 
@@ -235,7 +235,7 @@ def _plans(stream: IO[str]) -> Iterator[Plan]:
 
 
 def serve(stdin: IO[str], stdout: IO[str]) -> None:
-    """Answer plans until the input ends or the reader goes away."""
+    """Answer plans until the input ends or the reader closes the output."""
 
     def write(record: Record) -> None:
         stdout.write(dump_record(record) + "\n")
@@ -248,10 +248,10 @@ def serve(stdin: IO[str], stdout: IO[str]) -> None:
 
 
 def _claim_stdout() -> IO[str]:
-    """Keep file descriptor 1 for records: runtimes print to it from C."""
-    mine = os.dup(1)
+    """Reserve standard output for records: runtimes print to file descriptor 1 from C."""
+    records = os.dup(1)
     os.dup2(2, 1)
-    return os.fdopen(mine, "w", encoding="utf-8")
+    return os.fdopen(records, "w", encoding="utf-8")
 
 
 if __name__ == "__main__":

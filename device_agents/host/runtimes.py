@@ -1,4 +1,4 @@
-"""Python's runtimes behind the Python runner, each imported only when chosen."""
+"""Runtimes of the Python runner (ExecuTorch, ONNX Runtime), imported only when used."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ class LoadedProgram:
 
     call: Callable[[], Any]
     refresh: Callable[[], None]
-    feed: TensorIO | None = None
+    tensors: TensorIO | None = None
 
 
 def _load_executorch(item: PlanItem, _: int) -> LoadedProgram:
@@ -78,8 +78,8 @@ def _load_onnxruntime(item: PlanItem, threads: int) -> LoadedProgram:
     def outputs() -> list[Any]:
         return [np.ravel(array) for array in run(None, inputs)]
 
-    feed = TensorIO(x.size, put, outputs)
-    return LoadedProgram(lambda: run(None, inputs), lambda: np.copyto(x, source), feed)
+    tensors = TensorIO(x.size, put, outputs)
+    return LoadedProgram(lambda: run(None, inputs), lambda: np.copyto(x, source), tensors)
 
 
 LOADERS: dict[str, tuple[str, str, Callable[[PlanItem, int], LoadedProgram]]] = {

@@ -1,4 +1,4 @@
-"""Raw tensor files for the Python runner: a program run on every image of one."""
+"""Raw tensor files of the Python runner: inputs read, outputs written."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,10 +23,11 @@ class TensorFileError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class TensorIO:
-    """How a loaded program takes its one float input and gives its outputs.
+    """Access to a loaded program's one float input and its outputs.
 
-    `put` makes an image what the next calls read; `outputs` calls once and
-    returns each output as a flat array in memory order.
+    `size` is the number of floats of the input; `put` makes an image the input
+    of the next calls; `outputs` calls once and returns each output as a flat
+    array in memory order.
     """
 
     size: int
@@ -34,24 +35,25 @@ class TensorIO:
     outputs: Callable[[], list[npt.NDArray[Any]]]
 
 
-def infer(feed: TensorIO, source: str | None, target: str | None) -> None:
-    """Run on each image of `source`, write the outputs to `target`; the first image stays.
+def infer(tensors: TensorIO, source: str | None, target: str | None) -> None:
+    """Run on each image of `source`, write the outputs to `target`; the first image
+    stays the input.
 
     Raises:
         TensorFileError: A file cannot be read or written, or has another size.
     """
-    images = None if source is None else _read(source, feed.size)
+    images = None if source is None else _read(source, tensors.size)
     if images is not None:
-        feed.put(images[0])
+        tensors.put(images[0])
     if target is None:
         return
-    parts = [array.tobytes() for array in feed.outputs()]
+    parts = [array.tobytes() for array in tensors.outputs()]
     for image in () if images is None else images[1:]:
-        feed.put(image)
-        parts += [array.tobytes() for array in feed.outputs()]
+        tensors.put(image)
+        parts += [array.tobytes() for array in tensors.outputs()]
     if images is not None:
-        feed.put(images[0])
-    if not Path(target).parent.is_dir():  # as the native runner, which makes no folders
+        tensors.put(images[0])
+    if not Path(target).parent.is_dir():  # the native runner creates no folders either
         raise TensorFileError("output", "write: No such file or directory")
     try:
         write_bytes(Path(target), b"".join(parts))
@@ -60,7 +62,7 @@ def infer(feed: TensorIO, source: str | None, target: str | None) -> None:
 
 
 def _read(source: str, size: int) -> Floats:
-    """Images as rows."""
+    """The images of a file, one a row."""
     try:
         content = Path(source).read_bytes()
     except OSError as error:

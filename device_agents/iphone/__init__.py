@@ -1,1 +1,1 @@
-"""iPhones: found, filled and read by Apple's tool on a Mac, by pymobiledevice3 elsewhere."""
+"""iPhones, driven by Apple's tool on a Mac and by pymobiledevice3 elsewhere."""

@@ -1,9 +1,9 @@
-"""The agent of an iPhone: a job goes in by file, records come back by file.
+"""Agent of an iPhone: plans go in as files, records come back as files.
 
 The app on the phone (device_agents/runners/coreml) reads
 `jobs/<nonce>/plan.json`, runs it by itself and appends to
 `jobs/<nonce>/records.jsonl`; the cable is needed at both ends only. Packages
-lie under `models/` by content and stay there, so a run that goes on copies
+are stored under `models/` by content and stay there, so a resumed run copies
 nothing twice.
 """
 
@@ -18,7 +18,7 @@ from typing import Self
 from deploy.coreml.package import unpack
 from device_agents.base import AgentSettings, DeviceState
 from device_agents.device import Device
-from device_agents.iphone.discovery import choose_phone, open_transport
+from device_agents.iphone.discovery import open_transport, select_phone
 from device_agents.iphone.transport import IphoneInfo, Transport
 from device_agents.protocol import Plan, Record, check_records, dump_plan
 from search.errors import DeviceError, DeviceLost, DeviceTimeout, UsageError
@@ -31,7 +31,7 @@ _POLL_S = 2.0
 class IphoneAgent:
     """One attached iPhone with the agent app on it.
 
-    `compute unit` is part of the backend's name: `coreml-cpu_and_ne`.
+    The compute unit is part of the backend's name: `coreml-cpu_and_ne`.
     """
 
     source: Source = "measured"
@@ -53,7 +53,7 @@ class IphoneAgent:
         self._phone: IphoneInfo | None = None
 
     def __enter__(self) -> Self:
-        self._phone = choose_phone(self._device, self._transport)
+        self._phone = select_phone(self._device, self._transport)
         return self
 
     def __exit__(
@@ -66,12 +66,12 @@ class IphoneAgent:
 
     @property
     def phone(self) -> IphoneInfo:
-        """The phone that was chosen on entering."""
+        """The phone that was selected on entering."""
         assert self._phone is not None, "enter the agent first"
         return self._phone
 
     def info(self) -> DeviceInfo:
-        """What the phone says of itself; nothing that names its owner."""
+        """Identity as the phone reports it, without anything that names its owner."""
         phone = self.phone
         return DeviceInfo(
             id=self._device.name,
@@ -83,7 +83,7 @@ class IphoneAgent:
             abi="arm64",
         )
 
-    def steadiness(self) -> DeviceState:
+    def state(self) -> DeviceState:
         """Neither clocks nor temperatures can be read; the app reports the thermal state."""
         return DeviceState()
 
@@ -91,29 +91,29 @@ class IphoneAgent:
         """Copy a package (or a raw file of inputs) to the phone, once."""
         with path.open("rb") as stream:
             packed = stream.read(4) == _ZIP
-        place = f"models/{sha256}.mlpackage" if packed else f"inputs/{sha256}.bin"
-        done = f"{place}.done"
-        if self._read(done) is not None:
-            return place
+        remote_path = f"models/{sha256}.mlpackage" if packed else f"inputs/{sha256}.bin"
+        marker = f"{remote_path}.done"
+        if self._read(marker) is not None:
+            return remote_path
         with tempfile.TemporaryDirectory(prefix="kit-deliver-") as temporary:
             source = path
             if packed:
                 source = Path(temporary) / f"{sha256}.mlpackage"
                 unpack(path.read_bytes(), source)
-            self._transport.push(self.phone, source, place)
-        # Last: a copy that was cut off has no mark, and is made again.
-        self._write(done, sha256)
-        return place
+            self._transport.push(self.phone, source, remote_path)
+        # Last: a copy that was cut off has no marker, and is made again.
+        self._write(marker, sha256)
+        return remote_path
 
     def reserve(self) -> str:
-        """A name under which the app writes one output."""
+        """An unused name for one output of the app."""
         return f"outputs/{secrets.token_hex(8)}.bin"
 
     def collect(self, name: str) -> bytes:
         """Read an output back.
 
         Raises:
-            DeviceError: The app wrote none.
+            DeviceError: There is no such file.
         """
         content = self._read(name)
         if content is None:
@@ -121,23 +121,23 @@ class IphoneAgent:
         return content
 
     def run(self, plan: Plan) -> Iterator[Record]:
-        """Hand the plan over, start the app, read its records as they grow."""
+        """Copy the plan, start the app, read its records as they grow."""
         job = f"jobs/{plan.nonce}"
         self._write(f"{job}/plan.json", dump_plan(plan))
         self._transport.launch(self.phone, "--job", plan.nonce)
         yield from check_records(self._lines(f"{job}/records.jsonl"), plan)
 
-    def _lines(self, place: str) -> Iterator[str]:
-        """Whole lines of a growing file; one without its end is not there yet."""
-        read, since = 0, time.monotonic()
+    def _lines(self, remote_path: str) -> Iterator[str]:
+        """Lines of a growing file; a line without its end is not complete yet."""
+        read_bytes, since = 0, time.monotonic()
         while True:
-            content = self._read(place) or b""
-            if len(content) < read:
+            content = self._read(remote_path) or b""
+            if len(content) < read_bytes:
                 raise DeviceLost("The phone's records became shorter.", "Run again with --resume.")
-            whole = content.rfind(b"\n") + 1
-            if whole > read:
-                lines = content[read:whole].decode(errors="replace").splitlines()
-                read, since = whole, time.monotonic()
+            complete = content.rfind(b"\n") + 1
+            if complete > read_bytes:
+                lines = content[read_bytes:complete].decode(errors="replace").splitlines()
+                read_bytes, since = complete, time.monotonic()
                 yield from lines
             elif time.monotonic() - since > self._settings.timeout_s:
                 raise DeviceTimeout(
@@ -147,15 +147,15 @@ class IphoneAgent:
                 )
             time.sleep(self._poll_s)
 
-    def _write(self, place: str, text: str) -> None:
+    def _write(self, remote_path: str, text: str) -> None:
         with tempfile.TemporaryDirectory(prefix="kit-deliver-") as temporary:
-            path = Path(temporary) / Path(place).name
+            path = Path(temporary) / Path(remote_path).name
             path.write_text(text)
-            self._transport.push(self.phone, path, place)
+            self._transport.push(self.phone, path, remote_path)
 
-    def _read(self, place: str) -> bytes | None:
+    def _read(self, remote_path: str) -> bytes | None:
         with tempfile.TemporaryDirectory(prefix="kit-collect-") as temporary:
-            target = Path(temporary) / Path(place).name
-            if not self._transport.pull(self.phone, place, target):
+            target = Path(temporary) / Path(remote_path).name
+            if not self._transport.pull(self.phone, remote_path, target):
                 return None
             return target.read_bytes()

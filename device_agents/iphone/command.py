@@ -1,4 +1,4 @@
-"""An external program: exact arguments, a time limit, its trouble in plain words."""
+"""External programs: exact arguments, a time limit, their errors in plain words."""
 
 import re
 import shutil
@@ -11,8 +11,8 @@ _MISSING_FILE = re.compile(
     r"no such file|does not exist|not found at path|OBJECT_NOT_FOUND|opened because there",
     re.IGNORECASE,
 )
-# What the programs say -> what it means and what to do. The first that matches.
-_TROUBLE: tuple[tuple[str, type[KitError], str, str], ...] = (
+# Pattern of the program's output; kind, message and remedy of the error. The first match counts.
+_KNOWN_ERRORS: tuple[tuple[str, type[KitError], str, str], ...] = (
     (
         r"developer mode.{0,30}(disabled|not enabled|off)|DeveloperModeIsNotEnabled",
         DeviceError,
@@ -78,26 +78,26 @@ _TROUBLE: tuple[tuple[str, type[KitError], str, str], ...] = (
 
 
 class ProgramMissing(DeviceError):
-    """The program that reaches phones is not installed."""
+    """The program that drives phones is not installed."""
 
 
 class NoSuchFile(Exception):
-    """The program looked for a file on the phone, which is not there."""
+    """The phone does not have the file that the program looked for."""
 
 
-def run_command(words: Sequence[str], timeout_s: float) -> str:
-    """Standard output of a program that ended well.
+def run_command(argv: Sequence[str], timeout_s: float) -> str:
+    """Run a program; returns its standard output.
 
     Raises:
-        NoSuchFile: A file on the phone is not there.
-        ProgramMissing: It is not installed.
-        DeviceError, DeviceLost, DeviceTimeout: In plain words.
+        NoSuchFile: The phone does not have a file that was asked for.
+        ProgramMissing: The program is not installed.
+        DeviceError, DeviceLost, DeviceTimeout: It failed; the message says why.
     """
-    if shutil.which(words[0]) is None:
-        raise ProgramMissing(f"The program {words[0]} is not installed.", _how_to_get(words[0]))
+    if shutil.which(argv[0]) is None:
+        raise ProgramMissing(f"The program {argv[0]} is not installed.", _how_to_install(argv[0]))
     try:
-        done = subprocess.run(
-            list(words),
+        process = subprocess.run(
+            list(argv),
             capture_output=True,
             text=True,
             errors="replace",
@@ -107,26 +107,26 @@ def run_command(words: Sequence[str], timeout_s: float) -> str:
         )
     except subprocess.TimeoutExpired as error:
         raise DeviceTimeout(
-            f"{' '.join(words[:4])} did not end within {timeout_s:g} s.",
+            f"{' '.join(argv[:4])} did not end within {timeout_s:g} s.",
             "Unlock the phone and look whether it asks something; then --resume.",
         ) from error
-    if done.returncode == 0:
-        return done.stdout
-    raise explain(f"{done.stderr}\n{done.stdout}", words)
+    if process.returncode == 0:
+        return process.stdout
+    raise explain(f"{process.stderr}\n{process.stdout}", argv)
 
 
-def explain(said: str, words: Sequence[str]) -> Exception:
-    """What a program's last words mean."""
-    if _MISSING_FILE.search(said) and not re.search(r"\bapp(lication)?\b", said, re.IGNORECASE):
-        return NoSuchFile(said.strip()[-200:])
-    for pattern, kind, message, remedy in _TROUBLE:
-        if re.search(pattern, said, re.IGNORECASE | re.DOTALL):
+def explain(output: str, argv: Sequence[str]) -> Exception:
+    """The kit's error for the output of a program that failed."""
+    if _MISSING_FILE.search(output) and not re.search(r"\bapp(lication)?\b", output, re.IGNORECASE):
+        return NoSuchFile(output.strip()[-200:])
+    for pattern, kind, message, remedy in _KNOWN_ERRORS:
+        if re.search(pattern, output, re.IGNORECASE | re.DOTALL):
             return kind(message, remedy)
-    last = " ".join(said.split())[-300:] or "nothing"
-    return DeviceError(f"{' '.join(words[:4])} failed and said: {last}", "Try it by hand.")
+    last = " ".join(output.split())[-300:] or "nothing"
+    return DeviceError(f"{' '.join(argv[:4])} failed and said: {last}", "Try it by hand.")
 
 
-def _how_to_get(program: str) -> str:
+def _how_to_install(program: str) -> str:
     if program == "xcrun":
         return "It comes with Xcode 15 or later."
     return f"Install it beside the kit: pipx install {program}."

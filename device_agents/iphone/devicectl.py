@@ -19,26 +19,26 @@ class Devicectl:
         self._bundle, self._timeout_s = bundle, timeout_s
 
     def phones(self) -> tuple[IphoneInfo, ...]:
-        """Phones that the Mac knows and that are attached now."""
+        """Phones that are paired with the Mac and attached now."""
         answer = self._ask("list", "devices")
         try:
-            seen = [_phone(device) for device in answer["result"]["devices"]]
+            phones = [_phone(device) for device in answer["result"]["devices"]]
         except (KeyError, TypeError) as error:
             raise DeviceError("devicectl answered with a list of another form.", _UPDATE) from error
-        return tuple(phone for phone in seen if phone is not None)
+        return tuple(phone for phone in phones if phone is not None)
 
-    def push(self, phone: IphoneInfo, source: Path, place: str) -> None:
+    def push(self, phone: IphoneInfo, source: Path, remote_path: str) -> None:
         """Copy a file or folder into the app's Documents."""
         self._device(
             phone, "copy", "to", *self._domain(), "--source", str(source),
-            "--destination", f"Documents/{place}",
+            "--destination", f"Documents/{remote_path}",
         )  # fmt: skip
 
-    def pull(self, phone: IphoneInfo, place: str, target: Path) -> bool:
+    def pull(self, phone: IphoneInfo, remote_path: str, target: Path) -> bool:
         """Copy a file out of the app's Documents."""
         try:
             self._device(
-                phone, "copy", "from", *self._domain(), "--source", f"Documents/{place}",
+                phone, "copy", "from", *self._domain(), "--source", f"Documents/{remote_path}",
                 "--destination", str(target),
             )  # fmt: skip
         except NoSuchFile:
@@ -58,10 +58,10 @@ class Devicectl:
     def _ask(self, *words: str) -> Any:
         with tempfile.TemporaryDirectory(prefix="kit-devicectl-") as folder:
             answer = Path(folder) / "answer.json"
-            # Before other options: what follows a bundle's name goes to the app.
-            place = next((i for i, w in enumerate(words) if w.startswith("--")), len(words))
-            asked = (*words[:place], "--json-output", str(answer), *words[place:])
-            run_command(("xcrun", "devicectl", *asked), self._timeout_s)
+            # Before other options: arguments after a bundle's name go to the app.
+            first = next((i for i, w in enumerate(words) if w.startswith("--")), len(words))
+            arguments = (*words[:first], "--json-output", str(answer), *words[first:])
+            run_command(("xcrun", "devicectl", *arguments), self._timeout_s)
             try:
                 return json.loads(answer.read_text())
             except (OSError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""Which phone is meant, and by which program it is reached."""
+"""Selection of an attached iPhone and of the program that drives it."""
 
 import shutil
 import sys
@@ -25,80 +25,81 @@ _WITHOUT_PHONE = (
 
 
 def open_transport(device: Device, timeout_s: float) -> Transport:
-    """The transport that a device file names, or the one that fits this machine.
+    """The transport that a device file names, or the default of this machine.
 
-    devicectl reaches phones from iOS 17 on only; a device file of an older
-    one names pymobiledevice3.
+    devicectl works from iOS 17 on only; the device file of an older phone
+    names pymobiledevice3.
 
     Raises:
-        UsageError: Unknown.
+        UsageError: Unknown transport.
     """
-    wanted = device.options.get("transport", "auto")
-    if wanted == "auto":
+    name = device.options.get("transport", "auto")
+    if name == "auto":
         apple = sys.platform == "darwin" and shutil.which("xcrun") is not None
-        wanted = "devicectl" if apple else "pymobiledevice3"
-    if wanted not in _TRANSPORTS:
-        raise UsageError(
-            f"Unknown transport {wanted!r}.", f"Known: {', '.join(_TRANSPORTS)}, auto."
-        )
+        name = "devicectl" if apple else "pymobiledevice3"
+    if name not in _TRANSPORTS:
+        raise UsageError(f"Unknown transport {name!r}.", f"Known: {', '.join(_TRANSPORTS)}, auto.")
     bundle = str(device.options.get("bundle", BUNDLE))
-    return _TRANSPORTS[wanted](bundle, max(timeout_s, 60.0))
+    return _TRANSPORTS[name](bundle, max(timeout_s, 60.0))
 
 
-def choose_phone(device: Device, transport: Transport) -> IphoneInfo:
+def select_phone(device: Device, transport: Transport) -> IphoneInfo:
     """The one attached phone that the device file describes.
 
     Raises:
-        DeviceError: None, several, or one that is not ready.
+        DeviceError: There is none, there are several, or it is not ready.
     """
     try:
-        seen = transport.phones()
+        phones = transport.phones()
     except ProgramMissing as error:
-        message = f"{error.message} Nothing was seen; looked for {_wanted(device)}."
+        message = f"{error.message} Nothing was seen; looked for {_description(device)}."
         raise ProgramMissing(message, f"{error.remedy} {_WITHOUT_PHONE}") from error
     udid = device.options.get("udid")
-    fits = [phone for phone in seen if _fits(phone, device, udid)]
-    if len(fits) > 1:
+    matching = [phone for phone in phones if _matches(phone, device, udid)]
+    if len(matching) > 1:
         raise DeviceError(
-            f"{len(fits)} attached phones are {device.title}.",
-            "Name one in a device file: udid = " + " or ".join(f'"{p.udid}"' for p in fits) + ".",
+            f"{len(matching)} attached phones are {device.title}.",
+            "Name one in a device file: udid = "
+            + " or ".join(f'"{p.udid}"' for p in matching)
+            + ".",
         )
-    if not fits:
-        raise _nothing(device, seen, transport)
-    (phone,) = fits
-    _ready(phone)
+    if not matching:
+        raise _not_found(device, phones, transport)
+    (phone,) = matching
+    _check_ready(phone)
     return phone
 
 
-def _fits(phone: IphoneInfo, device: Device, udid: object) -> bool:
+def _matches(phone: IphoneInfo, device: Device, udid: object) -> bool:
     if udid is not None:
         return phone.udid == udid
     patterns = device.match.get("model", "iPhone*").split("|")
-    # An untrusted phone does not say what it is; it may be the one.
+    # An untrusted phone does not report its model; it may be the right one.
     return phone.model is None or any(fnmatchcase(phone.model, p) for p in patterns)
 
 
-def _wanted(device: Device) -> str:
-    """What is looked for: the title, and how a phone is recognised."""
+def _description(device: Device) -> str:
+    """The device's title, and how a phone is recognised as one."""
     udid = device.options.get("udid")
     models = device.match.get("model", "iPhone*").replace("|", " or ")
     return f"{device.title} ({f'udid {udid}' if udid is not None else f'model {models}'})"
 
 
-def _nothing(device: Device, seen: Sequence[IphoneInfo], transport: Transport) -> DeviceError:
-    if not seen:
+def _not_found(device: Device, phones: Sequence[IphoneInfo], transport: Transport) -> DeviceError:
+    if not phones:
         return DeviceError(
-            f"No iPhone is attached: {transport.name} sees none; looked for {_wanted(device)}.",
+            f"No iPhone is attached: {transport.name} sees none; "
+            f"looked for {_description(device)}.",
             f"Attach it by cable, unlock it, answer Trust, and try again. {_WITHOUT_PHONE}",
         )
-    others = ", ".join(f"{phone.model or '?'} ({phone.udid})" for phone in seen)
+    others = ", ".join(f"{phone.model or '?'} ({phone.udid})" for phone in phones)
     return DeviceError(
-        f"No attached phone is {_wanted(device)}; {transport.name} sees {others}.",
+        f"No attached phone is {_description(device)}; {transport.name} sees {others}.",
         "Use --device iphone for any iPhone, or a device file that matches it.",
     )
 
 
-def _ready(phone: IphoneInfo) -> None:
+def _check_ready(phone: IphoneInfo) -> None:
     if phone.paired is False or phone.model is None:
         raise DeviceError(
             f"The phone {phone.udid} does not trust this computer.",

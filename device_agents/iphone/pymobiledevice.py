@@ -1,8 +1,8 @@
 """Transport by the program pymobiledevice3 (Linux, Windows, macOS).
 
-It is licensed under the GPL: it is called as a program of its own and never
-imported. Up to iOS 16 it needs the developer image mounted, from iOS 17.4 on
-it makes its own tunnel without root.
+It is licensed under the GPL: it is run as a separate program and never
+imported. Up to iOS 16 it needs the developer image mounted; from iOS 17.4 on
+it opens its own tunnel without root.
 """
 
 import json
@@ -14,7 +14,7 @@ from search.errors import DeviceError
 
 
 class Pymobiledevice:
-    """The external program."""
+    """Transport by the external program `pymobiledevice3`."""
 
     name = "pymobiledevice3"
 
@@ -22,16 +22,16 @@ class Pymobiledevice:
         self._bundle, self._timeout_s = bundle, timeout_s
 
     def phones(self) -> tuple[IphoneInfo, ...]:
-        """Phones on USB; those that did not trust this computer say little."""
-        said = self._run("--no-color", "usbmux", "list", "--usb")
-        if not said.strip():  # it exits with 0 when it cannot reach usbmuxd
+        """Phones on USB; those that do not trust this computer report little."""
+        output = self._run("--no-color", "usbmux", "list", "--usb")
+        if not output.strip():  # it exits with 0 when it cannot reach usbmuxd
             raise DeviceError(
                 "pymobiledevice3 listed nothing at all: usbmuxd does not answer.",
                 "Start usbmuxd (Linux: systemctl start usbmuxd; Windows: Apple Mobile Device "
                 "Service), then attach the phone again.",
             )
         try:
-            listed = json.loads(said)
+            entries = json.loads(output)
             return tuple(
                 IphoneInfo(
                     udid=entry["Identifier"],
@@ -40,7 +40,7 @@ class Pymobiledevice:
                     os_build=entry.get("BuildVersion"),
                     paired=entry.get("ProductType") is not None,
                 )
-                for entry in listed
+                for entry in entries
                 if str(entry.get("ProductType") or "iPhone").startswith("iPhone")
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -48,14 +48,14 @@ class Pymobiledevice:
                 "pymobiledevice3 answered with a list of another form.", "Update it."
             ) from error
 
-    def push(self, phone: IphoneInfo, source: Path, place: str) -> None:
+    def push(self, phone: IphoneInfo, source: Path, remote_path: str) -> None:
         """Copy a file or folder into the app's Documents."""
-        self._apps(phone, "push", str(source), place)
+        self._apps(phone, "push", str(source), remote_path)
 
-    def pull(self, phone: IphoneInfo, place: str, target: Path) -> bool:
+    def pull(self, phone: IphoneInfo, remote_path: str, target: Path) -> bool:
         """Copy a file out of the app's Documents."""
         try:
-            self._apps(phone, "pull", place, str(target))
+            self._apps(phone, "pull", remote_path, str(target))
         except NoSuchFile:
             return False
         return True

@@ -1,7 +1,8 @@
-"""A phone that was measured elsewhere: a prepared folder with the records that came back.
+"""Replay of records that were measured elsewhere, from a prepared folder.
 
-Replays them to the campaign, item by item by the content of its package, so
-that judging, tables and exams are those of a phone at the cable.
+The records are yielded to the campaign item by item, matched by the content of
+the item's package, so that judging, tables and exams are those of an attached
+phone.
 """
 
 from collections import deque
@@ -30,11 +31,11 @@ from search.table.manifest import DeviceInfo, Source
 
 
 class ReplayAgent:
-    """Yields what the agent app wrote.
+    """Yields the records that the agent app wrote.
 
     Raises:
         UsageError: The folder holds no plan or no records.
-        DeviceLost: The records are cut, or of another plan.
+        DeviceLost: The records are cut off, or of another plan.
     """
 
     source: Source = "measured"
@@ -49,23 +50,23 @@ class ReplayAgent:
                 f"{folder} is no prepared folder with records: {error}",
                 "Put records.jsonl beside plan.json (README.txt there says how).",
             ) from error
-        self._take(plan, list(check_records(lines, plan)))
+        self._sort(plan, list(check_records(lines, plan)))
 
-    def _take(self, plan: Plan, records: list[Record]) -> None:
-        of = {item.id: item.sha256 for item in plan.items if item.id != plan.sentinel}
+    def _sort(self, plan: Plan, records: list[Record]) -> None:
+        contents = {item.id: item.sha256 for item in plan.items if item.id != plan.sentinel}
         (self._hello,) = [record for record in records if isinstance(record, Hello)]
-        self._samples: dict[str, deque[Sample]] = {sha: deque() for sha in of.values()}
+        self._samples: dict[str, deque[Sample]] = {sha: deque() for sha in contents.values()}
         self._loaded: dict[str, Loaded] = {}
         self._failures: dict[str, Failure] = {}
         self._sentinels: list[Sentinel] = []
         for record in records:
             match record:
-                case Sample() if record.item in of:
-                    self._samples[of[record.item]].append(record)
-                case Loaded() if record.item in of:
-                    self._loaded[of[record.item]] = record
-                case Failure() if record.item in of:
-                    self._failures[of[record.item]] = record
+                case Sample() if record.item in contents:
+                    self._samples[contents[record.item]].append(record)
+                case Loaded() if record.item in contents:
+                    self._loaded[contents[record.item]] = record
+                case Failure() if record.item in contents:
+                    self._failures[contents[record.item]] = record
                 case Sentinel():
                     self._sentinels.append(record)
 
@@ -81,7 +82,7 @@ class ReplayAgent:
         return None
 
     def info(self) -> DeviceInfo:
-        """As the app reported it."""
+        """Identity as the app reported it."""
         return DeviceInfo(
             id=self._device.name,
             kind="ios",
@@ -92,12 +93,12 @@ class ReplayAgent:
             abi="arm64",
         )
 
-    def steadiness(self) -> DeviceState:
+    def state(self) -> DeviceState:
         """Nothing is known."""
         return DeviceState()
 
     def deliver(self, path: Path, sha256: str) -> str:  # noqa: ARG002
-        """Nothing is copied; the content is the name."""
+        """Nothing is copied; the name is the content's sha256."""
         if sha256 not in self._samples:
             raise DeviceError(
                 "The records are of other packages than these settings make.",
@@ -114,7 +115,7 @@ class ReplayAgent:
         raise DeviceError("Records hold times, no outputs.", "Attach the phone.")
 
     def collect(self, name: str) -> bytes:
-        """Refused, as `reserve`.
+        """Refused.
 
         Raises:
             DeviceError: Always.

@@ -1,16 +1,16 @@
-"""What moves files to a phone and starts the agent app, whatever program does it."""
+"""Transport protocol: copies files to and from a phone, and starts the agent app."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-# The agent app; a team that signs it under another name says so in its device file.
+# The agent app; a team that signs it under another name gives that in its device file.
 BUNDLE = "org.fbnet-kit.coreml-agent"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IphoneInfo:
-    """A phone as it was seen; unknown is None. `model` is Apple's identifier (iPhone10,3)."""
+    """An attached phone; unknown is None. `model` is Apple's identifier (iPhone10,3)."""
 
     udid: str
     model: str | None = None
@@ -23,8 +23,8 @@ class IphoneInfo:
 class Transport(Protocol):
     """Files into and out of the agent app's own folder, and its start.
 
-    Places on the phone are relative to the app's `Documents`; no other folder
-    is touched.
+    Remote paths are relative to the app's `Documents`; no other folder is
+    touched.
     """
 
     name: str
@@ -33,30 +33,30 @@ class Transport(Protocol):
         """Phones that are attached.
 
         Raises:
-            DeviceError: The program is missing, or cannot ask.
+            DeviceError: The program is missing or fails.
         """
         ...
 
-    def push(self, phone: IphoneInfo, source: Path, place: str) -> None:
+    def push(self, phone: IphoneInfo, source: Path, remote_path: str) -> None:
         """Copy a file or a folder to the phone.
 
         Raises:
-            DeviceError, DeviceLost: In plain words.
+            DeviceError, DeviceLost: The copy failed.
         """
         ...
 
-    def pull(self, phone: IphoneInfo, place: str, target: Path) -> bool:
+    def pull(self, phone: IphoneInfo, remote_path: str, target: Path) -> bool:
         """Copy a file from the phone; False where there is none yet.
 
         Raises:
-            DeviceError, DeviceLost: In plain words.
+            DeviceError, DeviceLost: The copy failed.
         """
         ...
 
     def launch(self, phone: IphoneInfo, *arguments: str) -> None:
-        """Start the app anew, ending one that runs.
+        """Start the app, ending one that runs.
 
         Raises:
-            DeviceError, DeviceLost: In plain words.
+            DeviceError, DeviceLost: It did not start.
         """
         ...

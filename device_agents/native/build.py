@@ -1,10 +1,9 @@
-"""Builds the native runner for this machine against the installed ExecuTorch.
+"""Build of the native runner for this machine against the installed ExecuTorch.
 
 One compiler command and no checkout: the wheel brings the headers and the
-libraries. The binary lies in the cache under a hash of all that it is made of,
-so a changed source or another version never meets an old binary. The compiler
-is left out of the hash, so that `find` needs none; `build.json` beside the
-binary names it.
+libraries. The binary is cached under a hash of its sources, versions and
+flags, so that a change never reuses an old binary. The compiler is not part of
+the hash, so that `find` needs none; `build.json` beside the binary names it.
 """
 
 import hashlib
@@ -33,7 +32,7 @@ SHOWN_LINES = 12
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Installed:
-    """Where the two packages lie and which they are."""
+    """Folders and versions of the two packages to link against."""
 
     executorch: Path
     torch: Path
@@ -47,7 +46,7 @@ def find() -> Path | None:
     Quick: imports neither torch nor ExecuTorch, and runs nothing.
     """
     try:
-        path = _place(_installed())
+        path = _binary_path(_installed())
     except DeviceError:
         return None
     return path if os.access(path, os.X_OK) else None
@@ -65,22 +64,22 @@ def build(force: bool = False, out: Path | None = None) -> Path:
         DeviceError: No compiler, no ExecuTorch, or the compiler failed.
     """
     installed = _installed()
-    path = _place(installed) if out is None else out
+    path = _binary_path(installed) if out is None else out
     if not force and os.access(path, os.X_OK) and out is None:
         return path
     compiler = _compiler()
     path.parent.mkdir(parents=True, exist_ok=True)
     # Beside its final place, so that the last step is one rename.
     with tempfile.TemporaryDirectory(prefix=".build-", dir=path.parent) as folder:
-        made = Path(folder) / "runner"
-        command = [*compiler, *_compile_flags(installed), "-o", str(made)]
+        binary = Path(folder) / "runner"
+        command = [*compiler, *_compile_flags(installed), "-o", str(binary)]
         command += [*map(str, sorted(SOURCES.glob("*.cpp"))), *_link_flags(installed)]
         _run(command, COMPILE_TIMEOUT_S, "The native runner did not compile")
-        _run([str(made), "--version"], CHECK_TIMEOUT_S, "The native runner does not start")
-        about = Path(folder) / FILE
-        about.write_text(_describe(installed, compiler, command, made), encoding="utf-8")
-        about.replace(path.with_name(FILE if out is None else f"{path.name}.json"))
-        made.replace(path)
+        _run([str(binary), "--version"], CHECK_TIMEOUT_S, "The native runner does not start")
+        record = Path(folder) / FILE
+        record.write_text(_describe(installed, compiler, command, binary), encoding="utf-8")
+        record.replace(path.with_name(FILE if out is None else f"{path.name}.json"))
+        binary.replace(path)
     return path
 
 
@@ -106,14 +105,14 @@ def _installed() -> _Installed:
 
 def _folder(package: str) -> Path:
     spec = find_spec(package)
-    places = list(spec.submodule_search_locations or ()) if spec else []
-    if not places:
+    folders = list(spec.submodule_search_locations or ()) if spec else []
+    if not folders:
         raise PackageNotFoundError(package)
-    return Path(places[0])
+    return Path(folders[0])
 
 
-def _place(installed: _Installed) -> Path:
-    """Return where the binary belongs: its folder is named after its ingredients."""
+def _binary_path(installed: _Installed) -> Path:
+    """Return the binary's path in the cache: its folder is a hash of what it is built from."""
     digest = hashlib.sha256()
     for source in sorted([*SOURCES.glob("*.cpp"), *SOURCES.glob("*.h")]):
         content = source.read_bytes()
@@ -156,28 +155,29 @@ def _libraries(installed: _Installed) -> list[Path]:
             "The installed ExecuTorch has no runtime library to link with.",
             "Install the executorch wheel for this platform, or measure with the Python runtime.",
         )
-    # The runtime itself, log and all, lies in the second, whatever its name.
-    beside = sorted((installed.executorch / "backends/qualcomm").glob("libqnn_executorch*.so"))
+    # The runtime itself, its log included, is in this library, whatever its name.
+    runtime = sorted((installed.executorch / "backends/qualcomm").glob("libqnn_executorch*.so"))
     torch = [installed.torch / f"lib/lib{name}.so" for name in ("torch_python", "torch_cpu", "c10")]
-    return [bindings[0], *beside, *torch]
+    return [bindings[0], *runtime, *torch]
 
 
 def _python_library() -> list[str]:
-    """Return the flags that bring libpython, which the wheel's libraries refer to.
+    """Return the flags that link libpython, to which the wheel's libraries refer.
 
-    A Python built without a shared library leaves an archive to link in.
+    A Python built without a shared library has a static one.
     """
     names = ("LIBDIR", "LIBPL", "INSTSONAME", "LDVERSION", "LIBS", "SYSLIBS")
-    known = {name: str(sysconfig.get_config_var(name) or "") for name in names}
-    stem = f"libpython{known['LDVERSION']}"
-    places = [known["LIBDIR"], known["LIBPL"], f"{sys.base_prefix}/lib"]
-    for name in (known["INSTSONAME"], f"{stem}.so.1.0", f"{stem}.so", f"{stem}.a"):
-        found = [Path(place) / name for place in places if place and (Path(place) / name).is_file()]
-        if found and ".so" in name:
-            return [str(found[0]), f"-Wl,-rpath,{found[0].parent}"]
-        if found:
-            needed = shlex.split(f"{known['LIBS']} {known['SYSLIBS']}")
-            return [str(found[0]), *needed, "-ldl", "-lpthread", "-lutil", "-lm"]
+    config = {name: str(sysconfig.get_config_var(name) or "") for name in names}
+    stem = f"libpython{config['LDVERSION']}"
+    folders = [config["LIBDIR"], config["LIBPL"], f"{sys.base_prefix}/lib"]
+    for name in (config["INSTSONAME"], f"{stem}.so.1.0", f"{stem}.so", f"{stem}.a"):
+        paths = [Path(folder) / name for folder in folders if folder]
+        library = next((path for path in paths if path.is_file()), None)
+        if library is not None and ".so" in name:
+            return [str(library), f"-Wl,-rpath,{library.parent}"]
+        if library is not None:
+            needed = shlex.split(f"{config['LIBS']} {config['SYSLIBS']}")
+            return [str(library), *needed, "-ldl", "-lpthread", "-lutil", "-lm"]
     raise DeviceError(
         "This Python brings no library (libpython) to link the native runner with.",
         "Install its development files, or measure with the Python runtime.",
@@ -185,11 +185,11 @@ def _python_library() -> list[str]:
 
 
 def _compiler() -> list[str]:
-    chosen = shlex.split(os.environ.get("CXX", ""))
-    if chosen:
-        if shutil.which(chosen[0]) is None:
-            raise UsageError(f"CXX names no program: {chosen[0]}.", "Correct or unset CXX.")
-        return chosen
+    configured = shlex.split(os.environ.get("CXX", ""))
+    if configured:
+        if shutil.which(configured[0]) is None:
+            raise UsageError(f"CXX names no program: {configured[0]}.", "Correct or unset CXX.")
+        return configured
     for name in COMPILERS:
         if shutil.which(name):
             return [name]
@@ -199,26 +199,26 @@ def _compiler() -> list[str]:
     )
 
 
-def _run(command: list[str], timeout_s: float, complaint: str) -> str:
+def _run(command: list[str], timeout_s: float, failure: str) -> str:
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s)
+        process = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s)
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise DeviceError(f"{complaint}: {error}.", "Try another compiler by CXX.") from error
-    if done.returncode != 0:
-        last = "\n".join(done.stderr.strip().splitlines()[-SHOWN_LINES:])
+        raise DeviceError(f"{failure}: {error}.", "Try another compiler by CXX.") from error
+    if process.returncode != 0:
+        last = "\n".join(process.stderr.strip().splitlines()[-SHOWN_LINES:])
         raise DeviceError(
-            f"{complaint} (exit code {done.returncode}):\n{last}\n",
+            f"{failure} (exit code {process.returncode}):\n{last}\n",
             "Try another compiler by CXX, or measure with the Python runtime.",
         )
-    return done.stdout
+    return process.stdout
 
 
 def _describe(installed: _Installed, compiler: list[str], command: list[str], binary: Path) -> str:
-    reported = _run([*compiler, "--version"], CHECK_TIMEOUT_S, "The compiler does not start")
+    version_text = _run([*compiler, "--version"], CHECK_TIMEOUT_S, "The compiler does not start")
     record = RunnerBuild(
         target="host",
         sha256=sha256_file(binary),
-        compiler=reported.partition("\n")[0],
+        compiler=version_text.partition("\n")[0],
         command=tuple(command),
         executorch=installed.executorch_version,
         torch=installed.torch_version,

@@ -1,7 +1,7 @@
-"""How a native runner was built: one small JSON file beside each binary.
+"""Build record of a native runner: one small JSON file beside each binary.
 
-A table names its runner by sha256. With that, `find_build` finds the compiler
-and the switches of the runtime inside, which change how fast operators are.
+A table names its runner by sha256. By that, `find_build` finds the compiler and
+the switches of the runtime inside, which change how fast operators are.
 """
 
 from pathlib import Path
@@ -15,7 +15,7 @@ FILE = "build.json"
 
 
 class RunnerBuild(BaseModel):
-    """What one binary was made of; what is not known is null.
+    """Compiler, command, versions and switches of one binary; unknown is null.
 
     `switches` are ExecuTorch's own CMake options and their values. Those of an
     installed wheel are not known.
@@ -36,19 +36,19 @@ class RunnerBuild(BaseModel):
     switches: dict[str, str] = {}
 
     def facts(self) -> dict[str, str]:
-        """Name and value of what a table should say of its runner."""
-        known = {
+        """Names and values that a table records of its runner."""
+        values = {
             "runner_target": self.target,
             "runner_compiler": self.compiler,
             "runner_executorch": self.executorch,
             "runner_executorch_commit": self.executorch_commit,
             "runner_ndk": self.ndk,
         }
-        return {name: value for name, value in known.items() if value} | self.switches
+        return {name: value for name, value in values.items() if value} | self.switches
 
 
 def runners_folder() -> Path:
-    """Where built runners are kept, one folder each."""
+    """The cache folder of built runners, one folder each."""
     return cache_root() / "runners"
 
 

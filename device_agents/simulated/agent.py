@@ -1,8 +1,8 @@
-"""The simulated device: a known truth behind the real protocol.
+"""Agent of a simulated device: known true times behind the real protocol.
 
-It exists so that statistics and recovery can be tested against truth, and so
-that a whole campaign runs in seconds with no phone. Its clock is simulated
-too. Whatever comes from it is marked "simulated".
+Statistics and recovery are tested against the known truth, and a whole
+campaign runs in seconds without a phone. Its clock is simulated too. All its
+results are marked "simulated".
 """
 
 import json
@@ -39,7 +39,7 @@ Programs = dict[int, tuple[OperatorSpec, ...]]
 
 
 class SimulatedAgent:
-    """Plays a device with a known truth."""
+    """Yields records with noise and faults around a known truth."""
 
     source: Source = "simulated"
 
@@ -64,7 +64,7 @@ class SimulatedAgent:
         return None
 
     def info(self) -> DeviceInfo:
-        """A device that says what it is."""
+        """Identity that names the device as simulated."""
         return DeviceInfo(
             id="simulated",
             kind="simulated",
@@ -73,16 +73,16 @@ class SimulatedAgent:
             clusters=(CpuCluster(cpus=(0, 1, 2, 3)),),
         )
 
-    def steadiness(self) -> DeviceState:
+    def state(self) -> DeviceState:
         """Nothing is known, as on a phone without root."""
         return DeviceState()
 
     def deliver(self, path: Path, sha256: str) -> str:  # noqa: ARG002
-        """Files are read where they lie."""
+        """Nothing is copied: the file's own path."""
         return str(path)
 
     def reserve(self) -> str:
-        """Refused: there are no numbers behind the times.
+        """Refused: no outputs are computed.
 
         Raises:
             DeviceError: Always.
@@ -90,7 +90,7 @@ class SimulatedAgent:
         raise DeviceError("A simulated device computes nothing.", "Take a real one for outputs.")
 
     def collect(self, name: str) -> bytes:
-        """Refused, as `reserve`.
+        """Refused: no outputs are computed.
 
         Raises:
             DeviceError: Always.
@@ -127,14 +127,14 @@ class SimulatedAgent:
             record = self._load(plan, item, programs)
             failures += isinstance(record, Failure)
             yield record
-        for visit in self._rounds(plan, programs):
-            samples += isinstance(visit, Sample)
-            sentinels += isinstance(visit, Sentinel)
-            yield visit
+        for block in self._rounds(plan, programs):
+            samples += isinstance(block, Sample)
+            sentinels += isinstance(block, Sentinel)
+            yield block
         yield Bye(samples=samples, sentinels=sentinels, failures=failures)
 
     def _load(self, plan: Plan, item: PlanItem, programs: Programs) -> Loaded | Failure:
-        """Add an item's operators to the programs, or say why not."""
+        """Add an item's operators to the programs, or return the failure."""
         try:
             specs = tuple(parse_key(key) for key in json.loads(Path(item.file).read_text()))
         except (OSError, ValueError, UsageError) as error:
@@ -149,11 +149,11 @@ class SimulatedAgent:
             item=item.id,
             load_ns=_MS,
             loops=self._loops(plan, item.loops, specs),
-            placement=self._place(specs),
+            placement=self._placement(specs),
         )
 
     def _rounds(self, plan: Plan, programs: Programs) -> Iterator[Sample | Sentinel]:
-        """Visit every program once a round, in the plan's order, and watch the sentinel."""
+        """Visit every program once a round, in the plan's order, with the sentinel in between."""
         loops = {
             item.id: self._loops(plan, item.loops, programs[item.id])
             for item in plan.items
@@ -165,10 +165,10 @@ class SimulatedAgent:
             for position, item_id in enumerate(order):
                 sentinel = plan.sentinel
                 if sentinel in programs and position % plan.sentinel_every == 0:
-                    yield self._watch(plan, programs[sentinel], loops[sentinel])
+                    yield self._time_sentinel(plan, programs[sentinel], loops[sentinel])
                 yield self._visit(plan, item_id, number, programs[item_id], loops[item_id])
 
-    def _watch(self, plan: Plan, specs: tuple[OperatorSpec, ...], loops: int) -> Sentinel:
+    def _time_sentinel(self, plan: Plan, specs: tuple[OperatorSpec, ...], loops: int) -> Sentinel:
         ns, switches, _ = self._block(plan, specs, loops)
         return Sentinel(
             loops=loops,
@@ -195,9 +195,9 @@ class SimulatedAgent:
             freq_khz=self._clock_khz(),
         )
 
-    def _loops(self, plan: Plan, asked: int, specs: tuple[OperatorSpec, ...]) -> int:
-        wanted = math.ceil(plan.min_block_ns / (self.truth.program_us(specs) * 1e3))
-        return asked or max(1, min(wanted, plan.max_loops))
+    def _loops(self, plan: Plan, loops: int, specs: tuple[OperatorSpec, ...]) -> int:
+        chosen = math.ceil(plan.min_block_ns / (self.truth.program_us(specs) * 1e3))
+        return loops or max(1, min(chosen, plan.max_loops))
 
     def _block(
         self, plan: Plan, specs: tuple[OperatorSpec, ...], loops: int
@@ -224,17 +224,17 @@ class SimulatedAgent:
             factor *= truth.flip_factor
         return truth.program_us(specs) * 1e3 * factor * self._slowdown()
 
-    def _place(self, specs: tuple[OperatorSpec, ...]) -> str | None:
-        """Where a program goes as it is loaded; it stays there until it is loaded again."""
+    def _placement(self, specs: tuple[OperatorSpec, ...]) -> str | None:
+        """The unit that a program is placed on; it stays there until it is loaded again."""
         truth = self.truth
-        longest = max((specs.count(spec) for spec in set(specs)), default=0)
-        named = truth.flip_on is not None and any(truth.flip_on in spec.key for spec in specs)
-        stretch = int(self._busy_ns / 1e9 / truth.flip_every_s)
+        copies = max((specs.count(spec) for spec in set(specs)), default=0)
+        affected = truth.flip_on is not None and any(truth.flip_on in spec.key for spec in specs)
+        interval = int(self._busy_ns / 1e9 / truth.flip_every_s)
         self._flipped.discard(specs)
         if (
-            named
-            and longest >= truth.flip_copies
-            and (math.isinf(truth.flip_every_s) or stretch % 2)
+            affected
+            and copies >= truth.flip_copies
+            and (math.isinf(truth.flip_every_s) or interval % 2)
         ):
             self._flipped.add(specs)
         if truth.unit is None:

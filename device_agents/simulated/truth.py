@@ -1,4 +1,4 @@
-"""What is true of a simulated device: how long operators and programs really take."""
+"""Truth of a simulated device: the real times of operators and programs."""
 
 import hashlib
 import math
@@ -21,7 +21,7 @@ _KINDS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Truth:
-    """What the simulated device is like; every field can be set in its TOML.
+    """Properties of the simulated device; every field can be set in its TOML.
 
     A call takes `dispatch_us`, and each operator its own time; an operator
     alone pays `boundary_us_per_mb` for its input and output, as if it were
@@ -29,10 +29,10 @@ class Truth:
     the device slows to `throttle_factor` for `throttle_for_s`, then recovers.
     With `clock_khz` it reports its clock, which swings by the share
     `clock_swing` to either side; true times are those at `NOMINAL_KHZ`.
-    With `unit` it says where programs are placed. A program that repeats an
+    With `unit` it reports where programs are placed. A program that repeats an
     operator whose key contains `flip_on` `flip_copies` times or more falls
     to another unit, slower by `flip_factor`; with `flip_every_s` only in every
-    other such stretch of busy time.
+    other such interval of busy time.
     Faults: `crash_on` a key (substring) kills the runner, `refuse` yields a
     failure, `lose_after` records the connection breaks (once).
     """
@@ -67,7 +67,7 @@ class Truth:
         """Truth from a device file's `[options]`.
 
         Raises:
-            UsageError: An option that a simulated device has not.
+            UsageError: An option that a simulated device does not have.
         """
         known = {field.name for field in fields(cls)}
         unknown = sorted(set(options) - known)

@@ -61,7 +61,7 @@ def run_campaign(
         artefacts = build_artefacts(plan, journal, options.workers, progress, began)
         plan = drop_unbuilt(plan, artefacts, journal.failures(), progress)
         check_sentinel(plan, artefacts)
-        started, before = time.monotonic(), agent.steadiness()
+        started, before = time.monotonic(), agent.state()
         try:
             _measure(plan, agent, journal, artefacts, progress, began)
         finally:
@@ -179,7 +179,7 @@ def _write(
         artefacts=artefacts,
         device=device,
         state_before=before,
-        state_after=agent.steadiness(),
+        state_after=agent.state(),
         source=agent.source,
         parent_id=parent,
         title=folder.name,

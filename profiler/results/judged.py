@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from deploy.artefact import ExportSpec
-from deploy.chains.programs import adapter_alone, operator_alone, return_shape
+from deploy.chains.programs import adapter_alone, operator_alone, shape_adapter
 from profiler.analysis.blocks import clock_of
 from profiler.analysis.judge import Measurement, judge
 from profiler.analysis.sentinel import slow_windows
@@ -122,7 +122,7 @@ class _Chains:
     def _fit(self, operator: OperatorSpec) -> ChainFit | ItemFailure:
         try:
             programs = self.plan.timed(operator)
-            adapter_alone(operator)
+            shape_adapter(operator)
         except KitError as error:
             return ItemFailure(kind="export", message=error.message)
         for program in programs:
@@ -148,7 +148,7 @@ class _Chains:
     def _cost(
         self, operator: OperatorSpec, fit: ChainFit, adapters_us: TimesByPass
     ) -> Measurement | ItemFailure:
-        adapter, settings = return_shape(operator), self.plan.settings
+        adapter, settings = adapter_alone(operator), self.plan.settings
         result = cost(
             fit,
             None if adapter is None else adapters_us.get(adapter.name, {}),
@@ -200,7 +200,7 @@ def _chain_lines(
     """The operator's line in pass `number`; none if its chains were not fitted there."""
     if number not in fit.passes:
         return []
-    index, adapter = fit.passes.index(number), return_shape(operator)
+    index, adapter = fit.passes.index(number), adapter_alone(operator)
     start, end = _shapes(operator)
     return [
         ChainLine(
@@ -216,7 +216,7 @@ def _chain_lines(
 
 def _adapter_times(operator: OperatorSpec, alone_us: TimesByPass, number: int) -> list[AdapterTime]:
     """The operator's adapter alone in pass `number`; none if it has none or no block."""
-    adapter = return_shape(operator)
+    adapter = adapter_alone(operator)
     if adapter is None or number not in alone_us[adapter.name]:
         return []
     start, end = _shapes(operator)
@@ -226,6 +226,6 @@ def _adapter_times(operator: OperatorSpec, alone_us: TimesByPass, number: int) -
 
 def _shapes(operator: OperatorSpec) -> tuple[Shape, Shape]:
     """Of input and output."""
-    adapter = adapter_alone(operator)
+    adapter = shape_adapter(operator)
     end = operator.input_shape if adapter is None else adapter[0].input_shape
     return operator.input_shape, end

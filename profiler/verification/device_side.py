@@ -1,5 +1,6 @@
 """The device side of deploy: numbers, time and prediction of one deployed network."""
 
+from deploy.exporters.registry import deployment_limit
 from deploy.verification.device_side import (
     DeviceDefaults,
     DeviceOptions,
@@ -7,7 +8,6 @@ from deploy.verification.device_side import (
     Prediction,
     VerificationReport,
     VerificationRequest,
-    limit_for,
 )
 from device_agents.base import DeviceAgent
 from device_agents.lock import device_lock
@@ -80,7 +80,7 @@ def _prove(
             settings,
             request.artefact,
             request.chunks,
-            limit_for(settings.dtype),
+            deployment_limit(settings.dtype),
             progress,
         )
     timing = time_networks([request.subject], agent, settings, progress)

@@ -196,7 +196,7 @@ class AgentContract:
         assert agent.info() == agent.info()
 
     def test_an_unknown_state_is_none_and_a_known_one_plausible(self, agent: DeviceAgent) -> None:
-        state = agent.steadiness()
+        state = agent.state()
         assert state.temperature_c is None or -50 < state.temperature_c < 200
         assert state.load_average is None or state.load_average >= 0
 

@@ -15,7 +15,7 @@ pytest.register_assert_rewrite(
     "tests.contracts.agent_contract", "tests.contracts.exporter_contract"
 )
 
-SUBJECTS = {
+SPECS = {
     "groups of two": ("ir_k3_e1_m16_g2_relu_i16_o24_h10_w10_s1_r0_p1_b1_{dtype}",),
     "residual": ("ir_k5_e3_m48_g1_relu_i16_o16_h12_w12_s1_r1_p1_b1_{dtype}",),
     "stride": ("ir_k3_e6_m96_g1_relu_i16_o24_h12_w12_s2_r0_p1_b1_{dtype}",),
@@ -33,15 +33,15 @@ SUBJECTS = {
 Export = Callable[[str, str, str], ExportedFile]
 
 
-def subject_of(name: str, dtype: str) -> ExportSpec:
-    """One of the subjects above, or the operator of this key."""
-    keys = [key.format(dtype=dtype) for key in SUBJECTS.get(name, (name,))]
+def spec_of(name: str, dtype: str) -> ExportSpec:
+    """One of the specs above, or the operator of this key."""
+    keys = [key.format(dtype=dtype) for key in SPECS.get(name, (name,))]
     return ExportSpec(name=name, operators=tuple(map(parse_key, keys)))
 
 
 @pytest.fixture(scope="session")
 def export() -> Export:
-    """(backend, dtype, subject's name) to a draft, each made once."""
+    """(backend, dtype, spec name) to an exported file, each made once."""
     made: dict[tuple[str, str, str], ExportedFile] = {}
 
     def export(backend: str, dtype: str, name: str) -> ExportedFile:
@@ -49,7 +49,7 @@ def export() -> Export:
         if wanted not in made:
             exporter = make_exporter(exporter_entry(backend, dtype))
             with contextlib.redirect_stdout(io.StringIO()):
-                made[wanted] = exporter.build(subject_of(name, dtype))
+                made[wanted] = exporter.build(spec_of(name, dtype))
         return made[wanted]
 
     return export

@@ -6,7 +6,7 @@ import pytest
 
 from deploy.exporters.registry import exporter_entry, make_exporter
 from search.errors import ExportError
-from tests.contracts.conftest import SUBJECTS, Export, subject_of
+from tests.contracts.conftest import SPECS, Export, spec_of
 
 
 class ExporterContract:
@@ -18,10 +18,10 @@ class ExporterContract:
     error_limit: ClassVar[float]
     fault: ClassVar[float]
 
-    @pytest.mark.parametrize("name", SUBJECTS)
+    @pytest.mark.parametrize("name", SPECS)
     def test_the_file_computes_what_torch_does(self, name: str, export: Export) -> None:
-        draft = export(self.backend, self.dtype, name)
-        assert 0 <= draft.relative_error <= self.error_limit
+        exported = export(self.backend, self.dtype, name)
+        assert 0 <= exported.relative_error <= self.error_limit
 
     def test_weights_are_inside_the_file(self, export: Export) -> None:
         sizes = {
@@ -40,4 +40,4 @@ class ExporterContract:
         monkeypatch.setattr(module, "_run", lambda file, x: run(file, x) * self.fault)
         exporter = make_exporter(exporter_entry(self.backend, self.dtype))
         with pytest.raises(ExportError, match="something else than stride: relative error"):
-            exporter.build(subject_of("stride", self.dtype))
+            exporter.build(spec_of("stride", self.dtype))

@@ -18,7 +18,7 @@ from device_agents.simulated.truth import Truth
 from search.errors import DeviceError
 from search.files import sha256_file
 from tests.contracts.agent_contract import AgentContract, HostContract, samples
-from tests.contracts.conftest import SUBJECTS, Export, subject_of
+from tests.contracts.conftest import SPECS, Export, spec_of
 
 NAMES = ("residual", "stride")
 
@@ -50,7 +50,7 @@ class TestSimulated(AgentContract):
     def write_programs(cls, folder: Path, export: Any) -> list[Path]:
         paths = [folder / f"{name}.json" for name in NAMES]
         for name, path in zip(NAMES, paths, strict=True):
-            path.write_text(json.dumps([key.format(dtype="fp32") for key in SUBJECTS[name]]))
+            path.write_text(json.dumps([key.format(dtype="fp32") for key in SPECS[name]]))
         return paths
 
     def lose(self, agent: Any, hello: Hello) -> None:
@@ -102,7 +102,7 @@ class ExportedContract(HostContract):
         records = self.infer(agent, network, given, target, rounds=2)
         assert len(samples(records)) == 2
         made = np.frombuffer(agent.collect(target), np.float32).reshape(5, -1)
-        module = seeded_network(subject_of("network", "fp32").operators)
+        module = seeded_network(spec_of("network", "fp32").operators)
         with torch.no_grad():
             expected = module(torch.from_numpy(images)).numpy()
         np.testing.assert_allclose(made, expected, rtol=1e-3, atol=1e-4 * abs(expected).max())

@@ -9,7 +9,7 @@ pytest.importorskip("torch", reason="exporters build on torch")
 from deploy.exporters import verify
 from deploy.exporters.registry import exporter_entry, make_exporter
 from search.errors import ExportError
-from tests.contracts.conftest import Export, subject_of
+from tests.contracts.conftest import Export, spec_of
 from tests.contracts.exporter_contract import ExporterContract
 
 FBNETV2 = {
@@ -32,7 +32,7 @@ class TestXnnpackFp32(ExporterContract):
         monkeypatch.setattr(verify, "seeded_network", with_a_sort)
         exporter = make_exporter(exporter_entry("xnnpack", "fp32"))
         with pytest.raises(ExportError, match=r"not delegated to XNNPACK: .*sort"):
-            exporter.build(subject_of("stride", "fp32"))
+            exporter.build(spec_of("stride", "fp32"))
 
     @pytest.mark.parametrize("name", FBNETV2)
     def test_blocks_of_fbnetv2_are_delegated_whole(self, export: Export, name: str) -> None:
@@ -74,9 +74,9 @@ class CoremlContract(ExporterContract):
         key = FBNETV2[name].replace("fp32", self.dtype)
         assert export("coreml", self.dtype, key).relative_error <= self.error_limit
 
-    def test_two_builds_of_one_subject_are_the_same_bytes(self, export: Export) -> None:
+    def test_two_builds_of_one_spec_are_the_same_bytes(self, export: Export) -> None:
         exporter = make_exporter(exporter_entry("coreml", self.dtype))
-        again = exporter.build(subject_of("stride", self.dtype))
+        again = exporter.build(spec_of("stride", self.dtype))
         assert again == export("coreml", self.dtype, "stride")
 
 
@@ -108,7 +108,7 @@ class TestCoremlDelegate:
     def test_a_program_without_work_for_the_delegate_is_refused(self) -> None:
         exporter = make_exporter(exporter_entry("coreml-delegate", "fp16"))
         with pytest.raises(ExportError, match="Not one Core ML delegate: nothing"):
-            exporter.build(subject_of("empty", "fp16"))
+            exporter.build(spec_of("empty", "fp16"))
 
 
 def with_a_sort(operators: Any) -> Any:

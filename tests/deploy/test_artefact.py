@@ -21,7 +21,7 @@ def stored(path: Path, content: bytes = b"program") -> Artefact:
         path,
         content,
         exporter="x",
-        subject=["a"],
+        operator_keys=["a"],
         toolchain=TOOLS,
         relative_error=0.5,
         build_seconds=1.5,
@@ -109,7 +109,7 @@ def test_the_address_does_not_depend_on_names_or_the_order_of_tools() -> None:
 
 
 def addresses_of_variants(weights: Path) -> dict[str, str]:
-    def subject(*operators: OperatorSpec, weights: Path | None = None) -> ExportSpec:
+    def spec(*operators: OperatorSpec, weights: Path | None = None) -> ExportSpec:
         return ExportSpec(name="net", operators=operators, weights=weights)
 
     return {
@@ -118,11 +118,11 @@ def addresses_of_variants(weights: Path) -> dict[str, str]:
         "another version": digest(NETWORK, "x", {**TOOLS, "torch": "2.13.1"}),
         "another tool": digest(NETWORK, "x", {**TOOLS, "onnx": "2.13.0"}),
         "a tool less": digest(NETWORK, "x", {"kit": "abc"}),
-        "an operator less": digest(subject(FIRST), "x", TOOLS),
-        "an operator twice": digest(subject(FIRST, FIRST, SECOND), "x", TOOLS),
-        "another order": digest(subject(SECOND, FIRST), "x", TOOLS),
-        "another dtype": digest(subject(FIRST, SECOND.with_dtype("int8")), "x", TOOLS),
-        "weights": digest(subject(FIRST, SECOND, weights=weights), "x", TOOLS),
+        "an operator less": digest(spec(FIRST), "x", TOOLS),
+        "an operator twice": digest(spec(FIRST, FIRST, SECOND), "x", TOOLS),
+        "another order": digest(spec(SECOND, FIRST), "x", TOOLS),
+        "another dtype": digest(spec(FIRST, SECOND.with_dtype("int8")), "x", TOOLS),
+        "weights": digest(spec(FIRST, SECOND, weights=weights), "x", TOOLS),
     }
 
 
@@ -158,6 +158,6 @@ def test_the_cache_is_the_users_unless_told_otherwise(
     assert own_cache not in cached_path("x", ".pte", "abcdef").parents
 
 
-def test_an_operator_alone_is_a_subject_named_by_its_key() -> None:
-    subject = ExportSpec.of(SECOND)
-    assert (subject.name, subject.operators, subject.weights) == (SECOND.key, (SECOND,), None)
+def test_an_operator_alone_is_a_spec_named_by_its_key() -> None:
+    spec = ExportSpec.of(SECOND)
+    assert (spec.name, spec.operators, spec.weights) == (SECOND.key, (SECOND,), None)

@@ -10,7 +10,7 @@ from deploy.chains.programs import (
     keeps_shape,
     operator_alone,
     program_operators,
-    return_shape,
+    shape_adapter,
     timed_programs,
 )
 from search.errors import ExportError
@@ -26,7 +26,7 @@ ODD = parse_key("ir_k3_e6_m96_g1_relu_i16_o24_h7_w7_s2_r0_p1_b1_fp16")
 
 def test_an_operator_that_keeps_its_shape_needs_no_other() -> None:
     assert keeps_shape(SAME)
-    assert adapter_alone(SAME) is None
+    assert shape_adapter(SAME) is None
     assert adapter_stand_in(SAME) is None
     assert program_operators(chain(SAME, 3)) == (SAME,) * 3
     assert timed_programs(SAME, (1, 4)) == (chain(SAME, 1), chain(SAME, 4))
@@ -35,7 +35,7 @@ def test_an_operator_that_keeps_its_shape_needs_no_other() -> None:
 @pytest.mark.parametrize("operator", [STRIDE, HEAD, STEM])
 def test_a_restoring_operator_leads_back_to_the_input(operator: object) -> None:
     assert isinstance(operator, type(STRIDE))
-    back = adapter_alone(operator)
+    back = shape_adapter(operator)
     assert back is not None
     convolution, scale = back
     assert convolution.out_channels == operator.in_channels
@@ -47,17 +47,17 @@ def test_a_restoring_operator_leads_back_to_the_input(operator: object) -> None:
 @pytest.mark.parametrize("operator", [STRIDE, HEAD, STEM])
 def test_the_mirror_does_the_same_work_the_other_way_round(operator: object) -> None:
     assert isinstance(operator, type(STRIDE))
-    back, there = adapter_alone(operator), adapter_stand_in(operator)
+    back, there = shape_adapter(operator), adapter_stand_in(operator)
     assert back is not None
     assert there is not None
     assert count(there).flops == count(back[0]).flops
-    assert adapter_alone(there) == back
+    assert shape_adapter(there) == back
 
 
 @pytest.mark.parametrize("operator", [STRIDE, HEAD, STEM])
 def test_restoring_is_a_small_part_of_the_weights_and_mixes_all_channels(operator: object) -> None:
     assert isinstance(operator, type(STRIDE))
-    back = adapter_alone(operator)
+    back = shape_adapter(operator)
     assert back is not None
     convolution, _ = back
     assert convolution.in_channels % convolution.groups == 0
@@ -66,9 +66,9 @@ def test_restoring_is_a_small_part_of_the_weights_and_mixes_all_channels(operato
 
 def test_programs_that_do_not_lead_back_tell_an_operator_from_its_restoring_one() -> None:
     first, second, *chains = timed_programs(STRIDE, (4, 1))
-    assert (first, second) == (return_shape(STRIDE), operator_alone(STRIDE))
+    assert (first, second) == (adapter_alone(STRIDE), operator_alone(STRIDE))
     assert chains == [chain(STRIDE, 1), chain(STRIDE, 4)]
-    back = adapter_alone(STRIDE)
+    back = shape_adapter(STRIDE)
     assert back is not None
     assert program_operators(first) == (back[0],)
     assert program_operators(second) == (STRIDE,)
@@ -76,19 +76,19 @@ def test_programs_that_do_not_lead_back_tell_an_operator_from_its_restoring_one(
 
 def test_operators_of_equal_shapes_share_the_way_back() -> None:
     other = parse_key("ir_k5_e1_m16_g2_relu_i16_o24_h12_w12_s2_r0_p0_b1_fp16")
-    assert return_shape(other) == return_shape(STRIDE)
-    assert return_shape(HEAD) != return_shape(STRIDE)
-    assert return_shape(SAME) is None
+    assert adapter_alone(other) == adapter_alone(STRIDE)
+    assert adapter_alone(HEAD) != adapter_alone(STRIDE)
+    assert adapter_alone(SAME) is None
 
 
 def test_a_size_that_strides_do_not_divide_is_refused() -> None:
     with pytest.raises(ExportError, match="no multiple"):
-        adapter_alone(ODD)
+        shape_adapter(ODD)
 
 
 def test_chains_of_other_lengths_are_other_artefacts() -> None:
-    subjects = [ExportSpec.of(STRIDE), *timed_programs(STRIDE, (1, 4, 16))]
-    assert len({digest(subject, "coreml-fp16", {}) for subject in subjects}) == 6
+    specs = [ExportSpec.of(STRIDE), *timed_programs(STRIDE, (1, 4, 16))]
+    assert len({digest(spec, "coreml-fp16", {}) for spec in specs}) == 6
     assert chain(SAME, 4).name == f"{SAME.key}*4"
 
 
@@ -150,7 +150,7 @@ class TestModules:
         from deploy.chains.modules import chain_input, chain_network
 
         for operator in (STRIDE, HEAD):
-            subject = return_shape(operator)
-            assert subject is not None
-            made = chain_network(subject)(chain_input(subject))
+            spec = adapter_alone(operator)
+            assert spec is not None
+            made = chain_network(spec)(chain_input(spec))
             assert made.shape == operator.input_shape

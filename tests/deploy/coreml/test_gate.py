@@ -10,12 +10,12 @@ pytest.importorskip("torch", reason="packages are made from torch modules")
 pytest.importorskip("coremltools", reason="packages are made by coremltools")
 
 from deploy.artefact import ExportSpec
-from deploy.chains.programs import chain, return_shape
+from deploy.chains.programs import adapter_alone, chain
 from deploy.exporters import coreml
 from deploy.exporters.registry import exporter_entry, make_exporter
 from search.errors import ExportError
 from search.operators.spec import parse_key
-from tests.contracts.conftest import SUBJECTS
+from tests.contracts.conftest import SPECS
 from tests.deploy.coreml.tampering import Tampered, tamper
 
 Change = Callable[[Tampered], None]
@@ -195,15 +195,15 @@ PLANTED: dict[str, tuple[str, Change]] = {
 LENGTHS = {"chain": 4, "sixteen": 16}
 
 
-def subject(name: str, dtype: str = "fp16") -> ExportSpec:
+def spec_of(name: str, dtype: str = "fp16") -> ExportSpec:
     length, _, chained = name.partition(" of ")
     if length == "back":
-        back = return_shape(parse_key(SUBJECTS[chained][0].format(dtype=dtype)))
+        back = adapter_alone(parse_key(SPECS[chained][0].format(dtype=dtype)))
         assert back is not None
         return back
     if length in LENGTHS:
-        return chain(parse_key(SUBJECTS[chained][0].format(dtype=dtype)), LENGTHS[length])
-    keys = [key.format(dtype=dtype) for key in SUBJECTS[name]]
+        return chain(parse_key(SPECS[chained][0].format(dtype=dtype)), LENGTHS[length])
+    keys = [key.format(dtype=dtype) for key in SPECS[name]]
     return ExportSpec(name=name, operators=tuple(map(parse_key, keys)))
 
 
@@ -219,26 +219,26 @@ def test_a_planted_fault_is_caught(
     name, change = PLANTED[fault]
     exporter = make_exporter(exporter_entry("coreml", "fp16"))
     if name not in exported:
-        exported[name] = exporter.build(subject(name)).content
+        exported[name] = exporter.build(spec_of(name)).content
     content = tamper(exported[name], change)
     assert content != exported[name]
     monkeypatch.setattr(coreml, "_export", lambda *_, **__: content)
     with pytest.raises(ExportError):
-        exporter.build(subject(name))
+        exporter.build(spec_of(name))
 
 
 def test_an_untouched_package_passes(monkeypatch: pytest.MonkeyPatch) -> None:
     exporter = make_exporter(exporter_entry("coreml", "fp16"))
-    draft = exporter.build(subject("chain of stride"))
-    same = tamper(draft.content, lambda _: None)
+    exported = exporter.build(spec_of("chain of stride"))
+    same = tamper(exported.content, lambda _: None)
     monkeypatch.setattr(coreml, "_export", lambda *_, **__: same)
-    assert exporter.build(subject("chain of stride")).relative_error == draft.relative_error
+    assert exporter.build(spec_of("chain of stride")).relative_error == exported.relative_error
 
 
 def test_a_wrong_quantisation_scale_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     exporter = make_exporter(exporter_entry("coreml", "w8"))
-    content = exporter.build(subject("chain of residual", "w8")).content
+    content = exporter.build(spec_of("chain of residual", "w8")).content
     content = tamper(content, a_wrong_quantisation_scale)
     monkeypatch.setattr(coreml, "_export", lambda *_, **__: content)
     with pytest.raises(ExportError, match="something else"):
-        exporter.build(subject("chain of residual", "w8"))
+        exporter.build(spec_of("chain of residual", "w8"))

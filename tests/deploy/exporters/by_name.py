@@ -1,4 +1,4 @@
-"""An exporter that does what its subject's name says; child processes import it."""
+"""An exporter that does what its spec's name says; child processes import it."""
 
 import os
 
@@ -10,11 +10,11 @@ from search.errors import ExportError
 class ByName:
     """Fails, dies or works, and remembers nothing."""
 
-    def build(self, subject: ExportSpec) -> ExportedFile:
-        if subject.name.startswith("refuses"):
+    def build(self, spec: ExportSpec) -> ExportedFile:
+        if spec.name.startswith("refuses"):
             raise ExportError("No kernel for this.", "Choose another.")
-        if subject.name.startswith("errs"):
+        if spec.name.startswith("errs"):
             raise ZeroDivisionError("by nought")
-        if subject.name.startswith("dies"):
+        if spec.name.startswith("dies"):
             os._exit(9)
-        return ExportedFile(content=subject.name.encode(), relative_error=0.25)
+        return ExportedFile(content=spec.name.encode(), relative_error=0.25)

@@ -15,6 +15,7 @@ import torch
 
 from deploy.artefact import ExportSpec, digest
 from deploy.exporters.calibration import load_images, save_images
+from deploy.exporters.registry import exporter_entry, make_exporter
 from deploy.exporters.verify import rms_error
 from deploy.network import seeded_network
 from search.errors import UsageError
@@ -27,7 +28,7 @@ KEYS = (
 )
 
 
-def subject(dtype: str = "int8", calibration: Path | None = None) -> ExportSpec:
+def spec_of(dtype: str = "int8", calibration: Path | None = None) -> ExportSpec:
     operators = tuple(parse_key(key.format(dtype)) for key in KEYS)
     return ExportSpec(name="small", operators=operators, calibration=calibration)
 
@@ -41,19 +42,19 @@ def test_images_come_back_as_they_were_saved_and_equal_ones_share_a_file(own_cac
     assert path.is_relative_to(own_cache)
     assert save_images(images()) == path
     assert save_images(images(scale=2.0)) != path
-    loaded = load_images(subject(calibration=path))
+    loaded = load_images(spec_of(calibration=path))
     assert loaded is not None
     assert torch.equal(loaded, images())
 
 
 def test_the_address_depends_on_the_images_and_only_where_there_are_some(own_cache: Path) -> None:
-    plain = digest(subject(), "x", {})
+    plain = digest(spec_of(), "x", {})
     first, second = save_images(images()), save_images(images(scale=2.0))
-    addresses = {digest(subject(calibration=path), "x", {}) for path in (first, second)}
+    addresses = {digest(spec_of(calibration=path), "x", {}) for path in (first, second)}
     assert len({plain, *addresses}) == 3
     moved = first.with_name("moved.npy")
     moved.write_bytes(first.read_bytes())
-    assert digest(subject(calibration=moved), "x", {}) in addresses
+    assert digest(spec_of(calibration=moved), "x", {}) in addresses
 
 
 def saved(array: Any, **options: Any) -> bytes:
@@ -80,33 +81,36 @@ def test_a_file_of_other_images_is_refused(tmp_path: Path, content: bytes) -> No
     path = tmp_path / "images.npy"
     path.write_bytes(content)
     with pytest.raises(UsageError, match="calibration images"):
-        load_images(subject(calibration=path))
+        load_images(spec_of(calibration=path))
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="calibration images"):
-        load_images(subject(calibration=tmp_path / "none.npy"))
+        load_images(spec_of(calibration=tmp_path / "none.npy"))
 
 
 def test_int8_calibrated_on_the_images_is_closer_on_them(own_cache: Path) -> None:
     pytest.importorskip("executorch.exir", reason="needs ExecuTorch")
-    from deploy.exporters.executorch import XnnpackInt8, _run
+    from deploy.exporters.executorch import _run
 
     shown = images(8, scale=6.0)
-    calibrated = XnnpackInt8().build(subject(calibration=save_images(shown)))
-    blind = XnnpackInt8().build(subject())
-    network = seeded_network(subject().operators)
+    calibrated = make_exporter(exporter_entry("xnnpack", "int8")).build(
+        spec_of(calibration=save_images(shown))
+    )
+    blind = make_exporter(exporter_entry("xnnpack", "int8")).build(spec_of())
+    network = seeded_network(spec_of().operators)
     unseen = images(9, scale=6.0)[8:]
     with torch.no_grad():
         expected = network(unseen)
-    errors = [rms_error(_run(draft.content, unseen), expected) for draft in (calibrated, blind)]
+    errors = [
+        rms_error(_run(exported.content, unseen), expected) for exported in (calibrated, blind)
+    ]
     assert errors[0] < 0.1 < errors[1]
     assert calibrated.relative_error < 0.1
 
 
 def test_fp32_ignores_calibration_but_is_checked_on_it(own_cache: Path) -> None:
     pytest.importorskip("executorch.exir", reason="needs ExecuTorch")
-    from deploy.exporters.executorch import XnnpackFp32
 
-    small = replace(subject("fp32"), calibration=save_images(images(scale=50.0)))
-    assert XnnpackFp32().build(small).relative_error <= 1e-4
+    small = replace(spec_of("fp32"), calibration=save_images(images(scale=50.0)))
+    assert make_exporter(exporter_entry("xnnpack", "fp32")).build(small).relative_error <= 1e-4

@@ -98,6 +98,6 @@ def test_a_package_that_is_not_installed_is_named_with_a_remedy() -> None:
 def test_the_simulated_exporter_writes_the_keys_and_is_exact() -> None:
     keys = ["skip_i24_h56_w56_b1_fp32", "classifier_i64_o10_h7_w7_b1_fp32"]
     exporter = make_exporter(exporter_entry("simulated", "fp32"))
-    draft = exporter.build(ExportSpec(name="n", operators=tuple(map(parse_key, keys))))
-    assert draft.content.decode() == f'["{keys[0]}", "{keys[1]}"]'
-    assert draft.relative_error == 0
+    exported = exporter.build(ExportSpec(name="n", operators=tuple(map(parse_key, keys))))
+    assert exported.content.decode() == f'["{keys[0]}", "{keys[1]}"]'
+    assert exported.relative_error == 0

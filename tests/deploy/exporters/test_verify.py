@@ -12,6 +12,7 @@ pytest.importorskip("torch", reason="modules are torch's")
 import torch
 
 from deploy.artefact import ExportSpec
+from deploy.exporters.base import ErrorLimit
 from deploy.exporters.verify import export_and_verify, largest_error, rms_error
 from deploy.network import fold_batch_norm, load_weights, seeded_network
 from search.errors import ExportError, UsageError
@@ -24,7 +25,7 @@ KEYS = (
     "classifier_i8_o4_h5_w5_b1_fp32",
 )
 OPERATORS = tuple(map(parse_key, KEYS))
-SUBJECT = ExportSpec(name="small", operators=OPERATORS)
+SPEC = ExportSpec(name="small", operators=OPERATORS)
 
 
 class Exporter:
@@ -41,14 +42,14 @@ class Exporter:
         assert content == b"file"
         return self.spoil(self.module(example))
 
-    def build(self, subject: ExportSpec = SUBJECT, limit: float = 1e-4) -> Any:
-        return export_and_verify(subject, self.export, self.run, largest_error, limit)
+    def build(self, spec: ExportSpec = SPEC, limit: float = 1e-4) -> Any:
+        return export_and_verify(spec, self.export, self.run, ErrorLimit("largest_error", limit))
 
 
 def test_a_faithful_file_passes_with_its_error() -> None:
-    draft = Exporter().build()
-    assert draft.content == b"file"
-    assert 0 <= draft.relative_error < 1e-5
+    exported = Exporter().build()
+    assert exported.content == b"file"
+    assert 0 <= exported.relative_error < 1e-5
 
 
 @pytest.mark.parametrize(
@@ -100,7 +101,7 @@ def test_weights_are_what_is_exported(tmp_path: Path) -> None:
     exporter = Exporter()
     exporter.build()
     seeded = exporter.module(example_input(OPERATORS))
-    exporter.build(replace(SUBJECT, weights=saved(tmp_path / "weights.pt", seed=7)))
+    exporter.build(replace(SPEC, weights=saved(tmp_path / "weights.pt", seed=7)))
     assert not torch.allclose(exporter.module(example_input(OPERATORS)), seeded, rtol=1e-2)
 
 
@@ -171,4 +172,4 @@ def test_a_batch_norm_that_is_left_out_would_be_noticed() -> None:
 
     exporter = Exporter()
     with pytest.raises(ExportError, match="something else"):
-        export_and_verify(SUBJECT, without_norm, exporter.run, largest_error, 1e-4)
+        export_and_verify(SPEC, without_norm, exporter.run, ErrorLimit("largest_error", 1e-4))

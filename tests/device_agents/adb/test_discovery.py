@@ -11,7 +11,8 @@ import pytest
 from device_agents.adb import device as adb_device
 from device_agents.adb import discovery
 from device_agents.adb.address import AdbAddress
-from device_agents.adb.discovery import ADVICE, DetectedDevice
+from device_agents.adb.discovery import DetectedDevice
+from device_agents.adb.states import ADVICE
 from device_agents.device import Device, load_device
 from device_agents.registry import find_device
 from search.errors import DeviceError, UsageError
@@ -84,7 +85,7 @@ def test_without_a_server_the_command_that_starts_one_is_named() -> None:
 
 
 def test_an_empty_list_says_how_to_attach(listing: Callable[[str], AdbAddress]) -> None:
-    with pytest.raises(DeviceError, match=r"DetectedDevice: nothing.*USB debugging"):
+    with pytest.raises(DeviceError, match=r"Seen: nothing.*USB debugging"):
         discovery.select_devices(PIXEL, listing(""))
 
 
@@ -195,11 +196,11 @@ def test_a_serial_that_is_not_attached_is_named(listing: Callable[[str], AdbAddr
 def test_devices_of_two_models_never_share(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = [
         DetectedDevice(
-            serial=name, state="device", way="x", model=model, properties={"model": model}
+            serial=name, state="device", connection="x", model=model, properties={"model": model}
         )
         for name, model in (("A", "Pixel 7"), ("B", "Pixel 8"))
     ]
-    monkeypatch.setattr(discovery, "look", lambda *_, **__: (seen, []))
+    monkeypatch.setattr(discovery, "list_devices", lambda *_, **__: (seen, []))
     with pytest.raises(UsageError, match="never share a table"):
         discovery.select_devices(PIXEL, AdbAddress(serials=("A", "B")))
 

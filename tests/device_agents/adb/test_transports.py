@@ -29,7 +29,7 @@ def pushed(phone: AdbDevice, path: Path, content: bytes, name: str = f"{FOLDER}/
 
 def test_a_command_gives_its_code_and_both_its_outputs(phone: AdbDevice) -> None:
     done = phone.run(["sh", "-c", "echo out; echo err >&2; exit 3"])
-    assert (done.code, done.text, done.complaint) == (3, "out", "err")
+    assert (done.code, done.text, done.last_error_line) == (3, "out", "err")
 
 
 def test_each_word_arrives_as_it_was_given(phone: AdbDevice) -> None:
@@ -60,8 +60,8 @@ def test_a_failed_check_says_what_failed_and_why(phone: AdbDevice) -> None:
 def test_lines_are_read_and_then_the_code(phone: AdbDevice) -> None:
     running = phone.start(["sh", "-c", "echo one; echo; echo two; echo no >&2; exit 4"], 60)
     assert list(running.lines()) == ["one", "two"]
-    assert running.finished is not None
-    assert (running.finished.code, running.finished.complaint) == (4, "no")
+    assert running.result is not None
+    assert (running.result.code, running.result.last_error_line) == (4, "no")
 
 
 def test_a_line_is_read_before_the_next_is_written(

@@ -52,7 +52,7 @@ def test_a_device_on_usb_is_found_where_no_server_runs(
     bus.plug(device.port, "0A1B")
     (seen,), notes = discovery.list_devices(alone)
     assert (seen.serial, seen.state, seen.model) == ("0A1B", "device", "Loopback")
-    assert "USB" in seen.way
+    assert "USB" in seen.connection
     assert "no adb server answers" in notes[0]
     assert discovery.select_devices(ANDROID, alone) == [seen]
 
@@ -83,7 +83,7 @@ def test_a_server_elsewhere_is_never_replaced_by_usb_here(bus: Any) -> None:
     seen, notes = discovery.list_devices(far)
     assert seen == []
     assert "adb start-server" in notes[0]
-    assert discovery.transport_for(far, "0A1B").way.startswith("adb server")
+    assert discovery.transport_for(far, "0A1B").connection.startswith("adb server")
 
 
 def test_other_things_on_usb_are_no_devices(bus: Any, alone: AdbAddress) -> None:

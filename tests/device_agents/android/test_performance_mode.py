@@ -54,7 +54,7 @@ def device(reach: Callable[..., Way]) -> LoopbackDevice:
     return reach("tcp")[0]
 
 
-def is_steady(device: LoopbackDevice) -> bool:
+def in_performance_mode(device: LoopbackDevice) -> bool:
     return device.settings.fixed_performance and device.settings.stay_on == 2
 
 
@@ -64,8 +64,8 @@ def is_restored(device: LoopbackDevice) -> bool:
 
 def test_settings_are_on_while_an_agent_is_open_and_off_after(device: LoopbackDevice) -> None:
     with agent_for(device, Said()) as agent:
-        assert is_steady(device)
-        assert agent.steadiness().fixed_performance_mode is True
+        assert in_performance_mode(device)
+        assert agent.state().fixed_performance_mode is True
     assert is_restored(device)
 
 
@@ -75,7 +75,7 @@ def test_settings_are_restored_after_a_failure_and_after_ctrl_c(
 ) -> None:
     def fail() -> None:
         with agent_for(device, Said()):
-            assert is_steady(device)
+            assert in_performance_mode(device)
             raise error
 
     with pytest.raises(error):
@@ -132,21 +132,21 @@ def test_after_kill_9_the_next_start_restores_and_says_so(device: LoopbackDevice
     with another_process(device) as process:
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
-    assert is_steady(device)
+    assert in_performance_mode(device)
     said = Said()
     with agent_for(device, said) as agent:
         assert "stopped before it could restore stay-on, fixed-performance" in said
-        assert is_steady(device)
-        assert agent._steady.note.exists()
+        assert in_performance_mode(device)
+        assert agent._performance_mode.note.exists()
     assert is_restored(device)
-    assert not agent._steady.note.exists()
+    assert not agent._performance_mode.note.exists()
 
 
 def test_two_commands_on_one_device_are_refused(device: LoopbackDevice) -> None:
     with another_process(device):
         with pytest.raises(UsageError, match="Another command is using"):
             agent_for(device, Said()).__enter__()
-        assert is_steady(device)
+        assert in_performance_mode(device)
 
 
 def test_a_device_that_is_gone_at_the_end_is_restored_by_the_next_run(
@@ -157,7 +157,7 @@ def test_a_device_that_is_gone_at_the_end_is_restored_by_the_next_run(
         device.stop()
     assert "adb shell cmd power set-fixed-performance-mode-enabled false" in said
     device.start()
-    assert is_steady(device)
+    assert in_performance_mode(device)
     with agent_for(device, Said()):
         pass
     assert is_restored(device)
@@ -168,7 +168,7 @@ def test_a_broken_note_restores_all_that_it_can_have_held(
     device: LoopbackDevice, content: str
 ) -> None:
     with agent_for(device, Said()) as agent:
-        note = agent._steady.note
+        note = agent._performance_mode.note
     note.write_text(content)
     said = Said()
     with agent_for(device, said):
@@ -193,7 +193,7 @@ def test_a_device_without_fixed_performance_says_so_and_goes_on(
     device, _ = reach("tcp", phone=replace(this_host(), fixed_performance=False))
     said = Said()
     with agent_for(device, said) as agent:
-        assert agent.steadiness().fixed_performance_mode is False
+        assert agent.state().fixed_performance_mode is False
     assert "does not accept fixed-performance mode" in said
     assert not device.settings.fixed_performance
 
@@ -255,7 +255,7 @@ def test_hostile_strings_in_all_answers_change_nothing(reach: Callable[..., Way]
     said = Said()
     with agent_for(device, said) as agent:
         info = agent.info()
-        assert is_steady(device)
+        assert in_performance_mode(device)
     assert is_restored(device)
     assert not device.files.within("data/local/tmp/owned").exists()
     shown = " ".join([*said, info.model_dump_json()])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from device_agents.cross.build import build, check_machine, find, place
+from device_agents.cross.build import build, check_machine, find, runner_path
 from device_agents.cross.checks import BuildInputs, missing, read_cmake_cache
 from device_agents.cross.targets import TARGETS, find_target
 from device_agents.native import build as native
@@ -151,7 +151,7 @@ def test_switches_are_read_as_on_or_off_however_they_were_written(world: World) 
 def test_a_built_runner_is_found_and_says_how_it_was_made(android: World) -> None:
     assert find(android.target) is None
     path = build(android.target, android.places)
-    assert find(android.target) == path == place(android.target)
+    assert find(android.target) == path == runner_path(android.target)
     record = find_build(sha256_file(path))
     assert record is not None
     assert (record.target, record.executorch, record.ndk, record.compiler) == (
@@ -189,7 +189,7 @@ def test_what_is_not_for_arm64_is_refused_and_nothing_is_left(
     android.made.write_bytes(bytes(x86) if content is None else content)
     with pytest.raises(DeviceError, match=sentence):
         build(android.target, android.places)
-    assert list(place(android.target).parent.iterdir()) == []
+    assert list(runner_path(android.target).parent.iterdir()) == []
 
 
 def test_a_build_that_fails_shows_its_last_lines_and_leaves_nothing(android: World) -> None:
@@ -197,7 +197,7 @@ def test_a_build_that_fails_shows_its_last_lines_and_leaves_nothing(android: Wor
     android.program("cmake", f"{script}echo 'no such library' >&2; exit 7\n")
     with pytest.raises(DeviceError, match="no such library"):
         build(android.target, android.places)
-    assert list(place(android.target).parent.iterdir()) == []
+    assert list(runner_path(android.target).parent.iterdir()) == []
 
 
 def test_a_runner_that_cannot_start_is_refused(linux: World) -> None:

@@ -281,10 +281,10 @@ def test_a_load_that_cannot_be_read_is_unknown(
     fake: Callable[..., HostAgent], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with fake(GOOD) as agent:
-        assert agent.steadiness().load_average == pytest.approx(os.getloadavg()[0], abs=5)
+        assert agent.state().load_average == pytest.approx(os.getloadavg()[0], abs=5)
 
         def unreadable() -> Any:
             raise OSError
 
         monkeypatch.setattr(os, "getloadavg", unreadable)
-        assert agent.steadiness().load_average is None
+        assert agent.state().load_average is None

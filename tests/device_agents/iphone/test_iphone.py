@@ -12,7 +12,7 @@ from device_agents.device import Device, load_device
 from device_agents.iphone.agent import IphoneAgent
 from device_agents.iphone.command import explain, run_command
 from device_agents.iphone.devicectl import Devicectl
-from device_agents.iphone.discovery import choose_phone, open_transport
+from device_agents.iphone.discovery import open_transport, select_phone
 from device_agents.iphone.pymobiledevice import Pymobiledevice
 from device_agents.iphone.transport import BUNDLE, IphoneInfo, Transport
 from device_agents.protocol import Bye, Hello, Plan, PlanItem, Sample
@@ -181,7 +181,7 @@ def test_a_program_that_hangs_is_ended() -> None:
 
 
 def found(standin: Standin, transport: Transport, **changes: Any) -> IphoneInfo:
-    return choose_phone(device(**changes), transport)
+    return select_phone(device(**changes), transport)
 
 
 def test_nothing_attached_says_what_was_looked_for(standin: Standin) -> None:
@@ -200,7 +200,7 @@ def test_without_the_program_it_is_said_what_was_looked_for(
 ) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(DeviceError, match="pymobiledevice3 is not installed") as raised:
-        choose_phone(load_device("iphonex"), Pymobiledevice())
+        select_phone(load_device("iphonex"), Pymobiledevice())
     assert "looked for iPhone X (model iPhone10,3 or iPhone10,6)" in raised.value.message
     assert "pipx" in raised.value.remedy
     assert "--format mlpackage" in raised.value.remedy
@@ -220,13 +220,13 @@ def test_a_usbmuxd_that_does_not_answer_is_named(
 def test_another_model_is_named(standin: Standin) -> None:
     standin.write(listed=[listed(ProductType="iPhone14,2")])
     with pytest.raises(DeviceError, match=r"is iPhone X .*; pymobiledevice3 sees iPhone14,2"):
-        choose_phone(load_device("iphonex"), Pymobiledevice())
+        select_phone(load_device("iphonex"), Pymobiledevice())
 
 
 def test_an_iphone_x_is_both_of_its_models(standin: Standin) -> None:
     for model in ("iPhone10,3", "iPhone10,6"):
         standin.write(listed=[listed(ProductType=model)])
-        assert choose_phone(load_device("iphonex"), Pymobiledevice()).model == model
+        assert select_phone(load_device("iphonex"), Pymobiledevice()).model == model
 
 
 def test_two_phones_are_never_chosen_between(standin: Standin) -> None:
