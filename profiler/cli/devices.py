@@ -73,7 +73,7 @@ def _attached_row(device: "DetectedDevice", known: "Sequence[Device]") -> Row:
         "serial": device.serial,
         "state": device.state,
         "model": device.model,
-        "way": device.way,
+        "way": device.connection,
         "advice": device.advice or None,
     }
 
