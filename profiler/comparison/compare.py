@@ -1,12 +1,11 @@
-"""Networks x devices: who is fastest where, by how much, and how far that is known.
+"""Networks x settings: the fastest network of each, and by how much with which certainty.
 
 A column is one setting: a table (its cells are predictions), a device at hand
-(measurements), or what authors printed. Nothing is mixed up: every cell says
-what it is.
+(measurements), or figures that authors printed. Every column states which.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 
 from profiler.comparison.model import Agreement, Cell, Column, Comparison, Kind, Ratio, Run, Verdict
 from profiler.comparison.operators import (
@@ -16,7 +15,6 @@ from profiler.comparison.operators import (
     relative_costs,
 )
 from profiler.tables.predict import TablePrediction, predict_network
-from search.architecture import Architecture
 from search.errors import DeviceError, KitError, MissingOperator, TableError, UsageError
 from search.table.store import Table
 from search.zoo.resolve import NamedNetwork
@@ -31,26 +29,26 @@ def compare(
     *,
     allow_simulated: bool = False,
 ) -> Comparison:
-    """Fill the matrix, find the winners and the operators behind them.
+    """Fill the matrix, find the winners and the operators that make the difference.
 
     A network of another resolution than a table is a cell with a reason.
 
     Raises:
         UsageError: Simulated beside measured, or not a single cell could be
-            filled (DeviceError where a device was asked).
+            filled (DeviceError where a device was to measure).
         MissingOperator: A table lacks operators of a network.
     """
     columns = [table_column(table) for table in tables]
     columns += [_run_column(run) for run in runs]
     refuse_mixture([column.kind == "simulated" for column in columns], allow_simulated)
-    priced = [[try_predict(table, network) for network in networks] for table in tables]
+    outcomes = [[try_predict(table, network) for network in networks] for table in tables]
     cells = [
-        _predicted(network.name, number, found)
-        for number, row in enumerate(priced)
-        for network, found in zip(networks, row, strict=True)
+        predicted_cell(network.name, number, outcome)
+        for number, row in enumerate(outcomes)
+        for network, outcome in zip(networks, row, strict=True)
     ]
     cells += [
-        _measured(network.name, number, run)
+        _measured_cell(network.name, number, run)
         for number, run in enumerate(runs, len(tables))
         for network in networks
     ]
@@ -58,15 +56,15 @@ def compare(
     for column, printed in published_columns(networks, len(columns)):
         columns.append(column)
         cells += printed
-    known = [[found for found in row if isinstance(found, TablePrediction)] for row in priced]
+    predictions = [[one for one in row if isinstance(one, TablePrediction)] for row in outcomes]
     return Comparison(
         networks=tuple(networks),
         columns=tuple(columns),
         cells=tuple(cells),
         verdicts=tuple(_verdicts(cells, len(columns))),
         agreements=tuple(_agreements(columns, cells)),
-        layers=tuple(_layers(tables, known)),
-        shifts=tuple(_shifts(tables, known)),
+        layers=tuple(_layers(tables, predictions)),
+        shifts=tuple(_relative_costs(tables, predictions)),
     )
 
 
@@ -93,7 +91,7 @@ def table_column(table: Table) -> Column:
 
 
 def setting_label(device: str, dtype: str, backend: str, threads: int | None) -> str:
-    """What a column is called: the same for a table and for a run on its device."""
+    """A column's name: the same for a table and for a run on its device."""
     return f"{device} {dtype} {backend} t{'?' if threads is None else threads}"
 
 
@@ -101,7 +99,7 @@ def _run_column(run: Run) -> Column:
     kind: Kind = "simulated" if run.simulated else "measured"
     hello, clock = run.timing.hello, run.timing.clock
     facts = [f"{hello.runner} runner"] if hello else []
-    facts += [f"{timed.passes} pass(es)" for timed in list(run.timing.timed.values())[:1]]
+    facts += [f"{time.passes} pass(es)" for time in list(run.timing.timed.values())[:1]]
     facts += [f"{clock.median_khz / 1e6:.2f} GHz"] if clock else []
     return Column(
         label=run.label,
@@ -112,10 +110,10 @@ def _run_column(run: Run) -> Column:
 
 
 def refuse_mixture(simulated: Sequence[bool], allowed: bool) -> None:
-    """Refuse simulated settings beside real ones.
+    """Refuse simulated settings beside real ones, unless that is allowed.
 
     Raises:
-        UsageError: Both, and not allowed.
+        UsageError: There are both.
     """
     if len(set(simulated)) > 1 and not allowed:
         raise UsageError(
@@ -125,7 +123,7 @@ def refuse_mixture(simulated: Sequence[bool], allowed: bool) -> None:
 
 
 def try_predict(table: Table, network: NamedNetwork) -> TablePrediction | KitError:
-    """What a table says of a network; the error if it is of another resolution.
+    """A table's prediction for a network; the error if it is of another resolution.
 
     Raises:
         MissingOperator: The table lacks operators of the network.
@@ -138,46 +136,49 @@ def try_predict(table: Table, network: NamedNetwork) -> TablePrediction | KitErr
         return error
 
 
-def _predicted(name: str, column: int, found: TablePrediction | KitError) -> Cell:
-    if isinstance(found, KitError):
-        return Cell(network=name, column=column, note=found.message)
-    estimate = found.estimate
+def predicted_cell(name: str, column: int, outcome: TablePrediction | KitError) -> Cell:
+    """The cell of a network that a table predicts, or why it does not."""
+    if isinstance(outcome, KitError):
+        return Cell(network=name, column=column, note=outcome.message)
+    low_us, high_us = outcome.interval_us
     return Cell(
         network=name,
         column=column,
-        latency_us=estimate.value_us,
-        low_us=estimate.low_us if found.calibrated else None,
-        high_us=estimate.high_us if found.calibrated else None,
-        note=found.note,
+        latency_us=outcome.estimate.value_us,
+        low_us=low_us,
+        high_us=high_us,
+        note=outcome.note,
     )
 
 
-def _measured(name: str, column: int, run: Run) -> Cell:
-    timed = run.timing.timed.get(name)
-    if timed is None:
+def _measured_cell(name: str, column: int, run: Run) -> Cell:
+    time = run.timing.timed.get(name)
+    if time is None:
         return Cell(network=name, column=column, note=run.timing.failed[name])
     return Cell(
         network=name,
         column=column,
-        latency_us=timed.centre_us,
-        low_us=timed.low_us,
-        high_us=timed.high_us,
-        note="" if timed.stable else f"unstable after {timed.blocks} blocks",
-        stable=timed.stable,
+        latency_us=time.centre_us,
+        low_us=time.low_us,
+        high_us=time.high_us,
+        note="" if time.stable else f"unstable after {time.blocks} blocks",
+        stable=time.stable,
     )
 
 
 def published_columns(
     networks: Sequence[NamedNetwork], first: int
-) -> Iterable[tuple[Column, list[Cell]]]:
-    """What authors printed of these networks, a column a device, numbered from `first`."""
-    printed: dict[str, list[tuple[str, float, str]]] = {}
+) -> Iterator[tuple[Column, list[Cell]]]:
+    """Figures that authors printed, a column a device, numbered from `first`."""
+    figures_by_device: dict[str, list[tuple[str, float, str]]] = {}
     for network in networks:
         if network.published is not None:
             figures = network.published.published
             for device, ms in figures.latency_ms:
-                printed.setdefault(device, []).append((network.name, ms * 1e3, figures.source))
-    for number, (device, rows) in enumerate(printed.items(), first):
+                figures_by_device.setdefault(device, []).append(
+                    (network.name, ms * 1e3, figures.source)
+                )
+    for number, (device, rows) in enumerate(figures_by_device.items(), first):
         sources = "; ".join(dict.fromkeys(source for _, _, source in rows))
         yield (
             Column(label=device, kind="published", detail=sources),
@@ -195,13 +196,12 @@ def _refuse_nothing(cells: Sequence[Cell], on_device: bool) -> None:
 # --- verdicts
 
 
-def _verdicts(cells: Sequence[Cell], columns: int) -> Iterable[Verdict]:
+def _verdicts(cells: Sequence[Cell], columns: int) -> Iterator[Verdict]:
     for column in range(columns):
-        known = [c for c in cells if c.column == column and c.latency_us is not None]
-        if len(known) < 2:
+        filled = [c for c in cells if c.column == column and c.latency_us is not None]
+        if len(filled) < 2:
             continue
-        known.sort(key=lambda cell: cell.latency_us or 0.0)
-        best, *rest = known
+        best, *rest = sorted(filled, key=lambda cell: cell.latency_us or 0.0)
         others = tuple(_ratio(cell, best) for cell in rest)
         unknown = any(other.low is None for other in others)
         clear = None if unknown else all((other.low or 0.0) > 1 for other in others)
@@ -212,10 +212,10 @@ def _ratio(cell: Cell, best: Cell) -> Ratio:
     assert cell.latency_us
     assert best.latency_us
     ratio = cell.latency_us / best.latency_us
-    errors = [_relative_error(cell), _relative_error(best)]
+    error, best_error = _relative_error(cell), _relative_error(best)
     low = high = None
-    if None not in errors:
-        reach = math.exp(_Z * math.sqrt(sum((error or 0.0) ** 2 for error in errors)))
+    if error is not None and best_error is not None:
+        reach = math.exp(_Z * math.sqrt(error**2 + best_error**2))
         low, high = ratio / reach, ratio * reach
     return Ratio(network=cell.network, column=cell.column, ratio=ratio, low=low, high=high)
 
@@ -226,48 +226,48 @@ def _relative_error(cell: Cell) -> float | None:
     return (cell.high_us - cell.low_us) / 2 / _Z / cell.latency_us
 
 
-def _agreements(columns: Sequence[Column], cells: Sequence[Cell]) -> Iterable[Agreement]:
+def _agreements(columns: Sequence[Column], cells: Sequence[Cell]) -> Iterator[Agreement]:
     measured = [cell for cell in cells if columns[cell.column].kind in ("measured", "simulated")]
     for cell in cells:
-        mine = columns[cell.column]
         for other in measured:
-            theirs = columns[other.column]
-            if other.column <= cell.column or other.network != cell.network:
-                continue
-            if theirs.label != mine.label or not cell.latency_us or not other.latency_us:
-                continue
-            ratio = cell.latency_us / other.latency_us
-            yield Agreement(
-                network=cell.network,
-                predicted=cell.column,
-                measured=other.column,
-                difference=ratio - 1,
-                at_clock=ratio * mine.clock_khz / theirs.clock_khz - 1
-                if mine.clock_khz and theirs.clock_khz
-                else None,
-            )
+            if other.column > cell.column and other.network == cell.network:
+                yield from _agreement(cell, other, columns[cell.column], columns[other.column])
 
 
-# --- the operators behind
+def _agreement(
+    predicted: Cell, measured: Cell, table: Column, device: Column
+) -> Iterator[Agreement]:
+    """The agreement of two cells of one network, if both are filled and of one setting."""
+    if table.label != device.label or not predicted.latency_us or not measured.latency_us:
+        return
+    ratio = predicted.latency_us / measured.latency_us
+    yield Agreement(
+        network=predicted.network,
+        predicted=predicted.column,
+        measured=measured.column,
+        difference=ratio - 1,
+        at_clock=ratio * table.clock_khz / device.clock_khz - 1
+        if table.clock_khz and device.clock_khz
+        else None,
+    )
+
+
+# --- operators that make the difference
 
 
 def _layers(
-    tables: Sequence[Table], priced: Sequence[Sequence[TablePrediction]]
-) -> Iterable[LayerDifference]:
-    for column, (table, row) in enumerate(zip(tables, priced, strict=True)):
-        ranked = sorted(row, key=lambda found: found.estimate.value_us)
+    tables: Sequence[Table], predictions: Sequence[Sequence[TablePrediction]]
+) -> Iterator[LayerDifference]:
+    for column, (table, row) in enumerate(zip(tables, predictions, strict=True)):
+        ranked = sorted(row, key=lambda prediction: prediction.estimate.value_us)
         for slower in ranked[1:]:
             yield from layer_differences(table, column, ranked[0].architecture, slower.architecture)
 
 
-def _shifts(
-    tables: Sequence[Table], priced: Sequence[Sequence[TablePrediction]]
-) -> Iterable[RelativeCost]:
+def _relative_costs(
+    tables: Sequence[Table], predictions: Sequence[Sequence[TablePrediction]]
+) -> Iterator[RelativeCost]:
     for second in range(1, len(tables)):
         for first in range(second):
-            shared = _architectures(priced[first])
-            yield from relative_costs(tables[first], tables[second], first, second, shared)
-
-
-def _architectures(row: Sequence[TablePrediction]) -> list[Architecture]:
-    return [found.architecture for found in row]
+            networks = [prediction.architecture for prediction in predictions[first]]
+            yield from relative_costs(tables[first], tables[second], first, second, networks)

@@ -1,4 +1,4 @@
-"""What a comparison of networks on devices consists of."""
+"""The parts of a comparison of networks across settings."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -12,7 +12,7 @@ Kind = Literal["measured", "predicted", "published", "imported", "simulated"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """One setting. `kind` is what its cells are; `clock_khz` at what clock, if known."""
+    """One setting: `kind` is what its cells are, `clock_khz` the clock they are stated at."""
 
     label: str
     kind: Kind
@@ -50,9 +50,9 @@ class Ratio:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """Who wins in one setting; `clear` when every interval of a ratio is above 1.
+    """The winner of one setting; `clear` when every interval of a ratio is above 1.
 
-    `clear` is None where nothing is known of the errors.
+    `clear` is None where the errors are not known.
     """
 
     column: int
@@ -78,7 +78,10 @@ class Agreement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """The whole answer."""
+    """Networks x columns, one cell each, and what follows from them.
+
+    `shifts` are operators whose relative cost differs between two tables.
+    """
 
     networks: tuple[NamedNetwork, ...]
     columns: tuple[Column, ...]

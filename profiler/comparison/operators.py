@@ -1,13 +1,13 @@
 """The operators that make the difference between networks, and between devices.
 
 The paper's Figure 5 (FBNet, arXiv 1812.03443) as a table: where two networks
-part, and which operators are relatively cheap on one device and dear on
+differ, and which operators are relatively cheap on one device and expensive on
 another.
 """
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from statistics import median
@@ -18,7 +18,8 @@ from search.latency.model import LatencyModel
 from search.operators.spec import OperatorSpec
 from search.table.store import Table
 
-Place = tuple[int, int, int, int]
+# Channels in and out, size and stride.
+Shape = tuple[int, int, int, int]
 
 # Of a network's time; below it a ratio of two small numbers says little.
 _LEAST_SHARE = 0.01
@@ -26,10 +27,10 @@ _LEAST_SHARE = 0.01
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerDifference:
-    """A place where two networks differ, with what each of them pays there.
+    """A pair of operators in which two networks differ, and what each of them costs.
 
-    `column` names the table. Keys are empty where one network has nothing in
-    that place. Costs are what the operators add to a network, in microseconds.
+    `column` names the table. A key is empty where one network has no such
+    operator. Costs are what operators add to a network, in microseconds.
     """
 
     column: int
@@ -42,7 +43,7 @@ class LayerDifference:
 
     @property
     def difference_us(self) -> float:
-        """What the slower network pays more here."""
+        """What the slower network's operator costs more."""
         return self.slower_us - self.faster_us
 
 
@@ -66,45 +67,44 @@ class RelativeCost:
 def layer_differences(
     table: Table, column: int, faster: Architecture, slower: Architecture
 ) -> list[LayerDifference]:
-    """Where two networks part, the largest difference first.
+    """Operators in which two networks differ, the largest difference first.
 
     Layers of one shape may stand in any order: only what one network has
-    more of is paired, the dearest of one with the dearest of the other.
+    more of is paired, the costliest of one with the costliest of the other.
     """
     model = LatencyModel(table)
-    ours, theirs = _by_place(faster), _by_place(slower)
-    found: list[LayerDifference] = []
-    for place in dict.fromkeys((*ours, *theirs)):
-        mine, other = Counter(ours.get(place, ())), Counter(theirs.get(place, ()))
-        pairs = zip_longest(_dearest(model, mine - other), _dearest(model, other - mine))
-        for one, two in pairs:
-            found.append(
-                LayerDifference(
-                    column=column,
-                    faster=faster.name,
-                    slower=slower.name,
-                    faster_key=one.key if one else "",
-                    slower_key=two.key if two else "",
-                    faster_us=model.operator_us(one) if one else 0.0,
-                    slower_us=model.operator_us(two) if two else 0.0,
-                )
+    faster_layers, slower_layers = _by_shape(faster), _by_shape(slower)
+    differences: list[LayerDifference] = []
+    for shape in dict.fromkeys((*faster_layers, *slower_layers)):
+        fast, slow = Counter(faster_layers.get(shape, ())), Counter(slower_layers.get(shape, ()))
+        pairs = zip_longest(_costliest(model, fast - slow), _costliest(model, slow - fast))
+        differences += [
+            LayerDifference(
+                column=column,
+                faster=faster.name,
+                slower=slower.name,
+                faster_key=one.key if one else "",
+                slower_key=other.key if other else "",
+                faster_us=model.operator_us(one) if one else 0.0,
+                slower_us=model.operator_us(other) if other else 0.0,
             )
-    return sorted(found, key=lambda difference: -abs(difference.difference_us))
+            for one, other in pairs
+        ]
+    return sorted(differences, key=lambda difference: -abs(difference.difference_us))
 
 
-def _by_place(network: Architecture) -> dict[Place, list[OperatorSpec]]:
-    places: dict[Place, list[OperatorSpec]] = {}
+def _by_shape(network: Architecture) -> dict[Shape, list[OperatorSpec]]:
+    layers: dict[Shape, list[OperatorSpec]] = {}
     for operator in network.operators:
-        places.setdefault(_place(operator), []).append(operator)
-    return places
+        layers.setdefault(_shape(operator), []).append(operator)
+    return layers
 
 
-def _dearest(model: LatencyModel, operators: Counter[OperatorSpec]) -> list[OperatorSpec]:
+def _costliest(model: LatencyModel, operators: Counter[OperatorSpec]) -> list[OperatorSpec]:
     return sorted(operators.elements(), key=lambda operator: -model.operator_us(operator))
 
 
-def _place(operator: OperatorSpec) -> Place:
-    """Channels in and out, size and stride."""
+def _shape(operator: OperatorSpec) -> Shape:
     out = operator.in_channels if operator.kind == "skip" else operator.out_channels
     return operator.in_channels, out, operator.height, operator.stride
 
@@ -125,19 +125,14 @@ def relative_costs(
     costs: dict[str, tuple[float, float]] = {}
     heavy: set[str] = set()
     for network in networks:
-        priced = dict(_both(models, network))
-        costs |= priced
-        totals = [sum(pair[side] for pair in priced.values()) for side in (0, 1)]
-        heavy |= {
-            key
-            for key, pair in priced.items()
-            if any(pair[side] >= _LEAST_SHARE * totals[side] for side in (0, 1))
-        }
-    usable = {key: pair for key, pair in costs.items() if min(pair) > 0}
-    if not usable:
+        network_costs = dict(_costs_on_both(models, network))
+        costs |= network_costs
+        heavy |= _heavy(network_costs)
+    positive = {key: pair for key, pair in costs.items() if min(pair) > 0}
+    if not positive:
         return []
-    usual = median(pair[1] / pair[0] for pair in usable.values())
-    found = [
+    usual = median(pair[1] / pair[0] for pair in positive.values())
+    relative = [
         RelativeCost(
             first=first_column,
             second=second_column,
@@ -146,13 +141,23 @@ def relative_costs(
             second_us=pair[1],
             relative=pair[1] / pair[0] / usual,
         )
-        for key, pair in usable.items()
+        for key, pair in positive.items()
         if key in heavy
     ]
-    return sorted(found, key=lambda shift: -abs(math.log(shift.relative)))
+    return sorted(relative, key=lambda cost: -abs(math.log(cost.relative)))
 
 
-def _both(
+def _heavy(costs: Mapping[str, tuple[float, float]]) -> set[str]:
+    """Operators with a share of their network's time, on one of two tables, that counts."""
+    totals = [sum(pair[side] for pair in costs.values()) for side in (0, 1)]
+    return {
+        key
+        for key, pair in costs.items()
+        if any(pair[side] >= _LEAST_SHARE * totals[side] for side in (0, 1))
+    }
+
+
+def _costs_on_both(
     models: tuple[LatencyModel, LatencyModel], network: Architecture
 ) -> Iterator[tuple[str, tuple[float, float]]]:
     for operator in network.operators:

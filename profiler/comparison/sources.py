@@ -1,4 +1,4 @@
-"""What is to be compared: networks by name, tables from disk, runs on devices."""
+"""Resolve the networks, tables and devices of a comparison."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -33,9 +33,9 @@ def collect(
     allow_simulated: bool,
     progress: Progress,
 ) -> Comparison:
-    """Find, read and measure all that is asked for, and compare it.
+    """Find, read and measure all that is named, and compare it.
 
-    Without tables and devices, the newest tables below `root` that can price
+    Without tables and devices, the newest tables below `root` that can predict
     the networks. Whatever can be refused is refused before anything is
     measured.
 
@@ -66,10 +66,10 @@ def find_networks(texts: Sequence[str]) -> tuple[NamedNetwork, ...]:
     Raises:
         UsageError: Unknown, or the same network twice.
     """
-    found = [find_network(text) for text in texts]
-    counts = Counter(network.name for network in found)
+    networks = [find_network(text) for text in texts]
+    counts = Counter(network.name for network in networks)
     named = []
-    for text, network in zip(texts, found, strict=True):
+    for text, network in zip(texts, networks, strict=True):
         alone = counts[network.name] == 1 or network.published is not None
         name = network.name if alone else Path(text).with_suffix("").as_posix()
         named.append(replace(network, name=name))
@@ -81,14 +81,14 @@ def find_networks(texts: Sequence[str]) -> tuple[NamedNetwork, ...]:
 def choose_tables(
     root: Path, networks: Sequence[NamedNetwork], progress: Progress
 ) -> tuple[Table, ...]:
-    """The newest tables below a folder that can price every network.
+    """The newest tables below a folder that can predict every network.
 
-    What cannot be read is said; what is of other networks is passed over.
+    A table that cannot be read is reported, one of other networks is passed over.
     Tables that were not measured are taken only where there is no other.
 
     Raises:
         UsageError: There are no tables.
-        MissingOperator, TableError, UsageError: None can price them all; the
+        MissingOperator, TableError, UsageError: None can predict them all; the
             reason of the one that comes closest.
     """
     tables: list[Table] = []
@@ -113,8 +113,8 @@ def choose_tables(
             f"There is no table below {root}.",
             "Name one with --table, measure one (python -m profiler), or name a --device.",
         )
-    real = [table for table in tables if table.manifest.source == "measured"]
-    return tuple(real or tables)
+    measured = [table for table in tables if table.manifest.source == "measured"]
+    return tuple(measured or tables)
 
 
 def run_on_device(
@@ -124,7 +124,7 @@ def run_on_device(
     measuring: TimingOptions,
     progress: Progress,
 ) -> list[Run]:
-    """Time the networks on one device, once a dtype (none: the device's own).
+    """Time the networks on one device, once for each dtype (none: the device's own).
 
     Raises:
         UsageError: Unknown device, backend or dtype, or a busy device.

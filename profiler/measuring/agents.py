@@ -11,7 +11,7 @@ from profiler.settings import CampaignSettings, Effort
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimingOptions:
-    """How networks are to be timed on a device at hand; None means the device's own."""
+    """How networks are to be timed on a device at hand; None means the device's default."""
 
     effort: Effort
     backend: str | None = None
@@ -23,31 +23,31 @@ class TimingOptions:
     workers: int | None = None
 
 
-def timing_settings(device: Device, dtype: str, measuring: TimingOptions) -> CampaignSettings:
+def timing_settings(device: Device, dtype: str, options: TimingOptions) -> CampaignSettings:
     """Settings of a run that measures networks only: it has no space.
 
     Raises:
         UsageError: A value out of range.
     """
-    threads = device.threads if measuring.threads is None else measuring.threads
+    threads = device.threads if options.threads is None else options.threads
     return CampaignSettings(
         device=device.name,
         space="",
         dtype=dtype,
-        backend=measuring.backend or device.backend,
+        backend=options.backend or device.backend,
         threads=threads,
-        affinity=parse_affinity(measuring.affinity, threads, device.platform),
-        runner=measuring.runner,
-        seed=measuring.seed,
-        effort=measuring.effort,
-        timeout_s=measuring.timeout_s,
-        pin=measuring.affinity != "none",
+        affinity=parse_affinity(options.affinity, threads, device.platform),
+        runner=options.runner,
+        seed=options.seed,
+        effort=options.effort,
+        timeout_s=options.timeout_s,
+        pin=options.affinity != "none",
     )
 
 
 def open_agent(device: Device, settings: CampaignSettings) -> DeviceAgent:
-    """The agent that runs such settings, not yet entered."""
-    asked = AgentSettings(
+    """The agent for these settings, not yet entered."""
+    agent_settings = AgentSettings(
         backend=settings.backend,
         threads=settings.threads,
         affinity=settings.affinity,
@@ -55,4 +55,4 @@ def open_agent(device: Device, settings: CampaignSettings) -> DeviceAgent:
         timeout_s=settings.timeout_s,
         pin=settings.pin,
     )
-    return make_agent(device, asked)
+    return make_agent(device, agent_settings)

@@ -1,17 +1,17 @@
-"""What the page shows, worked out from tables, networks and fronts; numbers, no markup."""
+"""The page's data, computed from tables, networks and fronts; numbers, no markup."""
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from profiler.comparison.compare import published_columns, table_column
+from profiler.comparison.compare import predicted_cell, published_columns, table_column
 from profiler.comparison.model import Cell, Column
 from profiler.report.drift import drift_of
 from profiler.report.fronts import Front
 from profiler.tables.checks import table_problems
 from profiler.tables.cost_curve import cost_curve
-from profiler.tables.predict import predict_network
+from profiler.tables.predict import TablePrediction, predict_network
 from profiler.tables.summary import summary
 from search.errors import KitError
 from search.operators.words import short_name
@@ -24,7 +24,7 @@ _DIGITS = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contents:
-    """All that a report is about; cost curves are worked out if `curves`."""
+    """The subjects of a report; cost curves are computed if `curves`."""
 
     tables: tuple[Table, ...]
     networks: tuple[NamedNetwork, ...]
@@ -49,7 +49,7 @@ def page_data(contents: Contents) -> dict[str, Any]:
 
 
 def table_name(number: int) -> str:
-    """A, B, ... Z, T27, ...: what a table is called on the page."""
+    """A table's name on the page: A, B, ... Z, T27, ..."""
     return chr(ord("A") + number) if number < 26 else f"T{number + 1}"
 
 
@@ -126,11 +126,11 @@ def _bands(bands: Iterable[tuple[float, float, float]]) -> list[list[float | Non
 
 def _shared_keys(tables: Sequence[Table]) -> dict[str, str]:
     """Keys without their number format, so that fp32 and int8 stand side by side."""
-    found: dict[str, str] = {}
+    keys: dict[str, str] = {}
     for table in tables:
         for entry in table.entries:
-            found.setdefault(_without_dtype(entry.key), entry.key)
-    return found
+            keys.setdefault(_without_dtype(entry.key), entry.key)
+    return keys
 
 
 def _without_dtype(key: str) -> str:
@@ -144,9 +144,9 @@ def _flops(tables: Sequence[Table], keys: dict[str, str]) -> list[int]:
 
 def _rows(table: Table, keys: dict[str, str]) -> dict[str, list[Any]]:
     """Columns of one table: index into the keys, us, half interval in %, first us, status."""
-    places = {key: number for number, key in enumerate(keys)}
+    index_of = {key: number for number, key in enumerate(keys)}
     return {
-        "at": [places[_without_dtype(entry.key)] for entry in table.entries],
+        "at": [index_of[_without_dtype(entry.key)] for entry in table.entries],
         "us": [_centre(entry.time) for entry in table.entries],
         "half": [_half(entry) for entry in table.entries],
         "first": [_centre(entry.first_call) for entry in table.entries],
@@ -165,7 +165,7 @@ def _half(entry: Entry) -> float | None:
 
 
 def _short(value: float | None, digits: int = _DIGITS) -> float | None:
-    """As many digits as anyone reads; the page shall stay small."""
+    """Rounded to significant digits, so that the page stays small; None if not finite."""
     if value is None or not math.isfinite(value):
         return None
     return float(f"{value:.{digits}g}")
@@ -179,7 +179,7 @@ def _matrix(contents: Contents) -> dict[str, Any]:
     cells = [
         cell
         for number, table in enumerate(contents.tables)
-        for cell in _priced(contents.networks, table, number)
+        for cell in _predicted_cells(contents.networks, table, number)
     ]
     for column, printed in published_columns(contents.networks, len(columns)):
         columns.append(column)
@@ -196,19 +196,11 @@ def _column(column: Column, number: int, contents: Contents) -> dict[str, Any]:
     return {"name": name, "label": column.label, "kind": column.kind, "detail": column.detail}
 
 
-def _priced(networks: Sequence[NamedNetwork], table: Table, column: int) -> Iterator[Cell]:
+def _predicted_cells(networks: Sequence[NamedNetwork], table: Table, column: int) -> Iterator[Cell]:
     for network in networks:
+        outcome: TablePrediction | KitError
         try:
-            found = predict_network(table, network)
+            outcome = predict_network(table, network)
         except KitError as error:
-            yield Cell(network=network.name, column=column, note=error.message)
-            continue
-        estimate = found.estimate
-        yield Cell(
-            network=network.name,
-            column=column,
-            latency_us=estimate.value_us,
-            low_us=estimate.low_us if found.calibrated else None,
-            high_us=estimate.high_us if found.calibrated else None,
-            note=found.note,
-        )
+            outcome = error
+        yield predicted_cell(network.name, column, outcome)

@@ -27,7 +27,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
-    """Where a stage begins: its output channels and its size."""
+    """The start of a stage: its output channels and its size."""
 
     x: float
     channels: int
@@ -83,15 +83,15 @@ def _bar(operator: OperatorSpec, x: float, base: float, tallest: float) -> Bar:
 
 
 def _expansion(operator: OperatorSpec) -> float:
-    """As built: where channels are absolute, keys do not spell it."""
+    """The ratio as built, which keys do not spell where channels are absolute."""
     return operator.mid_channels / operator.in_channels if operator.kind == "ir" else 0.0
 
 
 def _stages(layers: list[OperatorSpec]) -> Iterator[Stage]:
-    before = None
+    previous = None
     for number, operator in enumerate(layers):
         channels = operator.in_channels if operator.kind == "skip" else operator.out_channels
-        place = channels, operator.out_height
-        if place != before:
+        shape = channels, operator.out_height
+        if shape != previous:
             yield Stage(x=4 + _STEP * number, channels=channels, size=operator.out_height)
-        before = place
+        previous = shape

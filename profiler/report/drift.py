@@ -1,16 +1,16 @@
-"""How steady the machine was while a table was measured: clock, heat and speed over time."""
+"""Speed, clock and temperature of the machine over the minutes in which a table was measured."""
 
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-Array = npt.NDArray[np.float64]
+from profiler.analysis.arrays import Array, Indices
+
 Band = tuple[float, float, float]
 
 _MOST_POINTS = 120
-_FEWEST_BLOCKS = 20  # a bin of fewer says more of its operators than of the machine
+_FEWEST_BLOCKS = 20  # a bin of fewer depends more on its operators than on the machine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +51,7 @@ def _numbers(column: "pd.Series[int]", unit: float) -> Array:
     return numbers
 
 
-def _bands(values: Array, groups: list[npt.NDArray[np.intp]]) -> tuple[Band, ...]:
+def _bands(values: Array, groups: list[Indices]) -> tuple[Band, ...]:
     if np.isnan(values).all():
         return ()
     bands = []

@@ -1,4 +1,4 @@
-"""Pareto fronts and candidates of searches, from the files that a search leaves."""
+"""Pareto fronts and candidates of searches, read from the files that a search writes."""
 
 import json
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from search.pipeline.result import SearchResult
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrontPoint:
-    """A network of a front: predicted latency in ms and what the search ranks it by."""
+    """A network of a front: predicted latency in ms, and the value that the search ranks it by."""
 
     name: str
     predicted_ms: float
@@ -23,7 +23,7 @@ class FrontPoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Front:
-    """One file: its points, and what their value is."""
+    """The points of one file, and the name of their value."""
 
     title: str
     value_name: str
@@ -82,7 +82,7 @@ def _front(file: _FrontFile) -> Front:
     return Front(title=f"front by {file.table}", value_name="score", line=True, points=points)
 
 
-def _candidates(outcome: SearchResult) -> Front:
+def _candidates(result: SearchResult) -> Front:
     points = tuple(
         FrontPoint(
             name=candidate.origin,
@@ -91,8 +91,8 @@ def _candidates(outcome: SearchResult) -> Front:
             low_ms=candidate.low_us / 1e3,
             high_ms=candidate.high_us / 1e3,
         )
-        for candidate in outcome.candidates
+        for candidate in result.candidates
         if candidate.accuracy is not None
     )
-    title = f"candidates of {outcome.algorithm}, by {outcome.table}"
+    title = f"candidates of {result.algorithm}, by {result.table}"
     return Front(title=title, value_name="accuracy %", line=False, points=points)

@@ -1,4 +1,4 @@
-"""The page: template, style, script and data in one file that asks no network."""
+"""The page: template, style, script and data in one file that loads nothing else."""
 
 import json
 from datetime import UTC, datetime
@@ -67,6 +67,6 @@ def render(contents: Contents, title: str) -> str:
 
 
 def _embed(data: object) -> str:
-    """JSON that no browser takes for markup."""
+    """JSON without characters that a browser could take for markup."""
     text = json.dumps(data, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

@@ -1,4 +1,4 @@
-"""Fills in what a table says of the kit and the machine that ran it."""
+"""Version, commit and packages of the kit that writes a table."""
 
 import platform
 import subprocess
@@ -12,14 +12,14 @@ _PACKAGES = ("torch", "executorch", "torchao", "onnx", "onnxruntime", "numpy")
 
 
 def kit_info() -> Kit:
-    """Version, commit and packages of the program that writes a table."""
+    """Version, commit and packages of the running program."""
     commit, dirty = _commit()
     return Kit(
         version=__version__,
         commit=commit,
         dirty=dirty,
         python=platform.python_version(),
-        packages={name: found for name in _PACKAGES if (found := _version(name))},
+        packages={name: installed for name in _PACKAGES if (installed := _version(name))},
     )
 
 
@@ -41,11 +41,15 @@ def _commit() -> tuple[str | None, bool | None]:
     return commit, None if changed is None else bool(changed)
 
 
-def _git(root: Path, *words: str) -> str | None:
+def _git(root: Path, *arguments: str) -> str | None:
     try:
-        done = subprocess.run(
-            ["git", "-C", str(root), *words], capture_output=True, text=True, timeout=10, check=True
+        result = subprocess.run(
+            ["git", "-C", str(root), *arguments],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
         )
     except (OSError, subprocess.SubprocessError):
         return None
-    return done.stdout.strip()
+    return result.stdout.strip()

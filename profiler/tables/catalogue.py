@@ -1,16 +1,17 @@
-"""Tables on disk: names, versions, the newest, parents."""
+"""Tables on disk: their names, versions, newest ones and parents."""
 
 import re
 from pathlib import Path
 
 from profiler.settings import CampaignSettings
 from search.errors import KitError
-from search.table.manifest import Manifest
 from search.table.store import MANIFEST, Table, read_manifest
+
+_VERSION = re.compile(r"(?P<stem>.+)-v(?P<number>\d+)")
 
 
 def table_stem(settings: CampaignSettings) -> str:
-    """A table's name without its version: what it is a table of."""
+    """A table's name without its version."""
     stem = f"{settings.space}-{settings.backend}-t{settings.threads}"
     if settings.runner == "python":
         stem += "-python"
@@ -30,12 +31,9 @@ def next_version(device_folder: Path, stem: str) -> tuple[Path, str | None]:
             versions[int(number)] = path
     if not versions:
         return device_folder / f"{stem}-v1", None
-    whole = [number for number, path in versions.items() if (path / MANIFEST).exists()]
-    parent = read_manifest(versions[max(whole)]).table_id if whole else None
+    complete = [number for number, path in versions.items() if (path / MANIFEST).exists()]
+    parent = read_manifest(versions[max(complete)]).table_id if complete else None
     return device_folder / f"{stem}-v{max(versions) + 1}", parent
-
-
-_VERSION = re.compile(r"(?P<stem>.+)-v(?P<number>\d+)")
 
 
 def newest_tables(root: Path) -> tuple[Path, ...]:
@@ -46,21 +44,21 @@ def newest_tables(root: Path) -> tuple[Path, ...]:
         match = _VERSION.fullmatch(folder.name)
         if match is None or match["stem"].endswith("-partial"):
             continue
-        key, found = (folder.parent.name, match["stem"]), (int(match["number"]), folder)
-        newest[key] = max(newest.get(key, found), found)
+        key, version = (folder.parent.name, match["stem"]), (int(match["number"]), folder)
+        newest[key] = max(newest.get(key, version), version)
     return tuple(path for _, path in newest.values())
 
 
 def find_parent(table: Table) -> Path | None:
-    """Where the version lies that a table names as its parent."""
-    wanted = table.manifest.parent_id
-    if wanted is None or table.path is None:
+    """The folder of the version that a table names as its parent, if it is still there."""
+    parent_id = table.manifest.parent_id
+    if parent_id is None or table.path is None:
         return None
     for path in sorted(table.path.parent.glob(f"*/{MANIFEST}")):
         try:
-            manifest: Manifest = read_manifest(path.parent)
+            manifest = read_manifest(path.parent)
         except KitError:
             continue
-        if manifest.table_id == wanted:
+        if manifest.table_id == parent_id:
             return path.parent
     return None

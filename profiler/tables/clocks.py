@@ -1,4 +1,4 @@
-"""When the times of two tables may be stated at one clock, and when not.
+"""Whether the times of two tables may be stated at one clock.
 
 A time in cycles belongs to a kind of core. Two tables of one device, or of two
 devices with the same processor, differ by their clocks for no other reason than
@@ -15,8 +15,8 @@ from search.table.manifest import CpuCluster, DeviceInfo, Manifest
 class Clocks:
     """The clocks at which two tables are stated, old and new, in kHz.
 
-    `processor` is what both have in common, None where they must not be
-    restated; `reason` says why they may or may not.
+    `processor` is the one that both have in common, None where times must not be
+    restated; `reason` is why they may or may not.
     """
 
     old_khz: int
@@ -26,7 +26,7 @@ class Clocks:
 
     @property
     def speed(self) -> float:
-        """By what the new times are multiplied."""
+        """The factor by which new times are multiplied."""
         return 1.0 if self.processor is None else self.new_khz / self.old_khz
 
 
@@ -40,9 +40,9 @@ def clocks_of(old: Manifest, new: Manifest) -> Clocks | None:
 
 
 def processor_of(device: DeviceInfo) -> str | None:
-    """What a device's times were taken on; None where that is not known.
+    """The processor that a device's times were taken on; None where it is not known.
 
-    What a rehearsal says of its chip is play, and a simulated device has none.
+    A rehearsal does not run on the chip that it names, and a simulated device has none.
     """
     if device.kind == "simulated":
         return None
@@ -69,7 +69,7 @@ def _same_cores(old: Manifest, new: Manifest) -> bool:
 
 
 def _kinds(table: Manifest) -> set[tuple[int | None, int | None]]:
-    """Capacity and highest clock of the cores used; a rehearsal's are play."""
+    """Capacity and highest clock of the cores used; nothing of a rehearsal, which used others."""
     cpus = table.protocol.affinity_observed
     if table.device.kind == "rehearsal" or cpus is None:
         return set()

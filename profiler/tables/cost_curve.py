@@ -1,6 +1,6 @@
 """The cost curve of a table: operators measured against the error of its exam.
 
-Worked out offline: of a table's measured rows only so many are taken as measured,
+Computed offline: of a table's measured rows only so many are taken as measured,
 in the order in which a budget would choose them; the others are predicted, the
 model is calibrated on the table's own calibration networks and examined on its
 exam's, as a campaign with that budget would have done.
@@ -13,22 +13,31 @@ import numpy as np
 import pandas as pd
 
 from deploy.artefact import ExportSpec
+from profiler.analysis.arrays import Array
 from profiler.analysis.blocks import Block
 from profiler.analysis.exam import MeasuredNetwork, calibrate, examine
 from profiler.analysis.judge import judge
 from profiler.planning.networks import draw_networks
-from profiler.prediction.design import design_of
-from profiler.prediction.predictor import MIN_MEASURED, predict_means, predict_times
+from profiler.prediction.design import Design, design_of
+from profiler.prediction.predictor import (
+    MIN_MEASURED,
+    PredictedTimes,
+    predict_means,
+    predict_times,
+)
 from profiler.settings import BAR_MAPE, BAR_SPEARMAN
 from search.errors import TableError
 from search.operators.spec import OperatorSpec
 from search.spaces.base import LayeredSpace
 from search.spaces.registry import parse_space
 from search.table.entries import Entry, Interval, OperatorCounts
+from search.table.manifest import Exam
 from search.table.store import Table
 
 _SIZES = (10, 15, 20, 30, 40, 50, 70, 100, 150, 200, 300, 400, 600, 800, 1200, 1600, 2400)
 _FEWEST_EXAMINED, _FEWEST_HELD_OUT = 3, 10
+# A network and its time in microseconds.
+TimedNetwork = tuple[ExportSpec, float]
 _BLOCK = {
     "pass_number": "pass",
     "round": "round",
@@ -67,12 +76,13 @@ def cost_curve(table: Table, sizes: Sequence[int] = _SIZES) -> tuple[CurvePoint,
             too few measured rows.
     """
     curve = _Curve(table)
-    own = len(curve.measured)
-    return tuple(curve.point(size) for size in (*(size for size in sizes if size < own), own))
+    measured = len(curve.measured)
+    smaller = (size for size in sizes if size < measured)
+    return tuple(curve.point(size) for size in (*smaller, measured))
 
 
 class _Curve:
-    """What all points of one table share."""
+    """A table's rows and networks, which all points share."""
 
     def __init__(self, table: Table) -> None:
         if table.manifest.exam is None or table.path is None:
@@ -83,79 +93,98 @@ class _Curve:
         self.seed = table.manifest.protocol.seed or 0
         self.space: LayeredSpace = parse_space(table.manifest.space.spec)
         self.wanted = table.manifest.space.operators_expected
-        rows = [e for e in table.entries if e.status in ("ok", "unstable")]
-        self.measured: Mapping[OperatorSpec, Entry] = {e.operator: e for e in rows}
-        if len(rows) < MIN_MEASURED:
+        self.measured: Mapping[OperatorSpec, Entry] = {
+            entry.operator: entry for entry in table.entries if entry.status in ("ok", "unstable")
+        }
+        if len(self.measured) < MIN_MEASURED:
             raise TableError(f"{table.label} has too few measured rows for a curve.")
         self.exam, self.calibration = self._networks(table)
         used = {o for network, _ in (*self.exam, *self.calibration) for o in network.operators}
         others = [o for o in used if o.kind != "skip" and o not in self.measured]
         self.operators = (*self.measured, *sorted(others, key=lambda o: o.key))
 
-    def _networks(
-        self, table: Table
-    ) -> tuple[list[tuple[ExportSpec, float]], list[tuple[ExportSpec, float]]]:
+    def _networks(self, table: Table) -> tuple[list[TimedNetwork], list[TimedNetwork]]:
         """Networks of the exam and of the calibration, with their times."""
-        times = network_times_us(table)
-        examined = dict(zip(table.exam["network"], table.exam["measured_us"], strict=True))
-        number = 1 + max((int(name.rpartition("-")[2]) for name in times), default=0)
-        drawn = draw_networks(self.space, number, self.seed)
-        exam = [(n, float(examined[n.name])) for n in drawn if n.name in examined]
-        rest = [(n, times[n.name]) for n in drawn if n.name not in examined and n.name in times]
-        if len(exam) < _FEWEST_EXAMINED or not rest:
+        times_us = network_times_us(table)
+        examined_us = dict(zip(table.exam["network"], table.exam["measured_us"], strict=True))
+        number = 1 + max((int(name.rpartition("-")[2]) for name in times_us), default=0)
+        exam: list[TimedNetwork] = []
+        calibration: list[TimedNetwork] = []
+        for network in draw_networks(self.space, number, self.seed):
+            if network.name in examined_us:
+                exam.append((network, float(examined_us[network.name])))
+            elif network.name in times_us:
+                calibration.append((network, times_us[network.name]))
+        if len(exam) < _FEWEST_EXAMINED or not calibration:
             raise TableError(f"{table.label} does not hold the blocks of its random networks.")
-        return exam, rest
+        return exam, calibration
 
     def point(self, number: int) -> CurvePoint:
         """The table as it would be with so many operators measured."""
         design = design_of(self.space, tuple(self.measured), number)
-        taken = set(design.operators)
-        places = np.array([n for n, o in enumerate(self.operators) if o in taken])
-        rows = [self.measured[self.operators[n]] for n in places]
-        us = np.array([row.known_time.centre_us for row in rows], dtype=float)
-        by_chance = np.array([self.operators[n] in design.drawn for n in places])
-        fitted = predict_times(self.operators, places, us, None, by_chance).predicted
-        first = None
-        first_us = [row.first_call.centre_us for row in rows if row.first_call is not None]
-        if len(first_us) == len(rows):
-            first = predict_means(self.operators, places, np.array(first_us, dtype=float))
-        found = {
+        fitted, first_us = self._predict(design)
+        measured = set(design.operators)
+        rows = {
             operator: self.measured[operator]
-            if operator in taken
-            else _predicted(operator, fitted.us[n], None if first is None else first[n])
+            if operator in measured
+            else _predicted_entry(operator, fitted.us[n], None if first_us is None else first_us[n])
             for n, operator in enumerate(self.operators)
         }
         held_out = [
-            n for n, o in enumerate(self.operators) if o in self.measured and o not in taken
+            n for n, o in enumerate(self.operators) if o in self.measured and o not in measured
         ]
-        if len(held_out) < _FEWEST_HELD_OUT:
-            held_out = []
-        true_us = np.array(
-            [self.measured[self.operators[n]].known_time.centre_us for n in held_out]
-        )
-        inside = (fitted.low_us[held_out] <= true_us) & (true_us <= fitted.high_us[held_out])
-        calibration = calibrate(_priced(self.calibration, found), self.seed)
-        if calibration is None:
-            raise TableError("Too few calibration networks for a curve.")
-        exam, _ = examine(
-            _priced(self.exam, found),
-            calibration,
-            bar_mape=BAR_MAPE,
-            bar_spearman=BAR_SPEARMAN,
-            seed=self.seed,
-        )
+        row_mape, row_coverage = self._row_errors(fitted, held_out)
+        exam = self._examine(rows)
         return CurvePoint(
             operators=number,
             share=number / self.wanted,
             exam_mape=exam.mape.value,
             exam_spearman=exam.spearman.value,
             exam_coverage=exam.interval_coverage,
-            row_mape=float(np.abs(fitted.us[held_out] / true_us - 1).mean()) if held_out else None,
-            row_coverage=float(inside.mean()) if held_out else None,
+            row_mape=row_mape,
+            row_coverage=row_coverage,
         )
 
+    def _predict(self, design: Design) -> tuple[PredictedTimes, Array | None]:
+        """Times of all operators and of their first calls, from those of a design."""
+        measured = set(design.operators)
+        indices = np.array([n for n, o in enumerate(self.operators) if o in measured])
+        rows = [self.measured[self.operators[n]] for n in indices]
+        us = np.array([row.known_time.centre_us for row in rows], dtype=float)
+        random = np.array([self.operators[n] in design.drawn for n in indices])
+        predicted = predict_times(self.operators, indices, us, None, random).predicted
+        first_us = [row.first_call.centre_us for row in rows if row.first_call is not None]
+        if len(first_us) < len(rows):
+            return predicted, None
+        return predicted, predict_means(self.operators, indices, np.array(first_us, dtype=float))
 
-def _predicted(operator: OperatorSpec, us: float, first_us: float | None) -> Entry:
+    def _row_errors(
+        self, fitted: PredictedTimes, held_out: list[int]
+    ) -> tuple[float | None, float | None]:
+        """Mean relative error and coverage of rows that were held out; None if too few were."""
+        if len(held_out) < _FEWEST_HELD_OUT:
+            return None, None
+        true_us = np.array(
+            [self.measured[self.operators[n]].known_time.centre_us for n in held_out]
+        )
+        inside = (fitted.low_us[held_out] <= true_us) & (true_us <= fitted.high_us[held_out])
+        return float(np.abs(fitted.us[held_out] / true_us - 1).mean()), float(inside.mean())
+
+    def _examine(self, rows: Mapping[OperatorSpec, Entry]) -> Exam:
+        calibration = calibrate(_measured_networks(self.calibration, rows), self.seed)
+        if calibration is None:
+            raise TableError("Too few calibration networks for a curve.")
+        exam, _ = examine(
+            _measured_networks(self.exam, rows),
+            calibration,
+            bar_mape=BAR_MAPE,
+            bar_spearman=BAR_SPEARMAN,
+            seed=self.seed,
+        )
+        return exam
+
+
+def _predicted_entry(operator: OperatorSpec, us: float, first_us: float | None) -> Entry:
     return Entry(
         key=operator.key,
         status="predicted",
@@ -165,8 +194,8 @@ def _predicted(operator: OperatorSpec, us: float, first_us: float | None) -> Ent
     )
 
 
-def _priced(
-    networks: Sequence[tuple[ExportSpec, float]], rows: Mapping[OperatorSpec, Entry]
+def _measured_networks(
+    networks: Sequence[TimedNetwork], rows: Mapping[OperatorSpec, Entry]
 ) -> list[MeasuredNetwork]:
     return [
         MeasuredNetwork(
@@ -184,18 +213,18 @@ def network_times_us(table: Table) -> dict[str, float]:
     if not set(_BLOCK.values()) <= set(frame.columns):
         return {}
     frame = frame[frame["item"].str.startswith("random-")]
-    found = {}
-    for name, mine in frame.groupby("item", sort=False):
-        judged = judge(
-            _blocks(mine),
+    times_us = {}
+    for name, samples in frame.groupby("item", sort=False):
+        measurement = judge(
+            _blocks(samples),
             target=0.05,
             seed=0,
             slow_windows=(),
             clock_khz=table.manifest.protocol.clock_khz,
         )
-        if judged is not None:
-            found[str(name)] = judged.centre_us
-    return found
+        if measurement is not None:
+            times_us[str(name)] = measurement.centre_us
+    return times_us
 
 
 def _blocks(frame: pd.DataFrame) -> list[Block]:

@@ -1,4 +1,4 @@
-"""Two tables of one thing: which operators changed, and is it more than noise.
+"""Two tables compared operator by operator: the changes that are more than noise.
 
 Each operator's change is a ratio of medians whose standard error comes from
 both intervals. Over hundreds of operators some will look changed by chance:
@@ -7,7 +7,7 @@ the false discovery rate is held by Benjamini and Hochberg's step-up procedure
 `threshold`.
 
 Rows are compared, never raw blocks: a row measured as a slope over chains is a
-time with an interval like any other. What a call costs besides (the chains'
+time with an interval like any other. What a call costs in addition (the chains'
 intercept) and where operators ran are stated beside them.
 
 Where both tables say at what clock they are stated, and ran on one kind of core
@@ -20,11 +20,14 @@ operators are judged; a larger one is left in, so that all of them show it.
 
 import math
 import sys
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from scipy import stats as scipy_stats
 
+from profiler.analysis.arrays import Flags
 from profiler.tables.catalogue import find_parent
 from profiler.tables.clocks import Clocks, clocks_of
 from search.errors import KitError, TableError
@@ -65,10 +68,12 @@ class Change:
 class Difference:
     """Everything that differs between two tables.
 
-    `clocks` is None unless both tables state theirs; it says whether times are
-    restated. `dispatch_us` is the chains' intercept, old and new, restated as the rows
-    are; None unless both were measured as chains. `moved` are the keys of
-    operators that ran elsewhere, with the units before and after. `predicted`
+    `identity` names what else differs in the setting. `clocks` is None unless both
+    tables state theirs; it records whether times are restated. `dispatch_us` is the
+    chains' intercept, old and new, restated as the rows are; None unless both were
+    measured as chains. `moved` are the keys of operators that ran on another unit,
+    with the units before and after. `common_change` is what all operators have in
+    common; `median_absolute` and `p95_absolute` are over operators. `predicted`
     counts operators that one of the tables only predicts: they are not compared.
     """
 
@@ -100,125 +105,144 @@ def compare_tables(
 ) -> Difference:
     """Compare operator by operator.
 
+    Args:
+        old: The table to compare with.
+        new: The table to judge.
+        threshold: Smallest relative change that counts.
+        fdr: False discovery rate.
+
     Raises:
         TableError: The tables share no operator.
     """
-    before = {entry.key: entry for entry in _judged(old)}
     clocks = clocks_of(old.manifest, new.manifest)
     speed = clocks.speed if clocks else 1.0
-    after = {entry.key: _restated(entry, speed) for entry in _judged(new)}
+    before = {entry.key: _times(entry, 1.0) for entry in _comparable(old)}
+    after = {entry.key: _times(entry, speed) for entry in _comparable(new)}
     shared = [key for key in before if key in after]
-    guessed = {e.key for e in (*old.entries, *new.entries) if e.status == "predicted"}
     if not shared:
         raise TableError(
             f"{old.label} and {new.label} share no measured operator.",
             "Compare tables of the same space, resolution and dtype, with intervals.",
         )
-    common = _common(before, after, shared)
+    common = _common_log_ratio([(before[key], after[key]) for key in shared])
     taken_out = common if abs(common) <= math.log1p(threshold) else 0.0
-    rows = [_ratio(before[key], after[key], taken_out) for key in shared]
-    significant = benjamini_hochberg([row[3] for row in rows], fdr)
+    ratios = [_ratio(before[key], after[key], taken_out) for key in shared]
+    significant = benjamini_hochberg([ratio.p_value for ratio in ratios], fdr)
     changes = tuple(
-        _change(before[key], after[key], row, bool(flag), threshold)
-        for key, row, flag in zip(shared, rows, significant, strict=True)
+        _change(key, before[key], after[key], ratio, bool(flag), threshold)
+        for key, ratio, flag in zip(shared, ratios, significant, strict=True)
     )
     absolute = np.abs([change.new_us / change.old_us - 1 for change in changes])
+    predicted = {e.key for e in (*old.entries, *new.entries) if e.status == "predicted"}
     return Difference(
         identity=identity_differences(old.manifest, new.manifest),
         changes=changes,
-        only_old=tuple(key for key in before if key not in after and key not in guessed),
-        only_new=tuple(key for key in after if key not in before and key not in guessed),
+        only_old=tuple(key for key in before if key not in after and key not in predicted),
+        only_new=tuple(key for key in after if key not in before and key not in predicted),
         clocks=clocks,
-        dispatch_us=_dispatch(old.manifest, new.manifest, speed),
+        dispatch_us=_dispatch_us(old.manifest, new.manifest, speed),
         moved=_moved(old.manifest, new.manifest),
         common_change=math.expm1(common),
         median_absolute=float(np.median(absolute)),
         p95_absolute=float(np.percentile(absolute, 95)),
-        predicted=len(guessed),
+        predicted=len(predicted),
     )
 
 
-def _judged(table: Table) -> list[Entry]:
-    """Rows that were measured and have an interval; nothing else can be judged."""
+def _comparable(table: Table) -> list[Entry]:
+    """Rows that were measured and have an interval; nothing else can be compared."""
     return [e for e in table.entries if e.status in ("ok", "unstable") and e.has_interval]
 
 
-def _dispatch(old: Manifest, new: Manifest, speed: float) -> tuple[float, float] | None:
+def _dispatch_us(old: Manifest, new: Manifest, speed: float) -> tuple[float, float] | None:
     before, after = old.protocol.chain_intercept_us, new.protocol.chain_intercept_us
     return None if before is None or after is None else (before, after * speed)
 
 
 def _moved(old: Manifest, new: Manifest) -> tuple[tuple[str, str, str], ...]:
-    """Operators whose unit is known in both tables and is another one."""
+    """Operators whose unit is known in both tables and differs."""
     before, after = old.protocol.placements, new.protocol.placements
     return tuple(
         (key, unit, after[key]) for key, unit in before.items() if after.get(key, unit) != unit
     )
 
 
-def _restated(entry: Entry, speed: float) -> Entry:
-    return replace(entry, time=entry.known_time.scaled(speed))
+class _Times(NamedTuple):
+    """A row's time and its 95 % interval, in microseconds at the old table's clock."""
+
+    centre_us: float
+    low_us: float
+    high_us: float
+
+    @property
+    def log_error(self) -> float:
+        """Standard error of the logarithm."""
+        return math.log(self.high_us / self.low_us) / 2 / _Z
 
 
-def _common(old: dict[str, Entry], new: dict[str, Entry], keys: list[str]) -> float:
-    """Median log ratio: what all operators have in common."""
-    ratios = [new[key].known_time.centre_us / old[key].known_time.centre_us for key in keys]
-    return float(np.median(np.log(ratios))) if len(keys) >= MIN_COMMON else 0.0
-
-
-def _ratio(old: Entry, new: Entry, common: float) -> tuple[float, float, float, float]:
-    """Ratio, its 95 % interval, and the p-value of 'moved no more than all'."""
-    log_ratio = math.log(new.known_time.centre_us / old.known_time.centre_us)
-    error = math.sqrt(_log_error(old) ** 2 + _log_error(new) ** 2 + 2 * BETWEEN_RUNS**2)
-    p_value = 2 * float(scipy_stats.norm.sf(abs(log_ratio - common) / error))
-    log_ratio_left = log_ratio - common
-    low, high = math.exp(log_ratio_left - _Z * error), math.exp(log_ratio_left + _Z * error)
-    return math.exp(log_ratio - common), low, high, p_value
-
-
-def _log_error(entry: Entry) -> float:
+def _times(entry: Entry, speed: float) -> _Times:
     time = entry.known_time
     assert time.low_us is not None
     assert time.high_us is not None
-    return math.log(time.high_us / time.low_us) / 2 / _Z
+    return _Times(time.centre_us * speed, time.low_us * speed, time.high_us * speed)
+
+
+def _common_log_ratio(pairs: Sequence[tuple[_Times, _Times]]) -> float:
+    """Median log ratio of new over old; 0 where operators are too few to have one."""
+    ratios = [new.centre_us / old.centre_us for old, new in pairs]
+    return float(np.median(np.log(ratios))) if len(pairs) >= MIN_COMMON else 0.0
+
+
+class _Ratio(NamedTuple):
+    """New over old with its 95 % interval, and the p-value of 'changed no more than all'."""
+
+    value: float
+    low: float
+    high: float
+    p_value: float
+
+
+def _ratio(old: _Times, new: _Times, common: float) -> _Ratio:
+    """The ratio after the common log ratio was taken out."""
+    log_ratio = math.log(new.centre_us / old.centre_us) - common
+    error = math.sqrt(old.log_error**2 + new.log_error**2 + 2 * BETWEEN_RUNS**2)
+    return _Ratio(
+        value=math.exp(log_ratio),
+        low=math.exp(log_ratio - _Z * error),
+        high=math.exp(log_ratio + _Z * error),
+        p_value=2 * float(scipy_stats.norm.sf(abs(log_ratio) / error)),
+    )
 
 
 def _change(
-    old: Entry,
-    new: Entry,
-    row: tuple[float, float, float, float],
-    significant: bool,
-    threshold: float,
+    key: str, old: _Times, new: _Times, ratio: _Ratio, significant: bool, threshold: float
 ) -> Change:
-    ratio, low, high, p_value = row
     verdict = "same"
-    if significant and ratio > 1 + threshold:
+    if significant and ratio.value > 1 + threshold:
         verdict = "slower"
-    elif significant and ratio < 1 / (1 + threshold):
+    elif significant and ratio.value < 1 / (1 + threshold):
         verdict = "faster"
     return Change(
-        key=old.key,
-        old_us=old.known_time.centre_us,
-        new_us=new.known_time.centre_us,
-        ratio=ratio,
-        low=low,
-        high=high,
-        p_value=p_value,
+        key=key,
+        old_us=old.centre_us,
+        new_us=new.centre_us,
+        ratio=ratio.value,
+        low=ratio.low,
+        high=ratio.high,
+        p_value=ratio.p_value,
         significant=significant,
         verdict=verdict,
     )
 
 
-def benjamini_hochberg(
-    p_values: list[float], rate: float
-) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    """Which hypotheses are rejected with the false discovery rate below `rate`."""
+def benjamini_hochberg(p_values: Sequence[float], rate: float) -> Flags:
+    """True for hypotheses that are rejected with the false discovery rate below `rate`."""
     adjusted = scipy_stats.false_discovery_control(p_values, method="bh")
     return np.asarray(adjusted <= rate)
 
 
 def identity_differences(old: Manifest, new: Manifest) -> tuple[str, ...]:
-    """What else differs: the comparison is then of two settings, not of two runs."""
+    """Differences of the setting: with any, not two runs of one setting are compared."""
     pairs = {
         "device": (old.device.model, new.device.model),
         "OS build": (old.device.os_build, new.device.os_build),
@@ -242,7 +266,7 @@ def identity_differences(old: Manifest, new: Manifest) -> tuple[str, ...]:
 
 
 def _lengths(manifest: Manifest) -> str:
-    """How operators were timed: alone, or as chains of these lengths."""
+    """Lengths of the chains that operators were timed as; none for operators alone."""
     return ", ".join(map(str, manifest.protocol.chain_lengths)) or "none"
 
 
@@ -251,8 +275,6 @@ def report_changes(table: Table) -> None:
     parent = find_parent(table)
     if parent is None:
         return
-    from profiler.tables.diff import compare_tables
-
     try:
         difference = compare_tables(read_table(parent), table)
     except KitError as error:

@@ -20,7 +20,7 @@ def export_names() -> tuple[str, ...]:
     return (CSV, *format_names())
 
 
-def export_tables(form: str, tables: Sequence[Table]) -> str:
+def export_tables(format_name: str, tables: Sequence[Table]) -> str:
     """Tables as the text of a file.
 
     Imported tables go back to their publisher's format exactly. Any other
@@ -31,19 +31,19 @@ def export_tables(form: str, tables: Sequence[Table]) -> str:
         UsageError: Unknown format, or more tables than the format holds.
         TableError: The format cannot say what a table holds.
     """
-    if form not in export_names():
-        raise UsageError(f"Unknown format {form!r}.", f"Known: {', '.join(export_names())}.")
+    if format_name not in export_names():
+        raise UsageError(f"Unknown format {format_name!r}.", f"Known: {', '.join(export_names())}.")
     origins = {table.manifest.origin.format if table.manifest.origin else None for table in tables}
-    if len(tables) > 1 and (origins != {form} or form != "hw-nas-bench"):
-        raise UsageError(f"{form} holds one table a file.", "Export them one by one.")
-    if form == CSV:
+    if len(tables) > 1 and (origins != {format_name} or format_name != "hw-nas-bench"):
+        raise UsageError(f"{format_name} holds one table a file.", "Export them one by one.")
+    if format_name == CSV:
         return entries_to_csv(tables[0].entries)
-    if origins == {form}:
+    if origins == {format_name}:
         rows = {table.manifest.device.id: published_rows(table) for table in tables}
-        return find_format(form).write(rows)
-    if form != ONCE_FOR_ALL:
+        return find_format(format_name).write(rows)
+    if format_name != ONCE_FOR_ALL:
         raise TableError(
-            f"{tables[0].label} did not come from {form} and cannot become it.",
+            f"{tables[0].label} did not come from {format_name} and cannot become it.",
             f"Export it as {CSV} or {ONCE_FOR_ALL}.",
         )
     return _once_for_all(tables[0])

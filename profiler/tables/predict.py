@@ -1,4 +1,4 @@
-"""Which tables there are, and what one of them says of a network."""
+"""Predict a network's latency from a table."""
 
 from dataclasses import dataclass
 
@@ -15,9 +15,10 @@ from search.zoo.resolve import NamedNetwork
 class TablePrediction:
     """What a table predicts for a network.
 
-    `architecture` is what was priced: in the table's number format, and under
-    its convention for the first 1x1 where `note` says so. Without a calibration
-    (`calibrated` false) nobody knows the error, and the interval means nothing.
+    `architecture` is the network that was looked up: in the table's number format,
+    and with the table's convention for the first 1x1 where `note` says so.
+    Without a calibration (`calibrated` false) the error is not known, and the
+    estimate's interval means nothing.
     """
 
     architecture: Architecture
@@ -25,64 +26,74 @@ class TablePrediction:
     note: str = ""
     calibrated: bool = True
 
+    @property
+    def interval_us(self) -> tuple[float, float] | tuple[None, None]:
+        """The 95 % interval in microseconds; None twice where the error is not known."""
+        if not self.calibrated:
+            return None, None
+        return self.estimate.low_us, self.estimate.high_us
+
 
 def predict_network(table: Table, network: NamedNetwork) -> TablePrediction:
-    """Price a network by a table.
+    """Predict the latency of a network.
 
     A published network is looked up as published first; if operators are
-    missing, under the other convention for the first 1x1 at expansion 1.
+    missing, with the other convention for the first 1x1 at expansion 1.
 
     Raises:
         UsageError: The table is of another resolution.
         MissingOperator: Operators have no row; names the command that adds them.
     """
-    asked = network.with_dtype(table.manifest.protocol.dtype)
-    _check_resolution(table, asked.architecture)
-    gaps = missing_operators(table, asked.architecture)
-    if not gaps:
-        return _priced(table, asked.architecture, "")
-    other = asked.other_convention()
-    if other is not None and not missing_operators(table, other.architecture):
+    network = network.with_dtype(table.manifest.protocol.dtype)
+    _check_resolution(table, network.architecture)
+    model = LatencyModel(table)
+    missing = missing_operators(model, network.architecture)
+    if not missing:
+        return _predict(model, network.architecture)
+    other = network.other_convention()
+    if other is not None and not missing_operators(model, other.architecture):
         kept = network.published is not None and not network.published.always_pointwise
         how = "kept" if kept else "dropped"
         note = f"{network.name} with the first 1x1 at expansion 1 {how}, unlike as published"
-        return _priced(table, other.architecture, note)
-    first, *more = gaps.values()
+        return _predict(model, other.architecture, note)
+    first, *more = missing.values()
     others = f" {len(more)} more operator(s) of {network.name} lack theirs." if more else ""
-    raise MissingOperator(f"{first.message}{others}", _remedy(table, set(gaps), first.remedy))
+    raise MissingOperator(f"{first.message}{others}", _remedy(table, set(missing), first.remedy))
 
 
-def _remedy(table: Table, missing: set[str], again: str) -> str:
-    """Measuring the table's space again helps only where the space holds what is missing."""
-    try:
-        space = parse_space(table.manifest.space.spec)
-    except UsageError:  # an imported table of others' networks
-        return again
-    measurable = {operator.key for operator in (*space.operators, *published_operators(space))}
-    if missing <= measurable:
-        return again
-    return "No table of this space holds them; measure the network itself: --device NAME."
-
-
-def missing_operators(table: Table, architecture: Architecture) -> dict[str, MissingOperator]:
-    """Operators of a network without a usable row, each with the reason."""
-    gaps: dict[str, MissingOperator] = {}
-    model = LatencyModel(table)
+def missing_operators(
+    model: LatencyModel, architecture: Architecture
+) -> dict[str, MissingOperator]:
+    """Operators of a network without a usable row, by key, each with the reason."""
+    missing: dict[str, MissingOperator] = {}
     for operator in architecture.operators:
         if not model.costs_nothing(operator):
             try:
-                table.lookup(operator)
+                model.table.lookup(operator)
             except MissingOperator as error:
-                gaps[operator.key] = error
-    return gaps
+                missing[operator.key] = error
+    return missing
 
 
-def _priced(table: Table, architecture: Architecture, note: str) -> TablePrediction:
-    estimate = LatencyModel(table).estimate(architecture)
-    calibrated = table.manifest.calibration is not None
+def _predict(model: LatencyModel, architecture: Architecture, note: str = "") -> TablePrediction:
     return TablePrediction(
-        architecture=architecture, estimate=estimate, note=note, calibrated=calibrated
+        architecture=architecture,
+        estimate=model.estimate(architecture),
+        note=note,
+        calibrated=model.table.manifest.calibration is not None,
     )
+
+
+def _remedy(table: Table, missing: set[str], remedy: str) -> str:
+    """`remedy`, to measure the table's space again, where that space holds what is missing."""
+    try:
+        space = parse_space(table.manifest.space.spec)
+    except UsageError:  # an imported table of networks of no known space
+        return remedy
+    measurable = {operator.key for operator in (*space.operators, *published_operators(space))}
+    if missing <= measurable:
+        return remedy
+    return "No table of this space holds them; measure the network itself: --device NAME."
 
 
 def _check_resolution(table: Table, architecture: Architecture) -> None:

@@ -1,45 +1,38 @@
-"""A table summarised in lines."""
+"""The summary of a table, in lines of text."""
 
 import textwrap
 
 from profiler.tables.checks import table_problems
-from search.table.manifest import Exam, Origin, Prediction, Protocol, Score
+from search.table.manifest import Calibration, Exam, Origin, Prediction, Protocol, Score
 from search.table.store import Table
 
 _COLUMNS, _INDENT = 80, 13
 
 
 def summary(table: Table) -> list[str]:
-    """What a table is and how far it can be trusted, in a few lines."""
-    m = table.manifest
-    runtime = f"{m.runtime.name} {m.runtime.version or '?'}, {m.runtime.backend}"
-    system = f"{m.device.os or ''} {m.device.os_build or ''}"
+    """The table's setting, coverage, exam and problems, in a few lines."""
+    manifest = table.manifest
+    device, runtime, space = manifest.device, manifest.runtime, manifest.space
+    system = f"{device.os or ''} {device.os_build or ''}".strip()
     lines = [
         table.label,
-        *_source_lines(m.source),
-        f"  device     {m.device.model} ({system.strip() or 'system unknown'})",
-        f"  runtime    {runtime}, {m.runtime.runner} runner",
-        f"  protocol   {_protocol(m.protocol)}",
-        f"  space      {m.space.spec}: {m.space.candidates} candidates",
-        f"  coverage   {m.space.operators_measured} of {m.space.operators_expected} operators, "
-        f"{m.space.operators_unstable} unstable, {m.space.operators_failed} failed, "
-        f"{m.space.operators_missing} missing{_predicted(m.space.operators_predicted)}"
-        f"{_extra(m.space.operators_extra)}",
+        *_source_lines(manifest.source),
+        f"  device     {device.model} ({system or 'system unknown'})",
+        f"  runtime    {runtime.name} {runtime.version or '?'}, {runtime.backend}, "
+        f"{runtime.runner} runner",
+        f"  protocol   {_protocol(manifest.protocol)}",
+        f"  space      {space.spec}: {space.candidates} candidates",
+        f"  coverage   {space.operators_measured} of {space.operators_expected} operators, "
+        f"{space.operators_unstable} unstable, {space.operators_failed} failed, "
+        f"{space.operators_missing} missing{_predicted(space.operators_predicted)}"
+        f"{_extra(space.operators_extra)}",
+        *_origin_lines(manifest.origin),
+        *_prediction_lines(manifest.prediction),
+        *_calibration_lines(manifest.calibration),
+        *_exam_lines(manifest.exam),
+        *(f"  note       {note}" for note in manifest.notes),
+        *(f"  PROBLEM    {problem}" for problem in table_problems(table)),
     ]
-    lines += _origin_lines(m.origin) + _prediction_lines(m.prediction)
-    if m.calibration is not None:
-        terms = " + ".join(
-            f"{slope:.3g} {name}"
-            for name, slope in zip(m.calibration.features, m.calibration.slopes, strict=True)
-        )
-        lines.append(f"  model      {m.calibration.intercept_us:.0f} us + {terms}")
-        lines.append(
-            f"             cross-validated MAPE {m.calibration.cross_validated_mape:.2%} on "
-            f"{m.calibration.networks} networks; plain sum {m.calibration.raw_sum_mape:.2%}"
-        )
-    lines += _exam_lines(m.exam)
-    lines += [f"  note       {note}" for note in m.notes]
-    lines += [f"  PROBLEM    {problem}" for problem in table_problems(table)]
     return [part for line in lines for part in _wrapped(line)]
 
 
@@ -70,10 +63,10 @@ def _source_lines(source: str) -> list[str]:
 
 def _protocol(protocol: Protocol) -> str:
     threads = "?" if protocol.threads is None else protocol.threads
-    words = f"{protocol.dtype}, {threads} thread(s), {protocol.preset}"
+    text = f"{protocol.dtype}, {threads} thread(s), {protocol.preset}"
     if protocol.preset == "imported":
-        return f"{words}: the publisher's, not known here"
-    return f"{words}, {_floor(protocol.dispatch_floor_us)}{_clock(protocol)}"
+        return f"{text}: the publisher's, not known here"
+    return f"{text}, {_floor(protocol.dispatch_floor_us)}{_clock(protocol)}"
 
 
 def _origin_lines(origin: Origin | None) -> list[str]:
@@ -102,6 +95,20 @@ def _prediction_lines(prediction: Prediction | None) -> list[str]:
         f"             held-out rows: MAPE {prediction.mape:.2%}, Spearman "
         f"{prediction.spearman:.4f}, {prediction.level:.0%} intervals held "
         f"{prediction.coverage:.0%}",
+    ]
+
+
+def _calibration_lines(calibration: Calibration | None) -> list[str]:
+    if calibration is None:
+        return []
+    terms = " + ".join(
+        f"{slope:.3g} {name}"
+        for name, slope in zip(calibration.features, calibration.slopes, strict=True)
+    )
+    return [
+        f"  model      {calibration.intercept_us:.0f} us + {terms}",
+        f"             cross-validated MAPE {calibration.cross_validated_mape:.2%} on "
+        f"{calibration.networks} networks; plain sum {calibration.raw_sum_mape:.2%}",
     ]
 
 

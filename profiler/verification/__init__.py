@@ -1,1 +1,1 @@
-"""The device's side of `deploy`."""
+"""Verification of deployed networks on a device: `deploy`'s `DeviceVerifier`."""

@@ -1,4 +1,4 @@
-"""The device side of deploy: numbers, time and prediction of one deployed network."""
+"""Numbers, time and prediction of one deployed network, on a device."""
 
 from deploy.exporters.registry import deployment_limit
 from deploy.verification.device_side import (
@@ -47,27 +47,27 @@ class AgentVerifier:
             make_progress(request.quiet) as progress,
             device_lock(agent.info().id, agent.info().id),
         ):
-            return _prove(request, settings, agent, progress)
+            return _verify(request, settings, agent, progress)
 
 
 device_side = AgentVerifier()
 
 
-def _settings(asked: DeviceOptions, dtype: str) -> CampaignSettings:
-    if asked.preset not in PRESETS:
-        raise UsageError(f"Unknown preset {asked.preset!r}.", f"Known: {', '.join(PRESETS)}.")
-    measuring = TimingOptions(
-        effort=PRESETS[asked.preset],
-        backend=asked.backend,
-        threads=asked.threads,
-        affinity=asked.affinity,
-        runner=asked.runner,
-        timeout_s=asked.timeout_s,
+def _settings(options: DeviceOptions, dtype: str) -> CampaignSettings:
+    if options.preset not in PRESETS:
+        raise UsageError(f"Unknown preset {options.preset!r}.", f"Known: {', '.join(PRESETS)}.")
+    timing = TimingOptions(
+        effort=PRESETS[options.preset],
+        backend=options.backend,
+        threads=options.threads,
+        affinity=options.affinity,
+        runner=options.runner,
+        timeout_s=options.timeout_s,
     )
-    return timing_settings(find_device(asked.device), dtype, measuring)
+    return timing_settings(find_device(options.device), dtype, timing)
 
 
-def _prove(
+def _verify(
     request: VerificationRequest, settings: CampaignSettings, agent: DeviceAgent, progress: Progress
 ) -> VerificationReport:
     table, notes = _find_table(request, settings, agent.info().id)
@@ -84,7 +84,7 @@ def _prove(
             progress,
         )
     timing = time_networks([request.subject], agent, settings, progress)
-    timed = _timed(timing, request.subject.name)
+    time = _network_time(timing, request.subject.name)
     hello, info = timing.hello, agent.info()
     assert hello is not None
     return VerificationReport(
@@ -96,14 +96,14 @@ def _prove(
         backend=settings.backend,
         threads=hello.threads,
         numbers=numbers,
-        latency=_latency(timed),
-        prediction=_prediction(table, timed, request.target_us) if table else None,
+        latency=_latency(time),
+        prediction=_prediction(*table, time, request.target_us) if table else None,
         target_us=request.target_us,
         notes=notes,
     )
 
 
-def _timed(timing: NetworkTimes, name: str) -> NetworkTime:
+def _network_time(timing: NetworkTimes, name: str) -> NetworkTime:
     if name not in timing.timed:
         raise DeviceError(
             f"The device could not run {name}: {timing.failed[name]}.",
@@ -112,26 +112,25 @@ def _timed(timing: NetworkTimes, name: str) -> NetworkTime:
     return timing.timed[name]
 
 
-def _latency(timed: NetworkTime) -> Latency:
+def _latency(time: NetworkTime) -> Latency:
     return Latency(
-        centre_us=timed.centre_us,
-        low_us=timed.low_us,
-        high_us=timed.high_us,
-        first_us=timed.first_us,
-        passes=timed.passes,
-        blocks=timed.blocks,
-        stable=timed.stable,
-        clock_khz=timed.clock_khz,
+        centre_us=time.centre_us,
+        low_us=time.low_us,
+        high_us=time.high_us,
+        first_us=time.first_us,
+        passes=time.passes,
+        blocks=time.blocks,
+        stable=time.stable,
+        clock_khz=time.clock_khz,
     )
 
 
 def _prediction(
-    found: tuple[Table, TablePrediction], timed: NetworkTime, target_us: float | None
+    table: Table, prediction: TablePrediction, time: NetworkTime, target_us: float | None
 ) -> Prediction:
-    table, priced = found
-    estimate, clock = priced.estimate, table.manifest.protocol.clock_khz
-    known = bool(clock and timed.clock_khz)
-    at_clock = estimate.value_us / timed.at_clock(clock).centre_us - 1 if known else None
+    estimate, clock = prediction.estimate, table.manifest.protocol.clock_khz
+    known = bool(clock and time.clock_khz)
+    at_clock = estimate.value_us / time.at_clock(clock).centre_us - 1 if known else None
     return Prediction(
         table=table.label,
         value_us=estimate.value_us,
@@ -139,7 +138,7 @@ def _prediction(
         high_us=estimate.high_us,
         probability=None if target_us is None else estimate.probability_below(target_us),
         clock_khz=clock,
-        difference=estimate.value_us / timed.centre_us - 1,
+        difference=estimate.value_us / time.centre_us - 1,
         difference_at_clock=at_clock,
     )
 
@@ -150,8 +149,8 @@ def _prediction(
 def _find_table(
     request: VerificationRequest, settings: CampaignSettings, device: str
 ) -> tuple[tuple[Table, TablePrediction] | None, tuple[str, ...]]:
-    """The table and its price of the network, and what to say of it."""
-    # What is deployed is what must be priced: no other convention stands in.
+    """The table with its prediction, and the notes of the report on it."""
+    # The deployed network itself must be predicted: no other convention stands in.
     network = NamedNetwork(name=request.architecture.name, architecture=request.architecture)
     if request.table is not None:
         table = read_table(request.table)
@@ -168,7 +167,7 @@ def _find_table(
 def _newest(
     request: VerificationRequest, network: NamedNetwork, settings: CampaignSettings, device: str
 ) -> tuple[tuple[Table, TablePrediction] | None, tuple[str, ...]]:
-    """The first newest table of this setting that can price the network."""
+    """The first newest table of this setting that can predict the network."""
     reasons = []
     for folder in newest_tables(request.tables):
         try:
@@ -183,7 +182,7 @@ def _newest(
 
 
 def setting_differences(manifest: Manifest, settings: CampaignSettings, device: str) -> list[str]:
-    """In what a table's setting differs from the one at hand."""
+    """Differences of a table's setting to the one at hand."""
     pairs = {
         "device": (manifest.device.id, device),
         "dtype": (manifest.protocol.dtype, settings.dtype),

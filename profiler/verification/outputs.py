@@ -1,4 +1,4 @@
-"""Images through the runner: what the device computes beside what torch does."""
+"""Outputs of the device for real images, compared with those of torch."""
 
 import hashlib
 import tempfile
@@ -48,7 +48,12 @@ def compare_outputs(
 def run_images(
     agent: DeviceAgent, settings: CampaignSettings, file: str, sha256: str, chunk: Chunk
 ) -> Floats:
-    """Outputs (N, classes) that the device has for these images."""
+    """The device's outputs (N, classes) for these images.
+
+    Raises:
+        DeviceError: The runner failed on them, or its outputs have another size.
+        DeviceLost, DeviceTimeout: Twice.
+    """
     content = np.ascontiguousarray(chunk.images, dtype="<f4").tobytes()
     with tempfile.TemporaryDirectory(prefix="kit-images-") as folder:
         path = Path(folder) / f"{uuid.uuid4().hex}.bin"

@@ -1,4 +1,4 @@
-"""What every published format answers, and the rows it is read into."""
+"""The protocol of published formats, and the rows that they are read into."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ class ForeignRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForeignTable:
-    """One device's rows, with what the publisher says of them.
+    """One device's rows, with what the publisher states of them.
 
     `covered` are operators that the constant holds already. `space` is the
     kit's own space where the rows fill one.

@@ -58,7 +58,7 @@ class HwNasBench:
             if device not in _DEVICES:
                 raise damaged(origin, f"line {number} names an unknown device {device!r}")
             rows.setdefault(device, []).append(_row(key, value, f"line {number}", origin))
-        return tuple(_table(device, found, origin) for device, found in rows.items())
+        return tuple(_table(device, own, origin) for device, own in rows.items())
 
     def write(self, tables: Mapping[str, tuple[ForeignRow, ...]]) -> str:
         """All devices in one file."""
@@ -120,13 +120,13 @@ def _operator(
 def _table(device: str, rows: Sequence[ForeignRow], origin: str) -> ForeignTable:
     space = bench_space()
     wanted = {operator for operator in space.operators if operator.kind == "ir"}
-    found = [row.operator for row in rows if row.operator is not None]
+    operators = [row.operator for row in rows if row.operator is not None]
     constants = [row.value for row in rows if row.role == "constant"]
-    if len(found) != len(wanted) or set(found) != wanted or len(constants) != 1:
+    if len(operators) != len(wanted) or set(operators) != wanted or len(constants) != 1:
         raise damaged(
             origin,
             f"{device} should have each of {len(wanted)} operators and the constant once, "
-            f"not {len(found)} and {len(constants)}",
+            f"not {len(operators)} and {len(constants)}",
         )
     if len({row.source_key for row in rows}) < len(rows):
         raise damaged(origin, f"{device} names a row twice")

@@ -1,4 +1,4 @@
-"""From a published table to a folder of the kit's own format, and back to its rows.
+"""Import of a published table into a folder of the kit's own format, and its rows back.
 
 `samples.parquet` keeps the publisher's rows as they were printed, in their
 order and units: that is what makes the way back exact.
@@ -39,17 +39,22 @@ class _File:
 
     path: Path
     content: bytes
-    form: Format
+    format: Format
     unit: str | None
 
 
 def import_file(
-    form: str, path: Path, output: Path, *, device: str | None = None, unit: str | None = None
+    format_name: str,
+    path: Path,
+    output: Path,
+    *,
+    device: str | None = None,
+    unit: str | None = None,
 ) -> tuple[Table, ...]:
     """Read a published file and write its tables, one a device.
 
     Args:
-        form: Name of the format.
+        format_name: Name of the format.
         path: The file.
         output: Folder of tables.
         device: Only the table of this device (its id or model).
@@ -61,12 +66,12 @@ def import_file(
     """
     if unit is not None and unit not in UNITS_US:
         raise UsageError(f"Unknown --unit {unit!r}.", f"Known: {', '.join(UNITS_US)}.")
-    file = _File(path=path, content=_content(path), form=find_format(form), unit=unit)
+    file = _File(path=path, content=_content(path), format=find_format(format_name), unit=unit)
     try:
         text = file.content.decode("utf-8")
     except UnicodeDecodeError as error:
         raise damaged(str(path), "it is no text") from error
-    tables = _chosen(file.form.read(text, str(path)), device)
+    tables = _chosen(file.format.read(text, str(path)), device)
     for table in tables:
         check_units(table, unit or table.value_unit, str(path))
     return tuple(_write(table, file, output) for table in tables)
@@ -116,7 +121,7 @@ def _origin(table: ForeignTable, file: _File) -> Origin:
     unit = file.unit or table.value_unit
     constant = None if table.constant is None else table.constant * UNITS_US[unit]
     return Origin(
-        format=file.form.name,
+        format=file.format.name,
         publisher=table.publisher,
         source=table.source,
         licence=table.licence,
@@ -148,12 +153,12 @@ def _space_info(table: ForeignTable, entries: Sequence[Entry]) -> SpaceInfo:
 
 def _entries(table: ForeignTable, unit_us: float) -> tuple[Entry, ...]:
     """One row an operator; several rows of one operator are its repeats."""
-    found: dict[OperatorSpec, list[ForeignRow]] = {}
+    repeats: dict[OperatorSpec, list[ForeignRow]] = {}
     for row in table.rows:
         if row.operator is not None:
-            found.setdefault(row.operator, []).append(row)
+            repeats.setdefault(row.operator, []).append(row)
     return tuple(
-        _entry(operator, rows, table.spread_unit, unit_us) for operator, rows in found.items()
+        _entry(operator, rows, table.spread_unit, unit_us) for operator, rows in repeats.items()
     )
 
 
