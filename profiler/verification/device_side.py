@@ -1,4 +1,4 @@
-"""The device side of deploy: numbers, time and prediction of one deployed network."""
+"""`DeviceVerifier` of the kit: outputs, time and prediction of one deployed network."""
 
 from deploy.verification.device_side import (
     DeviceDefaults,
@@ -7,7 +7,7 @@ from deploy.verification.device_side import (
     Prediction,
     VerificationReport,
     VerificationRequest,
-    limit_for,
+    deployment_limit,
 )
 from device_agents.base import DeviceAgent
 from device_agents.lock import device_lock
@@ -28,46 +28,45 @@ from search.zoo.resolve import NamedNetwork
 class AgentVerifier:
     """A `DeviceVerifier` over the kit's agents and its measuring loop."""
 
-    def habits(self, device: str) -> DeviceDefaults:
+    def defaults(self, device: str) -> DeviceDefaults:
         """Backend and dtype of a device file."""
-        target = find_device(device)
-        return DeviceDefaults(backend=target.backend, dtype=target.dtype)
+        known = find_device(device)
+        return DeviceDefaults(backend=known.backend, dtype=known.dtype)
 
-    def reach(self, target: DeviceOptions, dtype: str) -> None:
-        """Meet the device, and leave it again."""
-        settings = _settings(target, dtype)
-        with open_agent(find_device(target.device), settings) as agent:
+    def reach(self, device: DeviceOptions, dtype: str) -> None:
+        """Open the device, and close it again."""
+        with open_agent(find_device(device.name), _settings(device, dtype)) as agent:
             agent.info()
 
-    def prove(self, request: VerificationRequest) -> VerificationReport:
-        """Numbers first, so that nothing wrong is timed for long; then time."""
-        settings = _settings(request.target, request.architecture.dtype)
+    def verify(self, request: VerificationRequest) -> VerificationReport:
+        """Compare outputs first, so that nothing wrong is timed for long; then time."""
+        settings = _settings(request.device, request.architecture.dtype)
         with (
-            open_agent(find_device(request.target.device), settings) as agent,
+            open_agent(find_device(request.device.name), settings) as agent,
             make_progress(request.quiet) as progress,
             device_lock(agent.info().id, agent.info().id),
         ):
-            return _prove(request, settings, agent, progress)
+            return _verify(request, settings, agent, progress)
 
 
 device_side = AgentVerifier()
 
 
-def _settings(asked: DeviceOptions, dtype: str) -> CampaignSettings:
-    if asked.preset not in PRESETS:
-        raise UsageError(f"Unknown preset {asked.preset!r}.", f"Known: {', '.join(PRESETS)}.")
+def _settings(device: DeviceOptions, dtype: str) -> CampaignSettings:
+    if device.preset not in PRESETS:
+        raise UsageError(f"Unknown preset {device.preset!r}.", f"Known: {', '.join(PRESETS)}.")
     measuring = TimingOptions(
-        effort=PRESETS[asked.preset],
-        backend=asked.backend,
-        threads=asked.threads,
-        affinity=asked.affinity,
-        runner=asked.runner,
-        timeout_s=asked.timeout_s,
+        effort=PRESETS[device.preset],
+        backend=device.backend,
+        threads=device.threads,
+        affinity=device.affinity,
+        runner=device.runner,
+        timeout_s=device.timeout_s,
     )
-    return timing_settings(find_device(asked.device), dtype, measuring)
+    return timing_settings(find_device(device.name), dtype, measuring)
 
 
-def _prove(
+def _verify(
     request: VerificationRequest, settings: CampaignSettings, agent: DeviceAgent, progress: Progress
 ) -> VerificationReport:
     table, notes = _find_table(request, settings, agent.info().id)
@@ -80,11 +79,11 @@ def _prove(
             settings,
             request.artefact,
             request.chunks,
-            limit_for(settings.dtype),
+            deployment_limit(settings.dtype),
             progress,
         )
-    timing = time_networks([request.subject], agent, settings, progress)
-    timed = _timed(timing, request.subject.name)
+    timing = time_networks([request.export], agent, settings, progress)
+    timed = _timed(timing, request.export.name)
     hello, info = timing.hello, agent.info()
     assert hello is not None
     return VerificationReport(

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploy.artefact import Artefact
-from deploy.verification.device_side import Chunk, limit_for
+from deploy.verification.device_side import Chunk, deployment_limit
 from device_agents.base import AgentSettings
 from device_agents.device import load_device
 from device_agents.protocol import Failure, Hello, Plan, Record
@@ -99,7 +99,7 @@ def numbers(
     losses: int = 0,
 ) -> Any:
     agent = Computing(folder, compute, losses)
-    return compare_outputs(agent, SETTINGS, artefact, chunks, limit_for(dtype), Silent())
+    return compare_outputs(agent, SETTINGS, artefact, chunks, deployment_limit(dtype), Silent())
 
 
 def test_a_faithful_device_passes_with_no_error(tmp_path: Path, artefact: Artefact) -> None:
@@ -196,6 +196,6 @@ def test_images_go_as_one_file_for_which_no_time_is_taken(
     tmp_path: Path, artefact: Artefact
 ) -> None:
     agent = Computing(tmp_path, torch_like)
-    compare_outputs(agent, SETTINGS, artefact, [chunk(7, 1)], limit_for("fp32"), Silent())
+    compare_outputs(agent, SETTINGS, artefact, [chunk(7, 1)], deployment_limit("fp32"), Silent())
     (plan,) = agent.plans
     assert (plan.rounds, len(plan.items), plan.threads) == (0, 1, 1)
