@@ -1,4 +1,4 @@
-"""The command line: parse, call, print. No logic of its own."""
+"""The command line of deploy: options, one call, the printed result."""
 
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -8,110 +8,131 @@ import typer
 from search.console.app import run_app
 from search.errors import EXIT_GATE
 
-app = typer.Typer(
-    add_completion=True,
-    pretty_exceptions_enable=False,
-    help="Turn a network into a file for one runtime, and prove it on a device.",
-)
+_NETWORK = "Network"
+_DEVICE = "Device"
+_EFFORT = "Effort"
+_TARGET = "Prediction and target"
+_OUTPUT = "Output"
+
+app = typer.Typer(add_completion=True, pretty_exceptions_enable=False)
 
 
 @app.command()
 def deploy(
     net: Annotated[str, typer.Argument(help="Architecture file, or a published name.")],
-    device: Annotated[str | None, typer.Option(help="Device to prove it on.")] = None,
-    format_: Annotated[
-        str | None, typer.Option("--format", help="Export only: pte, onnx or mlpackage.")
+    device: Annotated[
+        str | None, typer.Option(help="Device to verify it on.", rich_help_panel=_DEVICE)
+    ] = None,
+    export_format: Annotated[
+        str | None,
+        typer.Option(
+            help="Export only: pte, onnx or mlpackage (also taken by --format).",
+            rich_help_panel=_OUTPUT,
+        ),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Folder for the files.")
+        Path | None,
+        typer.Option("--output", "-o", help="Folder for the files.", rich_help_panel=_OUTPUT),
     ] = None,
-    dtype: Annotated[str | None, typer.Option(help="fp32, int8, fp16 or w8.")] = None,
+    dtype: Annotated[
+        str | None, typer.Option(help="fp32, int8, fp16 or w8.", rich_help_panel=_NETWORK)
+    ] = None,
     backend: Annotated[
-        str | None, typer.Option(help="xnnpack, onnxruntime, coreml, coreml-delegate.")
+        str | None,
+        typer.Option(
+            help="xnnpack, onnxruntime, coreml, coreml-delegate.", rich_help_panel=_DEVICE
+        ),
     ] = None,
     deployment_target: Annotated[
-        str | None, typer.Option(help="Core ML: oldest system, iOS16 to iOS26.")
+        str | None,
+        typer.Option(help="Core ML: oldest system, iOS16 to iOS26.", rich_help_panel=_OUTPUT),
     ] = None,
-    weights: Annotated[Path | None, typer.Option(help="State dict (.pt) of the network.")] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(help="State dict (.pt) of the network.", rich_help_panel=_NETWORK),
+    ] = None,
     data: Annotated[
-        str | None, typer.Option(help="Real images: digits, a folder or an archive.")
+        str | None,
+        typer.Option(help="Real images: digits, a folder or an archive.", rich_help_panel=_NETWORK),
     ] = None,
     images: Annotated[
-        int | None, typer.Option(help="Test images at most (all with weights, else 64).", min=1)
+        int | None,
+        typer.Option(
+            help="Test images at most (all with weights, else 64).", min=1, rich_help_panel=_NETWORK
+        ),
     ] = None,
-    calibration: Annotated[int, typer.Option(help="Images int8 is calibrated on.", min=1)] = 128,
-    seed: Annotated[int, typer.Option(help="Seed of the images' choice and split.", min=0)] = 0,
-    table: Annotated[Path | None, typer.Option(help="Table to predict by.")] = None,
-    tables: Annotated[Path, typer.Option(help="Where to look without --table.")] = Path("tables"),
+    calibration: Annotated[
+        int,
+        typer.Option(help="Images int8 is calibrated on.", min=1, rich_help_panel=_NETWORK),
+    ] = 128,
+    seed: Annotated[
+        int,
+        typer.Option(help="Seed of the images' choice and split.", min=0, rich_help_panel=_NETWORK),
+    ] = 0,
+    table: Annotated[
+        Path | None, typer.Option(help="Table to predict by.", rich_help_panel=_TARGET)
+    ] = None,
+    tables: Annotated[
+        Path, typer.Option(help="Where to look without --table.", rich_help_panel=_TARGET)
+    ] = Path("tables"),
     target_ms: Annotated[
-        float | None, typer.Option(help="Latency to be met, milliseconds.")
+        float | None,
+        typer.Option(help="Latency to be met, milliseconds.", rich_help_panel=_TARGET),
     ] = None,
-    threads: Annotated[int | None, typer.Option(help="Threads of the runtime.")] = None,
-    affinity: Annotated[str, typer.Option(help="auto, none, 0-3,6 or mask:f0.")] = "auto",
-    runner: Annotated[str, typer.Option(help="auto, native or python.")] = "auto",
-    fast: Annotated[bool, typer.Option("--fast", help="Fewer passes.")] = False,
-    rigorous: Annotated[bool, typer.Option("--rigorous", help="More passes.")] = False,
-    timeout: Annotated[float, typer.Option(help="Longest silence of the runner, seconds.")] = 120.0,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
-    form: Annotated[
-        str, typer.Option("--output-format", help="table, json or csv (on standard output).")
+    threads: Annotated[
+        int | None, typer.Option(help="Threads of the runtime.", rich_help_panel=_DEVICE)
+    ] = None,
+    affinity: Annotated[
+        str, typer.Option(help="auto, none, 0-3,6 or mask:f0.", rich_help_panel=_DEVICE)
+    ] = "auto",
+    runner: Annotated[
+        str, typer.Option(help="auto, native or python.", rich_help_panel=_DEVICE)
+    ] = "auto",
+    fast: Annotated[
+        bool, typer.Option("--fast", help="Fewer passes.", rich_help_panel=_EFFORT)
+    ] = False,
+    rigorous: Annotated[
+        bool, typer.Option("--rigorous", help="More passes.", rich_help_panel=_EFFORT)
+    ] = False,
+    timeout_s: Annotated[
+        float,
+        typer.Option(
+            "--timeout", help="Longest silence of the runner, seconds.", rich_help_panel=_DEVICE
+        ),
+    ] = 120.0,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="No progress.", rich_help_panel=_OUTPUT)
+    ] = False,
+    output_format: Annotated[
+        str,
+        typer.Option(
+            "--format", help="table, json or csv (on standard output).", rich_help_panel=_OUTPUT
+        ),
     ] = "table",
+    older_output_format: Annotated[
+        str | None,
+        typer.Option("--output-format", help="The older name of --format.", hidden=True),
+    ] = None,
 ) -> None:
-    """Export NET, run it on the device, check its numbers, time it (exit 1 if it fails)."""
-    from deploy.verification.device_side import DeviceOptions
-    from deploy.verification.job import DeployOptions, run_job
-    from deploy.verification.output import check_form, show_result, write_folder
+    """Export NET, run it on the device, check its outputs, time it (exit 1 if it fails).
 
-    check_form(form)
-    target = None
-    if device is not None:
-        target = DeviceOptions(
-            device=device,
-            backend=backend,
-            threads=threads,
-            affinity=affinity,
-            runner=runner,
-            timeout_s=timeout,
-            preset=preset(fast, rigorous),
-        )
-    result = run_job(
-        DeployOptions(
-            net=net,
-            target=target,
-            file_format=format_,
-            output=output,
-            dtype=dtype,
-            backend=backend,
-            deployment_target=deployment_target,
-            weights=weights,
-            data=data,
-            images=images,
-            calibration=calibration,
-            seed=seed,
-            table=table,
-            tables=tables,
-            target_us=None if target_ms is None else target_ms * 1e3,
-            quiet=quiet,
-        )
-    )
+    \b
+    Examples:
+      python -m deploy FBNet-S8 --device pixel --target-ms 20
+      python -m deploy arch.json --export-format onnx -o deployed
+    """
+    typed = dict(locals())  # all options by name, before any other local variable
+    from deploy.verification.options import DeployOptions, split_formats
+    from deploy.verification.output import show_result, write_folder
+    from deploy.verification.run import run_deployment
+
+    export_format, output_format = split_formats(export_format, output_format, older_output_format)
+    result = run_deployment(DeployOptions.of({**typed, "export_format": export_format}))
     if output is not None:
         write_folder(result, output)
-    show_result(result, form)
+    show_result(result, output_format)
     if result.problems:
         raise typer.Exit(EXIT_GATE)
-
-
-def preset(fast: bool, rigorous: bool) -> str:
-    """The name of the effort that was asked for.
-
-    Raises:
-        UsageError: Both were.
-    """
-    from search.errors import UsageError
-
-    if fast and rigorous:
-        raise UsageError("--fast and --rigorous exclude each other.")
-    return "fast" if fast else "rigorous" if rigorous else "default"
 
 
 def main() -> NoReturn:

@@ -1,7 +1,7 @@
-"""What deploy asks of the device side, and what it gets back.
+"""The protocol of the package that drives devices: requests, reports, `DeviceVerifier`.
 
-Which devices there are and how they are driven is not known here: whatever
-is installed under the entry point group `fbnet_kit.device_side` does that.
+Which devices there are and how they are driven is not known here; the package
+installed under the entry point group `fbnet_kit.device_side` knows.
 """
 
 from collections.abc import Iterable
@@ -37,9 +37,9 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceOptions:
-    """A device and how its runtime is to be started; None means the device's own."""
+    """A device by name, and how its runtime is to be started; None means the device's own."""
 
-    device: str
+    name: str
     backend: str | None = None
     threads: int | None = None
     affinity: str = "auto"
@@ -50,7 +50,7 @@ class DeviceOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceDefaults:
-    """What a device runs unless told otherwise."""
+    """The backend and dtype of a device file."""
 
     backend: str
     dtype: str
@@ -58,16 +58,16 @@ class DeviceDefaults:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class VerificationRequest:
-    """One deployed network and what is to be proved of it.
+    """One deployed network, to be run, compared and timed.
 
     `table` is a table to predict by; None takes the newest one below `tables`
     that was measured in the same setting, if there is any.
     """
 
     architecture: Architecture
-    subject: ExportSpec
+    export: ExportSpec
     artefact: Artefact
-    target: DeviceOptions
+    device: DeviceOptions
     chunks: Iterable[Chunk]
     table: Path | None = None
     tables: Path = Path("tables")
@@ -102,7 +102,7 @@ class OutputErrors:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Latency:
-    """What was measured: microseconds a call with the 95 % interval of this run."""
+    """Measured microseconds a call, with the 95 % interval of this run."""
 
     centre_us: float
     low_us: float
@@ -116,7 +116,7 @@ class Latency:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prediction:
-    """What a table says, and how far it is off.
+    """A table's prediction, and how far it is off.
 
     `difference` is predicted over measured, less 1; `difference_at_clock` the
     same with the measurement stated at the table's clock, where both are
@@ -135,7 +135,7 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerificationReport:
-    """All that a device had to say of a network."""
+    """Outputs, latency and prediction of a network on a device."""
 
     device: str
     model: str | None
@@ -152,18 +152,18 @@ class VerificationReport:
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """Why this is no proof; empty if it is one."""
-        found = []
+        """Why the network is not good enough on this device; empty if it is."""
+        problems = []
         if self.numbers is not None and not self.numbers.passed:
-            found.append("the device computes something else than torch")
+            problems.append("the device computes something else than torch")
         if not self.latency.stable:
-            found.append("the measurement is unstable")
+            problems.append("the measurement is unstable")
         if self.target_us is not None and self.latency.centre_us > self.target_us:
-            found.append(f"the target is missed{self._clock_of_the_day(self.target_us)}")
-        return tuple(found)
+            problems.append(f"the target is missed{self._clock_advice(self.target_us)}")
+        return tuple(problems)
 
-    def _clock_of_the_day(self, target_us: float) -> str:
-        """What to do where only a slower clock than the table's stands in the way."""
+    def _clock_advice(self, target_us: float) -> str:
+        """What to do where the target is missed only because the clock ran slower."""
         here, there = self.latency.clock_khz, self.prediction and self.prediction.clock_khz
         if not here or not there or self.latency.centre_us * here / there > target_us:
             return ""
@@ -176,25 +176,25 @@ class VerificationReport:
 class DeviceVerifier(Protocol):
     """Runs deployed networks on devices."""
 
-    def habits(self, device: str) -> DeviceDefaults:
-        """What the device of this name runs by default; touches no device.
+    def defaults(self, device: str) -> DeviceDefaults:
+        """Backend and dtype of the device of this name; touches no device.
 
         Raises:
             UsageError: No such device.
         """
         ...
 
-    def reach(self, target: DeviceOptions, dtype: str) -> None:
+    def reach(self, device: DeviceOptions, dtype: str) -> None:
         """Return if the device is there and takes such files, before anything is built for it.
 
         Raises:
             UsageError: Options that it does not take.
-            DeviceError, DeviceLost, DeviceTimeout: It is not to be reached.
+            DeviceError, DeviceLost, DeviceTimeout: It cannot be reached.
         """
         ...
 
-    def prove(self, request: VerificationRequest) -> VerificationReport:
-        """Push the file, compare its numbers, time it, hold it against a table.
+    def verify(self, request: VerificationRequest) -> VerificationReport:
+        """Push the file, compare its outputs, time it, compare the time with a table's.
 
         Raises:
             UsageError: The table is of another setting or resolution.
@@ -205,19 +205,19 @@ class DeviceVerifier(Protocol):
 
 
 def load_device_verifier() -> DeviceVerifier:
-    """The installed device side.
+    """The installed package that drives devices.
 
     Raises:
-        UsageError: None is installed, or more than one.
+        UsageError: There is none, or more than one.
     """
-    found = list(entry_points(group=GROUP))
-    if not found:
+    points = list(entry_points(group=GROUP))
+    if not points:
         raise UsageError(
             "Nothing that drives devices is installed.",
-            "Install the kit (pip install -e '.[profile]'), or export only, with --format.",
+            "Install the kit (pip install -e '.[profile]'), or export only, with --export-format.",
         )
-    if len(found) > 1:
-        names = ", ".join(sorted(point.name for point in found))
+    if len(points) > 1:
+        names = ", ".join(sorted(point.name for point in points))
         raise UsageError(f"Several packages claim to drive devices: {names}.", "Keep one of them.")
-    side: DeviceVerifier = found[0].load()
-    return side
+    verifier: DeviceVerifier = points[0].load()
+    return verifier

@@ -29,7 +29,7 @@ class Evaluation:
     Without data they are seeded noise; labels count only for trained weights.
     """
 
-    subject: ExportSpec
+    export: ExportSpec
     images: ImageSet | None
     indices: Tensor
     labelled: bool
@@ -39,8 +39,8 @@ class Evaluation:
 
     def chunks(self) -> Iterator[Chunk]:
         """All images with torch's outputs, a file's worth at a time."""
-        network = reference(self.subject)
-        shape = self.subject.operators[0].input_shape[1:]
+        network = reference(self.export)
+        shape = self.export.operators[0].input_shape[1:]
         most = max(1, min(_CHUNK_IMAGES, _CHUNK_BYTES // (4 * int(np.prod(shape)))))
         for start in range(0, len(self.indices), most):
             chosen = self.indices[start : start + most]
@@ -63,15 +63,15 @@ class Evaluation:
         return torch.stack(noise), None
 
 
-def reference(subject: ExportSpec) -> nn.Module:
+def reference(export: ExportSpec) -> nn.Module:
     """The module that the file was made of, before anything was folded or quantised.
 
     Raises:
         UsageError: The weights are not of this network.
     """
-    network = seeded_network(subject.operators)
-    if subject.weights:
-        load_weights(network, subject.weights)
+    network = seeded_network(export.operators)
+    if export.weights:
+        load_weights(network, export.weights)
     return network
 
 
@@ -119,13 +119,11 @@ def calibration_images(data: Data, number: int, seed: int) -> Tensor:
 
 
 def evaluation(
-    subject: ExportSpec, data: Data | None, *, most: int | None, trained: bool, seed: int
+    export: ExportSpec, data: Data | None, *, most: int | None, trained: bool, seed: int
 ) -> Evaluation:
     """Test images to compare on, at most `most`, evenly drawn; noise without data."""
     if data is None:
         number = RANDOM_IMAGES if most is None else most
-        return Evaluation(
-            subject=subject, images=None, indices=torch.arange(number), labelled=False
-        )
+        return Evaluation(export=export, images=None, indices=torch.arange(number), labelled=False)
     order = torch.randperm(len(data.test), generator=torch.Generator().manual_seed(seed))
-    return Evaluation(subject=subject, images=data.test, indices=order[:most], labelled=trained)
+    return Evaluation(export=export, images=data.test, indices=order[:most], labelled=trained)

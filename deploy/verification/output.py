@@ -1,4 +1,4 @@
-"""What came of a deployment: for people, as JSON, as CSV."""
+"""The result of a deployment: printed as a table, JSON or CSV, and written to a folder."""
 
 import math
 import shutil
@@ -6,41 +6,34 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from deploy.coreml.package import replace_folder
 from deploy.verification.device_side import Latency, OutputErrors, Prediction, VerificationReport
-from deploy.verification.job import DeployResult
+from deploy.verification.run import DeployResult
 from search.architecture import write_architecture
-from search.console.app import FORMATS
-from search.console.output import to_csv, to_json
-from search.errors import UsageError
+from search.console.output import emit, to_json
 from search.files import write_text
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 RESULT_SCHEMA = 1
 
 
-def check_form(form: str) -> None:
-    """Refuse an output format that is not known.
-
-    Raises:
-        UsageError: Unknown.
-    """
-    if form not in FORMATS:
-        raise UsageError(
-            f"Unknown --output-format {form!r}.",
-            f"Known: {', '.join(FORMATS)} (--format is for pte, onnx and mlpackage).",
-        )
-
-
-def show_result(result: DeployResult, form: str) -> None:
+def show_result(result: DeployResult, output_format: str) -> None:
     """Print it on standard output."""
-    if form == "json":
-        print(_to_json(result), end="")
-    elif form == "csv":
-        print(to_csv([as_row(result)]), end="")
-    else:
+
+    def print_lines(_: "Console") -> None:
         for line in lines(result):
             print(line)
+
+    emit(
+        output_format,
+        table=print_lines,
+        content=lambda: _finite(as_json(result)),
+        rows=lambda: [as_row(result)],
+    )
 
 
 def write_folder(result: DeployResult, folder: Path) -> None:
@@ -52,7 +45,7 @@ def write_folder(result: DeployResult, folder: Path) -> None:
     else:
         _copy(result, folder)
     write_architecture(result.architecture, folder / "architecture.json")
-    write_text(folder / "deploy.json", _to_json(result))
+    write_text(folder / "deploy.json", to_json(_finite(as_json(result))) + "\n")
 
 
 def _copy(result: DeployResult, folder: Path) -> None:
@@ -65,7 +58,7 @@ def _copy(result: DeployResult, folder: Path) -> None:
 
 def as_json(result: DeployResult) -> dict[str, object]:
     """Everything; unknown is null, and so is what is not finite."""
-    artefact, architecture, proof = result.artefact, result.architecture, result.proof
+    artefact, architecture, report = result.artefact, result.architecture, result.report
     return {
         "schema_version": RESULT_SCHEMA,
         "network": {
@@ -86,14 +79,10 @@ def as_json(result: DeployResult) -> dict[str, object]:
             "weights": result.weights,
             "calibration": result.calibration,
         },
-        "proof": asdict(proof) if proof else None,
+        "proof": asdict(report) if report else None,
         "notes": list(result.notes),
         "problems": list(result.problems),
     }
-
-
-def _to_json(result: DeployResult) -> str:
-    return to_json(_finite(as_json(result))) + "\n"
 
 
 def _finite(content: object) -> object:
@@ -108,15 +97,15 @@ def _finite(content: object) -> object:
 
 def as_row(result: DeployResult) -> dict[str, object]:
     """The main figures as one row."""
-    proof = result.proof
-    numbers, latency = (proof.numbers, proof.latency) if proof else (None, None)
-    prediction = proof.prediction if proof else None
+    report = result.report
+    numbers, latency = (report.numbers, report.latency) if report else (None, None)
+    prediction = report.prediction if report else None
     return {
         "network": result.architecture.name,
         "dtype": result.architecture.dtype,
         "backend": result.backend,
-        "device": proof.device if proof else None,
-        "source": proof.source if proof else None,
+        "device": report.device if report else None,
+        "source": report.source if report else None,
         "size_bytes": result.artefact.size_bytes,
         "export_error": result.artefact.relative_error,
         "images": numbers.images if numbers else None,
@@ -132,12 +121,12 @@ def as_row(result: DeployResult) -> dict[str, object]:
         "predicted_low_us": prediction.low_us if prediction else None,
         "predicted_high_us": prediction.high_us if prediction else None,
         "difference": prediction.difference if prediction else None,
-        "target_us": proof.target_us if proof else None,
+        "target_us": report.target_us if report else None,
         "problems": "; ".join(result.problems),
     }
 
 
-# --- for people
+# --- the table
 
 
 def lines(result: DeployResult) -> Iterator[str]:
@@ -155,8 +144,8 @@ def lines(result: DeployResult) -> Iterator[str]:
         f"  file        {artefact.exporter}, {artefact.size_bytes / 1e6:.2f} MB, "
         f"sha256 {artefact.sha256[:12]}, {artefact.relative_error:.1e} off torch"
     )
-    if result.proof is not None:
-        yield from _proof_lines(result.proof)
+    if result.report is not None:
+        yield from _report_lines(result.report)
     for note in result.notes:
         yield f"  note        {note}"
     for problem in result.problems:
@@ -171,21 +160,21 @@ def _calibration(text: str) -> str:
     return f"  calibrated  on {text}"
 
 
-def _proof_lines(proof: VerificationReport) -> Iterator[str]:
-    simulated = "" if proof.source == "measured" else f"  ** {proof.source.upper()} **"
+def _report_lines(report: VerificationReport) -> Iterator[str]:
+    simulated = "" if report.source == "measured" else f"  ** {report.source.upper()} **"
     yield (
-        f"  device      {proof.device}, {proof.runtime}, {proof.backend}, "
-        f"{proof.threads} thread(s){simulated}"
+        f"  device      {report.device}, {report.runtime}, {report.backend}, "
+        f"{report.threads} thread(s){simulated}"
     )
-    if proof.numbers is not None:
-        yield from _number_lines(proof.numbers)
-    yield from _latency_lines(proof.latency, proof.runner)
-    if proof.prediction is not None:
-        yield from _prediction_lines(proof.prediction)
-    if proof.target_us is not None:
-        met = "met" if proof.latency.centre_us <= proof.target_us else "MISSED"
-        yield f"  target      {_ms(proof.target_us)}: {met}"
-    for note in proof.notes:
+    if report.numbers is not None:
+        yield from _number_lines(report.numbers)
+    yield from _latency_lines(report.latency, report.runner)
+    if report.prediction is not None:
+        yield from _prediction_lines(report.prediction)
+    if report.target_us is not None:
+        met = "met" if report.latency.centre_us <= report.target_us else "MISSED"
+        yield f"  target      {_ms(report.target_us)}: {met}"
+    for note in report.notes:
         yield f"  note        {note}"
 
 

@@ -155,7 +155,7 @@ def measure(
       python -m profiler --device host --fast
       python -m profiler --device pixel --space fbnetv2-f --budget 15m
     """
-    typed = locals()  # all options by name, before any other local variable
+    typed = dict(locals())  # all options by name, before any other local variable
     if command.invoked_subcommand is not None:
         return
     from device_agents.registry import find_device

@@ -1,4 +1,4 @@
-"""Numbers, time and prediction of one deployed network, on a device."""
+"""`DeviceVerifier` of the kit: outputs, time and prediction of one deployed network."""
 
 from deploy.exporters.registry import deployment_limit
 from deploy.verification.device_side import (
@@ -28,22 +28,21 @@ from search.zoo.resolve import NamedNetwork
 class AgentVerifier:
     """A `DeviceVerifier` over the kit's agents and its measuring loop."""
 
-    def habits(self, device: str) -> DeviceDefaults:
+    def defaults(self, device: str) -> DeviceDefaults:
         """Backend and dtype of a device file."""
-        target = find_device(device)
-        return DeviceDefaults(backend=target.backend, dtype=target.dtype)
+        known = find_device(device)
+        return DeviceDefaults(backend=known.backend, dtype=known.dtype)
 
-    def reach(self, target: DeviceOptions, dtype: str) -> None:
-        """Meet the device, and leave it again."""
-        settings = _settings(target, dtype)
-        with open_agent(find_device(target.device), settings) as agent:
+    def reach(self, device: DeviceOptions, dtype: str) -> None:
+        """Open the device, and close it again."""
+        with open_agent(find_device(device.name), _settings(device, dtype)) as agent:
             agent.info()
 
-    def prove(self, request: VerificationRequest) -> VerificationReport:
-        """Numbers first, so that nothing wrong is timed for long; then time."""
-        settings = _settings(request.target, request.architecture.dtype)
+    def verify(self, request: VerificationRequest) -> VerificationReport:
+        """Compare outputs first, so that nothing wrong is timed for long; then time."""
+        settings = _settings(request.device, request.architecture.dtype)
         with (
-            open_agent(find_device(request.target.device), settings) as agent,
+            open_agent(find_device(request.device.name), settings) as agent,
             make_progress(request.quiet) as progress,
             device_lock(agent.info().id, agent.info().id),
         ):
@@ -53,18 +52,18 @@ class AgentVerifier:
 device_side = AgentVerifier()
 
 
-def _settings(options: DeviceOptions, dtype: str) -> CampaignSettings:
-    if options.preset not in PRESETS:
-        raise UsageError(f"Unknown preset {options.preset!r}.", f"Known: {', '.join(PRESETS)}.")
+def _settings(device: DeviceOptions, dtype: str) -> CampaignSettings:
+    if device.preset not in PRESETS:
+        raise UsageError(f"Unknown preset {device.preset!r}.", f"Known: {', '.join(PRESETS)}.")
     timing = TimingOptions(
-        effort=PRESETS[options.preset],
-        backend=options.backend,
-        threads=options.threads,
-        affinity=options.affinity,
-        runner=options.runner,
-        timeout_s=options.timeout_s,
+        effort=PRESETS[device.preset],
+        backend=device.backend,
+        threads=device.threads,
+        affinity=device.affinity,
+        runner=device.runner,
+        timeout_s=device.timeout_s,
     )
-    return timing_settings(find_device(options.device), dtype, timing)
+    return timing_settings(find_device(device.name), dtype, timing)
 
 
 def _verify(
@@ -83,8 +82,8 @@ def _verify(
             deployment_limit(settings.dtype),
             progress,
         )
-    timing = time_networks([request.subject], agent, settings, progress)
-    time = _network_time(timing, request.subject.name)
+    timing = time_networks([request.export], agent, settings, progress)
+    time = _network_time(timing, request.export.name)
     hello, info = timing.hello, agent.info()
     assert hello is not None
     return VerificationReport(

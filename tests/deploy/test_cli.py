@@ -20,6 +20,7 @@ import torch
 from deploy import build
 from deploy.cli import main
 from deploy.network import seeded_network
+from deploy.verification.options import split_formats
 from search.architecture import Architecture, read_architecture, write_architecture
 from search.operators.spec import parse_key
 from search.spaces.registry import make_space
@@ -118,15 +119,40 @@ def test_a_missed_target_ends_with_exit_code_1(deploy: Command) -> None:
 
 
 def test_json_and_csv_are_data_alone(deploy: Command) -> None:
-    found = json.loads(deploy.simulated("--output-format", "json").out)
+    found = json.loads(deploy.simulated("--format", "json").out)
     assert found["network"]["name"] == "My net"
     assert found["proof"]["source"] == "simulated"
     assert found["proof"]["latency"]["stable"] is True
     assert found["problems"] == []
-    (row,) = csv.DictReader(io.StringIO(deploy.simulated("--output-format", "csv").out))
+    (row,) = csv.DictReader(io.StringIO(deploy.simulated("--format", "csv").out))
     assert row["network"] == "My net"
     assert float(row["measured_us"]) > 0
     assert row["predicted_us"] == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "formats"),
+    [
+        ((None, "table", None), (None, "table")),
+        ((None, "json", None), (None, "json")),
+        (("onnx", "csv", None), ("onnx", "csv")),
+        ((None, "onnx", None), ("onnx", "table")),
+        ((None, "pte", "json"), ("pte", "json")),
+        ((None, "table", "csv"), (None, "csv")),
+    ],
+)
+def test_both_spellings_of_file_format_and_output_format_are_taken(
+    words: tuple[Any, str, Any], formats: tuple[Any, str]
+) -> None:
+    assert split_formats(*words) == formats
+
+
+def test_the_older_output_format_prints_the_same(deploy: Command) -> None:
+    older, newer = (
+        json.loads(deploy.simulated(option, "json").out)["network"]
+        for option in ("--output-format", "--format")
+    )
+    assert older == newer
 
 
 def test_with_a_folder_everything_is_kept(deploy: Command) -> None:
@@ -217,7 +243,8 @@ WRONG: dict[str, tuple[str, str]] = {
     "an unknown device": ("net.json --device toaster", "Unknown device"),
     "an unknown backend": ("net.json --device simulated --backend tflite", "Unknown backend"),
     "an unknown dtype": ("net.json --device simulated --dtype w8", "no exporter for 'w8'"),
-    "an unknown data format": ("net.json --device simulated --output-format x", "--output-format"),
+    "an unknown data format": ("net.json --device simulated --output-format x", "format 'x'"),
+    "an unknown file format": ("net.json --export-format zip -o out", "--export-format 'zip'"),
     "missing weights": ("net.json --device simulated --weights absent.pt", "no weights"),
     "weights of another network": (
         "net.json --device simulated --weights tiny.pt",
@@ -315,7 +342,7 @@ def test_without_a_device_side_the_way_out_is_named(
     done = deploy.simulated()
     assert done.code == 2
     assert "pip install" in done.err
-    assert "--format" in done.err
+    assert "--export-format" in done.err
 
 
 def test_two_device_sides_are_refused(deploy: Command, monkeypatch: pytest.MonkeyPatch) -> None:

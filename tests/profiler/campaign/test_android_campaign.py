@@ -314,12 +314,12 @@ def test_a_network_is_compared_with_torch_and_timed_on_the_device(
     images = np.random.default_rng(1).normal(size=(4, 3, 32, 32)).astype(np.float32)
     with torch.no_grad():
         expected = seeded_network(network.operators)(torch.from_numpy(images)).numpy()
-    proof = device_side.prove(
+    proof = device_side.verify(
         VerificationRequest(
             architecture=network,
-            subject=subject,
+            export=subject,
             artefact=build_one(subject, exporter_entry("xnnpack", "fp32")),
-            target=DeviceOptions(device=f"android@{device.address}", preset="fast"),
+            device=DeviceOptions(name=f"android@{device.address}", preset="fast"),
             chunks=(Chunk(images=images, expected=expected),),
             tables=bench.output,
             quiet=True,

@@ -37,9 +37,9 @@ SUBJECT = ExportSpec(name="net", operators=NETWORK.operators)
 def request(tables: Path, **changes: Any) -> VerificationRequest:
     fields: dict[str, Any] = {
         "architecture": NETWORK,
-        "subject": SUBJECT,
+        "export": SUBJECT,
         "artefact": build_one(SUBJECT, exporter_entry("simulated", "fp32")),
-        "target": DeviceOptions(device="simulated", preset="fast"),
+        "device": DeviceOptions(name="simulated", preset="fast"),
         "chunks": (),
         "tables": tables,
         "quiet": True,
@@ -51,16 +51,16 @@ def test_the_installed_device_side_is_the_profiler() -> None:
     assert isinstance(load_device_verifier(), AgentVerifier)
 
 
-def test_habits_are_those_of_the_device_file() -> None:
-    assert device_side.habits("simulated").backend == "simulated"
+def test_defaults_are_those_of_the_device_file() -> None:
+    assert device_side.defaults("simulated").backend == "simulated"
     with pytest.raises(UsageError, match="Unknown device"):
-        device_side.habits("toaster")
+        device_side.defaults("toaster")
 
 
 def test_a_simulated_device_is_timed_but_computes_nothing_and_says_so(
     bench: Bench, tmp_path: Path
 ) -> None:
-    proof = device_side.prove(request(tmp_path))
+    proof = device_side.verify(request(tmp_path))
     truth = Truth().program_us(NETWORK.operators)
     assert proof.latency.centre_us == pytest.approx(truth, rel=0.03)
     assert proof.source == "simulated"
@@ -98,7 +98,7 @@ def test_numbers_that_are_not_those_of_torch_are_a_problem(
     expected = np.ones((2, 10), np.float32)
     agent.outputs = (expected * factor).astype(np.float32).tobytes()
     chunk = Chunk(images=np.zeros((2, 3, 32, 32), np.float32), expected=expected)
-    proof = device_side.prove(request(tmp_path, chunks=[chunk]))
+    proof = device_side.verify(request(tmp_path, chunks=[chunk]))
     assert proof.numbers is not None
     assert proof.numbers.images == 2
     assert len(proof.problems) == problems
@@ -115,7 +115,7 @@ def test_the_newest_table_of_the_setting_predicts_with_the_chance_of_meeting_the
     assert written.path is not None
     newest = read_table(written.path)
     estimate = LatencyModel(newest).estimate(NETWORK)
-    proof = device_side.prove(request(bench.output, target_us=estimate.value_us * 1.5))
+    proof = device_side.verify(request(bench.output, target_us=estimate.value_us * 1.5))
     found = proof.prediction
     assert found is not None
     assert found.table == newest.label
@@ -132,26 +132,26 @@ def test_the_newest_table_of_the_setting_predicts_with_the_chance_of_meeting_the
 
 
 def test_a_missed_target_is_a_problem(bench: Bench, tmp_path: Path) -> None:
-    proof = device_side.prove(request(tmp_path, target_us=1.0))
+    proof = device_side.verify(request(tmp_path, target_us=1.0))
     assert proof.problems == ("the target is missed",)
 
 
 def test_an_unstable_measurement_is_a_problem(bench: Bench, tmp_path: Path) -> None:
     shaky = bench.device(unstable=NETWORK.operators[-1].key)
-    proof = device_side.prove(request(tmp_path, target=DeviceOptions(device=shaky, preset="fast")))
+    proof = device_side.verify(request(tmp_path, device=DeviceOptions(name=shaky, preset="fast")))
     assert proof.problems == ("the measurement is unstable",)
 
 
 def test_tables_of_other_settings_are_passed_over(bench: Bench) -> None:
     bench.measure(settings=bench.settings(threads=2))
-    proof = device_side.prove(request(bench.output))
+    proof = device_side.verify(request(bench.output))
     assert proof.prediction is None
     assert any("no table of this setting" in note for note in proof.notes)
 
 
 def test_a_newest_table_that_cannot_price_the_network_gives_the_reason(bench: Bench) -> None:
     bench.measure(settings=bench.settings(space=make_space("fbnet-mini", classes=7).spec))
-    proof = device_side.prove(request(bench.output))
+    proof = device_side.verify(request(bench.output))
     assert proof.prediction is None
     assert any("has no row classifier" in note for note in proof.notes)
 
@@ -159,7 +159,7 @@ def test_a_newest_table_that_cannot_price_the_network_gives_the_reason(bench: Be
 def test_a_named_table_of_another_setting_is_refused_with_the_difference(bench: Bench) -> None:
     table = bench.measure(settings=bench.settings(threads=2))
     with pytest.raises(UsageError, match="another setting: threads 2, not 1"):
-        device_side.prove(request(bench.output, table=table.path))
+        device_side.verify(request(bench.output, table=table.path))
 
 
 def test_a_named_table_of_another_device_is_refused(bench: Bench, measured: Table) -> None:
@@ -171,32 +171,32 @@ def test_a_named_table_of_another_device_is_refused(bench: Bench, measured: Tabl
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "open_agent", lambda *_: agent)
         with pytest.raises(UsageError, match="device simulated, not phone"):
-            device_side.prove(request(bench.output, table=measured.path))
+            device_side.verify(request(bench.output, table=measured.path))
 
 
 def test_a_named_table_without_the_operators_is_refused_with_the_command(bench: Bench) -> None:
     table = bench.measure(settings=bench.settings(filter="k5_e6"))
     with pytest.raises(MissingOperator) as raised:
-        device_side.prove(request(bench.output, table=table.path))
+        device_side.verify(request(bench.output, table=table.path))
     assert "python -m profiler" in raised.value.remedy
 
 
 def test_a_named_table_of_another_resolution_is_refused(bench: Bench, measured: Table) -> None:
     other = make_space("fbnet-mini", resolution=64).architecture(["k3_e1"] * len(MINI.layers))
     subject = ExportSpec(name="other", operators=other.operators)
-    asked = request(bench.output, table=measured.path, architecture=other, subject=subject)
+    asked = request(bench.output, table=measured.path, architecture=other, export=subject)
     with pytest.raises(UsageError, match="64 pixels"):
-        device_side.prove(asked)
+        device_side.verify(asked)
 
 
 def test_a_named_folder_that_is_no_table_is_refused(bench: Bench, tmp_path: Path) -> None:
     with pytest.raises(TableError, match="not a table"):
-        device_side.prove(request(tmp_path, table=tmp_path))
+        device_side.verify(request(tmp_path, table=tmp_path))
 
 
 def test_a_table_without_an_exam_is_said_to_have_none(bench: Bench) -> None:
     table = bench.measure(settings=bench.settings(exam=0))
-    proof = device_side.prove(request(bench.output, table=table.path))
+    proof = device_side.verify(request(bench.output, table=table.path))
     assert proof.prediction is not None
     problem = "no exam: its predictions were compared with nothing"
     assert f"the table has {problem}" in proof.notes
@@ -205,16 +205,16 @@ def test_a_table_without_an_exam_is_said_to_have_none(bench: Bench) -> None:
 def test_a_network_that_the_device_cannot_run_is_an_error(bench: Bench, tmp_path: Path) -> None:
     refusing = bench.device(refuse=NETWORK.operators[-1].key)
     with pytest.raises(DeviceError, match=r"could not run net: .*refused"):
-        device_side.prove(request(tmp_path, target=DeviceOptions(device=refusing, preset="fast")))
+        device_side.verify(request(tmp_path, device=DeviceOptions(name=refusing, preset="fast")))
 
 
 def test_an_unknown_preset_is_refused(bench: Bench, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="Unknown preset"):
-        device_side.prove(request(tmp_path, target=DeviceOptions(device="simulated", preset="x")))
+        device_side.verify(request(tmp_path, device=DeviceOptions(name="simulated", preset="x")))
 
 
 def test_a_proof_lists_every_problem_at_once(bench: Bench, tmp_path: Path) -> None:
-    proof = device_side.prove(request(tmp_path, target_us=1.0))
+    proof = device_side.verify(request(tmp_path, target_us=1.0))
     shaky = replace(proof, latency=replace(proof.latency, stable=False))
     assert isinstance(shaky, VerificationReport)
     assert len(shaky.problems) == 2

@@ -1,0 +1,160 @@
+"""The options of a deployment, and the rules between them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Self
+
+from deploy.exporters.registry import COMPUTE_UNITS
+from deploy.verification.device_side import DeviceOptions
+from search.console.app import FORMATS
+from search.errors import UsageError
+from search.table.store import read_manifest
+
+# Which backends read a file format; the first unless told otherwise.
+EXPORT_FORMATS = {
+    "pte": ("xnnpack", "coreml-delegate"),
+    "onnx": ("onnxruntime",),
+    "mlpackage": ("coreml", *(f"coreml-{unit}" for unit in COMPUTE_UNITS)),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeployOptions:
+    """The options as typed; None leaves a value to the device, the network or the file format."""
+
+    net: str
+    device: str | None
+    export_format: str | None
+    output: Path | None
+    dtype: str | None
+    backend: str | None
+    deployment_target: str | None
+    weights: Path | None
+    data: str | None
+    images: int | None
+    calibration: int
+    seed: int
+    table: Path | None
+    tables: Path
+    target_ms: float | None
+    threads: int | None
+    affinity: str
+    runner: str
+    fast: bool
+    rigorous: bool
+    timeout_s: float
+    quiet: bool
+
+    @classmethod
+    def of(cls, typed: Mapping[str, Any]) -> Self:
+        """The options among the parameters of the command, by name."""
+        return cls(**{field.name: typed[field.name] for field in fields(cls)})
+
+    @property
+    def target_us(self) -> float | None:
+        """Latency to be met, microseconds."""
+        return None if self.target_ms is None else self.target_ms * 1e3
+
+    @property
+    def preset(self) -> str:
+        """The name of the effort.
+
+        Raises:
+            UsageError: Two presets.
+        """
+        if self.fast and self.rigorous:
+            raise UsageError("--fast and --rigorous exclude each other.")
+        return "fast" if self.fast else "rigorous" if self.rigorous else "default"
+
+    def device_options(self) -> DeviceOptions | None:
+        """The device and how to start its runtime; None for an export alone.
+
+        Raises:
+            UsageError: Two presets.
+        """
+        if self.device is None:
+            return None
+        return DeviceOptions(
+            name=self.device,
+            backend=self.backend,
+            threads=self.threads,
+            affinity=self.affinity,
+            runner=self.runner,
+            timeout_s=self.timeout_s,
+            preset=self.preset,
+        )
+
+    def check(self) -> None:
+        """Refuse what options and named files show to be wrong, before any work.
+
+        Raises:
+            UsageError: Options that need or exclude others, or missing files.
+            TableError: `--table` is not a table.
+        """
+        if self.device is None:
+            self._check_export()
+        if self.weights is not None and not self.weights.is_file():
+            raise UsageError(f"There are no weights at {self.weights}.")
+        if self.target_us is not None and not 0 < self.target_us < float("inf"):
+            raise UsageError("--target-ms must be positive.")
+        if self.table is not None:
+            read_manifest(self.table)
+        if self.output is not None and self.output.exists() and not self.output.is_dir():
+            raise UsageError(f"{self.output} is not a folder.")
+
+    def _check_export(self) -> None:
+        if self.export_format is None:
+            raise UsageError(
+                "Say where the network is to go.",
+                "--device host verifies it there; --export-format pte -o FOLDER only exports it.",
+            )
+        if self.output is None:
+            raise UsageError("An export needs a folder to go to.", "Add -o FOLDER.")
+        if self.target_ms is not None or self.table is not None:
+            raise UsageError("--target-ms and --table need a device to be held against: --device.")
+
+
+def split_formats(
+    export_format: str | None, output_format: str, older_output_format: str | None
+) -> tuple[str | None, str]:
+    """File format and output format of a command line in the present or the older spelling.
+
+    Before --export-format, --format named the file's format and --output-format that of
+    the output.
+
+    Args:
+        export_format: --export-format.
+        output_format: --format.
+        older_output_format: --output-format.
+
+    Raises:
+        UsageError: Neither an output format nor a file format.
+    """
+    if output_format in EXPORT_FORMATS:
+        export_format, output_format = export_format or output_format, "table"
+    output_format = older_output_format or output_format
+    if output_format not in FORMATS:
+        raise UsageError(
+            f"Unknown --format {output_format!r}.",
+            f"Known: {', '.join(FORMATS)}; --export-format knows {', '.join(EXPORT_FORMATS)}.",
+        )
+    return export_format, output_format
+
+
+def backend_for(export_format: str, backend: str | None) -> str:
+    """The backend that reads a file format: the one given, or the format's first.
+
+    Raises:
+        UsageError: Unknown format, or a backend that does not read it.
+    """
+    if export_format not in EXPORT_FORMATS:
+        known = ", ".join(EXPORT_FORMATS)
+        raise UsageError(f"Unknown --export-format {export_format!r}.", f"Known: {known}.")
+    readers = EXPORT_FORMATS[export_format]
+    if backend is not None and backend not in readers:
+        raise UsageError(
+            f"The backend {backend} reads no {export_format} files.",
+            f"These do: {', '.join(readers)}.",
+        )
+    return backend or readers[0]
