@@ -91,7 +91,7 @@ def find_device(
     """
     name, at, suffix = text.partition("@")
     if at and serial:
-        raise UsageError("Give the serial once: behind @, or by --serial.")
+        raise UsageError("Give the serial once: after @, or by --serial.")
     addresses = {"serial": suffix or serial, "adb_server": adb_server, "connect": connect}
     options = {option: value for option, value in addresses.items() if value}
     try:

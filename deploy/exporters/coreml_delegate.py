@@ -74,16 +74,16 @@ def _refuse_undelegated(program: Any) -> None:
 
 
 def _run(content: bytes, example: Tensor) -> Tensor:
-    """Evaluate the package that lies in the program."""
+    """Evaluate the package inside the program."""
     with tempfile.TemporaryDirectory(prefix="kit-delegate-") as temporary:
-        _take_out(content, Path(temporary))
+        _extract_package(content, Path(temporary))
         (model,) = Path(temporary).rglob("model.mlmodel")
         program = read_program(model.parents[2])
     (function,) = program.functions.values()
     return evaluate(function, example)[0]
 
 
-def _take_out(content: bytes, folder: Path) -> None:
+def _extract_package(content: bytes, folder: Path) -> None:
     from executorch.backends.apple.coreml import executorchcoreml
     from executorch.exir._serialize._program import deserialize_pte_binary
 

@@ -69,7 +69,7 @@ _COREML = {
         sources=(*_CHAINS, "deploy.coreml.package", *_COREML_SOURCES),
         extra="iphone",
         error_limit=limit,
-        # Each start costs 10 s and more; single operators leave little behind.
+        # Each start costs 10 s and more; single operators leave little memory in use.
         tasks_per_process=300,
     )
     for dtype, limit in _COREML_LIMITS.items()

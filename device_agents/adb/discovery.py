@@ -188,12 +188,18 @@ def select_devices(device: Device, address: AdbAddress) -> list[DetectedDevice]:
     detected, notes = list_devices(address, call_back=True)
     if address.serials and address.connect is None:
         return _select_named(device, address.serials, detected, notes)
-    usable = [found for found in detected if found.state == USABLE and matches(device, found)]
+    usable = [
+        candidate
+        for candidate in detected
+        if candidate.state == USABLE and matches(device, candidate)
+    ]
     if not usable:
         raise _not_found(device, detected, notes)
     if len(usable) > 1:
-        same = len({found.model for found in usable}) == 1
-        share = f", or share the work: --serial {','.join(found.serial for found in usable)}"
+        same = len({candidate.model for candidate in usable}) == 1
+        share = (
+            f", or share the work: --serial {','.join(candidate.serial for candidate in usable)}"
+        )
         raise UsageError(
             f"Several devices match {device.name}: {_names(usable)}.",
             f"Choose one: --serial {usable[0].serial}{share if same else ''}.",
@@ -204,22 +210,24 @@ def select_devices(device: Device, address: AdbAddress) -> list[DetectedDevice]:
 def _select_named(
     device: Device, serials: Sequence[str], detected: Sequence[DetectedDevice], notes: Sequence[str]
 ) -> list[DetectedDevice]:
-    by_serial = {found.serial: found for found in detected}
+    by_serial = {candidate.serial: candidate for candidate in detected}
     chosen = [by_serial[serial] for serial in serials if serial in by_serial]
     missing = [serial for serial in serials if serial not in by_serial]
     if missing:
         raise _not_found(
             device, detected, notes, f"the serial {', '.join(map(printable, missing))}"
         )
-    for found in chosen:
-        if found.state != USABLE:
-            raise DeviceError(f"{_name(found)} is {found.state}.", f"Do this: {found.advice}.")
-        if not matches(device, found):
+    for candidate in chosen:
+        if candidate.state != USABLE:
+            raise DeviceError(
+                f"{_name(candidate)} is {candidate.state}.", f"Do this: {candidate.advice}."
+            )
+        if not matches(device, candidate):
             raise UsageError(
-                f"{_name(found)} is not a {device.title}: {_patterns(device)}.",
+                f"{_name(candidate)} is not a {device.title}: {_patterns(device)}.",
                 "Use --device android for any model, or write a device file for it.",
             )
-    if len({found.model for found in chosen}) > 1:
+    if len({candidate.model for candidate in chosen}) > 1:
         raise UsageError(
             f"Devices of different models never share a table: {_names(chosen)}.",
             "Name devices of one model.",
@@ -234,11 +242,15 @@ def _not_found(
     missing: str | None = None,
 ) -> DeviceError:
     missing = missing or f"{device.title} ({_patterns(device)})"
-    lines = [f"{_name(found)}: {found.state}" for found in detected]
-    steps = [f"{printable(found.serial)}: {found.advice}" for found in detected if found.advice]
+    lines = [f"{_name(candidate)}: {candidate.state}" for candidate in detected]
+    steps = [
+        f"{printable(candidate.serial)}: {candidate.advice}"
+        for candidate in detected
+        if candidate.advice
+    ]
     if not detected and not notes:
         steps = ["attach it by USB and switch USB debugging on in its developer options"]
-    others = [found for found in detected if found.state == USABLE]
+    others = [candidate for candidate in detected if candidate.state == USABLE]
     if others and not steps:
         steps = [f"use the one attached: --device android --serial {others[0].serial}"]
     return DeviceError(

@@ -38,7 +38,7 @@ def send_file(
             progress(size)
         stream.send(_HEADER.pack(b"DONE", int(time.time())), timeout_s)
     except ConnectionLost:
-        # A device that refuses in mid file says why and hangs up.
+        # A device that refuses in the middle of a file sends the reason and closes.
         _raise_refusal(stream, path, timeout_s)
         raise
     reply = _Reader(stream, timeout_s)

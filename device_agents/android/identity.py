@@ -96,16 +96,16 @@ def _info(
     maker, model = props["ro.product.manufacturer"], props["ro.product.model"]
     rehearsal = (maker or "").lower().startswith(LOOPBACK_MAKER)
     soc = [props["ro.soc.manufacturer"], props["ro.soc.model"]]
-    named = props["ro.board.platform"] or props["ro.hardware"]
+    board = props["ro.board.platform"] or props["ro.hardware"]
     release, patch = props["ro.build.version.release"], props["ro.build.version.security_patch"]
-    words = slug(f"{maker or ''} {model or ''}") or "android"
+    name = slug(f"{maker or ''} {model or ''}") or "android"
     label = model or "Android device"
     return DeviceInfo(
-        id=f"{'rehearsal-' if rehearsal else ''}{words}-{serial_hash[:6]}",
+        id=f"{'rehearsal-' if rehearsal else ''}{name}-{serial_hash[:6]}",
         kind="rehearsal" if rehearsal else "android",
         manufacturer=maker,
         model=f"{label} (rehearsal, not a phone)" if rehearsal else label,
-        soc=" ".join(part for part in soc if part) or named,
+        soc=" ".join(part for part in soc if part) or board,
         os=" ".join(part for part in ("Android", release, patch and f"({patch})") if part),
         os_build=props["ro.build.fingerprint"],
         abi=(props["ro.product.cpu.abilist"] or "").split(",")[0] or None,

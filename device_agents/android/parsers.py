@@ -78,8 +78,8 @@ def parse_battery(text: str) -> Battery:
 
 def parse_awake(text: str) -> bool | None:
     """`dumpsys power`: whether the screen is on."""
-    found = re.search(r"\bmWakefulness=(\w{1,20})", text)
-    return None if found is None else found[1] == "Awake"
+    match = re.search(r"\bmWakefulness=(\w{1,20})", text)
+    return None if match is None else match[1] == "Awake"
 
 
 def parse_doze(text: str) -> bool | None:
@@ -98,17 +98,17 @@ def parse_flag(text: str) -> bool | None:
 
 def parse_meminfo(text: str) -> int | None:
     """MiB of memory from /proc/meminfo."""
-    found = re.search(r"^MemTotal:\s*(\d{1,12}) kB", text, re.MULTILINE)
-    return int(found[1]) // 1024 if found else None
+    match = re.search(r"^MemTotal:\s*(\d{1,12}) kB", text, re.MULTILINE)
+    return int(match[1]) // 1024 if match else None
 
 
 def parse_free_kb(text: str) -> int | None:
     """`df -k PATH`: free KiB, from the last line with the usual columns."""
     for line in reversed(text.splitlines()):
-        words = line.split()
-        numbers = [index for index, word in enumerate(words) if word.isdigit()]
+        columns = line.split()
+        numbers = [index for index, column in enumerate(columns) if column.isdigit()]
         if len(numbers) >= 3:
-            return int(words[numbers[2]])
+            return int(columns[numbers[2]])
     return None
 
 
@@ -131,7 +131,7 @@ def clusters_of(cores: Mapping[int, Core]) -> tuple[CpuCluster, ...]:
     for cpu, core in cores.items():
         shared: tuple[object, ...] = ("related", *core.related) if core.related else ("alike",)
         groups.setdefault((*shared, core.capacity, core.max_khz), []).append(cpu)
-    found = [
+    clusters = [
         CpuCluster(
             cpus=tuple(sorted(cpus)),
             capacity=cores[cpus[0]].capacity,
@@ -139,7 +139,7 @@ def clusters_of(cores: Mapping[int, Core]) -> tuple[CpuCluster, ...]:
         )
         for cpus in groups.values()
     ]
-    return tuple(sorted(found, key=_rank))
+    return tuple(sorted(clusters, key=_rank))
 
 
 def _rank(cluster: CpuCluster) -> tuple[int, int, int]:

@@ -50,8 +50,8 @@ def missing(target: Target, inputs: BuildInputs) -> list[str]:
 
 def cmake_version() -> str | None:
     """The version of the CMake on the PATH; None if there is none."""
-    words = _output("cmake", "--version").split()
-    return words[2] if len(words) > 2 else None
+    output = _output("cmake", "--version").split()
+    return output[2] if len(output) > 2 else None
 
 
 def ndk_revision(ndk: Path) -> str | None:
@@ -60,8 +60,8 @@ def ndk_revision(ndk: Path) -> str | None:
         text = (ndk / "source.properties").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None
-    found = re.search(r"^Pkg\.Revision\s*=\s*(\S+)", text, re.MULTILINE)
-    return found[1] if found else None
+    match = re.search(r"^Pkg\.Revision\s*=\s*(\S+)", text, re.MULTILINE)
+    return match[1] if match else None
 
 
 def executorch_version(checkout: Path) -> str | None:
@@ -76,8 +76,8 @@ def executorch_commit(checkout: Path) -> str | None:
     """The checkout's commit, marked if files differ from it; None without git's folder."""
     if not (checkout / ".git").exists():
         return None
-    words = ("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
-    return _output("git", "-C", str(checkout), *words).strip() or None
+    arguments = ("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
+    return _output("git", "-C", str(checkout), *arguments).strip() or None
 
 
 def read_cmake_cache(folder: Path) -> dict[str, str] | None:

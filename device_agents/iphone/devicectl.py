@@ -52,16 +52,19 @@ class Devicectl:
     def _domain(self) -> tuple[str, ...]:
         return ("--domain-type", "appDataContainer", "--domain-identifier", self._bundle)
 
-    def _device(self, phone: IphoneInfo, first: str, second: str, *words: str) -> Any:
-        return self._ask("device", first, second, "--device", phone.udid, *words)
+    def _device(self, phone: IphoneInfo, first: str, second: str, *arguments: str) -> Any:
+        return self._ask("device", first, second, "--device", phone.udid, *arguments)
 
-    def _ask(self, *words: str) -> Any:
+    def _ask(self, *arguments: str) -> Any:
         with tempfile.TemporaryDirectory(prefix="kit-devicectl-") as folder:
             answer = Path(folder) / "answer.json"
             # Before other options: arguments after a bundle's name go to the app.
-            first = next((i for i, w in enumerate(words) if w.startswith("--")), len(words))
-            arguments = (*words[:first], "--json-output", str(answer), *words[first:])
-            run_command(("xcrun", "devicectl", *arguments), self._timeout_s)
+            options = next(
+                (i for i, a in enumerate(arguments) if a.startswith("--")), len(arguments)
+            )
+            output = ("--json-output", str(answer))
+            argv = ("xcrun", "devicectl", *arguments[:options], *output, *arguments[options:])
+            run_command(argv, self._timeout_s)
             try:
                 return json.loads(answer.read_text())
             except (OSError, ValueError) as error:

@@ -68,5 +68,5 @@ class Pymobiledevice:
     def _apps(self, phone: IphoneInfo, verb: str, first: str, second: str) -> None:
         self._run("apps", verb, "--udid", phone.udid, "--documents", self._bundle, first, second)
 
-    def _run(self, *words: str) -> str:
-        return run_command(("pymobiledevice3", *words), self._timeout_s)
+    def _run(self, *arguments: str) -> str:
+        return run_command(("pymobiledevice3", *arguments), self._timeout_s)

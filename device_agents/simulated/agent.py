@@ -1,4 +1,4 @@
-"""Agent of a simulated device: known true times behind the real protocol.
+"""Agent of a simulated device: known true times, reported over the real protocol.
 
 Statistics and recovery are tested against the known truth, and a whole
 campaign runs in seconds without a phone. Its clock is simulated too. All its
