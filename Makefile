@@ -1,10 +1,19 @@
 # Two commands do everything: `make profile` and `make test`.
+# `make check` runs what continuous integration runs: `test`, `lint` and
+# `test-light`, the tests of what needs no torch, in an environment without it.
+# `make coverage` runs the tests and reports which branches none has taken.
+#
+# Tests run in a random order, and each run states its seed:
+#
+#   make test ARGS=--randomly-seed=N            the order of that run
+#   make test ARGS=--randomly-seed=N WORKERS=0  the same in one process
 #
 #   PYTHON       interpreter for the virtual environment (3.11)
 #   TORCH_INDEX  extra package index for PyTorch; set it to PyTorch's index of
 #                CPU wheels on Linux to avoid several GB of CUDA packages
+#   VENV_LIGHT   virtual environment without torch
 #   DEVICE       device to profile; ARGS are passed on to the profiler
-#   WORKERS      processes that share the tests
+#   WORKERS      processes that share the tests (0: no further process)
 #
 # `make network` does the whole chain: a table of small networks for 32x32 images
 # (once), a search under a latency target, training, and the proof on the device.
@@ -15,6 +24,7 @@
 
 PYTHON ?= $(shell command -v python3.11 || echo python3)
 VENV ?= .venv
+VENV_LIGHT ?= .venv-light
 DEVICE ?= host
 TORCH_INDEX ?=
 ARGS ?=
@@ -25,21 +35,39 @@ NET ?= network
 SEARCH_ARGS ?=
 
 BIN := $(VENV)/bin
+BIN_LIGHT := $(VENV_LIGHT)/bin
 STAMP := $(VENV)/.installed
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+STAMP_LIGHT := $(VENV_LIGHT)/.installed
+PIP := -m pip install --quiet --disable-pip-version-check -c constraints.txt
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+# What must work where only the base dependencies and those of the command lines are installed.
+LIGHT := tests/test_layers.py tests/test_sizes.py tests/search/test_architecture.py \
+  tests/search/test_files.py tests/search/test_light_imports.py tests/search/console \
+  tests/search/latency tests/search/operators/test_counts.py \
+  tests/search/operators/test_spec.py tests/search/selection/test_scores.py \
+  tests/search/spaces/test_spaces.py tests/search/table tests/search/zoo
 
-.PHONY: profile test lint runner network clean
+.PHONY: profile check test test-light lint coverage runner network clean
 
 profile: $(STAMP) runner
 	$(BIN)/python -m profiler --device $(DEVICE) $(ARGS)
 
+check: test lint test-light
+
 test: $(STAMP) runner
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+	$(PYTEST) $(ARGS)
+
+test-light: $(STAMP_LIGHT)
+	$(BIN_LIGHT)/python -m pytest $(LIGHT) $(ARGS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy --explicit-package-bases tests
+
+coverage: $(STAMP) runner
+	$(PYTEST) --cov $(ARGS)
 
 network: $(STAMP) runner
 	test -d $(NET)/tables/* || $(BIN)/python -m profiler --device $(DEVICE) --space fbnet-mini -o $(NET)/tables || test -d $(NET)/tables/*
@@ -53,9 +81,14 @@ runner: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) torch==2.13.0 $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
-	$(PIP) -e '.[profile,test]'
+	$(BIN)/python $(PIP) torch==2.13.0 $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
+	$(BIN)/python $(PIP) -e '.[profile,test]'
+	touch $@
+
+$(STAMP_LIGHT): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV_LIGHT)
+	$(BIN_LIGHT)/python $(PIP) -e '.[light-test]'
 	touch $@
 
 clean:
-	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(VENV_LIGHT) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

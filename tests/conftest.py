@@ -8,8 +8,7 @@ import pytest
 from hypothesis import settings
 
 # The same examples in every run, so that a change is judged by its own faults;
-# KIT_EXPLORE=1 draws new ones. No deadline: a busy machine is no fault. `--randomly-seed=default`
-# shuffles the tests anew.
+# KIT_EXPLORE=1 draws new ones. No deadline: a busy machine is no fault.
 settings.register_profile("same", derandomize=True, deadline=None)
 settings.register_profile("explore", deadline=None)
 settings.load_profile("explore" if os.environ.get("KIT_EXPLORE") else "same")
@@ -22,6 +21,25 @@ for number, handler in (
 ):
     if signal.getsignal(number) is signal.SIG_IGN:
         signal.signal(number, handler)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """State the order of this run first, so that a run that hangs can be repeated too."""
+    _state_order(session.config)
+
+
+def pytest_terminal_summary(config: pytest.Config) -> None:
+    """State it again at the end, beside the failures."""
+    _state_order(config)
+
+
+def _state_order(config: pytest.Config) -> None:
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    seed = config.getoption("randomly_seed", None)
+    if reporter is not None and seed is not None and not hasattr(config, "workerinput"):
+        reporter.write_line(f"random order; the same again: --randomly-seed={seed}")
+
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

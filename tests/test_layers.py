@@ -1,20 +1,91 @@
-"""Rooms and the direction of imports, read from the sources with `ast`.
+"""The direction of imports, read from the sources with `ast`.
 
 search <- deploy <- device_agents <- profiler: a package imports only from
-those on its left, no modules import each other in a circle, and nothing in
-the product can be made to execute a file that it reads.
+those on its left, a room of a package only from the rooms below it (`ORDER`),
+no modules import each other in a circle, and nothing in the product can be
+made to execute a file that it reads.
 """
 
 import ast
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
-ROOMS = ("search", "deploy", "device_agents", "profiler")
-MOST_LINES = 400
-SOURCES = (".py", ".cpp", ".h", ".swift", ".sh")
+from tests.product import (
+    PACKAGES,
+    Modules,
+    imported,
+    imports,
+    parsed,
+    read_modules,
+)
+
+# The rooms of each package, lowest first.
+ORDER = {
+    "search": (
+        "errors",
+        "files",
+        "cache",
+        "console",
+        "operators",
+        "costs",
+        "table",
+        "architecture",
+        "data",
+        "spaces",
+        "training",
+        "latency",
+        "zoo",
+        "supernets",
+        "selection",
+        "algorithms",
+        "pipeline",
+        "cli",
+        "__main__",
+    ),
+    "deploy": (
+        "artefact",
+        "network",
+        "coreml",
+        "chains",
+        "exporters",
+        "build",
+        "verification",
+        "cli",
+        "__main__",
+    ),
+    "device_agents": (
+        "protocol",
+        "device",
+        "cpu",
+        "lock",
+        "native",
+        "base",
+        "cross",
+        "adb",
+        "host",
+        "simulated",
+        "iphone",
+        "android",
+        "registry",
+    ),
+    "profiler": (
+        "settings",
+        "analysis",
+        "prediction",
+        "journal",
+        "planning",
+        "measuring",
+        "results",
+        "tables",
+        "campaign",
+        "comparison",
+        "verification",
+        "report",
+        "cli",
+        "__main__",
+    ),
+}
 UNSAFE_MODULES = {"pickle", "cPickle", "_pickle", "cloudpickle", "dill", "shelve", "marshal"}
 UNSAFE_NAMES = {"eval", "exec"}
 UNSAFE_ATTRIBUTES = {
@@ -25,54 +96,52 @@ UNSAFE_ATTRIBUTES = {
 }
 UNSAFE_WORDS = {"shell": True, "allow_pickle": True, "weights_only": False}
 
-Modules = Mapping[str, ast.Module]
-
-
-def _modules() -> dict[str, ast.Module]:
-    found = {}
-    for room in ROOMS:
-        for path in sorted((ROOT / room).rglob("*.py")):
-            parts = path.relative_to(ROOT).with_suffix("").parts
-            name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-            found[name] = ast.parse(path.read_text(encoding="utf-8"), str(path))
-    return found
-
-
-def _imported(name: str, tree: ast.AST, package: bool) -> Iterator[str]:
-    """Every dotted name that a module imports, at its top or inside a function."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            above = name.split(".")
-            above = above[: len(above) - node.level + package] if node.level else []
-            base = ".".join([*above, *([node.module] if node.module else [])])
-            yield base
-            yield from (f"{base}.{alias.name}" for alias in node.names)
-
 
 def _graph(modules: Modules) -> dict[str, set[str]]:
     """Which module of the product imports which other one."""
-    packages = {name.rpartition(".")[0] for name in modules}
-    return {
-        name: {
-            other
-            for other in _imported(name, tree, name in packages)
-            if other in modules and other != name
-        }
-        for name, tree in modules.items()
-    }
+    graph: dict[str, set[str]] = {name: set() for name in modules}
+    for name, other in imports(modules):
+        if other in modules and other != name:
+            graph[name].add(other)
+    return graph
 
 
 def _wrong_arrows(modules: Modules) -> list[str]:
-    order = {room: number for number, room in enumerate(ROOMS)}
-    packages = {name.rpartition(".")[0] for name in modules}
+    order = {package: number for number, package in enumerate(PACKAGES)}
     return [
         f"{name} imports {other}"
-        for name, tree in modules.items()
-        for other in _imported(name, tree, name in packages)
+        for name, other in imports(modules)
         if order.get(other.split(".")[0], -1) > order[name.split(".")[0]]
     ]
+
+
+def _room(name: str) -> tuple[str, str]:
+    """The package and the room of a dotted name; a package's own file has no room."""
+    package, _, rest = name.partition(".")
+    return package, rest.partition(".")[0]
+
+
+def _homeless(modules: Modules) -> set[str]:
+    """Rooms that have no place in the order."""
+    rooms = {_room(name) for name in modules}
+    return {f"{package}.{room}" for package, room in rooms if room not in ("", *ORDER[package])}
+
+
+def _arrows_up(modules: Modules) -> list[str]:
+    """Imports of a room from one that stands above it, within one package."""
+    place = {
+        (package, room): number
+        for package, rooms in ORDER.items()
+        for number, room in enumerate(rooms)
+    }
+    return sorted(
+        {
+            f"{name} imports {other}"
+            for name, other in imports(modules)
+            if _room(name)[0] == _room(other)[0]
+            and place.get(_room(other), -1) > place.get(_room(name), -1)
+        }
+    )
 
 
 def _cycle(graph: Mapping[str, set[str]]) -> list[str]:
@@ -97,7 +166,7 @@ def _unsafe(name: str, tree: ast.AST) -> list[str]:
     """What could execute a file or a text that the kit was given."""
     found = [
         f"{name} imports {other}"
-        for other in _imported(name, tree, package=False)
+        for other in imported(name, tree, package=False)
         if other.split(".")[0] in UNSAFE_MODULES
         or tuple(other.split(".")[-2:]) in UNSAFE_ATTRIBUTES
     ]
@@ -121,16 +190,24 @@ def _unsafe(name: str, tree: ast.AST) -> list[str]:
 
 @pytest.fixture(scope="module")
 def modules() -> Modules:
-    return _modules()
+    return read_modules()
 
 
-@pytest.mark.parametrize("room", ROOMS)
-def test_every_room_is_read(modules: Modules, room: str) -> None:
-    assert sum(name.split(".")[0] == room for name in modules) > 5
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_package_is_read(modules: Modules, package: str) -> None:
+    assert sum(name.split(".")[0] == package for name in modules) > 5
 
 
-def test_no_import_points_to_a_room_on_the_right(modules: Modules) -> None:
+def test_no_import_points_to_a_package_on_the_right(modules: Modules) -> None:
     assert _wrong_arrows(modules) == []
+
+
+def test_every_room_has_its_place_in_the_order(modules: Modules) -> None:
+    assert _homeless(modules) == set()
+
+
+def test_no_room_imports_from_one_above_it(modules: Modules) -> None:
+    assert _arrows_up(modules) == []
 
 
 def test_no_modules_import_each_other_in_a_circle(modules: Modules) -> None:
@@ -141,22 +218,7 @@ def test_nothing_in_the_product_can_execute_what_it_reads(modules: Modules) -> N
     assert [line for name, tree in modules.items() for line in _unsafe(name, tree)] == []
 
 
-def test_no_file_of_the_product_is_longer_than_400_lines() -> None:
-    paths = [path for room in ROOMS for path in (ROOT / room).rglob("*") if path.is_file()]
-    lengths = {
-        str(path.relative_to(ROOT)): len(path.read_text(encoding="utf-8").splitlines())
-        for path in paths
-        if path.suffix in SOURCES
-    }
-    assert lengths
-    assert {name: length for name, length in lengths.items() if length > MOST_LINES} == {}
-
-
 # --- the checks themselves can fail --------------------------------------------
-
-
-def _parsed(**sources: str) -> dict[str, ast.Module]:
-    return {name.replace("__", "."): ast.parse(text) for name, text in sources.items()}
 
 
 @pytest.mark.parametrize(
@@ -169,8 +231,40 @@ def _parsed(**sources: str) -> dict[str, ast.Module]:
     ],
 )
 def test_an_arrow_pointing_right_is_seen_wherever_it_stands(text: str) -> None:
-    assert len(_wrong_arrows(_parsed(search__table=text))) >= 1
-    assert _wrong_arrows(_parsed(profiler__cli=text)) == []
+    assert len(_wrong_arrows(parsed(search__table=text))) >= 1
+    assert _wrong_arrows(parsed(profiler__cli=text)) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "import profiler.report.page",
+        "from profiler.report import page",
+        "from ..report.page import render",
+        "from .. import report",
+        "def late():\n    from profiler.report.page import render",
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from profiler import report",
+    ],
+)
+def test_an_arrow_pointing_up_is_seen_wherever_it_stands(text: str) -> None:
+    assert _arrows_up(parsed(profiler__tables__diff=text))
+    assert _arrows_up(parsed(profiler__report__data=text)) == []
+    assert _arrows_up(parsed(profiler__cli__app=text)) == []
+
+
+def test_a_room_may_import_from_itself_and_from_other_packages() -> None:
+    text = "from . import clocks\nimport search.cli.app\nimport profiler"
+    assert _arrows_up(parsed(profiler__tables__diff=text)) == []
+
+
+def test_a_package_itself_imports_none_of_its_rooms() -> None:
+    assert _arrows_up(parsed(search="from search.errors import KitError", search__errors=""))
+
+
+def test_a_room_without_a_place_is_seen() -> None:
+    assert _homeless(parsed(search__helpers__text="", search__table__store="")) == {
+        "search.helpers"
+    }
 
 
 @pytest.mark.parametrize(
@@ -191,7 +285,7 @@ def test_an_arrow_pointing_right_is_seen_wherever_it_stands(text: str) -> None:
     ],
 )
 def test_a_circle_is_seen_however_it_is_spelled(sources: dict[str, str]) -> None:
-    assert _cycle(_graph(_parsed(**sources)))
+    assert _cycle(_graph(parsed(**sources)))
 
 
 def test_a_diamond_is_no_circle() -> None:
@@ -201,7 +295,7 @@ def test_a_diamond_is_no_circle() -> None:
         "search__c": "import search.d",
         "search__d": "import json",
     }
-    assert _cycle(_graph(_parsed(**sources))) == []
+    assert _cycle(_graph(parsed(**sources))) == []
 
 
 @pytest.mark.parametrize(

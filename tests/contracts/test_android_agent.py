@@ -3,15 +3,14 @@
 import os
 import shutil
 import signal
-import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 
+from device_agents.adb.shell import Running
 from device_agents.android.agent import AndroidAgent
 from device_agents.base import AgentSettings, DeviceAgent
 from device_agents.device import load_device
@@ -22,6 +21,7 @@ from search.files import sha256_file
 from tests.contracts.agent_contract import FOREVER, AgentContract, drain, samples
 from tests.contracts.conftest import Export
 from tests.loopback.device import LoopbackDevice
+from tests.waiting import wait_until
 
 
 @pytest.fixture(scope="class", autouse=True)
@@ -99,21 +99,25 @@ class TestAndroid(AgentContract):
         with pytest.raises(ConnectionLost):
             drain(stream)
         list(agent.run(self.plan([], rounds=0)))
-        deadline = time.monotonic() + 60
-        while Path(f"/proc/{hello.pid}").exists():
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        wait_until(lambda: not Path(f"/proc/{hello.pid}").exists(), "the end of the runner")
 
     def test_a_frozen_runner_is_a_timeout(
         self, files: list[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         with self.make_agent() as agent:
-            stream = agent.run(self.plan(files, rounds=FOREVER))
-            monkeypatch.setattr(agent, "_settings", replace(self.settings, timeout_s=1.0))
+            start, started = agent.phone.start, []
+
+            def remembered(*words: Any) -> Running:
+                started.append(start(*words))
+                return started[-1]
+
+            monkeypatch.setattr(agent.phone, "start", remembered)
             stream = agent.run(self.plan(files, rounds=FOREVER))
             hello = next(stream)
             assert isinstance(hello, Hello)
             os.kill(hello.pid or 0, signal.SIGSTOP)
+            # Only now, so that the runner may take its time to start.
+            monkeypatch.setattr(started[-1]._parts, "_timeout_s", 1.0)
             with pytest.raises(DeviceTimeout):
                 drain(stream)
             os.kill(hello.pid or 0, signal.SIGCONT)

@@ -24,6 +24,7 @@ from deploy.verification.options import split_formats
 from search.architecture import Architecture, read_architecture, write_architecture
 from search.operators.spec import parse_key
 from search.spaces.registry import make_space
+from tests.waiting import PATIENCE_S
 
 ROOT = Path(__file__).resolve().parents[2]
 MINI = make_space("fbnet-mini")
@@ -369,7 +370,7 @@ def test_help_imports_no_torch() -> None:
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=PATIENCE_S,
     )
     assert "--target-ms" in done.stdout
     assert done.stdout.splitlines()[-1] == "False False"

@@ -19,6 +19,7 @@ from tests.loopback.adb_server import AdbServer
 from tests.loopback.connection import OLD
 from tests.loopback.device import LoopbackDevice
 from tests.loopback.phone import this_host
+from tests.waiting import PATIENCE_S
 
 WAYS = ("tcp", "tcp-old", "server", "usb")
 
@@ -114,7 +115,7 @@ def device(way: Way) -> LoopbackDevice:
 
 @pytest.fixture
 def phone(way: Way) -> Iterator[AdbDevice]:
-    found = AdbDevice(way[1], patience_s=20, timeout_s=30)
+    found = AdbDevice(way[1], patience_s=PATIENCE_S, timeout_s=PATIENCE_S)
     found.connect()
     yield found
     found.close()

@@ -136,7 +136,7 @@ class LoopbackDevice:
             connection.cut()
         for thread in list(self._threads):
             if thread is not threading.current_thread():
-                thread.join(timeout=10)
+                thread.join(timeout=60)
 
     def restart(self) -> None:
         """`stop`, then `start` on the same port; files and settings stay."""

@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import Protocol
 
 OWN_PLACES = ("data", "sdcard", "system", "loopback", "sys")
-START_TIMEOUT_S = 30.0
-END_TIMEOUT_S = 10.0
+START_TIMEOUT_S = 120.0  # limits for faults: what comes sooner is seen sooner
+END_TIMEOUT_S = 120.0
 _SETUP = """
 set -e
 stage=$1 root=$2
@@ -215,3 +215,4 @@ def end_processes(root: Path) -> None:
         for number in found:
             with contextlib.suppress(OSError):
                 os.kill(number, signal.SIGKILL)
+        time.sleep(0.005)

@@ -8,7 +8,9 @@ import socket
 from adb_shell.adb_device import AdbDevice
 from adb_shell.transport.tcp_transport import TcpTransport
 
-TIMEOUT_S = 60.0
+from tests.waiting import PATIENCE_S
+
+TIMEOUT_S = PATIENCE_S
 
 
 class PromptTransport(TcpTransport):

@@ -11,9 +11,10 @@ from tests.loopback.messages import (
     Message,
     read_message,
 )
+from tests.waiting import PATIENCE_S
 
 HOST_FEATURES = "shell_v2,cmd,stat_v2,ls_v2,fixed_push_mkdir"
-TIMEOUT_S = 60.0
+TIMEOUT_S = PATIENCE_S
 
 
 class Host:

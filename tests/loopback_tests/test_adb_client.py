@@ -16,12 +16,13 @@ import pytest
 
 from tests.loopback import OLD, LoopbackDevice, Phone
 from tests.loopback_tests.conftest import MakeDevice
+from tests.waiting import PATIENCE_S, wait_until
 
 pytestmark = pytest.mark.skipif(shutil.which("adb") is None, reason="adb is not installed")
 
 Done = subprocess.CompletedProcess[bytes]
 TMP = "/data/local/tmp"
-TIMEOUT_S = 120
+TIMEOUT_S = PATIENCE_S
 
 
 class Adb:
@@ -72,10 +73,7 @@ class Adb:
         return ""
 
     def wait_for(self, serial: str, state: str) -> None:
-        end = time.monotonic() + TIMEOUT_S
-        while (found := self.state(serial)) != state:
-            assert time.monotonic() < end, f"{serial} stays {found!r}"
-            time.sleep(0.05)
+        wait_until(lambda: self.state(serial) == state, f"{serial} is {state!r}")
 
 
 @pytest.fixture(scope="module")

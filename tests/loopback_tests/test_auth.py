@@ -84,9 +84,10 @@ def test_a_refused_offer_gets_no_answer_and_no_stream(
 ) -> None:
     device = make_device(keys=[], accept_offers=by_fault)
     device.faults.refuse_authentication = by_fault
-    with Host(device.port, timeout_s=1.0) as host:
+    with Host(device.port) as host:
         assert sign_in(host, keys[0]) == Command.AUTH
         offer(host, keys[0])
+        host.socket.settimeout(1.0)  # silence is waited for
         with pytest.raises(TimeoutError):
             host.receive()
     assert device.commands == []

@@ -14,6 +14,7 @@ from tests.loopback.messages import Command, Disconnected, read_message
 from tests.loopback_tests.conftest import MakeDevice
 from tests.loopback_tests.host_side import Host, HostStream
 from tests.loopback_tests.test_sync import TMP, pull, push
+from tests.waiting import PATIENCE_S, wait_until
 
 LOST = (Disconnected, ConnectionError)
 
@@ -112,12 +113,13 @@ def test_a_truncated_command_without_end_does_not_keep_the_stream_open(
 
 
 def test_a_frozen_device_says_nothing_and_goes_on_when_thawed(device: LoopbackDevice) -> None:
-    with Host(device.port, timeout_s=0.5).connect() as host:
+    with Host(device.port).connect() as host:
+        host.socket.settimeout(0.5)
         device.faults.freeze()
         assert device.faults.frozen
         with pytest.raises(TimeoutError):
             host.v1("echo hi")
-        host.socket.settimeout(60)
+        host.socket.settimeout(PATIENCE_S)
         device.faults.thaw()
         stream = host.streams[1]
         assert stream.read_all() == b"hi\n"
@@ -222,10 +224,10 @@ def test_a_closed_device_leaves_no_thread_behind(tmp_path: Path) -> None:
         for _ in range(5):
             host.open("shell:sleep 1000")
     host.socket.close()
-    end = time.monotonic() + 60
-    while left := [thread for thread in threading.enumerate() if "loopback" in thread.name]:
-        assert time.monotonic() < end, left
-        time.sleep(0.02)
+    wait_until(
+        lambda: not any("loopback" in thread.name for thread in threading.enumerate()),
+        "no thread of the device",
+    )
 
 
 def test_everything_can_be_switched_off_at_once() -> None:

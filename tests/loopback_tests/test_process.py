@@ -1,6 +1,5 @@
 """A daemon that is killed and comes back: what a device keeps, and what it does not."""
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import pytest
 from tests.loopback.ground import processes_of
 from tests.loopback.process import DaemonProcess
 from tests.loopback_tests.host_side import Host
+from tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -41,7 +41,4 @@ def test_what_outlives_a_killed_daemon_is_seen_and_ended(tmp_path: Path) -> None
         daemon.kill()
         assert any(b"sleep" in line for line in processes_of(daemon.root).values())
         daemon.start()
-    end = time.monotonic() + 20
-    while processes_of(daemon.root):
-        assert time.monotonic() < end
-        time.sleep(0.05)
+    wait_until(lambda: not processes_of(daemon.root), "no process of the device")

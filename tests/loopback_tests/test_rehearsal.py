@@ -10,6 +10,7 @@ import pytest
 
 from tests.loopback_tests.host_side import Host
 from tests.loopback_tests.test_sync import TMP, push
+from tests.waiting import PATIENCE_S
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = [sys.executable, "-m", "tests.loopback"]
@@ -44,7 +45,7 @@ def test_it_tells_its_port_and_that_it_is_no_phone(
         assert stream.read() == b"1\n2\n"
     assert (tmp_path / "root/data/local/tmp/file").read_bytes() == b"hi"
     started.send_signal(signal.SIGTERM)
-    assert started.wait(timeout=60) == 0
+    assert started.wait(timeout=PATIENCE_S) == 0
 
 
 @pytest.mark.parametrize(

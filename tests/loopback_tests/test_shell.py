@@ -1,7 +1,6 @@
 """Commands: both versions of the shell, on both grounds."""
 
 import struct
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,8 +10,7 @@ from tests.loopback import LoopbackDevice, Phone
 from tests.loopback.ground import OutputFilter
 from tests.loopback_tests.conftest import MakeDevice
 from tests.loopback_tests.host_side import Host
-
-WAIT_S = 60
+from tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -27,17 +25,16 @@ def host(device: LoopbackDevice) -> Iterator[Host]:
 
 
 def gone(pid: int) -> bool:
-    """Whether the process ends within a generous time."""
-    end = time.monotonic() + WAIT_S
-    while time.monotonic() < end:
-        stat = Path(f"/proc/{pid}/stat")
+    """Whether the process ends; waits for it."""
+
+    def has_ended() -> bool:
         try:
-            if stat.read_text().rpartition(")")[2].split()[0] == "Z":
-                return True
+            stat = Path(f"/proc/{pid}/stat").read_text()
         except OSError:
             return True
-        time.sleep(0.02)
-    return False
+        return stat.rpartition(")")[2].split()[0] == "Z"
+
+    return wait_until(has_ended, f"the end of process {pid}")
 
 
 def test_version_two_tells_exit_code_output_and_errors_apart(host: Host) -> None:

@@ -24,24 +24,32 @@ from profiler.settings import PRESETS, CampaignSettings
 from search.console.progress import Silent
 from search.spaces.registry import make_space
 from search.table.store import Table
+from tests.waiting import PATIENCE_S
 
 ROOT = Path(__file__).resolve().parents[2]
 SPACE = make_space("fbnet-mini").spec
 
 # An agent from outside the kit, found by its entry point: the simulated
-# device at a pace at which a person can press Ctrl-C.
+# device at a pace at which a person can press Ctrl-C. After $HOLD_AFTER records
+# it waits for the file $HOLD_UNTIL, so that it cannot end before it is stopped.
 _SLOW_AGENT = """
+import os
 import time
+from pathlib import Path
 from device_agents.simulated.agent import SimulatedAgent
 from device_agents.simulated.truth import Truth
 
 class SlowAgent(SimulatedAgent):
     pause_s = 0.0
+    left = int(os.environ["HOLD_AFTER"])
 
     def run(self, plan):
         for record in super().run(plan):
             time.sleep(self.pause_s)
             yield record
+            self.left -= 1
+            while self.left < 0 and not Path(os.environ["HOLD_UNTIL"]).exists():
+                time.sleep(0.01)
 
 def make(device, settings):
     options = dict(device.options)
@@ -157,13 +165,22 @@ class Bench:
         out, err = self._capture.readouterr()
         return Finished(code, out, err)
 
-    def start(self, *words: str, **popen: Any) -> "subprocess.Popen[str]":
-        """Start a command in a process of its own."""
+    @property
+    def go_on(self) -> Path:
+        """The file that a slow device which holds waits for."""
+        return self.folder / "go-on"
+
+    def start(
+        self, *words: str, hold_after: int | None = None, **popen: Any
+    ) -> "subprocess.Popen[str]":
+        """Start a command in a process of its own; a slow device holds after so many records."""
         self._install_slow_agent()
         paths = os.pathsep.join([str(ROOT), str(self.folder / "outside")])
+        held = 10**9 if hold_after is None else hold_after
+        hold = {"HOLD_AFTER": str(held), "HOLD_UNTIL": str(self.go_on)}
         return subprocess.Popen(
             [sys.executable, "-m", "profiler", *words],
-            env={**os.environ, "PYTHONPATH": paths, "PYTHONUNBUFFERED": "1"},
+            env={**os.environ, **hold, "PYTHONPATH": paths, "PYTHONUNBUFFERED": "1"},
             cwd=self.folder,
             text=True,
             stdout=subprocess.PIPE,
@@ -179,7 +196,7 @@ class Bench:
     def finish(self, process: "subprocess.Popen[str]") -> Finished:
         """Wait for a process and collect what it said."""
         try:
-            out, err = process.communicate(timeout=60)
+            out, err = process.communicate(timeout=PATIENCE_S)
         except subprocess.TimeoutExpired:
             process.kill()
             raise

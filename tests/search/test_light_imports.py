@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import PATIENCE_S
+
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = {"torch", "executorch", "onnx", "onnxruntime", "torchao", "sklearn"}
 OUTER = {"scipy", "typer", "rich", "platformdirs", "deploy", "device_agents", "profiler"}
@@ -32,7 +34,7 @@ def _loaded(*modules: str) -> set[str]:
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=PATIENCE_S,
     )
     return set(json.loads(done.stdout))
 

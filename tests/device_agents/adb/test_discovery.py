@@ -2,7 +2,6 @@
 
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -20,6 +19,7 @@ from tests.device_agents.conftest import Way, free_port
 from tests.loopback.adb_server import AdbServer
 from tests.loopback.device import LoopbackDevice
 from tests.loopback.phone import this_host
+from tests.waiting import wait_until
 
 PIXEL = load_device("pixel")
 ANDROID = load_device("android")
@@ -153,10 +153,10 @@ def test_a_serial_decides_and_two_share(two: tuple[AdbAddress, list[str]]) -> No
 def went_away(device: LoopbackDevice, server: AdbServer) -> None:
     """Its daemon was killed, and the server has noticed."""
     device.stop()
-    end = time.monotonic() + 30
-    while f"{device.address}\toffline" not in server.call("devices"):
-        assert time.monotonic() < end
-        time.sleep(0.05)
+    wait_until(
+        lambda: f"{device.address}\toffline" in server.call("devices"),
+        "the server calls the device offline",
+    )
 
 
 def test_a_device_that_the_server_lost_and_that_is_back_is_called_back(

@@ -2,7 +2,6 @@
 
 import hashlib
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from search.errors import ConnectionLost, DeviceError, DeviceTimeout, KitError
 from tests.device_agents.conftest import WAYS, Way
 from tests.loopback.device import LoopbackDevice
 from tests.loopback.faults import HOSTILE
+from tests.waiting import PATIENCE_S
 
 FOLDER = "/data/local/tmp/t"
 NASTY = ["$(id)", "`id`", "'", '"', "a\nb", ";exit 1", "\x1b[2J", "é ☂", "\\n", "-n", "*", ""]
@@ -58,7 +58,7 @@ def test_a_failed_check_says_what_failed_and_why(phone: AdbDevice) -> None:
 
 
 def test_lines_are_read_and_then_the_code(phone: AdbDevice) -> None:
-    running = phone.start(["sh", "-c", "echo one; echo; echo two; echo no >&2; exit 4"], 60)
+    running = phone.start(["sh", "-c", "echo one; echo; echo two; echo no >&2; exit 4"], PATIENCE_S)
     assert list(running.lines()) == ["one", "two"]
     assert running.result is not None
     assert (running.result.code, running.result.last_error_line) == (4, "no")
@@ -70,7 +70,7 @@ def test_a_line_is_read_before_the_next_is_written(
     gate = f"{FOLDER}/gate"
     phone.run(["mkdir", "-p", FOLDER])
     script = f"echo one; until test -f {gate}; do sleep 0.05; done; echo two"
-    running = phone.start(["sh", "-c", script], 60)
+    running = phone.start(["sh", "-c", script], PATIENCE_S)
     lines = running.lines()
     assert next(lines) == "one"
     (device.files.within(gate.lstrip("/"))).write_text("")
@@ -84,7 +84,9 @@ def test_output_cut_in_the_middle_of_a_line_is_a_lost_connection_and_not_a_line(
     phone: AdbDevice, device: LoopbackDevice
 ) -> None:
     device.faults.drop_mid_line = 3
-    running = phone.start(["sh", "-c", "for i in 1 2 3 4 5 6; do echo line-number-$i; done"], 30)
+    running = phone.start(
+        ["sh", "-c", "for i in 1 2 3 4 5 6; do echo line-number-$i; done"], PATIENCE_S
+    )
     seen: list[str] = []
     with pytest.raises(ConnectionLost):
         seen.extend(running.lines())
@@ -92,7 +94,6 @@ def test_output_cut_in_the_middle_of_a_line_is_a_lost_connection_and_not_a_line(
 
 
 def test_a_truncated_answer_is_asked_for_again(phone: AdbDevice, device: LoopbackDevice) -> None:
-    phone.timeout_s = 2
     device.faults.truncate_output_bytes = 40
     assert phone.run(["echo", "x" * 100]).text == "x" * 100
     assert device.faults.fired == 1
@@ -120,10 +121,8 @@ def test_a_frozen_device_is_given_up_after_the_timeout(
 ) -> None:
     phone.patience_s, phone.timeout_s = 0.5, 0.7
     device.faults.freeze()
-    begun = time.monotonic()
     with pytest.raises((DeviceTimeout, ConnectionLost)):
         phone.run(["echo", "x"])
-    assert time.monotonic() - begun < 60
     device.faults.thaw()
 
 

@@ -20,6 +20,7 @@ from search.errors import ConnectionLost, DeviceError, DeviceTimeout, KitError
 from tests.device_agents.conftest import Way, free_port
 from tests.loopback.connection import OLD
 from tests.loopback.device import LoopbackDevice
+from tests.waiting import PATIENCE_S
 
 ANDROID = load_device("android")
 
@@ -242,7 +243,7 @@ def test_payloads_that_fill_their_packets_arrive_whole(bus: Any, tmp_path: Path,
     (tmp_path / "file").write_bytes(content)
     with LoopbackDevice(tmp_path / "device", wire=OLD) as device:
         plugged = bus.plug(device.port, "0A1B")
-        phone = AdbDevice(usb.usb_transport("0A1B"), patience_s=0, timeout_s=30)
+        phone = AdbDevice(usb.usb_transport("0A1B"), patience_s=0, timeout_s=PATIENCE_S)
         phone.connect()
         phone.run(["mkdir", "-p", "/data/local/tmp/t"])
         sha256 = hashlib.sha256(content).hexdigest()

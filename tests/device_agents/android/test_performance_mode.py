@@ -23,6 +23,7 @@ from search.errors import DeviceError, UsageError
 from tests.device_agents.conftest import Way
 from tests.loopback.device import LoopbackDevice
 from tests.loopback.phone import hostile, pixel_like, this_host
+from tests.waiting import PATIENCE_S
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -45,7 +46,7 @@ def agent_for(device: LoopbackDevice, said: Said, **changes: Any) -> AndroidAgen
     settings = {"backend": "xnnpack", "threads": 1, "affinity": None, "say": said.append}
     return AndroidAgent(
         load_device("android").model_copy(update={"options": options}),
-        AgentSettings(**{"timeout_s": 20.0, **settings, **changes}),  # type: ignore[arg-type]
+        AgentSettings(**{"timeout_s": PATIENCE_S, **settings, **changes}),
     )
 
 
@@ -150,10 +151,11 @@ def test_two_commands_on_one_device_are_refused(device: LoopbackDevice) -> None:
 
 
 def test_a_device_that_is_gone_at_the_end_is_restored_by_the_next_run(
-    device: LoopbackDevice,
+    device: LoopbackDevice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said = Said()
-    with agent_for(device, said, timeout_s=1.0):
+    monkeypatch.setattr("device_agents.android.agent._PATIENCE_S", 0.5)
+    with agent_for(device, said):
         device.stop()
     assert "adb shell cmd power set-fixed-performance-mode-enabled false" in said
     device.start()

@@ -35,6 +35,7 @@ from device_agents.protocol import (
     parse_record,
 )
 from search.errors import DeviceLost
+from tests.waiting import PATIENCE_S
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -288,7 +289,7 @@ def test_what_a_runtime_prints_never_comes_between_the_records(
         input=dump_plan(given) + "\n",
         capture_output=True,
         encoding="utf-8",
-        timeout=60,
+        timeout=PATIENCE_S,
     )
     assert done.returncode == 0, done.stderr
     records = [parse_record(line) for line in done.stdout.splitlines()]
@@ -307,7 +308,7 @@ def test_a_runtime_that_kills_its_process_is_a_lost_device_and_the_next_plan_wor
     deed: str, told: str, deeds: Callable[[str], str]
 ) -> None:
     settings = AgentSettings(
-        backend="onnxruntime", threads=1, affinity=None, runner="python", timeout_s=60
+        backend="onnxruntime", threads=1, affinity=None, runner="python", timeout_s=PATIENCE_S
     )
     works = deeds("works")
     seen: list[Record] = []

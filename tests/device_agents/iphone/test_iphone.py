@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -264,7 +265,7 @@ def test_a_device_file_chooses_the_transport() -> None:
 # --- the agent
 
 
-SETTINGS = AgentSettings(backend="coreml-cpu_and_ne", threads=1, affinity=None, timeout_s=0.5)
+SETTINGS = AgentSettings(backend="coreml-cpu_and_ne", threads=1, affinity=None)
 
 
 @pytest.fixture
@@ -330,10 +331,11 @@ class TestAgent:
 
     @pytest.mark.parametrize("cut", [0.0, 0.3, 0.97])
     def test_an_app_that_falls_silent_is_a_timeout_not_a_result(
-        self, agent: IphoneAgent, package: Path, standin: Standin, cut: float
+        self, transport: Transport, package: Path, standin: Standin, cut: float
     ) -> None:
         standin.write(cut=cut)
-        with agent, pytest.raises(DeviceTimeout, match="wrote nothing"):
+        impatient = IphoneAgent(device(), replace(SETTINGS, timeout_s=0.5), transport, poll_s=0.01)
+        with impatient as agent, pytest.raises(DeviceTimeout, match="wrote nothing"):
             list(agent.run(plan(agent.deliver(package, "f" * 64))))
 
     def test_outputs_are_collected_by_name(self, agent: IphoneAgent, standin: Standin) -> None:

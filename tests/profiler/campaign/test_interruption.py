@@ -18,8 +18,11 @@ from device_agents.simulated.agent import SimulatedAgent
 from device_agents.simulated.truth import Truth
 from profiler.journal import Journal
 from search.table.store import Table, read_table
+from tests.waiting import PATIENCE_S
 
 PASSES, ROUNDS = 4, 6  # of --fast
+HOLD_AFTER = 250  # of 596 records of a pass, of which each start repeats the first 138
+KILLED_AFTER = 700  # in the second pass
 
 
 def check_whole(table: Table, passes: int = PASSES, rounds: int = ROUNDS) -> None:
@@ -105,14 +108,16 @@ def interrupt_after(seconds: float, work: Callable[[], object]) -> bool:
     return False
 
 
+# What an interrupt hits while it opens a file or a database cannot close it.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_an_interrupt_at_any_instruction_loses_nothing_and_repeats_nothing(bench) -> None:
     settings, draw = bench.settings(), random.Random(0)
     kept: set[tuple[object, ...]] = set()
     interrupts = 0
     while not bench.written():
         # Short at first, so that there are several however fast the machine is;
-        # then longer, so that it ends however slow.
-        delay = draw.uniform(0.005, 0.03) * (1 + interrupts / 4)
+        # then longer and longer, so that it ends however slow.
+        delay = draw.uniform(0.005, 0.03) * 1.1**interrupts
         resume = bool(bench.journals())
         interrupts += interrupt_after(
             delay, lambda resume=resume: bench.measure(settings=settings, resume=resume)
@@ -122,7 +127,6 @@ def test_an_interrupt_at_any_instruction_loses_nothing_and_repeats_nothing(bench
                 pass
             assert kept <= stored(journal)
             kept = stored(journal)
-        assert interrupts < 200
     assert interrupts >= 3
     table = read_table(bench.written()[-1])
     check_whole(table)
@@ -167,7 +171,7 @@ class Said:
         with self._news:
             self._news.notify_all()
 
-    def wait_for(self, word: str, timeout: float = 30) -> None:
+    def wait_for(self, word: str, timeout: float = PATIENCE_S) -> None:
         """Until a line that holds this word, or the end of the process."""
 
         def heard() -> bool:
@@ -182,11 +186,12 @@ class Said:
         Python dies of the signal itself when it strikes inside `exec`, as in
         the making of a dataclass; a shell calls both 130.
         """
-        code = self._process.wait(timeout=60)
+        code = self._process.wait(timeout=PATIENCE_S)
         code = 128 - code if code < 0 else code
-        self._reader.join(timeout=10)
-        assert self._process.stdout is not None
-        self._process.stdout.close()
+        self._reader.join(timeout=PATIENCE_S)
+        for pipe in (self._process.stdout, self._process.stderr):
+            assert pipe is not None
+            pipe.close()
         return code, "".join(self.lines)
 
 
@@ -198,7 +203,9 @@ def test_ctrl_c_at_10_random_moments_then_resume_loses_nothing_and_repeats_nothi
     words = bench.words(device=device)
     kept: set[tuple[object, ...]] = set()
     for number in range(10):
-        process = bench.start(*words, *(["--resume"] if bench.journals() else []))
+        # Ten times so many are not all: there is something left to interrupt.
+        resume = ["--resume"] if bench.journals() else []
+        process = bench.start(*words, *resume, hold_after=HOLD_AFTER)
         said = Said(process)
         said.wait_for("build:" if number % 3 == 0 else "pass")
         time.sleep(draw.uniform(0, 0.6))
@@ -220,13 +227,14 @@ def test_ctrl_c_at_10_random_moments_then_resume_loses_nothing_and_repeats_nothi
 
 
 def test_ctrl_c_during_a_first_build_leaves_a_campaign_that_can_be_gone_on_with(bench) -> None:
-    process = bench.start(*bench.words())
+    words = bench.words(device=bench.device(pause_s=0.0))
+    process = bench.start(*words, hold_after=0)
     said = Said(process)
     said.wait_for("build:")
     process.send_signal(signal.SIGINT)
     code, text = said.end()
     assert code == 130, text
-    ended = bench.call(*bench.words("--resume"))
+    ended = bench.run(*words, "--resume")
     assert ended.code == 0, ended.err
     check_whole(read_table(bench.written()[0]))
 
@@ -236,7 +244,7 @@ def test_a_campaign_that_was_killed_is_gone_on_with_by_resume_and_only_by_it(
     bench, number: signal.Signals
 ) -> None:
     words = bench.words(device=bench.device(pause_s=0.001))
-    process = bench.start(*words)
+    process = bench.start(*words, hold_after=KILLED_AFTER)
     said = Said(process)
     said.wait_for("pass 2")
     time.sleep(0.3)
@@ -265,7 +273,7 @@ def test_a_campaign_that_was_killed_is_gone_on_with_by_resume_and_only_by_it(
 
 
 def test_a_second_campaign_on_the_same_device_is_refused_and_the_first_completes(bench) -> None:
-    first = bench.start(*bench.words(device=bench.device(pause_s=0.0015)))
+    first = bench.start(*bench.words(device=bench.device(pause_s=0.0)), hold_after=100)
     said = Said(first)
     said.wait_for("pass")
     for words in (bench.words(), bench.words("--seed", "9", "-o", str(bench.folder / "other"))):
@@ -274,6 +282,7 @@ def test_a_second_campaign_on_the_same_device_is_refused_and_the_first_completes
         assert "Another command is using simulated" in second.err
         assert second.out == ""
     assert not list(bench.folder.glob("other/*"))
+    bench.go_on.touch()
     code, text = said.end()
     assert code == 0, text
     (folder,) = bench.written()
@@ -281,7 +290,7 @@ def test_a_second_campaign_on_the_same_device_is_refused_and_the_first_completes
 
 
 def test_the_lock_of_a_killed_campaign_does_not_stay(bench) -> None:
-    process = bench.start(*bench.words(device=bench.device(pause_s=0.01)))
+    process = bench.start(*bench.words(device=bench.device(pause_s=0.0)), hold_after=100)
     said = Said(process)
     said.wait_for("pass")
     os.kill(process.pid, signal.SIGKILL)

@@ -16,6 +16,7 @@ from search.architecture import write_architecture
 from search.spaces.registry import make_space
 from search.table.store import Table
 from tests.profiler.conftest import Bench, Finished
+from tests.waiting import PATIENCE_S
 
 ROOT = Path(__file__).resolve().parents[3]
 MINI = make_space("fbnet-mini")
@@ -166,7 +167,7 @@ def test_tables_alone_import_neither_torch_nor_a_runtime(measured: Table, nets: 
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=PATIENCE_S,
     )
     assert done.stdout.splitlines()[-1] == "[]"
 

@@ -15,6 +15,7 @@ from search.spaces.registry import make_space
 from search.table.store import read_table
 from tests.search.cli.conftest import Searched
 from tests.search.cli.runner import ROOT, SPACE, Desk, is_refusal, write
+from tests.waiting import PATIENCE_S
 
 TARGETS = ("3.5", "4", "5", "7")
 
@@ -170,7 +171,7 @@ def test_a_front_needs_no_torch(desk: Desk, searched: Searched) -> None:
         "assert 'torch' not in sys.modules"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S
     )
     assert done.returncode == 0, done.stderr
     assert "front-1" in done.stdout

@@ -9,6 +9,7 @@ import typer
 
 from search.cli.app import app
 from tests.search.cli.runner import ROOT, Desk
+from tests.waiting import PATIENCE_S
 
 COMMAND: Any = typer.main.get_command(app)
 VERBS: dict[str, Any] = {"": COMMAND, **COMMAND.commands}
@@ -46,7 +47,7 @@ def test_help_and_wrong_words_need_neither_torch_nor_pandas() -> None:
             cwd=ROOT,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE_S,
         )
         assert done.returncode == expected, done.stderr
 
@@ -57,7 +58,7 @@ def test_the_module_runs() -> None:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
     )
     assert done.returncode == 0
     for verb in ("train", "front", "plot"):

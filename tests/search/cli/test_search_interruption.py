@@ -18,6 +18,7 @@ from search.training.progress import Lines
 from search.training.trace import read_trace
 from tests.search.cli.conftest import Searched
 from tests.search.cli.runner import Desk, Finished
+from tests.waiting import PATIENCE_S
 
 FILES = ("arch.json", "arch.run/scores.json", "arch.run/candidates/candidate-1.json")
 RETRAIN = ("--retrain", "--retrain-epochs", "2")
@@ -176,7 +177,7 @@ def stop(desk: Desk, words: list[str], number: signal.Signals) -> tuple[int, str
     with desk.start(*words) as process:
         listen(process, "epoch 2/10 weights")
         process.send_signal(number)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=PATIENCE_S)
     assert out == ""
     assert "Traceback" not in err
     assert desk.path("arch.run/last.pt").exists()
@@ -212,7 +213,7 @@ def test_two_processes_write_one_result_and_both_end_well(desk: Desk) -> None:
     launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
     words = desk.words(*RETRAIN, "--format", "json")
     with desk.start(*words, launcher=launcher) as process:
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=2 * PATIENCE_S)
     assert process.returncode == 0, err
     assert out.count('"schema_version"') == 1
     assert err.count("digits: 10 classes") == 1

@@ -185,7 +185,7 @@ def test_looking_through_many_files_ends_at_the_first_other_error() -> None:
 
     def look(index: int) -> None:
         seen.append(index)
-        time.sleep(1e-4)
+        time.sleep(1e-3)
         if index == 10:
             raise OSError(errno.EMFILE, "Too many open files")
 

@@ -13,6 +13,7 @@ from search.training.distributed import ProcessGroup, join
 from search.training.progress import Lines
 from search.training.protocol import TrainingMethod
 from tests.search.training.standins import Pictures, TinySearch, run, small_fbnet, whole_state
+from tests.waiting import PATIENCE_S
 
 NUMBER = 66  # splits of 53 and 13, whose last batches of 8 are 3 + 2 images
 KILLED_BEFORE = 10
@@ -78,7 +79,7 @@ def apart(processes: ProcessGroup, folder: Path, *, kill: bool = False) -> TinyS
 
 def main(mode: str, folder: Path) -> None:
     torch.set_num_threads(1)
-    with join("cpu", timeout_s=20) as processes:
+    with join("cpu", timeout_s=PATIENCE_S) as processes:
         result: dict[str, object] = {}
         if mode == "whole":
             algorithm, steps = like_one(processes)

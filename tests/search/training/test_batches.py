@@ -13,6 +13,7 @@ from search.errors import UsageError
 from search.training.batches import cut_batches, identify_images, load_ahead
 from search.training.seeds import derive_seed, generator_for
 from tests.search.training.standins import Pictures
+from tests.waiting import PATIENCE_S
 
 
 @given(st.integers(2, 60), st.integers(4, 20), st.sampled_from([(2, 1), (4, 1), (4, 2), (6, 3)]))
@@ -59,7 +60,7 @@ def test_the_next_batch_is_made_in_another_thread_while_one_is_used() -> None:
 
     answers = load_ahead(load, range(3))
     assert next(answers) == 0
-    assert started[1].wait(5)
+    assert started[1].wait(PATIENCE_S)
     assert threading.main_thread() not in threads
     answers.close()
 

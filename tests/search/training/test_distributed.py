@@ -18,6 +18,7 @@ from search.training.sync_batch_norm import SharedBatchNorm, convert_sync_batchn
 from search.training.trace import read_trace
 from tests.search.training.process import NUMBER, fbnet_like_one, like_one
 from tests.search.training.standins import Pictures, TinySearch, run, same_bits, small_network
+from tests.waiting import PATIENCE_S
 
 ROOT = Path(__file__).resolve().parents[3]
 WORKER = "tests.search.training.process"
@@ -53,7 +54,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[dict[str, Any]
         cwd=ROOT,
         env=ENVIRONMENT,
         check=True,
-        timeout=150,
+        timeout=2 * PATIENCE_S,
     )
     paths = (folder / f"whole{rank}.pt" for rank in (0, 1))
     return [torch.load(path, weights_only=True) for path in paths], folder
@@ -113,8 +114,8 @@ def test_a_killed_process_ends_the_other_and_the_run_resumes_bit_by_bit(
 ) -> None:
     survivor, killed = start_pair("killed", tmp_path)
     try:
-        _, told = survivor.communicate(timeout=150)
-        _, silence = killed.communicate(timeout=10)
+        _, told = survivor.communicate(timeout=2 * PATIENCE_S)
+        _, silence = killed.communicate(timeout=PATIENCE_S)
     finally:
         for process in (survivor, killed):
             process.kill()
@@ -126,7 +127,7 @@ def test_a_killed_process_ends_the_other_and_the_run_resumes_bit_by_bit(
     assert "epoch" not in silence
 
     for process in start_pair("resumed", tmp_path):
-        process.communicate(timeout=150)
+        process.communicate(timeout=2 * PATIENCE_S)
         assert process.returncode == 0
     for rank, right in enumerate(whole[0]):
         resumed = torch.load(tmp_path / f"resumed{rank}.pt", weights_only=True)

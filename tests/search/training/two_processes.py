@@ -13,6 +13,7 @@ from search.training.protocol import TrainingMethod
 from tests.search.training.process import recorded
 from tests.search.training.standins import Pictures, run
 from tests.search.training.systems import NUMBER, SIDE, SYSTEMS
+from tests.waiting import PATIENCE_S
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -36,7 +37,7 @@ def run_pair(folder: Path) -> list[dict[str, list[dict[str, Tensor]]]]:
         cwd=ROOT,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         check=True,
-        timeout=240,
+        timeout=4 * PATIENCE_S,
     )
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in (0, 1)]
 
@@ -44,7 +45,7 @@ def run_pair(folder: Path) -> list[dict[str, list[dict[str, Tensor]]]]:
 def main(folder: Path) -> None:
     """Both processes: every method once."""
     torch.set_num_threads(1)
-    with join("cpu", timeout_s=60) as processes:
+    with join("cpu", timeout_s=PATIENCE_S) as processes:
         found = {
             # Weights differ at first: the leader's must win.
             name: gradients(make(processes.rank), processes)
