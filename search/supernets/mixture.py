@@ -54,9 +54,9 @@ class MixtureSupernet(nn.Module):
     network and recalibrate that.
 
     Attributes:
-        before: Fixed modules in front of the searched layers.
+        before: Fixed modules before the searched layers.
         layers: One `MixedLayer` a layer.
-        after: Fixed modules behind them.
+        after: Fixed modules after them.
         checkpoint: Recompute each searched layer in the backward pass instead
             of keeping its activations.
 
@@ -88,7 +88,7 @@ class MixtureSupernet(nn.Module):
         """Images to logits.
 
         A candidate whose weight is exactly 0 is not evaluated and its weight
-        gets no gradient: a one-hot row costs one candidate. Weights behind
+        gets no gradient: a one-hot row costs one candidate. Weights after
         the last candidate of a layer are ignored.
 
         Args:
@@ -173,7 +173,7 @@ class MixtureSupernet(nn.Module):
         return network.requires_grad_(True)
 
     def recalibrate(self, choices: Sequence[int], batches: Iterable[Tensor]) -> int:
-        """Estimate the batch norm statistics of one network anew, in place.
+        """Estimate the batch norm statistics of one network again, in place.
 
         Args:
             choices: The network, one candidate index a layer.
