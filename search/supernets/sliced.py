@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.utils.checkpoint import checkpoint as recompute
+from torch.utils.checkpoint import checkpoint as run_recomputed
 
 from search.errors import UsageError
 from search.operators.modules import build_operator
@@ -42,9 +42,9 @@ class SlicedSupernet(nn.Module):
         layers: For each layer and kind, its blocks at the widest.
     """
 
-    def __init__(self, space: SlicedSpace, *, checkpoint: bool = False) -> None:
+    def __init__(self, space: SlicedSpace, *, recompute: bool = False) -> None:
         super().__init__()
-        self.space, self.checkpoint = space, checkpoint
+        self.space, self.recompute = space, recompute
         self.widths: tuple[int, ...] = tuple(legal_mask(space).sum(1).tolist())
         self.before = nn.Sequential(*map(build_operator, space.before))
         self.layers = nn.ModuleList(self._layer(number) for number in range(len(space.layers)))
@@ -102,8 +102,8 @@ class SlicedSupernet(nn.Module):
             output: Tensor = functional_call(small, _leading(large, small), (y,))
             return output
 
-        if self.checkpoint and torch.is_grad_enabled():
-            output: Tensor = recompute(run, x, use_reentrant=False)
+        if self.recompute and torch.is_grad_enabled():
+            output: Tensor = run_recomputed(run, x, use_reentrant=False)
             return output
         return run(x)
 
