@@ -1,1 +1,1 @@
-"""Published search methods, each behind `search.training.protocol.TrainingMethod`."""
+"""Published search methods, each a `search.algorithms.base.SearchAlgorithm`."""

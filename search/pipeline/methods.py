@@ -58,7 +58,7 @@ def search_shared(
     check_classes(task.space, len(data.classes), task.table)
     with fresh_weights(settings.seed):
         method = load_method(algorithm)(
-            task.space, task.costs, recipe=recipe, target=task.target, checkpoint=checkpoint
+            task.space, task.costs, recipe=recipe, target=task.target, recompute=checkpoint
         )
     lines = train(
         method,

@@ -92,7 +92,7 @@ def from_probabilities(probabilities: npt.ArrayLike, space: LayeredSpace, origin
         origin: Where they come from, as text.
 
     Raises:
-        UsageError: Another shape, a row that is no distribution.
+        UsageError: Another shape, or a row that is not a distribution.
     """
     given = np.asarray(probabilities, dtype=np.float64)
     widths = np.array([len(layer.choices) for layer in space.layers])

@@ -19,7 +19,7 @@ from search.operators.spec import OperatorSpec
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """One candidate of one layer: its short name and the operator behind it."""
+    """One candidate of one layer: its short name and its operator."""
 
     name: str
     operator: OperatorSpec
@@ -60,7 +60,7 @@ class SearchSpace(Protocol):
 
     @property
     def before(self) -> tuple[OperatorSpec, ...]:
-        """Fixed operators in front of the searched layers."""
+        """Fixed operators before the searched layers."""
         ...
 
     @property
@@ -70,7 +70,7 @@ class SearchSpace(Protocol):
 
     @property
     def after(self) -> tuple[OperatorSpec, ...]:
-        """Fixed operators behind the searched layers."""
+        """Fixed operators after the searched layers."""
         ...
 
 
@@ -85,7 +85,7 @@ class SpaceSize:
 
 
 class LayeredSpace:
-    """Shared answers of every space made of fixed parts and layers."""
+    """Base of every space made of fixed parts and layers."""
 
     spec: str
     before: tuple[OperatorSpec, ...]
@@ -95,14 +95,14 @@ class LayeredSpace:
     @cached_property
     def uses(self) -> Mapping[OperatorSpec, float]:
         """How often a uniformly random network has each operator that costs time, on average."""
-        found: dict[OperatorSpec, float] = {}
+        uses: dict[OperatorSpec, float] = {}
         for operator, share in self._shares():
             if operator.kind != "skip":
-                found[operator] = found.get(operator, 0.0) + share
-        return found
+                uses[operator] = uses.get(operator, 0.0) + share
+        return uses
 
     def _shares(self) -> Iterator[tuple[OperatorSpec, float]]:
-        """Every place of a network, and how likely each of its operators stands there."""
+        """Every position of a network: its operators, and the probability of each."""
         yield from ((operator, 1.0) for operator in self.before)
         for layer in self.layers:
             yield from ((choice.operator, 1 / len(layer.choices)) for choice in layer.choices)
@@ -173,7 +173,7 @@ class LayeredSpace:
             raise UsageError(
                 f"{name!r} names {len(choices)} choices; {self.spec} has {len(self.layers)} layers."
             )
-        return [layer.choice(word) for layer, word in zip(self.layers, choices, strict=True)]
+        return [layer.choice(choice) for layer, choice in zip(self.layers, choices, strict=True)]
 
     def architecture(self, choices: Sequence[str], name: str = "custom") -> Architecture:
         """The network that takes these choices, one a layer.

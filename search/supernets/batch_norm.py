@@ -3,7 +3,7 @@
 While a supernet learns, a layer's input is a mixture that no single network
 ever sees, so running statistics gathered then fit none of them. Before a
 sub-network with inherited weights is judged, its statistics are estimated
-afresh on about 2,000 training images (the practice of Once-for-All,
+again on about 2,000 training images (the practice of Once-for-All,
 arXiv 1908.09791, section 4).
 """
 
@@ -50,7 +50,7 @@ def fresh_statistics(norms: Sequence[_BatchNorm]) -> Iterator[None]:
 
 
 def recalibrate(network: nn.Module, batches: Iterable[Tensor]) -> int:
-    """Estimate all batch norm statistics of a network anew; weights are kept.
+    """Estimate all batch norm statistics of a network again; weights stay.
 
     Statistics are the plain average over the batches, so let the batches be
     of one size. The modes of all modules are put back.

@@ -9,7 +9,7 @@ from functools import reduce
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint as recompute
+from torch.utils.checkpoint import checkpoint as run_recomputed
 
 from search.errors import UsageError
 from search.operators.modules import build_operator
@@ -42,15 +42,15 @@ class MaskedSupernet(nn.Module):
 
     Args:
         space: What to build.
-        checkpoint: Recompute activations in the backward pass.
+        recompute: Recompute activations in the backward pass.
         scattered: See above.
     """
 
     def __init__(
-        self, space: MaskedSpace, *, checkpoint: bool = False, scattered: bool = False
+        self, space: MaskedSpace, *, recompute: bool = False, scattered: bool = False
     ) -> None:
         super().__init__()
-        self.space, self.checkpoint, self.scattered = space, checkpoint, scattered
+        self.space, self.recompute, self.scattered = space, recompute, scattered
         self.stem = build_operator(space.before[0])
         self.blocks = nn.ModuleList(MaskedBlock(space, layer) for layer in space.masked_layers)
         self.tail = nn.Sequential(*(build_operator(part) for part in space.after))
@@ -104,9 +104,9 @@ class MaskedSupernet(nn.Module):
         self, part: Callable[[Tensor, Tensor], Tensor], several: bool
     ) -> Callable[[Tensor, Tensor], Tensor]:
         """The same, recomputed in the backward pass where its activations would pile up."""
-        if not (torch.is_grad_enabled() and (self.checkpoint or several)):
+        if not (torch.is_grad_enabled() and (self.recompute or several)):
             return part
-        return lambda x, weights: recompute(part, x, weights, use_reentrant=False)
+        return lambda x, weights: run_recomputed(part, x, weights, use_reentrant=False)
 
     def _run(self, images: Tensor, weights: Tensor) -> Tensor:
         x = self.stem(images)

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint as recompute
+from torch.utils.checkpoint import checkpoint as run_recomputed
 
 from search.errors import UsageError
 from search.operators.modules import ConvNorm, build_operator
@@ -54,27 +54,27 @@ class MixtureSupernet(nn.Module):
     network and recalibrate that.
 
     Attributes:
-        before: Fixed modules in front of the searched layers.
+        before: Fixed modules before the searched layers.
         layers: One `MixedLayer` a layer.
-        after: Fixed modules behind them.
-        checkpoint: Recompute each searched layer in the backward pass instead
+        after: Fixed modules after them.
+        recompute: Recompute each searched layer in the backward pass instead
             of keeping its activations.
 
     Args:
         space: What to build.
         build: Operator to module; for spaces of other operators than ours.
-        checkpoint: See above.
+        recompute: See above.
 
     Raises:
         UsageError: The space has no layer, or a layer without candidates.
     """
 
     def __init__(
-        self, space: SearchSpace, *, build: Build = build_operator, checkpoint: bool = False
+        self, space: SearchSpace, *, build: Build = build_operator, recompute: bool = False
     ) -> None:
         super().__init__()
         legal = legal_mask(space)
-        self.checkpoint = checkpoint
+        self.recompute = recompute
         self.widths: tuple[int, ...] = tuple(legal.sum(1).tolist())
         self.before = nn.Sequential(*(build(operator) for operator in space.before))
         self.layers = nn.ModuleList(
@@ -88,7 +88,7 @@ class MixtureSupernet(nn.Module):
         """Images to logits.
 
         A candidate whose weight is exactly 0 is not evaluated and its weight
-        gets no gradient: a one-hot row costs one candidate. Weights behind
+        gets no gradient: a one-hot row costs one candidate. Weights after
         the last candidate of a layer are ignored.
 
         Args:
@@ -123,8 +123,8 @@ class MixtureSupernet(nn.Module):
         if not live:
             raise UsageError("All candidates of a layer have weight 0.")
         run = self._runner(layer, live, values[live[0]] == 1 and not row.requires_grad)
-        if self.checkpoint and torch.is_grad_enabled():
-            y: Tensor = recompute(run, x, row, use_reentrant=False)
+        if self.recompute and torch.is_grad_enabled():
+            y: Tensor = run_recomputed(run, x, row, use_reentrant=False)
             return y
         return run(x, row)
 
@@ -173,7 +173,7 @@ class MixtureSupernet(nn.Module):
         return network.requires_grad_(True)
 
     def recalibrate(self, choices: Sequence[int], batches: Iterable[Tensor]) -> int:
-        """Estimate the batch norm statistics of one network anew, in place.
+        """Estimate the batch norm statistics of one network again, in place.
 
         Args:
             choices: The network, one candidate index a layer.

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.utils.checkpoint import checkpoint as recompute
+from torch.utils.checkpoint import checkpoint as run_recomputed
 
 from search.errors import UsageError
 from search.operators.modules import build_operator
@@ -32,7 +32,7 @@ def kind_of(operator: OperatorSpec) -> str:
 
 
 class SlicedSupernet(nn.Module):
-    """All networks of a grouped space with shared weights.
+    """All networks of a sliced space with shared weights.
 
     In training mode batch norm normalises by the batch and gathers nothing;
     `derive` a network and recalibrate that before judging it.
@@ -42,9 +42,9 @@ class SlicedSupernet(nn.Module):
         layers: For each layer and kind, its blocks at the widest.
     """
 
-    def __init__(self, space: SlicedSpace, *, checkpoint: bool = False) -> None:
+    def __init__(self, space: SlicedSpace, *, recompute: bool = False) -> None:
         super().__init__()
-        self.space, self.checkpoint = space, checkpoint
+        self.space, self.recompute = space, recompute
         self.widths: tuple[int, ...] = tuple(legal_mask(space).sum(1).tolist())
         self.before = nn.Sequential(*map(build_operator, space.before))
         self.layers = nn.ModuleList(self._layer(number) for number in range(len(space.layers)))
@@ -59,7 +59,7 @@ class SlicedSupernet(nn.Module):
             if not shown.is_skip:  # expansions and channels rise: the last one is the largest
                 widest[kind_of(shown.operator)] = self.space.blocks(number, choice, into)
         return nn.ModuleDict(
-            {kind: nn.ModuleList(map(build_operator, made)) for kind, made in widest.items()}
+            {kind: nn.ModuleList(map(build_operator, blocks)) for kind, blocks in widest.items()}
         )
 
     def forward(self, images: Tensor, weights: Tensor) -> Tensor:
@@ -78,18 +78,18 @@ class SlicedSupernet(nn.Module):
         return x
 
     def _choices(self, weights: Tensor) -> list[int]:
-        found: list[int] = weights.detach().argmax(1).tolist()
+        choices: list[int] = weights.detach().argmax(1).tolist()
         if weights.shape != (len(self.widths), max(self.widths)) or not torch.equal(
-            weights.detach().cpu(), self.one_hot(found)
+            weights.detach().cpu(), self.one_hot(choices)
         ):
-            raise UsageError("Weights of grouped networks must be one-hot.")
-        return found
+            raise UsageError("Weights of sliced networks must be one-hot.")
+        return choices
 
     def _pairs(self, choices: Sequence[int]) -> Iterator[tuple[nn.Module, OperatorSpec]]:
-        """Modules at the widest with the operators that the network takes of them."""
+        """Modules at the widest, each with the operator that the network takes of it."""
         *parts, tail = self.space.path(choices)
-        for layer, made in zip(self.layers, parts, strict=True):
-            for number, operator in enumerate(made):
+        for layer, operators in zip(self.layers, parts, strict=True):
+            for number, operator in enumerate(operators):
                 if operator.kind != "skip":
                     yield layer[kind_of(operator)][number], operator  # type: ignore[index]
         yield from zip(self.after, tail, strict=True)
@@ -99,12 +99,12 @@ class SlicedSupernet(nn.Module):
         small.train(self.training)
 
         def run(y: Tensor) -> Tensor:
-            made: Tensor = functional_call(small, _leading(large, small), (y,))
-            return made
+            output: Tensor = functional_call(small, _leading(large, small), (y,))
+            return output
 
-        if self.checkpoint and torch.is_grad_enabled():
-            kept: Tensor = recompute(run, x, use_reentrant=False)
-            return kept
+        if self.recompute and torch.is_grad_enabled():
+            output: Tensor = run_recomputed(run, x, use_reentrant=False)
+            return output
         return run(x)
 
     def _shape_of(self, operator: OperatorSpec, large: nn.Module) -> nn.Module:
@@ -140,8 +140,8 @@ class SlicedSupernet(nn.Module):
         parts = [
             _copy(module, spec) for module, spec in zip(self.before, self.space.before, strict=True)
         ]
-        for made in self.space.path(choices):
-            for operator in made:
+        for operators in self.space.path(choices):
+            for operator in operators:
                 if operator.kind == "skip":
                     parts.append(build_operator(operator))
                 else:
@@ -149,7 +149,7 @@ class SlicedSupernet(nn.Module):
         return nn.Sequential(*parts).to(device).requires_grad_(True)
 
     def compile(self, *_: Any, **__: Any) -> None:
-        """Refused: every width would be compiled anew.
+        """Refused: every width would be compiled on its own.
 
         Raises:
             UsageError: Always.

@@ -4,7 +4,7 @@ Single-Path NAS (arXiv 1904.02877), section 3: the 5x5 kernel holds the 3x3 in
 its centre, expansion 6 holds expansion 3 in its first half. Indicators decide
 what is used, by comparing norms of weights with trainable thresholds.
 
-Unlike the released code, indicators act behind the depthwise batch norm and
+Unlike the released code, indicators act after the depthwise batch norm and
 activation: on the kernel alone, what is switched off would still emit
 relu(bias), and a skipped layer would not be the identity.
 """
@@ -23,7 +23,7 @@ from search.operators.spec import OperatorSpec
 from search.spaces.base import Layer, SearchSpace
 from search.supernets.batch_norm import batch_norms, freeze_statistics
 
-KERNEL, KEEP, EXPAND = range(3)
+KERNEL, SKIP_GATE, EXPAND = range(3)
 INDICATORS = 3
 NORMS: dict[str, Callable[[Tensor], Tensor]] = {
     "l2": lambda weights: weights.norm(),
@@ -42,28 +42,28 @@ def straight_through_step(margins: Tensor) -> Tensor:
 class SuperLayer(nn.Module, ABC):
     """One searched layer as a single block with three indicators.
 
-    Indicators are (kernel, keep, expand): use the 5x5, do not skip, use the
+    Indicators are (kernel, skip gate, expand): use the 5x5, do not skip, use the
     second half of the channels. `thresholds` are their trainable thresholds.
 
     Attributes:
         norm: What is compared with a threshold.
-        free: Which of the three the layer's candidates leave open.
+        open_choices: Which of the three the layer's candidates leave open.
     """
 
     thresholds: nn.Parameter
-    free: Tensor
+    open_choices: Tensor
 
     def __init__(self, layer: Layer, norm: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
         self.layer, self.norm = layer, norm
         self.thresholds = nn.Parameter(torch.zeros(INDICATORS))
         blocks = [choice.operator for choice in layer.choices if not choice.is_skip]
-        free = [
+        open_choices = [
             len({block.kernel for block in blocks}) > 1,
             len(blocks) < len(layer.choices),
             len({block.expansion for block in blocks}) > 1,
         ]
-        self.register_buffer("free", torch.tensor(free), persistent=False)
+        self.register_buffer("open_choices", torch.tensor(open_choices), persistent=False)
 
     @abstractmethod
     def norms(self) -> Tensor:
@@ -71,7 +71,7 @@ class SuperLayer(nn.Module, ABC):
 
     def margins(self) -> Tensor:
         """(3,) norm less threshold; +inf for what the candidates leave no choice about."""
-        return (self.norms() - self.thresholds).masked_fill(~self.free, math.inf)
+        return (self.norms() - self.thresholds).masked_fill(~self.open_choices, math.inf)
 
     @abstractmethod
     def forward(self, x: Tensor, gates: Tensor) -> Tensor:
@@ -110,7 +110,7 @@ class SuperBlock(SuperLayer):
         centre, ring = self._parts()
         outer = self.norm(ring)
         used = straight_through_step(
-            (outer - self.thresholds[KERNEL]).masked_fill(~self.free[KERNEL], math.inf)
+            (outer - self.thresholds[KERNEL]).masked_fill(~self.open_choices[KERNEL], math.inf)
         )
         kernel = centre + used * ring
         first, second = kernel[: self.narrow], kernel[self.narrow :]
@@ -128,10 +128,10 @@ class SuperBlock(SuperLayer):
             padding=tuple(int(edge) for edge in conv.padding),
             groups=conv.groups,
         )
-        for behind in list(self.depthwise)[1:]:
-            y = behind(y)
+        for module in list(self.depthwise)[1:]:
+            y = module(y)
         y = torch.cat([y[:, : self.narrow], gates[EXPAND] * y[:, self.narrow :]], dim=1)
-        y = gates[KEEP] * self.project(y)
+        y = gates[SKIP_GATE] * self.project(y)
         total: Tensor = x + y if self.residual else y
         return total
 
@@ -198,7 +198,7 @@ class SuperkernelSupernet(nn.Module):
         layer: Layer to superkernel; for spaces of other operators than ours.
 
     Raises:
-        UsageError: Candidates that are no parts of one block; unknown norm.
+        UsageError: Candidates that are not parts of one block; unknown norm.
     """
 
     def __init__(

@@ -106,7 +106,7 @@ def method_of(space: LayeredSpace, variant: Variant) -> FBNetSearch:
         CostMatrix(costs=costs, fixed=50.0),
         recipe=recipe,
         target=latency_target(1e6),
-        checkpoint=variant.checkpoint,
+        recompute=variant.checkpoint,
     )
 
 

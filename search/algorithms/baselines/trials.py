@@ -1,6 +1,6 @@
 """Scores of networks by short training, for the baselines.
 
-What is expensive is kept: every finished trial is a line of a file, and a
+Trials are expensive, so every finished trial is a line of a file, and a
 resumed run does not train it again.
 """
 
@@ -32,7 +32,7 @@ from search.training.single_network import SingleNetworkTraining
 
 
 class Subset:
-    """Some images of a set, numbered anew; an `ImageSet`."""
+    """Some images of a set, numbered from 0; an `ImageSet`."""
 
     def __init__(self, images: ImageSet, indices: Tensor) -> None:
         self._images, self._indices = images, indices
@@ -42,12 +42,12 @@ class Subset:
         return len(self._indices)
 
     def batch(self, indices: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
-        """As of the whole set."""
+        """Images by their number in the subset."""
         return self._images.batch(self._indices[indices], generator)
 
 
 class _Row(BaseModel):
-    """One finished trial; either a score or why there is none."""
+    """One finished trial: a score, or the reason why there is none."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -64,7 +64,7 @@ class _Row(BaseModel):
 
 
 class TrialFile:
-    """Finished trials, one JSON line each, behind one that names the settings.
+    """Finished trials, one JSON line each, after one that names the settings.
 
     Args:
         path: The file; None keeps nothing.
@@ -78,7 +78,7 @@ class TrialFile:
 
     Raises:
         UsageError: There is one and `resume` was not asked for, or it was
-            begun with other settings, or is no such file.
+            begun with other settings, or is not such a file.
         StorageError: The disk is full or cannot be written.
     """
 
@@ -111,13 +111,13 @@ class TrialFile:
         whole = content[: content.rfind(b"\n") + 1]
         try:
             lines = whole.decode().splitlines()
-            found = json.loads(lines[0])["identity"]
+            begun_with = json.loads(lines[0])["identity"]
             rows = [_Row.model_validate_json(line) for line in lines[1:]]
         except (ValueError, KeyError, IndexError, TypeError) as error:
             raise UsageError(
                 f"{path} is not a file of trials: {error}.", "Choose another folder with --run."
             ) from error
-        if found != identity:
+        if begun_with != identity:
             raise UsageError(
                 f"{path} was begun with other settings.",
                 "Repeat the options it was made with, or choose another folder with --run.",
@@ -175,28 +175,28 @@ class ShortTraining:
     Args:
         space: Of the networks.
         images: Training images of the task.
-        learnt: Those to train on.
-        held: Those to judge on.
+        train_indices: Those to train on.
+        validation_indices: Those to judge on.
         recipe: The short recipe.
         settings: Of the engine.
         trials: Where finished trials are kept.
-        say: Told after each trial.
+        notice: Called with a message after each trial.
     """
 
     def __init__(
         self,
         space: LayeredSpace,
         images: ImageSet,
-        learnt: Tensor,
-        held: Tensor,
+        train_indices: Tensor,
+        validation_indices: Tensor,
         recipe: TrainingRecipe,
         settings: TrainingSettings,
         trials: TrialFile,
-        say: Callable[[str], None],
+        notice: Callable[[str], None],
     ) -> None:
-        self._space, self._images, self._held = space, images, held
-        self._learnt, self._recipe, self._settings = Subset(images, learnt), recipe, settings
-        self._trials, self._say = trials, say
+        self._space, self._images, self._validation_indices = space, images, validation_indices
+        self._train_images, self._recipe = Subset(images, train_indices), recipe
+        self._settings, self._trials, self._notice = settings, trials, notice
 
     def __call__(self, networks: Sequence[Choices]) -> list[float]:
         """Accuracies, one a network; minus infinity where the trial failed."""
@@ -211,10 +211,10 @@ class ShortTraining:
             score = self._accuracy(choices)
         except GateFailed as error:
             self._trials.add_failed(choices, error.message)
-            self._say(f"trial {number}: failed: {error.message}")
+            self._notice(f"trial {number}: failed: {error.message}")
             return -math.inf
         self._trials.add(choices, score)
-        self._say(f"trial {number}: accuracy {100 * score:.1f} %")
+        self._notice(f"trial {number}: accuracy {100 * score:.1f} %")
         return score
 
     def _accuracy(self, choices: Choices) -> float:
@@ -228,12 +228,12 @@ class ShortTraining:
             network = build_network(architecture.operators)
         train(
             SingleNetworkTraining(network, self._recipe),
-            self._learnt,
+            self._train_images,
             self._settings,
             subject=Subject(space=self._space.spec),
         )
-        found = evaluate(network, self._images, indices=self._held)
+        accuracy = evaluate(network, self._images, indices=self._validation_indices)
         # The last step of the training may be the one that breaks the weights.
-        if not math.isfinite(found.loss):
-            raise GateFailed(f"The loss on the images held back is {found.loss}.")
-        return found.top1
+        if not math.isfinite(accuracy.loss):
+            raise GateFailed(f"The loss on the images held back is {accuracy.loss}.")
+        return accuracy.top1

@@ -12,27 +12,20 @@ from search.errors import UsageError
 class FBNetRecipe(SearchRecipe):
     """How FBNet (arXiv 1812.03443) searches; the defaults are section 4.1's.
 
+    The images that the share of the weights leaves train theta.
+
     Attributes:
-        epochs: Walks over the training images.
-        batch: Images a step.
-        classes: Random classes of the proxy data; None means all.
-        weight_share: Share of the images that train the weights; the others
-            train theta.
-        weight_rate, weight_momentum, weight_decay: SGD of the weights, its
-            rate falling along a cosine.
         theta_rate, theta_decay: Adam of theta; its decay is coupled (L2).
-        freeze_epochs: Epochs in which theta rests.
         temperature, annealing: tau = temperature * exp(-annealing * epoch).
         alpha, beta: Of the product loss.
         literal: Train the weights with the whole loss, as equation 1 reads,
             instead of the cross entropy alone.
         multiplier, multiplier_rate: Of the loss with a target: weight of the
             excess at first, and how fast a step raises it while the expected
-            latency is above the target.
+            cost is above the target.
         negligible: Candidates whose Gumbel softmax weight is below this sit
             a batch out and the others share their weight. 0 runs all, as the
             paper does; above 0 epochs become cheaper as tau falls.
-        samples: Networks drawn at the end.
 
     Raises:
         UsageError: A value is out of range.
@@ -41,10 +34,7 @@ class FBNetRecipe(SearchRecipe):
     epochs: int = 90
     batch: int = 192
     classes: int | None = 100
-    weight_share: float = 0.8
     weight_rate: float = 0.1
-    weight_momentum: float = 0.9
-    weight_decay: float = 1e-4
     theta_rate: float = 1e-2
     theta_decay: float = 5e-4
     freeze_epochs: int = 10
@@ -56,33 +46,23 @@ class FBNetRecipe(SearchRecipe):
     multiplier: float = 0.0
     multiplier_rate: float = 0.002
     negligible: float = 0.0
-    samples: int = 6
 
     def __post_init__(self) -> None:
-        for problem, right in (
-            ("Epochs, batch and samples", min(self.epochs, self.batch, self.samples) >= 1),
-            ("The share of the weights", 0 < self.weight_share < 1),
-            ("Frozen epochs", 0 <= self.freeze_epochs <= self.epochs),
-            ("Classes", self.classes is None or self.classes >= 2),
-            ("The temperature", 0 < self.temperature < math.inf),
-            ("Learning rates", self.weight_rate > 0 and self.theta_rate > 0),
-            ("The negligible weight", 0 <= self.negligible <= 0.05),
-            ("Other numbers", all(0 <= number < math.inf for number in self._others)),
-        ):
-            if not right:
-                raise UsageError(f"{problem} of this recipe are out of range: {self}.")
-
-    @property
-    def _others(self) -> tuple[float, ...]:
-        return (
-            self.weight_momentum,
-            self.weight_decay,
+        SearchRecipe.__post_init__(self)
+        numbers = (
             self.theta_decay,
             self.annealing,
             self.alpha,
             self.beta,
             self.multiplier,
             self.multiplier_rate,
+        )
+        self.require(
+            ("The share of the weights", self.weight_share < 1),
+            ("The temperature", 0 < self.temperature < math.inf),
+            ("The rate of theta", 0 < self.theta_rate < math.inf),
+            ("The negligible weight", 0 <= self.negligible <= 0.05),
+            ("Other numbers", all(0 <= number < math.inf for number in numbers)),
         )
 
     def temperature_at(self, epoch: int) -> float:

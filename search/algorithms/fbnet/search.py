@@ -94,7 +94,7 @@ class FBNetSearch(IndependentLayers):
         recipe: Hyperparameters; the paper's by default.
         target: The cost to meet; None means the product loss.
         build: Operator to module; for spaces of other operators than ours.
-        checkpoint: Recompute activations of the searched layers.
+        recompute: Recompute activations of the searched layers.
 
     Raises:
         UsageError: Costs of another space; a target that no network reaches;
@@ -112,7 +112,7 @@ class FBNetSearch(IndependentLayers):
         recipe: FBNetRecipe | None = None,
         target: CostTarget | None = None,
         build: Build = build_operator,
-        checkpoint: bool = False,
+        recompute: bool = False,
     ) -> None:
         self.recipe = recipe = recipe or FBNetRecipe()
         self.require(space, costs)
@@ -123,7 +123,7 @@ class FBNetSearch(IndependentLayers):
         self.target, self.epochs = target, recipe.epochs
         self.splits = (recipe.weight_share, 1 - recipe.weight_share)
         self._costs, self._epoch = costs, 0
-        self.module = self.make_module(space, costs, build, checkpoint)
+        self.module = self.make_module(space, costs, build, recompute)
         if recipe.negligible * self.module.legal.shape[1] >= 1:
             raise UsageError(
                 f"A negligible weight of {recipe.negligible} could hide a whole layer."
@@ -140,17 +140,17 @@ class FBNetSearch(IndependentLayers):
         require_costs(costs, space)
 
     def make_module(
-        self, space: SearchSpace, costs: Costs, build: Build, checkpoint: bool
+        self, space: SearchSpace, costs: Costs, build: Build, recompute: bool
     ) -> FBNetModule:
         """All that is learnt, with fresh weights."""
         multiplier = self.recipe.multiplier
-        supernet = self.make_supernet(space, build, checkpoint)
+        supernet = self.make_supernet(space, build, recompute)
         expected_cost = expected_cost_of(costs)
         return FBNetModule(legal_mask(space), supernet, expected_cost, multiplier=multiplier)
 
-    def make_supernet(self, space: SearchSpace, build: Build, checkpoint: bool) -> nn.Module:
+    def make_supernet(self, space: SearchSpace, build: Build, recompute: bool) -> nn.Module:
         """The shared weights, fresh."""
-        return MixtureSupernet(space, build=build, checkpoint=checkpoint)
+        return MixtureSupernet(space, build=build, recompute=recompute)
 
     def _sgd(self) -> torch.optim.Optimizer:
         return torch.optim.SGD(

@@ -47,8 +47,8 @@ class FBNetV2Search(FBNetSearch):
         self,
         space: SearchSpace,
         build: Build,  # noqa: ARG002
-        checkpoint: bool,
+        recompute: bool,
     ) -> nn.Module:
         """The shared weights, fresh."""
         scattered = isinstance(self.recipe, FBNetV2Recipe) and self.recipe.scattered
-        return MaskedSupernet(cast(MaskedSpace, space), checkpoint=checkpoint, scattered=scattered)
+        return MaskedSupernet(cast(MaskedSpace, space), recompute=recompute, scattered=scattered)

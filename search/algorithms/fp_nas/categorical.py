@@ -18,12 +18,12 @@ from search.supernets.sliced import SlicedSupernet
 
 
 def shared_weights(
-    space: SearchSpace, *, build: Build = build_operator, checkpoint: bool = False
+    space: SearchSpace, *, build: Build = build_operator, recompute: bool = False
 ) -> MixtureSupernet | SlicedSupernet:
     """The weights that all networks of a space share, fit to its kind."""
     if isinstance(space, SlicedSpace):
-        return SlicedSupernet(space, checkpoint=checkpoint)
-    return MixtureSupernet(space, build=build, checkpoint=checkpoint)
+        return SlicedSupernet(space, recompute=recompute)
+    return MixtureSupernet(space, build=build, recompute=recompute)
 
 
 class CategoricalModule(nn.Module):
@@ -53,10 +53,10 @@ class CategoricalModule(nn.Module):
         beta: float,
         joint: bool,
         build: Build,
-        checkpoint: bool,
+        recompute: bool,
     ) -> None:
         super().__init__()
-        self.supernet = shared_weights(space, build=build, checkpoint=checkpoint)
+        self.supernet = shared_weights(space, build=build, recompute=recompute)
         self.factors = FactoredLogits(space)
         legal = legal_mask(space)
         self.theta = nn.Parameter(torch.zeros(legal.shape))

@@ -14,8 +14,8 @@ class FactoredLogits(nn.Module):
     """Logits of the variables of every layer, and the candidates' log-probabilities.
 
     Attributes:
-        theta: (variables of all layers, most values) logits; what lies behind
-            a variable's last value never moves.
+        theta: (variables of all layers, most values) logits; those after
+            a variable's last value never move.
     """
 
     legal: Tensor
@@ -34,7 +34,7 @@ class FactoredLogits(nn.Module):
     def forward(self) -> Tensor:
         """(layers, widest) log-probabilities of the candidates, -inf where there is none."""
         rows = self.theta.masked_fill(~self.legal, -math.inf).log_softmax(1)
-        # Behind the values: 0 for a variable that does not matter, -inf for no candidate.
+        # After the values: 0 for a variable that does not matter, -inf for no candidate.
         flat = torch.cat([rows.reshape(-1), rows.new_tensor([0.0, -math.inf])])
         return flat[self.places].sum(2)
 

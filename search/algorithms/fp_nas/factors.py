@@ -43,7 +43,7 @@ class LayerFactors:
 
 
 def factorise(layer: Layer) -> LayerFactors:
-    """The variables of a layer; one variable over all where it is no full product."""
+    """The variables of a layer; one variable over all where it is not a full product."""
     blocks = [choice.operator for choice in layer.choices if not choice.is_skip]
     levels = {
         name: tuple(dict.fromkeys(value(block) for block in blocks))

@@ -41,7 +41,7 @@ class CategoricalSearch(IndependentLayers):
         recipe: Hyperparameters; those of FP-NAS by default.
         target: The cost to meet, if any.
         build: Operator to module; for spaces of other operators than ours.
-        checkpoint: Recompute activations of the searched layers.
+        recompute: Recompute activations of the searched layers.
 
     Raises:
         UsageError: Costs of another space; a target that no network reaches.
@@ -58,7 +58,7 @@ class CategoricalSearch(IndependentLayers):
         recipe: CategoricalRecipe | None = None,
         target: CostTarget | None = None,
         build: Build = build_operator,
-        checkpoint: bool = False,
+        recompute: bool = False,
     ) -> None:
         if recipe is None:
             raise UsageError("A search by samples needs a recipe.", "Give --recipe cpu or paper.")
@@ -74,7 +74,7 @@ class CategoricalSearch(IndependentLayers):
             beta=recipe.beta,
             joint=recipe.joint_at(0),
             build=build,
-            checkpoint=checkpoint,
+            recompute=recompute,
         )
         # One Adam for each form: moments of the factors mean nothing to the joint logits.
         self._optimizers: dict[str, torch.optim.Optimizer] = {

@@ -1,8 +1,8 @@
 """Indicators of superkernels and candidates: decoding, and the runtime of indicators.
 
 Single-Path NAS (arXiv 1904.02877), equations 4 and 5. Indicators are (kernel,
-keep, expand) as in `search.supernets.superkernel`; R[k, e] is the cost of kernel k and
-expansion e of a layer.
+skip gate, expand) as in `search.supernets.superkernel`; R[k, e] is the cost of
+kernel k and expansion e of a layer.
 """
 
 from collections.abc import Sequence
@@ -34,15 +34,15 @@ def gates_of_candidate(layer: Layer) -> tuple[tuple[int, int, int], ...]:
 
 
 def candidates_of_gates(space: SearchSpace, gates: Sequence[Sequence[float]]) -> tuple[int, ...]:
-    """The candidate that each layer's indicators mean: keep = 0 is a skip whatever the others.
+    """The candidate of each layer's indicators: a skip gate of 0 is a skip whatever the others.
 
     Raises:
         UsageError: A layer has no such candidate.
     """
     choices = []
     for layer, row in zip(space.layers, gates, strict=True):
-        kernel, keep, expand = (int(gate > 0) for gate in row)
-        code = (kernel, 1, expand) if keep else _SKIP
+        kernel, skip_gate, expand = (int(gate > 0) for gate in row)
+        code = (kernel, 1, expand) if skip_gate else _SKIP
         codes = gates_of_candidate(layer)
         if code not in codes:
             raise UsageError(f"Layer {layer.name} has no candidate of the indicators {code}.")
@@ -87,15 +87,13 @@ class RuntimeModel(nn.Module):
 
     def by_layer(self, gates: Tensor) -> Tensor:
         """(layers,) costs."""
-        kernel, keep, expand = gates.double().unbind(1)
+        kernel, skip_gate, expand = gates.double().unbind(1)
+        first, second = self.costs[:, 0], self.costs[:, 1]
         if self.formula == "exact":
-            narrow, wide = (
-                self.costs[:, 0, e] + kernel * (self.costs[:, 1, e] - self.costs[:, 0, e])
-                for e in (0, 1)
-            )
-            return keep * (narrow + expand * (wide - narrow))
-        large = keep * (self.costs[:, 1, 0] + expand * (self.costs[:, 1, 1] - self.costs[:, 1, 0]))
-        ratio = self.costs[:, 0, 1] / self.costs[:, 1, 1]
+            narrow, wide = (first[:, e] + kernel * (second[:, e] - first[:, e]) for e in (0, 1))
+            return skip_gate * (narrow + expand * (wide - narrow))
+        large = skip_gate * (second[:, 0] + expand * (second[:, 1] - second[:, 0]))
+        ratio = first[:, 1] / second[:, 1]
         return large * ratio + large * (1 - ratio) * kernel
 
 

@@ -93,7 +93,7 @@ class SinglePathSearch(IndependentLayers):
         target: The cost to meet; None means CE + lambda ln R.
         build: Operator to module, for the fixed parts.
         layer: Layer to superkernel; for spaces of other operators than ours.
-        checkpoint: Not offered: one path keeps as much as one network.
+        recompute: Not offered: one path keeps as much as one network.
 
     Raises:
         UsageError: Costs of another space; a target that no network reaches;
@@ -112,9 +112,9 @@ class SinglePathSearch(IndependentLayers):
         target: CostTarget | None = None,
         build: Build = build_operator,
         layer: Any = SuperBlock,
-        checkpoint: bool = False,
+        recompute: bool = False,
     ) -> None:
-        if checkpoint:
+        if recompute:
             raise UsageError(
                 "--algorithm single-path keeps no more than one network's activations.",
                 "Leave out --recompute.",

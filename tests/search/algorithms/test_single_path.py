@@ -29,7 +29,7 @@ from search.spaces.registry import make_space, parse_space
 from search.supernets.base import legal_mask
 from search.supernets.batch_norm import recalibrate
 from search.supernets.superkernel import (
-    KEEP,
+    SKIP_GATE,
     SuperBlock,
     SuperkernelSupernet,
     straight_through_step,
@@ -247,7 +247,7 @@ def test_equation_5_is_within_a_fifth_of_a_percent_on_the_published_pixel_table(
     errors = []
     for _ in range(100):
         picked = torch.from_numpy(draw.integers(0, 2, (22, 3))).float()
-        picked[:, KEEP] = 1
+        picked[:, SKIP_GATE] = 1
         errors.append(abs(float(formula(picked)) / float(exact(picked)) - 1))
     assert np.mean(errors) <= 0.002
 

@@ -105,9 +105,9 @@ def test_every_option_is_written_as_absolute_channels_and_comes_back_from_its_fi
             choices = draw(space, generator)
             choices[variable] = option
             names = space.option_names(choices)
-            network = space.architecture(words, "any")
+            network = space.architecture(names, "any")
             assert parse_architecture(dump_architecture(network)) == network
-            assert [_kinds(space, v).index(w) for v, w in enumerate(words)] == choices
+            assert [_kinds(space, v).index(w) for v, w in enumerate(names)] == choices
             assert network.resolution == space.value(0, choices[0])
             for layer, operator in zip(space.masked_layers, network.operators[1:-2], strict=True):
                 out = operator.out_channels or operator.in_channels

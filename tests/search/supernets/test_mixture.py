@@ -116,7 +116,7 @@ def naive(supernet: MixtureSupernet, batch: Tensor, weights: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("checkpoint", [False, True])
 def test_mixture_and_gradients_are_those_of_equation_5(checkpoint: bool) -> None:
-    supernet, batch = supernet_of(MINI, checkpoint=checkpoint).double(), images(4, MINI).double()
+    supernet, batch = supernet_of(MINI, recompute=checkpoint).double(), images(4, MINI).double()
     plain = supernet_of(MINI).double()
     for module in plain.modules():
         if isinstance(module, nn.ReLU):
@@ -132,7 +132,7 @@ def test_mixture_and_gradients_are_those_of_equation_5(checkpoint: bool) -> None
 
 
 def test_training_and_recomputation_leave_statistics_and_random_numbers_alone() -> None:
-    supernet = supernet_of(MINI, checkpoint=True)
+    supernet = supernet_of(MINI, recompute=True)
     before = {name: tensor.clone() for name, tensor in supernet.named_buffers()}
     state = torch.random.get_rng_state()
     supernet(images(4, MINI), soft(MINI)).sum().backward()
