@@ -25,7 +25,7 @@ class Method(NamedTuple):
 
 
 METHODS = {
-    "fbnet": Method(f"{_HERE}.fbnet.search:FBNetSearch", f"{_HERE}.fbnet.recipe:make_recipe"),
+    "fbnet": Method(f"{_HERE}.fbnet.search:FBNetSearch", f"{_HERE}.fbnet.recipe:make_fbnet_recipe"),
     "fp-nas": Method(
         f"{_HERE}.fp_nas.search:CategoricalSearch",
         f"{_HERE}.fp_nas.recipe:make_fp_nas_recipe",
@@ -33,12 +33,12 @@ METHODS = {
     ),
     "fbnetv2": Method(
         f"{_HERE}.fbnetv2.search:FBNetV2Search",
-        f"{_HERE}.fbnetv2.recipe:make_recipe",
+        f"{_HERE}.fbnetv2.recipe:make_fbnetv2_recipe",
         "search.supernets.masked:MaskedSupernet",
     ),
     "single-path": Method(
         f"{_HERE}.single_path.search:SinglePathSearch",
-        f"{_HERE}.single_path.recipe:make_recipe",
+        f"{_HERE}.single_path.recipe:make_single_path_recipe",
         "search.supernets.superkernel:SuperkernelSupernet",
     ),
     "parsec": Method(
