@@ -1,4 +1,4 @@
-"""What a search is asked for, checked before any work: table, space, target."""
+"""Problem of a search, checked before any work: table, space, costs, target, waivers."""
 
 import math
 from collections.abc import Iterable
@@ -36,21 +36,21 @@ class Waivers:
         """True if a table of this source, which is not "measured", may be used."""
         return bool(getattr(self, source, False))
 
-    def as_words(self) -> tuple[str, ...]:
+    def as_flags(self) -> tuple[str, ...]:
         """The flags that were given, as they are typed."""
-        given = {f"--allow-{field.name}": getattr(self, field.name) for field in fields(self)}
-        return tuple(word for word, on in given.items() if on)
+        flags = {f"--allow-{field.name}": getattr(self, field.name) for field in fields(self)}
+        return tuple(flag for flag, given in flags.items() if given)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchProblem:
-    """One device's side of a search: costs in microseconds and the target.
+    """A space, the costs of its networks on one device, and the target.
 
     `target_us` is None where the search has no latency target (FBNet's
     product loss). `probability` is that of meeting it, by the table's
     intervals; None asks for the predicted latency alone. Where FLOPs or
     parameters are weighed instead, `costs` holds those, `most` is their
-    target, and the table only predicts the latency of what is found.
+    target, and the table only predicts the latency of the chosen network.
     """
 
     table: Table
@@ -67,22 +67,22 @@ class SearchProblem:
         """The target in the unit of `costs`; None where there is none."""
         return self.target_us if self.costs.unit == "us" else self.most
 
-    def met_by(self, price: float, estimate: Estimate) -> bool:
-        """True when a network keeps to the target as the exact selection understands it.
+    def met_by(self, cost: float, estimate: Estimate) -> bool:
+        """True when a network meets the target as the exact selection understands it.
 
         Args:
-            price: By the cost matrix.
+            cost: By the cost matrix.
             estimate: By the model; of a latency, the same up to rounding, with its interval.
         """
         if self.limit is None:
             return True
         if self.probability is None or self.target_us is None:
-            return price <= self.limit
+            return cost <= self.limit
         return estimate.probability_below(self.target_us) >= self.probability
 
-    def used_by(self, price: float) -> bool:
+    def used_by(self, cost: float) -> bool:
         """True when a network that costs so much uses nearly all of the target."""
-        return self.limit is not None and price >= TARGET_UTILISATION * self.limit
+        return self.limit is not None and cost >= TARGET_UTILISATION * self.limit
 
 
 def load_problem(
@@ -110,7 +110,7 @@ def load_problem(
     target_us = None if target_ms is None else target_ms * 1000
     if target_us is not None:
         check_target(target_us, costs, table)
-    task = SearchProblem(
+    problem = SearchProblem(
         table=table,
         space=space,
         model=model,
@@ -119,45 +119,45 @@ def load_problem(
         waivers=waivers,
         probability=probability,
     )
-    _check_probability(task)
-    return task
+    _check_probability(problem)
+    return problem
 
 
 def weigh(
-    task: SearchProblem,
+    problem: SearchProblem,
     cost: str,
     *,
     target_mflops: float | None = None,
     target_mparams: float | None = None,
 ) -> SearchProblem:
-    """The same task with another cost than latency, if one is asked for.
+    """The same problem with another cost than latency, if one is asked for.
 
     Args:
-        task: Of a table.
+        problem: Of latency.
         cost: latency, flops or params.
         target_mflops, target_mparams: In millions; None means no target.
 
     Raises:
-        UsageError: Another word, a target of another cost, or one that no
+        UsageError: An unknown cost, a target of another cost, or one that no
             network meets.
     """
     if cost not in COSTS:
         raise UsageError(f"Unknown --cost {cost!r}.", f"Known: {', '.join(COSTS)}.")
     targets = {"flops": target_mflops, "params": target_mparams}
-    for name, value in (*targets.items(), (LATENCY, task.target_us)):
+    for name, value in (*targets.items(), (LATENCY, problem.target_us)):
         if value is not None and name != cost:
-            word = "--target-ms" if name == LATENCY else f"--target-m{name}"
-            raise UsageError(f"{word} is no target of --cost {cost}.", f"Give --cost {name}.")
+            option = "--target-ms" if name == LATENCY else f"--target-m{name}"
+            raise UsageError(f"{option} is no target of --cost {cost}.", f"Give --cost {name}.")
     if cost == LATENCY:
-        return task
-    costs, most_m = counted_costs(task.space, cost), targets[cost]
+        return problem
+    costs, most_m = counted_costs(problem.space, cost), targets[cost]
     least_m = math.ceil(costs.fastest_us() / 1e2) / 1e4
     if most_m is not None and not least_m <= most_m < math.inf:
         raise UsageError(
-            f"No network of {task.space.spec} has as few as {most_m:g}M {cost}.",
+            f"No network of {problem.space.spec} has as few as {most_m:g}M {cost}.",
             f"The smallest found has {least_m:.4f}M; give --target-m{cost} at least that.",
         )
-    return replace(task, costs=costs, most=None if most_m is None else most_m * 1e6)
+    return replace(problem, costs=costs, most=None if most_m is None else most_m * 1e6)
 
 
 def check_table(table: Table, waivers: Waivers) -> None:
@@ -205,26 +205,29 @@ def check_target(target_us: float, costs: CostMatrix, table: Table) -> None:
         )
 
 
-def _check_probability(task: SearchProblem) -> None:
+def _check_probability(problem: SearchProblem) -> None:
     """Before any training: where no network is so sure, selecting says so."""
-    if task.probability is None:
+    if problem.probability is None:
         return
-    if task.target_us is None:
+    if problem.target_us is None:
         raise UsageError("--probability is that of meeting a latency target.", "Give --target-ms.")
-    anything = np.where(np.isfinite(task.costs.costs), 0.0, -np.inf)
-    select_chance_constrained(anything, task.model, task.space, task.target_us, task.probability)
+    anything = np.where(np.isfinite(problem.costs.costs), 0.0, -np.inf)
+    select_chance_constrained(
+        anything, problem.model, problem.space, problem.target_us, problem.probability
+    )
 
 
-def check_independent(tasks: Iterable[SearchProblem]) -> None:
+def check_independent(problems: Iterable[SearchProblem]) -> None:
     """Refuse tables of spaces that the exact selection does not know.
 
     Raises:
         UsageError: One is of such a space.
     """
-    for task in tasks:
-        if isinstance(task.space, DEPENDENT):
+    for problem in problems:
+        if isinstance(problem.space, DEPENDENT):
             raise UsageError(
-                f"{task.table.label} is of {task.space.spec}, whose layers are not independent.",
+                f"{problem.table.label} is of {problem.space.spec}, "
+                "whose layers are not independent.",
                 "Search each table on its own.",
             )
 

@@ -9,6 +9,7 @@ import pytest
 from search.algorithms.fbnet.recipe import FBNetRecipe
 from search.algorithms.fbnet.recipe import make_fbnet_recipe as make_search_recipe
 from search.errors import UsageError
+from search.pipeline.methods import make_method
 from search.pipeline.options import TRIAL_EPOCHS, DataOptions, SearchOptions, TrainOptions
 from search.pipeline.problem import SearchProblem, Waivers, load_problem
 from search.pipeline.resources import ComputeOptions
@@ -108,12 +109,12 @@ def test_batch_and_rate_replace_the_recipes_and_are_recorded(asked: SearchOption
 
 @pytest.mark.parametrize("algorithm", ["random", "evolution"])
 def test_a_trial_is_a_short_training(asked: SearchOptions, algorithm: str) -> None:
-    recipe = replace(asked, algorithm=algorithm).search_recipe()
+    recipe = replace(asked, algorithm=algorithm).trial_recipe()
     assert changes(make_training_recipe("cpu"), recipe) == {
         "epochs": TRIAL_EPOCHS,
         "warmup_epochs": 0.5,
     }
-    longer = replace(asked, algorithm=algorithm, epochs=30, batch=16).search_recipe()
+    longer = replace(asked, algorithm=algorithm, epochs=30, batch=16).trial_recipe()
     assert changes(make_training_recipe("cpu"), longer) == {"epochs": 30, "batch": 16}
 
 
@@ -131,16 +132,30 @@ def test_retraining_keeps_its_own_batch_and_rate(asked: SearchOptions) -> None:
     assert recipe == make_training_recipe("cpu")
 
 
-def test_the_exact_selection_trains_nothing(asked: SearchOptions) -> None:
-    assert replace(asked, algorithm="exact").search_recipe() is None
+def test_the_exact_selection_trains_nothing(asked: SearchOptions, tmp_path: Path) -> None:
+    exact = make_method(replace(asked, algorithm="exact", scores=tmp_path / "scores.json"))
+    assert not exact.needs_images
+    assert exact.hyperparameters() == {}
+
+
+@pytest.mark.parametrize("algorithm", ["fbnet", "random", "evolution"])
+def test_a_method_that_trains_needs_images_and_records_its_recipe(
+    asked: SearchOptions, algorithm: str
+) -> None:
+    options = replace(asked, algorithm=algorithm)
+    recipe = options.search_recipe() if algorithm == "fbnet" else options.trial_recipe()
+    method = make_method(options)
+    assert method.needs_images
+    assert method.hyperparameters() == asdict(recipe)
 
 
 @pytest.mark.parametrize("algorithm", ["fbnet", "random", "exact"])
 def test_an_unknown_recipe_is_refused_with_the_known_ones(
-    asked: SearchOptions, algorithm: str
+    asked: SearchOptions, algorithm: str, tmp_path: Path
 ) -> None:
+    scores = tmp_path / "scores.json" if algorithm == "exact" else None
     with pytest.raises(UsageError, match=r"Known: .*cpu"):
-        replace(asked, recipe="gpu", algorithm=algorithm).search_recipe()
+        make_method(replace(asked, recipe="gpu", algorithm=algorithm, scores=scores))
 
 
 @pytest.mark.parametrize("wrong", [{"epochs": 0}, {"batch": 0}, {"learning_rate": 0.0}])
@@ -149,7 +164,7 @@ def test_values_out_of_range_are_refused_and_never_replaced(
     asked: SearchOptions, wrong: dict[str, Any], algorithm: str
 ) -> None:
     with pytest.raises(UsageError):
-        replace(asked, algorithm=algorithm, **wrong).search_recipe()
+        make_method(replace(asked, algorithm=algorithm, **wrong))
 
 
 def test_retraining_for_no_epochs_is_refused(asked: SearchOptions) -> None:
@@ -235,4 +250,4 @@ def test_weights_go_to_a_file_of_weights(training: TrainOptions, tmp_path: Path,
 )
 def test_resources_that_there_are_not_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
-        _ = ComputeOptions(**wrong).compute
+        ComputeOptions(**wrong).to_compute()

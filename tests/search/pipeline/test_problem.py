@@ -33,7 +33,7 @@ def read(table: Path) -> Table:
 
 def test_a_measured_and_examined_table_needs_no_flag(table: Path) -> None:
     task = load_problem(table, None, NONE)
-    assert task.waivers.as_words() == ()
+    assert task.waivers.as_flags() == ()
     assert task.target_us is None
 
 
@@ -51,7 +51,7 @@ def test_a_table_without_an_exam_is_refused_unless_the_flag_is_given(tmp_path: P
         load_problem(folder, None, NONE)
     assert "python -m profiler" in refused.value.remedy
     given = Waivers(unexamined=True)
-    assert load_problem(folder, None, given).waivers.as_words() == ("--allow-unexamined",)
+    assert load_problem(folder, None, given).waivers.as_flags() == ("--allow-unexamined",)
 
 
 def test_a_table_below_the_bar_is_refused_with_its_numbers(tmp_path: Path) -> None:
@@ -70,7 +70,7 @@ def test_a_table_that_was_not_measured_is_refused_unless_the_flag_is_given(
     with pytest.raises(GateFailed, match=rf"{source}, not measured.*--allow-{source}"):
         load_problem(folder, None, Waivers(**others))
     task = load_problem(folder, None, Waivers(**{source: True}))
-    assert task.waivers.as_words() == (f"--allow-{source}",)
+    assert task.waivers.as_flags() == (f"--allow-{source}",)
 
 
 def test_one_flag_does_not_cover_the_other_doubt(tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ def test_one_flag_does_not_cover_the_other_doubt(tmp_path: Path) -> None:
     with pytest.raises(GateFailed, match="--allow-unexamined"):
         load_problem(folder, None, Waivers(simulated=True))
     both = Waivers(unexamined=True, simulated=True)
-    assert len(load_problem(folder, None, both).waivers.as_words()) == 2
+    assert len(load_problem(folder, None, both).waivers.as_flags()) == 2
 
 
 def test_a_table_of_another_definition_of_the_space_is_refused(tmp_path: Path) -> None:
