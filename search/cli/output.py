@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table as Grid
@@ -10,9 +11,11 @@ from search.console.output import emit
 from search.costs.matrix import LATENCY
 from search.pipeline.problem import TARGET_UTILISATION
 from search.pipeline.result import CandidateRow, FrontResult, SearchResult
-from search.pipeline.run import SearchOutput
-from search.pipeline.specialise import Specialisation, SpecialisationRow
-from search.pipeline.train import TrainOutput
+
+if TYPE_CHECKING:  # they import torch, which a front does not need
+    from search.pipeline.run import SearchOutput
+    from search.pipeline.specialise import Specialisation, SpecialisationRow
+    from search.pipeline.train import TrainOutput
 
 Row = Mapping[str, object]
 _SHOWN = 10
@@ -20,7 +23,7 @@ _SHOWN = 10
 _MOST_COLUMNS = 8
 
 
-def show_search(output: SearchOutput, output_format: str) -> None:
+def show_search(output: "SearchOutput", output_format: str) -> None:
     """Print the chosen network and the others that were considered."""
     result, test = output.result, output.test
     rows = [_candidate_row(candidate) for candidate in result.candidates]
@@ -84,7 +87,7 @@ def _candidate_row(candidate: CandidateRow) -> dict[str, object]:
     }
 
 
-def show_trained(output: TrainOutput, output_format: str) -> None:
+def show_trained(output: "TrainOutput", output_format: str) -> None:
     """Print the accuracy of a trained network."""
     name, test = output.network.name, output.test
     row: dict[str, object] = {
@@ -113,7 +116,7 @@ def show_front(result: FrontResult, output_format: str) -> None:
     )
 
 
-def show_specialisation(result: Specialisation, output: Path, output_format: str) -> None:
+def show_specialisation(result: "Specialisation", output: Path, output_format: str) -> None:
     """Print one row a network and, where there are few, one column a table."""
 
     def table(console: Console) -> None:
@@ -130,7 +133,7 @@ def show_specialisation(result: Specialisation, output: Path, output_format: str
     )
 
 
-def _specialised_rows(networks: Sequence[SpecialisationRow], *, wide: bool) -> list[Row]:
+def _specialised_rows(networks: "Sequence[SpecialisationRow]", *, wide: bool) -> list[Row]:
     return [
         {
             "network": network.network,
@@ -144,7 +147,7 @@ def _specialised_rows(networks: Sequence[SpecialisationRow], *, wide: bool) -> l
     ]
 
 
-def _columns(network: SpecialisationRow, networks: Sequence[SpecialisationRow]) -> Row:
+def _columns(network: "SpecialisationRow", networks: "Sequence[SpecialisationRow]") -> Row:
     """Latencies of one network by each table."""
     return {
         f"on_{other.network}": round(us / 1000, 6)
