@@ -47,6 +47,7 @@ def left(desk: Desk) -> list[str]:
         (["--algorithm", "exact"], "--scores"),
         (["--scores", "scores.json"], "--algorithm exact"),
         (["--algorithm", "exact", "--scores", "nowhere.json"], "nowhere.json"),
+        (["--compute", "tpu"], "auto, cpu, cuda"),
         (["--device", "tpu"], "auto, cpu, cuda"),
         (["--device", "cuda:7"], "GPU 7"),
         (["--precision", "int4"], "float32, bfloat16"),
