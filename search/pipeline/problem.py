@@ -25,7 +25,7 @@ TARGET_UTILISATION = 0.9
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waivers:
-    """Doubts that the user has set aside; they are recorded in every result."""
+    """Doubts that the user has waived; they are recorded in every result."""
 
     unexamined: bool = False
     simulated: bool = False
@@ -161,7 +161,7 @@ def weigh(
 
 
 def check_table(table: Table, waivers: Waivers) -> None:
-    """Refuse a table whose predictions nobody should build a network on.
+    """Refuse a table whose predictions are not proven.
 
     Raises:
         GateFailed: No exam, an exam below the bar, or times that were not
@@ -184,11 +184,11 @@ def check_table(table: Table, waivers: Waivers) -> None:
 
 
 def check_target(target_us: float, costs: CostMatrix, table: Table) -> None:
-    """Some network must meet a target.
+    """Refuse a target that no network meets.
 
     Raises:
-        UsageError: None does (says how fast the fastest is), or the target
-            means nothing.
+        UsageError: None does (the message names the fastest), or the target
+            is not a positive number.
     """
     if not 0 < target_us < float("inf"):
         raise UsageError(
@@ -206,7 +206,7 @@ def check_target(target_us: float, costs: CostMatrix, table: Table) -> None:
 
 
 def _check_probability(problem: SearchProblem) -> None:
-    """Before any training: where no network is so sure, selecting says so."""
+    """Select once before any training, which fails where no network is that certain."""
     if problem.probability is None:
         return
     if problem.target_us is None:
