@@ -3,7 +3,7 @@
 from search.cli.app import main
 from search.training.allocator import keep_freed_memory
 
-# Before the first step, and only where the process is ours: a supernet on the
-# CPU takes a quarter less time.
+# Only in a process of our own, and before the first step: a supernet on the CPU
+# then takes a quarter less time.
 keep_freed_memory()
 main()

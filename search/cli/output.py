@@ -1,84 +1,81 @@
-"""What a search prints: for people, as JSON or as CSV."""
+"""Output of the search's verbs: human-readable, JSON or CSV."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
+from rich.console import Console
 from rich.table import Table as Grid
 
-from search.architecture import Architecture, write_architecture
-from search.console.output import console, to_csv, to_json
+from search.console.output import emit
 from search.costs.base import LATENCY
-from search.errors import UsageError
-from search.files import check_folder
-from search.pipeline.front import FRONT, front_result, front_row
-from search.pipeline.problem import TARGET_UTILISATION, SearchProblem, check_target
-from search.pipeline.result import CandidateRow, SearchResult, write_result
-from search.pipeline.specialise import Specialisation, SpecialisationRow
-from search.selection.exact import network_of, pareto_front, select_many
-from search.selection.scores import read_scores
+from search.pipeline.problem import TARGET_UTILISATION
+from search.pipeline.result import CandidateRow, FrontResult, SearchResult
 
-if TYPE_CHECKING:
-    from search.training.evaluate import Accuracy
+if TYPE_CHECKING:  # they import torch, which a front does not need
+    from search.pipeline.run import SearchOutput
+    from search.pipeline.specialise import Specialisation, SpecialisationRow
+    from search.pipeline.train import TrainOutput
 
+Row = Mapping[str, object]
 _SHOWN = 10
+# More tables than this are compared in CSV and JSON alone.
+_MOST_COLUMNS = 8
 
 
-def show_result(
-    outcome: SearchResult,
-    path: Path,
-    form: str,
-    test: "Accuracy | None" = None,
-    weights: Path | None = None,
-) -> None:
-    """Print the network found and the others that were considered."""
-    trained = {} if test is None else {"test_top1": test.top1, "weights": str(weights)}
-    if form == "json":
-        typer.echo(to_json({**outcome.model_dump(mode="json"), **trained}))
-        return
-    rows = [_row(candidate) for candidate in outcome.candidates]
-    if form == "csv":
-        typer.echo(to_csv(rows), nl=False)
-        return
-    console().print(grid_of(rows[:_SHOWN]))
-    if len(rows) > _SHOWN:
-        typer.echo(f"({_SHOWN} of {len(rows)} candidates)")
-    for line in _summary(outcome):
-        typer.echo(line)
-    typer.echo(f"written to {path}")
-    if test is not None:
-        typer.echo(f"trained    top-1 {test.top1:.2%} on {test.images} test images, {weights}")
+def show_search(output: "SearchOutput", output_format: str) -> None:
+    """Print the chosen network and the others that were considered."""
+    result, test = output.result, output.test
+    rows = [_candidate_row(candidate) for candidate in result.candidates]
+    trained = {} if test is None else {"test_top1": test.top1, "weights": str(output.weights)}
+
+    def table(console: Console) -> None:
+        console.print(grid_of(rows[:_SHOWN]))
+        if len(rows) > _SHOWN:
+            print(f"({_SHOWN} of {len(rows)} candidates)")
+        for line in _summary(result):
+            print(line)
+        print(f"written to {output.architecture}")
+        if test is not None:
+            accuracy = f"top-1 {test.top1:.2%} on {test.images} test images"
+            print(f"trained    {accuracy}, {output.weights}")
+
+    emit(
+        output_format,
+        table=table,
+        content=lambda: {**result.model_dump(mode="json"), **trained},
+        rows=lambda: rows,
+    )
 
 
-def _summary(outcome: SearchResult) -> Iterator[str]:
-    """The network chosen, in lines that a narrow terminal may fold and a pipe does not."""
-    chosen = outcome.chosen
+def _summary(result: SearchResult) -> Iterator[str]:
+    """The chosen network, in lines that a narrow terminal may fold and a pipe does not."""
+    chosen = result.chosen
     yield f"chosen     {chosen.origin}: {' '.join(chosen.choices)}"
-    if outcome.candidates[0].meets_target and chosen != outcome.candidates[0]:
+    if result.candidates[0].meets_target and chosen != result.candidates[0]:
         share = f"{TARGET_UTILISATION:.0%} to 100%"
         yield f"           the best of those that use {share} of the target"
-    target = "no target" if outcome.target_us is None else f"target {_ms(outcome.target_us)}"
-    if outcome.cost != LATENCY:
-        most = "no target" if outcome.most is None else f"target {outcome.most / 1e6:.4g}M"
-        found = {"flops": chosen.flops, "params": chosen.params}[outcome.cost]
+    target = "no target" if result.target_us is None else f"target {_ms(result.target_us)}"
+    if result.cost != LATENCY:
+        most = "no target" if result.most is None else f"target {result.most / 1e6:.4g}M"
+        cost = {"flops": chosen.flops, "params": chosen.params}[result.cost]
         target = "not searched for"
-        yield f"{outcome.cost:<10} {found / 1e6:.4g}M, {most}"
-    sure = "" if outcome.probability is None else f" met with {chosen.probability:.1%}"
+        yield f"{result.cost:<10} {cost / 1e6:.4g}M, {most}"
+    certainty = "" if result.probability is None else f" met with {chosen.probability:.1%}"
     yield (
         f"latency    {_ms(chosen.predicted_us)} predicted "
-        f"[{_ms(chosen.low_us)}, {_ms(chosen.high_us)}], {target}{sure}, by {outcome.table}"
+        f"[{_ms(chosen.low_us)}, {_ms(chosen.high_us)}], {target}{certainty}, by {result.table}"
     )
-    failed = [one.failed for one in outcome.candidates if one.failed]
-    if failed:
-        share = f"{len(failed)} of {len(outcome.candidates)} trials"
-        yield f"failed     {share}; the first: {failed[0]}"
-    if outcome.waivers:
-        yield f"waived     {' '.join(outcome.waivers)}"
-    yield f"took       {outcome.seconds:.0f} s on {outcome.data}"
+    failures = [candidate.failed for candidate in result.candidates if candidate.failed]
+    if failures:
+        share = f"{len(failures)} of {len(result.candidates)} trials"
+        yield f"failed     {share}; the first: {failures[0]}"
+    if result.waivers:
+        yield f"waived     {' '.join(result.waivers)}"
+    yield f"took       {result.seconds:.0f} s on {result.data}"
 
 
-def _row(candidate: CandidateRow) -> dict[str, object]:
+def _candidate_row(candidate: CandidateRow) -> dict[str, object]:
     accuracy = candidate.accuracy
     return {
         "origin": candidate.origin,
@@ -90,72 +87,80 @@ def _row(candidate: CandidateRow) -> dict[str, object]:
     }
 
 
-def show_trained(network: Architecture, test: "Accuracy", weights: Path, form: str) -> None:
+def show_trained(output: "TrainOutput", output_format: str) -> None:
     """Print the accuracy of a trained network."""
-    row = {
-        "network": network.name,
+    name, test = output.network.name, output.test
+    row: dict[str, object] = {
+        "network": name,
         "top1": round(test.top1, 6),
         "top5": round(test.top5, 6),
         "images": test.images,
-        "weights": str(weights),
+        "weights": str(output.weights),
     }
-    if form == "json":
-        typer.echo(to_json(row))
-    elif form == "csv":
-        typer.echo(to_csv([row]), nl=False)
-    else:
-        typer.echo(f"{network.name}: top-1 {test.top1:.2%} on {test.images} test images")
-        typer.echo(f"written to {weights}")
+
+    def table(_: Console) -> None:
+        print(f"{name}: top-1 {test.top1:.2%} on {test.images} test images")
+        print(f"written to {output.weights}")
+
+    emit(output_format, table=table, content=lambda: row, rows=lambda: [row])
 
 
-def show_front(
-    task: SearchProblem, scores: Path, targets_ms: Sequence[float], output: Path | None, form: str
-) -> None:
-    """Print the best network under each target; write the architectures if asked.
-
-    Raises:
-        UsageError: Scores of another space, a target that no network meets,
-            a folder that cannot be written.
-    """
-    if output is not None:
-        check_folder(output, "--output")
-    if not task.independent:
-        raise UsageError(
-            f"The front of {task.space.spec} is not known: its layers are not independent.",
-            "Search under each target.",
-        )
-    values = read_scores(scores, task.space)
-    targets_us = [target * 1000 for target in targets_ms]
-    for target_us in targets_us:
-        check_target(target_us, task.costs, task.table)
-    found = (
-        select_many(values, task.matrix, targets_us)
-        if targets_us
-        else pareto_front(values, task.matrix)
+def show_front(result: FrontResult, output_format: str) -> None:
+    """Print the best network under each target."""
+    rows = result.networks
+    emit(
+        output_format,
+        table=lambda console: console.print(grid_of(rows)),
+        content=lambda: list(rows),
+        rows=lambda: rows,
     )
-    rows: list[dict[str, object]] = []
-    for number, selection in enumerate(found):
-        network = network_of(task.space, selection.choices, f"front-{number + 1}")
-        if output is not None:
-            write_architecture(network, output / f"{network.name}.json")
-        target = targets_us[number] if targets_us else None
-        rows.append(front_row(network, selection, target, task))
-    if output is not None:
-        write_result(front_result(rows, values, task), output / FRONT)
-    if form == "json":
-        typer.echo(to_json(rows))
-    elif form == "csv":
-        typer.echo(to_csv(rows), nl=False)
-    else:
-        console().print(grid_of(rows))
 
 
-def grid_of(rows: Sequence[Mapping[str, object]]) -> Grid:
-    """Rows of equal names as a table for people; columns of nothing are left out."""
+def show_specialisation(result: "Specialisation", output: Path, output_format: str) -> None:
+    """Print one row a network and, where there are few, one column a table."""
+
+    def table(console: Console) -> None:
+        wide = len(result.networks) <= _MOST_COLUMNS
+        console.print(grid_of(_specialised_rows(result.networks, wide=wide)))
+        print(f"scores     {result.scores}")
+        print(f"written to {output}")
+
+    emit(
+        output_format,
+        table=table,
+        content=lambda: result.model_dump(mode="json"),
+        rows=lambda: _specialised_rows(result.networks, wide=True),
+    )
+
+
+def _specialised_rows(networks: "Sequence[SpecialisationRow]", *, wide: bool) -> list[Row]:
+    return [
+        {
+            "network": network.network,
+            "target_ms": round(network.target_us / 1000, 6),
+            "own_ms": round(network.own_us / 1000, 6),
+            "score": round(network.score, 6),
+            "others_slower": network.slowdown_of_others and round(network.slowdown_of_others, 4),
+            **(_columns(network, networks) if wide else {}),
+        }
+        for network in networks
+    ]
+
+
+def _columns(network: "SpecialisationRow", networks: "Sequence[SpecialisationRow]") -> Row:
+    """Latencies of one network by each table."""
+    return {
+        f"on_{other.network}": round(us / 1000, 6)
+        for other, us in zip(networks, network.predicted_us, strict=True)
+    }
+
+
+def grid_of(rows: Sequence[Row]) -> Grid:
+    """Rows of equal columns as a rich table; columns without any value are left out."""
     grid = Grid(box=None, pad_edge=False)
     names = [name for name in rows[0] if any(row[name] is not None for row in rows)] if rows else []
     for number, name in enumerate(names):
-        # Two words above each other keep ten columns within 80 characters.
+        # A title on two lines keeps ten columns within 80 characters.
         title = name.replace("_percent", " %").replace("_", "\n", 1)
         grid.add_column(title, justify="left" if number == 0 else "right", overflow="fold")
     for row in rows:
@@ -173,39 +178,3 @@ def _cell(value: object) -> str:
 
 def _ms(us: float) -> str:
     return f"{us / 1000:.4g} ms"
-
-
-_MOST_COLUMNS = 8
-
-
-def show_specialisation(comparison: Specialisation, output: Path, form: str) -> None:
-    """Print one row a network and, where there are few, one column a table."""
-    rows = comparison.networks
-    if form == "json":
-        typer.echo(to_json(comparison.model_dump(mode="json")))
-        return
-    wide = form == "csv" or len(rows) <= _MOST_COLUMNS
-    lines: list[dict[str, object]] = [
-        {
-            "network": row.network,
-            "target_ms": round(row.target_us / 1000, 6),
-            "own_ms": round(row.own_us / 1000, 6),
-            "score": round(row.score, 6),
-            "others_slower": row.slowdown_of_others and round(row.slowdown_of_others, 4),
-            **(_columns(row, rows) if wide else {}),
-        }
-        for row in rows
-    ]
-    if form == "csv":
-        typer.echo(to_csv(lines), nl=False)
-        return
-    console().print(grid_of(lines))
-    typer.echo(f"scores     {comparison.scores}")
-    typer.echo(f"written to {output}")
-
-
-def _columns(row: SpecialisationRow, rows: Sequence[SpecialisationRow]) -> dict[str, object]:
-    return {
-        f"on_{other.network}": round(us / 1000, 6)
-        for other, us in zip(rows, row.predicted_us, strict=True)
-    }

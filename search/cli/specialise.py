@@ -1,79 +1,105 @@
-"""`python -m search specialise`: parse, call, print."""
+"""`python -m search specialise`: one network a table from one supernet."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from search.cli.options import (
+    EFFORT,
+    OUTPUT,
+    PROBLEM,
+    Classes,
+    Imported,
+    Limit,
+    OutputFormat,
+    Predicted,
+    Probability,
+    Quiet,
+    Seed,
+    Simulated,
+    Source,
+    Threads,
+    Unexamined,
+    examples,
+    gather,
+)
 from search.console.app import check_format
 from search.errors import UsageError
 
+EXAMPLES = examples(
+    "python -m search specialise --supernet net.run --target-ms 3 --table T1 T2",
+    "python -m search specialise --supernet R --target-ms 3 --target-ms 5 --table T1 T2",
+)
+
 
 def specialise(
-    supernet: Annotated[Path, typer.Option(help="Folder of a search's run (<output>.run).")],
+    supernet: Annotated[
+        Path,
+        typer.Option(help="Folder of a search's run (<output>.run).", rich_help_panel=PROBLEM),
+    ],
     target_ms: Annotated[
-        list[float], typer.Option(help="Latency to meet: once for all tables, or once each.")
+        list[float],
+        typer.Option(
+            help="Latency to meet: once for all tables, or once each.", rich_help_panel=PROBLEM
+        ),
     ],
     table: Annotated[
-        list[Path] | None, typer.Option(help="Folders of latency tables; more may follow.")
+        list[Path] | None,
+        typer.Option(help="Folders of latency tables; more may follow.", rich_help_panel=PROBLEM),
     ] = None,
     tables: Annotated[list[Path] | None, typer.Argument(help="More tables.")] = None,
-    probability: Annotated[
-        float | None, typer.Option(help="Meet it with this probability, by the tables' intervals.")
-    ] = None,
-    data: Annotated[str, typer.Option(help="The images of the search.")] = "digits",
-    classes: Annotated[int | None, typer.Option(help="As in the search.", min=2)] = None,
-    limit: Annotated[int | None, typer.Option(help="As in the search.", min=1)] = None,
-    seed: Annotated[int, typer.Option(help="As in the search.", min=0)] = 0,
+    probability: Probability = None,
+    source: Source = "digits",
+    classes: Classes = None,
+    limit: Limit = None,
+    seed: Seed = 0,
     networks: Annotated[
-        int | None, typer.Option(help="Networks to judge; four a candidate by default.", min=15)
+        int | None,
+        typer.Option(
+            help="Networks to judge; four a candidate by default.", min=15, rich_help_panel=EFFORT
+        ),
     ] = None,
-    rescore: Annotated[bool, typer.Option("--rescore", help="Judge networks again.")] = False,
-    threads: Annotated[int | None, typer.Option(help="CPU threads of torch.", min=1)] = None,
+    rescore: Annotated[
+        bool, typer.Option("--rescore", help="Judge networks again.", rich_help_panel=EFFORT)
+    ] = False,
+    threads: Threads = None,
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder for architectures and comparison.")
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            help="Folder for architectures and comparison.",
+            rich_help_panel=OUTPUT,
+        ),
     ] = Path("specialised"),
-    allow_unexamined: Annotated[
-        bool, typer.Option("--allow-unexamined", help="Take tables without a passed exam.")
-    ] = False,
-    allow_simulated: Annotated[
-        bool, typer.Option("--allow-simulated", help="Take tables that were not measured.")
-    ] = False,
-    allow_imported: Annotated[
-        bool, typer.Option("--allow-imported", help="Take tables of others.")
-    ] = False,
-    allow_predicted: Annotated[
-        bool, typer.Option("--allow-predicted", help="Take tables with predicted rows.")
-    ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
-    form: Annotated[str, typer.Option("--format", help="table, json or csv.")] = "table",
+    quiet: Quiet = False,
+    output_format: OutputFormat = "table",
+    unexamined: Unexamined = False,
+    simulated: Simulated = False,
+    imported: Imported = False,
+    predicted: Predicted = False,
 ) -> None:
-    """One network a table from one trained supernet, without any training."""
-    check_format(form)
-    every = [*(table or []), *(tables or [])]
-    if not every:
+    """One network a table from one trained supernet, without any training.
+
+    Data options and seed must be those of the search.
+    """
+    parameters = locals()
+    check_format(output_format)
+    folders = [*(table or []), *(tables or [])]
+    if not folders:
         raise UsageError("No latency table is given.", "Add --table tables/<device>/<name> ...")
     from search.cli.output import show_specialisation
+    from search.console.progress import make_progress
     from search.pipeline.options import DataOptions
     from search.pipeline.problem import Waivers
     from search.pipeline.resources import ComputeOptions, compute_resources
     from search.pipeline.specialise import load_problems, run_specialise
     from search.pipeline.supernet_scores import Scoring
-    from search.training.progress import make_observer
 
-    waivers = Waivers(
-        unexamined=allow_unexamined,
-        simulated=allow_simulated,
-        imported=allow_imported,
-        predicted=allow_predicted,
-    )
-    tasks = load_problems(every, target_ms, waivers, probability)
-    scoring = Scoring(
-        images=DataOptions(source=data, classes=classes, limit=limit),
-        networks=networks,
-        seed=seed,
-        anew=rescore,
-    )
-    with compute_resources(ComputeOptions(threads=threads)):
-        comparison = run_specialise(supernet, tasks, scoring, make_observer(quiet), output)
-    show_specialisation(comparison, output, form)
+    problems = load_problems(folders, target_ms, gather(Waivers, parameters), probability)
+    scoring = gather(Scoring, parameters, images=gather(DataOptions, parameters))
+    compute = gather(ComputeOptions, parameters)
+    with compute_resources(compute), make_progress(quiet) as progress:
+        result = run_specialise(supernet, problems, scoring, progress, output)
+    show_specialisation(result, output, output_format)

@@ -1,4 +1,4 @@
-"""What the kit's command lines share: errors become a sentence and an exit code."""
+"""Run of a command line: errors become a sentence and an exit code."""
 
 import signal
 import sys
@@ -12,14 +12,14 @@ from search.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, KitError, Usage
 FORMATS = ("table", "json", "csv")
 
 
-def check_format(form: str) -> None:
+def check_format(output_format: str) -> None:
     """Refuse an output format that no command knows.
 
     Raises:
         UsageError: Unknown.
     """
-    if form not in FORMATS:
-        raise UsageError(f"Unknown --format {form!r}.", f"Known: {', '.join(FORMATS)}.")
+    if output_format not in FORMATS:
+        raise UsageError(f"Unknown --format {output_format!r}.", f"Known: {', '.join(FORMATS)}.")
 
 
 def run_app(app: typer.Typer, module: str, interrupted: str) -> NoReturn:
@@ -27,8 +27,8 @@ def run_app(app: typer.Typer, module: str, interrupted: str) -> NoReturn:
 
     Args:
         app: The commands.
-        module: Name behind `python -m`, for the hint after a wrong use.
-        interrupted: What Ctrl-C leaves behind and how to go on.
+        module: Name after `python -m`, for the hint after a wrong use.
+        interrupted: Message after Ctrl-C: what is kept, and how to continue.
     """
     signal.signal(signal.SIGTERM, _interrupt)
     code = _run(app, module)

@@ -1,15 +1,15 @@
-"""Completion of the command lines in a shell.
+"""Shell completion of the command lines.
 
-`python -m profiler` is no command that a shell could complete, so the script
-defines one of that name: `profiler compare FB<Tab>` then runs `python -m profiler`.
+A shell cannot complete `python -m profiler`, so the script defines a command
+of that name: `profiler compare FB<Tab>` then runs `python -m profiler`.
 """
 
 from search.errors import UsageError
 
 MODULES = ("profiler", "search", "deploy")
 
-# The protocol is typer's: the words typed so far and the shell's name in the
-# environment, suggestions on standard output.
+# Typer's protocol: the words typed so far and the shell's name in the environment,
+# suggestions on standard output.
 _BASH = """\
 {module}() {{ python -m {module} "$@"; }}
 _{module}_complete() {{

@@ -20,11 +20,11 @@ def emit(
     content: Callable[[], object],
     rows: Callable[[], Iterable[Mapping[str, object]]],
 ) -> None:
-    """Print a result on standard output in the format that was asked for.
+    """Print a result on standard output in the chosen format.
 
     Args:
         output_format: "table", "json" or "csv", as checked by `check_format`.
-        table: Prints the result for people.
+        table: Prints the result as a human-readable table.
         content: The result as JSON types.
         rows: The result as rows of equal columns.
     """
@@ -40,7 +40,7 @@ def to_json(content: object) -> str:
     """JSON as printed on standard output.
 
     Raises:
-        ValueError: NaN or infinity, which JSON does not know.
+        ValueError: NaN or infinity, which JSON cannot hold.
     """
     return json.dumps(content, indent=2, allow_nan=False)
 
@@ -59,7 +59,7 @@ def to_csv(rows: Iterable[Mapping[str, object]]) -> str:
 def console() -> "Console":
     """Standard output; plain and of a fixed width when it is not a terminal.
 
-    Names are no markup: `[simulated]` must be seen.
+    Names are not markup: `[simulated]` must be seen.
     """
     from rich.console import Console
 
@@ -70,7 +70,7 @@ def console() -> "Console":
 
 
 def progress_bar(description: str = "{task.description}") -> "Progress":
-    """A bar on standard error: what, how far, since when, until when."""
+    """A bar on standard error: description, steps done, time elapsed, time remaining."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,

@@ -13,14 +13,34 @@ _QUIET_S = 10.0
 
 
 class Progress(Protocol):
-    """What long work reports to."""
+    """Report of long work, as stages of counted steps.
 
-    def stage(self, title: str, total: int, done: int = 0) -> None:
-        """Begin a stage of `total` steps, ending the one before."""
+    Used as a context; a stage lasts until the next one begins, `end_stage` or
+    the end of the context.
+    """
+
+    def stage(self, title: str, total: int, done: int = 0, *, opening: str = "") -> None:
+        """Begin a stage of `total` steps, ending the one before.
+
+        Args:
+            title: Short name of the stage.
+            total: Steps in all.
+            done: Steps that were finished before.
+            opening: A line that opens the stage in a log; such a stage is
+                reported there by its milestones, not every few seconds.
+        """
         ...
 
-    def advance(self, steps: int = 1) -> None:
-        """Some steps of the present stage are done."""
+    def advance(self, steps: int = 1, note: str = "") -> None:
+        """Some steps of the present stage are done; a bar shows the note beside its title."""
+        ...
+
+    def milestone(self, text: str) -> None:
+        """One line about the part of the stage that is done; a log adds the time left."""
+        ...
+
+    def end_stage(self) -> None:
+        """The present stage has ended, complete or not."""
         ...
 
     def say(self, text: str) -> None:
@@ -35,14 +55,15 @@ class Progress(Protocol):
 class Silent:
     """Reports nothing (`--quiet`, tests)."""
 
-    def stage(self, title: str, total: int, done: int = 0) -> None:
-        """Ignored."""
+    def stage(self, title: str, total: int, done: int = 0, *, opening: str = "") -> None: ...
 
-    def advance(self, steps: int = 1) -> None:
-        """Ignored."""
+    def advance(self, steps: int = 1, note: str = "") -> None: ...
 
-    def say(self, text: str) -> None:
-        """Ignored."""
+    def milestone(self, text: str) -> None: ...
+
+    def end_stage(self) -> None: ...
+
+    def say(self, text: str) -> None: ...
 
     def __enter__(self) -> Self:
         return self
@@ -56,41 +77,49 @@ class Lines(Silent):
 
     def __init__(self) -> None:
         self._title, self._total, self._done, self._first = "", 0, 0, 0
+        self._by_milestones = False
         self._started = self._spoke = time.monotonic()
 
-    def stage(self, title: str, total: int, done: int = 0) -> None:
-        """Announce the stage."""
+    def stage(self, title: str, total: int, done: int = 0, *, opening: str = "") -> None:
         self._title, self._total, self._done, self._first = title, total, done, done
+        self._by_milestones = bool(opening)
         self._started = self._spoke = time.monotonic()
-        self.say(f"{title}: {done} of {total}")
+        self.say(opening or f"{title}: {done} of {total}")
 
-    def advance(self, steps: int = 1) -> None:
+    def advance(self, steps: int = 1, note: str = "") -> None:
         """Speak at most every ten seconds, and at the end."""
+        del note
         self._done += steps
+        if self._by_milestones:
+            return
         now = time.monotonic()
         finished = self._done == self._total
         if finished or now - self._spoke >= _QUIET_S:
             self._spoke = now
-            self.say(f"{self._title}: {self._done} of {self._total}{self._left(now)}")
+            left = self._left(now) or f" in {now - self._started:.0f} s"
+            self.say(f"{self._title}: {self._done} of {self._total}{left}")
+
+    def milestone(self, text: str) -> None:
+        self.say(f"{text}{self._left(time.monotonic())}")
 
     def _left(self, now: float) -> str:
-        fresh = self._done - self._first
-        if self._done >= self._total or fresh <= 0:
-            return f" in {now - self._started:.0f} s"
-        left = (now - self._started) / fresh * (self._total - self._done)
-        return f", {left:.0f} s left"
+        """The time left, from the pace of this run; empty where there is none to tell."""
+        done, left = self._done - self._first, self._total - self._done
+        if left <= 0 or done <= 0:
+            return ""
+        return f", {_duration((now - self._started) / done * left)} left"
 
     def say(self, text: str) -> None:
-        """Print to standard error."""
         print(text, file=sys.stderr, flush=True)
 
 
 class Bars(Silent):
-    """A rich progress bar with the time left."""
+    """A rich progress bar for each stage, with the time left."""
 
     def __init__(self) -> None:
         self._bar = progress_bar("{task.description:<18}")
         self._task: TaskID | None = None
+        self._title = ""
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -99,18 +128,36 @@ class Bars(Silent):
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
 
-    def stage(self, title: str, total: int, done: int = 0) -> None:
-        """A bar of its own for each stage."""
+    def stage(self, title: str, total: int, done: int = 0, *, opening: str = "") -> None:
+        del opening  # a bar shows where it begins
+        self.end_stage()
+        self._title = title
         self._task = self._bar.add_task(title, total=total, completed=done)
 
-    def advance(self, steps: int = 1) -> None:
-        """Move the present bar."""
+    def advance(self, steps: int = 1, note: str = "") -> None:
         if self._task is not None:
-            self._bar.advance(self._task, steps)
+            text = f"{self._title}, {note}" if note else self._title
+            self._bar.update(self._task, advance=steps, description=text)
+
+    def milestone(self, text: str) -> None:
+        self.say(text)
+
+    def end_stage(self) -> None:
+        """Keep the bar, its clock stopped."""
+        if self._task is not None:
+            self._bar.stop_task(self._task)
+            self._task = None
 
     def say(self, text: str) -> None:
         """Print above the bars."""
         self._bar.console.print(text, highlight=False, markup=False)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = seconds / 60
+    return f"{minutes:.0f} min" if minutes < 100 else f"{minutes / 60:.1f} h"
 
 
 def make_progress(quiet: bool = False) -> Progress:

@@ -1,4 +1,4 @@
-"""Networks that a search came to, ranked with the weights they share."""
+"""Candidates of a search: collected, ranked with the weights they share, chosen."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -21,12 +21,12 @@ from search.training.seeds import generator_for
 
 _NEAR_SAMPLES = 24
 # What the search has ruled out comes back only where nothing else is left.
-_LEAST = 1e-6
+_LEAST_WEIGHT = 1e-6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """One network of the space, where it came from, and how it did."""
+    """One network of the space, its origin and its accuracy."""
 
     origin: str
     choices: tuple[int, ...]
@@ -36,29 +36,29 @@ class Candidate:
     failed: str | None = None
 
 
-def exact_choice(scores: Scores, task: SearchProblem) -> tuple[int, ...]:
-    """The best network by these scores that meets the task's target, as surely as it asks.
+def exact_choice(scores: Scores, problem: SearchProblem) -> tuple[int, ...]:
+    """The best network by these scores that meets the problem's target, as surely as it asks.
 
     Where layers are not independent it is a good one (`search.selection.by_costs`).
 
     Args:
-        scores: Of the task's space.
-        task: Has a target.
+        scores: Of the problem's space.
+        problem: Has a target.
 
     Raises:
         UsageError: No network meets it.
     """
-    assert task.target is not None
-    scores.require(task.space)
-    if task.probability is None:
-        return select_within(task.costs, scores.values, task.target)
+    assert problem.target is not None
+    scores.require(problem.space)
+    if problem.probability is None:
+        return select_within(problem.costs, scores.values, problem.target)
     return select_chance_constrained(
-        scores, task.model, task.space, task.target.value, task.probability
+        scores, problem.model, problem.space, problem.target.value, problem.probability
     ).choices
 
 
 def candidates_of(
-    method: SearchAlgorithm, task: SearchProblem, *, seed: int, samples: int
+    method: SearchAlgorithm, problem: SearchProblem, *, seed: int, samples: int
 ) -> list[Candidate]:
     """Samples (FBNet: six) and the argmax; with a target, the exact selection first.
 
@@ -67,91 +67,114 @@ def candidates_of(
     their origins and the choices of the first.
     """
     probabilities = method.probabilities().double().numpy()
-    scores = from_probabilities(probabilities, task.space, f"log-probabilities of {method.name}")
+    scores = from_probabilities(probabilities, problem.space, f"log-probabilities of {method.name}")
     named: list[tuple[str, tuple[int, ...]]] = []
-    if task.target is not None:
-        word = "exact selection" if task.independent else "selection"
-        named.append((word, exact_choice(scores, task)))
+    if problem.target is not None:
+        origin = "exact selection" if problem.independent else "selection"
+        named.append((origin, exact_choice(scores, problem)))
     named.append(("argmax", method.argmax()))
     drawn = method.sample(samples, generator_for("samples", seed))
     named += [(f"sample {number}", choices) for number, choices in enumerate(drawn, 1)]
-    named += [("near the target", choices) for choices in _near_target(probabilities, task, seed)]
+    named += [
+        ("near the target", choices) for choices in _near_target(probabilities, problem, seed)
+    ]
     origins: dict[tuple[int, ...], list[str]] = {}
     first: dict[tuple[OperatorSpec, ...], tuple[int, ...]] = {}
     for origin, choices in named:
         # Where a block is skipped, its other choices make no other network.
-        same = first.setdefault(network_of(task.space, choices, origin).operators, choices)
-        words = origins.setdefault(same, [])
-        if origin not in words:
-            words.append(origin)
+        same = first.setdefault(network_of(problem.space, choices, origin).operators, choices)
+        known = origins.setdefault(same, [])
+        if origin not in known:
+            known.append(origin)
     return [
         Candidate(
-            origin=", ".join(words),
+            origin=", ".join(names),
             choices=choices,
             log_probability=float(sum(scores.values[k, c] for k, c in enumerate(choices))),
         )
-        for choices, words in origins.items()
+        for choices, names in origins.items()
     ]
 
 
-def _near_target(probabilities: Array, task: SearchProblem, seed: int) -> list[tuple[int, ...]]:
+def _near_target(probabilities: Array, problem: SearchProblem, seed: int) -> list[tuple[int, ...]]:
     """Drawn from the distribution, given that a network uses nearly all of the target."""
-    if task.target is None:
+    if problem.target is None:
         return []
-    band = TARGET_UTILISATION * task.target.value, task.target.value
-    weights, generator = np.maximum(probabilities, _LEAST), np.random.default_rng(seed)
+    band = TARGET_UTILISATION * problem.target.value, problem.target.value
+    weights, generator = np.maximum(probabilities, _LEAST_WEIGHT), np.random.default_rng(seed)
     try:
-        drawn = sample_between(task.costs, weights, band, _NEAR_SAMPLES, generator)
+        drawn = sample_between(problem.costs, weights, band, _NEAR_SAMPLES, generator)
     except UsageError:  # No network is that slow.
         return []
     return [tuple(row) for row in drawn.tolist()]
 
 
 def rank_candidates(
-    found: Iterable[Candidate], shared: Shared, images: ImageSet, learnt: Tensor, held: Tensor
+    candidates: Iterable[Candidate],
+    weights: Shared,
+    images: ImageSet,
+    train_indices: Tensor,
+    validation_indices: Tensor,
 ) -> list[Candidate]:
-    """Judge all by inherited weights; the best first."""
+    """Judge all by inherited weights.
+
+    Args:
+        candidates: Of one space.
+        weights: Trained, shared by all networks of the space.
+        images: Training images.
+        train_indices: Those that trained the weights.
+        validation_indices: Those to judge on.
+
+    Returns:
+        Candidates with their accuracies, the best first.
+    """
     judged = [
         replace(
-            one,
-            accuracy=inherited_accuracy(shared, one.choices, images, learnt, held),
+            candidate,
+            accuracy=inherited_accuracy(
+                weights, candidate.choices, images, train_indices, validation_indices
+            ),
             scored_by="inherited weights, batch norm recalibrated",
         )
-        for one in found
+        for candidate in candidates
     ]
-    return sorted(judged, key=lambda one: -(one.accuracy or 0.0))
+    return sorted(judged, key=lambda candidate: -(candidate.accuracy or 0.0))
 
 
-def choose_candidate(ranked: Sequence[Candidate], task: SearchProblem) -> Candidate:
-    """The best one; with a target, of those that meet it, and use it where any does."""
-    if task.target is None:
+def choose_candidate(ranked: Sequence[Candidate], problem: SearchProblem) -> Candidate:
+    """The best candidate; with a target, of those that meet it, and use it where any does."""
+    if problem.target is None:
         return ranked[0]
-    within = [one for one in ranked if candidate_row(one, task).meets_target]
-    prices = task.costs.cost_of([one.choices for one in within])
-    using = [one for one, price in zip(within, prices, strict=True) if task.used_by(price)]
+    within = [candidate for candidate in ranked if candidate_row(candidate, problem).meets_target]
+    costs = problem.costs.cost_of([candidate.choices for candidate in within])
+    using = [
+        candidate for candidate, cost in zip(within, costs, strict=True) if problem.used_by(cost)
+    ]
     return (using or within)[0]
 
 
-def candidate_row(found: Candidate, task: SearchProblem) -> CandidateRow:
-    """The network in numbers, priced by the task's table."""
-    network = network_of(task.space, found.choices, found.origin)
-    estimate = task.model.estimate(network)
-    price = float(task.costs.cost_of([found.choices])[0])
+def candidate_row(candidate: Candidate, problem: SearchProblem) -> CandidateRow:
+    """The candidate in numbers, its latency by the problem's table."""
+    network = network_of(problem.space, candidate.choices, candidate.origin)
+    estimate = problem.model.estimate(network)
+    cost = float(problem.costs.cost_of([candidate.choices])[0])
     return CandidateRow(
-        origin=found.origin,
+        origin=candidate.origin,
         choices=tuple(
             layer.choices[number].name
-            for layer, number in zip(task.space.layers, found.choices, strict=True)
+            for layer, number in zip(problem.space.layers, candidate.choices, strict=True)
         ),
-        predicted_us=price if task.weighs_latency else estimate.value_us,
+        predicted_us=cost if problem.weighs_latency else estimate.value_us,
         low_us=estimate.low_us,
         high_us=estimate.high_us,
-        meets_target=task.met_by(price, estimate),
-        probability=None if task.target_us is None else estimate.probability_below(task.target_us),
-        log_probability=found.log_probability,
-        accuracy=found.accuracy,
-        scored_by=found.scored_by,
-        failed=found.failed,
+        meets_target=problem.met_by(cost, estimate),
+        probability=None
+        if problem.target_us is None
+        else estimate.probability_below(problem.target_us),
+        log_probability=candidate.log_probability,
+        accuracy=candidate.accuracy,
+        scored_by=candidate.scored_by,
+        failed=candidate.failed,
         flops=network.flops,
         params=network.params,
     )

@@ -4,35 +4,44 @@ from collections.abc import Callable
 
 from search.data.base import Data
 from search.data.open import open_data
-from search.pipeline.context import RunContext
-from search.pipeline.options import DataOptions, SearchOptions
-from search.pipeline.problem import check_classes
+from search.pipeline.options import DataOptions
 
 
-def images_for(request: SearchOptions, session: RunContext) -> Data | None:
-    """What the search learns from; None where nothing is trained."""
-    if request.algorithm == "exact" and not request.retrain:
-        return None
-    space = session.task.space
-    data = open_images(request.images, space.before[0].height, request.seed)
-    report_images(data, session.say)
-    check_classes(space, len(data.classes), session.task.table)
-    return data
+class RunImages:
+    """The images that the options name, opened once for each resolution.
 
+    Args:
+        options: Source, and how much of it.
+        seed: Fixes which classes and images are drawn.
+    """
 
-def open_images(images: DataOptions, resolution: int, seed: int) -> Data:
-    """The images that were asked for, at this resolution."""
-    return open_data(
-        images.source,
-        resolution=resolution,
-        classes=images.classes,
-        limit=images.limit,
-        seed=seed,
-    )
+    def __init__(self, options: DataOptions, seed: int) -> None:
+        self._options, self._seed = options, seed
+        self._opened: dict[int, Data] = {}
+
+    def at(self, resolution: int) -> Data:
+        """The images at this many pixels a side.
+
+        Raises:
+            UsageError: As `search.data.open.open_data`.
+        """
+        if resolution not in self._opened:
+            self._opened[resolution] = open_data(
+                self._options.source,
+                resolution=resolution,
+                classes=self._options.classes,
+                limit=self._options.limit,
+                seed=self._seed,
+            )
+        return self._opened[resolution]
+
+    def describe(self) -> str:
+        """The images opened first as text; "none" where nothing was opened."""
+        return next((data.describe() for data in self._opened.values()), "none")
 
 
 def report_images(data: Data, say: Callable[[str], None]) -> None:
-    """Tell which images are used, and what is doubtful about them."""
+    """Report which images are used, and what is doubtful about them."""
     say(data.describe())
     if data.warning():
         say(data.warning())

@@ -13,8 +13,6 @@ from search.training.seeds import generator_for
 
 # Once-for-All (arXiv 1908.09791) estimates batch norm on some 2,000 images.
 CALIBRATION_IMAGES = 2000
-
-
 _BATCH = 250
 
 
@@ -27,40 +25,52 @@ class Shared(Protocol):
 
 
 def inherited_accuracy(
-    shared: Shared, choices: Sequence[int], images: ImageSet, learnt: Tensor, held: Tensor
+    weights: Shared,
+    choices: Sequence[int],
+    images: ImageSet,
+    train_indices: Tensor,
+    validation_indices: Tensor,
 ) -> float:
     """Top-1 of one network with the shared weights on images that trained none.
 
     Args:
-        shared: Trained.
+        weights: Trained.
         choices: The network.
         images: Training images.
-        learnt: Those that trained the weights; batch norm is estimated on some.
-        held: Those to judge on.
+        train_indices: Those that trained the weights; batch norm is estimated on some.
+        validation_indices: Those to judge on.
     """
-    return _inherited(shared, choices, images, learnt, held).top1
+    return _inherited(weights, choices, images, train_indices, validation_indices).top1
 
 
 def inherited_entropy(
-    shared: Shared, choices: Sequence[int], images: ImageSet, learnt: Tensor, held: Tensor
+    weights: Shared,
+    choices: Sequence[int],
+    images: ImageSet,
+    train_indices: Tensor,
+    validation_indices: Tensor,
 ) -> float:
-    """Likewise the mean cross entropy, which tells networks apart on fewer images."""
-    return _inherited(shared, choices, images, learnt, held).loss
+    """Mean cross entropy in place of `inherited_accuracy`; fewer images tell networks apart."""
+    return _inherited(weights, choices, images, train_indices, validation_indices).loss
 
 
 def _inherited(
-    shared: Shared, choices: Sequence[int], images: ImageSet, learnt: Tensor, held: Tensor
+    weights: Shared,
+    choices: Sequence[int],
+    images: ImageSet,
+    train_indices: Tensor,
+    validation_indices: Tensor,
 ) -> Accuracy:
-    network = shared.derive(choices)
+    network = weights.derive(choices)
     device = next(network.parameters()).device
-    recalibrate(network, _pixels(images, _some(learnt), device))
-    return evaluate(network, images, _BATCH, indices=held)
+    recalibrate(network, _pixels(images, _some(train_indices), device))
+    return evaluate(network, images, _BATCH, indices=validation_indices)
 
 
-def _some(learnt: Tensor) -> Tensor:
+def _some(indices: Tensor) -> Tensor:
     """A random part in random order: in folders, neighbours are of one class."""
-    order = torch.randperm(len(learnt), generator=generator_for("calibration"))
-    return learnt[order[:CALIBRATION_IMAGES]]
+    order = torch.randperm(len(indices), generator=generator_for("calibration"))
+    return indices[order[:CALIBRATION_IMAGES]]
 
 
 def _pixels(images: ImageSet, indices: Tensor, device: torch.device) -> Iterator[Tensor]:

@@ -1,13 +1,16 @@
-"""One search from a task to an outcome, by each of the methods."""
+"""Search methods: by shared weights, by exact selection, by trials."""
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import ClassVar, Protocol
 
+from search.algorithms.base import SearchAlgorithm
 from search.algorithms.baselines.search import BaselineResult, evolve, random_search
 from search.algorithms.baselines.trials import ShortTraining, TrialFile
 from search.algorithms.recipe import SearchRecipe
-from search.algorithms.registry import load_method
+from search.algorithms.registry import METHODS, load_method
 from search.data.base import Data
 from search.data.split import split_indices
 from search.errors import GateFailed, UsageError
@@ -20,162 +23,255 @@ from search.pipeline.candidates import (
     rank_candidates,
 )
 from search.pipeline.context import RunContext
-from search.pipeline.problem import SearchProblem, check_classes
-from search.selection.scores import Scores, dump_scores, from_probabilities
+from search.pipeline.options import SearchOptions
+from search.pipeline.problem import SearchProblem
+from search.selection.scores import dump_scores, from_probabilities, read_scores
 from search.training.engine import train
 from search.training.plot import write_plot
-from search.training.recipe import TrainingRecipe
+from search.training.progress import TrainingProgress
+from search.training.recipe import TrainingRecipe, make_training_recipe
 from search.training.seeds import fresh_weights
 from search.training.settings import Subject
+from search.training.trace import TraceLine
 
 SCORES = "scores.json"
 TRIALS = "trials.jsonl"
 PLOT = "trace.html"
-_HELD = 0.2
+_VALIDATION_SHARE = 0.2
+_BASELINES: dict[str, Callable[..., BaselineResult]] = {
+    "random": random_search,
+    "evolution": evolve,
+}
 
 
-def search_shared(
-    session: RunContext,
-    data: Data,
-    recipe: SearchRecipe,
-    *,
-    algorithm: str,
-    checkpoint: bool = False,
-) -> tuple[Candidate, list[Candidate]]:
-    """A search with shared weights, then its candidates ranked by them.
+class SearchMethod(Protocol):
+    """A way from a problem to a network."""
+
+    @property
+    def needs_images(self) -> bool:
+        """False where nothing is trained and nothing is judged."""
+        ...
+
+    def hyperparameters(self) -> dict[str, object]:
+        """The recipe as the result records it."""
+        ...
+
+    def run(self, context: RunContext) -> tuple[Candidate, list[Candidate]]:
+        """Search.
+
+        Returns:
+            The chosen network, and all candidates, the best first.
+
+        Raises:
+            UsageError: The problem does not suit the method, or the run cannot
+                be resumed.
+            GateFailed: Nothing could be trained to numbers.
+        """
+        ...
+
+
+def make_method(options: SearchOptions) -> SearchMethod:
+    """The method that the options name.
+
+    Raises:
+        UsageError: Unknown recipe, or values out of range.
+    """
+    make_training_recipe(options.recipe)  # refuses an unknown one, needed or not
+    if options.scores is not None:
+        return ExactSelection(scores=options.scores)
+    if options.algorithm in METHODS:
+        return SharedWeightsSearch(algorithm=options.algorithm, recipe=options.search_recipe())
+    return TrialSearch(
+        algorithm=options.algorithm, recipe=options.trial_recipe(), budget=options.budget
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SharedWeightsSearch:
+    """A search with shared weights, whose candidates are then ranked by them.
 
     Writes scores.json (for exact selection under other targets and tables of
-    the same space) and trace.html into the session's folder.
-
-    Returns:
-        The chosen network, and all candidates, the best first.
-
-    Raises:
-        UsageError: Data and table do not fit, or the run cannot be resumed.
-        GateFailed: The loss is not a number.
+    the same space) and trace.html into the folder of the run.
     """
-    task, settings = session.task, session.settings
-    check_classes(task.space, len(data.classes), task.table)
-    with fresh_weights(settings.seed):
-        method = load_method(algorithm)(
-            task.space, task.costs, recipe=recipe, target=task.target, recompute=checkpoint
+
+    algorithm: str
+    recipe: SearchRecipe
+    needs_images: ClassVar[bool] = True
+
+    def hyperparameters(self) -> dict[str, object]:
+        return asdict(self.recipe)
+
+    def run(self, context: RunContext) -> tuple[Candidate, list[Candidate]]:
+        problem, data, seed = context.problem, context.data(), context.options.seed
+        with fresh_weights(seed):
+            algorithm = load_method(self.algorithm)(
+                problem.space,
+                problem.costs,
+                recipe=self.recipe,
+                target=problem.target,
+                recompute=context.compute.recompute,
+            )
+        trace = self._train(algorithm, data, context)
+        if context.processes.leads:
+            _write_scores(algorithm, context)
+            plot = context.options.folder / PLOT
+            write_plot(trace, plot, f"{algorithm.name} search, {data.name}")
+        candidates = candidates_of(algorithm, problem, seed=seed, samples=self.recipe.samples)
+        train_indices, validation_indices = split_indices(data.train.labels, algorithm.splits, seed)
+        ranked = rank_candidates(
+            candidates, algorithm, data.train, train_indices, validation_indices
         )
-    lines = train(
-        method,
-        data.train,
-        settings,
-        subject=Subject(
-            space=task.space.spec,
-            recipe=json.dumps({**asdict(recipe), **_target(task)}, sort_keys=True),
-            table_id=task.table.manifest.table_id,
-        ),
-        folder=session.folder,
-        resume=session.resume,
-        accept_changes=session.accept_changes,
-        observers=session.observers,
-        processes=session.processes,
-        stopwatch=session.stopwatch,
+        return choose_candidate(ranked, problem), ranked
+
+    def _train(
+        self, algorithm: SearchAlgorithm, data: Data, context: RunContext
+    ) -> tuple[TraceLine, ...]:
+        problem, options = context.problem, context.options
+        return train(
+            algorithm,
+            data.train,
+            context.settings(self.recipe.batch),
+            subject=Subject(
+                space=problem.space.spec,
+                recipe=json.dumps({**asdict(self.recipe), **_target(problem)}, sort_keys=True),
+                table_id=problem.table.manifest.table_id,
+            ),
+            folder=options.folder,
+            resume=options.resume,
+            accept_changes=options.accept_changes,
+            progress=TrainingProgress(context.progress),
+            processes=context.processes,
+            stopwatch=context.stopwatch,
+        )
+
+
+def _target(problem: SearchProblem) -> dict[str, object]:
+    """The target, which with the recipe decides a search with shared weights."""
+    if problem.weighs_latency:
+        return {"target_us": problem.target_us}
+    return {"cost": problem.costs.unit.cost, "most": problem.counted_target}
+
+
+def _write_scores(algorithm: SearchAlgorithm, context: RunContext) -> None:
+    problem = context.problem
+    scores = from_probabilities(
+        algorithm.probabilities().numpy(),
+        problem.space,
+        f"{algorithm.name} on {problem.table.label}",
     )
-    if session.processes.leads:
-        scores = from_probabilities(
-            method.probabilities().numpy(), task.space, f"{method.name} on {task.table.label}"
+    write_text(context.options.folder / SCORES, dump_scores(scores))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExactSelection:
+    """The best network by the scores in a file within the target: no training at all."""
+
+    scores: Path
+    needs_images: ClassVar[bool] = False
+
+    def hyperparameters(self) -> dict[str, object]:
+        return {}
+
+    def run(self, context: RunContext) -> tuple[Candidate, list[Candidate]]:
+        scores = read_scores(self.scores, context.problem.space)
+        if context.problem.target_us is None:
+            raise UsageError("The exact selection needs a latency target.", "Give --target-ms.")
+        choices = exact_choice(scores, context.problem)
+        total = float(sum(scores.values[layer, choice] for layer, choice in enumerate(choices)))
+        candidate = Candidate(origin=f"exact selection by {scores.origin}", choices=choices)
+        return replace(candidate, log_probability=total), [candidate]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialSearch:
+    """Random search or evolution, each network scored by a short training."""
+
+    algorithm: str
+    recipe: TrainingRecipe
+    budget: int
+    needs_images: ClassVar[bool] = True
+
+    def hyperparameters(self) -> dict[str, object]:
+        return asdict(self.recipe)
+
+    def run(self, context: RunContext) -> tuple[Candidate, list[Candidate]]:
+        target_us = self._check(context)
+        trials = TrialFile(
+            context.options.folder / TRIALS,
+            self._identity(context),
+            context.options.resume,
+            context.stopwatch,
         )
-        write_text(session.folder / SCORES, dump_scores(scores))
-        write_plot(lines, session.folder / PLOT, f"{method.name} search, {data.name}")
-    found = candidates_of(method, task, seed=settings.seed, samples=recipe.samples)
-    learnt, held = split_indices(data.train.labels, method.splits, settings.seed)
-    ranked = rank_candidates(found, method, data.train, learnt, held)
-    return choose_candidate(ranked, task), ranked
-
-
-def _target(task: SearchProblem) -> dict[str, object]:
-    """What besides the recipe decides a search with shared weights."""
-    if task.weighs_latency:
-        return {"target_us": task.target_us}
-    most = None if task.target is None else task.target.value
-    return {"cost": task.costs.unit.cost, "most": most}
-
-
-def search_exact(session: RunContext, scores: Scores) -> tuple[Candidate, list[Candidate]]:
-    """The best network by given scores within the target: no training at all.
-
-    Raises:
-        UsageError: No target, scores of another space, an infeasible target.
-    """
-    if session.task.target_us is None:
-        raise UsageError("The exact selection needs a latency target.", "Give --target-ms.")
-    choices = exact_choice(scores, session.task)
-    total = float(sum(scores.values[layer, choice] for layer, choice in enumerate(choices)))
-    found = Candidate(origin=f"exact selection by {scores.origin}", choices=choices)
-    return replace(found, log_probability=total), [found]
-
-
-def search_baseline(
-    session: RunContext, data: Data, recipe: TrainingRecipe, *, algorithm: str, budget: int
-) -> tuple[Candidate, list[Candidate]]:
-    """Random search or evolution, each network scored by a short training.
-
-    Raises:
-        UsageError: No target, or data that do not fit the table.
-        GateFailed: Every trial failed.
-    """
-    task, settings = session.task, session.settings
-    if task.target_us is None:
-        raise UsageError(f"The {algorithm} search needs a latency target.", "Give --target-ms.")
-    if session.processes.world > 1:
-        raise UsageError(
-            f"The {algorithm} search runs in one process.", "Start it without torchrun."
+        result = _BASELINES[self.algorithm](
+            self._scorer(trials, context),
+            context.problem.matrix,
+            target_us,
+            budget=self.budget,
+            seed=context.options.seed,
         )
-    check_classes(task.space, len(data.classes), task.table)
-    learnt, held = split_indices(data.train.labels, (1 - _HELD, _HELD), settings.seed)
-    trials = TrialFile(
-        session.folder / TRIALS,
-        _identity(session, data, recipe),
-        session.resume,
-        session.stopwatch,
-    )
-    scorer = ShortTraining(
-        task.space,
-        data.train,
-        learnt,
-        held,
-        recipe,
-        settings,
-        trials,
-        session.say,
-    )
-    run: Callable[..., BaselineResult] = random_search if algorithm == "random" else evolve
-    tried = run(scorer, task.matrix, task.target_us, budget=budget, seed=settings.seed)
-    _check_some_succeeded(tried, trials)
-    found = [
-        Candidate(
-            origin=f"trial {trial.number}",
-            choices=trial.choices,
-            accuracy=None if trial.choices in trials.failures else trial.score,
-            scored_by=f"{recipe.epochs} epochs of training",
-            failed=trials.failures.get(trial.choices),
+        _check_some_succeeded(result, trials)
+        candidates = self._candidates(result, trials)
+        return candidates[0], candidates
+
+    def _check(self, context: RunContext) -> float:
+        """The target in microseconds."""
+        target_us = context.problem.target_us
+        if target_us is None:
+            raise UsageError(
+                f"The {self.algorithm} search needs a latency target.", "Give --target-ms."
+            )
+        if context.processes.world > 1:
+            raise UsageError(
+                f"The {self.algorithm} search runs in one process.", "Start it without torchrun."
+            )
+        return target_us
+
+    def _identity(self, context: RunContext) -> str:
+        """Hash of everything that the score of a trial depends on."""
+        parts = (
+            context.problem.table.manifest.table_id,
+            context.problem.space.spec,
+            context.data().identity,
+            repr(sorted(asdict(self.recipe).items())),
+            context.settings(self.recipe.batch).fixed,
         )
-        for trial in sorted(tried.history, key=lambda trial: (-trial.score, trial.cost))
-    ]
-    return found[0], found
+        return sha256_bytes("\n".join(parts).encode())
+
+    def _scorer(self, trials: TrialFile, context: RunContext) -> ShortTraining:
+        images = context.data().train
+        train_indices, validation_indices = split_indices(
+            images.labels, (1 - _VALIDATION_SHARE, _VALIDATION_SHARE), context.options.seed
+        )
+        return ShortTraining(
+            context.problem.space,
+            images,
+            train_indices,
+            validation_indices,
+            self.recipe,
+            context.settings(self.recipe.batch),
+            trials,
+            context.progress.say,
+        )
+
+    def _candidates(self, result: BaselineResult, trials: TrialFile) -> list[Candidate]:
+        """All trials, the best first; of equal accuracies the fastest."""
+        return [
+            Candidate(
+                origin=f"trial {trial.number}",
+                choices=trial.choices,
+                accuracy=None if trial.choices in trials.failures else trial.score,
+                scored_by=f"{self.recipe.epochs} epochs of training",
+                failed=trials.failures.get(trial.choices),
+            )
+            for trial in sorted(result.history, key=lambda trial: (-trial.score, trial.cost))
+        ]
 
 
-def _check_some_succeeded(tried: BaselineResult, trials: TrialFile) -> None:
-    if tried.best.choices not in trials.failures:
+def _check_some_succeeded(result: BaselineResult, trials: TrialFile) -> None:
+    if result.best.choices not in trials.failures:
         return
     raise GateFailed(
-        f"All {len(tried.history)} trials failed; the best of them: "
-        f"{trials.failures[tried.best.choices]}",
+        f"All {len(result.history)} trials failed; the best of them: "
+        f"{trials.failures[result.best.choices]}",
         "Lower the learning rate (--learning-rate), and choose another folder with --run.",
     )
-
-
-def _identity(session: RunContext, data: Data, recipe: TrainingRecipe) -> str:
-    parts = (
-        session.task.table.manifest.table_id,
-        session.task.space.spec,
-        data.identity,
-        repr(sorted(asdict(recipe).items())),
-        session.settings.fixed,
-    )
-    return sha256_bytes("\n".join(parts).encode())

@@ -1,4 +1,4 @@
-"""What `python -m search` is asked for, made whole and checked before any work."""
+"""Options of `python -m search`, made complete and checked before any work."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,7 +23,7 @@ _BASELINES = ("evolution", "random")
 _COUNTING = ("fbnet", "fbnetv2")
 _MASKED = "fbnetv2"
 # Spaces whose layers are not independent, and the methods that can search them.
-_OWN: dict[type[LayeredSpace], tuple[str, ...]] = {
+_SEARCHED_BY: dict[type[LayeredSpace], tuple[str, ...]] = {
     MaskedSpace: (_MASKED,),
     SlicedSpace: ("fp-nas", "parsec"),
 }
@@ -31,7 +31,7 @@ _OWN: dict[type[LayeredSpace], tuple[str, ...]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataOptions:
-    """Which images to learn from: a source, and how much of it."""
+    """Images to learn from: a source, and how much of it."""
 
     source: str
     classes: int | None = None
@@ -40,7 +40,7 @@ class DataOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchOptions:
-    """What a search is asked for besides table and target."""
+    """Options of a search other than those of its problem and of its compute resources."""
 
     algorithm: str
     images: DataOptions
@@ -61,27 +61,27 @@ class SearchOptions:
 
     @property
     def folder(self) -> Path:
-        """Where the run keeps what it needs to go on."""
+        """Folder of the run: checkpoints, trace, scores and trials, for --resume."""
         return self.run or self.output.with_suffix(".run")
 
     @property
     def weights(self) -> Path:
-        """Where the trained network goes."""
+        """File of the retrained network's weights."""
         return self.output.with_suffix(".pt")
 
     @property
     def result(self) -> Path:
-        """Where the record of the search goes."""
+        """File of the search's result."""
         return self.output.with_suffix(".result.json")
 
-    def check(self, task: SearchProblem) -> None:
-        """Refuse what would fail later, or would be passed over in silence.
+    def check(self, problem: SearchProblem) -> None:
+        """Refuse what would fail later, or would be ignored.
 
         Raises:
-            UsageError: Places that cannot be written, options that do not go
+            UsageError: Files that cannot be written, options that do not go
                 together.
         """
-        if not task.weighs_latency and self.algorithm not in _COUNTING:
+        if not problem.weighs_latency and self.algorithm not in _COUNTING:
             raise UsageError(
                 f"--algorithm {self.algorithm} weighs latency alone.",
                 f"Leave out --cost, or give --algorithm {' or '.join(_COUNTING)}.",
@@ -92,12 +92,12 @@ class SearchOptions:
             check_file(self.weights, "--output", (".pt",))
         if self.algorithm != "exact" or self.retrain:
             check_run(self.folder, self.resume)
-        if self.algorithm not in METHODS and task.target_us is None:
+        if self.algorithm not in METHODS and problem.target_us is None:
             raise UsageError(
                 f"--algorithm {self.algorithm} needs a latency target.", "Give --target-ms."
             )
-        self._check_space(task)
-        if self.algorithm in _BASELINES and task.probability is not None:
+        self._check_space(problem)
+        if self.algorithm in _BASELINES and problem.probability is not None:
             raise UsageError(
                 f"--algorithm {self.algorithm} keeps to predicted latencies alone.",
                 "Leave out --probability, or lower --target-ms.",
@@ -105,45 +105,51 @@ class SearchOptions:
         if self.retrain_epochs is not None and not self.retrain:
             raise UsageError("--retrain-epochs is of --retrain, which is not given.")
 
-    def _check_space(self, task: SearchProblem) -> None:
-        own = next((own for kind, own in _OWN.items() if isinstance(task.space, kind)), ())
-        wrong = self.algorithm not in own if own else self.algorithm == _MASKED
+    def _check_space(self, problem: SearchProblem) -> None:
+        only = next(
+            (names for kind, names in _SEARCHED_BY.items() if isinstance(problem.space, kind)), ()
+        )
+        wrong = self.algorithm not in only if only else self.algorithm == _MASKED
         if wrong:
-            remedy = f"Give --algorithm {' or '.join(own)}."
+            remedy = f"Give --algorithm {' or '.join(only)}."
             raise UsageError(
-                f"--algorithm {self.algorithm} does not search {task.space.spec}.",
-                remedy if own else "Measure --space fbnetv2-mini.",
+                f"--algorithm {self.algorithm} does not search {problem.space.spec}.",
+                remedy if only else "Measure --space fbnetv2-mini.",
             )
-        if not task.independent and task.probability is not None:
+        if not problem.independent and problem.probability is not None:
             raise UsageError(
                 f"--algorithm {self.algorithm} keeps to predicted latencies alone.",
                 "Leave out --probability, or lower --target-ms.",
             )
 
-    def search_recipe(self) -> SearchRecipe | TrainingRecipe | None:
-        """Of the search, or of one trial of a baseline; None where nothing is trained.
+    def search_recipe(self) -> SearchRecipe:
+        """Recipe of a search with shared weights.
 
         Raises:
             UsageError: Unknown, or values out of range.
         """
-        trial = make_training_recipe(self.recipe)
-        if self.algorithm == "exact":
-            return None
-        if self.algorithm in METHODS:
-            search = make_search_recipe(self.algorithm, self.recipe)
-            epochs = _given(self.epochs, search.epochs)
-            return replace(
-                search,
-                epochs=epochs,
-                freeze_epochs=min(search.freeze_epochs, max(epochs - 1, 0)),
-                batch=_given(self.batch, search.batch),
-                classes=self.images.classes,
-                weight_rate=_given(self.learning_rate, search.weight_rate),
-            )
-        return _changed(trial, _given(self.epochs, TRIAL_EPOCHS), self.batch, self.learning_rate)
+        preset = make_search_recipe(self.algorithm, self.recipe)
+        epochs = _given(self.epochs, preset.epochs)
+        return replace(
+            preset,
+            epochs=epochs,
+            freeze_epochs=min(preset.freeze_epochs, max(epochs - 1, 0)),
+            batch=_given(self.batch, preset.batch),
+            classes=self.images.classes,
+            weight_rate=_given(self.learning_rate, preset.weight_rate),
+        )
+
+    def trial_recipe(self) -> TrainingRecipe:
+        """Recipe of one trial of a baseline: a short training.
+
+        Raises:
+            UsageError: Unknown, or values out of range.
+        """
+        epochs = _given(self.epochs, TRIAL_EPOCHS)
+        return _changed(make_training_recipe(self.recipe), epochs, self.batch, self.learning_rate)
 
     def retrain_recipe(self) -> TrainingRecipe:
-        """Of the training of the network found.
+        """Recipe of the training of the chosen network.
 
         Raises:
             UsageError: Unknown, or values out of range.
@@ -153,7 +159,7 @@ class SearchOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainOptions:
-    """What `python -m search train` is asked for."""
+    """Options of `python -m search train` other than those of its compute resources."""
 
     network: str
     images: DataOptions
@@ -170,20 +176,20 @@ class TrainOptions:
 
     @property
     def folder(self) -> Path:
-        """Where the run keeps what it needs to go on; no search's default."""
+        """Folder of the run; never the default of a search."""
         return self.run or self.output.with_suffix(".train")
 
     def check(self) -> None:
         """Refuse what would fail later.
 
         Raises:
-            UsageError: Places that cannot be written.
+            UsageError: Files that cannot be written.
         """
         check_file(self.output, "--output", (".pt", ".pth"))
         check_run(self.folder, self.resume)
 
     def train_recipe(self) -> TrainingRecipe:
-        """Of the training.
+        """Recipe of the training.
 
         Raises:
             UsageError: Unknown, or values out of range.
@@ -194,7 +200,7 @@ class TrainOptions:
 
 
 def _changed(
-    recipe: TrainingRecipe, epochs: int | None, batch: int | None, rate: float | None
+    recipe: TrainingRecipe, epochs: int | None, batch: int | None, learning_rate: float | None
 ) -> TrainingRecipe:
     """A preset with the user's values; a shorter run warms up for a sixth of it at most."""
     number = _given(epochs, recipe.epochs)
@@ -203,7 +209,7 @@ def _changed(
         epochs=number,
         warmup_epochs=min(recipe.warmup_epochs, number / 6),
         batch=_given(batch, recipe.batch),
-        learning_rate=_given(rate, recipe.learning_rate),
+        learning_rate=_given(learning_rate, recipe.learning_rate),
     )
 
 

@@ -25,7 +25,7 @@ TARGET_UTILISATION = 0.9
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waivers:
-    """Doubts that the user has set aside; they are recorded in every result."""
+    """Doubts that the user has waived; they are recorded in every result."""
 
     unexamined: bool = False
     simulated: bool = False
@@ -36,10 +36,10 @@ class Waivers:
         """True if a table of this source, which is not "measured", may be used."""
         return bool(getattr(self, source, False))
 
-    def as_words(self) -> tuple[str, ...]:
+    def as_flags(self) -> tuple[str, ...]:
         """The flags that were given, as they are typed."""
-        given = {f"--allow-{field.name}": getattr(self, field.name) for field in fields(self)}
-        return tuple(word for word, on in given.items() if on)
+        flags = {f"--allow-{field.name}": getattr(self, field.name) for field in fields(self)}
+        return tuple(flag for flag, given in flags.items() if given)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +83,11 @@ class SearchProblem:
     def target_us(self) -> float | None:
         """The latency to meet; None without one, or where something else is weighed."""
         return None if self.target is None or not self.weighs_latency else self.target.value
+
+    @property
+    def counted_target(self) -> float | None:
+        """The most FLOPs or parameters; None without a target, or where latency is weighed."""
+        return None if self.target is None or self.weighs_latency else self.target.value
 
     @property
     def independent(self) -> bool:
@@ -166,7 +171,7 @@ def weigh(
         target_mflops, target_mparams: In millions; None means no target.
 
     Raises:
-        UsageError: Another word, a target of another cost, or one that no
+        UsageError: An unknown cost, a target of another cost, or one that no
             network meets.
     """
     if cost not in COSTS:
@@ -174,8 +179,8 @@ def weigh(
     targets = {"flops": target_mflops, "params": target_mparams}
     for name, value in (*targets.items(), (LATENCY, problem.target_us)):
         if value is not None and name != cost:
-            word = "--target-ms" if name == LATENCY else f"--target-m{name}"
-            raise UsageError(f"{word} is no target of --cost {cost}.", f"Give --cost {name}.")
+            option = "--target-ms" if name == LATENCY else f"--target-m{name}"
+            raise UsageError(f"{option} is no target of --cost {cost}.", f"Give --cost {name}.")
     if cost == LATENCY:
         return problem
     costs, target_m = counted_costs(problem.space, cost), targets[cost]
@@ -190,7 +195,7 @@ def weigh(
 
 
 def check_table(table: Table, waivers: Waivers) -> None:
-    """Refuse a table whose predictions nobody should build a network on.
+    """Refuse a table whose predictions are not proven.
 
     Raises:
         GateFailed: No exam, an exam below the bar, or times that were not

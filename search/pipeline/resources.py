@@ -1,4 +1,4 @@
-"""Compute resources: device, threads, memory."""
+"""Compute resources of a command: device, threads, memory, processes."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,13 +6,18 @@ from dataclasses import dataclass
 
 import torch
 
+from search.console.progress import Progress, make_progress
 from search.errors import UsageError
+from search.training.distributed import ProcessGroup, join
 from search.training.precision import Compute
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComputeOptions:
-    """Where and how to compute."""
+    """Device, precision and threads, as typed.
+
+    `recompute` keeps no activations of searched layers.
+    """
 
     device: str = "auto"
     precision: str = "float32"
@@ -20,9 +25,12 @@ class ComputeOptions:
     recompute: bool = False
     threads: int | None = None
 
-    @property
-    def compute(self) -> Compute:
-        """For the engine."""
+    def to_compute(self) -> Compute:
+        """The part that the training engine needs, checked.
+
+        Raises:
+            UsageError: An unknown device or precision, or no threads.
+        """
         return Compute(
             device=self.device,
             dtype=self.precision,
@@ -32,11 +40,11 @@ class ComputeOptions:
 
 
 @contextmanager
-def compute_resources(resources: ComputeOptions) -> Iterator[None]:
-    """Threads for all that is computed; memory that runs out is told in a sentence."""
+def compute_resources(options: ComputeOptions) -> Iterator[None]:
+    """Set torch's threads for the context; memory that runs out becomes a sentence."""
     before = torch.get_num_threads()
     try:
-        threads = resources.compute.threads
+        threads = options.to_compute().threads
         if threads is not None:
             torch.set_num_threads(threads)
         yield
@@ -48,6 +56,21 @@ def compute_resources(resources: ComputeOptions) -> Iterator[None]:
         raise _too_little_memory() from error
     finally:
         torch.set_num_threads(before)
+
+
+@contextmanager
+def joined_processes(
+    options: ComputeOptions, *, quiet: bool
+) -> Iterator[tuple[ProcessGroup, Progress]]:
+    """Join the processes of a run; the first of them reports progress.
+
+    Raises:
+        UsageError: The device is not there, or as `search.training.distributed.join`.
+    """
+    with compute_resources(options), join(options.device) as processes:
+        options.to_compute().torch_device(processes.local_rank)  # refuses what is not there
+        with make_progress(quiet or not processes.leads) as progress:
+            yield processes, progress
 
 
 def _too_little_memory() -> UsageError:

@@ -1,4 +1,4 @@
-"""The result of a search as a file: the network, its proof, how it was found."""
+"""Result files of a search and of a front."""
 
 from pathlib import Path
 from typing import Literal
@@ -7,18 +7,16 @@ from pydantic import BaseModel, ConfigDict
 
 from search.files import write_text
 
-OUTCOME_SCHEMA = 1
-
 
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class CandidateRow(_Part):
-    """One network that the search came to.
+    """One candidate of a search in numbers.
 
     `accuracy` was measured on images that trained no weight, with the
-    weights named by `scored_by`; it ranks candidates and is no final accuracy.
+    weights named by `scored_by`; it ranks candidates and is not a final accuracy.
     `probability` is that of meeting the target, by the table's intervals;
     `meets_target` means as surely as was asked, or on average. `failed` is the
     reason why its trial gave no accuracy.
@@ -40,7 +38,7 @@ class CandidateRow(_Part):
 
 
 class SearchResult(_Part):
-    """Everything that a reader needs in order to believe or repeat a search.
+    """Everything that a reader needs in order to check or repeat a search.
 
     `cost` is what was weighed: latency, with its target `target_us`; or flops
     or params, with `most` of them. `seconds` is over all parts of a resumed
@@ -70,7 +68,7 @@ class SearchResult(_Part):
 
 
 class FrontResult(_Part):
-    """What a folder of networks along a front rests on; `networks` is what was printed."""
+    """Networks along a front, as rows that are printed, and what they rest on."""
 
     schema_version: Literal[1] = 1
     networks: tuple[dict[str, object], ...]
@@ -83,6 +81,6 @@ class FrontResult(_Part):
     waivers: tuple[str, ...] = ()
 
 
-def write_result(outcome: SearchResult | FrontResult, path: Path) -> None:
+def write_result(result: SearchResult | FrontResult, path: Path) -> None:
     """Write the file atomically."""
-    write_text(path, outcome.model_dump_json(indent=1) + "\n")
+    write_text(path, result.model_dump_json(indent=1) + "\n")

@@ -1,183 +1,182 @@
-"""From a request of the command line to a search or a training run, and its files."""
+"""One search, from options to files."""
 
 import shlex
 import sys
-from dataclasses import asdict, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
-from search.algorithms.recipe import SearchRecipe
+import numpy as np
+import torch
+
 from search.architecture import Architecture, write_architecture
-from search.cli.output import show_result
-from search.data.base import Data
-from search.data.preprocessing import Preparation, write_preparation
-from search.pipeline.candidates import Candidate
-from search.pipeline.context import RunContext, share_choices, write_candidates
-from search.pipeline.images import images_for, open_images
-from search.pipeline.methods import search_baseline, search_exact, search_shared
+from search.pipeline.candidates import Candidate, candidate_row
+from search.pipeline.context import RunContext
+from search.pipeline.images import RunImages, report_images
+from search.pipeline.methods import SearchMethod, make_method
 from search.pipeline.options import SearchOptions
-from search.pipeline.problem import SearchProblem
-from search.pipeline.resources import ComputeOptions, compute_resources
+from search.pipeline.problem import SearchProblem, check_classes
+from search.pipeline.resources import ComputeOptions, joined_processes
 from search.pipeline.result import SearchResult, write_result
 from search.pipeline.run_folder import RETRAIN
+from search.pipeline.train import keep_weights
 from search.selection.exact import network_of
-from search.selection.scores import read_scores
-from search.training.distributed import ProcessGroup, join
-from search.training.progress import Observer, make_observer
+from search.training.distributed import ProcessGroup, peers
+from search.training.evaluate import Accuracy
+from search.training.progress import TrainingProgress
 from search.training.recipe import TrainingRecipe
-from search.training.retrain import TrainedNetwork, retrain, write_weights
+from search.training.retrain import retrain
 from search.training.run_control import Stopwatch
-from search.training.settings import TrainingSettings
 
-# Images a step where a search trains nothing itself.
-_BATCH = 64
+_MOST_WRITTEN = 40
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchOutput:
+    """The result of a search and the files it was written to.
+
+    `test` and `weights` are those of the retrained network, None without one.
+    """
+
+    result: SearchResult
+    architecture: Path
+    test: Accuracy | None = None
+    weights: Path | None = None
 
 
 def run_search(
-    task: SearchProblem, request: SearchOptions, resources: ComputeOptions, form: str
-) -> None:
-    """Search, write the architecture and its outcome, retrain if asked, print.
+    problem: SearchProblem, options: SearchOptions, compute: ComputeOptions
+) -> SearchOutput | None:
+    """Search, write the architecture and its result, retrain if asked.
+
+    Returns:
+        None in every process but the first.
 
     Raises:
         KitError: As the parts do.
     """
     stopwatch = Stopwatch()
-    request.check(task)
-    recipe, retraining = request.search_recipe(), request.retrain_recipe()
-    observer = make_observer(request.quiet)
-    with compute_resources(resources), join(resources.device) as processes:
-        resources.compute.torch_device(processes.local_rank)  # refuses what is not there
-        session = _session(task, request, resources, recipe, observer, processes, stopwatch)
-        data = images_for(request, session)
-        chosen, found = _search(session, data, request, resources, recipe)
-        network = network_of(
-            task.space, share_choices(chosen.choices, processes), request.output.stem
+    options.check(problem)
+    method, retraining = make_method(options), options.retrain_recipe()
+    with joined_processes(compute, quiet=options.quiet) as (processes, progress):
+        context = RunContext(
+            problem=problem,
+            options=options,
+            compute=compute,
+            images=RunImages(options.images, options.seed),
+            processes=processes,
+            progress=progress,
+            stopwatch=stopwatch,
         )
-        outcome = session.outcome(
-            request.algorithm,
-            chosen,
-            found,
-            architecture=request.output,
-            data=data.describe() if data else "none",
-            recipe=asdict(recipe) if recipe else {},
-            command=_command(),
-        )
-        if processes.leads:
-            write_architecture(network, request.output)
-            write_result(outcome, request.result)
-            write_candidates(session, found)
-        trained = None
-        if request.retrain and data is not None:
-            trained, data = _retrain(network, data, retraining, request, session)
-        if processes.leads:
-            _finish(outcome, request, trained, data, form)
+        if method.needs_images or options.retrain:
+            _open_images(context)
+        network, result = _search(method, context)
+        test = _retrain(network, retraining, context) if options.retrain else None
+    return _output(result, test, options) if processes.leads else None
 
 
-def _session(
-    task: SearchProblem,
-    request: SearchOptions,
-    resources: ComputeOptions,
-    recipe: SearchRecipe | TrainingRecipe | None,
-    observer: Observer,
-    processes: ProcessGroup,
-    stopwatch: Stopwatch,
-) -> RunContext:
-    return RunContext(
-        task=task,
-        settings=TrainingSettings(
-            batch=recipe.batch if recipe else _BATCH,
-            seed=request.seed,
-            compute=resources.compute,
-        ),
-        folder=request.folder,
-        resume=request.resume,
-        accept_changes=request.accept_changes,
-        observers=(observer,),
-        processes=processes,
-        stopwatch=stopwatch,
+def _open_images(context: RunContext) -> None:
+    """Refuse images that do not suit the table, before any work."""
+    data, problem = context.data(), context.problem
+    report_images(data, context.progress.say)
+    check_classes(problem.space, len(data.classes), problem.table)
+
+
+def _search(method: SearchMethod, context: RunContext) -> tuple[Architecture, SearchResult]:
+    """The chosen network and the result; the first process has written both."""
+    options = context.options
+    chosen, candidates = method.run(context)
+    choices = _agreed(chosen.choices, context.processes)
+    network = network_of(context.problem.space, choices, options.output.stem)
+    result = _result(method, chosen, candidates, context)
+    if context.processes.leads:
+        write_architecture(network, options.output)
+        write_result(result, options.result)
+        _write_candidates(candidates, context)
+    return network, result
+
+
+def _agreed(choices: Sequence[int], processes: ProcessGroup) -> tuple[int, ...]:
+    """The first process's network in every process."""
+    if processes.world == 1:
+        return tuple(choices)
+    backend = torch.distributed.get_backend()
+    device = torch.device("cuda", processes.local_rank) if backend == "nccl" else "cpu"
+    shared = torch.tensor(np.asarray(choices), dtype=torch.int64, device=device)
+    with peers():
+        torch.distributed.broadcast(shared, src=0)
+    return tuple(int(choice) for choice in shared.tolist())
+
+
+def _result(
+    method: SearchMethod,
+    chosen: Candidate,
+    candidates: Sequence[Candidate],
+    context: RunContext,
+) -> SearchResult:
+    """The result, with all that it rests on."""
+    problem, options = context.problem, context.options
+    manifest = problem.table.manifest
+    return SearchResult(
+        architecture=options.output.name,
+        algorithm=options.algorithm,
+        chosen=candidate_row(chosen, problem),
+        candidates=tuple(candidate_row(candidate, problem) for candidate in candidates),
+        cost=problem.costs.unit.cost,
+        target_us=problem.target_us,
+        most=problem.counted_target,
+        probability=problem.probability,
+        table_id=manifest.table_id,
+        table=problem.table.label,
+        device=manifest.device.id,
+        table_source=manifest.source,
+        space=problem.space.spec,
+        data=context.images.describe(),
+        recipe=method.hyperparameters(),
+        seed=options.seed,
+        seconds=round(context.stopwatch.seconds(), 1),
+        waivers=problem.waivers.as_flags(),
+        command=shlex.join(["python", "-m", "search", *sys.argv[1:]]),
     )
 
 
-def _search(
-    session: RunContext,
-    data: Data | None,
-    request: SearchOptions,
-    resources: ComputeOptions,
-    recipe: SearchRecipe | TrainingRecipe | None,
-) -> tuple[Candidate, list[Candidate]]:
-    if request.algorithm == "exact":
-        assert request.scores is not None
-        return search_exact(session, read_scores(request.scores, session.task.space))
-    assert data is not None
-    if isinstance(recipe, SearchRecipe):
-        return search_shared(
-            session,
-            data,
-            recipe,
-            algorithm=request.algorithm,
-            checkpoint=resources.recompute,
+def _write_candidates(candidates: Sequence[Candidate], context: RunContext) -> None:
+    """Write candidates, where there is a choice, as architecture files in the run's folder.
+
+    Those whose trial failed are left out; they come last.
+    """
+    if len(candidates) < 2:
+        return
+    sound = [candidate for candidate in candidates if candidate.failed is None]
+    for number, candidate in enumerate(sound[:_MOST_WRITTEN], 1):
+        name = f"candidate-{number}"
+        write_architecture(
+            network_of(context.problem.space, candidate.choices, name),
+            context.options.folder / "candidates" / f"{name}.json",
         )
-    return search_baseline(
-        session,
-        data,
-        cast(TrainingRecipe, recipe),
-        algorithm=request.algorithm,
-        budget=request.budget,
-    )
 
 
-def _retrain(
-    network: Architecture,
-    data: Data,
-    recipe: TrainingRecipe,
-    request: SearchOptions,
-    session: RunContext,
-) -> tuple[TrainedNetwork, Data]:
-    """The trained network, and the images at its resolution."""
-    session.say(f"training {network.name} for {recipe.epochs} epochs")
-    if network.resolution != data.resolution:  # the search chose a smaller input
-        data = open_images(request.images, network.resolution, request.seed)
+def _retrain(network: Architecture, recipe: TrainingRecipe, context: RunContext) -> Accuracy:
+    """Train the chosen network from scratch; the first process writes its weights."""
+    options = context.options
+    context.progress.say(f"training {network.name} for {recipe.epochs} epochs")
+    data = context.images.at(network.resolution)  # the search may choose a smaller input
     trained = retrain(
         network,
         data,
         recipe,
-        replace(session.settings, batch=recipe.batch),
-        folder=request.folder / RETRAIN,
-        resume=request.resume,
-        accept_changes=request.accept_changes,
-        observers=session.observers,
-        processes=session.processes,
+        context.settings(recipe.batch),
+        folder=options.folder / RETRAIN,
+        resume=options.resume,
+        accept_changes=options.accept_changes,
+        progress=TrainingProgress(context.progress),
+        processes=context.processes,
     )
-    return trained, data
+    if context.processes.leads:
+        keep_weights(trained, data, options.weights)
+    return trained.test
 
 
-def keep_weights(trained: TrainedNetwork, data: Data, weights: Path) -> None:
-    """Weights, and how images must be prepared for them."""
-    note = Preparation(
-        data=data.name,
-        classes=data.classes,
-        resolution=data.resolution,
-        mean=data.normalisation.mean,
-        std=data.normalisation.std,
-        test_top1=trained.test.top1,
-    )
-    write_weights(trained.network, weights)
-    write_preparation(note, weights)
-
-
-def _finish(
-    outcome: SearchResult,
-    request: SearchOptions,
-    trained: TrainedNetwork | None,
-    data: Data | None,
-    form: str,
-) -> None:
-    if trained is None or data is None:
-        show_result(outcome, request.output, form)
-        return
-    keep_weights(trained, data, request.weights)
-    show_result(outcome, request.output, form, trained.test, request.weights)
-
-
-def _command() -> str:
-    return shlex.join(["python", "-m", "search", *sys.argv[1:]])
+def _output(result: SearchResult, test: Accuracy | None, options: SearchOptions) -> SearchOutput:
+    weights = None if test is None else options.weights
+    return SearchOutput(result=result, architecture=options.output, test=test, weights=weights)

@@ -1,27 +1,25 @@
-"""Whether a run may begin in a folder."""
+"""Check that a run may begin in a folder."""
 
 from pathlib import Path
 
 from search.errors import UsageError
 from search.files import check_folder
 
-# Sub-folder in which the network found is trained.
+# Sub-folder in which the chosen network is trained.
 RETRAIN = "retrain"
-
-
-# Files by which a folder is known to hold a run: of the engine, of the baselines.
-_KEPT = ("last.pt", "trials.jsonl")
+# Files that show that a folder holds a run: of the engine, of the baselines.
+_RUN_FILES = ("last.pt", "trials.jsonl")
 
 
 def check_run(folder: Path, resume: bool) -> None:
-    """Make sure that a run may be begun, or gone on with, in a folder.
+    """Make sure that a run may begin, or resume, in a folder.
 
     Raises:
         UsageError: It holds a run that is not to be resumed, or files cannot
             be written in it.
     """
     for part in (folder, folder / RETRAIN):
-        if not resume and any((part / name).exists() for name in _KEPT):
+        if not resume and any((part / name).exists() for name in _RUN_FILES):
             raise UsageError(
                 f"{part} holds a run already.",
                 "Use --resume to go on with it, or choose another folder with --run.",

@@ -1,4 +1,4 @@
-"""One trained supernet, many tables: a network each by exact selection, and how they compare."""
+"""Specialisation of one trained supernet: a network for each table by exact selection."""
 
 import re
 from collections.abc import Sequence
@@ -10,18 +10,14 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
 from search.architecture import Architecture, write_architecture
+from search.console.progress import Progress
 from search.errors import UsageError
 from search.files import check_folder, write_text
 from search.pipeline.candidates import exact_choice
 from search.pipeline.problem import SearchProblem, Waivers, check_independent, load_problem
-from search.pipeline.supernet_scores import (
-    Scoring,
-    for_space,
-    scores_of,
-)
+from search.pipeline.supernet_scores import Scoring, for_space, scores_of
 from search.selection.exact import network_of
 from search.selection.scores import Scores
-from search.training.progress import Observer
 
 Array = npt.NDArray[np.float64]
 RESULT = "specialise.json"
@@ -32,7 +28,7 @@ class SpecialisedNetwork:
     """The network of one table."""
 
     name: str
-    task: SearchProblem
+    problem: SearchProblem
     choices: tuple[int, ...]
     network: Architecture
     score: float
@@ -61,47 +57,47 @@ def load_problems(
     ]
 
 
-def specialise(scores: Scores, tasks: Sequence[SearchProblem]) -> list[SpecialisedNetwork]:
+def specialise(scores: Scores, problems: Sequence[SearchProblem]) -> list[SpecialisedNetwork]:
     """The best network of each table within its target, exactly.
 
     Raises:
         UsageError: A table of another space.
     """
-    check_independent(tasks)
-    found = []
-    for name, task in zip(_names(tasks), tasks, strict=True):
-        own = for_space(scores, task.space)
-        choices = exact_choice(own, task)
-        found.append(
+    check_independent(problems)
+    networks = []
+    for name, problem in zip(_names(problems), problems, strict=True):
+        own = for_space(scores, problem.space)
+        choices = exact_choice(own, problem)
+        networks.append(
             SpecialisedNetwork(
                 name=name,
-                task=task,
+                problem=problem,
                 choices=choices,
-                network=network_of(task.space, choices, name),
+                network=network_of(problem.space, choices, name),
                 score=float(own.values[np.arange(len(choices)), choices].sum()),
             )
         )
-    return found
+    return networks
 
 
-def _names(tasks: Sequence[SearchProblem]) -> list[str]:
+def _names(problems: Sequence[SearchProblem]) -> list[str]:
     """A file name a table: device and title, numbered where tables share them."""
     names: list[str] = []
-    for task in tasks:
-        manifest = task.table.manifest
+    for problem in problems:
+        manifest = problem.table.manifest
         plain = re.sub(r"[^A-Za-z0-9.-]+", "-", f"{manifest.device.id}-{manifest.title}").strip("-")
         taken = sum(re.sub(r"~\d+$", "", name) == plain for name in names)
         names.append(f"{plain}~{taken + 1}" if taken else plain)
     return names
 
 
-def cross_latencies(found: Sequence[SpecialisedNetwork]) -> Array:
+def cross_latencies(networks: Sequence[SpecialisedNetwork]) -> Array:
     """(networks, tables) latencies in microseconds: each network by each table."""
-    choices = np.array([one.choices for one in found])
-    return np.stack([one.task.costs.cost_of(choices) for one in found], axis=1)
+    choices = np.array([network.choices for network in networks])
+    return np.stack([network.problem.costs.cost_of(choices) for network in networks], axis=1)
 
 
-# --- files and printing ------------------------------------------------------
+# --- files ------------------------------------------------------
 
 
 class _Part(BaseModel):
@@ -125,7 +121,7 @@ class SpecialisationRow(_Part):
 
 
 class Specialisation(_Part):
-    """What a specialisation came to; `scores` says on what it rests."""
+    """All networks of a specialisation; `scores` is the origin of the scores."""
 
     schema_version: int = 1
     scores: str
@@ -133,30 +129,30 @@ class Specialisation(_Part):
     networks: tuple[SpecialisationRow, ...]
 
 
-def specialisation_of(found: Sequence[SpecialisedNetwork], scores: Scores) -> Specialisation:
+def specialisation_of(networks: Sequence[SpecialisedNetwork], scores: Scores) -> Specialisation:
     """The comparison matrix with its names."""
-    matrix = cross_latencies(found)
+    matrix = cross_latencies(networks)
     rows = tuple(
         SpecialisationRow(
             network=one.name,
             architecture=f"{one.name}.json",
-            table=one.task.table.label,
-            table_id=one.task.table.manifest.table_id,
-            table_source=one.task.table.manifest.source,
-            target_us=one.task.target_us or 0.0,
+            table=one.problem.table.label,
+            table_id=one.problem.table.manifest.table_id,
+            table_source=one.problem.table.manifest.source,
+            target_us=one.problem.target_us or 0.0,
             own_us=float(matrix[number, number]),
             score=one.score,
             choices=tuple(
                 layer.choices[choice].name
-                for layer, choice in zip(one.task.space.layers, one.choices, strict=True)
+                for layer, choice in zip(one.problem.space.layers, one.choices, strict=True)
             ),
             predicted_us=tuple(matrix[number].tolist()),
             slowdown_of_others=_slowdown(matrix[:, number], number),
         )
-        for number, one in enumerate(found)
+        for number, one in enumerate(networks)
     )
     return Specialisation(
-        scores=scores.origin, waivers=found[0].task.waivers.as_words(), networks=rows
+        scores=scores.origin, waivers=networks[0].problem.waivers.as_flags(), networks=rows
     )
 
 
@@ -168,9 +164,9 @@ def _slowdown(column: Array, own: int) -> float | None:
 
 def run_specialise(
     supernet: Path,
-    tasks: Sequence[SearchProblem],
+    problems: Sequence[SearchProblem],
     scoring: Scoring,
-    observer: Observer,
+    progress: Progress,
     output: Path,
 ) -> Specialisation:
     """Score once, select for every table, write architectures and matrix into a folder.
@@ -179,21 +175,21 @@ def run_specialise(
         UsageError: As the parts do.
     """
     check_folder(output, "--output")
-    check_independent(tasks)
-    return write_specialised(scores_of(supernet, scoring, observer), tasks, output)
+    check_independent(problems)
+    return write_specialised(scores_of(supernet, scoring, progress), problems, output)
 
 
 def write_specialised(
-    scores: Scores, tasks: Sequence[SearchProblem], output: Path
+    scores: Scores, problems: Sequence[SearchProblem], output: Path
 ) -> Specialisation:
     """Select for every table by known scores; write architectures and matrix into a folder.
 
     Raises:
         UsageError: As `specialise`.
     """
-    found = specialise(scores, tasks)
-    comparison = specialisation_of(found, scores)
-    for one in found:
+    networks = specialise(scores, problems)
+    specialisation = specialisation_of(networks, scores)
+    for one in networks:
         write_architecture(one.network, output / f"{one.name}.json")
-    write_text(output / RESULT, comparison.model_dump_json(indent=1) + "\n")
-    return comparison
+    write_text(output / RESULT, specialisation.model_dump_json(indent=1) + "\n")
+    return specialisation

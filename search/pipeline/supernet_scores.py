@@ -1,9 +1,9 @@
-"""Scores of a trained supernet, measured once and good for any table of its space.
+"""Scores of a trained supernet, measured once and valid for any table of its space.
 
 Networks are drawn so that every candidate of a layer appears equally often,
 each is judged with its inherited weights after batch norm recalibration, and
 an additive model of the cross entropy is fitted to them: a score a candidate,
-which is what exact selection needs. Networks left out of the fit say how far
+which is what exact selection needs. Networks left out of the fit show how far
 such a sum can be trusted.
 """
 
@@ -18,11 +18,12 @@ import numpy.typing as npt
 from torch import Tensor
 
 from search.algorithms.registry import load_weights
+from search.console.progress import Progress
 from search.data.base import ImageSet
-from search.data.open import open_data
 from search.data.split import split_indices
 from search.errors import UsageError
 from search.files import sha256_bytes
+from search.pipeline.images import RunImages
 from search.pipeline.inherited import Shared, inherited_entropy
 from search.pipeline.options import DataOptions
 from search.selection.scores import Scores, read_scores, write_scores
@@ -30,19 +31,21 @@ from search.spaces.base import LayeredSpace
 from search.spaces.registry import parse_space
 from search.training.batches import identify_images
 from search.training.checkpoint import Origin, parse_checkpoint
-from search.training.progress import Observer
 
 Array = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
+SCORES = "supernet-scores.json"
 _PREFIX = "supernet."
 # Pulls a candidate that few networks hold towards the mean of its layer.
 _RIDGE = 0.1
 _LEFT_OUT = 0.2
+# Networks judged for each free parameter of the additive model.
+_NETWORKS_EACH = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainedSupernet:
-    """Shared weights from the checkpoint of a search, and what they rest on."""
+    """Shared weights from the checkpoint of a search, and what they were trained on."""
 
     weights: Shared
     space: LayeredSpace
@@ -84,21 +87,21 @@ def load_supernet(folder: Path) -> TrainedSupernet:
     )
 
 
-def split_of(trained: TrainedSupernet, images: ImageSet) -> tuple[Tensor, Tensor]:
+def split_of(supernet: TrainedSupernet, images: ImageSet) -> tuple[Tensor, Tensor]:
     """Images that trained the weights, and images that trained none of them.
 
     Raises:
         UsageError: Not the images of the search.
     """
-    if identify_images(images) != trained.origin.data:
+    if identify_images(images) != supernet.origin.data:
         raise UsageError(
-            f"These are not the images of the search ({trained.origin.data}).",
+            f"These are not the images of the search ({supernet.origin.data}).",
             "Give the same --data, --classes, --limit and --seed as the search.",
         )
-    share = float(json.loads(trained.origin.recipe)["weight_share"])
-    seed = int(json.loads(trained.origin.settings)["seed"])
-    learnt, held = split_indices(images.labels, (share, 1 - share), seed)
-    return learnt, held
+    share = float(json.loads(supernet.origin.recipe)["weight_share"])
+    seed = int(json.loads(supernet.origin.settings)["seed"])
+    train_indices, validation_indices = split_indices(images.labels, (share, 1 - share), seed)
+    return train_indices, validation_indices
 
 
 def draw_balanced(widths: Sequence[int], number: int, seed: int) -> IntArray:
@@ -111,19 +114,30 @@ def draw_balanced(widths: Sequence[int], number: int, seed: int) -> IntArray:
 
 
 def evaluate_networks(
-    trained: TrainedSupernet,
+    supernet: TrainedSupernet,
     networks: IntArray,
     images: ImageSet,
-    learnt: Tensor,
-    held: Tensor,
-    told: Callable[[int], None],
+    train_indices: Tensor,
+    validation_indices: Tensor,
+    on_progress: Callable[[int], None],
 ) -> Array:
-    """Cross entropy of each network on `held`, batch norm estimated on some of `learnt`."""
-    found = []
+    """(networks,) cross entropies with inherited weights.
+
+    Args:
+        supernet: Of the networks' space.
+        networks: (networks, layers) choices.
+        images: Training images of the search.
+        train_indices: Those that trained the weights; batch norm is estimated on some.
+        validation_indices: Those to judge on.
+        on_progress: Called with the number of networks that are judged.
+    """
+    entropies = []
     for number, choices in enumerate(networks.tolist(), 1):
-        found.append(inherited_entropy(trained.weights, choices, images, learnt, held))
-        told(number)
-    return np.array(found)
+        entropies.append(
+            inherited_entropy(supernet.weights, choices, images, train_indices, validation_indices)
+        )
+        on_progress(number)
+    return np.array(entropies)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,19 +160,19 @@ def fit_additive_scores(
         UsageError: Too few networks to leave some out.
     """
     widths = [len(layer.choices) for layer in space.layers]
-    kept = len(networks) - round(_LEFT_OUT * len(networks))
-    if len(networks) - kept < 3:
+    fitted = len(networks) - round(_LEFT_OUT * len(networks))
+    if len(networks) - fitted < 3:
         raise UsageError("Scores need at least 15 networks.", "Raise --networks.")
-    trial = _solve(networks[:kept], entropies[:kept], widths)
-    said = trial[np.arange(len(widths)), networks[kept:]].sum(axis=1)
-    spearman = _rank_correlation(said, -entropies[kept:])
+    trial = _solve(networks[:fitted], entropies[:fitted], widths)
+    predicted = trial[np.arange(len(widths)), networks[fitted:]].sum(axis=1)
+    spearman = _rank_correlation(predicted, -entropies[fitted:])
     values = _solve(networks, entropies, widths)
-    told = (
+    description = (
         f"{origin}; additive fit of {len(networks)} networks, rank correlation {spearman:.3f} "
-        f"on the {len(networks) - kept} left out of a fit to the others"
+        f"on the {len(networks) - fitted} left out of a fit to the others"
     )
     return AdditiveFit(
-        scores=Scores(values=values, space=space.spec, origin=told), spearman=spearman
+        scores=Scores(values=values, space=space.spec, origin=description), spearman=spearman
     )
 
 
@@ -176,8 +190,8 @@ def _solve(networks: IntArray, entropies: Array, widths: Sequence[int]) -> Array
     return values
 
 
-def _rank_correlation(one: Array, other: Array) -> float:
-    ranks = [np.argsort(np.argsort(values)).astype(float) for values in (one, other)]
+def _rank_correlation(first: Array, second: Array) -> float:
+    ranks = [np.argsort(np.argsort(values)).astype(float) for values in (first, second)]
     return float(np.corrcoef(ranks[0], ranks[1])[0, 1])
 
 
@@ -198,77 +212,69 @@ def for_space(scores: Scores, space: LayeredSpace) -> Scores:
 
 
 def _shapes(space: LayeredSpace) -> list[str]:
-    """Keys without batch and dtype, which end them."""
-    operators = (choice.operator for layer in space.layers for choice in layer.choices)
-    every = (*space.before, *operators, *space.after)
-    return [operator.key.rsplit("_", 2)[0] for operator in every]
-
-
-SCORES = "supernet-scores.json"
-
-
-# Networks a free parameter of the additive model.
-_NETWORKS_EACH = 4
+    """Keys without batch and dtype, their last two parts."""
+    searched = (choice.operator for layer in space.layers for choice in layer.choices)
+    operators = (*space.before, *searched, *space.after)
+    return [operator.key.rsplit("_", 2)[0] for operator in operators]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scoring:
-    """How a supernet is scored.
+    """Options of scoring a supernet.
 
     Attributes:
         images: Those of the search.
         networks: How many to judge; None takes four a candidate.
         seed: Of the search's choice of images, and of the networks drawn.
-        anew: Although the folder of the search holds scores already.
+        rescore: Judge networks again although the folder of the search holds scores.
     """
 
     images: DataOptions
     networks: int | None = None
     seed: int = 0
-    anew: bool = False
+    rescore: bool = False
 
 
-def scores_of(folder: Path, scoring: Scoring, observer: Observer) -> Scores:
+def scores_of(folder: Path, scoring: Scoring, progress: Progress) -> Scores:
     """The supernet's scores: kept ones where they are of this checkpoint, else measured.
 
     Raises:
         UsageError: No supernet, or other images than those of its search.
     """
-    trained = load_supernet(folder)
-    kept = (folder if folder.is_dir() else folder.parent) / SCORES
-    mark = f"checkpoint {trained.sha256[:16]}"
-    if kept.exists() and not scoring.anew:
-        found = read_scores(kept, trained.space)
-        if mark in found.origin:
-            observer.notice(f"scores of {kept}: {found.origin}")
-            return found
-    found = _measure(trained, scoring, observer, mark)
-    write_scores(found, kept)
-    return found
+    supernet = load_supernet(folder)
+    path = (folder if folder.is_dir() else folder.parent) / SCORES
+    mark = f"checkpoint {supernet.sha256[:16]}"
+    if path.exists() and not scoring.rescore:
+        scores = read_scores(path, supernet.space)
+        if mark in scores.origin:
+            progress.say(f"scores of {path}: {scores.origin}")
+            return scores
+    scores = _measure(supernet, scoring, progress, mark)
+    write_scores(scores, path)
+    return scores
 
 
-def _measure(trained: TrainedSupernet, scoring: Scoring, observer: Observer, mark: str) -> Scores:
-    space = trained.space
-    data = open_data(
-        scoring.images.source,
-        resolution=space.before[0].height,
-        classes=scoring.images.classes,
-        limit=scoring.images.limit,
-        seed=scoring.seed,
-    )
-    learnt, held = split_of(trained, data.train)
+def _measure(supernet: TrainedSupernet, scoring: Scoring, progress: Progress, mark: str) -> Scores:
+    space = supernet.space
+    images = RunImages(scoring.images, scoring.seed).at(space.before[0].height).train
+    train_indices, validation_indices = split_of(supernet, images)
     widths = [len(layer.choices) for layer in space.layers]
     number = scoring.networks or _NETWORKS_EACH * (sum(widths) - len(widths) + 1)
     networks = draw_balanced(widths, number, scoring.seed)
-    observer.notice(f"judging {number} networks on {len(held)} images, once for all tables")
+    judged = f"{number} networks on {len(validation_indices)} images"
+    progress.stage("networks judged", number, opening=f"judging {judged}, once for all tables")
 
-    def told(done: int) -> None:
+    def on_progress(done: int) -> None:
+        progress.advance()
         if done % 10 == 0 or done == number:
-            observer.notice(f"{done} of {number} networks judged")
+            progress.milestone(f"{done} of {number} networks judged")
 
-    entropies = evaluate_networks(trained, networks, data.train, learnt, held, told)
-    found = fit_additive_scores(
-        networks, entropies, space, f"{trained.origin.algorithm} supernet, {mark}"
+    entropies = evaluate_networks(
+        supernet, networks, images, train_indices, validation_indices, on_progress
     )
-    observer.notice(found.scores.origin)
-    return found.scores
+    progress.end_stage()
+    fit = fit_additive_scores(
+        networks, entropies, space, f"{supernet.origin.algorithm} supernet, {mark}"
+    )
+    progress.say(fit.scores.origin)
+    return fit.scores

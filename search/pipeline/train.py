@@ -1,45 +1,72 @@
-"""Training of one named network, from options to files."""
+"""Training of one network, from options to files."""
 
-from search.cli.output import show_trained
-from search.pipeline.images import open_images, report_images
+from dataclasses import dataclass
+from pathlib import Path
+
+from search.architecture import Architecture
+from search.data.base import Data
+from search.data.preprocessing import Preparation, write_preparation
+from search.pipeline.images import RunImages, report_images
 from search.pipeline.options import TrainOptions
-from search.pipeline.resources import ComputeOptions, compute_resources
-from search.pipeline.run import keep_weights
-from search.training.distributed import join
-from search.training.progress import make_observer
-from search.training.retrain import check_network, retrain
+from search.pipeline.resources import ComputeOptions, joined_processes
+from search.training.evaluate import Accuracy
+from search.training.progress import TrainingProgress
+from search.training.retrain import TrainedNetwork, check_network, retrain, write_weights
 from search.training.settings import TrainingSettings
 from search.zoo.resolve import find_network
 
 
-def run_training(request: TrainOptions, resources: ComputeOptions, form: str) -> None:
-    """Train a named network, write its weights, print its accuracy.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainOutput:
+    """A trained network, its accuracy on the test images and its file of weights."""
+
+    network: Architecture
+    test: Accuracy
+    weights: Path
+
+
+def run_training(options: TrainOptions, compute: ComputeOptions) -> TrainOutput | None:
+    """Train a named network and write its weights.
+
+    Returns:
+        None in every process but the first.
 
     Raises:
         KitError: As the parts do.
     """
-    network = find_network(request.network).architecture
+    network = find_network(options.network).architecture
     check_network(network)
-    request.check()
-    recipe = request.train_recipe()
-    settings = TrainingSettings(batch=recipe.batch, seed=request.seed, compute=resources.compute)
-    observer = make_observer(request.quiet)
-    with compute_resources(resources), join(resources.device) as processes:
-        resources.compute.torch_device(processes.local_rank)
-        data = open_images(request.images, network.resolution, request.seed)
-        if processes.leads:
-            report_images(data, observer.notice)
+    options.check()
+    recipe = options.train_recipe()
+    with joined_processes(compute, quiet=options.quiet) as (processes, progress):
+        data = RunImages(options.images, options.seed).at(network.resolution)
+        report_images(data, progress.say)
         trained = retrain(
             network,
             data,
             recipe,
-            settings,
-            folder=request.folder,
-            resume=request.resume,
-            accept_changes=request.accept_changes,
-            observers=(observer,),
+            TrainingSettings(batch=recipe.batch, seed=options.seed, compute=compute.to_compute()),
+            folder=options.folder,
+            resume=options.resume,
+            accept_changes=options.accept_changes,
+            progress=TrainingProgress(progress),
             processes=processes,
         )
-        if processes.leads:
-            keep_weights(trained, data, request.output)
-            show_trained(network, trained.test, request.output, form)
+        if not processes.leads:
+            return None
+        keep_weights(trained, data, options.output)
+    return TrainOutput(network=network, test=trained.test, weights=options.output)
+
+
+def keep_weights(trained: TrainedNetwork, data: Data, weights: Path) -> None:
+    """Write weights, and beside them how images must be prepared for them."""
+    note = Preparation(
+        data=data.name,
+        classes=data.classes,
+        resolution=data.resolution,
+        mean=data.normalisation.mean,
+        std=data.normalisation.std,
+        test_top1=trained.test.top1,
+    )
+    write_weights(trained.network, weights)
+    write_preparation(note, weights)

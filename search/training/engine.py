@@ -8,7 +8,6 @@ enough to go on bit by bit as if nothing had happened.
 """
 
 import time
-from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -22,7 +21,7 @@ from search.training.checkpoint import Checkpoint, Origin, Position
 from search.training.distributed import ProcessGroup
 from search.training.loader import BatchLoader
 from search.training.precision import configured, peak_memory_mb
-from search.training.progress import Observer, RunLength
+from search.training.progress import RunLength, TrainingProgress
 from search.training.protocol import Batch, Phase, TrainingMethod
 from search.training.run_control import GracefulInterrupt, Stopwatch
 from search.training.run_files import RunFiles
@@ -43,7 +42,7 @@ def train(
     folder: Path | None = None,
     resume: bool = False,
     accept_changes: bool = False,
-    observers: Sequence[Observer] = (),
+    progress: TrainingProgress | None = None,
     processes: ProcessGroup = _ALONE,
     stopwatch: Stopwatch | None = None,
 ) -> tuple[TraceLine, ...]:
@@ -57,7 +56,7 @@ def train(
         folder: Keeps `last.pt`, `good.pt` and `trace.jsonl`; None keeps nothing.
         resume: Go on from `last.pt` where there is one.
         accept_changes: Resume although recipe, settings or kit version differ.
-        observers: Told by the first process alone.
+        progress: Reports in the first process alone; None reports nothing.
         processes: From `parallel.join`.
         stopwatch: Of the whole run, kept in its checkpoints; None starts one here.
 
@@ -73,19 +72,18 @@ def train(
         KeyboardInterrupt: Ctrl-C, after a checkpoint was written.
     """
     device = settings.compute.torch_device(processes.local_rank)
-    heard = tuple(observers) if processes.leads else ()
+    progress = progress if progress and processes.leads else TrainingProgress()
     origin = _origin(algorithm, images, settings, subject)
-    records = RunFiles(folder, origin, processes, heard, stopwatch or Stopwatch())
+    records = RunFiles(folder, origin, processes, progress, stopwatch or Stopwatch())
     with configured(settings.compute, device), GracefulInterrupt() as interruption:
         _place(algorithm.module, settings, device)
         feed = BatchLoader(images, algorithm.splits, settings, device, processes)
-        run = _Run(algorithm, feed, settings, device, processes, records, interruption, heard)
+        run = _Run(algorithm, feed, settings, device, processes, records, interruption, progress)
         try:
             run.begin(records.open(resume, accept_changes))
             run.go()
         finally:
-            for observer in heard:
-                observer.finished()
+            progress.finished()
     return tuple(records.lines)
 
 
@@ -124,11 +122,11 @@ class _Run:
         processes: ProcessGroup,
         records: RunFiles,
         interruption: GracefulInterrupt,
-        observers: Sequence[Observer],
+        progress: TrainingProgress,
     ) -> None:
         self._algorithm, self._feed, self._settings = algorithm, feed, settings
         self._device, self._processes, self._records = device, processes, records
-        self._interruption, self._observers = interruption, observers
+        self._interruption, self._progress = interruption, progress
         phases = (p.name for epoch in range(algorithm.epochs) for p in algorithm.phases(epoch))
         self._optimizers = {name: algorithm.optimizer(name) for name in dict.fromkeys(phases)}
         self._position, self._sums = Position(), RunningSums()
@@ -140,14 +138,14 @@ class _Run:
         if found is not None:
             self._position, self._sums = found.position, found.sums
             self._records.restore(found, self._algorithm.module, self._optimizers)
-        plan = RunLength(
-            algorithm=self._algorithm.name,
-            epochs=self._algorithm.epochs,
-            steps=self._steps_before(Position(epoch=self._algorithm.epochs)),
-            done=self._steps_before(self._position),
+        self._progress.started(
+            RunLength(
+                algorithm=self._algorithm.name,
+                epochs=self._algorithm.epochs,
+                steps=self._steps_before(Position(epoch=self._algorithm.epochs)),
+                done=self._steps_before(self._position),
+            )
         )
-        for observer in self._observers:
-            observer.started(plan)
 
     def _steps_before(self, position: Position) -> int:
         phases = [p for epoch in range(position.epoch) for p in self._algorithm.phases(epoch)]
@@ -204,8 +202,7 @@ class _Run:
                 "Lower the learning rate (--learning-rate) or clip the gradient; then start "
                 "afresh, or go on from the checkpoint with --resume --accept-changes.",
             ) from error
-        for observer in self._observers:
-            observer.stepped(done.report)
+        self._progress.stepped(done.report)
         return done
 
     def _wishes(self) -> StepFlags:
@@ -243,5 +240,4 @@ class _Run:
             progress=dict(self._algorithm.progress()),
         )
         self._records.append(line)
-        for observer in self._observers:
-            observer.measured(line)
+        self._progress.measured(line)

@@ -63,7 +63,7 @@ class Compute:
         if index >= torch.cuda.device_count():
             raise UsageError(
                 f"GPU {index} was asked for; torch sees {torch.cuda.device_count()}.",
-                "Use --device cpu, or start no more processes than there are GPUs.",
+                "Use --compute cpu, or start no more processes than there are GPUs.",
             )
         return torch.device("cuda", index)
 

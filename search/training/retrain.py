@@ -1,7 +1,6 @@
 """Train one network from scratch and keep its weights as a state dict."""
 
 import io
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from search.training.checkpoint import recipe_text
 from search.training.distributed import ProcessGroup
 from search.training.engine import train
 from search.training.evaluate import Accuracy, evaluate
-from search.training.progress import Observer
+from search.training.progress import TrainingProgress
 from search.training.recipe import TrainingRecipe
 from search.training.seeds import fresh_weights
 from search.training.settings import Subject, TrainingSettings
@@ -76,7 +75,7 @@ def retrain(
     folder: Path | None = None,
     resume: bool = False,
     accept_changes: bool = False,
-    observers: Sequence[Observer] = (),
+    progress: TrainingProgress | None = None,
     processes: ProcessGroup | None = None,
 ) -> TrainedNetwork:
     """Train from fresh weights that depend on the seed alone; then judge on the test images.
@@ -101,7 +100,7 @@ def retrain(
         folder=folder,
         resume=resume,
         accept_changes=accept_changes,
-        observers=observers,
+        progress=progress,
         processes=processes or ProcessGroup(),
     )
     return TrainedNetwork(network=network, test=evaluate(network, data.test))

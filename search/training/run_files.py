@@ -1,6 +1,5 @@
 """The files of a run: checkpoints and trace, written by the first process alone."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -9,7 +8,7 @@ from torch import nn
 from search.errors import UsageError
 from search.training.checkpoint import Checkpoint, CheckpointFolder, Origin, Position, restore
 from search.training.distributed import ProcessGroup
-from search.training.progress import Observer
+from search.training.progress import TrainingProgress
 from search.training.run_control import Stopwatch
 from search.training.step import RunningSums
 from search.training.trace import TraceFile, TraceLine, read_trace
@@ -25,11 +24,11 @@ class RunFiles:
         folder: Path | None,
         origin: Origin,
         processes: ProcessGroup,
-        observers: Sequence[Observer],
+        progress: TrainingProgress,
         stopwatch: Stopwatch,
     ) -> None:
         self.lines: list[TraceLine] = []
-        self._origin, self._processes, self._observers = origin, processes, observers
+        self._origin, self._processes, self._progress = origin, processes, progress
         self._checkpoints = CheckpointFolder(folder) if folder else None
         self._trace = TraceFile(folder / "trace.jsonl") if folder else None
         self._stopwatch = stopwatch
@@ -66,7 +65,9 @@ class RunFiles:
         if trace.cut(found.trace_bytes):
             self.lines = list(read_trace(trace.path))
             return
-        self._say(f"The trace of the first epochs is gone; a new one begins in {trace.path}.")
+        self._progress.notice(
+            f"The trace of the first epochs is gone; a new one begins in {trace.path}."
+        )
         trace.begin(self._origin.algorithm)
 
     def restore(self, found: Checkpoint, module: nn.Module, optimizers: Optimizers) -> None:
@@ -79,7 +80,7 @@ class RunFiles:
         if found.statistics is None:
             return
         if len(found.statistics) != self._processes.world:
-            self._say(
+            self._progress.notice(
                 f"The checkpoint is of {len(found.statistics)} processes, this run of "
                 f"{self._processes.world}: it goes on, but not bit by bit."
             )
@@ -130,7 +131,3 @@ class RunFiles:
             return "No checkpoint had been written."
         done = f"{self._kept.epoch} finished epochs and {self._kept.step} steps"
         return f"{self._checkpoints.last} keeps the state after {done}."
-
-    def _say(self, text: str) -> None:
-        for observer in self._observers:
-            observer.notice(text)

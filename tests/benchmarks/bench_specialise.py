@@ -28,6 +28,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from search.console.progress import Silent
 from search.costs.matrix import CostMatrix
 from search.latency.model import LatencyModel
 from search.operators.counts import count
@@ -40,7 +41,6 @@ from search.spaces.base import LayeredSpace
 from search.spaces.registry import parse_space
 from search.table.entries import Entry
 from search.table.store import EXAM_COLUMNS, Table, read_table, write_table
-from search.training.progress import Silent
 from tests.benchmarks.bench_exact import milp_score
 
 WANTED_S, WANTED_GAP = 60.0, 0.01

@@ -226,7 +226,7 @@ def test_a_search_takes_an_imported_table_only_when_told_to(folder: Path, tmp_pa
     with pytest.raises(GateFailed, match="--allow-imported"):
         load_problem(table.path, None, Waivers(unexamined=True, simulated=True))
     task = load_problem(table.path, None, Waivers(unexamined=True, imported=True))
-    assert task.waivers.as_words() == ("--allow-unexamined", "--allow-imported")
+    assert task.waivers.as_flags() == ("--allow-unexamined", "--allow-imported")
     assert task.matrix.costs.shape == (22, 9)
 
 

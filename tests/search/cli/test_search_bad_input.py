@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+import search.pipeline.methods
 import search.pipeline.run
+import search.pipeline.train
 from search.spaces.registry import make_space
 from tests.search.cli.conftest import Searched
 from tests.search.cli.runner import Desk, image_folder, is_refusal, write
@@ -19,8 +21,10 @@ def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
     def never(*_: object, **__: object) -> None:
         raise AssertionError("training began")
 
-    for name in ("search_shared", "search_baseline", "retrain"):
-        monkeypatch.setattr(search.pipeline.run, name, never)
+    for kind in (search.pipeline.methods.SharedWeightsSearch, search.pipeline.methods.TrialSearch):
+        monkeypatch.setattr(kind, "run", never)
+    for module in (search.pipeline.run, search.pipeline.train):
+        monkeypatch.setattr(module, "retrain", never)
 
 
 def left(desk: Desk) -> list[str]:
@@ -43,6 +47,7 @@ def left(desk: Desk) -> list[str]:
         (["--algorithm", "exact"], "--scores"),
         (["--scores", "scores.json"], "--algorithm exact"),
         (["--algorithm", "exact", "--scores", "nowhere.json"], "nowhere.json"),
+        (["--compute", "tpu"], "auto, cpu, cuda"),
         (["--device", "tpu"], "auto, cpu, cuda"),
         (["--device", "cuda:7"], "GPU 7"),
         (["--precision", "int4"], "float32, bfloat16"),

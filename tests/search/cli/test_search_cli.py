@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import search.algorithms.baselines.trials
-import search.pipeline.run
+import search.pipeline.images
 from search.architecture import read_architecture
 from search.data.base import IMAGENET, Data
 from search.data.open import open_data
@@ -286,7 +286,7 @@ def test_a_published_network_is_trained_by_name_on_as_many_classes(
             normalisation=IMAGENET,
         )
 
-    monkeypatch.setattr(search.pipeline.run, "open_data", thousand)
+    monkeypatch.setattr(search.pipeline.images, "open_data", thousand)
     words = ["--epochs", "1", "--threads", "1", "-o", str(desk.path("net.pt"))]
     ended = desk.call("train", "fbnet-96-0.35-1", *words, "--format", "json")
     assert ended.code == 0, ended.err

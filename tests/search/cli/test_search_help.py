@@ -34,6 +34,27 @@ def test_help_names_every_option_on_standard_output(desk: Desk, verb: str) -> No
             assert parameter.opts[0][:12] in ended.out
 
 
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_shows_two_examples(desk: Desk, verb: str) -> None:
+    ended = desk.call(*([verb] if verb else []), "--help")
+    called = " ".join(["python -m search", verb]).strip()
+    shown = [line for line in ended.out.splitlines() if line.strip().startswith(called)]
+    assert len([line for line in shown if "[OPTIONS]" not in line]) == 2
+
+
+def test_options_stand_in_panels_by_purpose(desk: Desk) -> None:
+    shown = desk.call("--help").out
+    titles = ("Problem", "Data", "Effort", "Compute", "Output", "Waivers", "Commands")
+    places = [shown.index(f"─ {title} ─") for title in titles]
+    assert places == sorted(places)
+
+
+@pytest.mark.parametrize("verb", ["", "train"])
+def test_compute_and_its_old_name_are_one_option(verb: str) -> None:
+    options = {name: p for p in VERBS[verb].params for name in p.opts}
+    assert options["--compute"] is options["--device"]
+
+
 def test_help_and_wrong_words_need_neither_torch_nor_pandas() -> None:
     code = (
         "import sys\nfrom search.cli.app import main\n"

@@ -12,9 +12,9 @@ import torch
 
 import search.algorithms.baselines.trials
 import search.pipeline.methods
-import search.pipeline.run
+import search.pipeline.resources
+from search.console.progress import Lines
 from search.training.checkpoint import dump_checkpoint, parse_checkpoint
-from search.training.progress import Lines
 from search.training.trace import read_trace
 from tests.search.cli.conftest import Searched
 from tests.search.cli.runner import Desk, Finished
@@ -47,17 +47,17 @@ class Impatient(Lines):
         super().__init__()
         self._steps_left, self._number = steps, number
 
-    def stepped(self, report: Any) -> None:
-        super().stepped(report)
-        self._steps_left -= 1
+    def advance(self, steps: int = 1, note: str = "") -> None:
+        super().advance(steps, note)
+        self._steps_left -= steps
         if self._steps_left == 0:
             signal.raise_signal(self._number)
 
 
-def interrupt(desk: Desk, words: list[str], observer: Impatient) -> Finished:
-    """Run a command in this process that the observer interrupts."""
+def interrupt(desk: Desk, words: list[str], progress: Impatient) -> Finished:
+    """Run a command in this process that its progress interrupts."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(search.pipeline.run, "make_observer", lambda _: observer)
+        patch.setattr(search.pipeline.resources, "make_progress", lambda _: progress)
         ended = desk.call(*words)
     assert (ended.code, ended.out) == (130, ""), ended.err
     assert "--resume" in ended.err
@@ -113,7 +113,7 @@ def test_ctrl_c_while_candidates_are_judged_does_not_train_again(
 
     words = desk.words(*RETRAIN)
     with monkeypatch.context() as patch:
-        patch.setattr(search.pipeline.methods, "rank", interrupted)
+        patch.setattr(search.pipeline.methods, "rank_candidates", interrupted)
         assert desk.call(*words).code == 130
     before = desk.path("arch.run/last.pt").read_bytes()
     resumed = desk.call(*words, "--resume")

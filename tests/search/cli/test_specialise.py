@@ -91,18 +91,18 @@ def task_of(folder: Path, target_us: float) -> SearchProblem:
 
 
 def test_each_table_gets_its_exact_optimum_under_its_target(tmp_path: Path) -> None:
-    tasks = [
+    problems = [
         task_of(write(tmp_path / f"t{seed}", seed=seed), 1000 * TARGET_MS) for seed in range(3)
     ]
     scores = random_scores()
-    found = specialise(scores, tasks)
+    found = specialise(scores, problems)
     matrix = cross_latencies(found)
-    for number, (one, task) in enumerate(zip(found, tasks, strict=True)):
-        best = select(scores, task.matrix, 1000 * TARGET_MS)
+    for number, (one, problem) in enumerate(zip(found, problems, strict=True)):
+        best = select(scores, problem.matrix, 1000 * TARGET_MS)
         assert one.score == pytest.approx(best.score)
         assert best.optimal
         assert matrix[number, number] <= 1000 * TARGET_MS
-        other = tasks[(number + 1) % 3].costs.cost_of([one.choices])[0]
+        other = problems[(number + 1) % 3].costs.cost_of([one.choices])[0]
         assert matrix[number, (number + 1) % 3] == other
     assert len({one.choices for one in found}) == 3
 

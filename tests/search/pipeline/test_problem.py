@@ -32,17 +32,17 @@ def read(table: Path) -> Table:
 
 
 def test_a_measured_and_examined_table_needs_no_flag(table: Path) -> None:
-    task = load_problem(table, None, NONE)
-    assert task.waivers.as_words() == ()
-    assert task.target_us is None
+    problem = load_problem(table, None, NONE)
+    assert problem.waivers.as_flags() == ()
+    assert problem.target_us is None
 
 
 def test_the_space_is_the_tables_with_its_resolution_and_classes(tmp_path: Path) -> None:
     space = make_space("fbnet-mini", resolution=24, classes=7)
-    task = load_problem(write(tmp_path / "table", space=space), 9.0, NONE)
-    assert task.space == space
-    assert task.target_us == 9000.0
-    assert task.matrix.costs.shape == (len(space.layers), 9)
+    problem = load_problem(write(tmp_path / "table", space=space), 9.0, NONE)
+    assert problem.space == space
+    assert problem.target_us == 9000.0
+    assert problem.matrix.costs.shape == (len(space.layers), 9)
 
 
 def test_a_table_without_an_exam_is_refused_unless_the_flag_is_given(tmp_path: Path) -> None:
@@ -51,7 +51,7 @@ def test_a_table_without_an_exam_is_refused_unless_the_flag_is_given(tmp_path: P
         load_problem(folder, None, NONE)
     assert "python -m profiler" in refused.value.remedy
     given = Waivers(unexamined=True)
-    assert load_problem(folder, None, given).waivers.as_words() == ("--allow-unexamined",)
+    assert load_problem(folder, None, given).waivers.as_flags() == ("--allow-unexamined",)
 
 
 def test_a_table_below_the_bar_is_refused_with_its_numbers(tmp_path: Path) -> None:
@@ -69,8 +69,8 @@ def test_a_table_that_was_not_measured_is_refused_unless_the_flag_is_given(
     others = {name: name != source for name in ("simulated", "imported", "predicted")}
     with pytest.raises(GateFailed, match=rf"{source}, not measured.*--allow-{source}"):
         load_problem(folder, None, Waivers(**others))
-    task = load_problem(folder, None, Waivers(**{source: True}))
-    assert task.waivers.as_words() == (f"--allow-{source}",)
+    problem = load_problem(folder, None, Waivers(**{source: True}))
+    assert problem.waivers.as_flags() == (f"--allow-{source}",)
 
 
 def test_one_flag_does_not_cover_the_other_doubt(tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ def test_one_flag_does_not_cover_the_other_doubt(tmp_path: Path) -> None:
     with pytest.raises(GateFailed, match="--allow-unexamined"):
         load_problem(folder, None, Waivers(simulated=True))
     both = Waivers(unexamined=True, simulated=True)
-    assert len(load_problem(folder, None, both).waivers.as_words()) == 2
+    assert len(load_problem(folder, None, both).waivers.as_flags()) == 2
 
 
 def test_a_table_of_another_definition_of_the_space_is_refused(tmp_path: Path) -> None:
@@ -152,15 +152,15 @@ def test_a_target_that_no_network_meets_so_surely_is_refused_and_the_one_named_a
 
 
 def test_a_network_keeps_to_the_target_on_average_or_as_surely_as_asked(table: Path) -> None:
-    task = load_problem(table, 6.0, NONE)
+    problem = load_problem(table, 6.0, NONE)
     sure = load_problem(table, 6.0, NONE, 0.95)
     for choices in ([0] * 6, [4] * 6, [1, 2, 0, 4, 1, 1]):
         network = SPACE.architecture(
             [layer.choices[c].name for layer, c in zip(SPACE.layers, choices, strict=True)], "any"
         )
-        estimate = task.model.estimate(network)
-        price_us = float(task.costs.cost_of([choices])[0])
-        assert task.met_by(price_us, estimate) == (price_us <= 6000)
+        estimate = problem.model.estimate(network)
+        price_us = float(problem.costs.cost_of([choices])[0])
+        assert problem.met_by(price_us, estimate) == (price_us <= 6000)
         # 5 % of deviation: sure to 95 % is 1.645 deviations below the target.
         assert sure.met_by(price_us, estimate) == (price_us * (1 + 1.645 * 0.05) <= 6000)
 
@@ -171,23 +171,24 @@ def test_a_network_keeps_to_the_target_on_average_or_as_surely_as_asked(table: P
 def test_data_of_another_number_of_classes_are_refused_with_the_command_for_theirs(
     table: Path, read: Table
 ) -> None:
-    task: SearchProblem = load_problem(table, None, NONE)
-    check_classes(task.space, 10, read)
+    problem: SearchProblem = load_problem(table, None, NONE)
+    check_classes(problem.space, 10, read)
     with pytest.raises(UsageError, match=r"100 classes.*have 10") as refused:
-        check_classes(task.space, 100, read)
+        check_classes(problem.space, 100, read)
     assert (
         f"--space {make_space('fbnet-mini', resolution=16, classes=100).spec}"
         in refused.value.remedy
     )
     assert "--classes 10." in refused.value.remedy
     with pytest.raises(UsageError, match=r"3 classes.*have 10") as refused:
-        check_classes(task.space, 3, read)
+        check_classes(problem.space, 3, read)
     assert "--classes" not in refused.value.remedy
 
 
 def test_the_calibration_of_the_table_prices_the_networks(table: Path) -> None:
-    task = load_problem(table, None, NONE)
+    problem = load_problem(table, None, NONE)
     rows = [
-        task.table.lookup(operator).known_time.centre_us for operator in SPACE.before + SPACE.after
+        problem.table.lookup(operator).known_time.centre_us
+        for operator in SPACE.before + SPACE.after
     ]
-    assert task.costs.fixed == pytest.approx(sum(rows) + CALIBRATION.intercept_us)
+    assert problem.costs.fixed == pytest.approx(sum(rows) + CALIBRATION.intercept_us)

@@ -8,9 +8,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from search.console.progress import Lines
 from search.errors import KitError
 from search.training.distributed import ProcessGroup, join
-from search.training.progress import Lines
+from search.training.progress import TrainingProgress
 from search.training.protocol import TrainingMethod
 from tests.search.training.standins import Pictures, TinySearch, run, small_fbnet, whole_state
 from tests.waiting import PATIENCE_S
@@ -70,7 +71,7 @@ def apart(processes: ProcessGroup, folder: Path, *, kill: bool = False) -> TinyS
         folder,
         images=Pictures(NUMBER),
         processes=processes,
-        observer=Lines(),
+        progress=TrainingProgress(Lines()),
         resume=True,
         checkpoint_steps=2,
     )

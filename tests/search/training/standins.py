@@ -14,7 +14,7 @@ from search.spaces.fbnet import FBNetSpace
 from search.training.distributed import ProcessGroup
 from search.training.engine import train
 from search.training.precision import Compute
-from search.training.progress import Silent
+from search.training.progress import TrainingProgress
 from search.training.protocol import Batch, Phase, StepReport, TrainingMethod
 from search.training.recipe import TrainingRecipe
 from search.training.settings import Subject, TrainingSettings
@@ -183,10 +183,11 @@ class Killed(BaseException):
     """The process is gone: nothing may catch this."""
 
 
-class KillAfter(Silent):
+class KillAfter(TrainingProgress):
     """Dies after so many steps."""
 
     def __init__(self, steps: int) -> None:
+        super().__init__()
         self.left = steps
 
     def stepped(self, report: StepReport) -> None:
@@ -200,7 +201,7 @@ def run(
     folder: Path | None = None,
     *,
     images: Pictures | None = None,
-    observer: Silent | None = None,
+    progress: TrainingProgress | None = None,
     resume: bool = False,
     accept_changes: bool = False,
     subject: Subject = SUBJECT,
@@ -216,7 +217,7 @@ def run(
         folder=folder,
         resume=resume,
         accept_changes=accept_changes,
-        observers=[observer] if observer else [],
+        progress=progress,
         processes=processes or ProcessGroup(),
     )
 

@@ -157,7 +157,7 @@ def test_a_checkpoint_of_two_processes_can_go_on_in_one(
         algorithm,
         tmp_path / "run",
         images=Pictures(NUMBER),
-        observer=watcher,  # type: ignore[arg-type]
+        progress=watcher,  # type: ignore[arg-type]
         resume=True,
     )
     assert "is of 2 processes, this run of 1" in watcher.texts[0]

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from search.errors import GateFailed, UsageError
-from search.training.progress import RunLength, Silent
+from search.training.progress import RunLength, TrainingProgress
 from search.training.protocol import Batch, StepReport
 from search.training.settings import Subject, TrainingSettings
 from search.training.trace import read_trace
@@ -27,10 +27,11 @@ from tests.search.training.standins import (
 )
 
 
-class CtrlC(Silent):
+class CtrlC(TrainingProgress):
     """Presses Ctrl-C after so many steps."""
 
     def __init__(self, steps: int, times: int = 1) -> None:
+        super().__init__()
         self.left, self.times = steps, times
 
     def stepped(self, report: StepReport) -> None:
@@ -40,15 +41,16 @@ class CtrlC(Silent):
                 os.kill(os.getpid(), signal.SIGINT)
 
 
-class Plans(Silent):
+class Plans(TrainingProgress):
     def __init__(self) -> None:
-        self.plan: RunLength | None = None
+        super().__init__()
+        self.length: RunLength | None = None
         self.steps = 0
         self.notices: list[str] = []
         self.ended = False
 
-    def started(self, plan: RunLength) -> None:
-        self.plan = plan
+    def started(self, length: RunLength) -> None:
+        self.length = length
 
     def stepped(self, report: StepReport) -> None:
         self.steps += 1
@@ -67,7 +69,7 @@ def test_a_run_killed_anywhere_resumes_bit_by_bit(method: str, steps: int, tmp_p
     lines = run(unbroken, tmp_path / "whole")
 
     with pytest.raises(Killed):
-        run(METHODS[method](), tmp_path / "cut", observer=KillAfter(steps), checkpoint_steps=2)
+        run(METHODS[method](), tmp_path / "cut", progress=KillAfter(steps), checkpoint_steps=2)
     resumed = METHODS[method]()
     again = run(resumed, tmp_path / "cut", resume=True, checkpoint_steps=2)
 
@@ -81,7 +83,7 @@ def test_fbnets_search_resumes_bit_by_bit(tmp_path: Path) -> None:
     unbroken, resumed = small_fbnet(), small_fbnet()
     run(unbroken, images=images)
     with pytest.raises(Killed):
-        run(small_fbnet(), tmp_path, images=images, observer=KillAfter(4), checkpoint_steps=3)
+        run(small_fbnet(), tmp_path, images=images, progress=KillAfter(4), checkpoint_steps=3)
     run(resumed, tmp_path, images=images, resume=True)
     state = whole_state(unbroken)
     assert "module multiplier" in state
@@ -96,7 +98,7 @@ def test_a_run_killed_at_every_single_step_still_ends_bit_by_bit(tmp_path: Path)
     while True:
         resumed = TinySearch(epochs=2)
         try:
-            again = run(resumed, tmp_path, resume=True, observer=KillAfter(2), checkpoint_steps=1)
+            again = run(resumed, tmp_path, resume=True, progress=KillAfter(2), checkpoint_steps=1)
             break
         except Killed:
             attempts += 1
@@ -113,22 +115,22 @@ def test_ctrl_c_keeps_the_very_step_it_came_in(method: str, steps: int, tmp_path
     handler = signal.getsignal(signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt):
-        run(METHODS[method](), tmp_path, observer=CtrlC(steps))
+        run(METHODS[method](), tmp_path, progress=CtrlC(steps))
     assert signal.getsignal(signal.SIGINT) is handler
     resumed, watcher = METHODS[method](), Plans()
-    run(resumed, tmp_path, resume=True, observer=watcher)
+    run(resumed, tmp_path, resume=True, progress=watcher)
 
-    assert watcher.plan is not None
+    assert watcher.length is not None
     # The step that follows the signal is the last one.
-    assert watcher.plan.done == steps + 1
-    assert watcher.steps == watcher.plan.steps - watcher.plan.done
+    assert watcher.length.done == steps + 1
+    assert watcher.steps == watcher.length.steps - watcher.length.done
     assert same_bits(whole_state(unbroken), whole_state(resumed))
 
 
 def test_a_second_ctrl_c_does_not_wait(tmp_path: Path) -> None:
     watcher = CtrlC(1, times=2)
     with pytest.raises(KeyboardInterrupt):
-        run(TinySearch(), tmp_path, observer=watcher)
+        run(TinySearch(), tmp_path, progress=watcher)
     assert not (tmp_path / "last.pt").exists()
 
 
@@ -201,7 +203,7 @@ def test_a_loss_that_is_no_number_stops_with_the_last_good_checkpoint(
 ) -> None:
     watcher = Plans()
     with pytest.raises(GateFailed) as error:
-        run(Diverging(what), tmp_path, observer=watcher)
+        run(Diverging(what), tmp_path, progress=watcher)
     assert "step 2 of weights in epoch 3" in error.value.message
     assert "2 finished epochs" in error.value.message
     assert "learning rate" in error.value.remedy
@@ -236,17 +238,17 @@ def test_a_folder_that_holds_a_run_is_not_overwritten(tmp_path: Path) -> None:
 def test_resuming_a_finished_run_does_nothing_and_returns_its_trace(tmp_path: Path) -> None:
     lines = run(TinySearch(epochs=2), tmp_path)
     watcher, resumed = Plans(), TinySearch(epochs=2)
-    again = run(resumed, tmp_path, resume=True, observer=watcher)
+    again = run(resumed, tmp_path, resume=True, progress=watcher)
     assert watcher.steps == 0
     assert untimed(again) == untimed(lines)
 
 
 def test_a_lost_trace_does_not_stop_a_resumed_run(tmp_path: Path) -> None:
     with pytest.raises(Killed):
-        run(TinySearch(), tmp_path, observer=KillAfter(9))
+        run(TinySearch(), tmp_path, progress=KillAfter(9))
     (tmp_path / "trace.jsonl").unlink()
     watcher = Plans()
-    lines = run(TinySearch(), tmp_path, resume=True, observer=watcher)
+    lines = run(TinySearch(), tmp_path, resume=True, progress=watcher)
     assert "trace" in watcher.notices[0]
     assert [line.epoch for line in read_trace(tmp_path / "trace.jsonl")] == [1, 1, 2, 2, 3, 3]
     assert len(lines) == 6

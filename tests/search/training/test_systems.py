@@ -31,7 +31,7 @@ def test_a_run_that_was_killed_goes_on_bit_by_bit(name: str, tmp_path: Path) -> 
             SYSTEMS[name](0),
             tmp_path,
             images=IMAGES,
-            observer=KillAfter(6),
+            progress=KillAfter(6),
             checkpoint_steps=1,
         )
     resumed = SYSTEMS[name](1)

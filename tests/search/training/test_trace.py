@@ -11,10 +11,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-import search.training.progress as observer_module
+import search.console.progress
+from search.console.progress import Bars, Lines, Silent, make_progress
 from search.errors import StorageError, UsageError
 from search.training.plot import panels, plot_page, write_plot
-from search.training.progress import Bars, Lines, RunLength, Silent, describe, make_observer
+from search.training.progress import RunLength, TrainingProgress, describe
 from search.training.protocol import StepReport
 from search.training.trace import TraceFile, TraceLine, read_trace
 from tests.search.training.standins import TinySearch, run
@@ -179,7 +180,7 @@ def test_any_finite_numbers_can_be_drawn_inside_the_picture(values: list[float])
 # --- what the user is told --------------------------------------------------------
 
 REPORT = StepReport(loss=1.0, cross_entropy=1.0, correct=1, images=2)
-PLAN = RunLength(algorithm="fbnet", epochs=10, steps=100, done=20)
+LENGTH = RunLength(algorithm="fbnet", epochs=10, steps=100, done=20)
 
 
 def test_a_line_for_people_has_all_that_matters() -> None:
@@ -196,12 +197,12 @@ def test_lines_go_to_standard_error_with_the_time_left(
 ) -> None:
     now = iter([0.0, 100.0, 140.0])
     clock = SimpleNamespace(monotonic=lambda: next(now))
-    monkeypatch.setattr(observer_module, "time", clock)
-    observer = Lines()
-    observer.started(PLAN)
+    monkeypatch.setattr(search.console.progress, "time", clock)
+    progress = TrainingProgress(Lines())
+    progress.started(LENGTH)
     for _ in range(20):
-        observer.stepped(REPORT)
-    observer.measured(line())  # 20 steps in 40 s, 60 to go
+        progress.stepped(REPORT)
+    progress.measured(line())  # 20 steps in 40 s, 60 to go
     found = capsys.readouterr()
     assert found.out == ""
     assert "fbnet: step 20 of 100, 10 epochs" in found.err
@@ -209,21 +210,21 @@ def test_lines_go_to_standard_error_with_the_time_left(
 
 
 def test_the_last_line_has_no_time_left(capsys: pytest.CaptureFixture[str]) -> None:
-    run(TinySearch(epochs=1), observer=Lines())
+    run(TinySearch(epochs=1), progress=TrainingProgress(Lines()))
     assert "left" not in capsys.readouterr().err
 
 
 def test_a_bar_follows_the_steps_and_gives_the_terminal_back(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    observer = Bars()
-    run(TinySearch(epochs=2), observer=observer)
+    with Bars() as progress:
+        run(TinySearch(epochs=2), progress=TrainingProgress(progress))
     found = capsys.readouterr()
     assert found.out == ""
     assert "epoch 2/2 theta" in found.err
     assert "12/12" in found.err
 
 
-def test_quiet_and_a_pipe_choose_their_observer() -> None:
-    assert type(make_observer(quiet=True)) is Silent
-    assert type(make_observer()) is Lines
+def test_quiet_and_a_pipe_choose_their_progress() -> None:
+    assert type(make_progress(quiet=True)) is Silent
+    assert type(make_progress()) is Lines

@@ -1,0 +1,138 @@
+"""Options that several verbs share, and their way into typed options."""
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+    Kind = TypeVar("Kind", bound=DataclassInstance)
+
+# Panels of the help.
+PROBLEM, DATA, EFFORT = "Problem", "Data", "Effort"
+COMPUTE, OUTPUT, WAIVERS = "Compute", "Output", "Waivers"
+
+Probability = Annotated[
+    float | None,
+    typer.Option(
+        help="Meet it with this probability, by the table's intervals.", rich_help_panel=PROBLEM
+    ),
+]
+
+Source = Annotated[
+    str,
+    typer.Option(
+        "--data",
+        help="'digits', or a folder (or archive) of class sub-folders.",
+        rich_help_panel=DATA,
+    ),
+]
+Classes = Annotated[
+    int | None,
+    typer.Option(help="Only that many classes, drawn by the seed.", min=2, rich_help_panel=DATA),
+]
+Limit = Annotated[
+    int | None,
+    typer.Option(help="At most that many training images.", min=1, rich_help_panel=DATA),
+]
+
+Recipe = Annotated[str, typer.Option(help="Hyperparameters: cpu or paper.", rich_help_panel=EFFORT)]
+Batch = Annotated[
+    int | None,
+    typer.Option(help="Images a step; the recipe's by default.", min=2, rich_help_panel=EFFORT),
+]
+LearningRate = Annotated[
+    float | None,
+    typer.Option(help="Of the weights; the recipe's by default.", min=0, rich_help_panel=EFFORT),
+]
+Seed = Annotated[
+    int, typer.Option(help="Fixes everything that is random.", min=0, rich_help_panel=EFFORT)
+]
+
+Device = Annotated[
+    str,
+    typer.Option(
+        "--compute",
+        "--device",
+        help="Where to train: auto, cpu, cuda, cuda:1.",
+        rich_help_panel=COMPUTE,
+    ),
+]
+Precision = Annotated[
+    str, typer.Option(help="float32, or bfloat16 (mixed precision).", rich_help_panel=COMPUTE)
+]
+Compile = Annotated[
+    bool, typer.Option("--compile", help="Use torch.compile.", rich_help_panel=COMPUTE)
+]
+Threads = Annotated[
+    int | None, typer.Option(help="CPU threads of torch.", min=1, rich_help_panel=COMPUTE)
+]
+
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Continue an unfinished run.", rich_help_panel=OUTPUT)
+]
+AcceptChanges = Annotated[
+    bool,
+    typer.Option(
+        "--accept-changes",
+        help="Resume although recipe, batch, seed or kit version have changed.",
+        rich_help_panel=OUTPUT,
+    ),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.", rich_help_panel=OUTPUT)]
+OutputFormat = Annotated[
+    str,
+    typer.Option(
+        "--format", help="table, json or csv (on standard output).", rich_help_panel=OUTPUT
+    ),
+]
+
+Unexamined = Annotated[
+    bool,
+    typer.Option(
+        "--allow-unexamined", help="Take a table without a passed exam.", rich_help_panel=WAIVERS
+    ),
+]
+Simulated = Annotated[
+    bool,
+    typer.Option(
+        "--allow-simulated", help="Take a table of a simulated device.", rich_help_panel=WAIVERS
+    ),
+]
+Imported = Annotated[
+    bool,
+    typer.Option("--allow-imported", help="Take a table of others.", rich_help_panel=WAIVERS),
+]
+Predicted = Annotated[
+    bool,
+    typer.Option(
+        "--allow-predicted",
+        help="Take a table with predicted operators.",
+        rich_help_panel=WAIVERS,
+    ),
+]
+
+
+def gather(kind: "type[Kind]", parameters: Mapping[str, object], **others: object) -> "Kind":
+    """Options of one kind from the parameters of a verb that carry its fields' names.
+
+    Args:
+        kind: A dataclass.
+        parameters: All parameters of the verb; those of other names are left out.
+        others: Fields that are not parameters.
+
+    Raises:
+        TypeError: A field without a default is neither.
+    """
+    own: dict[str, Any] = {
+        field.name: parameters[field.name] for field in fields(kind) if field.name in parameters
+    }
+    return kind(**own, **others)
+
+
+def examples(*commands: str) -> str:
+    """Commands as the text below a verb's help, one a line."""
+    return "\n\n".join(("Examples:", *commands))

@@ -1,0 +1,171 @@
+"""`python -m search`: the search itself, the default verb."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from search.algorithms.registry import METHODS
+from search.cli.options import (
+    COMPUTE,
+    EFFORT,
+    OUTPUT,
+    PROBLEM,
+    AcceptChanges,
+    Batch,
+    Classes,
+    Compile,
+    Device,
+    Imported,
+    LearningRate,
+    Limit,
+    OutputFormat,
+    Precision,
+    Predicted,
+    Probability,
+    Quiet,
+    Recipe,
+    Resume,
+    Seed,
+    Simulated,
+    Source,
+    Threads,
+    Unexamined,
+    examples,
+    gather,
+)
+from search.console.app import check_format
+from search.errors import UsageError
+
+ALGORITHMS = (*METHODS, "exact", "evolution", "random")
+EXAMPLES = examples(
+    "python -m search --table T --target-ms 3 --data IMAGES --retrain -o net.json",
+    "python -m search --table T --target-ms 2 --algorithm exact --scores S -o 2.json",
+)
+
+
+def search(
+    context: typer.Context,
+    table: Annotated[
+        Path | None, typer.Option(help="Folder of a latency table.", rich_help_panel=PROBLEM)
+    ] = None,
+    algorithm: Annotated[
+        str,
+        typer.Option(
+            help=f"{', '.join(METHODS)}, exact (needs --scores), evolution or random.",
+            rich_help_panel=PROBLEM,
+        ),
+    ] = "fbnet",
+    target_ms: Annotated[
+        float | None,
+        typer.Option(
+            help="Latency to meet; without one, fbnet uses the paper's product loss.",
+            rich_help_panel=PROBLEM,
+        ),
+    ] = None,
+    cost: Annotated[
+        str,
+        typer.Option(
+            help="What to weigh: latency, flops or params (fbnet, fbnetv2).",
+            rich_help_panel=PROBLEM,
+        ),
+    ] = "latency",
+    target_mflops: Annotated[
+        float | None,
+        typer.Option(
+            help="With --cost flops: millions of multiply-adds to meet.", rich_help_panel=PROBLEM
+        ),
+    ] = None,
+    target_mparams: Annotated[
+        float | None,
+        typer.Option(
+            help="With --cost params: millions of parameters to meet.", rich_help_panel=PROBLEM
+        ),
+    ] = None,
+    probability: Probability = None,
+    scores: Annotated[
+        Path | None,
+        typer.Option(help="scores.json of an earlier search.", rich_help_panel=PROBLEM),
+    ] = None,
+    source: Source = "digits",
+    classes: Classes = None,
+    limit: Limit = None,
+    recipe: Recipe = "cpu",
+    epochs: Annotated[
+        int | None,
+        typer.Option(help="Epochs of the search (of a trial).", min=1, rich_help_panel=EFFORT),
+    ] = None,
+    batch: Batch = None,
+    learning_rate: LearningRate = None,
+    budget: Annotated[
+        int,
+        typer.Option(help="Networks tried by evolution and random.", min=1, rich_help_panel=EFFORT),
+    ] = 8,
+    seed: Seed = 0,
+    retrain: Annotated[
+        bool,
+        typer.Option(
+            "--retrain",
+            help="Train the network found; writes <output>.pt.",
+            rich_help_panel=EFFORT,
+        ),
+    ] = False,
+    retrain_epochs: Annotated[
+        int | None, typer.Option(help="Epochs of --retrain.", min=1, rich_help_panel=EFFORT)
+    ] = None,
+    device: Device = "auto",
+    precision: Precision = "float32",
+    compile: Compile = False,
+    recompute: Annotated[
+        bool,
+        typer.Option(
+            "--recompute",
+            help="Keep no activations of searched layers.",
+            rich_help_panel=COMPUTE,
+        ),
+    ] = False,
+    threads: Threads = None,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Architecture file.", rich_help_panel=OUTPUT)
+    ] = Path("arch.json"),
+    run: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the run; <output>.run by default.", rich_help_panel=OUTPUT),
+    ] = None,
+    resume: Resume = False,
+    accept_changes: AcceptChanges = False,
+    quiet: Quiet = False,
+    output_format: OutputFormat = "table",
+    unexamined: Unexamined = False,
+    simulated: Simulated = False,
+    imported: Imported = False,
+    predicted: Predicted = False,
+) -> None:
+    """Search a network for the device of a table (the default verb)."""
+    parameters = locals()
+    if context.invoked_subcommand is not None:
+        return
+    check_format(output_format)
+    if table is None:
+        raise UsageError("No latency table is given.", "Add --table tables/<device>/<name>.")
+    if algorithm not in ALGORITHMS:
+        raise UsageError(f"Unknown --algorithm {algorithm!r}.", f"Known: {', '.join(ALGORITHMS)}.")
+    if (algorithm == "exact") != (scores is not None):
+        raise UsageError(
+            "--algorithm exact and --scores go together.",
+            "A search leaves its scores.json in the folder of its run.",
+        )
+    from search.pipeline.problem import Waivers, load_problem, weigh
+
+    problem = load_problem(table, target_ms, gather(Waivers, parameters), probability)
+    problem = weigh(problem, cost, target_mflops=target_mflops, target_mparams=target_mparams)
+    from search.cli.output import show_search
+    from search.pipeline.options import DataOptions, SearchOptions
+    from search.pipeline.resources import ComputeOptions
+    from search.pipeline.run import run_search
+
+    images = gather(DataOptions, parameters)
+    options = gather(SearchOptions, parameters, images=images)
+    result = run_search(problem, options, gather(ComputeOptions, parameters))
+    if result is not None:
+        show_search(result, output_format)
