@@ -105,13 +105,13 @@ class TestAndroid(AgentContract):
         self, files: list[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         with self.make_agent() as agent:
-            start, started = agent.phone.start, []
+            start, started = agent.adb_device.start, []
 
             def remembered(*words: Any) -> Running:
                 started.append(start(*words))
                 return started[-1]
 
-            monkeypatch.setattr(agent.phone, "start", remembered)
+            monkeypatch.setattr(agent.adb_device, "start", remembered)
             stream = agent.run(self.plan(files, rounds=FOREVER))
             hello = next(stream)
             assert isinstance(hello, Hello)
