@@ -26,7 +26,6 @@ from search.training.engine import train
 from search.training.plot import write_plot
 from search.training.recipe import TrainingRecipe
 from search.training.seeds import fresh_weights
-from search.training.settings import Subject
 
 SCORES = "scores.json"
 TRIALS = "trials.jsonl"
@@ -64,11 +63,9 @@ def search_shared(
         method,
         data.train,
         settings,
-        subject=Subject(
-            space=task.space.spec,
-            recipe=json.dumps({**asdict(recipe), **_target(task)}, sort_keys=True),
-            table_id=task.table.manifest.table_id,
-        ),
+        space=task.space.spec,
+        recipe=json.dumps({**asdict(recipe), **_target(task)}, sort_keys=True),
+        table_id=task.table.manifest.table_id,
         folder=session.folder,
         resume=session.resume,
         accept_changes=session.accept_changes,

@@ -29,8 +29,9 @@ from search.selection.scores import Scores, read_scores, write_scores
 from search.spaces.base import LayeredSpace
 from search.spaces.registry import parse_space
 from search.training.batches import identify_images
-from search.training.checkpoint import Origin, parse_checkpoint
+from search.training.checkpoint import parse_checkpoint
 from search.training.progress import Observer
+from search.training.settings import RunIdentity
 
 Array = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -46,7 +47,7 @@ class TrainedSupernet:
 
     weights: Shared
     space: LayeredSpace
-    origin: Origin
+    identity: RunIdentity
     sha256: str
 
 
@@ -65,8 +66,8 @@ def load_supernet(folder: Path) -> TrainedSupernet:
             "Give --supernet the folder of a search's run (<output>.run).",
         ) from error
     checkpoint = parse_checkpoint(content, str(path))
-    space = parse_space(checkpoint.origin.space)
-    weights = load_weights(checkpoint.origin.algorithm)(space)
+    space = parse_space(checkpoint.identity.space)
+    weights = load_weights(checkpoint.identity.algorithm)(space)
     state = {
         name.removeprefix(_PREFIX): tensor
         for name, tensor in checkpoint.module.items()
@@ -79,7 +80,7 @@ def load_supernet(folder: Path) -> TrainedSupernet:
     return TrainedSupernet(
         weights=cast(Shared, weights),
         space=space,
-        origin=checkpoint.origin,
+        identity=checkpoint.identity,
         sha256=sha256_bytes(content),
     )
 
@@ -90,13 +91,13 @@ def split_of(trained: TrainedSupernet, images: ImageSet) -> tuple[Tensor, Tensor
     Raises:
         UsageError: Not the images of the search.
     """
-    if identify_images(images) != trained.origin.data:
+    if identify_images(images) != trained.identity.data:
         raise UsageError(
-            f"These are not the images of the search ({trained.origin.data}).",
+            f"These are not the images of the search ({trained.identity.data}).",
             "Give the same --data, --classes, --limit and --seed as the search.",
         )
-    share = float(json.loads(trained.origin.recipe)["weight_share"])
-    seed = int(json.loads(trained.origin.settings)["seed"])
+    share = float(json.loads(trained.identity.recipe)["weight_share"])
+    seed = int(json.loads(trained.identity.settings)["seed"])
     learnt, held = split_indices(images.labels, (share, 1 - share), seed)
     return learnt, held
 
@@ -268,7 +269,7 @@ def _measure(trained: TrainedSupernet, scoring: Scoring, observer: Observer, mar
 
     entropies = evaluate_networks(trained, networks, data.train, learnt, held, told)
     found = fit_additive_scores(
-        networks, entropies, space, f"{trained.origin.algorithm} supernet, {mark}"
+        networks, entropies, space, f"{trained.identity.algorithm} supernet, {mark}"
     )
     observer.notice(found.scores.origin)
     return found.scores
