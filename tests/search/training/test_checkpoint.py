@@ -74,18 +74,29 @@ def test_a_checkpoint_is_read_back_as_it_was_written() -> None:
 
 def test_the_words_of_the_file_are_those_of_every_version() -> None:
     stored = torch.load(io.BytesIO(CONTENT), weights_only=True)
-    assert (
-        list(stored)
-        == (
-            "kind schema_version torch_version origin position sums trace_bytes module optimizers "
-            "statistics seconds"
-        ).split()
-    )
+    assert list(stored) == [
+        "kind",
+        "schema_version",
+        "torch_version",
+        "origin",
+        "position",
+        "sums",
+        "trace_bytes",
+        "module",
+        "optimizers",
+        "statistics",
+        "seconds",
+    ]
     assert stored["origin"] == dataclasses.asdict(IDENTITY)
-    assert (
-        list(stored["origin"])
-        == ("algorithm space data recipe settings table_id kit_version").split()
-    )
+    assert list(stored["origin"]) == [
+        "algorithm",
+        "space",
+        "data",
+        "recipe",
+        "settings",
+        "table_id",
+        "kit_version",
+    ]
 
 
 @given(st.floats(0, 0.999))
