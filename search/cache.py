@@ -1,4 +1,4 @@
-"""Where built things are kept between runs."""
+"""The cache folder: what is built once and used by later runs."""
 
 import os
 from pathlib import Path

@@ -8,7 +8,7 @@
           MissingOperator    a key that the table does not hold
         ExportError          an operator could not become a file
         StorageError         a disk is full or cannot be written
-        DeviceError          the device cannot do what was asked (exit 3)
+        DeviceError          the device cannot do what the run needs (exit 3)
       Transient              may pass on another try; retried with a bound
         DeviceLost           the runner or the cable went away (exit 3)
         DeviceTimeout        no answer within the time-out (exit 3)
@@ -79,7 +79,7 @@ class StorageError(Stable):
 
 
 class DeviceError(Stable):
-    """The device is there but cannot do what was asked."""
+    """The device is there but cannot do what the run needs."""
 
     exit_code = EXIT_DEVICE
 

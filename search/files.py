@@ -1,4 +1,7 @@
-"""Files that are either whole or absent."""
+"""Files: written whole or not at all, hashed, and checked for before any work starts.
+
+Needs the standard library alone.
+"""
 
 import hashlib
 import os
@@ -6,6 +9,9 @@ import tempfile
 from pathlib import Path
 
 from search.errors import UsageError
+
+# More than a full disk grants, and written in no time.
+_PROBE_BYTES = 65536
 
 
 def write_text(path: Path, text: str) -> None:
@@ -40,20 +46,17 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-# More than a full disk grants, less than anybody notices.
-_PROBE_BYTES = 65536
-
-
 def check_file(path: Path, option: str, suffixes: tuple[str, ...]) -> None:
-    """Make sure that a file can be written or replaced here, and is named like its kind.
+    """Check that a file can be written or replaced, and has a suffix of its kind.
 
     Args:
         path: The file; its folder is made.
-        option: The option that named it, for the remedy.
-        suffixes: One of these must end the name.
+        option: The command-line option that named it, for the remedy.
+        suffixes: The name must end in one of these.
 
     Raises:
-        UsageError: Another suffix, a folder of this name, or no writing here.
+        UsageError: Another suffix, a folder of this name, or a folder that
+            cannot be written.
     """
     if path.suffix not in suffixes:
         raise UsageError(
@@ -66,10 +69,10 @@ def check_file(path: Path, option: str, suffixes: tuple[str, ...]) -> None:
 
 
 def check_folder(folder: Path, option: str) -> None:
-    """Make a folder, and make sure that files can be written in it.
+    """Make a folder, and check that files can be written in it.
 
     Raises:
-        UsageError: They cannot.
+        UsageError: It cannot be made or written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)

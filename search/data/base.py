@@ -1,4 +1,4 @@
-"""What a set of labelled images promises to training, evaluation and deployment."""
+"""Sets of labelled images: the contract with training, evaluation and deployment."""
 
 import hashlib
 import json
@@ -55,7 +55,7 @@ IMAGENET = PixelScaling(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 
 
 class Broken:
-    """Images that could not be read, in the order in which that was noticed.
+    """Names of the images that could not be read, in the order of their discovery.
 
     Grows while lazily decoded sets are used.
     """
@@ -106,7 +106,7 @@ class Data:
     broken: Broken = field(default_factory=Broken)
 
     def describe(self) -> str:
-        """One line for people."""
+        """Name, classes, images and resolution as one line of text."""
         line = (
             f"{self.name}: {len(self.classes):,} classes, {len(self.train):,} training and "
             f"{len(self.test):,} test images at {self.resolution} px"
@@ -114,7 +114,7 @@ class Data:
         return f"{line}, {len(self.broken):,} broken left out" if len(self.broken) else line
 
     def warning(self) -> str:
-        """What to tell about broken images; empty if all could be read."""
+        """A sentence on broken images; empty if all could be read."""
         return self.broken.warning()
 
     @property

@@ -1,21 +1,19 @@
 """Folders that are either whole or absent, made once and shared by processes."""
 
 import contextlib
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import filelock
-import platformdirs
 
+from search.cache import cache_root
 from search.errors import StorageError
 
 
 def data_cache(cache: Path | None) -> Path:
-    """Where prepared data is kept: below `cache`, $KIT_CACHE or the user's cache folder."""
-    chosen = cache or os.environ.get("KIT_CACHE") or platformdirs.user_cache_dir("fbnet-kit")
-    return Path(chosen).absolute() / "data"
+    """The folder of prepared data: below `cache`, or below `search.cache.cache_root`."""
+    return (cache or cache_root()).absolute() / "data"
 
 
 def built_once(target: Path, build: Callable[[Path], None]) -> Path:
@@ -39,7 +37,7 @@ def built_once(target: Path, build: Callable[[Path], None]) -> Path:
 
 @contextlib.contextmanager
 def writing(target: Path) -> Iterator[None]:
-    """Say what to do when the cache cannot be written.
+    """Report a cache that cannot be written, with a remedy.
 
     Raises:
         StorageError: In place of any OSError.

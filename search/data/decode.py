@@ -1,4 +1,4 @@
-"""One image file as RGB pixels of the asked size, whatever it was."""
+"""Decoding of one image file of any format to RGB pixels of a given size."""
 
 import contextlib
 import errno
@@ -32,11 +32,11 @@ TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-OUR_TROUBLE = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM))
+LACK_OF_RESOURCES = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM))
 
 
 class Unreadable(Exception):
-    """This file does not hold an image that can be used."""
+    """The file does not hold an image that can be used."""
 
 
 def whole(size: Size) -> Box:
@@ -85,20 +85,20 @@ def check_header(path: Path) -> None:
 
 @contextlib.contextmanager
 def _judging() -> Iterator[None]:
-    """Decoders raise nearly anything on broken files; our own want of resources is no such case."""
+    """Turn what decoders raise on broken files into `Unreadable`; a lack of resources stays."""
     try:
         yield
     except (Unreadable, MemoryError):
         raise
     except Exception as error:
-        if getattr(error, "errno", None) in OUR_TROUBLE:
+        if getattr(error, "errno", None) in LACK_OF_RESOURCES:
             raise
         raise Unreadable(str(error)) from error
 
 
 @cache
 def _formats() -> tuple[str, ...]:
-    """Those that this build of the library can open; asked for others it fails on every file."""
+    """Formats that this build of the library can open; with any other it fails on every file."""
     Image.init()
     return tuple(name for name in FORMATS if name in Image.OPEN)
 

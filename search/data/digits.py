@@ -41,19 +41,19 @@ class _Digits:
         return np.repeat(np.stack(rows)[:, None], 3, axis=1)
 
 
-def open_digits(request: SubsetOptions) -> Data:
-    """The digits at the resolution asked for, grey in three channels."""
+def open_digits(options: SubsetOptions) -> Data:
+    """The digits at the resolution of the options, grey in three channels."""
     from sklearn.datasets import load_digits  # a second to import, and needed here alone
 
-    found = load_digits()
-    every = _Digits(
-        pixels=(found.images * (255 / BRIGHTEST)).round().astype(np.uint8),
-        labels=torch.from_numpy(found.target.astype(np.int64)),
+    digits = load_digits()
+    pool = _Digits(
+        pixels=(digits.images * (255 / BRIGHTEST)).round().astype(np.uint8),
+        labels=torch.from_numpy(digits.target.astype(np.int64)),
     )
-    classes, train, test = choose_subset(NAMES, every, None, request)
-    pixels = train.resized(request.resolution)
-    normalisation = request.normalisation or moments(pixels)
-    shift = Shift(pad=max(request.resolution // 8, 1), fill=(0, 0, 0), flip=False)
+    classes, train, test = choose_subset(NAMES, pool, None, options)
+    pixels = train.resized(options.resolution)
+    normalisation = options.normalisation or moments(pixels)
+    shift = Shift(pad=max(options.resolution // 8, 1), fill=(0, 0, 0), flip=False)
 
     def images(pool: _Digits, resized: Pixels) -> InMemoryImages:
         return InMemoryImages(torch.from_numpy(resized), pool.labels, normalisation, shift)
@@ -61,8 +61,8 @@ def open_digits(request: SubsetOptions) -> Data:
     return Data(
         name="digits",
         classes=classes,
-        resolution=request.resolution,
+        resolution=options.resolution,
         train=images(train, pixels),
-        test=images(test, test.resized(request.resolution)),
+        test=images(test, test.resized(options.resolution)),
         normalisation=normalisation,
     )

@@ -1,4 +1,4 @@
-"""Folders of class sub-folders: what is there, without opening an image."""
+"""Folders of class sub-folders, listed without opening an image."""
 
 import hashlib
 import os
@@ -32,7 +32,7 @@ class Listing:
     """Image files below one folder, with their classes.
 
     `stamps` holds size, time of change and time of change of the entry, (N, 3)
-    int64: with the names they say whether a file is still the same.
+    int64: with the names they tell whether a file is still the same.
     """
 
     root: Path
@@ -51,16 +51,16 @@ class Listing:
 
     @property
     def fingerprint(self) -> str:
-        """Hash by which prepared images are found again; other once a file has changed."""
+        """Hash by which prepared images are found again; it changes with any file."""
         text = "\0".join((str(self.root), *self.names))
-        found = hashlib.sha256(text.encode(errors="surrogateescape"))
-        found.update(np.ascontiguousarray(self.stamps).tobytes())
-        return found.hexdigest()
+        digest = hashlib.sha256(text.encode(errors="surrogateescape"))
+        digest.update(np.ascontiguousarray(self.stamps).tobytes())
+        return digest.hexdigest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ImageFolder:
-    """What a folder holds; `test` is None where it is not split."""
+    """Classes and images of a folder; `test` is None where it is not split."""
 
     classes: tuple[str, ...]
     train: Listing
@@ -167,7 +167,7 @@ def _images(folder: Path, prefix: str) -> Iterator[tuple[str, Stamp]]:
 
 
 def _stamp(entry: os.DirEntry[str]) -> Stamp | None:
-    """Of a file; a dead link is kept to be reported, a pipe or device is no file."""
+    """Stamp of a file; `GONE` for a dead link, which is reported later, None for a device."""
     try:
         facts = entry.stat()
     except OSError:

@@ -31,8 +31,8 @@ from search.files import write_text
 class OnDemandImages:
     """An `ImageSet` of files, decoded by threads a batch at a time.
 
-    For an image that turns out to be broken stands the next readable one of
-    its class, so that shares of classes and sizes of batches do not change.
+    A broken image is replaced by the next readable one of its class, so that
+    shares of classes and sizes of batches do not change.
 
     Args:
         listing: The files; their headers were found to be good.
@@ -107,10 +107,10 @@ def broken_headers(listing: Listing, cache: Path) -> list[int]:
     def look(index: int) -> None:
         check_header(listing.root / listing.names[index])
 
-    found = unreadable(len(listing), look)
+    broken = unreadable(len(listing), look)
     with writing(note):
-        write_text(note, json.dumps(found))
-    return found
+        write_text(note, json.dumps(broken))
+    return broken
 
 
 def _read(note: Path, number: int) -> list[int] | None:

@@ -1,4 +1,4 @@
-"""From the name of a data source to its images."""
+"""Opening of a data source by its name: its images, ready for training."""
 
 import os
 from collections.abc import Sequence
@@ -56,10 +56,10 @@ def open_data(
             takes ImageNet's or, of small images, the training set's own.
 
     Raises:
-        UsageError: No such source, or one that cannot be learnt from.
+        UsageError: No such source, or one that cannot be trained on.
         StorageError: The cache cannot be written.
     """
-    request = SubsetOptions(
+    options = SubsetOptions(
         resolution=resolution,
         classes=classes,
         limit=limit,
@@ -68,45 +68,45 @@ def open_data(
         normalisation=normalisation,
     )
     if source == DIGITS:
-        return open_digits(request)
+        return open_digits(options)
     path = Path(source).expanduser()
     if path.is_dir():
-        return _open_folder(path, path.resolve().name, request, data_cache(cache))
+        return _open_folder(path, path.resolve().name, options, data_cache(cache))
     if path.is_file():
-        kept = data_cache(cache)
-        return _open_folder(unpacked(path, kept), archive_name(path), request, kept)
+        folder = data_cache(cache)
+        return _open_folder(unpacked(path, folder), archive_name(path), options, folder)
     raise UsageError(
         f"There is no data at {str(source)!r}.",
         f"Give {DIGITS!r}, a folder of class folders, or an archive of one.",
     )
 
 
-def _open_folder(folder: Path, name: str, request: SubsetOptions, cache: Path) -> Data:
-    found = read_folder(folder)
-    classes, train, test = choose_subset(found.classes, found.train, found.test, request)
-    chosen = _Chosen(name=name, classes=classes, train=train, test=test, request=request)
-    needed = (len(train) + len(test)) * 3 * request.resolution**2
-    small = request.resolution <= SMALL_PX and needed <= MEMORY_BYTES
+def _open_folder(folder: Path, name: str, options: SubsetOptions, cache: Path) -> Data:
+    images = read_folder(folder)
+    classes, train, test = choose_subset(images.classes, images.train, images.test, options)
+    chosen = _Chosen(name=name, classes=classes, train=train, test=test, options=options)
+    needed = (len(train) + len(test)) * 3 * options.resolution**2
+    small = options.resolution <= SMALL_PX and needed <= MEMORY_BYTES
     return _in_memory(chosen, cache) if small else _on_demand(chosen, cache)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Chosen:
-    """Which files are to be opened, before any has been."""
+    """The files that are to be opened, before any has been."""
 
     name: str
     classes: tuple[str, ...]
     train: Listing
     test: Listing
-    request: SubsetOptions
+    options: SubsetOptions
 
     def readable(
         self, train: Sequence[int], test: Sequence[int]
     ) -> tuple[Listing, Listing, Broken]:
-        """What remains without the images of these numbers, and their names."""
-        request, broken = self.request, Broken()
-        first = self._without(self.train, train, broken, limited=request.limit is not None)
-        second = self._without(self.test, test, broken, limited=request.test_limit is not None)
+        """Training and test files without the images of these numbers, and their names."""
+        options, broken = self.options, Broken()
+        first = self._without(self.train, train, broken, limited=options.limit is not None)
+        second = self._without(self.test, test, broken, limited=options.test_limit is not None)
         return first, second, broken
 
     def _without(
@@ -135,7 +135,7 @@ class _Chosen:
         return Data(
             name=self.name,
             classes=self.classes,
-            resolution=self.request.resolution,
+            resolution=self.options.resolution,
             train=train,
             test=test,
             normalisation=normalisation,
@@ -145,10 +145,10 @@ class _Chosen:
 
 
 def _in_memory(chosen: _Chosen, cache: Path) -> Data:
-    side = chosen.request.resolution
+    side = chosen.options.resolution
     pixels, test_pixels = (decoded(part, side, cache) for part in (chosen.train, chosen.test))
     train, test, broken = chosen.readable(pixels.broken, test_pixels.broken)
-    normalisation = chosen.request.normalisation or pixels.normalisation
+    normalisation = chosen.options.normalisation or pixels.normalisation
     red, green, blue = (round(255 * mean) for mean in normalisation.mean)
     shift = Shift(pad=max(side // 8, 1), fill=(red, green, blue), flip=True)
 
@@ -162,9 +162,9 @@ def _in_memory(chosen: _Chosen, cache: Path) -> Data:
 def _on_demand(chosen: _Chosen, cache: Path) -> Data:
     numbers = (broken_headers(part, cache) for part in (chosen.train, chosen.test))
     train, test, broken = chosen.readable(*numbers)
-    normalisation = chosen.request.normalisation or IMAGENET
+    normalisation = chosen.options.normalisation or IMAGENET
     first, second = (
-        OnDemandImages(part, chosen.request.resolution, normalisation, broken)
+        OnDemandImages(part, chosen.options.resolution, normalisation, broken)
         for part in (train, test)
     )
     return chosen.data(first, second, normalisation, broken)

@@ -45,12 +45,12 @@ def decoded(listing: Listing, resolution: int, cache: Path) -> Decoded:
     target = cache / "decoded" / hashlib.sha256(text.encode()).hexdigest()
     shape = (len(listing), 3, resolution, resolution)
     build = partial(_write, listing, resolution)
-    found = _load(built_once(target, build), shape)
-    if found is None:
+    images = _load(built_once(target, build), shape)
+    if images is None:
         shutil.rmtree(target, ignore_errors=True)
-        found = _load(built_once(target, build), shape)
-    assert found is not None, "what was written just now can be read"
-    return found
+        images = _load(built_once(target, build), shape)
+    assert images is not None, "what was written just now can be read"
+    return images
 
 
 def moments(images: Pixels) -> PixelScaling:

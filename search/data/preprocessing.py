@@ -1,4 +1,4 @@
-"""How images must be prepared for a trained network: a note beside its weights."""
+"""Note beside a network's weights: how its images must be prepared."""
 
 import json
 from pathlib import Path
@@ -15,7 +15,7 @@ _Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class Preparation(BaseModel):
-    """What `weights.pt` was trained on; `mean` and `std` are of pixels scaled to 0..1.
+    """Images that `weights.pt` was trained on; `mean` and `std` are of pixels scaled to 0..1.
 
     `test_top1` is what torch measured on the test images after training.
     """
@@ -32,7 +32,7 @@ class Preparation(BaseModel):
 
 
 def preparation_path(weights: Path) -> Path:
-    """Where the note to these weights lies."""
+    """Path of the note to these weights."""
     return weights.with_suffix(".images.json")
 
 

@@ -1,4 +1,4 @@
-"""Stratified choices: every class keeps its share, every seed its answer."""
+"""Stratified choices, a function of the seed: every class keeps its share."""
 
 import hashlib
 import math
@@ -55,7 +55,7 @@ def stratified_subset(labels: Tensor, number: int, seed: int) -> Tensor:
     """Sorted indices of `number` images (or all), at least one of each class.
 
     Raises:
-        UsageError: Fewer images than classes were asked for.
+        UsageError: Fewer images than classes.
     """
     if number >= len(labels):
         return torch.arange(len(labels))

@@ -1,4 +1,4 @@
-"""Which classes and which images of a source are used."""
+"""Choice of the classes and images of a source that are used."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ TRAIN_SHARE = 0.8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubsetOptions:
-    """What `open_data` was asked for; None means all (or, how pixels are scaled, its own).
+    """Options of `open_data`; None means all, or for `normalisation` that of the images.
 
     Raises:
         UsageError: A number that can mean nothing.
@@ -55,9 +55,9 @@ P = TypeVar("P", bound=Pool)
 
 
 def choose_subset(
-    classes: Sequence[str], train: P, test: P | None, request: SubsetOptions
+    classes: Sequence[str], train: P, test: P | None, options: SubsetOptions
 ) -> tuple[tuple[str, ...], P, P]:
-    """Names of the classes, training and test pools that a request asks for.
+    """Names of the classes, training and test pools, as the options ask.
 
     Without a test pool a fifth of each class becomes one. Classes are drawn
     first and renumbered in their old order, then images are drawn from them.
@@ -67,14 +67,14 @@ def choose_subset(
             a class too small to be divided.
     """
     if test is None:
-        train, test = _divided(classes, train, request.seed)
-    keep = _drawn(len(classes), request)
+        train, test = _divided(classes, train, options.seed)
+    keep = _drawn(len(classes), options)
     train, test = _only(train, keep), _only(test, keep)
     names = tuple(classes[number] for number in keep.tolist())
     return (
         names,
-        _limited(train, request.limit, request.seed),
-        _limited(test, request.test_limit, request.seed),
+        _limited(train, options.limit, options.seed),
+        _limited(test, options.test_limit, options.seed),
     )
 
 
@@ -91,17 +91,17 @@ def _divided(classes: Sequence[str], pool: P, seed: int) -> tuple[P, P]:
     return first, second
 
 
-def _drawn(number: int, request: SubsetOptions) -> Tensor:
+def _drawn(number: int, options: SubsetOptions) -> Tensor:
     """Numbers of the classes that stay, sorted."""
-    if request.classes is None:
+    if options.classes is None:
         return torch.arange(number)
-    if request.classes > number:
+    if options.classes > number:
         raise UsageError(
-            f"{request.classes} classes were asked for; there are {number}.",
+            f"{options.classes} classes were asked for; there are {number}.",
             f"Ask for {number} at most.",
         )
-    order = torch.randperm(number, generator=seeded("classes", request.seed))
-    return order[: request.classes].sort().values
+    order = torch.randperm(number, generator=seeded("classes", options.seed))
+    return order[: options.classes].sort().values
 
 
 def _only(pool: P, keep: Tensor) -> P:

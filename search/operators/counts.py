@@ -2,7 +2,8 @@
 
 FLOPs are multiply-adds of convolutions and matrix products (the papers'
 convention); parameters include batch norm's scale and shift and the
-classifier's bias (its hidden layer has none); byte counts serve as features of the latency model.
+classifier's bias (its hidden layer has none). Byte counts are features of the
+latency model.
 """
 
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ BYTES = {"fp32": 4, "fp16": 2, "int8": 1, "w8": 2}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
-    """What an operator costs on paper."""
+    """FLOPs, parameters, and bytes of input, output, middle and weights."""
 
     flops: int
     params: int

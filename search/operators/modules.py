@@ -1,4 +1,4 @@
-"""The only builder of modules: what is trained, timed and shipped is made here.
+"""Operators as torch modules; what is trained, timed and deployed is built here alone.
 
 An operator becomes convolutions with batch norm and activation, in the order
 of FBNet (arXiv 1812.03443) Figure 3: 1x1, channel shuffle when grouped, k x k

@@ -1,4 +1,4 @@
-"""OperatorSpec: the frozen identity of one timed thing, and its key.
+"""OperatorSpec: the frozen identity of one operator at one shape, and its key.
 
 An operator is one block (or one fixed part) of a network, because fusion and
 dispatch make sums of single convolutions wrong. Its key spells out all that
@@ -15,7 +15,7 @@ architectures use:
 
     k kernel   e expansion   m middle channels   g groups of the 1x1
     se squeezed channels and their gate (left out without squeeze-excite)
-    m of a classifier: hidden channels behind its pool, and their activation
+    m of a classifier: hidden channels after its pool, and their activation
     sa splits and squeezed channels of Split-Attention, as sa2-36, in place of se
     i, o channels in, out    h, w height and width in    s stride
     r residual add           p first 1x1 present         b batch

@@ -1,10 +1,10 @@
-"""Short operator names for people."""
+"""Short, human-readable operator names."""
 
 from search.operators.spec import parse_key
 
 
 def short_name(key: str) -> str:
-    """An operator's key in a few words for people; nothing for an empty one."""
+    """An operator's key in a few words; "-" for an empty key."""
     if not key:
         return "-"
     spec = parse_key(key)

@@ -31,7 +31,6 @@ from search.training.plot import write_plot
 from search.training.progress import TrainingProgress
 from search.training.recipe import TrainingRecipe, make_training_recipe
 from search.training.seeds import fresh_weights
-from search.training.settings import Subject
 from search.training.trace import TraceLine
 
 SCORES = "scores.json"
@@ -131,11 +130,9 @@ class SharedWeightsSearch:
             algorithm,
             data.train,
             context.settings(self.recipe.batch),
-            subject=Subject(
-                space=problem.space.spec,
-                recipe=json.dumps({**asdict(self.recipe), **_target(problem)}, sort_keys=True),
-                table_id=problem.table.manifest.table_id,
-            ),
+            space=problem.space.spec,
+            recipe=json.dumps({**asdict(self.recipe), **_target(problem)}, sort_keys=True),
+            table_id=problem.table.manifest.table_id,
             folder=options.folder,
             resume=options.resume,
             accept_changes=options.accept_changes,

@@ -30,7 +30,8 @@ from search.selection.scores import Scores, read_scores, write_scores
 from search.spaces.base import LayeredSpace
 from search.spaces.registry import parse_space
 from search.training.batches import identify_images
-from search.training.checkpoint import Origin, parse_checkpoint
+from search.training.checkpoint import parse_checkpoint
+from search.training.settings import RunIdentity
 
 Array = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -49,7 +50,7 @@ class TrainedSupernet:
 
     weights: Shared
     space: LayeredSpace
-    origin: Origin
+    identity: RunIdentity
     sha256: str
 
 
@@ -68,8 +69,8 @@ def load_supernet(folder: Path) -> TrainedSupernet:
             "Give --supernet the folder of a search's run (<output>.run).",
         ) from error
     checkpoint = parse_checkpoint(content, str(path))
-    space = parse_space(checkpoint.origin.space)
-    weights = load_weights(checkpoint.origin.algorithm)(space)
+    space = parse_space(checkpoint.identity.space)
+    weights = load_weights(checkpoint.identity.algorithm)(space)
     state = {
         name.removeprefix(_PREFIX): tensor
         for name, tensor in checkpoint.module.items()
@@ -82,7 +83,7 @@ def load_supernet(folder: Path) -> TrainedSupernet:
     return TrainedSupernet(
         weights=cast(Shared, weights),
         space=space,
-        origin=checkpoint.origin,
+        identity=checkpoint.identity,
         sha256=sha256_bytes(content),
     )
 
@@ -93,13 +94,13 @@ def split_of(supernet: TrainedSupernet, images: ImageSet) -> tuple[Tensor, Tenso
     Raises:
         UsageError: Not the images of the search.
     """
-    if identify_images(images) != supernet.origin.data:
+    if identify_images(images) != supernet.identity.data:
         raise UsageError(
-            f"These are not the images of the search ({supernet.origin.data}).",
+            f"These are not the images of the search ({supernet.identity.data}).",
             "Give the same --data, --classes, --limit and --seed as the search.",
         )
-    share = float(json.loads(supernet.origin.recipe)["weight_share"])
-    seed = int(json.loads(supernet.origin.settings)["seed"])
+    share = float(json.loads(supernet.identity.recipe)["weight_share"])
+    seed = int(json.loads(supernet.identity.settings)["seed"])
     train_indices, validation_indices = split_indices(images.labels, (share, 1 - share), seed)
     return train_indices, validation_indices
 
@@ -274,7 +275,7 @@ def _measure(supernet: TrainedSupernet, scoring: Scoring, progress: Progress, ma
     )
     progress.end_stage()
     fit = fit_additive_scores(
-        networks, entropies, space, f"{supernet.origin.algorithm} supernet, {mark}"
+        networks, entropies, space, f"{supernet.identity.algorithm} supernet, {mark}"
     )
     progress.say(fit.scores.origin)
     return fit.scores

@@ -31,11 +31,11 @@ class Kit(Part):
 
 
 class SpaceInfo(Part):
-    """Which space, and the proof of coverage.
+    """The search space, and how many of its operators the table holds.
 
     `operators_extra` of the expected ones are not of the space: published
     networks of its frame need them. `operators_predicted` rows were not
-    measured; `Manifest.prediction` says how they came about.
+    measured; `Manifest.prediction` records how they were predicted.
     """
 
     spec: str
@@ -62,11 +62,11 @@ class CpuCluster(Part):
 
 
 class DeviceInfo(Part):
-    """The thing that was measured.
+    """The device that was measured.
 
-    `rehearsal` is the way to a phone with no phone at its end: times are
-    those of the machine that plays it. `cpu` is what the processor calls
-    itself (/proc/cpuinfo); a rehearsal's `soc` is play, its `cpu` is real.
+    `rehearsal` is a connection to a simulated phone: times are those of the
+    machine that simulates it. `cpu` is the processor's own name
+    (/proc/cpuinfo); a rehearsal's `soc` is made up, its `cpu` is real.
     """
 
     id: str
@@ -96,7 +96,7 @@ class RuntimeInfo(Part):
 
 
 class PhoneState(Part):
-    """What changes how fast a phone is, at one moment; temperatures in Celsius."""
+    """State of a phone at one moment, as far as it affects speed; temperatures in Celsius."""
 
     battery_percent: int | None = None
     battery_temperature_c: Finite | None = None
@@ -111,14 +111,14 @@ class PhoneState(Part):
 
 
 class Protocol(Part):
-    """How it was measured. Rows of differing protocols never share a table.
+    """Measurement protocol. Rows of differing protocols never share a table.
 
     Times are stated at `clock_khz`, the median clock of the run (null: no
     runner measured it, and times are as they came); `clock_low_khz` and
     `clock_high_khz` are the 5th and 95th percentile of the blocks' clocks.
     With `chain_lengths` an operator's cost is the slope over chains of so many
-    copies, and `chain_intercept_us` the median of what a call costs besides.
-    `placements` says by operator on which units it ran, where that is known.
+    copies, and `chain_intercept_us` the median of the remaining cost of a call.
+    `placements` records by operator on which units it ran, where that is known.
     An imported table knows little of this; what it does not know is null.
     """
 
@@ -203,10 +203,10 @@ class Exam(Part):
 
 
 class Origin(Part):
-    """Where an imported table comes from, as its publisher gave it.
+    """Origin of an imported table, as its publisher stated it.
 
     `value_unit` and `spread_unit` are those of the file; the rows here are in
-    microseconds. `constant_us` is what every network pays beside its rows;
+    microseconds. `constant_us` is added to the rows of every network;
     operators whose key is in `covered` are part of it and cost nothing more.
     """
 
@@ -224,7 +224,7 @@ class Origin(Part):
 
 
 class Prediction(Part):
-    """How the rows of status "predicted" came about, and how far to trust them.
+    """Method and accuracy of the rows of status "predicted".
 
     Their interval is conformal at `level`; `coverage`, `mape` and `spearman` are
     those of the measured rows, each predicted from the others. `from_table_id`

@@ -1,8 +1,8 @@
-"""Latency tables: the contract between measuring and searching.
+"""Tables on disk: written whole, sealed, verified when read; and lookup of their rows.
 
 A table is a folder that is never edited after it was written:
 
-    manifest.json     who, what, how, calibration, exam, hashes of the rest
+    manifest.json     device, space, protocol, calibration, exam, hashes of the rest
     entries.csv       one row an operator (`Entry`)
     samples.parquet   raw integer nanoseconds
     exam.csv          each examined network, predicted and measured
@@ -52,7 +52,7 @@ class Table:
 
     @property
     def label(self) -> str:
-        """Short name for people: device, title and, if not measured, its source."""
+        """Short name: device, title and, if not measured, its source."""
         mark = "" if self.manifest.source == "measured" else f" [{self.manifest.source}]"
         return f"{self.manifest.device.id}/{self.manifest.title}{mark}"
 

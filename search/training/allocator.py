@@ -1,4 +1,4 @@
-"""Keep freed memory in the process, where allocation is a bottleneck."""
+"""The C library's allocator: freed memory is kept, where allocation is a bottleneck."""
 
 import ctypes
 import sys
@@ -12,7 +12,7 @@ def keep_freed_memory() -> bool:
     """Have the C library reuse freed memory instead of returning it.
 
     Each activation of a supernet on the CPU is tens of megabytes, which glibc
-    maps afresh and unmaps again; every page is then faulted in by the kernel
+    maps and unmaps each time; every page is then faulted in by the kernel
     at every step. Afterwards the process keeps its peak memory until it ends.
     Call it once, before the first step; a process-wide setting, so never at
     import.
@@ -25,6 +25,6 @@ def keep_freed_memory() -> bool:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None:
         return False
-    wishes = ((_MMAP_MAX, 0), (_TRIM_THRESHOLD, -1), (_TOP_PAD, _PAD_BYTES))
-    done = [mallopt(option, value) == 1 for option, value in wishes]
+    options = ((_MMAP_MAX, 0), (_TRIM_THRESHOLD, -1), (_TOP_PAD, _PAD_BYTES))
+    done = [mallopt(option, value) == 1 for option, value in options]
     return all(done)

@@ -1,4 +1,4 @@
-"""Which images each step sees, and their loading ahead of time."""
+"""Batches of image indices, and the loading of their images ahead of time."""
 
 import hashlib
 from collections import deque

@@ -8,7 +8,6 @@ import json
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -18,6 +17,7 @@ from torch import Tensor, nn
 
 from search.errors import GateFailed, StorageError, UsageError
 from search.files import write_bytes
+from search.training.settings import RunIdentity
 from search.training.step import RunningSums
 
 # 2 adds `seconds`; older files are read as if they had taken none.
@@ -35,43 +35,6 @@ _SHOWN = 60
 _MAY_CHANGE = ("recipe", "settings", "kit_version")
 
 
-def kit_version() -> str:
-    """Version of the installed kit."""
-    try:
-        return version("fbnet-kit")
-    except PackageNotFoundError:
-        return "unknown"
-
-
-def recipe_text(recipe: object) -> str:
-    """A recipe dataclass as canonical JSON, to be compared and shown."""
-    assert dataclasses.is_dataclass(recipe)
-    assert not isinstance(recipe, type)
-    return json.dumps(dataclasses.asdict(recipe), sort_keys=True, default=str)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Origin:
-    """What a run is of; a checkpoint continues only a run of equal origin.
-
-    Attributes:
-        algorithm: Name of the method.
-        space: Spec of the search space, or the name of a fixed network.
-        data: Identity of the training images.
-        table_id: The latency table, if the method reads one.
-        recipe: All hyperparameters, as `recipe_text` writes them.
-        settings: What of the engine's settings changes the result, likewise.
-    """
-
-    algorithm: str
-    space: str
-    data: str
-    recipe: str
-    settings: str
-    table_id: str | None = None
-    kit_version: str = dataclasses.field(default_factory=kit_version)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Position:
     """The step to do next: epoch, number of the phase in it, step of the phase."""
@@ -86,11 +49,11 @@ class Checkpoint:
     """A run between two steps.
 
     `statistics` holds the batch norm statistics of every process, which differ
-    inside an epoch; None for a run of one process. `seconds` is what the run
-    took until here, over all its parts.
+    inside an epoch; None for a run of one process. `seconds` is the duration
+    of the run until here, over all its parts.
     """
 
-    origin: Origin
+    identity: RunIdentity
     position: Position
     sums: RunningSums
     trace_bytes: int
@@ -101,12 +64,14 @@ class Checkpoint:
 
 
 class _File(BaseModel):
+    """Content of the file; `origin` is its word for the identity of the run."""
+
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
 
     kind: Literal["training-checkpoint"]
     schema_version: Literal[1, 2]
     torch_version: str
-    origin: Origin
+    identity: Annotated[RunIdentity, Field(alias="origin")]
     position: Position
     sums: RunningSums
     trace_bytes: int
@@ -147,11 +112,11 @@ class CheckpointFolder:
                 "The one before is whole; make room and use --resume.",
             ) from error
 
-    def read(self, expected: Origin, *, accept_changes: bool = False) -> Checkpoint:
+    def read(self, expected: RunIdentity, *, accept_changes: bool = False) -> Checkpoint:
         """The newest state, if it is of the expected run.
 
         Args:
-            expected: What the run to be continued is of.
+            expected: Identity of the run to be continued.
             accept_changes: Let another recipe, other engine settings and
                 another kit version pass; the result is then no longer that of
                 an unbroken run.
@@ -165,7 +130,7 @@ class CheckpointFolder:
             raise UsageError(f"Cannot read the checkpoint {self.last}: {error}") from error
         remedy = f"If {self.good.name} beside it is whole, put that in its place."
         checkpoint = parse_checkpoint(content, str(self.last), remedy)
-        _check_origin(checkpoint.origin, expected, str(self.last), accept_changes)
+        _check_identity(checkpoint.identity, expected, str(self.last), accept_changes)
         return checkpoint
 
 
@@ -176,7 +141,7 @@ def dump_checkpoint(checkpoint: Checkpoint) -> bytes:
         "kind": "training-checkpoint",
         "schema_version": CHECKPOINT_SCHEMA,
         "torch_version": str(torch.__version__),
-        "origin": dataclasses.asdict(checkpoint.origin),
+        "origin": dataclasses.asdict(checkpoint.identity),
         "position": dataclasses.asdict(checkpoint.position),
         "sums": dataclasses.asdict(checkpoint.sums),
         "trace_bytes": checkpoint.trace_bytes,
@@ -190,7 +155,7 @@ def dump_checkpoint(checkpoint: Checkpoint) -> bytes:
 
 
 def parse_checkpoint(
-    content: bytes, origin: str = "the checkpoint", remedy: str = ""
+    content: bytes, source: str = "the checkpoint", remedy: str = ""
 ) -> Checkpoint:
     """Read a checkpoint onto the CPU; never executes anything in it.
 
@@ -203,21 +168,21 @@ def parse_checkpoint(
             damaged = archive.testzip()
         if damaged is not None:
             raise zipfile.BadZipFile(f"{damaged} differs from its check sum")
-        found = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        stored = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds for a damaged file
         reason = str(error).strip().split("\n")[0]
-        raise UsageError(f"{origin} is damaged or not a checkpoint: {reason}", remedy) from error
-    schema = found.get("schema_version") if isinstance(found, dict) else None
+        raise UsageError(f"{source} is damaged or not a checkpoint: {reason}", remedy) from error
+    schema = stored.get("schema_version") if isinstance(stored, dict) else None
     if isinstance(schema, int) and schema > CHECKPOINT_SCHEMA:
         raise UsageError(
-            f"{origin} has schema {schema}, newer than {CHECKPOINT_SCHEMA}.", "Update the kit."
+            f"{source} has schema {schema}, newer than {CHECKPOINT_SCHEMA}.", "Update the kit."
         )
     try:
-        file = _File.model_validate(found)
+        file = _File.model_validate(stored)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise UsageError(f"{origin} is not a checkpoint: {where}: {first['msg']}.") from error
+        raise UsageError(f"{source} is not a checkpoint: {where}: {first['msg']}.") from error
     names = (field.name for field in dataclasses.fields(Checkpoint))
     return Checkpoint(**{name: getattr(file, name) for name in names})
 
@@ -248,23 +213,26 @@ def _check_numbers(state: Mapping[str, Tensor]) -> None:
             )
 
 
-def _check_origin(found: Origin, expected: Origin, where: str, accept_changes: bool) -> None:
+def _check_identity(
+    stored: RunIdentity, expected: RunIdentity, where: str, accept_changes: bool
+) -> None:
     passing = _MAY_CHANGE if accept_changes else ()
     lines = {
-        name: found_lines
+        name: changes
         for name in _MEANING
-        if name not in passing and (found_lines := list(_differ(name, found, expected)))
+        if name not in passing and (changes := list(_differ(name, stored, expected)))
     }
     if lines:
-        go_on = ", or add --accept-changes" if set(lines) <= set(_MAY_CHANGE) else ""
+        accept = ", or add --accept-changes" if set(lines) <= set(_MAY_CHANGE) else ""
         raise UsageError(
             f"{where} is of another run: {'; '.join(itertools.chain(*lines.values()))}.",
-            f"Repeat the options it was made with, or choose another folder{go_on}.",
+            f"Repeat the options it was made with, or choose another folder{accept}.",
         )
 
 
-def _differ(name: str, found: Origin, expected: Origin) -> Iterator[str]:
-    old, new = getattr(found, name), getattr(expected, name)
+def _differ(name: str, stored: RunIdentity, expected: RunIdentity) -> Iterator[str]:
+    """One phrase for each difference in a field of the identity."""
+    old, new = getattr(stored, name), getattr(expected, name)
     if old == new:
         return
     with contextlib.suppress(json.JSONDecodeError, AttributeError, TypeError):

@@ -146,17 +146,17 @@ def _unflatten(flat: Tensor, parameters: Sequence[nn.Parameter], present: Sequen
 
 def _statistics(module: nn.Module) -> list[Tensor]:
     """Running means and variances, in the order of the modules."""
-    found = []
+    statistics: list[Tensor] = []
     for child in module.modules():
         if isinstance(child, _BatchNorm) and child.running_mean is not None:
             assert child.running_var is not None
-            found += [child.running_mean, child.running_var]
-    return found
+            statistics += [child.running_mean, child.running_var]
+    return statistics
 
 
 @contextmanager
 def peers() -> Iterator[None]:
-    """Tell a lost process from other trouble; wraps nothing but exchanges.
+    """Report a lost process as `Transient`; wraps nothing but exchanges.
 
     Raises:
         Transient: Another process went away or did not answer in time.
@@ -176,14 +176,14 @@ def _place() -> ProcessGroup:
     if world == 1:
         return ProcessGroup()
     rank = _number("RANK")
-    found = ProcessGroup(rank=rank, world=world, local_rank=_number("LOCAL_RANK", default=rank))
-    if not 0 <= rank < world or found.local_rank < 0:
+    group = ProcessGroup(rank=rank, world=world, local_rank=_number("LOCAL_RANK", default=rank))
+    if not 0 <= rank < world or group.local_rank < 0:
         raise UsageError(
             f"The environment names no place among the processes: RANK={rank}, "
-            f"LOCAL_RANK={found.local_rank}, WORLD_SIZE={world}.",
+            f"LOCAL_RANK={group.local_rank}, WORLD_SIZE={world}.",
             _WITH_TORCHRUN,
         )
-    return found
+    return group
 
 
 def _number(name: str, default: int | None = None) -> int:
@@ -209,16 +209,16 @@ def join(device: str, timeout_s: float = TIMEOUT_S) -> Iterator[ProcessGroup]:
         UsageError: torchrun's environment is not whole, or makes no sense.
         Transient: The others did not come.
     """
-    found = _place()
-    if found.world == 1:
-        yield found
+    group = _place()
+    if group.world == 1:
+        yield group
         return
     gpu = device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
     if gpu:
-        torch.cuda.set_device(found.local_rank)
+        torch.cuda.set_device(group.local_rank)
     with peers():
         dist.init_process_group("nccl" if gpu else "gloo", timeout=timedelta(seconds=timeout_s))
     try:
-        yield found
+        yield group
     finally:
         dist.destroy_process_group()

@@ -4,7 +4,7 @@ For each epoch: prepare it; for each of its phases: walk over the shuffled
 images of the phase's split, let the method leave gradients, average them over
 the processes, step the phase's optimiser. All randomness is derived from
 (seed, epoch, phase, step, process), so a checkpoint between any two steps is
-enough to go on bit by bit as if nothing had happened.
+enough to resume bit by bit as if nothing had happened.
 """
 
 import time
@@ -17,7 +17,7 @@ from torch import nn
 from search.data.base import ImageSet
 from search.errors import GateFailed
 from search.training.batches import identify_images
-from search.training.checkpoint import Checkpoint, Origin, Position
+from search.training.checkpoint import Checkpoint, Position
 from search.training.distributed import ProcessGroup
 from search.training.loader import BatchLoader
 from search.training.precision import configured, peak_memory_mb
@@ -25,7 +25,7 @@ from search.training.progress import RunLength, TrainingProgress
 from search.training.protocol import Batch, Phase, TrainingMethod
 from search.training.run_control import GracefulInterrupt, Stopwatch
 from search.training.run_files import RunFiles
-from search.training.settings import Subject, TrainingSettings
+from search.training.settings import RunIdentity, TrainingSettings
 from search.training.step import RunningSums, StepFlags, StepResult, take_step
 from search.training.sync_batch_norm import convert_sync_batchnorm
 from search.training.trace import TraceLine
@@ -34,11 +34,13 @@ _ALONE = ProcessGroup()
 
 
 def train(
-    algorithm: TrainingMethod,
+    method: TrainingMethod,
     images: ImageSet,
     settings: TrainingSettings,
     *,
-    subject: Subject,
+    space: str,
+    recipe: str = "{}",
+    table_id: str | None = None,
     folder: Path | None = None,
     resume: bool = False,
     accept_changes: bool = False,
@@ -49,15 +51,18 @@ def train(
     """Train a method to its end; its module then holds the result, on the device.
 
     Args:
-        algorithm: Fresh from its constructor, resumed or not.
-        images: Training images; the method says into which shares they are split.
+        method: Fresh from its constructor, resumed or not.
+        images: Training images; `method.splits` are their shares.
         settings: Batch size, seed, device and so on.
-        subject: What the run is about, so that nothing else resumes it.
+        space: Spec of the search space, or the operators of a fixed network;
+            this and the next two are recorded, so that no other run resumes it.
+        recipe: The method's hyperparameters, as `recipe_text` writes them.
+        table_id: The latency table that the method reads, if any.
         folder: Keeps `last.pt`, `good.pt` and `trace.jsonl`; None keeps nothing.
-        resume: Go on from `last.pt` where there is one.
+        resume: Start from `last.pt` where there is one.
         accept_changes: Resume although recipe, settings or kit version differ.
         progress: Reports in the first process alone; None reports nothing.
-        processes: From `parallel.join`.
+        processes: From `distributed.join`.
         stopwatch: Of the whole run, kept in its checkpoints; None starts one here.
 
     Returns:
@@ -73,31 +78,25 @@ def train(
     """
     device = settings.compute.torch_device(processes.local_rank)
     progress = progress if progress and processes.leads else TrainingProgress()
-    origin = _origin(algorithm, images, settings, subject)
-    records = RunFiles(folder, origin, processes, progress, stopwatch or Stopwatch())
-    with configured(settings.compute, device), GracefulInterrupt() as interruption:
-        _place(algorithm.module, settings, device)
-        feed = BatchLoader(images, algorithm.splits, settings, device, processes)
-        run = _Run(algorithm, feed, settings, device, processes, records, interruption, progress)
+    identity = RunIdentity(
+        algorithm=method.name,
+        space=space,
+        data=identify_images(images),
+        recipe=recipe,
+        settings=settings.fixed,
+        table_id=table_id,
+    )
+    files = RunFiles(folder, identity, processes, progress, stopwatch or Stopwatch())
+    with configured(settings.compute, device), GracefulInterrupt() as interrupt:
+        _place(method.module, settings, device)
+        loader = BatchLoader(images, method.splits, settings, device, processes)
+        run = _Run(method, loader, settings, device, processes, files, interrupt, progress)
         try:
-            run.begin(records.open(resume, accept_changes))
+            run.begin(files.open(resume, accept_changes))
             run.go()
         finally:
             progress.finished()
-    return tuple(records.lines)
-
-
-def _origin(
-    algorithm: TrainingMethod, images: ImageSet, settings: TrainingSettings, subject: Subject
-) -> Origin:
-    return Origin(
-        algorithm=algorithm.name,
-        space=subject.space,
-        data=identify_images(images),
-        recipe=subject.recipe,
-        settings=settings.fixed,
-        table_id=subject.table_id,
-    )
+    return tuple(files.lines)
 
 
 def _place(module: nn.Module, settings: TrainingSettings, device: torch.device) -> None:
@@ -111,118 +110,118 @@ def _place(module: nn.Module, settings: TrainingSettings, device: torch.device) 
 
 
 class _Run:
-    """One call of `train`: where it is, and what it has summed up in this phase."""
+    """One call of `train`: its position, and the sums of the current phase."""
 
     def __init__(
         self,
-        algorithm: TrainingMethod,
-        feed: BatchLoader,
+        method: TrainingMethod,
+        loader: BatchLoader,
         settings: TrainingSettings,
         device: torch.device,
         processes: ProcessGroup,
-        records: RunFiles,
-        interruption: GracefulInterrupt,
+        files: RunFiles,
+        interrupt: GracefulInterrupt,
         progress: TrainingProgress,
     ) -> None:
-        self._algorithm, self._feed, self._settings = algorithm, feed, settings
-        self._device, self._processes, self._records = device, processes, records
-        self._interruption, self._progress = interruption, progress
-        phases = (p.name for epoch in range(algorithm.epochs) for p in algorithm.phases(epoch))
-        self._optimizers = {name: algorithm.optimizer(name) for name in dict.fromkeys(phases)}
+        self._method, self._loader, self._settings = method, loader, settings
+        self._device, self._processes, self._files = device, processes, files
+        self._interrupt, self._progress = interrupt, progress
+        phases = (p.name for epoch in range(method.epochs) for p in method.phases(epoch))
+        self._optimizers = {name: method.optimizer(name) for name in dict.fromkeys(phases)}
         self._position, self._sums = Position(), RunningSums()
         self._saved_at, self._unsaved = time.monotonic(), 0
 
-    def begin(self, found: Checkpoint | None) -> None:
-        """Start afresh, or from a checkpoint."""
-        self._processes.agree_on(self._algorithm.module)
-        if found is not None:
-            self._position, self._sums = found.position, found.sums
-            self._records.restore(found, self._algorithm.module, self._optimizers)
+    def begin(self, checkpoint: Checkpoint | None) -> None:
+        """Start from the beginning, or from a checkpoint."""
+        self._processes.agree_on(self._method.module)
+        if checkpoint is not None:
+            self._position, self._sums = checkpoint.position, checkpoint.sums
+            self._files.restore(checkpoint, self._method.module, self._optimizers)
         self._progress.started(
             RunLength(
-                algorithm=self._algorithm.name,
-                epochs=self._algorithm.epochs,
-                steps=self._steps_before(Position(epoch=self._algorithm.epochs)),
+                algorithm=self._method.name,
+                epochs=self._method.epochs,
+                steps=self._steps_before(Position(epoch=self._method.epochs)),
                 done=self._steps_before(self._position),
             )
         )
 
     def _steps_before(self, position: Position) -> int:
-        phases = [p for epoch in range(position.epoch) for p in self._algorithm.phases(epoch)]
+        phases = [p for epoch in range(position.epoch) for p in self._method.phases(epoch)]
         if position.phase:
-            phases += self._algorithm.phases(position.epoch)[: position.phase]
-        return position.step + sum(self._feed.steps(phase) for phase in phases)
+            phases += self._method.phases(position.epoch)[: position.phase]
+        return position.step + sum(self._loader.steps(phase) for phase in phases)
 
     def go(self) -> None:
-        """All epochs that are left."""
-        for epoch in range(self._position.epoch, self._algorithm.epochs):
-            self._algorithm.start_epoch(epoch)
-            phases = self._algorithm.phases(epoch)
+        """Train the remaining epochs."""
+        for epoch in range(self._position.epoch, self._method.epochs):
+            self._method.start_epoch(epoch)
+            phases = self._method.phases(epoch)
             for number in range(self._position.phase, len(phases)):
                 self._walk(epoch, number, phases[number])
                 self._measure(epoch, phases[number])
                 self._position, self._sums = Position(epoch=epoch, phase=number + 1), RunningSums()
-            self._processes.average_statistics(self._algorithm.module)
+            self._processes.average_statistics(self._method.module)
             self._position = Position(epoch=epoch + 1)
             self._save(epoch_ended=True)
-        if self._interruption.asked:  # in the last step, or while its state was written
+        if self._interrupt.requested:  # in the last step, or while its state was written
             raise KeyboardInterrupt
 
     def _walk(self, epoch: int, number: int, phase: Phase) -> None:
-        """The steps of a phase that are left."""
+        """Take the remaining steps of a phase."""
         first = self._position.step
-        with closing(self._feed.walk(epoch, phase, first)) as batches:
+        with closing(self._loader.walk(epoch, phase, first)) as batches:
             began = time.monotonic()
             for step, batch in enumerate(batches, first):
-                done = self._step(epoch, phase, step, batch)
+                result = self._step(epoch, phase, step, batch)
                 now = time.monotonic()
-                self._sums = self._sums.plus(done.sums, now - began)
+                self._sums = self._sums.plus(result.sums, now - began)
                 began = now
                 self._position = Position(epoch=epoch, phase=number, step=step + 1)
-                if done.wishes.checkpoint or done.wishes.stop:
+                if result.flags.checkpoint or result.flags.stop:
                     self._save(epoch_ended=False)
-                if done.wishes.stop:
+                if result.flags.stop:
                     raise KeyboardInterrupt
 
     def _step(self, epoch: int, phase: Phase, step: int, batch: Batch) -> StepResult:
         try:
-            done = take_step(
-                self._algorithm,
+            result = take_step(
+                self._method,
                 phase.name,
                 batch,
                 self._optimizers[phase.name],
                 processes=self._processes,
-                wishes=self._wishes(),
+                flags=self._flags(),
                 clip_norm=self._settings.clip_norm,
             )
         except GateFailed as error:
             raise GateFailed(
                 f"{error.message} at step {step + 1} of {phase.name} in epoch {epoch + 1}. "
-                f"{self._records.kept()}",
+                f"{self._files.saved_state()}",
                 "Lower the learning rate (--learning-rate) or clip the gradient; then start "
                 "afresh, or go on from the checkpoint with --resume --accept-changes.",
             ) from error
-        self._progress.stepped(done.report)
-        return done
+        self._progress.stepped(result.report)
+        return result
 
-    def _wishes(self) -> StepFlags:
+    def _flags(self) -> StepFlags:
         self._unsaved += 1
         late = time.monotonic() - self._saved_at >= 60 * self._settings.checkpoint_minutes
         many = self._settings.checkpoint_steps
         return StepFlags(
             checkpoint=late or (many is not None and self._unsaved >= many),
-            stop=self._interruption.asked,
+            stop=self._interrupt.requested,
         )
 
     def _save(self, *, epoch_ended: bool) -> None:
         self._saved_at, self._unsaved = time.monotonic(), 0
-        module = self._algorithm.module
-        self._records.save(
+        module = self._method.module
+        self._files.save(
             self._position, self._sums, module, self._optimizers, epoch_ended=epoch_ended
         )
 
     def _measure(self, epoch: int, phase: Phase) -> None:
-        """One line of the trace."""
+        """Write the phase's line of the trace, and report it."""
         if not self._processes.leads:
             return
         sums = self._sums
@@ -237,7 +236,7 @@ class _Run:
             seconds=sums.seconds,
             memory_mb=peak_memory_mb(self._device),
             latency_us=sums.latency_us / sums.latency_images if sums.latency_images else None,
-            progress=dict(self._algorithm.progress()),
+            progress=dict(self._method.progress()),
         )
-        self._records.append(line)
+        self._files.append(line)
         self._progress.measured(line)

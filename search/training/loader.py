@@ -1,4 +1,4 @@
-"""The batches of a run: which images, which noise, made ahead of time."""
+"""The batches of a run: images and noise of each step, made ahead of time."""
 
 from collections.abc import Generator, Sequence
 from contextlib import closing

@@ -49,13 +49,15 @@ class Panel:
 
 
 def panels(lines: Iterable[TraceLine]) -> tuple[Panel, ...]:
-    """What a trace has to show; a quantity that no line has is left out."""
-    found: dict[str, dict[str, list[tuple[float, float]]]] = {}
+    """The plots of a trace; a quantity that no line has is left out."""
+    curves_by_title: dict[str, dict[str, list[tuple[float, float]]]] = {}
     for line in lines:
         for title, curve, value in _values(line):
             if value is not None and math.isfinite(value):
-                found.setdefault(title, {}).setdefault(curve, []).append((line.epoch + 1, value))
-    return tuple(Panel(title=title, curves=curves) for title, curves in found.items())
+                curves_by_title.setdefault(title, {}).setdefault(curve, []).append(
+                    (line.epoch + 1, value)
+                )
+    return tuple(Panel(title=title, curves=curves) for title, curves in curves_by_title.items())
 
 
 def _values(line: TraceLine) -> Iterable[tuple[str, str, float | None]]:

@@ -1,4 +1,4 @@
-"""Where and how numbers are computed: device, precision, layout, threads."""
+"""Device, precision, memory layout and threads of torch."""
 
 import functools
 import resource
@@ -20,7 +20,7 @@ _MEBI = 2**20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compute:
-    """How to compute.
+    """Device, precision, layout and threads.
 
     Attributes:
         device: `cpu`, `cuda`, `cuda:1`, or `auto` (a GPU where there is one).

@@ -23,15 +23,15 @@ def _same(numbers: Tensor) -> Tensor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """What a step sees; `generator` is the only source of randomness.
+    """Input of a step; `generator` is the only source of randomness.
 
     `generator` lives on the CPU whatever the device, so that the noise is the
     same on all: draw there and move. `autocast` opens the engine's
     mixed-precision context: forward passes belong inside it, `backward`
-    outside. `fraction` says how much of the phase is done, in [0, 1), for
+    outside. `fraction` is the part of the phase that is done, in [0, 1), for
     rates that change within an epoch. Where several processes compute what one
     would, `mean` averages numbers over them, weighted by images, and `whole`
-    is how many images they have together; alone it is None, as is the default.
+    is the number of images they have together; None for a process alone.
     """
 
     images: Tensor
@@ -45,7 +45,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepReport:
-    """What one step did, as numbers: mean loss, mean cross entropy, hits, images.
+    """Numbers of one step: mean loss, mean cross entropy, hits, images.
 
     `latency_us` is the latency term of this step; None where there is none.
     """
@@ -58,10 +58,10 @@ class StepReport:
 
 
 class TrainingMethod(Protocol):
-    """A search method.
+    """What the engine trains: a search method, or one fixed network.
 
     Invariants:
-      * `module.state_dict()` holds everything learnt, architecture parameters
+      * `module.state_dict()` holds everything trained, architecture parameters
         included; with the optimisers' states it is the whole state.
       * `start_epoch` sets all that depends on the epoch (temperature, rates,
         what is frozen) from the epoch's number alone, so that a resumed run
@@ -86,11 +86,11 @@ class TrainingMethod(Protocol):
 
     @property
     def module(self) -> nn.Module:
-        """All that is learnt."""
+        """Everything that is trained."""
         ...
 
     def phases(self, epoch: int) -> tuple[Phase, ...]:
-        """What this epoch walks over, in order."""
+        """The phases of this epoch, in order."""
         ...
 
     def optimizer(self, phase: str) -> torch.optim.Optimizer:

@@ -1,4 +1,4 @@
-"""Hyperparameters for training one fixed network."""
+"""Hyperparameters for training one fixed network, and their presets."""
 
 import math
 from collections.abc import Callable

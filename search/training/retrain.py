@@ -1,4 +1,4 @@
-"""Train one network from scratch and keep its weights as a state dict."""
+"""Training of one network from scratch, and the file of its weights."""
 
 import io
 from dataclasses import dataclass
@@ -12,14 +12,13 @@ from search.data.base import Data
 from search.errors import UsageError
 from search.files import write_bytes
 from search.operators.modules import build_network
-from search.training.checkpoint import recipe_text
 from search.training.distributed import ProcessGroup
 from search.training.engine import train
 from search.training.evaluate import Accuracy, evaluate
 from search.training.progress import TrainingProgress
 from search.training.recipe import TrainingRecipe
 from search.training.seeds import fresh_weights
-from search.training.settings import Subject, TrainingSettings
+from search.training.settings import TrainingSettings, recipe_text
 from search.training.single_network import SingleNetworkTraining
 
 
@@ -32,7 +31,7 @@ class TrainedNetwork:
 
 
 def check_network(architecture: Architecture) -> None:
-    """What is trained must begin with an image and end in classes.
+    """Check that a network begins with an image and ends in classes.
 
     Raises:
         UsageError: It does not.
@@ -47,7 +46,7 @@ def check_network(architecture: Architecture) -> None:
 
 
 def check_fits(architecture: Architecture, data: Data) -> None:
-    """Images and network must agree.
+    """Check that images and network agree.
 
     Raises:
         UsageError: Another resolution or number of classes.
@@ -78,7 +77,7 @@ def retrain(
     progress: TrainingProgress | None = None,
     processes: ProcessGroup | None = None,
 ) -> TrainedNetwork:
-    """Train from fresh weights that depend on the seed alone; then judge on the test images.
+    """Train from fresh weights that depend on the seed alone; then evaluate on the test images.
 
     Raises:
         UsageError: No whole network, images that do not fit it, or as
@@ -93,10 +92,8 @@ def retrain(
         SingleNetworkTraining(network, recipe),
         data.train,
         settings,
-        subject=Subject(
-            space=" ".join(operator.key for operator in architecture.operators),
-            recipe=recipe_text(recipe),
-        ),
+        space=" ".join(operator.key for operator in architecture.operators),
+        recipe=recipe_text(recipe),
         folder=folder,
         resume=resume,
         accept_changes=accept_changes,

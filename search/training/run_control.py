@@ -1,4 +1,4 @@
-"""Ctrl-C as a request that waits for the end of the step."""
+"""Control of a run from outside: Ctrl-C at the end of a step, and time over resumed parts."""
 
 import signal
 import threading
@@ -8,13 +8,13 @@ from typing import Self
 
 
 class GracefulInterrupt:
-    """Notes the first Ctrl-C; the second one interrupts at once.
+    """Sets `requested` at the first Ctrl-C; the second one interrupts at once.
 
     Outside the main thread, or where Ctrl-C is ignored, nothing is changed.
     """
 
     def __init__(self) -> None:
-        self.asked = False
+        self.requested = False
         self._before: object = None
 
     def __enter__(self) -> Self:
@@ -28,21 +28,24 @@ class GracefulInterrupt:
             signal.signal(signal.SIGINT, self._before)  # type: ignore[arg-type]
 
     def _note(self, _: int, __: FrameType | None) -> None:
-        if self.asked:
+        if self.requested:
             raise KeyboardInterrupt
-        self.asked = True
+        self.requested = True
 
 
 class Stopwatch:
-    """Counts from its making; a resumed run adds what its earlier parts had counted."""
+    """Seconds since it was made, and those of the earlier parts of a resumed run.
+
+    Work that a part did after its last saved state is not counted.
+    """
 
     def __init__(self) -> None:
         self._started, self._before_s = time.monotonic(), 0.0
 
-    def go_on_from(self, seconds: float) -> None:
-        """Earlier parts took so long, up to the state that is gone on from."""
+    def resume_from(self, seconds: float) -> None:
+        """Add the seconds of earlier parts, up to the state that is resumed."""
         self._before_s = max(self._before_s, seconds)
 
     def seconds(self) -> float:
-        """Of all parts until now; what a part did after its last saved state is not counted."""
+        """Of all parts until now."""
         return self._before_s + time.monotonic() - self._started

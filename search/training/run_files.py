@@ -6,10 +6,11 @@ import torch
 from torch import nn
 
 from search.errors import UsageError
-from search.training.checkpoint import Checkpoint, CheckpointFolder, Origin, Position, restore
+from search.training.checkpoint import Checkpoint, CheckpointFolder, Position, restore
 from search.training.distributed import ProcessGroup
 from search.training.progress import TrainingProgress
 from search.training.run_control import Stopwatch
+from search.training.settings import RunIdentity
 from search.training.step import RunningSums
 from search.training.trace import TraceFile, TraceLine, read_trace
 
@@ -22,20 +23,20 @@ class RunFiles:
     def __init__(
         self,
         folder: Path | None,
-        origin: Origin,
+        identity: RunIdentity,
         processes: ProcessGroup,
         progress: TrainingProgress,
         stopwatch: Stopwatch,
     ) -> None:
         self.lines: list[TraceLine] = []
-        self._origin, self._processes, self._progress = origin, processes, progress
+        self._identity, self._processes, self._progress = identity, processes, progress
         self._checkpoints = CheckpointFolder(folder) if folder else None
         self._trace = TraceFile(folder / "trace.jsonl") if folder else None
         self._stopwatch = stopwatch
-        self._kept: Position | None = None
+        self._saved: Position | None = None
 
     def open(self, resume: bool, accept_changes: bool) -> Checkpoint | None:
-        """The checkpoint to go on from; None when the run starts afresh.
+        """The checkpoint to resume from; None when the run starts from the beginning.
 
         Raises:
             UsageError: The folder holds a run that is not to be resumed, or
@@ -49,42 +50,42 @@ class RunFiles:
                     f"{self._checkpoints.folder} holds a run already.",
                     "Use --resume to go on with it, or choose another folder.",
                 )
-            found = self._checkpoints.read(self._origin, accept_changes=accept_changes)
-            self._kept = found.position
-            self._stopwatch.go_on_from(found.seconds)
-            self._take_up(self._trace, found)
-            return found
+            checkpoint = self._checkpoints.read(self._identity, accept_changes=accept_changes)
+            self._saved = checkpoint.position
+            self._stopwatch.resume_from(checkpoint.seconds)
+            self._resume_trace(self._trace, checkpoint)
+            return checkpoint
         if self._processes.leads:
-            self._trace.begin(self._origin.algorithm)
+            self._trace.begin(self._identity.algorithm)
         return None
 
-    def _take_up(self, trace: TraceFile, found: Checkpoint) -> None:
+    def _resume_trace(self, trace: TraceFile, checkpoint: Checkpoint) -> None:
         """Bring the trace back to the moment of the checkpoint."""
         if not self._processes.leads:
             return
-        if trace.cut(found.trace_bytes):
+        if trace.cut(checkpoint.trace_bytes):
             self.lines = list(read_trace(trace.path))
             return
         self._progress.notice(
             f"The trace of the first epochs is gone; a new one begins in {trace.path}."
         )
-        trace.begin(self._origin.algorithm)
+        trace.begin(self._identity.algorithm)
 
-    def restore(self, found: Checkpoint, module: nn.Module, optimizers: Optimizers) -> None:
-        """Put the learnt state back.
+    def restore(self, checkpoint: Checkpoint, module: nn.Module, optimizers: Optimizers) -> None:
+        """Put the trained state back.
 
         Raises:
             UsageError: It does not fit module or optimisers.
         """
-        restore(found, module, optimizers)
-        if found.statistics is None:
+        restore(checkpoint, module, optimizers)
+        if checkpoint.statistics is None:
             return
-        if len(found.statistics) != self._processes.world:
+        if len(checkpoint.statistics) != self._processes.world:
             self._progress.notice(
-                f"The checkpoint is of {len(found.statistics)} processes, this run of "
+                f"The checkpoint is of {len(checkpoint.statistics)} processes, this run of "
                 f"{self._processes.world}: it goes on, but not bit by bit."
             )
-        self._processes.set_statistics(module, found.statistics)
+        self._processes.set_statistics(module, checkpoint.statistics)
 
     def save(
         self,
@@ -105,9 +106,9 @@ class RunFiles:
             return
         statistics = self._processes.gather_statistics(module)
         if self._processes.leads:
-            unique = {id(found): name for name, found in reversed(optimizers.items())}
+            unique = {id(optimizer): name for name, optimizer in reversed(optimizers.items())}
             checkpoint = Checkpoint(
-                origin=self._origin,
+                identity=self._identity,
                 position=position,
                 sums=sums,
                 trace_bytes=self._trace.size(),
@@ -117,17 +118,17 @@ class RunFiles:
                 seconds=self._stopwatch.seconds(),
             )
             self._checkpoints.write(checkpoint, epoch_ended=epoch_ended)
-        self._kept = position
+        self._saved = position
 
     def append(self, line: TraceLine) -> None:
-        """One more phase is finished."""
+        """Add the line of a finished phase."""
         self.lines.append(line)
         if self._trace is not None:
             self._trace.append(line)
 
-    def kept(self) -> str:
-        """A sentence on what a failed run leaves behind."""
-        if self._checkpoints is None or self._kept is None:
+    def saved_state(self) -> str:
+        """A sentence on the state that a failed run leaves behind."""
+        if self._checkpoints is None or self._saved is None:
             return "No checkpoint had been written."
-        done = f"{self._kept.epoch} finished epochs and {self._kept.step} steps"
+        done = f"{self._saved.epoch} finished epochs and {self._saved.step} steps"
         return f"{self._checkpoints.last} keeps the state after {done}."

@@ -1,4 +1,4 @@
-"""Every random number of a run, as a function of where in the run it is drawn.
+"""Random numbers of a run, each a function of the place in the run where it is drawn.
 
 Nothing is carried from one step to the next, so a resumed run draws what the
 unbroken one would have drawn.

@@ -1,7 +1,9 @@
-"""What the engine is told, apart from the method and the images."""
+"""Settings of the engine, and the identity of a run as its checkpoints record it."""
 
+import dataclasses
 import json
 from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
 
 from search.errors import UsageError
 from search.training.precision import Compute
@@ -9,7 +11,7 @@ from search.training.precision import Compute
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingSettings:
-    """How to walk over the images.
+    """Settings of a training run, apart from the method and the images.
 
     Attributes:
         batch: Images a step, over all processes together.
@@ -52,7 +54,7 @@ class TrainingSettings:
 
     @property
     def fixed(self) -> str:
-        """What must not change when a run is resumed, as JSON."""
+        """The settings that must not change when a run is resumed, as JSON."""
         values = {
             "batch": self.batch,
             "seed": self.seed,
@@ -63,16 +65,39 @@ class TrainingSettings:
         return json.dumps(values, sort_keys=True)
 
 
+def kit_version() -> str:
+    """Version of the installed kit."""
+    try:
+        return version("fbnet-kit")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def recipe_text(recipe: object) -> str:
+    """A recipe dataclass as canonical JSON, to be compared and shown."""
+    assert dataclasses.is_dataclass(recipe)
+    assert not isinstance(recipe, type)
+    return json.dumps(dataclasses.asdict(recipe), sort_keys=True, default=str)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Subject:
-    """What a run is about, as its checkpoints record it.
+class RunIdentity:
+    """Identity of a run; a checkpoint continues only a run of equal identity.
 
     Attributes:
-        space: Spec of the search space, or name of the fixed network.
-        recipe: The method's hyperparameters, as `recipe_text` writes them.
-        table_id: The latency table that the method reads, if any.
+        algorithm: Name of the method.
+        space: Spec of the search space, or the operators of a fixed network.
+        data: Identity of the training images.
+        recipe: All hyperparameters, as `recipe_text` writes them.
+        settings: The engine's settings that change the result, as JSON.
+        table_id: The latency table, if the method reads one.
+        kit_version: Version of the kit that runs it.
     """
 
+    algorithm: str
     space: str
-    recipe: str = "{}"
+    data: str
+    recipe: str
+    settings: str
     table_id: str | None = None
+    kit_version: str = field(default_factory=kit_version)

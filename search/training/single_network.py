@@ -14,13 +14,13 @@ from search.training.recipe import TrainingRecipe
 
 
 class SingleNetworkTraining:
-    """Trains the network that it is given, in place; an `Algorithm`.
+    """Trains the network that it is given, in place; a `TrainingMethod`.
 
     Args:
         network: Ends in a linear classifier where the recipe has dropout. Its
             state dict stays that of the network alone.
         recipe: Hyperparameters.
-        watch: Images on which accuracy is told after every `watch_every`
+        watch: Images on which accuracy is reported after every `watch_every`
             epochs; they decide nothing.
 
     Raises:
@@ -67,7 +67,7 @@ class SingleNetworkTraining:
         self.module.train()
 
     def backward(self, phase: str, batch: Batch) -> StepReport:
-        """Cross entropy, smoothed as the recipe says; the report's is not smoothed."""
+        """Cross entropy, smoothed as in the recipe; the report's is not smoothed."""
         del phase
         for group in self._optimizer.param_groups:
             group["lr"] = self.recipe.rate(self._epoch + batch.fraction)
@@ -92,8 +92,8 @@ class SingleNetworkTraining:
         numbers = {"learning_rate": float(self._optimizer.param_groups[0]["lr"])}
         done = self._epoch + 1
         if self._watch is not None and (done % self._watch_every == 0 or done == self.epochs):
-            found = evaluate(self.module, self._watch)
-            numbers |= {"test_accuracy": found.top1, "test_loss": found.loss}
+            accuracy = evaluate(self.module, self._watch)
+            numbers |= {"test_accuracy": accuracy.top1, "test_loss": accuracy.loss}
         return numbers
 
 
@@ -145,4 +145,4 @@ def _groups(network: nn.Module, recipe: TrainingRecipe) -> list[dict[str, object
     decayed = [parameter for parameter in network.parameters() if parameter not in spared]
     rest = [parameter for parameter in network.parameters() if parameter in spared]
     groups = [(decayed, recipe.weight_decay), (rest, 0.0)]
-    return [{"params": found, "weight_decay": decay} for found, decay in groups if found]
+    return [{"params": group, "weight_decay": decay} for group, decay in groups if group]

@@ -14,7 +14,7 @@ from search.training.protocol import Batch, StepReport, TrainingMethod
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepFlags:
-    """What one process wants after the step; the wish of one suffices for all."""
+    """What is to follow a step; the flag of one process counts for all."""
 
     checkpoint: bool = False
     stop: bool = False
@@ -47,21 +47,21 @@ class RunningSums:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepResult:
-    """What a step did: this process's report, and what all agreed on."""
+    """The result of a step: this process's report, and the sums and flags of all processes."""
 
     report: StepReport
     sums: RunningSums
-    wishes: StepFlags
+    flags: StepFlags
 
 
 def take_step(
-    algorithm: TrainingMethod,
+    method: TrainingMethod,
     phase: str,
     batch: Batch,
     optimizer: torch.optim.Optimizer,
     *,
     processes: ProcessGroup,
-    wishes: StepFlags,
+    flags: StepFlags,
     clip_norm: float | None = None,
 ) -> StepResult:
     """Run a batch forward and backward and step the optimiser.
@@ -70,10 +70,10 @@ def take_step(
         GateFailed: Loss or gradient is not finite; nothing was stepped.
         Transient: Another process went away.
     """
-    algorithm.module.zero_grad(set_to_none=True)
-    report = algorithm.backward(phase, batch)
+    method.module.zero_grad(set_to_none=True)
+    report = method.backward(phase, batch)
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    numbers = [*_sums(report), float(wishes.checkpoint), float(wishes.stop)]
+    numbers = [*_sums(report), float(flags.checkpoint), float(flags.stop)]
     *sums, checkpoint, stop = processes.exchange(parameters, numbers, report.images)
     norm = _clip(parameters, clip_norm)
     if not math.isfinite(sums[0]):
@@ -92,7 +92,7 @@ def take_step(
             correct=correct,
             images=images,
         ),
-        wishes=StepFlags(checkpoint=checkpoint > 0, stop=stop > 0),
+        flags=StepFlags(checkpoint=checkpoint > 0, stop=stop > 0),
     )
 
 

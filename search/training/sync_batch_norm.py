@@ -98,9 +98,9 @@ def convert_sync_batchnorm(module: nn.Module) -> nn.Module:
     """Make every batch norm inside a module span all processes.
 
     Children are replaced in place and keep their parameters, so optimisers
-    stay valid; only a module that is itself a batch norm is returned anew.
+    stay valid; only a module that is itself a batch norm is returned as a new module.
     torch's fused version serves GPUs; it is right for equal shares of a batch
-    only, which the feed sees to.
+    only, which `BatchLoader` ensures.
     """
     if any(tensor.is_cuda for tensor in module.parameters()):
         converted: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(module)  # type: ignore[no-untyped-call]
@@ -113,11 +113,11 @@ def convert_sync_batchnorm(module: nn.Module) -> nn.Module:
 
 
 def _shared(norm: _BatchNorm) -> SharedBatchNorm:
-    made = SharedBatchNorm(
+    shared = SharedBatchNorm(
         norm.num_features, norm.eps, norm.momentum, norm.affine, norm.track_running_stats
     )
-    made.weight, made.bias = norm.weight, norm.bias
-    made.running_mean, made.running_var = norm.running_mean, norm.running_var
-    made.num_batches_tracked = norm.num_batches_tracked
-    made.training = norm.training
-    return made
+    shared.weight, shared.bias = norm.weight, norm.bias
+    shared.running_mean, shared.running_var = norm.running_mean, norm.running_var
+    shared.num_batches_tracked = norm.num_batches_tracked
+    shared.training = norm.training
+    return shared

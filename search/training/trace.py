@@ -1,4 +1,4 @@
-"""The trace: one JSON line an epoch and phase, behind one line that names the schema."""
+"""The trace: one JSON line an epoch and phase, after one line that names the schema."""
 
 import json
 import math
@@ -17,7 +17,7 @@ TRACE_SCHEMA = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TraceLine:
-    """What one phase of one epoch did.
+    """Numbers of one phase of one epoch.
 
     Losses are means over `images`, `latency_us` the mean of the steps' latency
     term; `seconds` and `images_per_s` are of the phase, `memory_mb` (MiB) is

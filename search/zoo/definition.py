@@ -1,4 +1,4 @@
-"""How a published network is written down, and how it becomes operators.
+"""Definition of a published network as strings, and its operators.
 
 A stage is written `channels stride: block block ...`. A block is a name of the
 FBNet space (its Table 2), as `k5_e3`; or, where middle channels are absolute,
@@ -19,7 +19,7 @@ _ABSOLUTE = re.compile(r"(?P<kernel>k\d+)_m(?P<mid>\d+)(?P<more>_[a-z0-9]+(?:_se
 
 
 class Published(NamedTuple):
-    """What a paper prints of a network; latency in ms, None where not printed."""
+    """Figures that a paper prints of a network; latency in ms, None where not printed."""
 
     flops_m: float
     params_m: float
@@ -57,7 +57,7 @@ class Network:
             dtype: Number format of all operators.
 
         Raises:
-            UsageError: A word that is no block.
+            UsageError: A word that is not a block.
         """
         frame = AbsoluteFrame(keep, 1, dtype)
         channels, size = self.stem_channels, self.resolution

@@ -47,7 +47,7 @@ from search.training.precision import Compute
 from search.training.recipe import make_training_recipe
 from search.training.retrain import retrain
 from search.training.seeds import fresh_weights
-from search.training.settings import Subject, TrainingSettings
+from search.training.settings import TrainingSettings
 
 METHODS = ("parsec", "fp-nas")
 WANTED_FEWER, WANTED_FASTER = 0.64, 2.1
@@ -100,7 +100,7 @@ def _one(name: str, seed: int, task: SearchProblem, data: Data, options: argpars
     with fresh_weights(seed):
         method = load_method(name)(task.space, task.costs, recipe=recipe, target=task.target)
     wall, process = time.perf_counter(), time.process_time()
-    lines = train(method, data.train, settings, subject=Subject(space=task.space.spec))
+    lines = train(method, data.train, settings, space=task.space.spec)
     wall, process = time.perf_counter() - wall, time.process_time() - process
     found = lines[-1].progress
     return {

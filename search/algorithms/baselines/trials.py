@@ -27,7 +27,7 @@ from search.training.evaluate import evaluate
 from search.training.recipe import TrainingRecipe
 from search.training.run_control import Stopwatch
 from search.training.seeds import fresh_weights
-from search.training.settings import Subject, TrainingSettings
+from search.training.settings import TrainingSettings
 from search.training.single_network import SingleNetworkTraining
 
 
@@ -124,7 +124,7 @@ class TrialFile:
             )
         for row in rows:
             self._remember(row)
-            self._stopwatch.go_on_from(row.seconds)
+            self._stopwatch.resume_from(row.seconds)
         if whole != content:
             os.truncate(path, len(whole))
 
@@ -230,7 +230,7 @@ class ShortTraining:
             SingleNetworkTraining(network, self._recipe),
             self._train_images,
             self._settings,
-            subject=Subject(space=self._space.spec),
+            space=self._space.spec,
         )
         accuracy = evaluate(network, self._images, indices=self._validation_indices)
         # The last step of the training may be the one that breaks the weights.

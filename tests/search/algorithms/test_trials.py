@@ -121,7 +121,7 @@ def test_a_line_without_time_is_read(tmp_path: Path) -> None:
 
 def test_the_time_of_earlier_parts_is_added(tmp_path: Path) -> None:
     path, stopwatch = tmp_path / "trials.jsonl", Stopwatch()
-    stopwatch.go_on_from(1000.0)
+    stopwatch.resume_from(1000.0)
     TrialFile(path, "x", resume=False, stopwatch=stopwatch).add(A, 0.25)
     later = Stopwatch()
     TrialFile(path, "x", resume=True, stopwatch=later)

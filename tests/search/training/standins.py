@@ -17,13 +17,13 @@ from search.training.precision import Compute
 from search.training.progress import TrainingProgress
 from search.training.protocol import Batch, Phase, StepReport, TrainingMethod
 from search.training.recipe import TrainingRecipe
-from search.training.settings import Subject, TrainingSettings
+from search.training.settings import TrainingSettings
 from search.training.single_network import SingleNetworkTraining
 from search.training.trace import TraceLine
 from tests.search.targets import latency_target
 
 CPU = Compute(device="cpu", threads=1)
-SUBJECT = Subject(space="tiny", recipe='{"rate": 0.1}')
+SPACE, RECIPE = "tiny", '{"rate": 0.1}'
 
 
 class Pictures:
@@ -204,7 +204,8 @@ def run(
     progress: TrainingProgress | None = None,
     resume: bool = False,
     accept_changes: bool = False,
-    subject: Subject = SUBJECT,
+    space: str = SPACE,
+    recipe: str = RECIPE,
     processes: ProcessGroup | None = None,
     **settings: object,
 ) -> tuple[TraceLine, ...]:
@@ -213,7 +214,8 @@ def run(
         algorithm,
         images if images is not None else Pictures(),
         TrainingSettings(**values),  # type: ignore[arg-type]
-        subject=subject,
+        space=space,
+        recipe=recipe,
         folder=folder,
         resume=resume,
         accept_changes=accept_changes,

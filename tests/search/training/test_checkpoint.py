@@ -17,18 +17,16 @@ from search.errors import GateFailed, StorageError, UsageError
 from search.training.checkpoint import (
     Checkpoint,
     CheckpointFolder,
-    Origin,
     Position,
     dump_checkpoint,
     parse_checkpoint,
-    recipe_text,
     restore,
 )
-from search.training.settings import Subject
+from search.training.settings import RunIdentity, recipe_text
 from search.training.step import RunningSums
 from tests.search.training.standins import Pictures, TinySearch, recipe, run
 
-ORIGIN = Origin(
+IDENTITY = RunIdentity(
     algorithm="fbnet",
     space="fbnet-mini",
     data="50 images, abc",
@@ -42,7 +40,7 @@ ORIGIN = Origin(
 def checkpoint(**changes: object) -> Checkpoint:
     algorithm = TinySearch()
     base = Checkpoint(
-        origin=ORIGIN,
+        identity=IDENTITY,
         position=Position(epoch=1, phase=1, step=7),
         sums=RunningSums(loss=0.1, correct=3.0, images=8.0, seconds=1.5),
         trace_bytes=123,
@@ -66,12 +64,39 @@ def rewritten(**changes: object) -> bytes:
 def test_a_checkpoint_is_read_back_as_it_was_written() -> None:
     written = checkpoint()
     found = parse_checkpoint(dump_checkpoint(written))
-    for name in ("origin", "position", "sums", "trace_bytes", "seconds"):
+    for name in ("identity", "position", "sums", "trace_bytes", "seconds"):
         assert getattr(found, name) == getattr(written, name)
     assert found.statistics is not None
     assert torch.equal(found.statistics, written.statistics)
     assert found.module.keys() == written.module.keys()
     assert all(torch.equal(found.module[name], written.module[name]) for name in found.module)
+
+
+def test_the_words_of_the_file_are_those_of_every_version() -> None:
+    stored = torch.load(io.BytesIO(CONTENT), weights_only=True)
+    assert list(stored) == [
+        "kind",
+        "schema_version",
+        "torch_version",
+        "origin",
+        "position",
+        "sums",
+        "trace_bytes",
+        "module",
+        "optimizers",
+        "statistics",
+        "seconds",
+    ]
+    assert stored["origin"] == dataclasses.asdict(IDENTITY)
+    assert list(stored["origin"]) == [
+        "algorithm",
+        "space",
+        "data",
+        "recipe",
+        "settings",
+        "table_id",
+        "kit_version",
+    ]
 
 
 @given(st.floats(0, 0.999))
@@ -179,7 +204,7 @@ def test_a_checkpoint_of_another_run_is_refused_saying_what_differs(
 ) -> None:
     folder = CheckpointFolder(tmp_path)
     folder.write(checkpoint(), epoch_ended=False)
-    expected = dataclasses.replace(ORIGIN, **{field: value})  # type: ignore[arg-type]
+    expected = dataclasses.replace(IDENTITY, **{field: value})  # type: ignore[arg-type]
     if accept and field in ("recipe", "settings", "kit_version"):
         assert folder.read(expected, accept_changes=True).position.step == 7
         return
@@ -254,9 +279,8 @@ def test_other_images_or_another_space_are_refused_by_the_engine(tmp_path: Path)
     run(TinySearch(epochs=1), tmp_path)
     with pytest.raises(UsageError, match="images 50 images"):
         run(TinySearch(epochs=1), tmp_path, images=Pictures(51), resume=True)
-    subject = Subject(space="huge", recipe='{"rate": 0.1}')
     with pytest.raises(UsageError, match="search space tiny, now huge"):
-        run(TinySearch(epochs=1), tmp_path, subject=subject, resume=True)
+        run(TinySearch(epochs=1), tmp_path, space="huge", resume=True)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])

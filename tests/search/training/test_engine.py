@@ -10,7 +10,7 @@ import torch
 from search.errors import GateFailed, UsageError
 from search.training.progress import RunLength, TrainingProgress
 from search.training.protocol import Batch, StepReport
-from search.training.settings import Subject, TrainingSettings
+from search.training.settings import TrainingSettings
 from search.training.trace import read_trace
 from tests.search.training.standins import (
     CPU,
@@ -256,11 +256,11 @@ def test_a_lost_trace_does_not_stop_a_resumed_run(tmp_path: Path) -> None:
 
 def test_a_lower_rate_is_accepted_when_asked_for(tmp_path: Path) -> None:
     run(TinySearch(epochs=1), tmp_path)
-    lower = Subject(space="tiny", recipe='{"rate": 0.01}')
+    lower = '{"rate": 0.01}'
     with pytest.raises(UsageError, match=r"recipe rate 0\.1, now 0\.01"):
-        run(TinySearch(epochs=2), tmp_path, subject=lower, resume=True)
+        run(TinySearch(epochs=2), tmp_path, recipe=lower, resume=True)
     lines = run(
-        TinySearch(epochs=2, rate=0.01), tmp_path, subject=lower, resume=True, accept_changes=True
+        TinySearch(epochs=2, rate=0.01), tmp_path, recipe=lower, resume=True, accept_changes=True
     )
     assert [line.epoch for line in lines] == [0, 1, 1]
 
