@@ -1,4 +1,4 @@
-"""Loopback devices, a private adb server, and ways to them."""
+"""Loopback devices, a private adb server, and transports to them."""
 
 import socket
 from collections.abc import Callable, Iterator
@@ -21,7 +21,7 @@ from tests.loopback.device import LoopbackDevice
 from tests.loopback.phone import this_host
 from tests.waiting import PATIENCE_S
 
-WAYS = ("tcp", "tcp-old", "server", "usb")
+TRANSPORTS = ("tcp", "tcp-old", "server", "usb")
 
 
 @pytest.fixture(autouse=True)
@@ -74,26 +74,28 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AdbServer]:
         yield made
 
 
-Way = tuple[LoopbackDevice, Transport]
+Connection = tuple[LoopbackDevice, Transport]
 
 
 @pytest.fixture
-def reach(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[..., Way]]:
-    """Make a device and a way to it: `reach("tcp", phone=...)`."""
+def connect_device(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> Iterator[Callable[..., Connection]]:
+    """Make a device and a transport to it: `connect_device("tcp", phone=...)`."""
     with ExitStack() as stack:
 
-        def make(way: str, **options: Any) -> Way:
+        def make(connection: str, **options: Any) -> Connection:
             root = tmp_path / f"device{len(list(tmp_path.glob('device*')))}"
-            if way == "tcp-old":
+            if connection == "tcp-old":
                 old = replace(options.pop("phone", this_host()), old_terminal=True)
                 options = {"phone": old, "wire": OLD, **options}
             device = stack.enter_context(LoopbackDevice(root, **options))
-            if way == "server":
+            if connection == "server":
                 server: AdbServer = request.getfixturevalue("server")
                 serial = server.connect(device.address)
                 stack.callback(server.call, "disconnect", serial)
                 return device, ServerTransport(serial, ("127.0.0.1", server.port))
-            if way == "usb":
+            if connection == "usb":
                 found = request.getfixturevalue("bus")
                 serial = f"USB{len(found.devices)}"
                 found.plug(device.port, serial)
@@ -103,19 +105,21 @@ def reach(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[.
         yield make
 
 
-@pytest.fixture(params=WAYS)
-def way(request: pytest.FixtureRequest, reach: Callable[..., Way]) -> Way:
-    return reach(request.param)
+@pytest.fixture(params=TRANSPORTS)
+def connection(
+    request: pytest.FixtureRequest, connect_device: Callable[..., Connection]
+) -> Connection:
+    return connect_device(request.param)
 
 
 @pytest.fixture
-def device(way: Way) -> LoopbackDevice:
-    return way[0]
+def device(connection: Connection) -> LoopbackDevice:
+    return connection[0]
 
 
 @pytest.fixture
-def phone(way: Way) -> Iterator[AdbDevice]:
-    found = AdbDevice(way[1], patience_s=PATIENCE_S, timeout_s=PATIENCE_S)
+def phone(connection: Connection) -> Iterator[AdbDevice]:
+    found = AdbDevice(connection[1], patience_s=PATIENCE_S, timeout_s=PATIENCE_S)
     found.connect()
     yield found
     found.close()

@@ -15,7 +15,7 @@ from device_agents.adb.states import ADVICE
 from device_agents.device import Device, load_device
 from device_agents.registry import find_device
 from search.errors import DeviceError, UsageError
-from tests.device_agents.conftest import Way, free_port
+from tests.device_agents.conftest import Connection, free_port
 from tests.loopback.adb_server import AdbServer
 from tests.loopback.device import LoopbackDevice
 from tests.loopback.phone import this_host
@@ -96,46 +96,52 @@ def test_a_hostile_serial_reaches_no_terminal(listing: Callable[[str], AdbAddres
 
 
 def test_a_nonsensical_server_is_no_server(listing: Callable[[str], AdbAddress]) -> None:
-    reach = listing("x")
+    address = listing("x")
     with pytest.raises(DeviceError, match="nothing"):
-        discovery.select_devices(PIXEL, replace(reach, server=("127.0.0.1", 1)))
+        discovery.select_devices(PIXEL, replace(address, server=("127.0.0.1", 1)))
 
 
 def pixel(serial: str, model: str = "Pixel 8") -> dict[str, object]:
     return {"phone": replace(this_host(), manufacturer="Google", model=model, serial=serial)}
 
 
-def test_a_model_is_matched_by_its_pattern(reach: Callable[..., Way]) -> None:
-    device, _ = reach("tcp", **pixel("A"))
+def test_a_model_is_matched_by_its_pattern(connect_device: Callable[..., Connection]) -> None:
+    device, _ = connect_device("tcp", **pixel("A"))
     (found,) = discovery.select_devices(PIXEL, AdbAddress(connect=("127.0.0.1", device.port)))
     assert (found.model, found.state) == ("Pixel 8", "device")
 
 
-def test_another_model_is_refused_and_the_way_to_use_it_named(reach: Callable[..., Way]) -> None:
-    device, _ = reach("tcp", **pixel("A", "Galaxy S8"))
+def test_another_model_is_refused_and_the_way_to_use_it_named(
+    connect_device: Callable[..., Connection],
+) -> None:
+    device, _ = connect_device("tcp", **pixel("A", "Galaxy S8"))
     with pytest.raises(DeviceError, match=r"Galaxy S8.*--device android --serial"):
         discovery.select_devices(PIXEL, AdbAddress(connect=("127.0.0.1", device.port)))
 
 
 def test_a_device_that_refuses_the_key_is_unauthorized(
-    reach: Callable[..., Way], monkeypatch: pytest.MonkeyPatch
+    connect_device: Callable[..., Connection], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(adb_device, "CONNECT_S", 1.5)
-    device, _ = reach("tcp", keys=[], accept_offers=False)
+    device, _ = connect_device("tcp", keys=[], accept_offers=False)
     (seen,), _ = discovery.list_devices(AdbAddress(connect=("127.0.0.1", device.port)))
     assert seen.state == "unauthorized"
 
 
 @pytest.fixture
-def two(reach: Callable[..., Way], server: AdbServer) -> tuple[AdbAddress, list[str]]:
-    ways = [reach("server", **pixel(name)) for name in ("A", "B")]
-    return AdbAddress(server=("127.0.0.1", server.port)), [way[1].serial for way in ways]
+def two(
+    connect_device: Callable[..., Connection], server: AdbServer
+) -> tuple[AdbAddress, list[str]]:
+    connections = [connect_device("server", **pixel(name)) for name in ("A", "B")]
+    return AdbAddress(server=("127.0.0.1", server.port)), [
+        connection[1].serial for connection in connections
+    ]
 
 
 def test_several_matches_are_never_decided_silently(two: tuple[AdbAddress, list[str]]) -> None:
-    reach, serials = two
+    address, serials = two
     with pytest.raises(UsageError, match="Several devices match") as told:
-        discovery.select_devices(PIXEL, reach)
+        discovery.select_devices(PIXEL, address)
     assert all(serial in str(told.value) for serial in serials)
     assert f"--serial {','.join(serials)}" in told.value.remedy or (
         f"--serial {','.join(reversed(serials))}" in told.value.remedy
@@ -143,10 +149,10 @@ def test_several_matches_are_never_decided_silently(two: tuple[AdbAddress, list[
 
 
 def test_a_serial_decides_and_two_share(two: tuple[AdbAddress, list[str]]) -> None:
-    reach, serials = two
-    (one,) = discovery.select_devices(PIXEL, replace(reach, serials=(serials[1],)))
+    address, serials = two
+    (one,) = discovery.select_devices(PIXEL, replace(address, serials=(serials[1],)))
     assert one.serial == serials[1]
-    both = discovery.select_devices(PIXEL, replace(reach, serials=tuple(serials)))
+    both = discovery.select_devices(PIXEL, replace(address, serials=tuple(serials)))
     assert [one.serial for one in both] == serials
 
 
@@ -160,9 +166,9 @@ def went_away(device: LoopbackDevice, server: AdbServer) -> None:
 
 
 def test_a_device_that_the_server_lost_and_that_is_back_is_called_back(
-    reach: Callable[..., Way], server: AdbServer
+    connect_device: Callable[..., Connection], server: AdbServer
 ) -> None:
-    device, transport = reach("server", **pixel("A"))
+    device, transport = connect_device("server", **pixel("A"))
     went_away(device, server)
     device.start()
     asked = AdbAddress(server=("127.0.0.1", server.port), serials=(transport.serial,))
@@ -171,9 +177,9 @@ def test_a_device_that_the_server_lost_and_that_is_back_is_called_back(
 
 
 def test_a_network_device_that_stays_away_is_not_to_be_unplugged(
-    reach: Callable[..., Way], server: AdbServer
+    connect_device: Callable[..., Connection], server: AdbServer
 ) -> None:
-    device, transport = reach("server", **pixel("A"))
+    device, transport = connect_device("server", **pixel("A"))
     went_away(device, server)
     asked = AdbAddress(server=("127.0.0.1", server.port), serials=(transport.serial,))
     with pytest.raises(DeviceError, match=rf"is offline\..*adb connect {device.address}") as told:
@@ -182,15 +188,15 @@ def test_a_network_device_that_stays_away_is_not_to_be_unplugged(
 
 
 def test_an_attached_serial_is_a_device_name(two: tuple[AdbAddress, list[str]]) -> None:
-    reach, serials = two
-    device = find_device(serials[0], adb_server=f"127.0.0.1:{reach.server[1]}")
+    address, serials = two
+    device = find_device(serials[0], adb_server=f"127.0.0.1:{address.server[1]}")
     assert (device.platform, device.options["serial"]) == ("android", serials[0])
 
 
 def test_a_serial_that_is_not_attached_is_named(listing: Callable[[str], AdbAddress]) -> None:
-    reach = replace(listing("0A1B\toffline\n"), serials=("ZZ",))
+    address = replace(listing("0A1B\toffline\n"), serials=("ZZ",))
     with pytest.raises(DeviceError, match=r"serial ZZ.*0A1B: offline"):
-        discovery.select_devices(PIXEL, reach)
+        discovery.select_devices(PIXEL, address)
 
 
 def test_devices_of_two_models_never_share(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -246,9 +252,11 @@ def test_an_unknown_option_of_a_device_file_is_named() -> None:
         AdbAddress.of(broken.options)
 
 
-def test_a_loopback_device_is_listed_by_its_own_daemon(reach: Callable[..., Way]) -> None:
+def test_a_loopback_device_is_listed_by_its_own_daemon(
+    connect_device: Callable[..., Connection],
+) -> None:
     device: LoopbackDevice
-    device, _ = reach("tcp")
+    device, _ = connect_device("tcp")
     seen, notes = discovery.list_devices(AdbAddress(connect=("127.0.0.1", device.port)))
     assert [(one.model, one.state) for one in seen] == [("Loopback", "device")]
     assert notes == []

@@ -9,7 +9,7 @@ import pytest
 
 from device_agents.adb.device import AdbDevice
 from search.errors import ConnectionLost, DeviceError, DeviceTimeout, KitError
-from tests.device_agents.conftest import WAYS, Way
+from tests.device_agents.conftest import TRANSPORTS, Connection
 from tests.loopback.device import LoopbackDevice
 from tests.loopback.faults import HOSTILE
 from tests.waiting import PATIENCE_S
@@ -126,11 +126,11 @@ def test_a_frozen_device_is_given_up_after_the_timeout(
     device.faults.thaw()
 
 
-@pytest.mark.parametrize("name", WAYS)
+@pytest.mark.parametrize("name", TRANSPORTS)
 def test_hostile_output_round_every_answer_changes_none_of_them(
-    reach: Callable[..., Way], name: str
+    connect_device: Callable[..., Connection], name: str
 ) -> None:
-    device, transport = reach(name)
+    device, transport = connect_device(name)
     phone = AdbDevice(transport)
     phone.connect()
     device.faults.noise = HOSTILE
@@ -193,15 +193,17 @@ def test_a_pull_that_is_cut_is_done_again(
 # --- who may come in
 
 
-def test_a_refused_key_is_told_apart_from_a_missing_device(reach: Callable[..., Way]) -> None:
-    _, transport = reach("tcp", keys=[], accept_offers=False)
+def test_a_refused_key_is_told_apart_from_a_missing_device(
+    connect_device: Callable[..., Connection],
+) -> None:
+    _, transport = connect_device("tcp", keys=[], accept_offers=False)
     with pytest.raises(KitError, match=r"unauthorized|refused") as told:
         transport.connect(3)
     assert "accept the question" in told.value.remedy
 
 
-def test_a_new_key_is_made_once_and_accepted(reach: Callable[..., Way]) -> None:
-    device, transport = reach("tcp", keys=[])
+def test_a_new_key_is_made_once_and_accepted(connect_device: Callable[..., Connection]) -> None:
+    device, transport = connect_device("tcp", keys=[])
     for _ in range(2):
         transport.connect(10)
         assert AdbDevice(transport).run(["echo", "in"]).text == "in"

@@ -17,7 +17,7 @@ from device_agents.adb.states import ADVICE, BUSY, NO_PERMISSIONS
 from device_agents.device import load_device
 from device_agents.registry import find_device
 from search.errors import ConnectionLost, DeviceError, DeviceTimeout, KitError
-from tests.device_agents.conftest import Way, free_port
+from tests.device_agents.conftest import Connection, free_port
 from tests.loopback.connection import OLD
 from tests.loopback.device import LoopbackDevice
 from tests.waiting import PATIENCE_S
@@ -69,9 +69,9 @@ def test_a_whole_command_goes_over_usb(bus: Any, alone: AdbAddress, device: Loop
 
 
 def test_a_running_server_is_preferred_and_usb_left_alone(
-    bus: Any, reach: Callable[..., Way], server: Any
+    bus: Any, connect_device: Callable[..., Connection], server: Any
 ) -> None:
-    _, behind_server = reach("server")
+    _, behind_server = connect_device("server")
     plugged = bus.plug(1, "0A1B", refused={"look": AssertionError("USB was looked at")})
     seen, notes = discovery.list_devices(AdbAddress(server=("127.0.0.1", server.port)))
     assert [one.serial for one in seen] == [behind_server.serial]

@@ -20,7 +20,7 @@ from device_agents.android.performance_mode import PerformanceMode, read_state
 from device_agents.base import AgentSettings
 from device_agents.device import load_device
 from search.errors import DeviceError, UsageError
-from tests.device_agents.conftest import Way
+from tests.device_agents.conftest import Connection
 from tests.loopback.device import LoopbackDevice
 from tests.loopback.phone import hostile, pixel_like, this_host
 from tests.waiting import PATIENCE_S
@@ -51,8 +51,8 @@ def agent_for(device: LoopbackDevice, said: Said, **changes: Any) -> AndroidAgen
 
 
 @pytest.fixture
-def device(reach: Callable[..., Way]) -> LoopbackDevice:
-    return reach("tcp")[0]
+def device(connect_device: Callable[..., Connection]) -> LoopbackDevice:
+    return connect_device("tcp")[0]
 
 
 def in_performance_mode(device: LoopbackDevice) -> bool:
@@ -190,9 +190,9 @@ def test_a_setting_that_the_user_made_stays(device: LoopbackDevice) -> None:
 
 
 def test_a_device_without_fixed_performance_says_so_and_goes_on(
-    reach: Callable[..., Way],
+    connect_device: Callable[..., Connection],
 ) -> None:
-    device, _ = reach("tcp", phone=replace(this_host(), fixed_performance=False))
+    device, _ = connect_device("tcp", phone=replace(this_host(), fixed_performance=False))
     said = Said()
     with agent_for(device, said) as agent:
         assert agent.state().fixed_performance_mode is False
@@ -209,10 +209,10 @@ REFUSED = {
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_a_state_in_which_measuring_is_a_waste_is_refused(
-    reach: Callable[..., Way], name: str
+    connect_device: Callable[..., Connection], name: str
 ) -> None:
     changes, remedy = REFUSED[name]
-    device, _ = reach("tcp", phone=replace(this_host(), **changes))
+    device, _ = connect_device("tcp", phone=replace(this_host(), **changes))
     with pytest.raises(DeviceError) as told, agent_for(device, Said()):
         pass
     assert remedy in told.value.remedy
@@ -224,16 +224,20 @@ def test_a_state_in_which_measuring_is_a_waste_is_refused(
     [({"wakefulness": "Asleep"}, "The screen is off"), ({"deep_idle": "IDLE"}, "The device dozes")],
 )
 def test_a_state_that_only_makes_it_worse_is_said(
-    reach: Callable[..., Way], changes: dict[str, Any], sentence: str
+    connect_device: Callable[..., Connection], changes: dict[str, Any], sentence: str
 ) -> None:
-    device, _ = reach("tcp", phone=replace(this_host(), **changes))
+    device, _ = connect_device("tcp", phone=replace(this_host(), **changes))
     said = Said()
     with agent_for(device, said):
         assert sentence in said
 
 
-def test_the_state_is_read_as_the_device_tells_it(reach: Callable[..., Way]) -> None:
-    _, transport = reach("tcp", phone=replace(pixel_like(), battery_percent=77, battery_c=31.5))
+def test_the_state_is_read_as_the_device_tells_it(
+    connect_device: Callable[..., Connection],
+) -> None:
+    _, transport = connect_device(
+        "tcp", phone=replace(pixel_like(), battery_percent=77, battery_c=31.5)
+    )
     phone = AdbDevice(transport)
     phone.connect()
     state = read_state(phone)
@@ -242,8 +246,12 @@ def test_the_state_is_read_as_the_device_tells_it(reach: Callable[..., Way]) -> 
     assert (state.thermal_status, state.cpu_temperature_c) == ("none", 38.0)
 
 
-def test_old_devices_tell_less_and_the_rest_is_unknown(reach: Callable[..., Way]) -> None:
-    device, transport = reach("tcp-old", phone=replace(this_host(), sdk=28, soc_model=None))
+def test_old_devices_tell_less_and_the_rest_is_unknown(
+    connect_device: Callable[..., Connection],
+) -> None:
+    device, transport = connect_device(
+        "tcp-old", phone=replace(this_host(), sdk=28, soc_model=None)
+    )
     phone = AdbDevice(transport)
     phone.connect()
     state = read_state(phone)
@@ -252,8 +260,10 @@ def test_old_devices_tell_less_and_the_rest_is_unknown(reach: Callable[..., Way]
         assert agent.info().soc is not None
 
 
-def test_hostile_strings_in_all_answers_change_nothing(reach: Callable[..., Way]) -> None:
-    device, _ = reach("tcp", phone=hostile(this_host()))
+def test_hostile_strings_in_all_answers_change_nothing(
+    connect_device: Callable[..., Connection],
+) -> None:
+    device, _ = connect_device("tcp", phone=hostile(this_host()))
     said = Said()
     with agent_for(device, said) as agent:
         info = agent.info()
@@ -265,8 +275,10 @@ def test_hostile_strings_in_all_answers_change_nothing(reach: Callable[..., Way]
     assert all(c.isalnum() or c == "-" for c in info.id)
 
 
-def test_a_hot_device_is_waited_for_and_given_up_at_last(reach: Callable[..., Way]) -> None:
-    device, transport = reach("tcp")
+def test_a_hot_device_is_waited_for_and_given_up_at_last(
+    connect_device: Callable[..., Connection],
+) -> None:
+    device, transport = connect_device("tcp")
     phone, waits, said = AdbDevice(transport), [], Said()
     phone.connect()
 
@@ -283,8 +295,10 @@ def test_a_hot_device_is_waited_for_and_given_up_at_last(reach: Callable[..., Wa
         thermal.wait_until_cool(phone, 20.0, said.append, lambda _: None)
 
 
-def test_without_a_limit_only_throttling_is_waited_for(reach: Callable[..., Way]) -> None:
-    _, transport = reach("tcp", phone=replace(this_host(), thermal_status=2))
+def test_without_a_limit_only_throttling_is_waited_for(
+    connect_device: Callable[..., Connection],
+) -> None:
+    _, transport = connect_device("tcp", phone=replace(this_host(), thermal_status=2))
     phone, said = AdbDevice(transport), Said()
     phone.connect()
     with pytest.raises(DeviceError, match="thermal status moderate"):
@@ -307,11 +321,11 @@ def test_a_runner_of_another_architecture_is_refused_before_it_is_copied(
 
 
 def test_a_missing_runner_names_what_builds_it(
-    reach: Callable[..., Way], monkeypatch: pytest.MonkeyPatch
+    connect_device: Callable[..., Connection], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("KIT_ANDROID_RUNNER")
     phone = replace(this_host(), manufacturer="Google", model="Pixel 8", abi="arm64-v8a")
-    device, _ = reach("tcp", phone=phone)
+    device, _ = connect_device("tcp", phone=phone)
     with pytest.raises(DeviceError, match="for Android is not built") as told:
         agent_for(device, Said()).__enter__()
     assert "device_agents.cross --target android-arm64" in told.value.remedy
