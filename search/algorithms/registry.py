@@ -17,7 +17,7 @@ _HERE = "search.algorithms"
 
 
 class Method(NamedTuple):
-    """Where a method, its presets and its shared weights live, as module:name."""
+    """A method, its presets and its shared weights, each as module:name."""
 
     search: str
     recipe: str
@@ -83,6 +83,6 @@ def _method(name: str) -> Method:
     return METHODS[name]
 
 
-def _load(place: str) -> object:
-    module, _, attribute = place.partition(":")
+def _load(reference: str) -> object:
+    module, _, attribute = reference.partition(":")
     return getattr(importlib.import_module(module), attribute)

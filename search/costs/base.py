@@ -61,7 +61,7 @@ class CostTarget:
 
 
 class Costs(Protocol):
-    """What networks of a space cost.
+    """Costs of the networks of a space, in one unit.
 
     How to select and to sample networks depends on the kind of costs:
     `search.selection.by_costs` does both, for every kind.

@@ -56,7 +56,7 @@ def select_chance_constrained(
         UsageError: The probability is not in [0.5, 1), no network is that
             sure (states the lowest target that one meets), or the space's
             layers are not independent.
-        TableError: The calibration's covariance is not one.
+        TableError: The calibration's covariance has a negative variance.
         MissingOperator: The table does not cover the space.
     """
     if not 0.5 <= probability < 1:

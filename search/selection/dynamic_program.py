@@ -41,8 +41,8 @@ class Relaxation:
 
     def lower(self, capacities: Array) -> Array:
         """Some choice within these capacities has this score; -inf below the cheapest."""
-        place = np.searchsorted(self.costs, capacities, side="right") - 1
-        return np.where(place >= 0, self.scores[place], -np.inf)
+        corner = np.searchsorted(self.costs, capacities, side="right") - 1
+        return np.where(corner >= 0, self.scores[corner], -np.inf)
 
 
 def relaxations(problem: KnapsackProblem) -> list[Relaxation]:
@@ -131,7 +131,7 @@ class _Bounds:
         self.pruned_bound = [-np.inf] * len(capacities)
 
     def useful(self, depth: int, costs: Array, scores: Array) -> Mask:
-        """Which partial networks may still become a best one for some capacity."""
+        """True for partial networks that may still become a best one for some capacity."""
         keep = np.zeros(len(costs), dtype=bool)
         for number, capacity in enumerate(self._capacities):
             left = capacity - costs
@@ -221,7 +221,7 @@ def enumerate_frontier(
 
 
 def _efficient(costs: Array, scores: Array) -> Mask:
-    """Which states no other one dominates; costs are sorted, ties keep the best score."""
+    """True for states that no other one dominates; costs are sorted, ties keep the best score."""
     keep = rises(scores)
     kept = np.flatnonzero(keep)
     same = costs[kept[1:]] == costs[kept[:-1]]

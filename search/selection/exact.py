@@ -44,7 +44,7 @@ class Selection:
 
     @property
     def gap(self) -> float:
-        """How much better an unseen network might score; 0 when proven best."""
+        """The most that an unseen network might score above it; 0 when proven best."""
         return max(0.0, self.bound - self.score)
 
     @property

@@ -152,7 +152,7 @@ def _legal(scores: Array, costs: CostMatrix) -> Mask:
 
 
 def rises(values: Array) -> Mask:
-    """Where a value is higher than all before it."""
+    """True for each value that is higher than all before it."""
     highest = np.maximum.accumulate(values)
     mask = np.ones(len(values), dtype=bool)
     mask[1:] = values[1:] > highest[:-1]

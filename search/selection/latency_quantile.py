@@ -33,7 +33,7 @@ class LatencyQuantile:
     Raises:
         UsageError: The scores do not fit the space, or its layers are not
             independent.
-        TableError: The calibration's covariance is not one.
+        TableError: The calibration's covariance has a negative variance.
         MissingOperator: The table does not cover the space.
     """
 

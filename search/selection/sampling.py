@@ -77,7 +77,7 @@ class FeasibleSampler:
 
     @property
     def networks(self) -> float:
-        """How many networks there are to draw from: exact where few, else an upper estimate."""
+        """The number of networks to draw from: exact where few, else an upper estimate."""
         return self._networks if self._list is None else float(len(self._list))
 
     @property

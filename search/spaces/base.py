@@ -94,7 +94,7 @@ class LayeredSpace:
 
     @cached_property
     def uses(self) -> Mapping[OperatorSpec, float]:
-        """How often a uniformly random network has each operator that costs time, on average."""
+        """Mean number of each operator that costs time in a uniformly random network."""
         uses: dict[OperatorSpec, float] = {}
         for operator, share in self._shares():
             if operator.kind != "skip":

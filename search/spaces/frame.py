@@ -42,7 +42,7 @@ def scale_channels(channels: int, width: float) -> int:
 
 
 class Frame(NamedTuple):
-    """What all operators of a network share; makes them by their short names."""
+    """Settings that all operators of a network share; makes them by their short names."""
 
     always_pointwise: bool
     batch: int
@@ -137,11 +137,11 @@ def squeezed(mid: int) -> int:
 
 
 class AbsoluteFrame(Frame):
-    """What all operators of a network share; makes blocks by their channels."""
+    """A frame that makes blocks by their channels."""
 
     def inverted(
         self,
-        words: str,
+        name: str,
         channels: tuple[int, int, int],
         size: int,
         stride: int,
@@ -152,14 +152,14 @@ class AbsoluteFrame(Frame):
         """An inverted residual block.
 
         Args:
-            words: Kernel, activation and `se`, as `k3_hswish_se`.
+            name: Kernel, activation and `se`, as `k3_hswish_se`.
             channels: In, in the middle, out.
             size: Height and width of the input.
             stride: Of the depthwise convolution.
             residual: None means wherever it fits.
             first_pointwise: None means wherever it widens, or the frame keeps it.
         """
-        kernel, activation, *squeeze = words.split("_")
+        kernel, activation, *squeeze = name.split("_")
         into, mid, out = channels
         fits = stride == 1 and into == out
         return OperatorSpec(

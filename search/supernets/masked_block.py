@@ -96,7 +96,7 @@ class MaskedBlock(nn.Module):
 
 
 class ResidualGate(nn.Module):
-    """Where the widths of input and output agree, under weights of their options.
+    """Masks of the residual: where widths in and out agree, by the weights of their options.
 
     Args:
         in_width: The variable of the input's width; None where it is fixed.

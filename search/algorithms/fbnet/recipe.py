@@ -10,7 +10,7 @@ from search.errors import UsageError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FBNetRecipe(SearchRecipe):
-    """How FBNet (arXiv 1812.03443) searches; the defaults are section 4.1's.
+    """Hyperparameters of FBNet (arXiv 1812.03443); the defaults are section 4.1's.
 
     The images that the share of the weights leaves train theta.
 

@@ -7,7 +7,7 @@ from search.algorithms.fbnet.recipe import FBNetRecipe, make_fbnet_recipe
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FBNetV2Recipe(FBNetRecipe):
-    """How FBNetV2 (arXiv 2004.05565, section 4.1) searches: as FBNet does.
+    """Hyperparameters of FBNetV2 (arXiv 2004.05565, section 4.1): FBNet's, and one more.
 
     Attributes:
         scattered: Mix resolutions map by map, as the paper draws it, instead

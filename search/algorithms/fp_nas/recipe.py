@@ -10,7 +10,7 @@ from search.errors import UsageError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CategoricalRecipe(SearchRecipe):
-    """How FP-NAS (arXiv 2011.10949) searches; PARSEC is its fixed number of draws.
+    """Hyperparameters of FP-NAS (arXiv 2011.10949); PARSEC is its fixed number of draws.
 
     Attributes:
         draws: Networks a step, K; None adapts it to the entropy (equation 4).
@@ -27,8 +27,8 @@ class CategoricalRecipe(SearchRecipe):
             never reach the target: C_k / sum C does not see how large C is.
         beta_damping: Added to beta at once for each unit of that excess, as
             an augmented Lagrangian does; it keeps the mean cost from swinging.
-        aim: Share of the target that the mean cost is led to, so that what is
-            left of the swings stays within the target.
+        aim: Share of the target that the mean cost is led to, so that the
+            remaining swings stay within the target.
         likelihood_images: Images in a likelihood; None takes all of the
             batch, which makes the best network's weight 1 and the others' 0.
         baseline: Subtract the mean weight from all, which leaves the expected

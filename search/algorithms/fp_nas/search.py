@@ -186,7 +186,7 @@ class CategoricalSearch(IndependentLayers):
         return beta + self.recipe.beta_damping * self._mean_excess().clamp(min=0)
 
     def _mean_excess(self) -> Tensor:
-        """How far the exact mean cost is above the share aimed at, relative to it."""
+        """The excess of the exact mean cost over the share aimed at, relative to it."""
         if self.target is None:
             return self.module.beta.new_zeros(())
         return self._expected_cost() / (self.recipe.aim * self.target.value) - 1

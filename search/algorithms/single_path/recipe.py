@@ -12,7 +12,7 @@ OPTIMISERS = ("rmsprop", "sgd")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SinglePathRecipe(SearchRecipe):
-    """How Single-Path NAS (arXiv 1904.02877) searches, after its released code.
+    """Hyperparameters of Single-Path NAS (arXiv 1904.02877), after its released code.
 
     There is one phase: weights and thresholds learn together on the share of
     the weights. The other images train nothing and judge the result. The

@@ -45,7 +45,7 @@ class MaskedLayer:
         return self.in_width == self.out_width
 
     def has_residual(self, in_channels: int, out_channels: int) -> bool:
-        """Whether the block adds its input at these widths."""
+        """True where the block adds its input at these widths."""
         same = in_channels == out_channels
         return self.shares_width or (self.free_widths and self.stride == 1 and same)
 
