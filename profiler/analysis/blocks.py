@@ -31,7 +31,7 @@ class Block:
         return self.freq_khz / clock_khz if self.freq_khz and clock_khz else 1.0
 
 
-def kept_blocks(blocks: Sequence[Block], windows: Sequence[tuple[int, int]]) -> list[Block]:
+def undisturbed_blocks(blocks: Sequence[Block], windows: Sequence[tuple[int, int]]) -> list[Block]:
     """Blocks without an involuntary context switch and outside all slow windows."""
     return [block for block in blocks if block.switches == 0 and not _inside(block.at_ns, windows)]
 

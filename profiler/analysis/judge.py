@@ -16,7 +16,7 @@ import numpy as np
 from scipy import stats as scipy_stats
 
 from profiler.analysis.arrays import Array, Indices
-from profiler.analysis.blocks import Block, kept_blocks
+from profiler.analysis.blocks import Block, undisturbed_blocks
 
 _DRAWS = 300
 
@@ -73,15 +73,15 @@ def judge(
     unknown, times are as they came.
     """
     unpreempted = [block for block in blocks if block.switches == 0]
-    kept = kept_blocks(blocks, slow_windows)
-    throttled = not kept
-    kept = kept or unpreempted
-    if not kept:
+    accepted = undisturbed_blocks(blocks, slow_windows)
+    throttled = not accepted
+    accepted = accepted or unpreempted
+    if not accepted:
         return None
-    values = np.array([block.us(clock_khz) for block in kept])
-    groups = np.array([block.pass_number for block in kept])
+    values = np.array([block.us(clock_khz) for block in accepted])
+    groups = np.array([block.pass_number for block in accepted])
     low, high = centre_interval(values, groups, level=level, seed=seed)
-    first = _first_calls(kept, level, seed, clock_khz)
+    first = _first_calls(accepted, level, seed, clock_khz)
     centre = pass_centre(values, groups)
     half_width = (high - low) / 2 / centre
     q5, q25, q95 = np.percentile(values, [5, 25, 95])
@@ -98,11 +98,11 @@ def judge(
         mad_us=float(np.median(np.abs(values - centre))),
         p5_us=float(q5),
         p95_us=float(q95),
-        blocks=len(kept),
-        calls=sum(block.loops for block in kept),
+        blocks=len(accepted),
+        calls=sum(block.loops for block in accepted),
         passes=len(set(groups.tolist())),
-        rejected=len(blocks) - len(kept),
-        stable=half_width <= target and not throttled and len(kept) > 1,
+        rejected=len(blocks) - len(accepted),
+        stable=half_width <= target and not throttled and len(accepted) > 1,
     )
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from profiler.analysis.arrays import Array, Indices
-from profiler.analysis.blocks import Block, kept_blocks
+from profiler.analysis.blocks import Block, undisturbed_blocks
 from profiler.analysis.judge import Measurement, centre_interval
 
 # A middle length may lie off the line by this share of the line's rise; more
@@ -49,7 +49,7 @@ def fit_chain(
     `placements` are the units that each program ("4 copies") was seen to run
     on; one that is missing there is unknown.
     """
-    undisturbed = {n: kept_blocks(blocks, slow_windows) for n, blocks in chains.items()}
+    undisturbed = {n: undisturbed_blocks(blocks, slow_windows) for n, blocks in chains.items()}
     times = {n: _by_pass(blocks) for n, blocks in undisturbed.items()}
     numbers = sorted(set.union(set(), *(set(passes) for passes in times.values())))
     lines = {
@@ -75,7 +75,7 @@ def medians_by_pass(
     blocks: Sequence[Block], slow_windows: Sequence[tuple[int, int]]
 ) -> dict[int, float]:
     """The median undisturbed block of each pass, in microseconds a call."""
-    times = _by_pass(kept_blocks(blocks, slow_windows))
+    times = _by_pass(undisturbed_blocks(blocks, slow_windows))
     return {number: float(np.median(values)) for number, values in times.items()}
 
 

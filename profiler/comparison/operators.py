@@ -21,7 +21,7 @@ from search.table.store import Table
 # Channels in and out, size and stride.
 Shape = tuple[int, int, int, int]
 
-# Of a network's time; below it a ratio of two small numbers says little.
+# Of a network's time; below it a ratio of two small numbers means little.
 _LEAST_SHARE = 0.01
 
 

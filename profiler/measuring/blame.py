@@ -1,4 +1,4 @@
-"""Decides, after a launch that broke off, who is to blame and what follows."""
+"""Decides, after a launch that broke off, which item is to blame and what to do next."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -43,9 +43,9 @@ class Verdict:
 
 @dataclass
 class Blame:
-    """The launches of one batch that broke off, and what they say of its items.
+    """The launches of one batch that broke off, and the verdicts on its items.
 
-    * A lost connection is no item's fault. It is tried again, until it breaks
+    * A lost connection is not an item's fault. It is tried again, until it breaks
       five times in a row without a sample.
     * An item that the runner died on twice, while loading it or alone with it, has failed.
     * Deaths that name no item and timeouts are counted together. At the second one a

@@ -1,8 +1,8 @@
 """The measuring loop: passes of interleaved plans into the journal.
 
 A pass visits every item; its programs are loaded in batches that fit into
-memory, drawn again each time. What a runner yields goes to the journal at
-once.
+memory, in another random order each time. A runner's records go to the journal
+as they come.
 """
 
 import math

@@ -50,7 +50,7 @@ def passes(
 
 
 def batches(items: Sequence[TimedItem], seed: int, number: int) -> Iterator[list[TimedItem]]:
-    """The items of pass `number` in batches that fit into memory, drawn again in each pass."""
+    """The items of pass `number` in batches that fit into memory, in a random order of its own."""
     shuffled = list(items)
     random.Random(seed * 7919 + number).shuffle(shuffled)  # noqa: S311
     total = sum(item.artefact.size_bytes for item in shuffled)

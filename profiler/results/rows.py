@@ -18,7 +18,7 @@ _NO_BLOCK = "preempted: no block ran undisturbed"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CampaignResult:
-    """All that a table is made of."""
+    """The parts that a table is made of."""
 
     plan: CampaignPlan
     journal: Journal

@@ -1,4 +1,4 @@
-"""When is a table good enough: the reasons for exit code 1."""
+"""Problems of a table: the reasons for exit code 1."""
 
 import statistics
 
@@ -45,10 +45,10 @@ def _failed(table: Table) -> list[str]:
 
 
 def _unstable(table: Table) -> list[str]:
-    """Rows less sure than was asked for; beside predicted ones, than those usually are.
+    """Unstable rows; in a table with predicted rows only those with a wider interval than they.
 
-    Who takes a row that is 15 % unsure because nobody measured it cannot refuse one that
-    was measured and is 6 % unsure.
+    A table whose predicted rows are accepted with intervals of 15 % cannot be refused for
+    a measured row with one of 6 %.
     """
     rows = [entry for entry in table.entries if entry.status == "unstable"]
     widths = [e.relative_half_width for e in table.entries if e.status == "predicted"]

@@ -10,7 +10,7 @@ Rows are compared, never raw blocks: a row measured as a slope over chains is a
 time with an interval like any other. What a call costs in addition (the chains'
 intercept) and where operators ran are stated beside them.
 
-Where both tables say at what clock they are stated, and ran on one kind of core
+Where both tables record the clock that they are stated at, and ran on one kind of core
 of one processor, the new one is first restated at the clock of the old one.
 
 All operators may then have moved together, because a machine is not equally fast

@@ -29,7 +29,7 @@ def export_tables(format_name: str, tables: Sequence[Table]) -> str:
 
     Raises:
         UsageError: Unknown format, or more tables than the format holds.
-        TableError: The format cannot say what a table holds.
+        TableError: The format cannot express what a table holds.
     """
     if format_name not in export_names():
         raise UsageError(f"Unknown format {format_name!r}.", f"Known: {', '.join(export_names())}.")

@@ -16,7 +16,7 @@ class TablePrediction:
     """What a table predicts for a network.
 
     `architecture` is the network that was looked up: in the table's number format,
-    and with the table's convention for the first 1x1 where `note` says so.
+    and with the table's convention for the first 1x1 where `note` states it.
     Without a calibration (`calibrated` false) the error is not known, and the
     estimate's interval means nothing.
     """

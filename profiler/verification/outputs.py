@@ -58,13 +58,15 @@ def run_images(
     with tempfile.TemporaryDirectory(prefix="kit-images-") as folder:
         path = Path(folder) / f"{uuid.uuid4().hex}.bin"
         path.write_bytes(content)
-        place = agent.deliver(path, hashlib.sha256(content).hexdigest())
+        input_name = agent.deliver(path, hashlib.sha256(content).hexdigest())
         for attempt in range(_TRIES):
-            target = agent.reserve()
-            item = PlanItem(id=0, file=file, sha256=sha256, input=place, output=target, loops=1)
+            output_name = agent.reserve()
+            item = PlanItem(
+                id=0, file=file, sha256=sha256, input=input_name, output=output_name, loops=1
+            )
             try:
                 _run(agent, settings, item)
-                return _read(agent.collect(target), chunk)
+                return _read(agent.collect(output_name), chunk)
             except Transient:
                 if attempt + 1 == _TRIES:
                     raise

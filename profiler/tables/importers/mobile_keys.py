@@ -53,7 +53,7 @@ ONCE_FOR_ALL = Dialect(
 
 
 def parse_mobile_key(key: str, dialect: Dialect) -> OperatorSpec:
-    """The operator behind a published key.
+    """The operator that a published key stands for.
 
     Raises:
         UsageError: Unknown words, or shapes that contradict each other.

@@ -93,26 +93,26 @@ def _check_whole(rows: tuple[ForeignRow, ...], dialect: Dialect, origin: str) ->
 def _check_grids(blocks: Iterable[OperatorSpec], origin: str) -> None:
     grids: dict[tuple[int, int, int, int, bool], set[tuple[int, int]]] = {}
     for o in blocks:
-        place = (o.height, o.in_channels, o.out_channels, o.stride, o.squeeze_channels > 0)
-        grids.setdefault(place, set()).add((o.mid_channels, o.kernel))
-    for place, cells in grids.items():
+        shape = (o.height, o.in_channels, o.out_channels, o.stride, o.squeeze_channels > 0)
+        grids.setdefault(shape, set()).add((o.mid_channels, o.kernel))
+    for shape, cells in grids.items():
         middles, kernels = {m for m, _ in cells}, {k for _, k in cells}
         fixed = len(cells) == 1
         if not fixed and (len(cells) < len(middles) * len(kernels) or len(kernels) < 3):
             raise damaged(
-                origin, f"the rows for {place[1]} to {place[2]} channels at {place[0]} are not all"
+                origin, f"the rows for {shape[1]} to {shape[2]} channels at {shape[0]} are not all"
             )
 
 
 def _check_chain(operators: Iterable[OperatorSpec], origin: str) -> None:
     operators = list(operators)
     blocks = [o for o in operators if o.kind == "ir"]
-    made = {(o.out_height, o.out_channels) for o in operators}
-    taken = {(o.height, o.in_channels) for o in operators}
-    # The image comes from nowhere; the last convolution's output goes to the pool.
-    open_ends = {p for p in taken - made if p[1] != 3}
+    outputs = {(o.out_height, o.out_channels) for o in operators}
+    inputs = {(o.height, o.in_channels) for o in operators}
+    # No operator computes the image; the last convolution's output goes to the pool.
+    open_ends = {shape for shape in inputs - outputs if shape[1] != 3}
     last = {(o.out_height, o.out_channels) for o in operators if o.kind == "conv" and o.kernel == 1}
-    if open_ends or (made - taken) - last:
+    if open_ends or (outputs - inputs) - last:
         raise damaged(origin, "its layers do not connect: rows are missing")
     repeated = {(o.height, o.in_channels) for o in blocks if o.residual}
     if missing := sorted(_stages(operators, blocks) - repeated):
@@ -134,7 +134,7 @@ def _stages(
     return stages
 
 
-# --- what the publishers say ------------------------------------------------------
+# --- what the publishers state -----------------------------------------------------
 
 
 def describe_proxyless(rows: tuple[ForeignRow, ...]) -> ForeignTable:

@@ -59,10 +59,10 @@ class SinglePath:
 
 
 def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    content = dict(pairs)
+    if len(content) < len(pairs):
         raise ValueError("it names a block or a setting twice")
-    return found
+    return content
 
 
 def _no_constant(text: str) -> float:

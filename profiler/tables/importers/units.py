@@ -22,7 +22,7 @@ def check_units(table: ForeignTable, unit: str, origin: str) -> None:
     """Refuse times that cannot be in this unit.
 
     Raises:
-        TableError: All of them or one of them; says how fast the device would be.
+        TableError: All of them or one of them; names the speed that the device would have.
     """
     speeds = {
         row.source_key: count(row.operator).flops / (row.value * UNITS_US[unit])
