@@ -24,7 +24,7 @@ _BYTES_PER_WORKER = 2**30
 class BuildResult:
     """One export's artefact, or the reason why there is none."""
 
-    subject: ExportSpec
+    export: ExportSpec
     artefact: Artefact | None
     reason: str = ""
     cached: bool = False
@@ -37,34 +37,34 @@ def default_workers() -> int:
     return max(1, min(cores or 1, free // _BYTES_PER_WORKER, 8))
 
 
-def lookup(subjects: Sequence[ExportSpec], entry: ExporterEntry) -> dict[str, Artefact]:
+def lookup(exports: Sequence[ExportSpec], entry: ExporterEntry) -> dict[str, Artefact]:
     """The artefacts that are in the cache already, by name."""
     versions = toolchain(entry)
     artefacts = {
-        subject.name: find(
-            cached_path(entry.name, entry.suffix, digest(subject, entry.name, versions))
+        export.name: find(
+            cached_path(entry.name, entry.suffix, digest(export, entry.name, versions))
         )
-        for subject in subjects
+        for export in exports
     }
     return {name: artefact for name, artefact in artefacts.items() if artefact is not None}
 
 
 def build_all(
-    subjects: Sequence[ExportSpec], entry: ExporterEntry, workers: int | None = None
+    exports: Sequence[ExportSpec], entry: ExporterEntry, workers: int | None = None
 ) -> Generator[BuildResult, None, None]:
     """Yield one result an export, cached ones first, then as they finish.
 
     An export that raises, or kills its process twice, yields a reason; the
     others continue. Closing the iterator cancels what has not begun.
     """
-    ready = lookup(subjects, entry)
-    for subject in subjects:
-        if subject.name in ready:
-            yield BuildResult(subject=subject, artefact=ready[subject.name], cached=True)
-    todo = [subject for subject in subjects if subject.name not in ready]
+    ready = lookup(exports, entry)
+    for export in exports:
+        if export.name in ready:
+            yield BuildResult(export=export, artefact=ready[export.name], cached=True)
+    todo = [export for export in exports if export.name not in ready]
     if not entry.packages:
-        for subject in todo:
-            yield _result(partial(build_one, subject, entry), subject)
+        for export in todo:
+            yield _result(partial(build_one, export, entry), export)
         return
     if not todo:
         return
@@ -97,7 +97,7 @@ def collect(
     with contextlib.closing(build_all(exports, entry, workers)) as results:
         for result in results:
             progress.advance()
-            name = result.subject.name
+            name = result.export.name
             if result.artefact is not None:
                 artefacts[name] = result.artefact
             else:
@@ -114,13 +114,13 @@ def collect(
 def _build_parallel(
     todo: list[ExportSpec], entry: ExporterEntry, workers: int
 ) -> Iterator[BuildResult]:
-    left = {subject.name: subject for subject in todo}
+    left = {export.name: export for export in todo}
     try:
         for result in _run_pool(todo, entry, workers):
-            del left[result.subject.name]
+            del left[result.export.name]
             yield result
     except BrokenProcessPool:
-        # The pool cannot say which subject killed its process. One at a time
+        # The pool cannot say which export killed its process. One at a time
         # it can: the oldest one that is left.
         yield from _build_serially(left, entry)
 
@@ -129,12 +129,12 @@ def _build_serially(left: dict[str, ExportSpec], entry: ExporterEntry) -> Iterat
     while left:
         try:
             for result in _run_pool(list(left.values()), entry, 1):
-                del left[result.subject.name]
+                del left[result.export.name]
                 yield result
         except BrokenProcessPool:
             culprit = left.pop(next(iter(left)))
             reason = "the exporter's process died (out of memory, or a crash of a tool)"
-            yield BuildResult(subject=culprit, artefact=None, reason=reason)
+            yield BuildResult(export=culprit, artefact=None, reason=reason)
 
 
 def _run_pool(todo: list[ExportSpec], entry: ExporterEntry, workers: int) -> Iterator[BuildResult]:
@@ -150,13 +150,13 @@ def _run_pool(todo: list[ExportSpec], entry: ExporterEntry, workers: int) -> Ite
         queue = list(reversed(todo))
         while queue or running:
             while queue and len(running) < workers + 1:
-                subject = queue.pop()
-                running[pool.submit(build_one, subject, entry)] = subject
+                export = queue.pop()
+                running[pool.submit(build_one, export, entry)] = export
             done, _ = wait(running, return_when=FIRST_COMPLETED)
             # What finished together with a crash comes first, or it would be blamed for it.
             for future in sorted(done, key=_is_broken):
-                subject = running.pop(future)
-                yield _result(future.result, subject)
+                export = running.pop(future)
+                yield _result(future.result, export)
     except BaseException:
         # Interrupted, or the disk is full: an export may take 20 s to end.
         for child in active_children():
@@ -170,16 +170,16 @@ def _is_broken(future: "Future[Artefact]") -> bool:
     return isinstance(future.exception(), BrokenProcessPool)
 
 
-def _result(work: Callable[[], Artefact], subject: ExportSpec) -> BuildResult:
+def _result(work: Callable[[], Artefact], export: ExportSpec) -> BuildResult:
     try:
-        return BuildResult(subject=subject, artefact=work())
+        return BuildResult(export=export, artefact=work())
     except BrokenProcessPool:
         raise
     except OSError:
-        raise  # a full or read-only disk is not this subject's fault
+        raise  # a full or read-only disk is not this export's fault
     except Exception as error:
         reason = str(error) if isinstance(error, KitError) else f"{type(error).__name__}: {error}"
-        return BuildResult(subject=subject, artefact=None, reason=reason[:500])
+        return BuildResult(export=export, artefact=None, reason=reason[:500])
 
 
 def _start_worker() -> None:
@@ -199,20 +199,20 @@ def _die_with(parent: int) -> None:
     os._exit(1)
 
 
-def build_one(subject: ExportSpec, entry: ExporterEntry) -> Artefact:
-    """Export one subject, check it, store it.
+def build_one(export: ExportSpec, entry: ExporterEntry) -> Artefact:
+    """Build one file, check it, store it.
 
     Raises:
         ExportError: It cannot be exported, or its file computes something else.
     """
     started = time.monotonic()
-    exported = make_exporter(entry).build(subject)
+    exported = make_exporter(entry).build(export)
     versions = toolchain(entry)
     return store(
-        cached_path(entry.name, entry.suffix, digest(subject, entry.name, versions)),
+        cached_path(entry.name, entry.suffix, digest(export, entry.name, versions)),
         exported.content,
         exporter=entry.name,
-        operator_keys=[operator.key for operator in subject.operators],
+        operator_keys=[operator.key for operator in export.operators],
         toolchain=versions,
         relative_error=exported.relative_error,
         build_seconds=time.monotonic() - started,

@@ -11,7 +11,7 @@ from search.errors import UsageError
 class Effort:
     """How much is measured.
 
-    A pass loads every program anew and visits each `rounds` times; after
+    A pass loads every program again and visits each `rounds` times; after
     `passes` of them, up to `extra_passes` more follow while some item has not
     reached `target_relative_ci`. `calibration` and `exam` count whole networks.
     """
@@ -145,14 +145,14 @@ class CampaignSettings:
             )
 
     def without_extra_passes(self) -> "CampaignSettings":
-        """These settings for a device that cannot be asked again: all passes at once."""
+        """These settings with all passes at once, for records that were made already."""
         effort = self.effort
         passes = effort.passes + effort.extra_passes
         return replace(self, effort=replace(effort, passes=passes, extra_passes=0))
 
     @property
     def identity(self) -> str:
-        """Hash of the settings: campaigns that share it can resume each other."""
+        """Hash of the settings: campaigns with equal hashes can resume each other."""
         content = asdict(self)
         if not self.chains:
             del content["chains"]

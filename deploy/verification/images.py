@@ -64,7 +64,7 @@ class Evaluation:
 
 
 def reference(export: ExportSpec) -> nn.Module:
-    """The module that the file was made of, before anything was folded or quantised.
+    """The torch module that was exported, before anything was folded or quantised.
 
     Raises:
         UsageError: The weights are not of this network.

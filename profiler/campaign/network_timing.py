@@ -36,7 +36,7 @@ class NetworkTime:
     """One network's latency: the mean over passes of the median block.
 
     Microseconds a call, stated at `clock_khz`, the run's median clock (None:
-    no runner measured it, and times are as they came). The interval is
+    no runner measured it, and times are not restated). The interval is
     Student's t over the passes of this run; other days are not in it.
     """
 
@@ -61,7 +61,7 @@ class NetworkTime:
         )
 
     def at_clock(self, clock_khz: int | None) -> "NetworkTime":
-        """As it would be at another clock; unchanged where either is unknown."""
+        """Restated at another clock; unchanged where either is unknown."""
         if not clock_khz or not self.clock_khz:
             return self
         return self.scaled(self.clock_khz / clock_khz)
@@ -79,7 +79,7 @@ class NetworkTimes:
 
 
 def time_networks(
-    subjects: Sequence[ExportSpec],
+    exports: Sequence[ExportSpec],
     agent: DeviceAgent,
     settings: CampaignSettings,
     progress: Progress,
@@ -92,21 +92,14 @@ def time_networks(
 
     Raises:
         UsageError: No network, or two of one name.
-        DeviceError: The reference operator could not be built.
+        DeviceError: The sentinel could not be built.
         DeviceLost, DeviceTimeout: The device, after the usual second try.
     """
-    names = [subject.name for subject in subjects]
+    names = [export.name for export in exports]
     if not names or len(set(names)) != len(names):
         raise UsageError("Networks to be timed must be named, and differently.")
-    sentinel = sentinel_of(subjects)
-    entry = exporter_entry(settings.backend, settings.dtype)
-    artefacts, reasons = collect((*subjects, sentinel), entry, workers, progress=progress)
-    failed = {name: f"export: {reason}" for name, reason in reasons.items()}
-    if sentinel.name in failed:
-        raise DeviceError(
-            f"The reference operator could not be built: {failed[sentinel.name]}",
-            "Nothing can be timed without it.",
-        )
+    sentinel = sentinel_of(exports)
+    artefacts, failed = _build(exports, sentinel, settings, progress, workers)
     reference = TimedItem(
         name=sentinel.name, artefact=artefacts.pop(sentinel.name), is_network=False
     )
@@ -131,13 +124,29 @@ def time_networks(
         return _timing(journal, settings, artefacts, failed)
 
 
-def sentinel_of(subjects: Sequence[ExportSpec]) -> ExportSpec:
+def _build(
+    exports: Sequence[ExportSpec],
+    sentinel: ExportSpec,
+    settings: CampaignSettings,
+    progress: Progress,
+    workers: int | None,
+) -> tuple[dict[str, Artefact], dict[str, str]]:
+    """Artefacts of networks and sentinel by name, and why others could not be built."""
+    entry = exporter_entry(settings.backend, settings.dtype)
+    artefacts, reasons = collect((*exports, sentinel), entry, workers, progress=progress)
+    failed = {name: f"export: {reason}" for name, reason in reasons.items()}
+    if sentinel.name in failed:
+        raise DeviceError(
+            f"The sentinel could not be built: {failed[sentinel.name]}",
+            "Nothing can be timed without it.",
+        )
+    return artefacts, failed
+
+
+def sentinel_of(exports: Sequence[ExportSpec]) -> ExportSpec:
     """The operator of median FLOPs among those of the networks."""
     operators = {
-        operator
-        for subject in subjects
-        for operator in subject.operators
-        if operator.kind != "skip"
+        operator for export in exports for operator in export.operators if operator.kind != "skip"
     }
     ranked = sorted(operators, key=lambda operator: (count(operator).flops, operator.key))
     operator = ranked[len(ranked) // 2]

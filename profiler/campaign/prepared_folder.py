@@ -55,15 +55,15 @@ def prepare(
 
     Raises:
         UsageError: The folder holds something, or the device takes no packages.
-        DeviceError: The reference operator could not be built.
+        DeviceError: The sentinel could not be built.
     """
     if device.platform != "ios":
         raise UsageError(f"--prepare is for iPhones; {device.name} is measured directly.")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder} is not an empty folder.", "Name a new one.")
-    built, failed = collect(plan.subjects, plan.exporter, workers, progress=progress)
+    built, failed = collect(plan.exports, plan.exporter, workers, progress=progress)
     if plan.sentinel not in built:
-        raise DeviceError(f"The reference operator {plan.sentinel} could not be built.")
+        raise DeviceError(f"The sentinel {plan.sentinel} could not be built.")
     groups = _groups(plan, built, merged=bool(device.options.get("multifunction")))
     files, size = _write_models(groups, built, folder / "models", progress)
     wire = _wire_plan(plan, built, files)
@@ -85,16 +85,14 @@ def prepare(
 def _groups(plan: CampaignPlan, built: Mapping[str, Artefact], *, merged: bool) -> list[list[str]]:
     """Names that share a package: with `merged`, all chains of one operator."""
     together: dict[object, list[str]] = {}
-    for subject in plan.subjects:
-        if subject.name in built:
-            together.setdefault(_group(subject) if merged else subject.name, []).append(
-                subject.name
-            )
+    for export in plan.exports:
+        if export.name in built:
+            together.setdefault(_group(export) if merged else export.name, []).append(export.name)
     return list(together.values())
 
 
-def _group(subject: ExportSpec) -> object:
-    return subject.operators if subject.copies is not None else subject.name
+def _group(export: ExportSpec) -> object:
+    return export.operators if export.copies is not None else export.name
 
 
 def _write_models(

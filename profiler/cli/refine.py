@@ -41,7 +41,7 @@ def refine(
         ),
     ],
     max_operators: Annotated[
-        int, typer.Option(help="Rows to measure besides.", min=1, rich_help_panel=BUDGET)
+        int, typer.Option(help="Rows to measure in addition.", min=1, rich_help_panel=BUDGET)
     ] = 10,
     device: Annotated[
         str | None,

@@ -59,7 +59,7 @@ def check_sentinel(plan: CampaignPlan, artefacts: Mapping[str, Artefact]) -> Non
     """Refuse a campaign without the operator by which drift is watched."""
     if plan.sentinel not in artefacts:
         raise DeviceError(
-            f"The reference operator {plan.sentinel} could not be built.",
+            f"The sentinel {plan.sentinel} could not be built.",
             "See the reason above; nothing can be measured without it.",
         )
 

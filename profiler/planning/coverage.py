@@ -45,10 +45,10 @@ def coverage(plan: CampaignPlan, output: Path) -> Coverage:
     Raises:
         UsageError: The journal is damaged.
     """
-    built = lookup(plan.subjects, plan.exporter)
+    built = lookup(plan.exports, plan.exporter)
     selected = {operator.key for operator in plan.operators}
     programs = [
-        [subject.name for subject in plan.timed(operator)]
+        [export.name for export in plan.timed(operator)]
         for operator in plan.space.operators
         if operator.key in selected
     ]
@@ -65,7 +65,7 @@ def coverage(plan: CampaignPlan, output: Path) -> Coverage:
         predicted_operators=len(plan.predicted),
         whole_networks=len(plan.networks),
         built=len(built),
-        to_build=len(plan.subjects) - len(built),
+        to_build=len(plan.exports) - len(built),
         measured=measured,
         missing=len(programs) - measured,
         estimated_seconds=round(estimate_seconds(plan, built), 1),

@@ -17,15 +17,15 @@ CLOSING = 0.03  # of a budget, for predicting, examining and writing
 def building_order(plan: CampaignPlan) -> tuple[ExportSpec, ...]:
     """All that needs an artefact; under a budget in time networks before most operators."""
     if plan.settings.budget_s is None:
-        return plan.subjects
+        return plan.exports
     first = [s for operator in plan.operators[:_ALWAYS_BUILT] for s in plan.timed(operator)]
-    return tuple(dict.fromkeys((plan.empty, *first, *plan.networks, *plan.subjects)))
+    return tuple(dict.fromkeys((plan.empty, *first, *plan.networks, *plan.exports)))
 
 
 def always_built(plan: CampaignPlan) -> set[str]:
     """Names of the programs that are built even when the time is up."""
     rest = {s.name for operator in plan.operators[_ALWAYS_BUILT:] for s in plan.timed(operator)}
-    return {subject.name for subject in plan.subjects} - rest
+    return {export.name for export in plan.exports} - rest
 
 
 def build_deadline(plan: CampaignPlan, began: float) -> float:

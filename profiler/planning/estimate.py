@@ -45,9 +45,9 @@ def estimate_seconds(plan: CampaignPlan, built: Mapping[str, Artefact] | None = 
         built: Artefacts by name; None looks into the artefact cache.
     """
     if built is None:
-        built = lookup(plan.subjects, plan.exporter)
-    missing = [subject for subject in plan.subjects if subject.name not in built]
-    work_s = sum(_build_s(subject, plan.exporter) for subject in missing)
+        built = lookup(plan.exports, plan.exporter)
+    missing = [export for export in plan.exports if export.name not in built]
+    work_s = sum(_build_s(export, plan.exporter) for export in missing)
     return (work_s / _cores() + _START_S if work_s else 0.0) + measuring_seconds(plan)
 
 
@@ -56,7 +56,7 @@ def measuring_seconds(plan: CampaignPlan) -> float:
     effort = plan.settings.effort
     calls = effort.warmup + effort.network_loops
     flops = sum(count(operator).flops for s in plan.networks for operator in s.operators)
-    timed = len(plan.subjects) - len(plan.networks)
+    timed = len(plan.exports) - len(plan.networks)
     visit_s = flops / _GMACS_PER_S / 1e9 * calls + timed * _visit_s(effort)
     return effort.passes * (effort.rounds * visit_s + _NETWORK_LOAD_S * len(plan.networks) + 1)
 
@@ -64,13 +64,12 @@ def measuring_seconds(plan: CampaignPlan) -> float:
 def operator_seconds(plan: CampaignPlan, operators: Sequence[OperatorSpec]) -> list[float]:
     """The seconds that each operator adds: its passes, and its artefact where there is none."""
     programs = [plan.timed(operator) for operator in operators]
-    built = lookup([subject for own in programs for subject in own], plan.exporter)
+    built = lookup([export for own in programs for export in own], plan.exporter)
     visits_s = visiting_seconds(plan.settings.effort)
     return [
         sum(
-            visits_s
-            + (0.0 if subject.name in built else _build_s(subject, plan.exporter) / _cores())
-            for subject in own
+            visits_s + (0.0 if export.name in built else _build_s(export, plan.exporter) / _cores())
+            for export in own
         )
         for own in programs
     ]
@@ -81,11 +80,11 @@ def visiting_seconds(effort: Effort) -> float:
     return effort.passes * effort.rounds * _visit_s(effort)
 
 
-def _build_s(subject: ExportSpec, entry: ExporterEntry) -> float:
+def _build_s(export: ExportSpec, entry: ExporterEntry) -> float:
     time = _BUILD_TIMES.get(entry.name, BuildTime(0.0, 0.0))
-    squeezed = sum(operator.squeeze_channels > 0 for operator in subject.operators)
-    more = 1 + _SQUEEZE * squeezed / len(subject.operators)
-    return more * (time.network_s if len(subject.operators) > 1 else time.operator_s)
+    squeezed = sum(operator.squeeze_channels > 0 for operator in export.operators)
+    more = 1 + _SQUEEZE * squeezed / len(export.operators)
+    return more * (time.network_s if len(export.operators) > 1 else time.operator_s)
 
 
 def _visit_s(effort: Effort) -> float:

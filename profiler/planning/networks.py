@@ -31,6 +31,6 @@ def draw_networks(space: LayeredSpace, number: int, seed: int) -> tuple[ExportSp
         if len(networks) == number:
             break
         architecture = space.random_architecture(generator, f"random-{seed}-{len(networks):03d}")
-        subject = ExportSpec(name=architecture.name, operators=architecture.operators)
-        networks.setdefault(subject.operators, subject)
+        export = ExportSpec(name=architecture.name, operators=architecture.operators)
+        networks.setdefault(export.operators, export)
     return tuple(networks.values())

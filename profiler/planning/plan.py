@@ -57,7 +57,7 @@ class CampaignPlan:
         return (*self.calibration, *self.exam)
 
     @cached_property
-    def subjects(self) -> tuple[ExportSpec, ...]:
+    def exports(self) -> tuple[ExportSpec, ...]:
         """All that needs an artefact."""
         timed = dict.fromkeys(s for operator in self.operators for s in self.timed(operator))
         return (self.empty, *timed, *self.networks)

@@ -92,7 +92,7 @@ def space_subjects(space: str, dtype: str, pattern: str | None) -> list[ExportSp
         chains=(1, 4, 16),
         filter=pattern,
     )
-    return list(make_plan(settings).subjects)
+    return list(make_plan(settings).exports)
 
 
 def build(
@@ -102,9 +102,9 @@ def build(
     started, found, problems = time.monotonic(), [], []
     for outcome in build_all(subjects, exporter_entry("coreml", dtype), workers):
         if outcome.artefact is None:
-            problems.append(f"{dtype}: FAILED {outcome.subject.name}: {outcome.reason}")
+            problems.append(f"{dtype}: FAILED {outcome.export.name}: {outcome.reason}")
         else:
-            found.append((outcome.subject, outcome.artefact))
+            found.append((outcome.export, outcome.artefact))
     print(f"{title}: {len(found)} of {len(subjects)} in {time.monotonic() - started:.0f} s")
     report("  all", found)
     problems += [

@@ -72,9 +72,7 @@ def main() -> int:
 def artefacts(operators: Sequence[OperatorSpec]) -> list[Artefact]:
     """The artefact of each operator, built where the cache has none."""
     subjects = [ExportSpec.of(operator) for operator in operators]
-    built = {
-        one.subject.name: one for one in build_all(subjects, exporter_entry("xnnpack", "fp32"))
-    }
+    built = {one.export.name: one for one in build_all(subjects, exporter_entry("xnnpack", "fp32"))}
     ready = [built[subject.name].artefact for subject in subjects]
     if any(one is None for one in ready):
         sys.exit("An operator could not be exported.")

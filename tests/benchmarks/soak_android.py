@@ -194,7 +194,7 @@ def wanted(space: str, pattern: str | None) -> set[str]:
         effort=PRESETS["fast"],
         filter=pattern,
     )
-    return {subject.name for subject in make_plan(settings).subjects}
+    return {subject.name for subject in make_plan(settings).exports}
 
 
 @contextlib.contextmanager

@@ -38,7 +38,7 @@ def subjects(*names: str) -> list[ExportSpec]:
 def outcomes(built: list[BuildResult]) -> dict[str, str]:
     """Names to what became of them."""
     return {
-        one.subject.name: "cached" if one.cached else "built" if one.artefact else one.reason
+        one.export.name: "cached" if one.cached else "built" if one.artefact else one.reason
         for one in built
     }
 
@@ -72,7 +72,7 @@ def test_an_outcome_tells_how_far_off_and_how_long_it_took(own_cache: Path) -> N
 
 def test_a_damaged_artefact_is_built_anew(own_cache: Path) -> None:
     wanted = subjects("cut", "edited", "whole")
-    first = {one.subject.name: one.artefact for one in build_all(wanted, LIGHT)}
+    first = {one.export.name: one.artefact for one in build_all(wanted, LIGHT)}
     cut, edited = first["cut"], first["edited"]
     assert cut
     assert edited
@@ -170,7 +170,7 @@ def test_what_finished_beside_a_crash_is_not_blamed_for_it(
     seen: list[BuildResult] = []
     with pytest.raises(BrokenProcessPool):
         seen.extend(build._run_pool(wanted, HEAVY, len(wanted)))
-    assert {one.subject.name for one in seen} == set("abcdefgh")
+    assert {one.export.name for one in seen} == set("abcdefgh")
 
 
 def test_workers_are_bounded_by_cores_memory_and_eight(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -121,7 +121,7 @@ def test_without_a_reference_operator_nothing_is_timed(
         raise RuntimeError("out of order")
 
     monkeypatch.setattr(SimulatedExporter, "build", refuse)
-    with pytest.raises(DeviceError, match="reference operator could not be built"):
+    with pytest.raises(DeviceError, match="sentinel could not be built"):
         time_networks(networks(), recording(bench), settings(), Silent())
 
 

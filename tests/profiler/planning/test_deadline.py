@@ -28,11 +28,11 @@ def plan(bench: Bench):
 
 def test_networks_are_built_before_most_operators_and_nothing_is_forgotten(plan) -> None:
     order = building_order(plan)
-    assert set(order) == set(plan.subjects)
+    assert set(order) == set(plan.exports)
     assert len(order) == len(set(order))
     last_network = max(order.index(network) for network in (*plan.calibration, *plan.exam))
     assert last_network < len(order) - 30
-    assert always_built(plan) < {subject.name for subject in plan.subjects}
+    assert always_built(plan) < {subject.name for subject in plan.exports}
 
 
 def test_building_ends_before_the_passes_would_not_fit_any_more(plan) -> None:

@@ -90,7 +90,7 @@ def test_the_same_seed_draws_the_same_networks_and_another_seed_others() -> None
 
 def test_subjects_are_the_empty_program_every_operator_and_every_network_once(bench) -> None:
     plan = make_plan(bench.settings())
-    names = [subject.name for subject in plan.subjects]
+    names = [subject.name for subject in plan.exports]
     assert names[0] == plan.empty.name
     assert len(set(names)) == len(names)
     assert len(names) == 1 + len(plan.operators) + len(plan.calibration) + len(plan.exam)
