@@ -245,6 +245,8 @@ def _check_probability(problem: SearchProblem) -> None:
         return
     if problem.target_us is None:
         raise UsageError("--probability is that of meeting a latency target.", "Give --target-ms.")
+    if not problem.independent:
+        return  # No method of such spaces takes a probability; their options are refused.
     equal = np.where(problem.costs.legal, 0.0, -np.inf)
     select_chance_constrained(
         equal, problem.model, problem.space, problem.target_us, problem.probability
