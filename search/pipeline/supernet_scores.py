@@ -15,6 +15,7 @@ from typing import cast
 
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import spearmanr
 from torch import Tensor
 
 from search.algorithms.registry import load_weights
@@ -166,7 +167,7 @@ def fit_additive_scores(
         raise UsageError("Scores need at least 15 networks.", "Raise --networks.")
     trial = _solve(networks[:fitted], entropies[:fitted], widths)
     predicted = trial[np.arange(len(widths)), networks[fitted:]].sum(axis=1)
-    spearman = _rank_correlation(predicted, -entropies[fitted:])
+    spearman = float(spearmanr(predicted, -entropies[fitted:]).statistic)
     values = _solve(networks, entropies, widths)
     description = (
         f"{origin}; additive fit of {len(networks)} networks, rank correlation {spearman:.3f} "
@@ -189,11 +190,6 @@ def _solve(networks: IntArray, entropies: Array, widths: Sequence[int]) -> Array
     for layer, width in enumerate(widths):
         values[layer, :width] = shares[starts[layer] : starts[layer] + width]
     return values
-
-
-def _rank_correlation(first: Array, second: Array) -> float:
-    ranks = [np.argsort(np.argsort(values)).astype(float) for values in (first, second)]
-    return float(np.corrcoef(ranks[0], ranks[1])[0, 1])
 
 
 def for_space(scores: Scores, space: LayeredSpace) -> Scores:
