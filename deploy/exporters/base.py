@@ -1,21 +1,9 @@
 """Exporter protocol, the file that an exporter returns, and its error limit."""
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol
+from typing import Protocol
 
 from deploy.artefact import ExportSpec
-
-
-class ErrorLimit(NamedTuple):
-    """The largest relative error against torch that is accepted.
-
-    `judged` names the error that is held against `value`: `largest_error`
-    (largest difference over largest magnitude), or `rms_error` for quantised
-    files, whose observers clip rare extremes on purpose.
-    """
-
-    judged: Literal["largest_error", "rms_error"]
-    value: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

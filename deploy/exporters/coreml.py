@@ -21,7 +21,8 @@ from deploy.coreml.check import Expected, check_program, check_target
 from deploy.coreml.interpreter import evaluate, evaluate_all
 from deploy.coreml.package import pack, unpacked
 from deploy.coreml.program import Function, read_program
-from deploy.exporters.base import ErrorLimit, ExportedFile
+from deploy.exporters.base import ExportedFile
+from deploy.exporters.error_limits import ErrorLimit
 from deploy.exporters.quiet import quiet
 from deploy.exporters.verify import export_and_verify, relative_error
 from search.errors import ExportError

@@ -17,7 +17,8 @@ from deploy.artefact import ExportSpec
 from deploy.coreml.check import check_target
 from deploy.coreml.interpreter import evaluate
 from deploy.coreml.program import read_program
-from deploy.exporters.base import ErrorLimit, ExportedFile
+from deploy.exporters.base import ExportedFile
+from deploy.exporters.error_limits import ErrorLimit
 from deploy.exporters.quiet import quiet
 from deploy.exporters.verify import export_and_verify
 from search.errors import ExportError

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from deploy.artefact import ExportSpec
-from deploy.exporters.base import ErrorLimit, ExportedFile
+from deploy.exporters.base import ExportedFile
 from deploy.exporters.calibration import load_images
+from deploy.exporters.error_limits import ErrorLimit
 from deploy.exporters.quiet import quiet
 from deploy.exporters.verify import export_and_verify
 from search.errors import ExportError

@@ -5,27 +5,10 @@ from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from deploy.exporters.base import ErrorLimit, Exporter
+from deploy.exporters.base import Exporter
+from deploy.exporters.error_limits import COREML, ONNX_FP32, XNNPACK_FP32, XNNPACK_INT8, ErrorLimit
 from search.errors import ExportError, UsageError
 from search.files import sha256_bytes
-
-# fp32 and fp16 differ from torch by rounding only; int8 and w8 are reported
-# rather than judged, but beyond their limits the file is another network.
-_XNNPACK_FP32 = ErrorLimit("largest_error", 1e-4)
-_XNNPACK_INT8 = ErrorLimit("rms_error", 0.5)
-_ONNX_FP32 = ErrorLimit("largest_error", 1e-4)
-_COREML_LIMITS = {
-    "fp16": ErrorLimit("largest_error", 5e-3),
-    "fp32": ErrorLimit("largest_error", 1e-5),
-    "w8": ErrorLimit("rms_error", 0.03),
-}
-# On a device: hardware may accumulate in 16 bits, so these are wider.
-_DEPLOYMENT_FP32 = ErrorLimit("largest_error", 1e-4)
-_DEPLOYMENT_LIMITS = {
-    "int8": ErrorLimit("rms_error", 0.5),
-    "fp16": ErrorLimit("largest_error", 2e-2),
-    "w8": ErrorLimit("rms_error", 0.1),
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +55,7 @@ _COREML = {
         # Each start costs 10 s and more; single operators leave little memory in use.
         tasks_per_process=300,
     )
-    for dtype, limit in _COREML_LIMITS.items()
+    for dtype, limit in COREML.items()
 }
 _ENTRIES: dict[tuple[str, str], ExporterEntry] = {
     ("xnnpack", "fp32"): ExporterEntry(
@@ -80,21 +63,21 @@ _ENTRIES: dict[tuple[str, str], ExporterEntry] = {
         suffix=".pte",
         target="deploy.exporters.executorch:XnnpackFp32",
         packages=_ET,
-        error_limit=_XNNPACK_FP32,
+        error_limit=XNNPACK_FP32,
     ),
     ("xnnpack", "int8"): ExporterEntry(
         name="xnnpack-int8",
         suffix=".pte",
         target="deploy.exporters.executorch:XnnpackInt8",
         packages=(*_ET, "torchao"),
-        error_limit=_XNNPACK_INT8,
+        error_limit=XNNPACK_INT8,
     ),
     ("onnxruntime", "fp32"): ExporterEntry(
         name="onnx-fp32",
         suffix=".onnx",
         target="deploy.exporters.onnx:OnnxFp32",
         packages=("torch", "onnx", "onnxscript"),
-        error_limit=_ONNX_FP32,
+        error_limit=ONNX_FP32,
     ),
     **{
         (backend, dtype): entry
@@ -108,7 +91,7 @@ _ENTRIES: dict[tuple[str, str], ExporterEntry] = {
         packages=(*_ET, "coremltools"),
         sources=("deploy.exporters.coreml", *_COREML_SOURCES),
         extra="iphone",
-        error_limit=_COREML_LIMITS["fp16"],
+        error_limit=COREML["fp16"],
     ),
     **{
         ("simulated", dtype): ExporterEntry(
@@ -174,11 +157,6 @@ def with_deployment_target(entry: ExporterEntry, target: str | None) -> Exporter
     if not entry.name.startswith("coreml-"):
         raise UsageError(f"{entry.name} files have no deployment target.", "Leave it out.")
     return replace(entry, name=f"{entry.name}-{target.lower()}", options=(("target", target),))
-
-
-def deployment_limit(dtype: str) -> ErrorLimit:
-    """The error limit of a network's outputs on a device, whatever its backend."""
-    return _DEPLOYMENT_LIMITS.get(dtype, _DEPLOYMENT_FP32)
 
 
 def make_exporter(entry: ExporterEntry) -> Exporter:

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from deploy.artefact import ExportSpec
-from deploy.exporters.base import ErrorLimit, ExportedFile
+from deploy.exporters.base import ExportedFile
 from deploy.exporters.calibration import load_images
+from deploy.exporters.error_limits import ErrorLimit
 from deploy.network import fold_batch_norm, load_weights, seeded_network
 from search.errors import ExportError
 from search.operators.modules import example_input

@@ -22,7 +22,7 @@ from profiler.results.build_table import build_table, samples_frame
 from profiler.results.judged import unstable_items
 from profiler.results.rows import CampaignResult
 from profiler.settings import CampaignSettings
-from profiler.tables.catalogue import next_version, table_stem
+from profiler.tables.versions import next_version, table_stem
 from search.console.progress import Progress
 from search.errors import StorageError, UsageError
 from search.table.manifest import DeviceInfo

@@ -14,8 +14,8 @@ from profiler.comparison.compare import compare, refuse_mixture, setting_label, 
 from profiler.comparison.model import Comparison, Run
 from profiler.measuring.agents import TimingOptions, open_agent, timing_settings
 from profiler.settings import CampaignSettings
-from profiler.tables.catalogue import newest_tables
 from profiler.tables.predict import predict_network
+from profiler.tables.versions import newest_tables
 from search.console.progress import Progress
 from search.errors import KitError, MissingOperator, TableError, UsageError
 from search.table.store import Table, read_table

@@ -28,8 +28,8 @@ import numpy as np
 from scipy import stats as scipy_stats
 
 from profiler.analysis.arrays import Flags
-from profiler.tables.catalogue import find_parent
 from profiler.tables.clocks import Clocks, clocks_of
+from profiler.tables.versions import find_parent
 from search.errors import KitError, TableError
 from search.table.entries import Entry
 from search.table.manifest import Manifest

@@ -1,6 +1,6 @@
 """`DeviceVerifier` of the kit: outputs, time and prediction of one deployed network."""
 
-from deploy.exporters.registry import deployment_limit
+from deploy.exporters.error_limits import deployment_limit
 from deploy.verification.device_side import (
     DeviceDefaults,
     DeviceOptions,
@@ -15,8 +15,8 @@ from device_agents.registry import find_device
 from profiler.campaign.network_timing import NetworkTime, NetworkTimes, time_networks
 from profiler.measuring.agents import TimingOptions, open_agent, timing_settings
 from profiler.settings import PRESETS, CampaignSettings
-from profiler.tables.catalogue import newest_tables
 from profiler.tables.predict import TablePrediction, predict_network
+from profiler.tables.versions import newest_tables
 from profiler.verification.outputs import compare_outputs
 from search.console.progress import Progress, make_progress
 from search.errors import DeviceError, KitError, UsageError

@@ -17,10 +17,10 @@ import pandas as pd
 from scipy import stats as scipy_stats
 
 from profiler.results.provenance import kit_info
-from profiler.tables.catalogue import next_version
 from profiler.tables.importers.base import ForeignRow, ForeignTable, Format, damaged
 from profiler.tables.importers.registry import find_format
 from profiler.tables.importers.units import UNITS_US, check_units
+from profiler.tables.versions import next_version
 from search.errors import TableError, UsageError
 from search.files import sha256_bytes
 from search.operators.spec import OperatorSpec

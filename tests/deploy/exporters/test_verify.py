@@ -12,7 +12,7 @@ pytest.importorskip("torch", reason="modules are torch's")
 import torch
 
 from deploy.artefact import ExportSpec
-from deploy.exporters.base import ErrorLimit
+from deploy.exporters.error_limits import ErrorLimit
 from deploy.exporters.verify import export_and_verify, largest_error, rms_error
 from deploy.network import fold_batch_norm, load_weights, seeded_network
 from search.errors import ExportError, UsageError

@@ -12,9 +12,9 @@ import pytest
 from deploy.artefact import ExportSpec
 from device_agents.simulated.truth import Truth
 from profiler.planning.plan import make_plan
-from profiler.tables.catalogue import table_stem
 from profiler.tables.checks import table_problems
 from profiler.tables.summary import summary
+from profiler.tables.versions import table_stem
 from search.errors import TableError
 from search.latency.model import LatencyModel
 from search.spaces.registry import parse_space

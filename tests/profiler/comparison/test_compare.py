@@ -16,8 +16,8 @@ from profiler.comparison.model import Comparison, Run
 from profiler.comparison.sources import choose_tables, find_networks
 from profiler.measuring.agents import TimingOptions, timing_settings
 from profiler.settings import PRESETS
-from profiler.tables.catalogue import newest_tables
 from profiler.tables.predict import predict_network
+from profiler.tables.versions import newest_tables
 from search.architecture import write_architecture
 from search.console.progress import Silent
 from search.errors import MissingOperator, TableError, UsageError

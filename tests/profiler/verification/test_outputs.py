@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploy.artefact import Artefact
-from deploy.exporters.registry import deployment_limit
+from deploy.exporters.error_limits import deployment_limit
 from deploy.verification.device_side import Chunk
 from device_agents.base import AgentSettings
 from device_agents.device import load_device
