@@ -144,7 +144,7 @@ def _run(
     measuring: TimingOptions,
     progress: Progress,
 ) -> Run:
-    specs = [
+    subjects = [
         ExportSpec(
             name=network.name, operators=network.with_dtype(settings.dtype).architecture.operators
         )
@@ -153,7 +153,7 @@ def _run(
     with open_agent(target, settings) as agent:
         device = agent.info().id
         label = setting_label(device, settings.dtype, settings.backend, settings.threads)
-        progress.say(f"{label}: {len(specs)} network(s), {settings.effort.preset}")
+        progress.say(f"{label}: {len(subjects)} network(s), {settings.effort.preset}")
         with only_one(device):
-            timing = time_networks(specs, agent, settings, progress, measuring.workers)
+            timing = time_networks(subjects, agent, settings, progress, measuring.workers)
         return Run(label=label, simulated=agent.source == "simulated", timing=timing)

@@ -1,4 +1,4 @@
-"""Numbers, time and prediction of one deployed network, on a device."""
+"""The device side of deploy: numbers, time and prediction of one deployed network."""
 
 from deploy.verification.device_side import (
     DeviceDefaults,
@@ -53,18 +53,18 @@ class AgentVerifier:
 device_side = AgentVerifier()
 
 
-def _settings(options: DeviceOptions, dtype: str) -> CampaignSettings:
-    if options.preset not in PRESETS:
-        raise UsageError(f"Unknown preset {options.preset!r}.", f"Known: {', '.join(PRESETS)}.")
-    timing = TimingOptions(
-        effort=PRESETS[options.preset],
-        backend=options.backend,
-        threads=options.threads,
-        affinity=options.affinity,
-        runner=options.runner,
-        timeout_s=options.timeout_s,
+def _settings(asked: DeviceOptions, dtype: str) -> CampaignSettings:
+    if asked.preset not in PRESETS:
+        raise UsageError(f"Unknown preset {asked.preset!r}.", f"Known: {', '.join(PRESETS)}.")
+    measuring = TimingOptions(
+        effort=PRESETS[asked.preset],
+        backend=asked.backend,
+        threads=asked.threads,
+        affinity=asked.affinity,
+        runner=asked.runner,
+        timeout_s=asked.timeout_s,
     )
-    return timing_settings(find_device(options.device), dtype, timing)
+    return timing_settings(find_device(asked.device), dtype, measuring)
 
 
 def _verify(
@@ -84,7 +84,7 @@ def _verify(
             progress,
         )
     timing = time_networks([request.subject], agent, settings, progress)
-    time = _network_time(timing, request.subject.name)
+    timed = _timed(timing, request.subject.name)
     hello, info = timing.hello, agent.info()
     assert hello is not None
     return VerificationReport(
@@ -96,14 +96,14 @@ def _verify(
         backend=settings.backend,
         threads=hello.threads,
         numbers=numbers,
-        latency=_latency(time),
-        prediction=_prediction(*table, time, request.target_us) if table else None,
+        latency=_latency(timed),
+        prediction=_prediction(*table, timed, request.target_us) if table else None,
         target_us=request.target_us,
         notes=notes,
     )
 
 
-def _network_time(timing: NetworkTimes, name: str) -> NetworkTime:
+def _timed(timing: NetworkTimes, name: str) -> NetworkTime:
     if name not in timing.timed:
         raise DeviceError(
             f"The device could not run {name}: {timing.failed[name]}.",
