@@ -144,7 +144,7 @@ def _run(
     measuring: TimingOptions,
     progress: Progress,
 ) -> Run:
-    subjects = [
+    specs = [
         ExportSpec(
             name=network.name, operators=network.with_dtype(settings.dtype).architecture.operators
         )

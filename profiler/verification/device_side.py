@@ -95,14 +95,14 @@ def _verify(
         backend=settings.backend,
         threads=hello.threads,
         numbers=numbers,
-        latency=_latency(timed),
-        prediction=_prediction(*table, timed, request.target_us) if table else None,
+        latency=_latency(time),
+        prediction=_prediction(*table, time, request.target_us) if table else None,
         target_us=request.target_us,
         notes=notes,
     )
 
 
-def _timed(timing: NetworkTimes, name: str) -> NetworkTime:
+def _network_time(timing: NetworkTimes, name: str) -> NetworkTime:
     if name not in timing.timed:
         raise DeviceError(
             f"The device could not run {name}: {timing.failed[name]}.",
