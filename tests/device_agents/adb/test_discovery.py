@@ -10,7 +10,8 @@ import pytest
 from device_agents.adb import device as adb_device
 from device_agents.adb import discovery
 from device_agents.adb.address import AdbAddress
-from device_agents.adb.discovery import ADVICE, DetectedDevice
+from device_agents.adb.discovery import DetectedDevice
+from device_agents.adb.states import ADVICE
 from device_agents.device import Device, load_device
 from device_agents.registry import find_device
 from search.errors import DeviceError, UsageError

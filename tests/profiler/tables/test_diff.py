@@ -15,7 +15,8 @@ from profiler.tables.diff import benjamini_hochberg, compare_tables
 from search.errors import TableError
 from search.operators.spec import OperatorSpec
 from search.spaces.registry import make_space
-from search.table.store import Entry, Table
+from search.table.entries import Entry
+from search.table.store import Table
 
 # Benjamini and Hochberg (1995), section 4.1: fifteen p-values of a real
 # study. At a rate of 0.05 the largest i with p(i) <= i / 15 * 0.05 is 4:

@@ -14,6 +14,7 @@ import search.algorithms.baselines.trials
 import search.pipeline.methods
 import search.pipeline.run
 from search.training.checkpoint import dump_checkpoint, parse_checkpoint
+from search.training.engine import train
 from search.training.progress import Lines
 from search.training.trace import read_trace
 from tests.search.cli.conftest import Searched
@@ -143,7 +144,7 @@ def test_ctrl_c_between_trials_keeps_the_finished_ones(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     words = desk.words("--algorithm", "random", "--budget", "3", "--epochs", "1")
-    train, trained = search.algorithms.baselines.trials.train, []
+    trained: list[int] = []
 
     def third_interrupted(*args: Any, **options: Any) -> Any:
         trained.append(1)
