@@ -177,10 +177,11 @@ class HostAgent:
         if process is None:
             return 0
         code = process.poll()
+        with contextlib.suppress(OSError):
+            if process.stdin:
+                process.stdin.close()
         if code is None:
-            with contextlib.suppress(OSError, subprocess.TimeoutExpired):
-                if process.stdin:
-                    process.stdin.close()
+            with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(0.5)
             code = process.poll()
         if process.poll() is None:
@@ -192,9 +193,10 @@ class HostAgent:
 
 def _pump(process: "subprocess.Popen[str]", lines: "queue.SimpleQueue[str | None]") -> None:
     assert process.stdout is not None
-    for line in process.stdout:
-        # A last line without its end was cut off: the parser refuses it.
-        lines.put(line)
+    with process.stdout:
+        for line in process.stdout:
+            # A last line without its end was cut off: the parser refuses it.
+            lines.put(line)
     process.wait()
     lines.put(None)
 

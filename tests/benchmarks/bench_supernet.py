@@ -89,7 +89,7 @@ class Naive(nn.Module):
     def forward(self, images: Tensor, weights: Tensor) -> Tensor:
         """Images to logits."""
         x = self.before(images)
-        for layer, row in zip(self.layers, weights, strict=True):
+        for layer, row in zip(map(list, self.layers), weights, strict=True):
             outputs = torch.stack([candidate(x) for candidate in layer])
             x = (outputs * row[: len(layer), None, None, None, None]).sum(0)
         return self.after(x)

@@ -17,6 +17,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -61,7 +62,7 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _one_seed(options, space, costs, target_us: float, seed: int) -> list[dict]:  # type: ignore[no-untyped-def]
+def _one_seed(options, space, costs, target_us: float, seed: int) -> list[dict[str, Any]]:  # type: ignore[no-untyped-def]
     folder = options.out / f"seed-{seed}"
     folder.mkdir(parents=True, exist_ok=True)
     common = ["--data", options.data, "--seed", str(seed)]

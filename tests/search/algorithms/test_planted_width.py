@@ -1,6 +1,7 @@
 """DMaskingNAS finds planted widths, on each of two devices its own."""
 
 import itertools
+import statistics
 from collections.abc import Iterator
 
 import pytest
@@ -28,6 +29,7 @@ RECIPE = FBNetV2Recipe(
 )
 NUMBER = 2400
 NARROW = 0
+EPOCHS = 4  # of a network alone
 
 
 @pytest.fixture(autouse=True)
@@ -62,27 +64,36 @@ def test_each_device_gets_the_known_widths_which_are_slower_on_the_other() -> No
         assert price[0] < price[1]
 
 
-def accuracy(widths: tuple[int, ...]) -> float:
+def accuracy(widths: tuple[int, ...], seed: int) -> float:
     """Of one network, trained alone and asked about unseen images."""
-    torch.manual_seed(0)
-    generator = torch.Generator().manual_seed(0)
+    torch.manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
     network = MaskedSupernet(planted.SPACE).derive(planted.choices_of(widths)).train()
     optimizer = torch.optim.SGD(network.parameters(), lr=0.05, momentum=0.9)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, EPOCHS)
     x, y = planted.images(2000, generator)
-    for _ in range(6):
+    for _ in range(EPOCHS):
         for chosen in torch.randperm(len(y), generator=generator).split(50):
             optimizer.zero_grad()
             nn.functional.cross_entropy(network(x[chosen]), y[chosen]).backward()
             optimizer.step()
+        schedule.step()
     x, y = planted.images(1000, generator, mislabelled=0.0)
     with torch.no_grad():
         return float((network.eval()(x).argmax(1) == y).float().mean())
 
 
 def test_only_networks_without_a_stage_of_one_channel_can_solve_the_planted_problem() -> None:
-    narrow = [accuracy(widths) for widths in ((NARROW, 2), (2, NARROW))]
-    wide = [accuracy(widths) for widths in planted.OPTIMA.values()]
-    assert max(narrow) < 0.78 < 0.85 < min(wide), (narrow, wide)
+    # Another processor rounds differently, which is as good as another seed: of twelve seeds
+    # each, the wide networks reached 0.952 to 0.970, the narrow ones 0.377 to 0.762. In standard
+    # deviations of a mean over two seeds, the limits are four above the narrow networks' mean
+    # and ten below the wide ones'.
+    def mean(widths: tuple[int, ...]) -> float:
+        return statistics.mean(accuracy(widths, seed) for seed in range(2))
+
+    narrow = [mean(widths) for widths in ((NARROW, 2), (2, NARROW))]
+    wide = [mean(widths) for widths in planted.OPTIMA.values()]
+    assert max(narrow) < 0.87 < 0.92 < min(wide), (narrow, wide)
 
 
 @pytest.mark.parametrize("table", planted.TABLES)

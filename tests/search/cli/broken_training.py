@@ -1,10 +1,13 @@
 """Trainings that go wrong: weights that are not numbers."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
 
 import search.algorithms.baselines.trials
+from search.training.engine import train
 
 
 def spoil(module: nn.Module) -> None:
@@ -16,7 +19,7 @@ def spoil(module: nn.Module) -> None:
 
 def spoil_trials(patch: pytest.MonkeyPatch, numbers: set[int]) -> None:
     """Let the trainings of these trials, counted from 1, begin with broken weights."""
-    train, begun = search.algorithms.baselines.trials.train, []
+    begun: list[Any] = []
 
     def spoiled(algorithm, *args, **options):  # type: ignore[no-untyped-def]
         begun.append(algorithm)

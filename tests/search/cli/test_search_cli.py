@@ -18,6 +18,7 @@ from search.operators.modules import build_network
 from search.selection.scores import read_scores
 from search.spaces.registry import make_space
 from search.table.store import read_table
+from search.training.engine import train
 from search.training.evaluate import evaluate
 from search.training.trace import read_trace
 from search.zoo import zoo_architecture
@@ -208,7 +209,6 @@ def test_baselines_stay_under_the_target_and_train_no_finished_trial_again(
     assert refused.code == 2
     assert "--resume" in refused.err
     trained = []
-    train = search.algorithms.baselines.trials.train
     monkeypatch.setattr(
         search.algorithms.baselines.trials,
         "train",

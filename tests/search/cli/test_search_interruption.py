@@ -15,6 +15,7 @@ import search.pipeline.methods
 import search.pipeline.resources
 from search.console.progress import Lines
 from search.training.checkpoint import dump_checkpoint, parse_checkpoint
+from search.training.engine import train
 from search.training.trace import read_trace
 from tests.search.cli.conftest import Searched
 from tests.search.cli.runner import Desk, Finished
@@ -143,7 +144,7 @@ def test_ctrl_c_between_trials_keeps_the_finished_ones(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     words = desk.words("--algorithm", "random", "--budget", "3", "--epochs", "1")
-    train, trained = search.algorithms.baselines.trials.train, []
+    trained: list[int] = []
 
     def third_interrupted(*args: Any, **options: Any) -> Any:
         trained.append(1)

@@ -84,8 +84,8 @@ def test_a_derived_network_equals_the_one_hot_supernet_for_every_candidate(
 
 
 def test_a_derived_network_loads_into_the_network_that_is_timed_and_shipped() -> None:
-    supernet, choices = with_statistics(supernet_of(MINI)), (1, 8, 7, 2, 5, 0)
-    choices = tuple(min(c, w - 1) for c, w in zip(choices, supernet.widths, strict=True))
+    supernet, wished = with_statistics(supernet_of(MINI)), (1, 8, 7, 2, 5, 0)
+    choices = tuple(min(c, w - 1) for c, w in zip(wished, supernet.widths, strict=True))
     names = [layer.choices[c].name for layer, c in zip(MINI.layers, choices, strict=True)]
     network = build_network(MINI.architecture(names).operators).eval()
     derived = supernet.derive(choices)
