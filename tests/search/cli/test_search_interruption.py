@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import torch
 
-import search.algorithms.baselines.trials
 import search.pipeline.methods
 import search.pipeline.resources
 from search.console.progress import Lines
 from search.training.checkpoint import dump_checkpoint, parse_checkpoint
+from search.training.engine import train
 from search.training.trace import read_trace
 from tests.search.cli.conftest import Searched
 from tests.search.cli.runner import Desk, Finished
@@ -143,7 +143,7 @@ def test_ctrl_c_between_trials_keeps_the_finished_ones(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     words = desk.words("--algorithm", "random", "--budget", "3", "--epochs", "1")
-    train, trained = search.algorithms.baselines.trials.train, []
+    trained: list[int] = []
 
     def third_interrupted(*args: Any, **options: Any) -> Any:
         trained.append(1)
@@ -151,7 +151,7 @@ def test_ctrl_c_between_trials_keeps_the_finished_ones(
             raise KeyboardInterrupt
         return train(*args, **options)
 
-    monkeypatch.setattr(search.algorithms.baselines.trials, "train", third_interrupted)
+    monkeypatch.setattr("search.algorithms.baselines.trials.train", third_interrupted)
     assert desk.call(*words).code == 130
     assert desk.call(*words, "--resume").code == 0
     assert len(trained) == 4

@@ -274,7 +274,7 @@ def test_nothing_global_is_left_changed(tmp_path: Path) -> None:
     run(algorithm, tmp_path)
     assert torch.equal(torch.get_rng_state(), state)
     assert not torch.are_deterministic_algorithms_enabled()
-    assert torch.utils.deterministic.fill_uninitialized_memory
+    assert torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
     assert torch.get_num_threads() == threads
 
 
