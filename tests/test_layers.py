@@ -179,7 +179,7 @@ def _unsafe(name: str, tree: ast.AST) -> list[str]:
             if isinstance(node.func, ast.Name) and node.func.id in UNSAFE_NAMES:
                 found.append(f"{name}:{node.lineno} calls {node.func.id}")
             found += [
-                f"{name}:{node.lineno} says {word.arg}={word.value.value}"
+                f"{name}:{node.lineno} says {word.arg}={word.value.value!r}"
                 for word in node.keywords
                 if isinstance(word.value, ast.Constant)
                 and word.arg in UNSAFE_WORDS
