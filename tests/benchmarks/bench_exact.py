@@ -52,7 +52,7 @@ def milp_score(scores: Array, costs: CostMatrix, target_us: float, seconds: floa
     room = target_us - costs.fixed
     found = milp(
         -scores[legal],
-        integrality=np.ones(len(rows)),
+        integrality=np.ones(len(rows), dtype=int),
         bounds=Bounds(0, 1),
         constraints=[
             LinearConstraint(one_a_layer, 1, 1),

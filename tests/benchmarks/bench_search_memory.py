@@ -16,6 +16,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from search.algorithms.fp_nas.importance import unique_rows
 from search.algorithms.fp_nas.recipe import make_fp_nas_recipe
 from search.algorithms.fp_nas.search import WEIGHTS, CategoricalSearch
 from search.algorithms.registry import load_method, make_search_recipe
+from search.costs.base import Costs
 from search.costs.matrix import CostMatrix
 from search.operators.counts import count
 from search.operators.modules import build_network
@@ -75,13 +77,13 @@ def ratios(space: LayeredSpace, images: int, draws: int, steps: int) -> list[flo
         state = batch.generator.get_state()
         drawn, _ = unique_rows(method._draw(batch.generator))
         batch.generator.set_state(state)
-        searching = _peak(method.module, lambda batch=batch: method.backward(WEIGHTS, batch))
+        searching = _peak(method.module, partial(method.backward, WEIGHTS, batch))
         alone = max(_alone(space, row, batch) for row in drawn.tolist())
         found.append(searching / alone)
     return found
 
 
-def costs_of(space: LayeredSpace) -> CostMatrix:
+def costs_of(space: LayeredSpace) -> Costs:
     """Multiply-adds in place of latencies."""
     if isinstance(space, SlicedSpace):
         return space.costs(lambda operator: count(operator).flops / 1e3)
@@ -121,12 +123,10 @@ def _alone(space: LayeredSpace, choices: Sequence[int], batch: Batch) -> int:
 
 
 def _largest(space: LayeredSpace) -> list[int]:
-    return [
-        max(
-            range(len(layer.choices)), key=lambda c, row=layer: row.choices[c].operator.mid_channels
-        )
-        for layer in space.layers
+    channels = [
+        [choice.operator.mid_channels for choice in layer.choices] for layer in space.layers
     ]
+    return [row.index(max(row)) for row in channels]
 
 
 def _mixing(space: LayeredSpace, images: int) -> int:

@@ -89,7 +89,8 @@ class Naive(nn.Module):
     def forward(self, images: Tensor, weights: Tensor) -> Tensor:
         """Images to logits."""
         x = self.before(images)
-        for layer, row in zip(map(list, self.layers), weights, strict=True):
+        for layer, row in zip(self.layers, weights, strict=True):
+            assert isinstance(layer, nn.ModuleList)
             outputs = torch.stack([candidate(x) for candidate in layer])
             x = (outputs * row[: len(layer), None, None, None, None]).sum(0)
         return self.after(x)
@@ -143,10 +144,12 @@ def stepper(work: Work, variant: Variant) -> Callable[[], None]:
     )
     if variant.naive:
         network = Naive(space).to(device)
-        optimizer = torch.optim.SGD(network.parameters(), lr=1e-3, momentum=0.9)
+        optimizer: torch.optim.Optimizer = torch.optim.SGD(
+            network.parameters(), lr=1e-3, momentum=0.9
+        )
         take: Callable[[], None] = partial(naive_step, method, network, batch)
     else:
-        method.module.to(memory_format=layout)
+        method.module.to(memory_format=layout)  # type: ignore[call-overload]
         if variant.compiled:
             method.module.compile()
         optimizer = method.optimizer(variant.phase)

@@ -17,16 +17,19 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from search.architecture import write_architecture
+from search.costs.matrix import CostMatrix
 from search.latency.model import LatencyModel
 from search.selection.exact import network_of
 from search.selection.sampling import FeasibleSampler
+from search.spaces.base import LayeredSpace
 from search.spaces.registry import parse_space
 from search.table.store import read_table
+
+ROW = dict[str, object]
 
 
 def main() -> None:
@@ -62,7 +65,13 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _one_seed(options, space, costs, target_us: float, seed: int) -> list[dict[str, Any]]:  # type: ignore[no-untyped-def]
+def _one_seed(
+    options: argparse.Namespace,
+    space: LayeredSpace,
+    costs: CostMatrix,
+    target_us: float,
+    seed: int,
+) -> list[ROW]:
     folder = options.out / f"seed-{seed}"
     folder.mkdir(parents=True, exist_ok=True)
     common = ["--data", options.data, "--seed", str(seed)]
@@ -107,9 +116,15 @@ def _random_search(folder: Path, words: list[str], seconds: float) -> float:
     return float(tried["seconds"])
 
 
-def _trained(  # type: ignore[no-untyped-def]
-    options, folder: Path, name: str, common: list[str], seed: int, target_us: float, search_s=None
-) -> dict:  # type: ignore[type-arg]
+def _trained(
+    options: argparse.Namespace,
+    folder: Path,
+    name: str,
+    common: list[str],
+    seed: int,
+    target_us: float,
+    search_s: float | None = None,
+) -> ROW:
     network, weights = folder / f"{name}.json", folder / f"{name}.pt"
     log = folder / f"{name}.trained.json"
     if not log.exists():
@@ -131,7 +146,7 @@ def _trained(  # type: ignore[no-untyped-def]
     }
 
 
-def _proof(options, folder: Path, name: str, target_us: float) -> dict:  # type: ignore[no-untyped-def,type-arg]
+def _proof(options: argparse.Namespace, folder: Path, name: str, target_us: float) -> ROW:
     """What deployment says: measured and predicted latency, accuracy on the device."""
     log = folder / f"{name}.deployed.json"
     if not log.exists():

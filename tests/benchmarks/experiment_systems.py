@@ -29,7 +29,7 @@ from search.costs.matrix import CostMatrix
 from search.latency.model import LatencyModel
 from search.selection.exact import network_of
 from search.selection.sampling import FeasibleSampler
-from search.spaces.base import SearchSpace
+from search.spaces.base import LayeredSpace
 from search.spaces.registry import parse_space
 from search.table.store import read_table
 
@@ -50,7 +50,7 @@ def main() -> None:
             make = chance if method == CHANCE else one
             rows.append(make(options, method, table, target_ms, seed))
             print(json.dumps(rows[-1]), flush=True)
-    for method in dict.fromkeys(row["method"] for row in rows):
+    for method in dict.fromkeys(str(row["method"]) for row in rows):
         print(json.dumps(_summary([row for row in rows if row["method"] == method])), flush=True)
 
 
@@ -149,7 +149,7 @@ def _common(options: argparse.Namespace, seed: int) -> list[str]:
     return words + (["--threads", str(options.threads)] if options.threads else [])
 
 
-def _space_and_costs(folder: Path) -> tuple[SearchSpace, CostMatrix]:
+def _space_and_costs(folder: Path) -> tuple[LayeredSpace, CostMatrix]:
     table = read_table(folder)
     space = parse_space(table.manifest.space.spec)
     return space, LatencyModel(table).cost_matrix(space)

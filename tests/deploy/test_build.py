@@ -207,7 +207,7 @@ def test_a_build_that_is_given_up_starts_nothing_more(importable: None) -> None:
     wanted = subjects(*"abcdefgh")
     building = build_all(wanted, HEAVY, workers=1)
     assert next(building).artefact
-    building.close()  # type: ignore[attr-defined]
+    building.close()
     built = set(lookup(wanted, HEAVY))
     assert "a" in built
     assert len(built) <= 3

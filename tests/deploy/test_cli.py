@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -325,7 +326,12 @@ def test_without_a_phone_it_is_said_what_was_looked_for_and_what_to_do(
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(program.parent), prepend=os.pathsep)
     built: list[object] = []
-    monkeypatch.setattr("deploy.build.build_all", lambda *asked: built.append(asked) or iter(()))
+
+    def watched(*arguments: object) -> Iterator[object]:
+        built.append(arguments)
+        return iter(())
+
+    monkeypatch.setattr("deploy.build.build_all", watched)
     done = deploy("tiny.json", "--device", "iphonex", "--fast", "--quiet")
     assert done.code == 3
     assert not built

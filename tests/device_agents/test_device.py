@@ -87,5 +87,5 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
 def test_the_facts_of_a_device_cannot_be_changed() -> None:
     device = load_device("host")
     with pytest.raises(ValidationError, match="frozen"):
-        device.threads = 4  # type: ignore[misc]
+        device.threads = 4
     assert isinstance(device, Device)

@@ -179,7 +179,8 @@ def test_a_record_that_lacks_a_field_or_has_it_of_another_type_is_refused(
 ) -> None:
     content = json.loads(line_of(kind))
     wrong = "1" if isinstance(content[field], int) else 1
-    for broken in (wrong, None, [], 1.5, True):
+    values: tuple[Any, ...] = (wrong, None, [], 1.5, True)
+    for broken in values:
         with pytest.raises(DeviceLost):
             parse_record(json.dumps({**content, field: broken}))
     del content[field]
@@ -264,4 +265,4 @@ def test_a_sentinel_that_is_no_item_is_refused() -> None:
 def test_what_crosses_the_wire_cannot_be_changed_afterwards() -> None:
     record = parse_record(line_of("sample"))
     with pytest.raises(ValidationError, match="frozen"):
-        record.ns = 5  # type: ignore[union-attr, misc]
+        record.ns = 5  # type: ignore[union-attr]

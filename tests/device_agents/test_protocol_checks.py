@@ -140,7 +140,7 @@ def end_of(record: Record) -> Bye:
 
 
 def test_the_sentinel_belongs_to_no_item() -> None:
-    stream = [hello(), SENTINEL, Bye(samples=0, sentinels=1, failures=0)]
+    stream: list[Record] = [hello(), SENTINEL, Bye(samples=0, sentinels=1, failures=0)]
     assert check(stream, plan(7)) == stream
     assert check(stream, plan()) == stream
 

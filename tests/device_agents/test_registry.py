@@ -56,7 +56,8 @@ def test_an_agent_from_outside_is_known_and_made(monkeypatch: pytest.MonkeyPatch
     plug_in(monkeypatch, "toaster")
     assert "toaster" in platforms()
     toaster = device("toaster")
-    assert make_agent(toaster, SETTINGS) == (toaster, SETTINGS)
+    agent: Any = make_agent(toaster, SETTINGS)
+    assert agent == (toaster, SETTINGS)
 
 
 def test_an_agent_from_outside_cannot_take_the_place_of_one_of_the_kit(

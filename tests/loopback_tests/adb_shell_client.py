@@ -13,7 +13,7 @@ from tests.waiting import PATIENCE_S
 TIMEOUT_S = PATIENCE_S
 
 
-class PromptTransport(TcpTransport):
+class PromptTransport(TcpTransport):  # type: ignore[misc]
     """TcpTransport with TCP_NODELAY and a send that ends only when all is sent."""
 
     def connect(self, transport_timeout_s: float | None) -> None:

@@ -66,7 +66,7 @@ def test_what_is_pushed_is_pulled(make_device: MakeDevice, wire: Wire, size: int
 
 
 NAMES = st.text(
-    st.characters(exclude_characters="/\0", exclude_categories=("Cs",)), min_size=1, max_size=60
+    st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=60
 ).filter(lambda name: name not in (".", "..") and len(name.encode()) <= 200)
 
 
@@ -87,7 +87,7 @@ def listed(host: Host, folder: str) -> list[tuple[str, int, int]]:
     """Name, mode and size of each entry, version 1."""
     stream = host.open("sync:")
     request(stream, b"LIST", folder)
-    found = []
+    found: list[tuple[str, int, int]] = []
     while True:
         word, mode, size, _, length = struct.unpack("<4s4I", stream.read_exactly(20))
         if word == b"DONE":

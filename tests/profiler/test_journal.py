@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
@@ -21,8 +21,9 @@ from search.errors import KitError, StorageError, UsageError
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def sample(ns: int = 1000, **changes: object) -> Sample:
-    return Sample(**{"item": 1, "round": 0, "loops": 2, "ns": ns, "at_ns": ns, **changes})
+def sample(ns: int = 1000, **changes: Any) -> Sample:
+    values: dict[str, Any] = {"item": 1, "round": 0, "loops": 2, "ns": ns, "at_ns": ns}
+    return Sample(**{**values, **changes})
 
 
 def fill(journal: Journal, items: int = 40, rounds: int = 50) -> None:
@@ -245,6 +246,10 @@ class Failing:
             raise sqlite3.OperationalError(self._trouble)
 
 
+def failing(connection: sqlite3.Connection, trouble: str, *words: str) -> sqlite3.Connection:
+    return cast("sqlite3.Connection", Failing(connection, trouble, *words))
+
+
 def _told(trouble: str) -> str:
     return f"Cannot write the journal .*one.sqlite: {trouble}.*Make room.*--resume"
 
@@ -257,7 +262,7 @@ def test_a_failing_disk_is_the_same_sentence_from_every_method_that_writes(
     with Journal(path, "me") as journal:
         fill(journal, items=2, rounds=2)
         whole = journal._connection
-        journal._connection = Failing(whole, trouble, "INSERT")
+        journal._connection = failing(whole, trouble, "INSERT")
         with pytest.raises(StorageError, match=_told(trouble)):
             WRITES[method](journal)
         journal._connection = whole
@@ -271,7 +276,7 @@ def test_a_disk_that_fails_around_a_transaction_is_told_and_nothing_is_stored(
 ) -> None:
     with Journal(path, "me") as journal:
         whole = journal._connection
-        journal._connection = Failing(whole, TROUBLES[0], word)
+        journal._connection = failing(whole, TROUBLES[0], word)
         with pytest.raises(StorageError, match=_told(TROUBLES[0])):
             WRITES["add"](journal)
         journal._connection = whole
@@ -318,11 +323,11 @@ def test_a_disk_that_fails_while_a_journal_is_closed_is_told_and_hides_no_other_
     path: Path,
 ) -> None:
     journal = Journal(path, "me")
-    journal._connection = Failing(journal._connection, TROUBLES[0], "close")
+    journal._connection = failing(journal._connection, TROUBLES[0], "close")
     with pytest.raises(StorageError, match=_told(TROUBLES[0])):
         journal.close()
     journal = Journal(path, "me")
-    journal._connection = Failing(journal._connection, TROUBLES[0], "close")
+    journal._connection = failing(journal._connection, TROUBLES[0], "close")
     with pytest.raises(KeyboardInterrupt), journal:
         raise KeyboardInterrupt
 
@@ -330,7 +335,7 @@ def test_a_disk_that_fails_while_a_journal_is_closed_is_told_and_hides_no_other_
 def test_what_could_not_be_flushed_at_the_end_is_read_by_the_next_run(path: Path) -> None:
     with Journal(path, "me") as journal:
         fill(journal, items=2, rounds=2)
-        journal._connection = Failing(journal._connection, TROUBLES[0], "PRAGMA wal_checkpoint")
+        journal._connection = failing(journal._connection, TROUBLES[0], "PRAGMA wal_checkpoint")
     with Journal(path, "me") as journal:
         assert len(journal.raw()) == 4
 

@@ -10,7 +10,7 @@ from device_agents.adb.shell import batches, parse, printable, quote, script_of
 from search.errors import ConnectionLost, UsageError
 
 NONCE = "0123456789abcdef01234567"
-WORDS = st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)), max_size=12)
+WORDS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=12)
 
 
 def ran(commands: list[list[str]]) -> bytes:

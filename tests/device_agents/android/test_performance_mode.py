@@ -200,7 +200,7 @@ def test_a_device_without_fixed_performance_says_so_and_goes_on(
     assert not device.settings.fixed_performance
 
 
-REFUSED = {
+REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "battery saver": ({"low_power": True}, "Switch battery saver off"),
     "empty": ({"battery_percent": 5, "usb_powered": False}, "Charge the device"),
     "hot": ({"thermal_status": 4}, "Let it cool"),

@@ -56,6 +56,11 @@ def test_all_that_is_missing_is_told_at_once(
     assert "aarch64-linux-gnu-g++ is not" in "\n".join(missing(TARGETS["linux-arm64"], places))
 
 
+def _change_after_checkout(world: World) -> None:
+    (world.checkout / ".git").mkdir()
+    world.program("git", "#!/bin/sh\necho v1.4.1-3-gabc-dirty\n")
+
+
 EVERYWHERE: dict[str, Change] = {
     r"CMake 3\.20\.9 is too old": lambda w: w.cmake("3.20.9"),
     r"is ExecuTorch 1\.5\.0\. Check out v1\.4\.1": lambda w: w.change(
@@ -64,10 +69,7 @@ EVERYWHERE: dict[str, Change] = {
     r"Submodules .*: backends/xnnpack/third-party/XNNPACK\. ": lambda w: (
         w.checkout / SUBMODULES[0] / "LICENSE"
     ).unlink(),
-    r"is at v1\.4\.1-3-gabc-dirty": lambda w: (
-        (w.checkout / ".git").mkdir(),
-        w.program("git", "#!/bin/sh\necho v1.4.1-3-gabc-dirty\n"),
-    ),
+    r"is at v1\.4\.1-3-gabc-dirty": _change_after_checkout,
     r"EXECUTORCH_PAL_DEFAULT=android\. .* posix": lambda w: w.change(w.cache, "posix", "android"),
     r"EXECUTORCH_ENABLE_PROGRAM_VERIFICATION=OFF\. .* ON": lambda w: w.change(
         w.cache, "VERIFICATION:STRING=ON", "VERIFICATION:STRING=FALSE"

@@ -22,7 +22,7 @@ from search.errors import DeviceError, DeviceLost, DeviceTimeout, UsageError
 from tests.device_agents.iphone.standin import UDID, Standin, coredevice, listed
 
 PHONE = IphoneInfo(udid=UDID, model="iPhone12,1")
-TRANSPORTS = {"devicectl": Devicectl, "pymobiledevice3": Pymobiledevice}
+TRANSPORTS: dict[str, type[Transport]] = {"devicectl": Devicectl, "pymobiledevice3": Pymobiledevice}
 
 
 @pytest.fixture

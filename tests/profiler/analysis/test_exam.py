@@ -28,9 +28,9 @@ def entries(seed: int = 0) -> list[Entry]:
                 time=Interval(centre_us=median, low_us=median * 0.99, high_us=median * 1.01),
                 first_call=Interval(centre_us=median + float(draw.uniform(5, 60))),
                 counts=OperatorCounts(
-                    input_bytes=int(draw.integers(1e5, 2e6)),
-                    output_bytes=int(draw.integers(1e5, 2e6)),
-                    weight_bytes=int(draw.integers(1e3, 2e6)),
+                    input_bytes=int(draw.integers(100_000, 2_000_000)),
+                    output_bytes=int(draw.integers(100_000, 2_000_000)),
+                    weight_bytes=int(draw.integers(1_000, 2_000_000)),
                 ),
             )
         )

@@ -138,7 +138,7 @@ def test_a_restoring_cost_of_nothing_but_noise_is_no_reason_to_refuse() -> None:
 
 def test_the_slope_of_a_noisy_line_is_sharper_than_that_of_its_ends() -> None:
     """The middle lengths add what they know."""
-    off = {"all": [], "ends": []}
+    off: dict[str, list[float]] = {"all": [], "ends": []}
     for seed in range(40):
         given = {n: blocks(150 + 3 * n, 8, 0.01, seed=seed * 10 + n) for n in LENGTHS}
         for name, chosen in (("all", given), ("ends", {n: given[n] for n in (1, 4)})):

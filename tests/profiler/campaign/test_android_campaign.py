@@ -167,7 +167,8 @@ def test_another_phone_is_another_folder(bench, campaign: Campaign, device: Loop
 def test_a_daemon_that_is_killed_again_and_again_costs_no_operator(
     bench, campaign: Campaign, device: LoopbackDevice
 ) -> None:
-    over, done, kills = threading.Event(), threading.Event(), []
+    over, done = threading.Event(), threading.Event()
+    kills: list[int] = []
 
     def kill() -> None:
         while not over.wait(0.3) and len(kills) < 6:

@@ -215,7 +215,8 @@ def test_exact_selection_takes_the_best_network_that_meets_the_target(
         row[: len(layer.choices)] = [-float(choice.name == "skip") for choice in layer.choices]
         row[[choice.name for choice in layer.choices].index("k5_e6")] = 1
     write_scores(Scores(values=values, space=MINI.spec, origin="made up"), tmp_path / "s.json")
-    words = ("--table", str(table.path), "--target-ms", str(TARGET_MS), "--algorithm", "exact")
+    words: tuple[str, ...] = ("--table", str(table.path), "--target-ms", str(TARGET_MS))
+    words += ("--algorithm", "exact")
     words += ("--scores", str(tmp_path / "s.json"), "-o", str(tmp_path / "net.json"))
     refused = search(bench, monkeypatch, *words)
     assert refused.code == 1

@@ -62,7 +62,8 @@ def test_an_operator_that_crashes_or_is_refused_is_one_failed_row_and_the_rest_i
     bench, fault: str, place: str
 ) -> None:
     victim, settings = victims(bench)[place], bench.settings()
-    table = bench.measure(Truth(**{fault: victim}), settings)
+    truth = Truth(crash_on=victim) if fault == "crash_on" else Truth(refuse=victim)
+    table = bench.measure(truth, settings)
     failed = [entry for entry in table.entries if entry.status == "failed"]
     assert [entry.key for entry in failed] == [victim]
     assert ("crash" if fault == "crash_on" else "refused") in (failed[0].reason or "")

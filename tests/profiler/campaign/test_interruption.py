@@ -9,6 +9,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -119,9 +120,8 @@ def test_an_interrupt_at_any_instruction_loses_nothing_and_repeats_nothing(bench
         # then longer and longer, so that it ends however slow.
         delay = draw.uniform(0.005, 0.03) * 1.1**interrupts
         resume = bool(bench.journals())
-        interrupts += interrupt_after(
-            delay, lambda resume=resume: bench.measure(settings=settings, resume=resume)
-        )
+        measure = partial(bench.measure, settings=settings, resume=resume)
+        interrupts += interrupt_after(delay, measure)
         for journal in bench.journals():
             with Journal(journal, settings.identity):
                 pass

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -28,7 +29,7 @@ def networks(number: int = 3) -> list[ExportSpec]:
     return [ExportSpec(name=one.name, operators=one.operators) for one in drawn]
 
 
-def settings(**effort: int) -> CampaignSettings:
+def settings(**effort: Any) -> CampaignSettings:
     measuring = TimingOptions(effort=replace(PRESETS["fast"], **effort))
     return timing_settings(load_device("simulated"), "fp32", measuring)
 

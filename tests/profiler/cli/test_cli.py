@@ -107,7 +107,7 @@ def test_every_command_and_every_option_has_help() -> None:
         assert command.help, name
         for option in command.params:
             if option.name not in ("install_completion", "show_completion", "help"):
-                assert option.help, (name, option.name)  # type: ignore[attr-defined]
+                assert option.help, (name, option.name)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

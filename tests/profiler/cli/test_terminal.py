@@ -77,7 +77,7 @@ def test_the_report_tells_its_page_in_every_format(
 
 
 def test_every_command_is_suggested() -> None:
-    names = {command.name or command.callback.__name__ for command in app.registered_commands}  # type: ignore[union-attr]
+    names = {command.name or command.callback.__name__ for command in app.registered_commands}
     assert names <= set(_suggestions("profiler ", 1))
 
 

@@ -12,7 +12,7 @@ from search.architecture import Architecture
 from search.latency.model import LatencyModel
 from search.operators.words import short_name
 from search.spaces.registry import make_space
-from search.table.entries import Interval
+from search.table.entries import Entry, Interval
 from search.table.store import Table
 from search.zoo import network_names, zoo_architecture
 
@@ -63,16 +63,11 @@ def faster_at(table: Table, key: str, factor: float, common: float) -> Table:
     def scaled(time: Interval | None, by: float) -> Interval | None:
         return None if time is None else time.scaled(by)
 
-    entries = tuple(
-        replace(
-            entry,
-            **{
-                name: scaled(getattr(entry, name), factor if entry.key == key else common)
-                for name in ("time", "first_call")
-            },
-        )
-        for entry in table.entries
-    )
+    def slower(entry: Entry) -> Entry:
+        by = factor if entry.key == key else common
+        return replace(entry, time=scaled(entry.time, by), first_call=scaled(entry.first_call, by))
+
+    entries = tuple(slower(entry) for entry in table.entries)
     manifest = table.manifest.model_copy(update={"calibration": None})
     return replace(table, manifest=manifest, entries=entries)
 

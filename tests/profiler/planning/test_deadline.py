@@ -43,7 +43,7 @@ def test_building_ends_before_the_passes_would_not_fit_any_more(plan) -> None:
 
 def test_operators_without_an_artefact_in_time_are_predicted(plan) -> None:
     built = dict.fromkeys((s.name for s in building_order(plan)[:-10]), None)
-    kept = drop_unbuilt(plan, built, (), Silent())  # type: ignore[arg-type]
+    kept = drop_unbuilt(plan, built, (), Silent())
     assert len(kept.operators) == 50
     assert set(kept.operators) | set(kept.predicted) == set(plan.operators) | set(plan.predicted)
     assert kept.drawn <= set(kept.operators)

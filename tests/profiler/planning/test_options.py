@@ -3,6 +3,7 @@
 import json
 import math
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -22,8 +23,8 @@ NOTHING = {
 }
 
 
-def adjusted(preset: str = "fast", **changes: object):
-    return adjust_effort(PRESETS[preset], **{**NOTHING, **changes})  # type: ignore[arg-type]
+def adjusted(preset: str = "fast", **changes: Any):
+    return adjust_effort(PRESETS[preset], **{**NOTHING, **changes})
 
 
 def test_presets_ask_for_more_in_order() -> None:
@@ -77,7 +78,7 @@ def test_each_option_changes_its_own_value_only() -> None:
         {"min_time_us": math.inf},
     ],
 )
-def test_values_out_of_range_are_refused(wrong: dict[str, object]) -> None:
+def test_values_out_of_range_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
         adjusted(**wrong)
 
@@ -97,13 +98,13 @@ def test_values_out_of_range_are_refused(wrong: dict[str, object]) -> None:
     ],
     ids=str,
 )
-def test_impossible_settings_are_refused(bench, changes: dict[str, object]) -> None:
+def test_impossible_settings_are_refused(bench, changes: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
         bench.settings(**changes)
 
 
 def test_settings_that_measure_something_else_have_another_identity(bench) -> None:
-    variants = [
+    variants: list[dict[str, Any]] = [
         {},
         {"seed": 1},
         {"threads": 2},

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -40,7 +41,7 @@ def clocked(tmp_path_factory: pytest.TempPathFactory, bench_at) -> tuple[Table, 
     return fast, at_clock(bench_at, folder / "slow", 2, clock_khz=1_500_000)
 
 
-def on(table: Table, cores: tuple[int, ...] | None = None, **device: object) -> Table:
+def on(table: Table, cores: tuple[int, ...] | None = None, **device: Any) -> Table:
     """The same times, as if they had been taken on another device or other cores."""
     manifest = table.manifest
     changed = manifest.model_copy(
@@ -74,7 +75,7 @@ LOOPBACK = {"kind": "rehearsal", "id": "rehearsal-1", "soc": "play", "cpu": "EPY
     ],
 )
 def test_two_devices_with_one_processor_are_compared_at_one_clock(
-    clocked: tuple[Table, Table], old: dict[str, object], new: dict[str, object], words: str
+    clocked: tuple[Table, Table], old: dict[str, Any], new: dict[str, Any], words: str
 ) -> None:
     fast, slow = on(clocked[0], (2, 3), **old), on(clocked[1], (3,), **new)
     difference = compare_tables(fast, slow)
@@ -97,8 +98,8 @@ def test_two_devices_with_one_processor_are_compared_at_one_clock(
 )
 def test_clocks_of_different_processors_are_not_made_equal_and_the_output_says_why(
     clocked: tuple[Table, Table],
-    old: dict[str, object],
-    new: dict[str, object],
+    old: dict[str, Any],
+    new: dict[str, Any],
     words: str,
     capsys: pytest.CaptureFixture[str],
 ) -> None:

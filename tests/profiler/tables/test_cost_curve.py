@@ -37,7 +37,7 @@ def test_networks_are_judged_from_their_blocks_as_the_campaign_judged_them(
 ) -> None:
     times = network_times_us(budgeted)
     for row in budgeted.exam.itertuples():
-        assert times[row.network] == pytest.approx(row.measured_us, rel=1e-3)
+        assert times[str(row.network)] == pytest.approx(row.measured_us, rel=1e-3)
 
 
 def test_a_table_without_an_exam_has_no_curve(budgeted: Table) -> None:

@@ -23,6 +23,7 @@ from profiler.settings import PRESETS
 from profiler.verification.outputs import compare_outputs
 from search.console.progress import Silent
 from search.errors import DeviceError, DeviceLost, UsageError
+from search.table.manifest import Source
 
 SETTINGS = timing_settings(load_device("simulated"), "fp32", TimingOptions(effort=PRESETS["fast"]))
 CLASSES = 4
@@ -33,7 +34,7 @@ Compute = Callable[[Any], Any]
 class Computing(SimulatedAgent):
     """A device whose outputs are a function of the images; it may break `losses` times."""
 
-    source = "measured"
+    source: Source = "measured"
 
     def __init__(self, folder: Path, compute: Compute, losses: int = 0) -> None:
         super().__init__(AgentSettings(backend="simulated", threads=1, affinity=None), Truth())

@@ -58,7 +58,7 @@ class PlantedSpace(LayeredSpace):
     )
 
 
-def build(operator: OperatorSpec) -> nn.Module:
+def build(operator: OperatorSpec) -> nn.Sequential:
     """As `build_operator`, but kernels see one row only."""
     if operator.kind == "classifier":
         return nn.Sequential(

@@ -10,6 +10,12 @@ from search.supernets.superkernel import KERNEL, SuperLayer
 from tests.search.algorithms import planted
 
 
+def _conv(body: nn.Sequential) -> nn.Conv2d:
+    conv = body[0]
+    assert isinstance(conv, nn.Conv2d)
+    return conv
+
+
 class PlantedSuperLayer(SuperLayer):
     """Convolution, batch norm, ReLU; one indicator, for the outer taps."""
 
@@ -19,13 +25,13 @@ class PlantedSuperLayer(SuperLayer):
 
     def norms(self) -> Tensor:
         """Of the outer taps; nothing else is free."""
-        weight: Tensor = self.body[0].weight  # type: ignore[index,assignment]
+        weight = _conv(self.body).weight
         outer = self.norm(torch.cat([weight[..., :1], weight[..., -1:]], dim=-1))
         return torch.stack([outer] * 3)
 
     def forward(self, x: Tensor, gates: Tensor) -> Tensor:
         """As the 1x5 or the 1x3 kernel."""
-        conv, norm, activation = self.body  # type: ignore[misc]
+        conv, (_, norm, activation) = _conv(self.body), self.body
         edge, centre = gates[KERNEL].reshape(1), gates.new_ones(3)
         weight = conv.weight * torch.cat([edge, centre, edge])
         y: Tensor = activation(norm(nn.functional.conv2d(x, weight, padding=conv.padding)))
@@ -33,10 +39,10 @@ class PlantedSuperLayer(SuperLayer):
 
     def derive(self, choice: int) -> nn.Module:
         """A candidate with a copy of its taps; used by nothing in the planted problem."""
-        conv, norm, _ = self.body  # type: ignore[misc]
+        conv, norm = _conv(self.body), self.body[1]
         block = planted.build(self.layer.choices[choice].operator)
-        edge = (conv.weight.shape[-1] - block[0].weight.shape[-1]) // 2  # type: ignore[index]
-        inner = conv.weight[..., edge : conv.weight.shape[-1] - edge]
-        block[0].weight.data.copy_(inner)  # type: ignore[index]
-        block[1].load_state_dict(norm.state_dict())  # type: ignore[index]
+        weight = _conv(block).weight
+        edge = (conv.weight.shape[-1] - weight.shape[-1]) // 2
+        weight.data.copy_(conv.weight[..., edge : conv.weight.shape[-1] - edge])
+        block[1].load_state_dict(norm.state_dict())
         return block

@@ -1,7 +1,7 @@
 """Bytes that autograd keeps for the backward pass: how many at once, at the most."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -54,6 +54,6 @@ class _Held:
         self._owner.release(*self._place)
 
     @staticmethod
-    def pack(owner: SavedBytes):  # type: ignore[no-untyped-def]
+    def pack(owner: SavedBytes) -> "Callable[[Tensor], _Held]":
         """The hook."""
         return lambda tensor: _Held(tensor, owner)

@@ -69,7 +69,7 @@ def random_problem(space: LayeredSpace, seed: int) -> tuple[CostMatrix, Array]:
 
 def least_loss(matrix: CostMatrix, quality: Array, loss: Callable[[Array, Array], Array]) -> float:
     """The lowest loss(CE, LAT) of any network, for a loss that rises with both."""
-    best = np.zeros(1)
+    best: Array = np.zeros(1)
     for latencies, qualities in zip(matrix.costs, quality, strict=True):
         steps = [round(us / GRID_US) if np.isfinite(us) else None for us in latencies]
         longer = np.full(len(best) + max(step for step in steps if step is not None), np.inf)
@@ -78,7 +78,7 @@ def least_loss(matrix: CostMatrix, quality: Array, loss: Callable[[Array, Array]
                 part = longer[step : step + len(best)]
                 np.minimum(part, best + value, out=part)
         best = longer
-    latency_us = matrix.fixed + GRID_US * np.arange(len(best))
+    latency_us = matrix.fixed + GRID_US * np.arange(len(best), dtype=np.float64)
     return float(loss(best + LEAST_CE, latency_us).min())
 
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -182,6 +183,6 @@ def test_a_budget_of_nothing_and_an_infeasible_target_are_refused(
 @pytest.mark.parametrize(
     "changes", [{"population": 1}, {"parents": 0}, {"mutation": 0.0}, {"mutation": 1.5}]
 )
-def test_settings_of_evolution_out_of_range_are_refused(changes: dict[str, float]) -> None:
+def test_settings_of_evolution_out_of_range_are_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match="Evolution needs"):
         Evolution(**changes)

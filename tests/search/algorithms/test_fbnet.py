@@ -17,6 +17,7 @@ from search.costs.matrix import CostMatrix
 from search.errors import UsageError
 from search.spaces.registry import make_space
 from search.supernets.base import legal_mask
+from search.supernets.mixture import MixtureSupernet
 from search.training.protocol import Batch, Phase
 from tests.search.targets import latency_target
 
@@ -177,7 +178,9 @@ def test_a_cold_draw_is_the_discrete_network() -> None:
         draw = method.draw(batch.generator)
         choices = tuple(draw.argmax(1).tolist())
         mixed = method.module(batch.images, draw)
-        discrete = method.module.supernet.derive(choices)(batch.images)
+        supernet = method.module.supernet
+        assert isinstance(supernet, MixtureSupernet)
+        discrete = supernet.derive(choices)(batch.images)
     assert (mixed - discrete).abs().max() <= 1e-5 * max(1.0, float(discrete.abs().max()))
     latency_us = float(method.module.costs(draw))
     assert latency_us == pytest.approx(costs().cost_of([choices])[0], rel=1e-5)

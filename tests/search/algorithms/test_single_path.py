@@ -12,6 +12,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
 from search.algorithms.single_path.indicators import (
     RuntimeModel,
@@ -158,7 +159,10 @@ def test_both_weights_and_thresholds_feel_the_latency(norm: str) -> None:
         felt = layer.thresholds.grad != 0
         assert bool(felt[layer.open_choices].all())
         assert not felt[~layer.open_choices].any()
-        assert float(layer.depthwise[0].weight.grad.abs().sum()) > 0
+        conv = layer.depthwise[0]
+        assert isinstance(conv, nn.Conv2d)
+        assert conv.weight.grad is not None
+        assert float(conv.weight.grad.abs().sum()) > 0
         # Raising a threshold switches something off, so descent raises it.
         assert bool((layer.thresholds.grad[layer.open_choices] <= 0).all())
 
@@ -270,7 +274,8 @@ def test_warm_up_drops_indicators_and_knows_no_latency() -> None:
     method.start_epoch(0)
     report = method.backward("weights", batch_of())
     assert report.loss == report.cross_entropy
-    open_choices = torch.stack([layer.open_choices for layer in method.module.supernet.layers])
+    layers = method.module.supernet.layers
+    open_choices = torch.stack([layer.get_buffer("open_choices") for layer in layers])
     used = seen[0].detach()[open_choices]
     on = used[used != 0]
     assert 0 < len(on) < len(used)

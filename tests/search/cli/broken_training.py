@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-import search.algorithms.baselines.trials
 from search.training.engine import train
+from search.training.single_network import SingleNetworkTraining
 
 
 def spoil(module: nn.Module) -> None:
@@ -19,12 +19,12 @@ def spoil(module: nn.Module) -> None:
 
 def spoil_trials(patch: pytest.MonkeyPatch, numbers: set[int]) -> None:
     """Let the trainings of these trials, counted from 1, begin with broken weights."""
-    begun: list[Any] = []
+    begun: list[SingleNetworkTraining] = []
 
-    def spoiled(algorithm, *args, **options):  # type: ignore[no-untyped-def]
+    def spoiled(algorithm: SingleNetworkTraining, *arguments: Any, **options: Any) -> Any:
         begun.append(algorithm)
         if len(begun) in numbers:
             spoil(algorithm.module)
-        return train(algorithm, *args, **options)
+        return train(algorithm, *arguments, **options)
 
-    patch.setattr(search.algorithms.baselines.trials, "train", spoiled)
+    patch.setattr("search.algorithms.baselines.trials.train", spoiled)

@@ -4,11 +4,11 @@ import csv
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-import search.algorithms.baselines.trials
 import search.pipeline.images
 from search.architecture import read_architecture
 from search.data.base import IMAGENET, Data
@@ -209,11 +209,12 @@ def test_baselines_stay_under_the_target_and_train_no_finished_trial_again(
     assert refused.code == 2
     assert "--resume" in refused.err
     trained = []
-    monkeypatch.setattr(
-        search.algorithms.baselines.trials,
-        "train",
-        lambda *a, **k: trained.append(a) or train(*a, **k),
-    )
+
+    def watched(*arguments: Any, **options: Any) -> Any:
+        trained.append(arguments)
+        return train(*arguments, **options)
+
+    monkeypatch.setattr("search.algorithms.baselines.trials.train", watched)
     again = desk.call(*words, "--budget", "3", "--resume")
     assert again.code == 0, again.err
     assert trained == []

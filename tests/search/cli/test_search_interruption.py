@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 import torch
 
-import search.algorithms.baselines.trials
 import search.pipeline.methods
 import search.pipeline.resources
 from search.console.progress import Lines
@@ -152,7 +151,7 @@ def test_ctrl_c_between_trials_keeps_the_finished_ones(
             raise KeyboardInterrupt
         return train(*args, **options)
 
-    monkeypatch.setattr(search.algorithms.baselines.trials, "train", third_interrupted)
+    monkeypatch.setattr("search.algorithms.baselines.trials.train", third_interrupted)
     assert desk.call(*words).code == 130
     assert desk.call(*words, "--resume").code == 0
     assert len(trained) == 4

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 import torch
 
-import search.data.on_demand
 from search.data.augment import draw_crops
 from search.data.base import Data
 from search.data.open import open_data
@@ -110,12 +109,11 @@ def test_chance_is_drawn_before_threads_start(
 ) -> None:
     data = open_data(make_folder(COUNTS), resolution=80, cache=tmp_path / "cache")
     drawers = []
-    draw = draw_crops
 
     def watched(*arguments: Any) -> Any:
         drawers.append(threading.current_thread().name)
-        return draw(*arguments)
+        return draw_crops(*arguments)
 
-    monkeypatch.setattr(search.data.on_demand, "draw_crops", watched)
+    monkeypatch.setattr("search.data.on_demand.draw_crops", watched)
     data.train.batch(torch.arange(8), _generator())
     assert drawers == [threading.current_thread().name]

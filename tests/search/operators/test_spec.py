@@ -69,9 +69,8 @@ def _conv(draw: st.DrawFn) -> dict[str, Any]:
 
 @st.composite
 def _classifier(draw: st.DrawFn) -> dict[str, Any]:
-    values: dict[str, Any] = {
-        name: draw(_SMALL) for name in ("in_channels", "out_channels", "height", "width")
-    }
+    sizes = ("in_channels", "out_channels", "height", "width")
+    values: dict[str, Any] = {name: draw(_SMALL) for name in sizes}
     if draw(st.booleans()):
         values |= {"mid_channels": draw(_SMALL), "activation": draw(st.sampled_from(ACTIVATIONS))}
     return values

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from search.algorithms.base import SearchAlgorithm
 from search.errors import UsageError
 from search.pipeline.candidates import (
     Candidate,
@@ -53,6 +55,14 @@ class Method:
     def sample(self, number: int, generator: torch.Generator) -> Sequence[tuple[int, ...]]:
         drawn = torch.multinomial(self._probabilities, number, True, generator=generator)
         return [tuple(row) for row in drawn.t().tolist()]
+
+
+def candidates(
+    method: Method, problem: SearchProblem, *, seed: int, samples: int
+) -> list[Candidate]:
+    # `Method` has what candidates are read from and nothing to train.
+    finished = cast("SearchAlgorithm", method)
+    return candidates_of(finished, problem, seed=seed, samples=samples)
 
 
 @pytest.fixture(scope="module")
@@ -105,13 +115,13 @@ def test_scores_of_another_space_are_refused(bound: SearchProblem) -> None:
 
 
 def test_without_a_target_there_are_the_argmax_and_the_samples(free: SearchProblem) -> None:
-    found = candidates_of(Method(), free, seed=0, samples=6)
+    found = candidates(Method(), free, seed=0, samples=6)
     assert [one.origin for one in found] == ["argmax", *(f"sample {n}" for n in range(1, 7))]
     assert found[0].choices == Method().argmax()
 
 
 def test_with_a_target_the_exact_selection_comes_first(bound: SearchProblem) -> None:
-    found = candidates_of(Method(), bound, seed=0, samples=3)
+    found = candidates(Method(), bound, seed=0, samples=3)
     assert [one.origin for one in found[:5]] == [
         "exact selection",
         "argmax",
@@ -121,7 +131,7 @@ def test_with_a_target_the_exact_selection_comes_first(bound: SearchProblem) -> 
 
 
 def test_with_a_target_some_networks_that_use_it_are_drawn(bound: SearchProblem) -> None:
-    found = candidates_of(Method(), bound, seed=0, samples=3)
+    found = candidates(Method(), bound, seed=0, samples=3)
     near = [one for one in found if one.origin == "near the target"]
     prices_us = bound.costs.cost_of([one.choices for one in near])
     assert len(near) > 10
@@ -133,7 +143,7 @@ def test_what_the_search_is_sure_of_is_kept_near_the_target(table: Path) -> None
     slow = load_problem(table, 8.0, Waivers())
     price_us = float(slow.costs.cost_of([method.argmax()])[0])
     target = load_problem(table, 1.2 * price_us / 1000, Waivers())
-    found = candidates_of(method, target, seed=0, samples=1)
+    found = candidates(method, target, seed=0, samples=1)
     near = [one.choices for one in found if one.origin == "near the target"]
     # The argmax is below the band; one or two layers must give way.
     same = [sum(a == b for a, b in zip(one, method.argmax(), strict=True)) for one in near]
@@ -143,27 +153,25 @@ def test_what_the_search_is_sure_of_is_kept_near_the_target(table: Path) -> None
 
 def test_a_target_that_no_network_uses_draws_none(table: Path) -> None:
     generous = load_problem(table, 1000.0, Waivers())
-    found = candidates_of(Method(), generous, seed=0, samples=3)
+    found = candidates(Method(), generous, seed=0, samples=3)
     assert not [one for one in found if one.origin == "near the target"]
     assert choose_candidate(found, generous) == found[0]
 
 
 def test_equal_networks_are_one_under_all_their_origins(free: SearchProblem) -> None:
-    (only,) = candidates_of(Method(certain=True, seed=3), free, seed=0, samples=2)
+    (only,) = candidates(Method(certain=True, seed=3), free, seed=0, samples=2)
     assert only.origin == "argmax, sample 1, sample 2"
 
 
 def test_a_candidates_log_probability_is_that_of_its_choices(free: SearchProblem) -> None:
     method = Method()
-    for one in candidates_of(method, free, seed=0, samples=6):
+    for one in candidates(method, free, seed=0, samples=6):
         picked = method.probabilities()[torch.arange(len(WIDTHS)), torch.tensor(one.choices)]
         assert one.log_probability == pytest.approx(float(picked.log().sum()))
 
 
 def test_the_same_seed_draws_the_same_samples(free: SearchProblem) -> None:
-    first, again, other = (
-        candidates_of(Method(), free, seed=seed, samples=6) for seed in (4, 4, 5)
-    )
+    first, again, other = (candidates(Method(), free, seed=seed, samples=6) for seed in (4, 4, 5))
     assert first == again
     assert first != other
 

@@ -3,8 +3,10 @@
 import itertools
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 
@@ -12,7 +14,7 @@ from search.algorithms.expected_cost import expected_cost_of
 from search.algorithms.fp_nas.categorical import shared_weights
 from search.algorithms.fp_nas.factored import FactoredLogits
 from search.algorithms.fp_nas.factors import factorise
-from search.costs.chain import ChainCosts
+from search.costs.chain import ChainCosts, Transition
 from search.errors import UsageError
 from search.operators.counts import count
 from search.operators.modules import build_network
@@ -33,7 +35,7 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def space_of(name: str = "fp-nas-mini", **changes: int) -> SlicedSpace:
+def space_of(name: str = "fp-nas-mini", **changes: Any) -> SlicedSpace:
     space = make_space(name, **changes)
     assert isinstance(space, SlicedSpace)
     return space
@@ -50,7 +52,7 @@ def flops(operator: OperatorSpec) -> float:
 COSTS = MINI.costs(flops, 7.0)
 
 
-def random_choices(number: int, seed: int = 0) -> np.ndarray:  # type: ignore[type-arg]
+def random_choices(number: int, seed: int = 0) -> npt.NDArray[np.int64]:
     return np.random.default_rng(seed).integers(0, WIDTHS, (number, len(WIDTHS)))
 
 
@@ -158,9 +160,7 @@ def tiny() -> ChainCosts:
     )
 
 
-def _transition(draw: np.random.Generator, inputs: int, left: int):  # type: ignore[no-untyped-def]
-    from search.costs.chain import Transition
-
+def _transition(draw: np.random.Generator, inputs: int, left: int) -> Transition:
     return Transition(
         costs=draw.uniform(1, 9, (inputs, 4)), next_state=draw.integers(0, left, (inputs, 4))
     )

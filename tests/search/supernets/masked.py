@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Sequence
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +11,8 @@ from search.spaces.fbnetv2.space import MaskedSpace
 from search.spaces.registry import make_space
 
 MODES = ("fbnetv2-mini", "fbnetv2-mini-free")
+
+Module = TypeVar("Module", bound=nn.Module)
 
 
 def space_of(mode: str, resolution: int = 16) -> MaskedSpace:
@@ -38,7 +41,7 @@ def soft(space: MaskedSpace, generator: torch.Generator) -> Tensor:
     return weights
 
 
-def lived_in(module: nn.Module) -> nn.Module:
+def lived_in(module: Module) -> Module:
     """In evaluation mode, with statistics and biases that are not those of a fresh network."""
     torch.manual_seed(0)
     for part in module.modules():

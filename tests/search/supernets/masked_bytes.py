@@ -29,7 +29,7 @@ def forward(
     x = torch.randn(batch, channels, size, size, device=device)
     for row in weights:
         if naive:
-            x = sum(  # type: ignore[assignment]
+            x = sum(
                 row[i] * (_layer(channels, device)(x) * ones[i][:, None, None])
                 for i in range(options)
             )

@@ -131,7 +131,7 @@ def test_every_option_of_every_block_equals_the_derived_network_with_copied_weig
         for option in range(width):
             choices = draw(space, generator)
             choices[variable] = option
-            derived = supernet.derive(choices).eval()  # type: ignore[operator]
+            derived = supernet.derive(choices).eval()
             with torch.no_grad():
                 found, expected = supernet(images, one_hot(space, choices)), derived(images)
             torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)

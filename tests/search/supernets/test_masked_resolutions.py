@@ -32,7 +32,7 @@ def test_scattered_resolutions_equal_the_derived_network_where_one_has_all_weigh
     for resolution in range(len(space.resolutions)):
         choices = draw(space, generator)
         choices[0] = resolution
-        derived = supernet.derive(choices).eval()  # type: ignore[operator]
+        derived = supernet.derive(choices).eval()
         with torch.no_grad():
             found, expected = supernet(images, one_hot(space, choices)), derived(images)
         torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
@@ -55,9 +55,9 @@ def test_scattered_resolutions_are_mixed_operator_by_operator_as_figure_2_draws_
     assert (found - mixed).abs().max() > 1e-3  # another mixture: the two are no one formula
 
 
-def _literally(net: nn.Module, space: MaskedSpace, images: Tensor, weights: Tensor) -> Tensor:
+def _literally(net: MaskedSupernet, space: MaskedSpace, images: Tensor, weights: Tensor) -> Tensor:
     """Sample, run, put back and sum, written out; the mean is over pixels that hold values."""
-    parts = [net.stem, *net.blocks, net.tail[0]]  # type: ignore[index,misc]
+    parts = [net.stem, *net.blocks, net.tail[0]]
     full, x = images.shape[-1], images
     shares = [size / full for size in space.resolutions]
     for number, part in enumerate(parts):
@@ -65,16 +65,18 @@ def _literally(net: nn.Module, space: MaskedSpace, images: Tensor, weights: Tens
         for share in shares:
             small = subsample(x, round(share * x.shape[-1]))
             inside = isinstance(part, MaskedBlock)
-            outputs.append(part(small, weights) if inside else part(small))  # type: ignore[operator]
+            outputs.append(part(small, weights) if inside else part(small))
         side = outputs[-1].shape[-1]
         assert number == 0 or side in (x.shape[-1], x.shape[-1] // 2)
-        x = sum(  # type: ignore[assignment]
+        x = sum(
             (weights[0, k] * scatter(y, side) for k, y in enumerate(outputs)),
             start=torch.zeros(()),
         )
     pixels = sum(float(weights[0, k]) * share**2 for k, share in enumerate(shares))
     pooled = x.sum((2, 3)) / (pixels * x.shape[-1] ** 2)
-    logits: Tensor = net.tail[1][-1](pooled)  # type: ignore[index]
+    classifier = net.tail[1]
+    assert isinstance(classifier, nn.Sequential)
+    logits: Tensor = classifier[-1](pooled)
     return logits
 
 

@@ -14,7 +14,7 @@ from search.spaces.base import LayeredSpace
 from search.spaces.registry import make_space
 from search.supernets.base import legal_mask
 from search.supernets.batch_norm import batch_norms, recalibrate
-from search.supernets.mixture import MixtureSupernet
+from search.supernets.mixture import MixedLayer, MixtureSupernet
 
 MINI = make_space("fbnet-mini", resolution=16, width=0.5, head_channels=16)
 
@@ -40,9 +40,15 @@ def soft(space: LayeredSpace, seed: int = 0) -> Tensor:
     return noise.masked_fill(~legal, -torch.inf).softmax(1)
 
 
-def supernet_of(space: LayeredSpace, **options: bool) -> MixtureSupernet:
+def supernet_of(space: LayeredSpace, *, recompute: bool = False) -> MixtureSupernet:
     torch.manual_seed(0)
-    return MixtureSupernet(space, **options)
+    return MixtureSupernet(space, recompute=recompute)
+
+
+def mixed_layers(supernet: MixtureSupernet) -> list[MixedLayer]:
+    layers = [layer for layer in supernet.layers if isinstance(layer, MixedLayer)]
+    assert len(layers) == len(supernet.layers)
+    return layers
 
 
 def with_statistics(supernet: MixtureSupernet) -> MixtureSupernet:
@@ -84,8 +90,8 @@ def test_a_derived_network_equals_the_one_hot_supernet_for_every_candidate(
 
 
 def test_a_derived_network_loads_into_the_network_that_is_timed_and_shipped() -> None:
-    supernet, wished = with_statistics(supernet_of(MINI)), (1, 8, 7, 2, 5, 0)
-    choices = tuple(min(c, w - 1) for c, w in zip(wished, supernet.widths, strict=True))
+    supernet, wanted = with_statistics(supernet_of(MINI)), (1, 8, 7, 2, 5, 0)
+    choices = tuple(min(c, w - 1) for c, w in zip(wanted, supernet.widths, strict=True))
     names = [layer.choices[c].name for layer, c in zip(MINI.layers, choices, strict=True)]
     network = build_network(MINI.architecture(names).operators).eval()
     derived = supernet.derive(choices)
@@ -109,7 +115,7 @@ def test_a_derived_network_trains_as_any_other_and_leaves_the_supernet_alone() -
 def naive(supernet: MixtureSupernet, batch: Tensor, weights: Tensor) -> Tensor:
     """Equation 5 as it is printed."""
     x = supernet.before(batch)
-    for layer, row in zip(supernet.layers, weights, strict=True):
+    for layer, row in zip(mixed_layers(supernet), weights, strict=True):
         x = torch.stack([m * b(x) for m, b in zip(row, layer, strict=False)]).sum(0)
     return supernet.after(x)
 
@@ -142,7 +148,7 @@ def test_training_and_recomputation_leave_statistics_and_random_numbers_alone() 
 
 def test_a_one_hot_row_evaluates_only_its_candidate() -> None:
     supernet, evaluated = supernet_of(MINI), []
-    for number, layer in enumerate(supernet.layers):
+    for number, layer in enumerate(mixed_layers(supernet)):
         for index, candidate in enumerate(layer):
             candidate.register_forward_hook(lambda *_, at=(number, index): evaluated.append(at))
     choices = networks_covering(MINI)[3]
@@ -180,11 +186,14 @@ def test_recalibration_gives_the_averages_of_the_batches_to_the_chosen_network_o
     supernet, choices = supernet_of(MINI), (0,) * len(MINI.layers)
     batches = [images(8, MINI, seed) for seed in range(3)]
     assert supernet.recalibrate(choices, batches) == 24
-    stem, norm = supernet.before[0][0], supernet.before[0][1]
+    block = supernet.before[0]
+    assert isinstance(block, nn.Sequential)
+    stem, norm = block[0], block[1]
+    assert isinstance(norm, nn.BatchNorm2d)
     with torch.no_grad():
         means = [stem(batch).mean((0, 2, 3)) for batch in batches]
     torch.testing.assert_close(norm.running_mean, torch.stack(means).mean(0))
-    others = batch_norms(candidate for layer in supernet.layers for candidate in layer[1:])
+    others = batch_norms(candidate for layer in mixed_layers(supernet) for candidate in layer[1:])
     assert all(int(other.num_batches_tracked) == 0 for other in others)
     assert not norm.track_running_stats
     assert norm.momentum == 0.1
@@ -231,7 +240,7 @@ def test_bfloat16_and_channels_last_stay_near_the_plain_result(gradient: bool) -
     supernet, batch = supernet_of(MINI), images(8, MINI)
     weights = soft(MINI).requires_grad_(gradient)
     expected = supernet(batch, weights)
-    supernet.to(memory_format=torch.channels_last)
+    supernet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     batch = batch.contiguous(memory_format=torch.channels_last)
     torch.testing.assert_close(supernet(batch, weights), expected, rtol=1e-4, atol=1e-5)
     with torch.autocast("cpu", torch.bfloat16):

@@ -11,7 +11,7 @@ import pytest
 from search.errors import TableError
 from search.table import upgrades
 from search.table.columns import COLUMNS, Column, column_names, entries_to_csv, parse_entries
-from search.table.entries import Spread
+from search.table.entries import Entry, Spread
 from search.table.manifest import TABLE_SCHEMA, Manifest
 from search.table.store import ENTRIES, read_manifest, read_table, write_table
 from search.table.upgrades import UPGRADES, Upgrade
@@ -63,6 +63,11 @@ def next_schema(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(upgrades, "UPGRADES", steps)
 
 
+def _energy_uj(entry: Entry) -> float | None:
+    assert isinstance(entry.spread, NextSpread)
+    return entry.spread.energy_uj
+
+
 def _next_folder(tmp_path: Path) -> Path:
     rows = (replace(NEXT_ROWS[0], spread=NextSpread(energy_uj=3.5)), *NEXT_ROWS[1:])
     space = MANIFEST.space.model_copy(
@@ -86,7 +91,7 @@ def test_a_table_of_every_older_schema_is_readable_under_the_next_one(folder: Pa
     assert table.manifest.schema_version == NEXT
     assert table.manifest.model_dump()["mood"] == "unknown"
     assert table.entries
-    assert all(entry.spread.energy_uj is None for entry in table.entries)
+    assert all(_energy_uj(entry) is None for entry in table.entries)
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
@@ -105,7 +110,7 @@ def test_the_values_of_an_older_table_are_the_same_under_the_next_schema(
 @pytest.mark.usefixtures("next_schema")
 def test_a_table_of_the_next_schema_keeps_its_new_column(tmp_path: Path) -> None:
     table = read_table(_next_folder(tmp_path))
-    assert [entry.spread.energy_uj for entry in table.entries] == [3.5, None, None]
+    assert [_energy_uj(entry) for entry in table.entries] == [3.5, None, None]
     assert "energy_uj" in (table.path / ENTRIES).read_text().splitlines()[0]
 
 

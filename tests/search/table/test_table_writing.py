@@ -37,7 +37,8 @@ def _interrupted(*_: Any, **__: Any) -> NoReturn:
 def test_a_full_disk_leaves_nothing_behind(
     write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, survivors: int
 ) -> None:
-    sync, done = os.fsync, []
+    sync = os.fsync
+    done: list[int] = []
 
     def full(handle: int) -> None:
         if len(done) == survivors:

@@ -9,6 +9,7 @@ import torch
 from search.algorithms.base import SearchAlgorithm
 from search.algorithms.recipe import SearchRecipe
 from search.algorithms.registry import load_method, make_search_recipe
+from search.costs.base import Costs
 from search.costs.matrix import CostMatrix
 from search.operators.counts import count
 from search.spaces.base import LayeredSpace
@@ -30,7 +31,7 @@ def _space(name: str) -> LayeredSpace:
     )
 
 
-def _costs(space: LayeredSpace) -> CostMatrix:
+def _costs(space: LayeredSpace) -> Costs:
     if isinstance(space, MaskedSpace | SlicedSpace):
         return space.costs(lambda operator: count(operator).flops / 10, 50.0)
     widths = np.array([len(layer.choices) for layer in space.layers])

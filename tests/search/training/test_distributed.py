@@ -242,4 +242,4 @@ def test_a_process_alone_normalises_as_torch_does() -> None:
     one, other = nn.BatchNorm2d(5), convert_sync_batchnorm(nn.BatchNorm2d(5))
     x = torch.randn(4, 5, 3, 3)
     assert torch.equal(one(x), other(x))
-    assert torch.equal(one.running_var, other.running_var)
+    assert torch.equal(one.get_buffer("running_var"), other.get_buffer("running_var"))

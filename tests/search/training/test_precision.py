@@ -59,7 +59,9 @@ def test_channels_last_changes_the_layout_and_keeps_the_parameters() -> None:
     before = list(network.parameters())
     Compute(channels_last=True).place(network, HOST)
     assert all(a is b for a, b in zip(network.parameters(), before, strict=True))
-    assert network[0].weight.is_contiguous(memory_format=torch.channels_last)
+    conv = network[0]
+    assert isinstance(conv, nn.Conv2d)
+    assert conv.weight.is_contiguous(memory_format=torch.channels_last)
     losses = []
     for wanted in (True, False):
         compute = Compute(device="cpu", threads=1, channels_last=wanted)
