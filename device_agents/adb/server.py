@@ -175,6 +175,5 @@ class SocketStream:
             raise ConnectionLost(f"The connection broke: {error.strerror or error}.") from error
 
     def close(self) -> None:
-        """Close the socket."""
         with contextlib.suppress(OSError):
             self._socket.close()

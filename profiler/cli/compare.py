@@ -67,7 +67,7 @@ def compare(
       python -m profiler compare FBNet-S8 FBNet-iPhoneX --device pixel
       python -m profiler compare arch.json FBNet-A --table tables/host/fbnet-v1
     """
-    from profiler.cli.compare_output import show_comparison
+    from profiler.comparison.output import show_comparison
     from profiler.comparison.sources import collect
     from profiler.measuring.agents import TimingOptions
     from profiler.planning.options import choose_effort

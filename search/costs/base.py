@@ -69,7 +69,7 @@ class Costs(Protocol):
 
     @property
     def unit(self) -> Unit:
-        """The unit of all costs."""
+        """Microseconds, multiply-adds or parameters; the same for every value here."""
         ...
 
     @property

@@ -29,7 +29,6 @@ class InMemoryImages:
         return len(self.labels)
 
     def batch(self, indices: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
-        """See `ImageSet.batch`."""
         images = self._images[indices]
         if generator is not None:
             images = self._shift.apply(images, generator)

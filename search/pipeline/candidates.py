@@ -17,7 +17,7 @@ from search.selection.by_costs import sample_between, select_within
 from search.selection.chance_constrained import select_chance_constrained
 from search.selection.exact import network_of
 from search.selection.scores import Array, Scores, from_probabilities
-from search.training.seeds import generator_for
+from search.training.compute.seeds import generator_for
 
 _NEAR_SAMPLES = 24
 # What the search has ruled out comes back only where nothing else is left.

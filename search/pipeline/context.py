@@ -8,8 +8,8 @@ from search.pipeline.images import RunImages
 from search.pipeline.options import SearchOptions
 from search.pipeline.problem import SearchProblem
 from search.pipeline.resources import ComputeOptions
-from search.training.distributed import ProcessGroup
-from search.training.run_control import Stopwatch
+from search.training.compute.distributed import ProcessGroup
+from search.training.runs.run_control import Stopwatch
 from search.training.settings import TrainingSettings
 
 

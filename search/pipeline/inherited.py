@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from search.data.base import ImageSet
 from search.supernets.batch_norm import recalibrate
+from search.training.compute.seeds import generator_for
 from search.training.evaluate import Accuracy, evaluate
-from search.training.seeds import generator_for
 
 # Once-for-All (arXiv 1908.09791) estimates batch norm on some 2,000 images.
 CALIBRATION_IMAGES = 2000

@@ -26,12 +26,12 @@ from search.pipeline.context import RunContext
 from search.pipeline.options import SearchOptions
 from search.pipeline.problem import SearchProblem
 from search.selection.scores import dump_scores, from_probabilities, read_scores
+from search.training.compute.seeds import fresh_weights
 from search.training.engine import train
-from search.training.plot import write_plot
 from search.training.progress import TrainingProgress
 from search.training.recipe import TrainingRecipe, make_training_recipe
-from search.training.seeds import fresh_weights
-from search.training.trace import TraceLine
+from search.training.runs.plot import write_plot
+from search.training.runs.trace import TraceLine
 
 SCORES = "scores.json"
 TRIALS = "trials.jsonl"

@@ -61,7 +61,6 @@ class SearchProblem:
 
     @property
     def table(self) -> Table:
-        """The table."""
         return self.priced.table
 
     @property

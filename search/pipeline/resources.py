@@ -8,8 +8,8 @@ import torch
 
 from search.console.progress import Progress, make_progress
 from search.errors import UsageError
-from search.training.distributed import ProcessGroup, join
-from search.training.precision import Compute
+from search.training.compute.distributed import ProcessGroup, join
+from search.training.compute.precision import Compute
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +65,7 @@ def joined_processes(
     """Join the processes of a run; the first of them reports progress.
 
     Raises:
-        UsageError: The device is not there, or as `search.training.distributed.join`.
+        UsageError: The device is not there, or as `search.training.compute.distributed.join`.
     """
     with compute_resources(options), join(options.device) as processes:
         options.to_compute().torch_device(processes.local_rank)  # refuses what is not there

@@ -21,12 +21,12 @@ from search.pipeline.result import SearchResult, write_result
 from search.pipeline.run_folder import RETRAIN
 from search.pipeline.train import keep_weights
 from search.selection.exact import network_of
-from search.training.distributed import ProcessGroup, peers
+from search.training.compute.distributed import ProcessGroup, peers
 from search.training.evaluate import Accuracy
 from search.training.progress import TrainingProgress
 from search.training.recipe import TrainingRecipe
 from search.training.retrain import retrain
-from search.training.run_control import Stopwatch
+from search.training.runs.run_control import Stopwatch
 
 _MOST_WRITTEN = 40
 

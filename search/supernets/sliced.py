@@ -22,7 +22,7 @@ from search.operators.spec import OperatorSpec
 from search.spaces.fp_nas.space import SlicedSpace
 from search.supernets.base import legal_mask, one_hot
 from search.supernets.batch_norm import batch_norms, freeze_statistics
-from search.training.sync_batch_norm import SharedBatchNorm, convert_sync_batchnorm
+from search.training.compute.sync_batch_norm import SharedBatchNorm, convert_sync_batchnorm
 
 
 def kind_of(operator: OperatorSpec) -> str:

@@ -17,18 +17,18 @@ from torch import nn
 from search.data.base import ImageSet
 from search.errors import GateFailed
 from search.training.batches import identify_images
-from search.training.checkpoint import Checkpoint, Position
-from search.training.distributed import ProcessGroup
+from search.training.compute.distributed import ProcessGroup
+from search.training.compute.precision import configured, peak_memory_mb
+from search.training.compute.sync_batch_norm import convert_sync_batchnorm
 from search.training.loader import BatchLoader
-from search.training.precision import configured, peak_memory_mb
 from search.training.progress import RunLength, TrainingProgress
 from search.training.protocol import Batch, Phase, TrainingMethod
-from search.training.run_control import GracefulInterrupt, Stopwatch
-from search.training.run_files import RunFiles
+from search.training.runs.checkpoint import Checkpoint, Position
+from search.training.runs.run_control import GracefulInterrupt, Stopwatch
+from search.training.runs.run_files import RunFiles
+from search.training.runs.trace import TraceLine
 from search.training.settings import RunIdentity, TrainingSettings
 from search.training.step import RunningSums, StepFlags, StepResult, take_step
-from search.training.sync_batch_norm import convert_sync_batchnorm
-from search.training.trace import TraceLine
 
 _ALONE = ProcessGroup()
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from search.data.base import ImageSet
 from search.errors import UsageError
 from search.training.batches import load_ahead
-from search.training.precision import Compute
+from search.training.compute.precision import Compute
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,9 +12,9 @@ from search.data.base import ImageSet
 from search.data.split import split_indices
 from search.errors import UsageError
 from search.training.batches import cut_batches, last_batch, load_ahead
-from search.training.distributed import ProcessGroup
+from search.training.compute.distributed import ProcessGroup
+from search.training.compute.seeds import derive_seed, generator_for
 from search.training.protocol import Batch, Phase
-from search.training.seeds import derive_seed, generator_for
 from search.training.settings import TrainingSettings
 
 

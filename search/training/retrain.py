@@ -12,12 +12,12 @@ from search.data.base import Data
 from search.errors import UsageError
 from search.files import write_bytes
 from search.operators.modules import build_network
-from search.training.distributed import ProcessGroup
+from search.training.compute.distributed import ProcessGroup
+from search.training.compute.seeds import fresh_weights
 from search.training.engine import train
 from search.training.evaluate import Accuracy, evaluate
 from search.training.progress import TrainingProgress
 from search.training.recipe import TrainingRecipe
-from search.training.seeds import fresh_weights
 from search.training.settings import TrainingSettings, recipe_text
 from search.training.single_network import SingleNetworkTraining
 

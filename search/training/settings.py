@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 
 from search.errors import UsageError
-from search.training.precision import Compute
+from search.training.compute.precision import Compute
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from search.errors import GateFailed
-from search.training.distributed import ProcessGroup
+from search.training.compute.distributed import ProcessGroup
 from search.training.protocol import Batch, StepReport, TrainingMethod
 
 

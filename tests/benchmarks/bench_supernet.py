@@ -32,7 +32,7 @@ from search.costs.matrix import CostMatrix
 from search.operators.modules import build_operator
 from search.spaces.base import LayeredSpace
 from search.spaces.registry import make_space
-from search.training.allocator import keep_freed_memory
+from search.training.compute.allocator import keep_freed_memory
 from search.training.protocol import Batch
 from tests.search.targets import latency_target
 

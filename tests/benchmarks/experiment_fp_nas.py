@@ -42,11 +42,11 @@ from search.pipeline.candidates import (
 from search.pipeline.problem import SearchProblem, Waivers, load_problem
 from search.selection.exact import network_of
 from search.selection.sampling import FeasibleSampler
+from search.training.compute.precision import Compute
+from search.training.compute.seeds import fresh_weights
 from search.training.engine import train
-from search.training.precision import Compute
 from search.training.recipe import make_training_recipe
 from search.training.retrain import retrain
-from search.training.seeds import fresh_weights
 from search.training.settings import TrainingSettings
 
 METHODS = ("parsec", "fp-nas")

@@ -22,11 +22,11 @@ from search.files import write_bytes
 from search.operators.modules import build_network
 from search.selection.exact import network_of
 from search.spaces.base import LayeredSpace
+from search.training.compute.seeds import fresh_weights
 from search.training.engine import train
 from search.training.evaluate import evaluate
 from search.training.recipe import TrainingRecipe
-from search.training.run_control import Stopwatch
-from search.training.seeds import fresh_weights
+from search.training.runs.run_control import Stopwatch
 from search.training.settings import TrainingSettings
 from search.training.single_network import SingleNetworkTraining
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from profiler.cli.compare_output import show_comparison
+from profiler.comparison.output import show_comparison
 from search.architecture import write_architecture
 from search.spaces.registry import make_space
 from search.table.store import Table

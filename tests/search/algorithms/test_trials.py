@@ -11,9 +11,9 @@ import torch
 import search.algorithms.baselines.trials
 from search.algorithms.baselines.trials import ShortTraining, Subset, TrialFile
 from search.errors import StorageError, UsageError
-from search.training.precision import Compute
+from search.training.compute.precision import Compute
 from search.training.recipe import TrainingRecipe
-from search.training.run_control import Stopwatch
+from search.training.runs.run_control import Stopwatch
 from search.training.settings import TrainingSettings
 from tests.search.cli.broken_training import spoil, spoil_trials
 from tests.search.cli.runner import SPACE

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from search.console.progress import Lines
 from search.errors import KitError
-from search.training.distributed import ProcessGroup, join
+from search.training.compute.distributed import ProcessGroup, join
 from search.training.progress import TrainingProgress
 from search.training.protocol import TrainingMethod
 from tests.search.training.standins import Pictures, TinySearch, run, small_fbnet, whole_state

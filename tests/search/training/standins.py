@@ -11,15 +11,15 @@ from search.algorithms.fbnet.recipe import FBNetRecipe
 from search.algorithms.fbnet.search import FBNetSearch
 from search.costs.matrix import CostMatrix
 from search.spaces.fbnet import FBNetSpace
-from search.training.distributed import ProcessGroup
+from search.training.compute.distributed import ProcessGroup
+from search.training.compute.precision import Compute
 from search.training.engine import train
-from search.training.precision import Compute
 from search.training.progress import TrainingProgress
 from search.training.protocol import Batch, Phase, StepReport, TrainingMethod
 from search.training.recipe import TrainingRecipe
+from search.training.runs.trace import TraceLine
 from search.training.settings import TrainingSettings
 from search.training.single_network import SingleNetworkTraining
-from search.training.trace import TraceLine
 from tests.search.targets import latency_target
 
 CPU = Compute(device="cpu", threads=1)

@@ -8,7 +8,7 @@ import pytest
 CODE = """
 import resource, sys
 import torch
-from search.training.allocator import keep_freed_memory
+from search.training.compute.allocator import keep_freed_memory
 torch.set_num_threads(1)
 if sys.argv[1] == "keep":
     assert keep_freed_memory()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from search.errors import UsageError
 from search.training.batches import cut_batches, identify_images, load_ahead
-from search.training.seeds import derive_seed, generator_for
+from search.training.compute.seeds import derive_seed, generator_for
 from tests.search.training.standins import Pictures
 from tests.waiting import PATIENCE_S
 

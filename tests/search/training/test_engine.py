@@ -10,8 +10,8 @@ import torch
 from search.errors import GateFailed, UsageError
 from search.training.progress import RunLength, TrainingProgress
 from search.training.protocol import Batch, StepReport
+from search.training.runs.trace import read_trace
 from search.training.settings import TrainingSettings
-from search.training.trace import read_trace
 from tests.search.training.standins import (
     CPU,
     METHODS,

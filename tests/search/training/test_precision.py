@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from search.errors import UsageError
-from search.training.precision import Compute, configured, peak_memory_mb
+from search.training.compute.precision import Compute, configured, peak_memory_mb
 from search.training.single_network import SingleNetworkTraining
 from tests.search.training.standins import CPU, TinySearch, recipe, run, small_network
 

@@ -12,8 +12,8 @@ from search.errors import UsageError
 from search.operators.modules import build_network
 from search.selection.exact import network_of
 from search.spaces.registry import make_space
+from search.training.compute.precision import Compute
 from search.training.evaluate import evaluate
-from search.training.precision import Compute
 from search.training.recipe import TrainingRecipe
 from search.training.retrain import check_network, retrain, write_weights
 from search.training.settings import TrainingSettings

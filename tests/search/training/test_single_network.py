@@ -11,11 +11,11 @@ from torch import nn
 from search.errors import UsageError
 from search.operators.modules import build_network
 from search.spaces.base import LayeredSpace
+from search.training.compute.precision import Compute
+from search.training.compute.seeds import generator_for
 from search.training.evaluate import evaluate
-from search.training.precision import Compute
 from search.training.protocol import Batch
 from search.training.recipe import RECIPES, TrainingRecipe, make_training_recipe
-from search.training.seeds import generator_for
 from search.training.single_network import SingleNetworkTraining
 from tests.search.training.standins import Pictures, recipe, run, small_network
 

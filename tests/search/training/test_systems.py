@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from search.training.distributed import ProcessGroup
+from search.training.compute.distributed import ProcessGroup
 from tests.search.training.standins import (
     KillAfter,
     Killed,

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from search.training.distributed import ProcessGroup, join
+from search.training.compute.distributed import ProcessGroup, join
 from search.training.protocol import TrainingMethod
 from tests.search.training.process import recorded
 from tests.search.training.standins import Pictures, run

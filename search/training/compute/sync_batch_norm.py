@@ -9,7 +9,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from search.training.distributed import peers
+from search.training.compute.distributed import peers
 
 
 class _SumOverProcesses(torch.autograd.Function):

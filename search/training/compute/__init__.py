@@ -1,0 +1,1 @@
+"""Computing: devices and precision, processes, memory, random numbers."""
