@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from profiler.report.data import Contents, page_data
 from profiler.report.drawing import draw
 from profiler.report.drift import drift_of
 from profiler.report.fronts import read_front
-from profiler.report.page import render, write_page
+from profiler.report.page import write_page
 from search.errors import UsageError
 from search.spaces.registry import make_space
 from search.table.store import Table
@@ -44,13 +45,23 @@ def contents(measured: Table, slower: Table, tmp_path_factory: pytest.TempPathFa
 
 
 @pytest.fixture(scope="module")
-def page(
-    contents: Contents, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[Browser, Path]]:
-    folder = tmp_path_factory.mktemp("page")
-    write_page(contents, folder / "report.html", "A report")
-    with browser(folder / "profile") as opened:
-        yield opened, folder / "report.html"
+def data(contents: Contents) -> dict[str, Any]:
+    """What the page shows."""
+    return page_data(contents)
+
+
+@pytest.fixture(scope="module")
+def written(contents: Contents, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page itself."""
+    path = tmp_path_factory.mktemp("page") / "report.html"
+    write_page(contents, path, "A report")
+    return path
+
+
+@pytest.fixture(scope="module")
+def page(written: Path) -> Iterator[tuple[Browser, Path]]:
+    with browser(written.parent / "profile") as opened:
+        yield opened, written
 
 
 def _fresh(page: tuple[Browser, Path], *, width: int = 1280, dark: bool = False) -> Browser:
@@ -87,8 +98,7 @@ def _type(opened: Browser, text: str) -> None:
 # --- the data ----------------------------------------------------------------------
 
 
-def test_every_row_of_every_table_is_on_the_page(contents: Contents) -> None:
-    data = page_data(contents)
+def test_every_row_of_every_table_is_on_the_page(contents: Contents, data: dict[str, Any]) -> None:
     operators = data["operators"]
     for table, rows in zip(contents.tables, operators["rows"], strict=True):
         assert len(rows["at"]) == len(table.entries)
@@ -97,21 +107,20 @@ def test_every_row_of_every_table_is_on_the_page(contents: Contents) -> None:
             assert us == pytest.approx(entry.known_time.centre_us, rel=1e-4)
 
 
-def test_a_simulated_table_is_marked_on_the_page(contents: Contents) -> None:
-    text = render(contents, "x")
-    assert text.count("badge-simulated") == 2
-    assert {table["source"] for table in page_data(contents)["tables"]} == {"simulated"}
+def test_a_simulated_table_is_marked_on_the_page(written: Path, data: dict[str, Any]) -> None:
+    assert written.read_text().count("badge-simulated") == 2
+    assert {table["source"] for table in data["tables"]} == {"simulated"}
 
 
-def test_the_page_holds_no_address_that_it_would_fetch(contents: Contents) -> None:
-    text = render(contents, "x")
+def test_the_page_holds_no_address_that_it_would_fetch(written: Path) -> None:
+    text = written.read_text()
     for match in re.finditer(r"<(?:script|link|img|iframe)[^>]*(?:src|href)=", text[-40_000:]):
         raise AssertionError(match[0])
     assert "default-src 'none'" in text
 
 
-def test_a_network_that_a_table_cannot_price_has_a_reason(contents: Contents) -> None:
-    cells = page_data(contents)["matrix"]["cells"]
+def test_a_network_that_a_table_cannot_price_has_a_reason(data: dict[str, Any]) -> None:
+    cells = data["matrix"]["cells"]
     predicted = [cell for cell in cells if cell["column"] < 2]
     assert len(predicted) == 4
     assert all(cell["latency_us"] is None and "pixels" in cell["note"] for cell in predicted)
