@@ -1,1 +1,1 @@
-"""What will be measured, and how long it takes."""
+"""Plans of campaigns: what is measured, and how long it takes."""

@@ -1,4 +1,4 @@
-"""How long a campaign takes: a time model fitted on one machine with two cores.
+"""Duration of a campaign: a time model fitted on one machine with two cores.
 
 Only estimates and budgets depend on its constants, never a measurement.
 """

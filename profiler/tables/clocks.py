@@ -1,4 +1,4 @@
-"""Whether the times of two tables may be stated at one clock.
+"""Clocks of two tables: the times of one, stated at the clock of the other.
 
 A time in cycles belongs to a kind of core. Two tables of one device, or of two
 devices with the same processor, differ by their clocks for no other reason than

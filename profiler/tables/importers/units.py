@@ -1,4 +1,4 @@
-"""Is the unit what it should be? Speeds that no such device has give a swap away.
+"""Check of units: speeds that no such device has reveal a wrong one.
 
 A file in microseconds read as milliseconds makes a phone compute at a few
 MMAC/s, one in seconds at several TMAC/s; no processor of these tables does
