@@ -35,7 +35,8 @@ def plug_in(monkeypatch: pytest.MonkeyPatch, platform: str) -> None:
 
 
 def test_the_platform_of_a_device_chooses_its_agent() -> None:
-    assert isinstance(make_agent(load_device("host"), SETTINGS), HostAgent)
+    with make_agent(load_device("host"), SETTINGS) as agent:
+        assert isinstance(agent, HostAgent)
     assert isinstance(make_agent(load_device("simulated"), SIMULATED), SimulatedAgent)
 
 
