@@ -67,7 +67,7 @@ lint: $(STAMP)
 	$(BIN)/mypy --explicit-package-bases tests
 
 coverage: $(STAMP) runner
-	$(PYTEST) --cov $(ARGS)
+	$(PYTEST) --cov --cov-branch $(ARGS)
 
 network: $(STAMP) runner
 	test -d $(NET)/tables/* || $(BIN)/python -m profiler --device $(DEVICE) --space fbnet-mini -o $(NET)/tables || test -d $(NET)/tables/*

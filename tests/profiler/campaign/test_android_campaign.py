@@ -17,6 +17,7 @@ from deploy.build import build_one
 from deploy.exporters.registry import exporter_entry
 from deploy.network import seeded_network
 from deploy.verification.device_side import Chunk, DeviceOptions, VerificationRequest
+from device_agents.adb.device import AdbDevice
 from device_agents.android.fleet import CLOCK_STEP_NS
 from device_agents.native import build as native
 from profiler.verification.device_side import device_side
@@ -85,7 +86,14 @@ def when_measuring(device: LoopbackDevice, act: Callable[[], None]) -> None:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A device that went away is given up soon."""
+    """A device that went away is given up soon; until then it may take its time."""
+    reconnect = AdbDevice.reconnect
+
+    def hastily(self: AdbDevice) -> None:
+        self.timeout_s = 0.5
+        reconnect(self)
+
+    monkeypatch.setattr(AdbDevice, "reconnect", hastily)
     monkeypatch.setattr("device_agents.android.agent._PATIENCE_S", 0.5)
 
 
