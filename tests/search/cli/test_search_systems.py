@@ -27,7 +27,7 @@ def test_a_search_writes_a_network_within_its_target_and_can_be_resumed(
     space = make_space(name, resolution=16)
     table = write(desk.path("own"), space=space)
     model = LatencyModel(read_table(table))
-    target_ms = 1.6 * model.cost_matrix(space).cheapest() / 1000
+    target_ms = 1.6 * model.space_costs(space).cheapest() / 1000
     words = ["--algorithm", algorithm, "--table", str(table), "--target-ms", f"{target_ms:.6f}"]
     words += ["--quiet", "--limit", "40"]
     ended = desk.call(*desk.words(*words))
