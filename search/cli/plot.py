@@ -27,8 +27,8 @@ def plot(
 ) -> None:
     """Draw loss, accuracy, expected latency, entropy and temperature over the epochs."""
     from search.files import check_file
-    from search.training.runs.plot import write_plot
-    from search.training.runs.trace import read_trace
+    from search.training.run.plot import write_plot
+    from search.training.run.trace import read_trace
 
     trace = run / "trace.jsonl" if run.is_dir() else run
     lines = read_trace(trace)

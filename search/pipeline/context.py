@@ -9,7 +9,7 @@ from search.pipeline.options import SearchOptions
 from search.pipeline.problem import SearchProblem
 from search.pipeline.resources import ComputeOptions
 from search.training.compute.distributed import ProcessGroup
-from search.training.runs.run_control import Stopwatch
+from search.training.run.run_control import Stopwatch
 from search.training.settings import TrainingSettings
 
 

@@ -30,8 +30,8 @@ from search.training.compute.seeds import fresh_weights
 from search.training.engine import train
 from search.training.progress import TrainingProgress
 from search.training.recipe import TrainingRecipe, make_training_recipe
-from search.training.runs.plot import write_plot
-from search.training.runs.trace import TraceLine
+from search.training.run.plot import write_plot
+from search.training.run.trace import TraceLine
 
 SCORES = "scores.json"
 TRIALS = "trials.jsonl"

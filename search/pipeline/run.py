@@ -26,7 +26,7 @@ from search.training.evaluate import Accuracy
 from search.training.progress import TrainingProgress
 from search.training.recipe import TrainingRecipe
 from search.training.retrain import retrain
-from search.training.runs.run_control import Stopwatch
+from search.training.run.run_control import Stopwatch
 
 _MOST_WRITTEN = 40
 

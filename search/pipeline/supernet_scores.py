@@ -31,7 +31,7 @@ from search.selection.scores import Scores, read_scores, write_scores
 from search.spaces.base import LayeredSpace
 from search.spaces.registry import parse_space
 from search.training.batches import identify_images
-from search.training.runs.checkpoint import parse_checkpoint
+from search.training.run.checkpoint import parse_checkpoint
 from search.training.settings import RunIdentity
 
 Array = npt.NDArray[np.float64]

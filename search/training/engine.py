@@ -23,10 +23,10 @@ from search.training.compute.sync_batch_norm import convert_sync_batchnorm
 from search.training.loader import BatchLoader
 from search.training.progress import RunLength, TrainingProgress
 from search.training.protocol import Batch, Phase, TrainingMethod
-from search.training.runs.checkpoint import Checkpoint, Position
-from search.training.runs.run_control import GracefulInterrupt, Stopwatch
-from search.training.runs.run_files import RunFiles
-from search.training.runs.trace import TraceLine
+from search.training.run.checkpoint import Checkpoint, Position
+from search.training.run.run_control import GracefulInterrupt, Stopwatch
+from search.training.run.run_files import RunFiles
+from search.training.run.trace import TraceLine
 from search.training.settings import RunIdentity, TrainingSettings
 from search.training.step import RunningSums, StepFlags, StepResult, take_step
 

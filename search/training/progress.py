@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from search.console.progress import Progress, Silent
 from search.training.protocol import StepReport
-from search.training.runs.trace import TraceLine
+from search.training.run.trace import TraceLine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

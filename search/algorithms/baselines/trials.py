@@ -26,7 +26,7 @@ from search.training.compute.seeds import fresh_weights
 from search.training.engine import train
 from search.training.evaluate import evaluate
 from search.training.recipe import TrainingRecipe
-from search.training.runs.run_control import Stopwatch
+from search.training.run.run_control import Stopwatch
 from search.training.settings import TrainingSettings
 from search.training.single_network import SingleNetworkTraining
 

@@ -13,7 +13,7 @@ from search.algorithms.baselines.trials import ShortTraining, Subset, TrialFile
 from search.errors import StorageError, UsageError
 from search.training.compute.precision import Compute
 from search.training.recipe import TrainingRecipe
-from search.training.runs.run_control import Stopwatch
+from search.training.run.run_control import Stopwatch
 from search.training.settings import TrainingSettings
 from tests.search.cli.broken_training import spoil, spoil_trials
 from tests.search.cli.runner import SPACE

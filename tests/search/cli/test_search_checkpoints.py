@@ -7,7 +7,7 @@ from importlib.metadata import version
 import pytest
 import torch
 
-import search.training.runs.checkpoint
+import search.training.run.checkpoint
 import search.training.settings
 from search.algorithms.fbnet.search import FBNetSearch
 from search.spaces.registry import make_space
@@ -87,7 +87,7 @@ def test_a_disk_that_fills_up_on_the_way_ends_with_2_and_keeps_what_was_written(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patch:
-        patch.setattr(search.training.runs.checkpoint, "write_bytes", full)
+        patch.setattr(search.training.run.checkpoint, "write_bytes", full)
         ended = begun.call(*begun.words("--resume", "--quiet"))
     assert is_refusal(ended)
     assert "No space left" in ended.err

@@ -20,7 +20,7 @@ from search.spaces.registry import make_space
 from search.table.store import read_table
 from search.training.engine import train
 from search.training.evaluate import evaluate
-from search.training.runs.trace import read_trace
+from search.training.run.trace import read_trace
 from search.zoo import zoo_architecture
 from tests.search.cli.broken_training import spoil_trials
 from tests.search.cli.conftest import Searched

@@ -9,7 +9,7 @@ from search.latency.model import LatencyModel
 from search.latency.space_costs import counted_costs
 from search.spaces.registry import make_space
 from search.table.store import read_table
-from search.training.runs.trace import read_trace
+from search.training.run.trace import read_trace
 from tests.search.cli.runner import Desk, is_refusal, write
 
 CASES = [

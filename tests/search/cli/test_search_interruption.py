@@ -14,8 +14,8 @@ import search.pipeline.methods
 import search.pipeline.resources
 from search.console.progress import Lines
 from search.training.engine import train
-from search.training.runs.checkpoint import dump_checkpoint, parse_checkpoint
-from search.training.runs.trace import read_trace
+from search.training.run.checkpoint import dump_checkpoint, parse_checkpoint
+from search.training.run.trace import read_trace
 from tests.search.cli.conftest import Searched
 from tests.search.cli.runner import Desk, Finished
 from tests.waiting import PATIENCE_S

@@ -8,7 +8,7 @@ from search.architecture import read_architecture
 from search.latency.model import LatencyModel
 from search.spaces.registry import make_space
 from search.table.store import read_table
-from search.training.runs.trace import read_trace
+from search.training.run.trace import read_trace
 from tests.search.cli.runner import Desk, is_refusal, write
 
 SPACES = (

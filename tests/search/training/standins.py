@@ -17,7 +17,7 @@ from search.training.engine import train
 from search.training.progress import TrainingProgress
 from search.training.protocol import Batch, Phase, StepReport, TrainingMethod
 from search.training.recipe import TrainingRecipe
-from search.training.runs.trace import TraceLine
+from search.training.run.trace import TraceLine
 from search.training.settings import TrainingSettings
 from search.training.single_network import SingleNetworkTraining
 from tests.search.targets import latency_target

@@ -12,9 +12,9 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import search.training.runs.checkpoint as module_under_test
+import search.training.run.checkpoint as module_under_test
 from search.errors import GateFailed, StorageError, UsageError
-from search.training.runs.checkpoint import (
+from search.training.run.checkpoint import (
     Checkpoint,
     CheckpointFolder,
     Position,

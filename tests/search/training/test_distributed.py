@@ -15,7 +15,7 @@ from torch import nn
 from search.errors import UsageError
 from search.training.compute.distributed import ProcessGroup, join
 from search.training.compute.sync_batch_norm import SharedBatchNorm, convert_sync_batchnorm
-from search.training.runs.trace import read_trace
+from search.training.run.trace import read_trace
 from tests.search.training.process import NUMBER, fbnet_like_one, like_one
 from tests.search.training.standins import Pictures, TinySearch, run, same_bits, small_network
 from tests.waiting import PATIENCE_S

@@ -10,7 +10,7 @@ import torch
 from search.errors import GateFailed, UsageError
 from search.training.progress import RunLength, TrainingProgress
 from search.training.protocol import Batch, StepReport
-from search.training.runs.trace import read_trace
+from search.training.run.trace import read_trace
 from search.training.settings import TrainingSettings
 from tests.search.training.standins import (
     CPU,

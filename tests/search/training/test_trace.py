@@ -16,8 +16,8 @@ from search.console.progress import Bars, Lines, Silent, make_progress
 from search.errors import StorageError, UsageError
 from search.training.progress import RunLength, TrainingProgress, describe
 from search.training.protocol import StepReport
-from search.training.runs.plot import panels, plot_page, write_plot
-from search.training.runs.trace import TraceFile, TraceLine, read_trace
+from search.training.run.plot import panels, plot_page, write_plot
+from search.training.run.trace import TraceFile, TraceLine, read_trace
 from tests.search.training.standins import TinySearch, run
 
 NUMBERS = st.floats(-1e6, 1e6)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from search.files import write_text
-from search.training.runs.trace import TraceLine
+from search.training.run.trace import TraceLine
 
 Points = Sequence[tuple[float, float]]
 

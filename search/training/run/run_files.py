@@ -6,13 +6,13 @@ import torch
 from torch import nn
 
 from search.errors import UsageError
-from search.training.runs.checkpoint import Checkpoint, CheckpointFolder, Position, restore
 from search.training.compute.distributed import ProcessGroup
 from search.training.progress import TrainingProgress
-from search.training.runs.run_control import Stopwatch
+from search.training.run.checkpoint import Checkpoint, CheckpointFolder, Position, restore
+from search.training.run.run_control import Stopwatch
+from search.training.run.trace import TraceFile, TraceLine, read_trace
 from search.training.settings import RunIdentity
 from search.training.step import RunningSums
-from search.training.runs.trace import TraceFile, TraceLine, read_trace
 
 Optimizers = dict[str, torch.optim.Optimizer]
 

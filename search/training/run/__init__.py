@@ -1,0 +1,1 @@
+"""A training run: its checkpoints, trace and plot, and how it is interrupted."""
