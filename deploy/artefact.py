@@ -88,7 +88,7 @@ def cached_path(exporter: str, suffix: str, address: str) -> Path:
     return cache_root() / "artefacts" / exporter / address[:2] / f"{address}{suffix}"
 
 
-def find(path: Path) -> Artefact | None:
+def find_artefact(path: Path) -> Artefact | None:
     """The finished artefact at this path; None when absent or damaged."""
     try:
         sidecar = _Sidecar.model_validate_json(_sidecar_path(path).read_text())
@@ -128,7 +128,7 @@ def store(
         build_seconds=build_seconds,
     )
     write_text(_sidecar_path(path), sidecar.model_dump_json(indent=1))
-    artefact = find(path)
+    artefact = find_artefact(path)
     if artefact is None:
         raise OSError(f"{path} changed while it was being written")
     return artefact

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from multiprocessing import active_children, get_context
 
-from deploy.artefact import Artefact, ExportSpec, cached_path, digest, find, store
+from deploy.artefact import Artefact, ExportSpec, cached_path, digest, find_artefact, store
 from deploy.exporters.registry import ExporterEntry, make_exporter, toolchain
 from search.console.progress import Progress
 from search.errors import KitError
@@ -41,7 +41,7 @@ def lookup(exports: Sequence[ExportSpec], entry: ExporterEntry) -> dict[str, Art
     """The artefacts that are in the cache already, by name."""
     versions = toolchain(entry)
     artefacts = {
-        export.name: find(
+        export.name: find_artefact(
             cached_path(entry.name, entry.suffix, digest(export, entry.name, versions))
         )
         for export in exports

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Self
 
 from device_agents.protocol import Hello, Sample, Sentinel
-from profiler.analysis.blocks import Block
+from profiler.analysis.blocks import TimedBlock
 from profiler.settings import CampaignSettings
 from search.errors import StorageError, UsageError
 
@@ -220,15 +220,15 @@ class Journal:
         )
         return {str(item): int(number) for item, number in rows}
 
-    def blocks(self) -> dict[str, list[Block]]:
+    def blocks(self) -> dict[str, list[TimedBlock]]:
         """All blocks by item, in order of time."""
         rows = self._connection.execute(
             "SELECT item, pass, round, loops, ns, first_ns, switches, at_ns, freq_khz FROM blocks "
             "ORDER BY item, pass, round"
         )
-        blocks: dict[str, list[Block]] = {}
+        blocks: dict[str, list[TimedBlock]] = {}
         for item, pass_number, number, loops, ns, first_ns, switches, at_ns, freq_khz in rows:
-            block = Block(
+            block = TimedBlock(
                 pass_number=pass_number,
                 round=number,
                 loops=loops,

@@ -21,7 +21,7 @@ class Expected:
     quantised_weights: bool = False
 
 
-def check_target(target: str) -> None:
+def check_deployment_target(target: str) -> None:
     """Refuse a deployment target that is not known.
 
     Raises:

@@ -94,7 +94,7 @@ def replace_folder(content: bytes, folder: Path) -> None:
 
 
 @contextmanager
-def unpacked(content: bytes) -> Iterator[Path]:
+def unpacked_package(content: bytes) -> Iterator[Path]:
     """A temporary folder with the unpacked package."""
     with tempfile.TemporaryDirectory(prefix="kit-package-") as temporary:
         folder = Path(temporary) / "model.mlpackage"

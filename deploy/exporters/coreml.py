@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from deploy.artefact import ExportSpec
 from deploy.chains.modules import chain_input, chain_network
 from deploy.chains.programs import program_operators
-from deploy.coreml.check import Expected, check_program, check_target
+from deploy.coreml.check import Expected, check_deployment_target, check_program
 from deploy.coreml.interpreter import evaluate, evaluate_all
-from deploy.coreml.package import pack, unpacked
+from deploy.coreml.package import pack, unpacked_package
 from deploy.coreml.program import Function, read_program
 from deploy.exporters.base import ExportedFile
 from deploy.exporters.error_limits import ErrorLimit
@@ -36,7 +36,7 @@ class _Coreml:
     quantised_weights: ClassVar[bool] = False
 
     def __init__(self, limit: ErrorLimit, target: str = "iOS16") -> None:
-        check_target(target)
+        check_deployment_target(target)
         self._limit = limit
         self.target = target
 
@@ -152,7 +152,7 @@ def _check_and_run(exporter: _Coreml, spec: ExportSpec, content: bytes, example:
         flops=sum(count(operator).flops for operator in operators),
         quantised_weights=exporter.quantised_weights,
     )
-    with unpacked(content) as folder:
+    with unpacked_package(content) as folder:
         check_program(read_program(folder), expected)
     return _run(content, example)
 
@@ -162,7 +162,7 @@ def _run(content: bytes, example: Tensor) -> Tensor:
 
 
 def _function(content: bytes) -> Function:
-    with unpacked(content) as folder:
+    with unpacked_package(content) as folder:
         program = read_program(folder)
     (function,) = program.functions.values()
     return function

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from deploy.artefact import ExportSpec
-from deploy.coreml.check import check_target
+from deploy.coreml.check import check_deployment_target
 from deploy.coreml.interpreter import evaluate
 from deploy.coreml.program import read_program
 from deploy.exporters.base import ExportedFile
@@ -28,7 +28,7 @@ class DelegateFp16:
     """One delegate in 16-bit floats; `target` is the oldest system that is to load it."""
 
     def __init__(self, limit: ErrorLimit, target: str = "iOS16") -> None:
-        check_target(target)
+        check_deployment_target(target)
         self._limit = limit
         self._target = target
 

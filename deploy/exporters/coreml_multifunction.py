@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from deploy.coreml.package import pack, unpack, unpacked
+from deploy.coreml.package import pack, unpack, unpacked_package
 from deploy.coreml.program import Function, Program, read_program
 from deploy.exporters.quiet import quiet
 from search.errors import ExportError
@@ -56,7 +56,7 @@ def _check(merged: bytes, packages: Mapping[str, bytes]) -> None:
 
 
 def _read(content: bytes) -> Program:
-    with unpacked(content) as folder:
+    with unpacked_package(content) as folder:
         return read_program(folder)
 
 

@@ -115,7 +115,7 @@ class Latency:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Prediction:
+class LatencyPrediction:
     """A table's prediction, and how far it is off.
 
     `difference` is predicted over measured, less 1; `difference_at_clock` the
@@ -146,7 +146,7 @@ class VerificationReport:
     threads: int
     numbers: OutputErrors | None
     latency: Latency
-    prediction: Prediction | None
+    prediction: LatencyPrediction | None
     target_us: float | None
     notes: tuple[str, ...] = ()
 

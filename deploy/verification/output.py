@@ -9,7 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deploy.coreml.package import replace_folder
-from deploy.verification.device_side import Latency, OutputErrors, Prediction, VerificationReport
+from deploy.verification.device_side import (
+    Latency,
+    LatencyPrediction,
+    OutputErrors,
+    VerificationReport,
+)
 from deploy.verification.run import DeployResult
 from search.architecture import write_architecture
 from search.console.output import emit, to_json
@@ -31,7 +36,7 @@ def show_result(result: DeployResult, output_format: str) -> None:
     emit(
         output_format,
         table=print_lines,
-        content=lambda: _finite(as_json(result)),
+        content=lambda: _finite(result_content(result)),
         rows=lambda: [as_row(result)],
     )
 
@@ -45,7 +50,7 @@ def write_folder(result: DeployResult, folder: Path) -> None:
     else:
         _copy(result, folder)
     write_architecture(result.architecture, folder / "architecture.json")
-    write_text(folder / "deploy.json", to_json(_finite(as_json(result))) + "\n")
+    write_text(folder / "deploy.json", to_json(_finite(result_content(result))) + "\n")
 
 
 def _copy(result: DeployResult, folder: Path) -> None:
@@ -56,7 +61,7 @@ def _copy(result: DeployResult, folder: Path) -> None:
         copy.replace(result.file)
 
 
-def as_json(result: DeployResult) -> dict[str, object]:
+def result_content(result: DeployResult) -> dict[str, object]:
     """Everything; unknown is null, and so is what is not finite."""
     artefact, architecture, report = result.artefact, result.architecture, result.report
     return {
@@ -201,7 +206,7 @@ def _latency_lines(latency: Latency, runner: str) -> Iterator[str]:
     yield f"              {runner} runner, {latency.blocks} blocks in {latency.passes} passes"
 
 
-def _prediction_lines(prediction: Prediction) -> Iterator[str]:
+def _prediction_lines(prediction: LatencyPrediction) -> Iterator[str]:
     value = _interval(prediction.value_us, prediction.low_us, prediction.high_us)
     sure = prediction.probability
     chance = "" if sure is None else f", meets the target with probability {sure:.2f}"

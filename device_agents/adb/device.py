@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from device_agents.adb import shell, sync
 from device_agents.adb.shell import CommandResult
-from device_agents.adb.transport import Transport
+from device_agents.adb.transport import AdbTransport
 from search.errors import ConnectionLost, DeviceError, Transient
 
 COMMAND_S = 20.0
@@ -35,7 +35,7 @@ class AdbDevice:
     """
 
     def __init__(
-        self, transport: Transport, patience_s: float = 20.0, timeout_s: float = COMMAND_S
+        self, transport: AdbTransport, patience_s: float = 20.0, timeout_s: float = COMMAND_S
     ) -> None:
         self.transport = transport
         self.patience_s = patience_s
@@ -93,7 +93,7 @@ class AdbDevice:
         """Run commands that do not depend on each other, in few round trips."""
         limit = self.timeout_s if timeout_s is None else timeout_s
         results: list[CommandResult] = []
-        for batch in shell.batches(commands):
+        for batch in shell.script_batches(commands):
             results += self._retry_once(partial(shell.execute, self.transport, batch, limit))
         return results
 

@@ -16,7 +16,7 @@ from device_agents.adb.server import (
 )
 from device_agents.adb.shell import printable
 from device_agents.adb.states import ADVICE, OFFLINE, UNAUTHORIZED, USABLE, Unusable
-from device_agents.adb.transport import Transport
+from device_agents.adb.transport import AdbTransport
 from device_agents.device import Device
 from search.errors import DeviceError, KitError, UsageError
 
@@ -53,7 +53,7 @@ class DetectedDevice:
         return ADVICE.get(self.state, "adb does not offer it for use")
 
 
-def transport_for(address: AdbAddress, serial: str) -> Transport:
+def transport_for(address: AdbAddress, serial: str) -> AdbTransport:
     """Transport to one device: direct where `connect` is set, else through the server.
 
     Where this computer's server does not run, its USB devices are used directly.
@@ -139,7 +139,7 @@ def is_attached(address: AdbAddress, serial: str) -> bool:
     return False
 
 
-def _query(transport: Transport, state: str) -> DetectedDevice:
+def _query(transport: AdbTransport, state: str) -> DetectedDevice:
     """State and properties of a device; it is connected to only where it is usable."""
     detected = partial(DetectedDevice, serial=transport.serial, connection=transport.connection)
     if state != USABLE:

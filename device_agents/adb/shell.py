@@ -14,7 +14,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from device_agents.adb.transport import Stream, Transport
+from device_agents.adb.transport import AdbTransport, Stream
 from search.errors import ConnectionLost, UsageError
 
 # What one packet of the oldest daemons holds, less a margin.
@@ -76,7 +76,7 @@ def script_of(commands: Sequence[Sequence[str]], nonce: str) -> str:
     return "\n".join([frame, *(f"k {quote(command)}" for command in commands)])
 
 
-def batches(commands: Sequence[Sequence[str]]) -> Iterator[list[Sequence[str]]]:
+def script_batches(commands: Sequence[Sequence[str]]) -> Iterator[list[Sequence[str]]]:
     """Commands in groups whose script fits into one packet of every daemon."""
     group: list[Sequence[str]] = []
     size = 0
@@ -92,7 +92,7 @@ def batches(commands: Sequence[Sequence[str]]) -> Iterator[list[Sequence[str]]]:
 
 
 def execute(
-    transport: Transport, commands: Sequence[Sequence[str]], timeout_s: float
+    transport: AdbTransport, commands: Sequence[Sequence[str]], timeout_s: float
 ) -> list[CommandResult]:
     """Run commands in one script; each runs even if the one before it failed.
 
@@ -143,7 +143,7 @@ class Running:
     `result` is None until the command has ended.
     """
 
-    def __init__(self, transport: Transport, argv: Sequence[str], timeout_s: float) -> None:
+    def __init__(self, transport: AdbTransport, argv: Sequence[str], timeout_s: float) -> None:
         self.result: CommandResult | None = None
         self._nonce = secrets.token_hex(12)
         self._timeout_s = timeout_s
@@ -186,7 +186,7 @@ class Running:
         self._parts.close()
 
 
-def _output(transport: Transport, script: str, timeout_s: float) -> "_OutputStream":
+def _output(transport: AdbTransport, script: str, timeout_s: float) -> "_OutputStream":
     framed = transport.shell_v2
     service = "shell,v2,raw:" if framed else "shell:"
     return _OutputStream(transport.open(service + script, timeout_s), framed, timeout_s)

@@ -34,7 +34,7 @@ class Stream(Protocol):
         ...
 
 
-class Transport(Protocol):
+class AdbTransport(Protocol):
     """One connection to one device; used by one thread at a time.
 
     `serial` is the device's name on this connection, `connection` describes

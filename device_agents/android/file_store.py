@@ -24,7 +24,7 @@ _SPARE_BYTES = 50 * 2**20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Contents:
+class StoredContents:
     """Size of the kit's folder, and free space."""
 
     files: int
@@ -111,14 +111,14 @@ class FileStore:
         self.remove(remote_path)
         return content
 
-    def contents(self) -> Contents:
+    def contents(self) -> StoredContents:
         """Number and size of the stored files, and free space."""
         listing, usage, free = self._device.run_all(
             [["ls", _FILES], ["du", "-sk", ROOT], ["df", "-k", "/data/local/tmp"]]
         )
         size = usage.text.split()[0] if usage.code == 0 and usage.text else ""
         free_kb = parse_free_kb(free.text)
-        return Contents(
+        return StoredContents(
             files=sum(bool(_NAME.fullmatch(name)) for name in listing.text.split()),
             bytes=int(size) * 1024 if size.isdigit() else None,
             free_bytes=None if free_kb is None else free_kb * 1024,

@@ -78,7 +78,7 @@ def identify(device: AdbDevice) -> Identity:
     serial = props["ro.serialno"] or device.serial
     serial_hash = hashlib.sha256(f"fbnet-kit device {serial}".encode()).hexdigest()[:16]
     cpus = parse_cpus(online.text) or ()
-    info = _info(props, serial_hash, read_clusters(device, cpus[:_MOST_CORES]))
+    info = _info(props, serial_hash, read_device_clusters(device, cpus[:_MOST_CORES]))
     cpu = printable(parse_cpu_model(processor.text) or "", 80) or None
     return Identity(
         info=info.model_copy(update={"ram_mb": parse_meminfo(memory.text), "cpu": cpu}),
@@ -122,7 +122,7 @@ def slug(text: str) -> str:
     return "-".join(re.findall(r"[a-z0-9]+", text.lower()))[:40].strip("-")
 
 
-def read_clusters(device: AdbDevice, cpus: tuple[int, ...]) -> tuple[CpuCluster, ...]:
+def read_device_clusters(device: AdbDevice, cpus: tuple[int, ...]) -> tuple[CpuCluster, ...]:
     """Groups of equal cores (of these), slowest first."""
     names = ("cpufreq/related_cpus", "cpu_capacity", "cpufreq/cpuinfo_max_freq")
     paths = [f"{_CPU}/cpu{cpu}/{name}" for cpu in cpus for name in names]

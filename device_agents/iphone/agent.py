@@ -19,7 +19,7 @@ from deploy.coreml.package import unpack
 from device_agents.base import AgentSettings, DeviceState
 from device_agents.device import Device
 from device_agents.iphone.discovery import open_transport, select_phone
-from device_agents.iphone.transport import IphoneInfo, Transport
+from device_agents.iphone.transport import IphoneInfo, IphoneTransport
 from device_agents.protocol import Plan, Record, check_records, dump_plan
 from search.errors import DeviceError, DeviceLost, DeviceTimeout, UsageError
 from search.table.manifest import DeviceInfo, Source
@@ -40,7 +40,7 @@ class IphoneAgent:
         self,
         device: Device,
         settings: AgentSettings,
-        transport: Transport | None = None,
+        transport: IphoneTransport | None = None,
         poll_s: float = _POLL_S,
     ) -> None:
         if not settings.backend.startswith("coreml-"):

@@ -9,10 +9,10 @@ from device_agents.device import Device
 from device_agents.iphone.command import ProgramMissing
 from device_agents.iphone.devicectl import Devicectl
 from device_agents.iphone.pymobiledevice import Pymobiledevice
-from device_agents.iphone.transport import BUNDLE, IphoneInfo, Transport
+from device_agents.iphone.transport import BUNDLE, IphoneInfo, IphoneTransport
 from search.errors import DeviceError, UsageError
 
-_TRANSPORTS: dict[str, Callable[[str, float], Transport]] = {
+_TRANSPORTS: dict[str, Callable[[str, float], IphoneTransport]] = {
     "devicectl": Devicectl,
     "pymobiledevice3": Pymobiledevice,
 }
@@ -24,7 +24,7 @@ _WITHOUT_PHONE = (
 )
 
 
-def open_transport(device: Device, timeout_s: float) -> Transport:
+def open_transport(device: Device, timeout_s: float) -> IphoneTransport:
     """The transport that a device file names, or the default of this machine.
 
     devicectl works from iOS 17 on only; the device file of an older phone
@@ -43,7 +43,7 @@ def open_transport(device: Device, timeout_s: float) -> Transport:
     return _TRANSPORTS[name](bundle, max(timeout_s, 60.0))
 
 
-def select_phone(device: Device, transport: Transport) -> IphoneInfo:
+def select_phone(device: Device, transport: IphoneTransport) -> IphoneInfo:
     """The one attached phone that the device file describes.
 
     Raises:
@@ -85,7 +85,9 @@ def _description(device: Device) -> str:
     return f"{device.title} ({f'udid {udid}' if udid is not None else f'model {models}'})"
 
 
-def _not_found(device: Device, phones: Sequence[IphoneInfo], transport: Transport) -> DeviceError:
+def _not_found(
+    device: Device, phones: Sequence[IphoneInfo], transport: IphoneTransport
+) -> DeviceError:
     if not phones:
         return DeviceError(
             f"No iPhone is attached: {transport.name} sees none; "

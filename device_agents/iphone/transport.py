@@ -20,7 +20,7 @@ class IphoneInfo:
     paired: bool | None = None
 
 
-class Transport(Protocol):
+class IphoneTransport(Protocol):
     """Files into and out of the agent app's own folder, and its start.
 
     Remote paths are relative to the app's `Documents`; no other folder is

@@ -7,7 +7,7 @@ import numpy as np
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Block:
+class TimedBlock:
     """One accepted or rejected block of one item."""
 
     pass_number: int
@@ -31,7 +31,9 @@ class Block:
         return self.freq_khz / clock_khz if self.freq_khz and clock_khz else 1.0
 
 
-def undisturbed_blocks(blocks: Sequence[Block], windows: Sequence[tuple[int, int]]) -> list[Block]:
+def undisturbed_blocks(
+    blocks: Sequence[TimedBlock], windows: Sequence[tuple[int, int]]
+) -> list[TimedBlock]:
     """Blocks without an involuntary context switch and outside all slow windows."""
     return [block for block in blocks if block.switches == 0 and not _inside(block.at_ns, windows)]
 
@@ -49,7 +51,7 @@ class Clock:
     high_khz: int
 
 
-def clock_of(blocks: Iterable[Block]) -> Clock | None:
+def clock_of(blocks: Iterable[TimedBlock]) -> Clock | None:
     """The clock over all undisturbed blocks; None where no runner measured it."""
     known = [block.freq_khz for block in blocks if block.freq_khz and not block.switches]
     if not known:

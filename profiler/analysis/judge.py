@@ -16,7 +16,7 @@ import numpy as np
 from scipy import stats as scipy_stats
 
 from profiler.analysis.arrays import Array, Indices
-from profiler.analysis.blocks import Block, undisturbed_blocks
+from profiler.analysis.blocks import TimedBlock, undisturbed_blocks
 
 _DRAWS = 300
 
@@ -54,7 +54,7 @@ class Measurement:
 
 
 def judge(
-    blocks: Sequence[Block],
+    blocks: Sequence[TimedBlock],
     *,
     target: float,
     level: float = 0.95,
@@ -107,7 +107,7 @@ def judge(
 
 
 def _first_calls(
-    blocks: Sequence[Block], level: float, seed: int, clock_khz: int | None
+    blocks: Sequence[TimedBlock], level: float, seed: int, clock_khz: int | None
 ) -> tuple[float | None, float | None, float | None]:
     """Centre and interval of the first calls; None where no runner timed them apart."""
     calls = [(block.first_us(clock_khz), block.pass_number) for block in blocks]

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from profiler.analysis.arrays import Array, Indices
-from profiler.analysis.blocks import Block, undisturbed_blocks
+from profiler.analysis.blocks import TimedBlock, undisturbed_blocks
 from profiler.analysis.judge import Measurement, centre_interval
 
 # A middle length may lie off the line by this share of the line's rise; more
@@ -39,7 +39,7 @@ class ChainFit:
 
 
 def fit_chain(
-    chains: Mapping[int, Sequence[Block]],
+    chains: Mapping[int, Sequence[TimedBlock]],
     *,
     slow_windows: Sequence[tuple[int, int]] = (),
     placements: Mapping[str, frozenset[str]] | None = None,
@@ -72,14 +72,14 @@ def fit_chain(
 
 
 def medians_by_pass(
-    blocks: Sequence[Block], slow_windows: Sequence[tuple[int, int]]
+    blocks: Sequence[TimedBlock], slow_windows: Sequence[tuple[int, int]]
 ) -> dict[int, float]:
     """The median undisturbed block of each pass, in microseconds a call."""
     times = _by_pass(undisturbed_blocks(blocks, slow_windows))
     return {number: float(np.median(values)) for number, values in times.items()}
 
 
-def _by_pass(blocks: Sequence[Block]) -> dict[int, Array]:
+def _by_pass(blocks: Sequence[TimedBlock]) -> dict[int, Array]:
     times: dict[int, list[float]] = {}
     for block in blocks:
         times.setdefault(block.pass_number, []).append(block.us())

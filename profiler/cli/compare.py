@@ -68,7 +68,7 @@ def compare(
       python -m profiler compare arch.json FBNet-A --table tables/host/fbnet-v1
     """
     from profiler.comparison.output import show_comparison
-    from profiler.comparison.sources import collect
+    from profiler.comparison.sources import collect_sources
     from profiler.measuring.agents import TimingOptions
     from profiler.planning.options import choose_effort
     from search.console.progress import make_progress
@@ -84,7 +84,7 @@ def compare(
         workers=jobs,
     )
     with make_progress(quiet) as progress:
-        comparison = collect(
+        comparison = collect_sources(
             networks,
             tables=table or (),
             root=tables,

@@ -35,7 +35,7 @@ def report(
     """
     from profiler.comparison.compare import refuse_mixture
     from profiler.comparison.sources import find_networks
-    from profiler.report.data import Contents
+    from profiler.report.data import PageContents
     from profiler.report.fronts import read_front
     from profiler.report.page import write_page
     from search.console.app import check_format
@@ -46,7 +46,7 @@ def report(
     check_format(output_format)
     read = tuple(read_table(folder) for folder in tables)
     refuse_mixture([table.manifest.source == "simulated" for table in read], allow_simulated)
-    contents = Contents(
+    contents = PageContents(
         tables=read,
         networks=find_networks(network or list(network_names())),
         fronts=tuple(read_front(path) for path in front or ()),

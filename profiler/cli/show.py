@@ -107,12 +107,12 @@ def validate(
       python -m profiler validate tables/host/fbnet-v1
       python -m profiler validate tables/host/fbnet-v1 --format json
     """
-    from profiler.tables.checks import validate as find_problems
+    from profiler.tables.checks import validation_problems
     from search.console.output import emit
     from search.table.store import read_table
 
     check_format(output_format)
-    label, problems = (read := read_table(table)).label, find_problems(read)
+    label, problems = (read := read_table(table)).label, validation_problems(read)
 
     def print_problems(_: "Console") -> None:
         for problem in problems:

@@ -7,7 +7,16 @@ A column is one setting: a table (its cells are predictions), a device at hand
 import math
 from collections.abc import Iterator, Sequence
 
-from profiler.comparison.model import Agreement, Cell, Column, Comparison, Kind, Ratio, Run, Verdict
+from profiler.comparison.model import (
+    Agreement,
+    Cell,
+    Comparison,
+    ComparisonColumn,
+    ComparisonVerdict,
+    Kind,
+    Ratio,
+    Run,
+)
 from profiler.comparison.operators import (
     LayerDifference,
     RelativeCost,
@@ -71,13 +80,13 @@ def compare(
 # --- columns and cells
 
 
-def table_column(table: Table) -> Column:
+def table_column(table: Table) -> ComparisonColumn:
     """A table as a column of a comparison."""
     manifest = table.manifest
     exam = manifest.exam
     passed = f"exam MAPE {exam.mape.value:.1%}" if exam else ""
     kind: Kind = "predicted" if manifest.source == "measured" else manifest.source
-    return Column(
+    return ComparisonColumn(
         label=setting_label(
             manifest.device.id,
             manifest.protocol.dtype,
@@ -95,13 +104,13 @@ def setting_label(device: str, dtype: str, backend: str, threads: int | None) ->
     return f"{device} {dtype} {backend} t{'?' if threads is None else threads}"
 
 
-def _run_column(run: Run) -> Column:
+def _run_column(run: Run) -> ComparisonColumn:
     kind: Kind = "simulated" if run.simulated else "measured"
     hello, clock = run.timing.hello, run.timing.clock
     facts = [f"{hello.runner} runner"] if hello else []
     facts += [f"{time.passes} pass(es)" for time in list(run.timing.timed.values())[:1]]
     facts += [f"{clock.median_khz / 1e6:.2f} GHz"] if clock else []
-    return Column(
+    return ComparisonColumn(
         label=run.label,
         kind=kind,
         detail=", ".join(facts),
@@ -168,7 +177,7 @@ def _measured_cell(name: str, column: int, run: Run) -> Cell:
 
 def published_columns(
     networks: Sequence[NamedNetwork], first: int
-) -> Iterator[tuple[Column, list[Cell]]]:
+) -> Iterator[tuple[ComparisonColumn, list[Cell]]]:
     """Figures that authors printed, a column a device, numbered from `first`."""
     figures_by_device: dict[str, list[tuple[str, float, str]]] = {}
     for network in networks:
@@ -181,7 +190,7 @@ def published_columns(
     for number, (device, rows) in enumerate(figures_by_device.items(), first):
         sources = "; ".join(dict.fromkeys(source for _, _, source in rows))
         yield (
-            Column(label=device, kind="published", detail=sources),
+            ComparisonColumn(label=device, kind="published", detail=sources),
             [Cell(network=name, column=number, latency_us=us) for name, us, _ in rows],
         )
 
@@ -196,7 +205,7 @@ def _refuse_nothing(cells: Sequence[Cell], on_device: bool) -> None:
 # --- verdicts
 
 
-def _verdicts(cells: Sequence[Cell], columns: int) -> Iterator[Verdict]:
+def _verdicts(cells: Sequence[Cell], columns: int) -> Iterator[ComparisonVerdict]:
     for column in range(columns):
         filled = [c for c in cells if c.column == column and c.latency_us is not None]
         if len(filled) < 2:
@@ -205,7 +214,7 @@ def _verdicts(cells: Sequence[Cell], columns: int) -> Iterator[Verdict]:
         others = tuple(_ratio(cell, best) for cell in rest)
         unknown = any(other.low is None for other in others)
         clear = None if unknown else all((other.low or 0.0) > 1 for other in others)
-        yield Verdict(column=column, winner=best.network, clear=clear, others=others)
+        yield ComparisonVerdict(column=column, winner=best.network, clear=clear, others=others)
 
 
 def _ratio(cell: Cell, best: Cell) -> Ratio:
@@ -226,7 +235,7 @@ def _relative_error(cell: Cell) -> float | None:
     return (cell.high_us - cell.low_us) / 2 / _Z / cell.latency_us
 
 
-def _agreements(columns: Sequence[Column], cells: Sequence[Cell]) -> Iterator[Agreement]:
+def _agreements(columns: Sequence[ComparisonColumn], cells: Sequence[Cell]) -> Iterator[Agreement]:
     measured = [cell for cell in cells if columns[cell.column].kind in ("measured", "simulated")]
     for cell in cells:
         for other in measured:
@@ -235,7 +244,7 @@ def _agreements(columns: Sequence[Column], cells: Sequence[Cell]) -> Iterator[Ag
 
 
 def _agreement(
-    predicted: Cell, measured: Cell, table: Column, device: Column
+    predicted: Cell, measured: Cell, table: ComparisonColumn, device: ComparisonColumn
 ) -> Iterator[Agreement]:
     """The agreement of two cells of one network, if both are filled and of one setting."""
     if table.label != device.label or not predicted.latency_us or not measured.latency_us:

@@ -11,7 +11,7 @@ Kind = Literal["measured", "predicted", "published", "imported", "simulated"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Column:
+class ComparisonColumn:
     """One setting: `kind` is what its cells are, `clock_khz` the clock they are stated at."""
 
     label: str
@@ -49,7 +49,7 @@ class Ratio:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class ComparisonVerdict:
     """The winner of one setting; `clear` when every interval of a ratio is above 1.
 
     `clear` is None where the errors are not known.
@@ -84,9 +84,9 @@ class Comparison:
     """
 
     networks: tuple[NamedNetwork, ...]
-    columns: tuple[Column, ...]
+    columns: tuple[ComparisonColumn, ...]
     cells: tuple[Cell, ...]
-    verdicts: tuple[Verdict, ...]
+    verdicts: tuple[ComparisonVerdict, ...]
     agreements: tuple[Agreement, ...]
     layers: tuple[LayerDifference, ...]
     shifts: tuple[RelativeCost, ...]

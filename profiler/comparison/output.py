@@ -6,7 +6,14 @@ from dataclasses import asdict
 from rich.console import Console
 from rich.table import Table as RichTable
 
-from profiler.comparison.model import Agreement, Cell, Column, Comparison, Ratio, Verdict
+from profiler.comparison.model import (
+    Agreement,
+    Cell,
+    Comparison,
+    ComparisonColumn,
+    ComparisonVerdict,
+    Ratio,
+)
 from profiler.comparison.operators import LayerDifference, RelativeCost
 from search.console.output import emit
 from search.operators.words import short_name
@@ -20,12 +27,12 @@ def show_comparison(comparison: Comparison, output_format: str, top: int) -> Non
     emit(
         output_format,
         table=lambda out: _print_comparison(comparison, out, top),
-        content=lambda: as_json(comparison),
+        content=lambda: comparison_content(comparison),
         rows=lambda: as_rows(comparison),
     )
 
 
-def as_json(comparison: Comparison) -> dict[str, object]:
+def comparison_content(comparison: Comparison) -> dict[str, object]:
     """Everything, with the networks' counts instead of their operators."""
     return {
         "networks": [
@@ -138,7 +145,9 @@ def _notes(cells: Iterable[Cell]) -> Iterator[str]:
             yield f"{_letter(cell.column)}  {cell.network}: {cell.note}"
 
 
-def _verdict_lines(verdict: Verdict, columns: Sequence[Column]) -> Iterator[str]:
+def _verdict_lines(
+    verdict: ComparisonVerdict, columns: Sequence[ComparisonColumn]
+) -> Iterator[str]:
     where = f"{_letter(verdict.column)} ({columns[verdict.column].kind})"
     doubt = "" if verdict.clear is not False else ", within the errors"
     yield f"on {where} the fastest is {verdict.winner}{doubt}"

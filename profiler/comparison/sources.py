@@ -22,7 +22,7 @@ from search.table.store import Table, read_table
 from search.zoo.resolve import NamedNetwork, find_network
 
 
-def collect(
+def collect_sources(
     networks: Sequence[str],
     *,
     tables: Sequence[Path],

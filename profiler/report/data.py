@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from profiler.comparison.compare import predicted_cell, published_columns, table_column
-from profiler.comparison.model import Cell, Column
+from profiler.comparison.model import Cell, ComparisonColumn
 from profiler.report.drift import drift_of
 from profiler.report.fronts import Front
 from profiler.tables.checks import table_problems
@@ -23,7 +23,7 @@ _DIGITS = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Contents:
+class PageContents:
     """The subjects of a report; cost curves are computed if `curves`."""
 
     tables: tuple[Table, ...]
@@ -32,7 +32,7 @@ class Contents:
     curves: bool = True
 
 
-def page_data(contents: Contents) -> dict[str, Any]:
+def page_data(contents: PageContents) -> dict[str, Any]:
     """The page's data, ready to become JSON: unknown is None, no NaN."""
     keys = _shared_keys(contents.tables)
     return {
@@ -53,7 +53,7 @@ def table_name(number: int) -> str:
     return chr(ord("A") + number) if number < 26 else f"T{number + 1}"
 
 
-def _table(table: Table, number: int, contents: Contents) -> dict[str, Any]:
+def _table(table: Table, number: int, contents: PageContents) -> dict[str, Any]:
     manifest = table.manifest
     space = manifest.space
     return {
@@ -174,7 +174,7 @@ def _short(value: float | None, digits: int = _DIGITS) -> float | None:
 # --- networks x devices ----------------------------------------------------------
 
 
-def _matrix(contents: Contents) -> dict[str, Any]:
+def _matrix(contents: PageContents) -> dict[str, Any]:
     columns = [table_column(table) for table in contents.tables]
     cells = [
         cell
@@ -191,7 +191,7 @@ def _matrix(contents: Contents) -> dict[str, Any]:
     }
 
 
-def _column(column: Column, number: int, contents: Contents) -> dict[str, Any]:
+def _column(column: ComparisonColumn, number: int, contents: PageContents) -> dict[str, Any]:
     name = table_name(number) if number < len(contents.tables) else ""
     return {"name": name, "label": column.label, "kind": column.kind, "detail": column.detail}
 

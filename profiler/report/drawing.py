@@ -26,7 +26,7 @@ class Bar:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stage:
+class DrawnStage:
     """The start of a stage: its output channels and its size."""
 
     x: float
@@ -45,11 +45,11 @@ class Drawing:
     base: float
     bar_width: float
     bars: tuple[Bar, ...]
-    stages: tuple[Stage, ...]
+    stages: tuple[DrawnStage, ...]
     words: str
 
 
-def draw(network: Architecture) -> Drawing:
+def draw_network(network: Architecture) -> Drawing:
     """The searched layers of a network as bars; stem, head and classifier are left out."""
     layers = [o for o in network.operators if o.kind in ("ir", "skip")]
     tallest = max([_LEAST_EXPANSION_SHOWN, *map(_expansion, layers)])
@@ -87,11 +87,11 @@ def _expansion(operator: OperatorSpec) -> float:
     return operator.mid_channels / operator.in_channels if operator.kind == "ir" else 0.0
 
 
-def _stages(layers: list[OperatorSpec]) -> Iterator[Stage]:
+def _stages(layers: list[OperatorSpec]) -> Iterator[DrawnStage]:
     previous = None
     for number, operator in enumerate(layers):
         channels = operator.in_channels if operator.kind == "skip" else operator.out_channels
         shape = channels, operator.out_height
         if shape != previous:
-            yield Stage(x=4 + _STEP * number, channels=channels, size=operator.out_height)
+            yield DrawnStage(x=4 + _STEP * number, channels=channels, size=operator.out_height)
         previous = shape

@@ -6,13 +6,13 @@ from importlib.resources import files
 from pathlib import Path
 
 from profiler import __version__
-from profiler.report.data import Contents, page_data
-from profiler.report.drawing import draw
+from profiler.report.data import PageContents, page_data
+from profiler.report.drawing import draw_network
 from search.errors import UsageError
 from search.files import write_text
 
 
-def write_page(contents: Contents, path: Path, title: str) -> int:
+def write_page(contents: PageContents, path: Path, title: str) -> int:
     """Write the page; returns its size in bytes.
 
     Raises:
@@ -28,7 +28,7 @@ def write_page(contents: Contents, path: Path, title: str) -> int:
     return len(text.encode())
 
 
-def render(contents: Contents, title: str) -> str:
+def render(contents: PageContents, title: str) -> str:
     """The page as text.
 
     Raises:
@@ -62,7 +62,7 @@ def render(contents: Contents, title: str) -> str:
         data=_embed(data),
         tables=data["tables"],
         fronts=contents.fronts,
-        drawings=[draw(network.architecture) for network in contents.networks],
+        drawings=[draw_network(network.architecture) for network in contents.networks],
     )
 
 

@@ -24,7 +24,7 @@ def table_problems(table: Table) -> list[str]:
     return found
 
 
-def validate(table: Table) -> list[str]:
+def validation_problems(table: Table) -> list[str]:
     """`table_problems`, and a space whose definition has changed since it was measured.
 
     Raises:

@@ -14,7 +14,7 @@ import pandas as pd
 
 from deploy.artefact import ExportSpec
 from profiler.analysis.arrays import Array
-from profiler.analysis.blocks import Block
+from profiler.analysis.blocks import TimedBlock
 from profiler.analysis.exam import MeasuredNetwork, calibrate, examine
 from profiler.analysis.judge import judge
 from profiler.planning.networks import draw_networks
@@ -227,10 +227,10 @@ def network_times_us(table: Table) -> dict[str, float]:
     return times_us
 
 
-def _blocks(frame: pd.DataFrame) -> list[Block]:
+def _blocks(frame: pd.DataFrame) -> list[TimedBlock]:
     columns = {
         field: frame[name].astype(object).where(frame[name].notna(), None).tolist()
         for field, name in _BLOCK.items()
     }
     rows = zip(*columns.values(), strict=True)
-    return [Block(**dict(zip(columns, row, strict=True))) for row in rows]
+    return [TimedBlock(**dict(zip(columns, row, strict=True))) for row in rows]

@@ -5,7 +5,7 @@ from deploy.verification.device_side import (
     DeviceDefaults,
     DeviceOptions,
     Latency,
-    Prediction,
+    LatencyPrediction,
     VerificationReport,
     VerificationRequest,
 )
@@ -126,11 +126,11 @@ def _latency(time: NetworkTime) -> Latency:
 
 def _prediction(
     table: Table, prediction: TablePrediction, time: NetworkTime, target_us: float | None
-) -> Prediction:
+) -> LatencyPrediction:
     estimate, clock = prediction.estimate, table.manifest.protocol.clock_khz
     known = bool(clock and time.clock_khz)
     at_clock = estimate.value_us / time.at_clock(clock).centre_us - 1 if known else None
-    return Prediction(
+    return LatencyPrediction(
         table=table.label,
         value_us=estimate.value_us,
         low_us=estimate.low_us,

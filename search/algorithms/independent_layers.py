@@ -31,10 +31,12 @@ class IndependentLayers:
 
     def sample(self, number: int, generator: torch.Generator) -> Sequence[tuple[int, ...]]:
         """Networks drawn from the distribution, with repetition."""
-        return [tuple(row) for row in draw(self.probabilities(), number, generator).tolist()]
+        return [
+            tuple(row) for row in draw_choices(self.probabilities(), number, generator).tolist()
+        ]
 
 
-def draw(probabilities: Tensor, number: int, generator: torch.Generator) -> Tensor:
+def draw_choices(probabilities: Tensor, number: int, generator: torch.Generator) -> Tensor:
     """(number, layers) candidates drawn layer by layer, on the generator's device."""
     rows = probabilities.to(generator.device)
     return torch.multinomial(rows, number, replacement=True, generator=generator).t()

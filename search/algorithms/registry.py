@@ -68,7 +68,7 @@ def make_search_recipe(algorithm: str, name: str) -> SearchRecipe:
     return make(name)
 
 
-def load_weights(name: str) -> "Callable[[SearchSpace], nn.Module]":
+def load_supernet_class(name: str) -> "Callable[[SearchSpace], nn.Module]":
     """The class of a method's shared weights, which its module keeps as `supernet`.
 
     Raises:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from scipy.stats import spearmanr
 from torch import Tensor
 
-from search.algorithms.registry import load_weights
+from search.algorithms.registry import load_supernet_class
 from search.console.progress import Progress
 from search.data.base import ImageSet
 from search.data.split import split_indices
@@ -71,7 +71,7 @@ def load_supernet(folder: Path) -> TrainedSupernet:
         ) from error
     checkpoint = parse_checkpoint(content, str(path))
     space = parse_space(checkpoint.identity.space)
-    weights = load_weights(checkpoint.identity.algorithm)(space)
+    weights = load_supernet_class(checkpoint.identity.algorithm)(space)
     state = {
         name.removeprefix(_PREFIX): tensor
         for name, tensor in checkpoint.module.items()

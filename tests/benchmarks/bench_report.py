@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from profiler.comparison.sources import find_networks  # noqa: E402
-from profiler.report.data import Contents  # noqa: E402
+from profiler.report.data import PageContents  # noqa: E402
 from profiler.report.page import write_page  # noqa: E402
 from search.operators.counts import count  # noqa: E402
 from search.operators.spec import OperatorSpec  # noqa: E402
@@ -151,7 +151,7 @@ def main() -> int:
         tables = tuple(made_up_table(folder, f"device-{n}", operators, n) for n in range(3))
         networks = find_networks(network_names())
         start = time.perf_counter()
-        contents = Contents(tables=tables, networks=networks, fronts=())
+        contents = PageContents(tables=tables, networks=networks, fronts=())
         size = write_page(contents, folder / "report.html", "Benchmark")
         written_s = time.perf_counter() - start
         with browser(folder / "profile") as opened:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from deploy.artefact import Artefact, ExportSpec, cached_path, digest, find, store
+from deploy.artefact import Artefact, ExportSpec, cached_path, digest, find_artefact, store
 from search.operators.spec import OperatorSpec, parse_key
 
 FIRST = parse_key("skip_i24_h56_w56_b1_fp32")
@@ -39,7 +39,7 @@ def sidecar(path: Path) -> Path:
 
 def test_what_was_stored_is_found_with_its_facts(path: Path) -> None:
     artefact = stored(path)
-    assert find(path) == artefact
+    assert find_artefact(path) == artefact
     assert path.read_bytes() == b"program"
     facts = (artefact.exporter, artefact.relative_error, artefact.size_bytes)
     assert facts == ("x", 0.5, 7)
@@ -49,7 +49,7 @@ def test_what_was_stored_is_found_with_its_facts(path: Path) -> None:
 def test_storing_again_replaces_both_files(path: Path) -> None:
     first, second = stored(path), stored(path, b"another")
     assert first.sha256 != second.sha256
-    assert find(path) == second
+    assert find_artefact(path) == second
     assert sorted(file.name for file in path.parent.iterdir()) == ["file.pte", "file.pte.json"]
 
 
@@ -85,21 +85,21 @@ def test_a_damaged_artefact_is_as_good_as_absent_and_can_be_stored_anew(
 ) -> None:
     stored(path)
     DAMAGES[how](path)
-    assert find(path) is None
+    assert find_artefact(path) is None
     if how == "a folder":
         path.rmdir()
     artefact = stored(path)
-    assert find(path) == artefact
+    assert find_artefact(path) == artefact
 
 
 def test_what_was_never_stored_is_not_found(path: Path) -> None:
-    assert find(path) is None
+    assert find_artefact(path) is None
 
 
 def test_a_file_without_its_notes_is_unfinished(path: Path) -> None:
     path.parent.mkdir(parents=True)
     path.write_bytes(b"program")
-    assert find(path) is None
+    assert find_artefact(path) is None
 
 
 def test_the_address_does_not_depend_on_names_or_the_order_of_tools() -> None:

@@ -13,7 +13,7 @@ from device_agents.adb import usb
 from device_agents.adb.device import AdbDevice
 from device_agents.adb.direct import tcp_transport
 from device_agents.adb.server import ServerTransport
-from device_agents.adb.transport import Transport
+from device_agents.adb.transport import AdbTransport
 from device_agents.adb.usb import NoUsb
 from tests.loopback.adb_server import AdbServer
 from tests.loopback.connection import OLD
@@ -74,7 +74,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AdbServer]:
         yield made
 
 
-Connection = tuple[LoopbackDevice, Transport]
+Connection = tuple[LoopbackDevice, AdbTransport]
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from search.algorithms.fp_nas.categorical import CategoricalModule
 from search.algorithms.fp_nas.importance import GradientMean, alpha_weights, unique_rows
 from search.algorithms.fp_nas.recipe import CategoricalRecipe
-from search.algorithms.independent_layers import IndependentLayers, draw, entropy
+from search.algorithms.independent_layers import IndependentLayers, draw_choices, entropy
 from search.algorithms.losses import require_costs, require_reachable
 from search.costs.base import Costs, CostTarget
 from search.errors import UsageError
@@ -122,7 +122,7 @@ class CategoricalSearch(IndependentLayers):
         probabilities = self.probabilities()
         number = self.recipe.draws_at(float(entropy(probabilities).sum()))
         self.module.drawn.add_(number)
-        return draw(probabilities, number, generator)
+        return draw_choices(probabilities, number, generator)
 
     def _learn_weights(self, batch: Batch, choices: Tensor, counts: Tensor) -> StepReport:
         for group in self._optimizers[WEIGHTS].param_groups:

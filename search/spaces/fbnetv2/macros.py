@@ -10,7 +10,7 @@ from typing import NamedTuple
 from search.spaces.preset import Macro
 
 
-class Stage(NamedTuple):
+class MaskedStage(NamedTuple):
     """Blocks of one width: (lowest, highest, step) of channels and of expansion."""
 
     widths: tuple[int, int, int]
@@ -27,7 +27,7 @@ class MaskedMacro(NamedTuple):
     """
 
     frame: Macro
-    stages: tuple[Stage, ...]
+    stages: tuple[MaskedStage, ...]
     kinds: tuple[str, ...]
     grain: int
     least: float
@@ -40,26 +40,26 @@ _KINDS = tuple(
     for kernel, activation, squeeze in product((3, 5), ("relu", "hswish"), ("", "_se"))
 )
 _L = (
-    Stage((12, 16, 4), (1, 1, 1), 1, 1),
-    Stage((16, 28, 4), (0.75, 3.25, 0.5), 3, 2),
-    Stage((16, 40, 8), (0.75, 3.25, 0.5), 3, 2),
-    Stage((48, 96, 8), (0.75, 3.75, 0.5), 3, 2),
-    Stage((72, 128, 8), (0.75, 4.5, 0.75), 4, 1),
-    Stage((112, 216, 8), (0.75, 4.5, 0.75), 4, 2),
+    MaskedStage((12, 16, 4), (1, 1, 1), 1, 1),
+    MaskedStage((16, 28, 4), (0.75, 3.25, 0.5), 3, 2),
+    MaskedStage((16, 40, 8), (0.75, 3.25, 0.5), 3, 2),
+    MaskedStage((48, 96, 8), (0.75, 3.75, 0.5), 3, 2),
+    MaskedStage((72, 128, 8), (0.75, 4.5, 0.75), 4, 1),
+    MaskedStage((112, 216, 8), (0.75, 4.5, 0.75), 4, 2),
 )
 _F = (
-    Stage((12, 16, 4), (1, 1, 1), 1, 1),
-    Stage((16, 24, 4), (0.75, 4.5, 0.75), 3, 2),
-    Stage((16, 40, 8), (0.75, 4.5, 0.75), 3, 2),
-    Stage((48, 80, 8), (0.75, 4.5, 0.75), 3, 2),
-    Stage((72, 112, 8), (0.75, 4.5, 0.75), 3, 1),
-    Stage((112, 184, 8), (0.75, 4.5, 0.75), 4, 2),
+    MaskedStage((12, 16, 4), (1, 1, 1), 1, 1),
+    MaskedStage((16, 24, 4), (0.75, 4.5, 0.75), 3, 2),
+    MaskedStage((16, 40, 8), (0.75, 4.5, 0.75), 3, 2),
+    MaskedStage((48, 80, 8), (0.75, 4.5, 0.75), 3, 2),
+    MaskedStage((72, 112, 8), (0.75, 4.5, 0.75), 3, 1),
+    MaskedStage((112, 184, 8), (0.75, 4.5, 0.75), 4, 2),
 )
 _MINI = (
-    Stage((8, 16, 8), (1, 1, 1), 1, 1),
-    Stage((16, 24, 8), (2, 6, 2), 2, 2),
-    Stage((24, 40, 8), (2, 6, 2), 2, 2),
-    Stage((48, 80, 16), (2, 6, 2), 1, 2),
+    MaskedStage((8, 16, 8), (1, 1, 1), 1, 1),
+    MaskedStage((16, 24, 8), (2, 6, 2), 2, 2),
+    MaskedStage((24, 40, 8), (2, 6, 2), 2, 2),
+    MaskedStage((48, 80, 16), (2, 6, 2), 1, 2),
 )
 _PLAIN = ("k3_relu", "k3_relu_se", "k5_relu", "k5_relu_se")
 _SHARED = {

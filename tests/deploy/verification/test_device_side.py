@@ -2,7 +2,7 @@
 
 import pytest
 
-from deploy.verification.device_side import Latency, Prediction, VerificationReport
+from deploy.verification.device_side import Latency, LatencyPrediction, VerificationReport
 
 TABLE_KHZ = 4_500_000
 
@@ -18,7 +18,7 @@ def proof(centre_us: float, clock_khz: int | None, target_us: float = 70.0) -> V
         stable=True,
         clock_khz=clock_khz,
     )
-    prediction = Prediction(
+    prediction = LatencyPrediction(
         table="phone/table",
         value_us=69.0,
         low_us=68.0,

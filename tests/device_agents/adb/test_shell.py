@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from device_agents.adb.shell import batches, parse, printable, quote, script_of
+from device_agents.adb.shell import parse, printable, quote, script_batches, script_of
 from search.errors import ConnectionLost, UsageError
 
 NONCE = "0123456789abcdef01234567"
@@ -44,7 +44,7 @@ def test_what_stands_round_an_answer_does_not_matter(before: bytes, behind: byte
 
 @given(st.lists(st.lists(WORDS, min_size=1, max_size=30), max_size=60))
 def test_batches_keep_order_and_fit_into_the_smallest_packet(commands: list[list[str]]) -> None:
-    groups = list(batches(commands))
+    groups = list(script_batches(commands))
     assert [command for group in groups for command in group] == commands
     for group in groups:
         script = f"shell:{script_of(group, NONCE)}\0".encode()

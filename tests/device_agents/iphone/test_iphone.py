@@ -15,14 +15,17 @@ from device_agents.iphone.command import explain, run_command
 from device_agents.iphone.devicectl import Devicectl
 from device_agents.iphone.discovery import open_transport, select_phone
 from device_agents.iphone.pymobiledevice import Pymobiledevice
-from device_agents.iphone.transport import BUNDLE, IphoneInfo, Transport
+from device_agents.iphone.transport import BUNDLE, IphoneInfo, IphoneTransport
 from device_agents.protocol import Bye, Hello, Plan, PlanItem, Sample
 from device_agents.registry import make_agent
 from search.errors import DeviceError, DeviceLost, DeviceTimeout, UsageError
 from tests.device_agents.iphone.standin import UDID, Standin, coredevice, listed
 
 PHONE = IphoneInfo(udid=UDID, model="iPhone12,1")
-TRANSPORTS: dict[str, type[Transport]] = {"devicectl": Devicectl, "pymobiledevice3": Pymobiledevice}
+TRANSPORTS: dict[str, type[IphoneTransport]] = {
+    "devicectl": Devicectl,
+    "pymobiledevice3": Pymobiledevice,
+}
 
 
 @pytest.fixture
@@ -31,8 +34,8 @@ def standin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Standin:
 
 
 @pytest.fixture(params=TRANSPORTS)
-def transport(request: pytest.FixtureRequest, standin: Standin) -> Transport:
-    made: Transport = TRANSPORTS[request.param]()
+def transport(request: pytest.FixtureRequest, standin: Standin) -> IphoneTransport:
+    made: IphoneTransport = TRANSPORTS[request.param]()
     return made
 
 
@@ -44,7 +47,7 @@ def device(**changes: Any) -> Device:
 
 
 class TestEveryTransport:
-    def test_a_phone_is_found_with_what_it_says_of_itself(self, transport: Transport) -> None:
+    def test_a_phone_is_found_with_what_it_says_of_itself(self, transport: IphoneTransport) -> None:
         (phone,) = transport.phones()
         assert phone.udid == UDID
         assert (phone.model or "").startswith("iPhone1")
@@ -52,7 +55,7 @@ class TestEveryTransport:
         assert phone.paired
 
     def test_files_and_folders_go_there_and_files_come_back(
-        self, transport: Transport, tmp_path: Path, standin: Standin
+        self, transport: IphoneTransport, tmp_path: Path, standin: Standin
     ) -> None:
         folder = tmp_path / "model one.mlpackage"
         (folder / "Data").mkdir(parents=True)
@@ -64,12 +67,12 @@ class TestEveryTransport:
         assert (standin.documents / "models/x.mlpackage/Data/weight.bin").is_file()
 
     def test_a_file_that_is_not_there_yet_is_no_error(
-        self, transport: Transport, tmp_path: Path
+        self, transport: IphoneTransport, tmp_path: Path
     ) -> None:
         assert not transport.pull(PHONE, "jobs/1/records.jsonl", tmp_path / "x")
 
     def test_an_answer_of_another_form_is_said_plainly(
-        self, transport: Transport, standin: Standin
+        self, transport: IphoneTransport, standin: Standin
     ) -> None:
         standin.write(mute=True)
         with pytest.raises(DeviceError, match="answer"):
@@ -77,7 +80,7 @@ class TestEveryTransport:
 
     @pytest.mark.parametrize("fault", ["locked", "gone", "full"])
     def test_trouble_while_copying_is_told(
-        self, transport: Transport, standin: Standin, tmp_path: Path, fault: str
+        self, transport: IphoneTransport, standin: Standin, tmp_path: Path, fault: str
     ) -> None:
         words, kind, match = {
             "locked": ("The device is locked.", DeviceError, "phone is locked"),
@@ -181,7 +184,7 @@ def test_a_program_that_hangs_is_ended() -> None:
 # --- discovery
 
 
-def found(standin: Standin, transport: Transport, **changes: Any) -> IphoneInfo:
+def found(standin: Standin, transport: IphoneTransport, **changes: Any) -> IphoneInfo:
     return select_phone(device(**changes), transport)
 
 
@@ -291,7 +294,7 @@ def plan(file: str) -> Plan:
 
 
 @pytest.fixture
-def agent(transport: Transport) -> IphoneAgent:
+def agent(transport: IphoneTransport) -> IphoneAgent:
     return IphoneAgent(device(), SETTINGS, transport, poll_s=0.01)
 
 
@@ -331,7 +334,7 @@ class TestAgent:
 
     @pytest.mark.parametrize("cut", [0.0, 0.3, 0.97])
     def test_an_app_that_falls_silent_is_a_timeout_not_a_result(
-        self, transport: Transport, package: Path, standin: Standin, cut: float
+        self, transport: IphoneTransport, package: Path, standin: Standin, cut: float
     ) -> None:
         standin.write(cut=cut)
         impatient = IphoneAgent(device(), replace(SETTINGS, timeout_s=0.5), transport, poll_s=0.01)

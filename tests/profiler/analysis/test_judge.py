@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from profiler.analysis.blocks import Block, clock_of
+from profiler.analysis.blocks import TimedBlock, clock_of
 from profiler.analysis.exam import bootstrap_interval
 from profiler.analysis.judge import Measurement, judge
 from profiler.analysis.sentinel import drift, slow_windows
@@ -28,7 +28,7 @@ def blocks(
     shift: float = 0.0,
     outliers: float = 0.0,
     preempted: float = 0.0,
-) -> list[Block]:
+) -> list[TimedBlock]:
     """Blocks whose median is TRUTH_US; `shift` is drawn once a pass."""
     draw = np.random.default_rng(seed)
     found, now = [], 0
@@ -42,7 +42,7 @@ def blocks(
             ns = round(TRUTH_US * 1e3 * LOOPS * factor) + switches * 4_000_000
             now += ns
             found.append(
-                Block(
+                TimedBlock(
                     pass_number=number,
                     round=place,
                     loops=LOOPS,
@@ -55,7 +55,7 @@ def blocks(
     return found
 
 
-def judged(found: Sequence[Block], **options: object) -> Measurement:
+def judged(found: Sequence[TimedBlock], **options: object) -> Measurement:
     result = judge(found, **{"target": 0.05, **options})  # type: ignore[arg-type]
     assert result is not None
     return result
@@ -188,7 +188,7 @@ def test_an_interval_always_holds_its_own_centre(
     factors: list[float], passes: int, level: float
 ) -> None:
     found = [
-        Block(
+        TimedBlock(
             pass_number=number % passes,
             round=number // passes,
             loops=1,

@@ -9,7 +9,7 @@ import pytest
 from deploy.chains.programs import keeps_shape
 from device_agents.device import load_device
 from device_agents.simulated.truth import Truth
-from profiler.analysis.blocks import Block
+from profiler.analysis.blocks import TimedBlock
 from profiler.analysis.judge import Measurement
 from profiler.analysis.slopes import ChainFit, cost, fit_chain
 from search.latency.model import LatencyModel
@@ -24,10 +24,10 @@ PHONE = Truth.from_options(load_device("simulated-iphone").options)
 SLOW = replace(PHONE, gmacs_per_s=50.0, gb_per_s=3.75)
 
 
-def blocks(us: float, number: int, noise: float = 0.0, seed: int = 0) -> list[Block]:
+def blocks(us: float, number: int, noise: float = 0.0, seed: int = 0) -> list[TimedBlock]:
     draw = np.random.default_rng(seed)
     return [
-        Block(
+        TimedBlock(
             pass_number=i // 8,
             round=i % 8,
             loops=4,

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from profiler.comparison.sources import find_networks
-from profiler.report.data import Contents, page_data
-from profiler.report.drawing import draw
+from profiler.report.data import PageContents, page_data
+from profiler.report.drawing import draw_network
 from profiler.report.drift import drift_of
 from profiler.report.fronts import read_front
 from profiler.report.page import write_page
@@ -33,7 +33,9 @@ FRONT = {
 
 
 @pytest.fixture(scope="module")
-def contents(measured: Table, slower: Table, tmp_path_factory: pytest.TempPathFactory) -> Contents:
+def contents(
+    measured: Table, slower: Table, tmp_path_factory: pytest.TempPathFactory
+) -> PageContents:
     path = tmp_path_factory.mktemp("front") / "front.json"
     path.write_text(json.dumps(FRONT))
     hostile = measured.manifest.model_copy(
@@ -41,17 +43,17 @@ def contents(measured: Table, slower: Table, tmp_path_factory: pytest.TempPathFa
     )
     tables = (replace(measured, manifest=hostile), slower)
     networks = find_networks(["FBNet-S8", "FBNet-iPhoneX"])
-    return Contents(tables=tables, networks=networks, fronts=(read_front(path),))
+    return PageContents(tables=tables, networks=networks, fronts=(read_front(path),))
 
 
 @pytest.fixture(scope="module")
-def data(contents: Contents) -> dict[str, Any]:
+def data(contents: PageContents) -> dict[str, Any]:
     """What the page shows."""
     return page_data(contents)
 
 
 @pytest.fixture(scope="module")
-def written(contents: Contents, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def written(contents: PageContents, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page itself."""
     path = tmp_path_factory.mktemp("page") / "report.html"
     write_page(contents, path, "A report")
@@ -98,7 +100,9 @@ def _type(opened: Browser, text: str) -> None:
 # --- the data ----------------------------------------------------------------------
 
 
-def test_every_row_of_every_table_is_on_the_page(contents: Contents, data: dict[str, Any]) -> None:
+def test_every_row_of_every_table_is_on_the_page(
+    contents: PageContents, data: dict[str, Any]
+) -> None:
     operators = data["operators"]
     for table, rows in zip(contents.tables, operators["rows"], strict=True):
         assert len(rows["at"]) == len(table.entries)
@@ -128,7 +132,7 @@ def test_a_network_that_a_table_cannot_price_has_a_reason(data: dict[str, Any]) 
 
 
 def test_a_drawing_shows_kernel_expansion_groups_and_skips() -> None:
-    drawing = draw(zoo_architecture("FBNet-A"))
+    drawing = draw_network(zoo_architecture("FBNet-A"))
     assert len(drawing.bars) == 22
     assert [bar.kernel for bar in drawing.bars[:3]] == [0, 3, 3]
     tall, low = drawing.bars[5], drawing.bars[2]  # k5_e6 and k3_e1
@@ -259,7 +263,7 @@ def test_print_draws_every_plot_on_white(page: tuple[Browser, Path]) -> None:
 
 
 def test_two_devices_can_be_chosen_and_their_usual_ratio_is_told(
-    page: tuple[Browser, Path], contents: Contents
+    page: tuple[Browser, Path], contents: PageContents
 ) -> None:
     opened = _fresh(page)
     opened.run("redraw(() => true)")

@@ -9,7 +9,7 @@ import pytest
 
 from device_agents.simulated.agent import SimulatedAgent
 from device_agents.simulated.truth import Truth
-from profiler.analysis.blocks import Block
+from profiler.analysis.blocks import TimedBlock
 from profiler.analysis.judge import judge
 from profiler.tables.diff import benjamini_hochberg, compare_tables
 from search.errors import TableError
@@ -78,7 +78,7 @@ def entries(seed: int, number: int = 30) -> tuple[Entry, ...]:
     for operator in make_space("fbnet").operators[:number]:
         level = 1e6 * np.exp(draw.normal(0, 0.03, (10, 1)) + draw.normal(0, 0.01, (10, 8)))
         blocks = [
-            Block(
+            TimedBlock(
                 pass_number=k // 8, round=k % 8, loops=10, ns=ns, first_ns=None, switches=0, at_ns=k
             )
             for k, ns in enumerate(level.astype(int).ravel().tolist())

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from search.costs.factors import Factor, FactorCosts
-from search.spaces.fbnetv2.macros import MaskedMacro, Stage
+from search.spaces.fbnetv2.macros import MaskedMacro, MaskedStage
 from search.spaces.fbnetv2.space import MaskedSpace
 from search.spaces.preset import Macro
 
@@ -34,7 +34,7 @@ TABLES = {
 OPTIMA = {"A": (1, 2), "B": (2, 1)}
 _WIDTHS = (1, 9, 4)
 _FRAME = Macro(16, 2, (), 32, SIZE, 2**SIGNS)
-_STAGES = (Stage(_WIDTHS, (1, 1, 1), 1, 1), Stage(_WIDTHS, (2, 2, 1), 1, 1))
+_STAGES = (MaskedStage(_WIDTHS, (1, 1, 1), 1, 1), MaskedStage(_WIDTHS, (2, 2, 1), 1, 1))
 
 
 @dataclass(frozen=True, kw_only=True)
