@@ -92,11 +92,16 @@ def _length(function: Function, is_verb: bool) -> int:
     return function.end_lineno - start + 1
 
 
+def _is_verb(module: str, function: Function, verbs: set[str]) -> bool:
+    """Whether it is registered as a verb; others of its name elsewhere are not."""
+    return function.name in verbs and "cli" in module.split(".")
+
+
 def _long_functions(modules: Modules) -> list[str]:
     verbs = _verbs(modules)
     lengths = {
         f"{name}.{function.name}": _length(
-            function, function.name in verbs or _declares_options(function)
+            function, _is_verb(name, function, verbs) or _declares_options(function)
         )
         for name, tree in modules.items()
         for function in _functions(tree)
@@ -241,7 +246,7 @@ def _body(lines: int) -> str:
     ],
 )
 def test_a_function_of_61_lines_is_too_long(text: str) -> None:
-    assert any(".long: 61 lines" in line for line in _long_functions(parsed(search__x=text)))
+    assert any(".long: 61 lines" in line for line in _long_functions(parsed(search__cli=text)))
 
 
 SIGNATURE = "(\n" + "".join(f"    p{number}: T,\n" for number in range(40)) + "):\n"
@@ -250,15 +255,15 @@ SIGNATURE = "(\n" + "".join(f"    p{number}: T,\n" for number in range(40)) + ")
 @pytest.mark.parametrize(
     "sources",
     [
-        {"search__x": f"def short():\n{_body(59)}"},
-        {"search__x": f"@app.command()\ndef verb{SIGNATURE}{_body(60)}"},
-        {"search__x": f"@app.callback\ndef verb{SIGNATURE}{_body(60)}"},
+        {"search__cli__x": f"def short():\n{_body(59)}"},
+        {"search__cli__x": f"@app.command()\ndef verb{SIGNATURE}{_body(60)}"},
+        {"search__cli__x": f"@app.callback\ndef verb{SIGNATURE}{_body(60)}"},
         {
-            "search__x": f"def verb{SIGNATURE}{_body(60)}",
-            "search__app": "app.command('verb')(x.verb)",
+            "search__cli__x": f"def verb{SIGNATURE}{_body(60)}",
+            "search__cli__app": "app.command('verb')(x.verb)",
         },
         {
-            "search__x": "def shared(\n"
+            "search__cli__x": "def shared(\n"
             + "".join(f"    p{number}: str = typer.Option(),\n" for number in range(40))
             + f"):\n{_body(60)}"
         },
@@ -266,6 +271,12 @@ SIGNATURE = "(\n" + "".join(f"    p{number}: T,\n" for number in range(40)) + ")
 )
 def test_declarations_of_options_are_not_counted(sources: dict[str, str]) -> None:
     assert _long_functions(parsed(**sources)) == []
+
+
+def test_a_long_function_that_has_a_verbs_name_elsewhere_is_counted() -> None:
+    verb = "@app.command()\ndef train():\n    x = 1\n"
+    engine = f"def train{SIGNATURE}{_body(30)}"
+    assert _long_functions(parsed(search__cli=verb, search__engine=engine))
 
 
 def test_another_long_signature_is_counted() -> None:

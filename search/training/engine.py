@@ -78,14 +78,7 @@ def train(
     """
     device = settings.compute.torch_device(processes.local_rank)
     progress = progress if progress and processes.leads else TrainingProgress()
-    identity = RunIdentity(
-        algorithm=method.name,
-        space=space,
-        data=identify_images(images),
-        recipe=recipe,
-        settings=settings.fixed,
-        table_id=table_id,
-    )
+    identity = _identity(method, images, settings, space, recipe, table_id)
     files = RunFiles(folder, identity, processes, progress, stopwatch or Stopwatch())
     with configured(settings.compute, device), GracefulInterrupt() as interrupt:
         _place(method.module, settings, device)
@@ -97,6 +90,24 @@ def train(
         finally:
             progress.finished()
     return tuple(files.lines)
+
+
+def _identity(
+    method: TrainingMethod,
+    images: ImageSet,
+    settings: TrainingSettings,
+    space: str,
+    recipe: str,
+    table_id: str | None,
+) -> RunIdentity:
+    return RunIdentity(
+        algorithm=method.name,
+        space=space,
+        data=identify_images(images),
+        recipe=recipe,
+        settings=settings.fixed,
+        table_id=table_id,
+    )
 
 
 def _place(module: nn.Module, settings: TrainingSettings, device: torch.device) -> None:
