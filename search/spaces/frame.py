@@ -190,3 +190,8 @@ class AbsoluteFrame(Frame):
         if into != out:
             return self.conv(1, into, out, size, 1)
         return self.identity(into, size)
+
+
+def steps(low: float, high: float, step: float) -> tuple[float, ...]:
+    """The values of an inclusive range."""
+    return tuple(low + step * number for number in range(round((high - low) / step) + 1))

@@ -1,6 +1,7 @@
 """Spaces made from presets: resolution, width, classes and dtype, and their spec."""
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, NamedTuple
@@ -36,7 +37,7 @@ class Macro(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PresetSpace(LayeredSpace):
+class PresetSpace(LayeredSpace, ABC):
     """A family of spaces at one resolution, width, class count and dtype.
 
     A family names its `presets` and builds its parts from one. `spec` holds
@@ -112,9 +113,9 @@ class PresetSpace(LayeredSpace):
             f"-h{self.head_channels}-p{self.always_pointwise:d}-b{self.batch}-{self.dtype}"
         )
 
+    @abstractmethod
     def _build(self, macro: Macro) -> Parts:
         """The parts of the space, from its preset."""
-        raise NotImplementedError
 
 
 _SPEC = re.compile(

@@ -68,8 +68,3 @@ _SHARED = {
     "fbnetv2-mini": MaskedMacro(Macro(16, 1, (), 256, 32, 10), _MINI, _PLAIN, 8, 0.75),
 }
 MACROS = _SHARED | {f"{name}{FREE}": macro._replace(free=True) for name, macro in _SHARED.items()}
-
-
-def steps(low: float, high: float, step: float) -> list[float]:
-    """The values of an inclusive range."""
-    return [low + step * number for number in range(round((high - low) / step) + 1)]

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from search.spaces.fbnetv2.macros import MaskedMacro, steps
-from search.spaces.frame import multiple_of_8
+from search.spaces.fbnetv2.macros import MaskedMacro
+from search.spaces.frame import multiple_of_8, steps
 
 
 class Option(NamedTuple):

@@ -80,8 +80,3 @@ MACROS = {
     "fp-nas-f++": SlicedMacro(_FRAME, _F, (3, 5), _TWO, (0, 1, 2, 4)),
     "fp-nas-mini": SlicedMacro(Macro(16, 1, (), 256, 32, 10), _MINI, (3, 5), ("relu",), (0, 1, 2)),
 }
-
-
-def steps(low: float, high: float, step: float) -> tuple[float, ...]:
-    """The values of an inclusive range."""
-    return tuple(low + step * number for number in range(round((high - low) / step) + 1))

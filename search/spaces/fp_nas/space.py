@@ -28,8 +28,8 @@ from search.costs.chain import ChainCosts, Transition
 from search.errors import UsageError
 from search.operators.spec import OperatorSpec
 from search.spaces.base import Choice, Layer
-from search.spaces.fp_nas.macros import MACROS, Row, SlicedMacro, steps
-from search.spaces.frame import SKIP, Frame
+from search.spaces.fp_nas.macros import MACROS, Row, SlicedMacro
+from search.spaces.frame import SKIP, Frame, steps
 from search.spaces.preset import Macro, Parts, PresetSpace
 
 ACTIVATION = "swish"
