@@ -53,7 +53,8 @@ def relaxations(problem: KnapsackProblem) -> list[Relaxation]:
         for low, high in pairwise(corners):
             cost = layer.costs[high] - layer.costs[low]
             gain = layer.scores[high] - layer.scores[low]
-            steps.append((-gain / cost, cost, gain))
+            with np.errstate(over="ignore"):  # a gain at next to no cost: infinitely steep
+                steps.append((-gain / cost, cost, gain))
             owners.append(number)
     order = sorted(range(len(steps)), key=lambda i: steps[i][0])
     owner = np.array([owners[i] for i in order], dtype=int)

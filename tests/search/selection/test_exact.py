@@ -107,6 +107,12 @@ def test_a_target_that_is_some_networks_latency_to_the_last_digit_is_used_in_ful
     assert found.score == pytest.approx(best[0], rel=1e-12, abs=1e-9)
 
 
+def test_a_gain_at_next_to_no_cost_is_taken_without_a_warning() -> None:
+    costs = CostMatrix(costs=np.array([[0.0, 5e-324], [0.0, 1.0]]), fixed=0.0)
+    found = select(np.array([[0.0, 1.0], [0.0, 1.0]]), costs, 1.0)
+    assert found.choices == (1, 1)
+
+
 @pytest.mark.parametrize("seed", range(12))
 def test_a_network_displaced_by_one_that_misses_by_the_last_digit_is_found(seed: int) -> None:
     # Tenths are not binary: the same three costs in another order sum to
