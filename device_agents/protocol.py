@@ -41,6 +41,9 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 from search.errors import DeviceLost
 
 PROTOCOL_SCHEMA = 1
+# Phones that share a campaign have unrelated clocks: the times of phone k are shifted by k
+# times this (13 days of running).
+CLOCK_STEP_NS = 2**50
 
 
 class Wire(BaseModel):

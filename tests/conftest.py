@@ -44,7 +44,7 @@ def _state_order(config: pytest.Config) -> None:
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def shared() -> Path:
     """The shared facts, where they are present."""
     if not SHARED.is_dir():

@@ -24,11 +24,10 @@ from device_agents.adb.address import AdbAddress
 from device_agents.android.agent import AndroidAgent
 from device_agents.base import AgentSettings, DeviceState
 from device_agents.device import Device
-from device_agents.protocol import Bye, Hello, Plan, Record, Sample, Sentinel
+from device_agents.protocol import CLOCK_STEP_NS, Bye, Hello, Plan, Record, Sample, Sentinel
 from search.errors import DeviceError
 from search.table.manifest import DeviceInfo, Source
 
-CLOCK_STEP_NS = 2**50  # 13 days of running
 SHARED_ITEMS = 3
 _AGREE = 0.05
 

@@ -215,14 +215,14 @@ class SimulatedAgent:
     def _call_ns(self, specs: tuple[OperatorSpec, ...]) -> float:
         truth, draw = self.truth, self._random
         noise = truth.noise
-        if truth.unstable and any(truth.unstable in spec.key for spec in specs):
+        if truth.wide and any(truth.wide in spec.key for spec in specs):
             noise = 0.5
         factor = math.exp(draw.gauss(0, noise))
         if draw.random() < truth.outliers:
             factor *= 1 + draw.expovariate(2)
         if specs in self._flipped:
             factor *= truth.flip_factor
-        return truth.program_us(specs) * 1e3 * factor * self._slowdown()
+        return truth.program_us(specs) * 1e3 * factor * self._slowdown(specs)
 
     def _placement(self, specs: tuple[OperatorSpec, ...]) -> str | None:
         """The unit that a program is placed on; it stays there until it is loaded again."""
@@ -241,10 +241,12 @@ class SimulatedAgent:
             return None
         return f"not {truth.unit}" if specs in self._flipped else truth.unit
 
-    def _slowdown(self) -> float:
-        """Drift and throttling at the present simulated time."""
+    def _slowdown(self, specs: tuple[OperatorSpec, ...]) -> float:
+        """State, drift and throttling at the present simulated time."""
         busy_s = self._busy_ns / 1e9
         factor = 1 + self.truth.drift_per_s * busy_s
+        if state := self.truth.log_state(busy_s):
+            factor *= math.exp(self.truth.sensitivity(specs) * state)
         period = self.truth.throttle_after_s + self.truth.throttle_for_s
         if math.isfinite(period) and busy_s % period > self.truth.throttle_after_s:
             factor *= self.truth.throttle_factor

@@ -29,6 +29,11 @@ class Truth:
     the device slows to `throttle_factor` for `throttle_for_s`, then recovers.
     With `clock_khz` it reports its clock, which swings by the share
     `clock_swing` to either side; true times are those at `NOMINAL_KHZ`.
+    At an unchanged clock its state moves: every `state_every_s` of busy time it is busy or
+    quiet by chance, a busy one slower by the share `state_jump`, and a slow swing of
+    `state_swing` to either side over `state_swing_s` comes on top. An operator feels this
+    to a degree of its own between `least_sensitivity` and `most_sensitivity`; true times
+    are those in the mean state.
     With `unit` it reports where programs are placed. A program that repeats an
     operator whose key contains `flip_on` `flip_copies` times or more falls
     to another unit, slower by `flip_factor`; with `flip_every_s` only in every
@@ -52,12 +57,18 @@ class Truth:
     throttle_factor: float = 1.4
     clock_khz: int | None = None
     clock_swing: float = 0.0
+    state_jump: float = 0.0
+    state_every_s: float = 0.2
+    state_swing: float = 0.0
+    state_swing_s: float = 60.0
+    least_sensitivity: float = 1.0
+    most_sensitivity: float = 1.0
     unit: str | None = None
     flip_on: str | None = None
     flip_copies: int = 16
     flip_factor: float = 1.7
     flip_every_s: float = math.inf
-    unstable: str | None = None
+    wide: str | None = None
     crash_on: str | None = None
     refuse: str | None = None
     lose_after: int | None = None
@@ -94,6 +105,30 @@ class Truth:
         compute = counts.flops / (self.gmacs_per_s * speed * 1e3)
         moved = counts.input_bytes + counts.output_bytes + counts.weight_bytes
         return (compute + moved / (self.gb_per_s * 1e3)) * self._quirk(spec)
+
+    def log_state(self, busy_s: float) -> float:
+        """Log slowdown at this busy time of an operator of sensitivity 1; its mean is 0."""
+        swing = self.state_swing * math.sin(2 * math.pi * busy_s / self.state_swing_s)
+        if not self.state_jump:
+            return swing
+        jump = math.log1p(self.state_jump) / 2
+        return swing + (
+            jump if self._chance(f"state {int(busy_s / self.state_every_s)}") < 0.5 else -jump
+        )
+
+    def sensitivity(self, specs: tuple[OperatorSpec, ...]) -> float:
+        """How much a program feels the state: the mean over its operators, weighted by time."""
+        low, high = self.least_sensitivity, self.most_sensitivity
+        times = [self.operator_us(spec) for spec in specs]
+        if low == high or not sum(times):
+            return low
+        own = [low + (high - low) * self._chance(f"sensitivity {spec.key}") for spec in specs]
+        return sum(us * value for us, value in zip(times, own, strict=True)) / sum(times)
+
+    def _chance(self, text: str) -> float:
+        """A number from 0 to 1 that depends on the seed and the text alone."""
+        digest = hashlib.sha256(f"{self.seed} {text}".encode()).digest()
+        return int.from_bytes(digest[:4]) / 2**32
 
     def _quirk(self, spec: OperatorSpec) -> float:
         # Kernels differ in ways that no count explains: up to 30 % here.

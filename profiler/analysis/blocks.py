@@ -8,7 +8,11 @@ import numpy as np
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimedBlock:
-    """One accepted or rejected block of one item."""
+    """One accepted or rejected block of one item.
+
+    `slowdown` is the machine's state during the block, as far as it is known:
+    so many times slower than in the run's mean state. Times are stated without it.
+    """
 
     pass_number: int
     round: int
@@ -18,9 +22,10 @@ class TimedBlock:
     switches: int
     at_ns: int
     freq_khz: int | None = None
+    slowdown: float = 1.0
 
     def us(self, clock_khz: int | None = None) -> float:
-        """Microseconds of one call, stated at this clock (None: as it came)."""
+        """Microseconds of one call, stated at this clock (None: at its own)."""
         return self.ns / self.loops / 1e3 * self._speed(clock_khz)
 
     def first_us(self, clock_khz: int | None = None) -> float | None:
@@ -28,7 +33,8 @@ class TimedBlock:
         return self.first_ns / 1e3 * self._speed(clock_khz) if self.first_ns else None
 
     def _speed(self, clock_khz: int | None) -> float:
-        return self.freq_khz / clock_khz if self.freq_khz and clock_khz else 1.0
+        clock = self.freq_khz / clock_khz if self.freq_khz and clock_khz else 1.0
+        return clock / self.slowdown
 
 
 def undisturbed_blocks(

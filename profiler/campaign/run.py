@@ -19,8 +19,8 @@ from profiler.measuring.loop import MeasuringLoop
 from profiler.planning.deadline import drop_unbuilt, measure_deadline
 from profiler.planning.plan import CampaignPlan
 from profiler.results.build_table import build_table, samples_frame
-from profiler.results.judged import unstable_items
 from profiler.results.rows import CampaignResult
+from profiler.results.settled import unsettled
 from profiler.settings import CampaignSettings
 from profiler.tables.versions import next_version, table_stem
 from search.console.progress import Progress
@@ -147,7 +147,7 @@ def _measure(
         sentinel=sentinel,
         progress=progress,
         ends=measure_deadline(plan, began),
-        unsettled=partial(unstable_items, plan, journal),
+        unsettled=partial(unsettled, plan, journal),
     ).run()
 
 

@@ -19,12 +19,12 @@ from profiler.measuring.agents import open_agent
 from profiler.planning.coverage import Coverage
 from profiler.planning.options import MeasureOptions, parse_context
 from profiler.planning.plan import CampaignPlan
-from profiler.tables.checks import table_problems
 from profiler.tables.diff import report_changes
 from profiler.tables.summary import summary
 from search.console.output import emit
 from search.console.progress import make_progress
 from search.errors import Transient, UsageError
+from search.latency.trust import table_problems
 
 if TYPE_CHECKING:
     from rich.console import Console

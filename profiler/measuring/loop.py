@@ -23,7 +23,7 @@ from search.console.progress import Progress
 class MeasuringLoop:
     """One campaign's measuring, resumable at any block.
 
-    `unsettled` names what still needs extra passes. No extra pass begins that
+    `unsettled` says why another pass is worth its time, if it is. No extra pass begins that
     would not end by `ends` (of the monotonic clock).
     """
 
@@ -33,11 +33,11 @@ class MeasuringLoop:
     items: Sequence[TimedItem]
     sentinel: TimedItem
     progress: Progress
-    unsettled: Callable[[], set[str]]
+    unsettled: Callable[[], str]
     ends: float = math.inf
 
     def run(self) -> None:
-        """Measure all items, with extra passes while some of them are not stable.
+        """Measure all items, with extra passes while these are worth their time.
 
         An extra pass visits everything, not only what is unstable: times of items
         that were measured in different passes could not be added up any more.

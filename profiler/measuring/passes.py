@@ -22,15 +22,15 @@ class Pass:
 
 def passes(
     effort: Effort,
-    unsettled: Callable[[], set[str]],
+    unsettled: Callable[[], str],
     ends: float,
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[Pass]:
-    """The passes to be made: the usual ones, then extra ones while something is unstable.
+    """The passes to be made: the usual ones, then extra ones while they are worth it.
 
     Args:
         effort: How many of each.
-        unsettled: Names what is not yet stable; asked before each extra pass.
+        unsettled: Why another pass is worth its time (empty: it is not); asked before each.
         ends: Time of `clock`. No extra pass begins that would not end by then,
             if it took as long as the longest of the usual ones did between being
             handed out and the next one being asked for.
@@ -42,10 +42,10 @@ def passes(
         yield Pass(number=number, title=f"pass {number + 1} of {effort.passes}")
         took_s = max(took_s, clock() - began)
     for extra in range(effort.extra_passes):
-        unstable = unsettled()
-        if not unstable or clock() + took_s > ends:
+        reason = unsettled()
+        if not reason or clock() + took_s > ends:
             return
-        title = f"extra {extra + 1} ({len(unstable)} not yet stable)"
+        title = f"extra {extra + 1} ({reason})"
         yield Pass(number=effort.passes + extra, title=title)
 
 

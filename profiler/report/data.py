@@ -9,11 +9,11 @@ from profiler.comparison.compare import predicted_cell, published_columns, table
 from profiler.comparison.model import Cell, ComparisonColumn
 from profiler.report.drift import drift_of
 from profiler.report.fronts import Front
-from profiler.tables.checks import table_problems
 from profiler.tables.cost_curve import cost_curve
 from profiler.tables.predict import TablePrediction, predict_network
 from profiler.tables.summary import summary
 from search.errors import KitError
+from search.latency.trust import table_problems
 from search.operators.words import short_name
 from search.table.entries import Entry, Interval
 from search.table.store import Table
@@ -112,6 +112,7 @@ def _drift(table: Table) -> dict[str, Any] | None:
     return {
         "minutes": [round(minute, 3) for minute in drift.minutes],
         "speed": _bands(drift.speed),
+        "state": _bands(drift.state),
         "clock_ghz": _bands(drift.clock_ghz),
         "temperature_c": _bands(drift.temperature_c),
     }

@@ -1,4 +1,4 @@
-"""Speed, clock and temperature of the machine over the minutes in which a table was measured."""
+"""Speed, state, clock and temperature of the machine while a table was measured."""
 
 from dataclasses import dataclass
 
@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from profiler.analysis.arrays import Array, Indices
+from profiler.analysis.timeline import make_timeline, sampled_blocks
 
 Band = tuple[float, float, float]
 
@@ -18,11 +19,14 @@ class Drift:
     """Series over the minutes of a campaign: 5th, 50th and 95th percentile a bin.
 
     `speed` is a block's time over the median of its own item, clock not taken
-    out; `clock_ghz` and `temperature_c` are empty where nothing was read.
+    out; `state` is how much slower the machine was than in its mean state, as estimated
+    from all blocks, clock taken out; it, `clock_ghz` and `temperature_c` are empty where
+    nothing is known.
     """
 
     minutes: tuple[float, ...]
     speed: tuple[Band, ...]
+    state: tuple[Band, ...]
     clock_ghz: tuple[Band, ...]
     temperature_c: tuple[Band, ...]
 
@@ -41,9 +45,18 @@ def drift_of(samples: pd.DataFrame) -> Drift | None:
     return Drift(
         minutes=tuple(float((at_ns[g].mean() - at_ns[0]) / 60e9) for g in groups),
         speed=_bands(speed, groups),
+        state=_bands(_slowdowns(frame), groups),
         clock_ghz=_bands(_numbers(frame["freq_khz"], 1e6), groups),
         temperature_c=_bands(_numbers(frame["temperature_mc"], 1e3), groups),
     )
+
+
+def _slowdowns(frame: pd.DataFrame) -> Array:
+    """The machine's slowdown at each row; not a number where it is not known."""
+    timeline = make_timeline(sampled_blocks(frame))
+    if timeline.state is None:
+        return np.full(len(frame), np.nan)
+    return timeline.state.slowdown_at(frame["at_ns"].astype("int64").tolist())
 
 
 def _numbers(column: "pd.Series[int]", unit: float) -> Array:

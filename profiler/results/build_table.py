@@ -2,7 +2,6 @@
 
 import uuid
 from collections.abc import Mapping, Sequence
-from itertools import chain
 from pathlib import Path
 
 import pandas as pd
@@ -10,7 +9,6 @@ import pandas as pd
 from deploy.artefact import ExportSpec
 from device_agents.native.record import find_build
 from device_agents.protocol import Hello
-from profiler.analysis.blocks import clock_of
 from profiler.analysis.exam import MeasuredNetwork, calibrate, examine
 from profiler.analysis.judge import Measurement
 from profiler.analysis.sentinel import drift
@@ -197,7 +195,7 @@ def _protocol(result: CampaignResult, measurements: Measurements) -> Protocol:
     effort, hello = settings.effort, _hello(result)
     times, values = journal.sentinels()
     sentinel, floor = by_name.get(result.plan.sentinel), by_name.get(EMPTY)
-    clock = clock_of(chain.from_iterable(journal.blocks().values()))
+    clock, state = measurements.timeline.clock, measurements.timeline.state
     return Protocol(
         dtype=settings.dtype,
         threads=hello.threads,
@@ -226,6 +224,9 @@ def _protocol(result: CampaignResult, measurements: Measurements) -> Protocol:
         clock_khz=clock.median_khz if clock else None,
         clock_low_khz=clock.low_khz if clock else None,
         clock_high_khz=clock.high_khz if clock else None,
+        state_reference="mean" if state else None,
+        state_low=state.range[0] if state else None,
+        state_high=state.range[1] if state else None,
         max_temperature_c=journal.hottest_c(),
         load_average_start=result.state_before.load_average,
         duration_s=float(journal.fact("measuring_s") or 0),

@@ -1,6 +1,5 @@
 """Measurements of a journal's items: timed themselves, or as slopes over chains."""
 
-import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -8,11 +7,10 @@ import numpy as np
 
 from deploy.artefact import ExportSpec
 from deploy.chains.programs import adapter_alone, operator_alone, shape_adapter
-from profiler.analysis.blocks import clock_of
 from profiler.analysis.judge import Measurement, judge
-from profiler.analysis.sentinel import slow_windows
 from profiler.analysis.shape_adapters import AdapterTime, ChainLine, Shape, adapter_costs
 from profiler.analysis.slopes import ChainFit, cost, fit_chain, medians_by_pass
+from profiler.analysis.timeline import Timeline, make_timeline
 from profiler.journal import ItemFailure, Journal
 from profiler.planning.plan import CampaignPlan
 from profiler.settings import CampaignSettings
@@ -32,6 +30,7 @@ class Measurements:
 
     by_name: Mapping[str, Measurement]
     failures: Mapping[str, ItemFailure]
+    timeline: Timeline
     dispatch_us: float | None = None
 
     def unstable(self, names: Iterable[str]) -> set[str]:
@@ -53,44 +52,29 @@ def judge_journal(plan: CampaignPlan, journal: Journal) -> Measurements:
 
 
 def judge_items(journal: Journal, settings: CampaignSettings) -> Measurements:
-    """Judge every item by itself, all by the same slow windows and at the same clock."""
-    windows = slow_windows(*journal.sentinels())
-    blocks_by_name = journal.blocks()
-    clock = clock_of(itertools.chain.from_iterable(blocks_by_name.values()))
+    """Judge every item by itself, all at the machine's mean state and at the same clock."""
+    timeline = make_timeline(journal.blocks(), *journal.sentinels())
     judged = {
         name: judge(
             blocks,
             target=settings.effort.target_relative_ci,
             seed=settings.seed,
-            slow_windows=windows,
-            clock_khz=clock.median_khz if clock else None,
+            slow_windows=timeline.slow,
+            clock_khz=timeline.clock_khz,
         )
-        for name, blocks in blocks_by_name.items()
+        for name, blocks in timeline.blocks.items()
     }
     return Measurements(
         by_name={name: value for name, value in judged.items() if value is not None},
         failures=journal.failures(),
+        timeline=timeline,
     )
 
 
-def unstable_items(plan: CampaignPlan, journal: Journal) -> set[str]:
-    """Operators and networks of a campaign whose interval is wider than asked for.
-
-    For chains: an operator's interval is that of its slope, or of the
-    difference of two, not those of the programs it was computed from.
-    """
-    names = [operator.key for operator in plan.operators]
-    names += [network.name for network in (*plan.calibration, *plan.exam)]
-    if not plan.settings.chains:
-        names.append(plan.empty.name)
-    return judge_journal(plan, journal).unstable(names)
-
-
-def unstable_networks(
-    names: Iterable[str], journal: Journal, settings: CampaignSettings
-) -> set[str]:
-    """Networks timed without a campaign whose interval is wider than asked for."""
-    return judge_items(journal, settings).unstable(names)
+def unstable_networks(names: Iterable[str], journal: Journal, settings: CampaignSettings) -> str:
+    """How many networks timed without a campaign have a wider interval than asked for, in words."""
+    unstable = judge_items(journal, settings).unstable(names)
+    return f"{len(unstable)} not yet stable" if unstable else ""
 
 
 class _Chains:
@@ -98,8 +82,8 @@ class _Chains:
 
     def __init__(self, plan: CampaignPlan, journal: Journal, programs: Measurements) -> None:
         self.plan, self.programs = plan, programs
-        self.blocks, self.placements = journal.blocks(), journal.placements()
-        self.windows = slow_windows(*journal.sentinels())
+        self.blocks, self.placements = programs.timeline.blocks, journal.placements()
+        self.windows = programs.timeline.slow
 
     def judge(self) -> Measurements:
         by_name, failures = dict(self.programs.by_name), dict(self.programs.failures)
@@ -116,6 +100,7 @@ class _Chains:
         return Measurements(
             by_name=by_name,
             failures=failures,
+            timeline=self.programs.timeline,
             dispatch_us=float(np.median(intercepts)) if intercepts else None,
         )
 

@@ -10,13 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
 from deploy.artefact import ExportSpec
 from profiler.analysis.arrays import Array
-from profiler.analysis.blocks import TimedBlock
 from profiler.analysis.exam import MeasuredNetwork, calibrate, examine
 from profiler.analysis.judge import judge
+from profiler.analysis.timeline import make_timeline, sampled_blocks
 from profiler.planning.networks import draw_networks
 from profiler.prediction.design import Design, design_of
 from profiler.prediction.predictor import (
@@ -38,16 +37,6 @@ _SIZES = (10, 15, 20, 30, 40, 50, 70, 100, 150, 200, 300, 400, 600, 800, 1200, 1
 _FEWEST_EXAMINED, _FEWEST_HELD_OUT = 3, 10
 # A network and its time in microseconds.
 TimedNetwork = tuple[ExportSpec, float]
-_BLOCK = {
-    "pass_number": "pass",
-    "round": "round",
-    "loops": "loops",
-    "ns": "ns",
-    "first_ns": "first_ns",
-    "switches": "switches",
-    "at_ns": "at_ns",
-    "freq_khz": "freq_khz",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,29 +197,21 @@ def _measured_networks(
 
 
 def network_times_us(table: Table) -> dict[str, float]:
-    """Every random network of the campaign, judged from its raw blocks at the table's clock."""
-    frame = table.samples()
-    if not set(_BLOCK.values()) <= set(frame.columns):
-        return {}
-    frame = frame[frame["item"].str.startswith("random-")]
+    """Every random network of the campaign, judged from its raw blocks as the campaign did."""
+    blocks = sampled_blocks(table.samples())
+    protocol = table.manifest.protocol
+    timeline = make_timeline(blocks if protocol.state_reference else {})
     times_us = {}
-    for name, samples in frame.groupby("item", sort=False):
+    for name in blocks:
+        if not name.startswith("random-"):
+            continue
         measurement = judge(
-            _blocks(samples),
+            timeline.blocks.get(name, blocks[name]),
             target=0.05,
             seed=0,
-            slow_windows=(),
-            clock_khz=table.manifest.protocol.clock_khz,
+            slow_windows=timeline.slow,
+            clock_khz=protocol.clock_khz,
         )
         if measurement is not None:
-            times_us[str(name)] = measurement.centre_us
+            times_us[name] = measurement.centre_us
     return times_us
-
-
-def _blocks(frame: pd.DataFrame) -> list[TimedBlock]:
-    columns = {
-        field: frame[name].astype(object).where(frame[name].notna(), None).tolist()
-        for field, name in _BLOCK.items()
-    }
-    rows = zip(*columns.values(), strict=True)
-    return [TimedBlock(**dict(zip(columns, row, strict=True))) for row in rows]

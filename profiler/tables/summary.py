@@ -1,12 +1,16 @@
 """The summary of a table, in lines of text."""
 
+import math
 import textwrap
 
-from profiler.tables.checks import table_problems
+from search.latency.trust import table_problems, wide_rows
 from search.table.manifest import Calibration, Exam, Origin, Prediction, Protocol, Score
 from search.table.store import Table
 
 _COLUMNS, _INDENT = 80, 13
+_NAMED = 5
+# From the 5th to the 95th percentile of the machine's state: what a reader may call it.
+_RESTLESSNESS = (("quiet", 0.02), ("busy at times", 0.08), ("restless", math.inf))
 
 
 def summary(table: Table) -> list[str]:
@@ -21,17 +25,19 @@ def summary(table: Table) -> list[str]:
         f"  runtime    {runtime.name} {runtime.version or '?'}, {runtime.backend}, "
         f"{runtime.runner} runner",
         f"  protocol   {_protocol(manifest.protocol)}",
+        *_machine_lines(manifest.protocol),
         f"  space      {space.spec}: {space.candidates} candidates",
         f"  coverage   {space.operators_measured} of {space.operators_expected} operators, "
-        f"{space.operators_unstable} unstable, {space.operators_failed} failed, "
+        f"{space.operators_unstable} wide, {space.operators_failed} failed, "
         f"{space.operators_missing} missing{_predicted(space.operators_predicted)}"
         f"{_extra(space.operators_extra)}",
         *_origin_lines(manifest.origin),
         *_prediction_lines(manifest.prediction),
         *_calibration_lines(manifest.calibration),
         *_exam_lines(manifest.exam),
+        *_wide_lines(table),
         *(f"  note       {note}" for note in manifest.notes),
-        *(f"  PROBLEM    {problem}" for problem in table_problems(table)),
+        *_verdict_lines(table),
     ]
     return [part for line in lines for part in _wrapped(line)]
 
@@ -131,6 +137,48 @@ def _clock(protocol: Protocol) -> str:
         f"\n             stated at {protocol.clock_khz / 1e6:.2f} GHz; the clock ran at "
         f"{(protocol.clock_low_khz or 0) / 1e6:.2f} to {(protocol.clock_high_khz or 0) / 1e6:.2f}"
     )
+
+
+def _machine_lines(protocol: Protocol) -> list[str]:
+    """How restless the machine was, in one line; none where that is not known."""
+    if protocol.state_low is None or protocol.state_high is None:
+        return []
+    spread = protocol.state_high / protocol.state_low - 1
+    word = next(word for word, most in _RESTLESSNESS if spread <= most)
+    return [
+        f"  machine    {word}: at an unchanged clock it ran {1 - protocol.state_low:.1%} faster to "
+        f"{protocol.state_high - 1:.1%} slower than in its mean state, at which times are stated"
+    ]
+
+
+def _wide_lines(table: Table) -> list[str]:
+    """Rows with wide intervals, which are listed and fail nothing by themselves."""
+    rows = wide_rows(table)
+    if not rows:
+        return []
+    named = ", ".join(f"{row.key} +-{row.relative_half_width:.1%}" for row in rows[:_NAMED])
+    more = f" and {len(rows) - _NAMED} more" if len(rows) > _NAMED else ""
+    return [f"  wide       {named}{more}; networks with them get wider intervals"]
+
+
+def _verdict_lines(table: Table) -> list[str]:
+    """The problems, and in plain words what the table may be used for."""
+    manifest, problems = table.manifest, table_problems(table)
+    lines = [f"  PROBLEM    {problem}" for problem in problems]
+    if manifest.source == "imported":
+        return lines
+    if problems:
+        return [*lines, "  use        not for networks: their latencies cannot be trusted yet"]
+    if manifest.exam is None or manifest.calibration is None:
+        return [*lines, "  use        for these operators alone; it prices no networks"]
+    if manifest.source == "simulated":
+        return [*lines, "  use        for rehearsals alone: nothing here was measured"]
+    error = manifest.calibration.relative_residual * manifest.calibration.interval_factor
+    return [
+        *lines,
+        f"  use        prices networks of this space on this device to +-{error:.1%} (95 %); "
+        f"two that differ by more than {error * 2**0.5:.1%} are told apart",
+    ]
 
 
 def _exam_lines(exam: Exam | None) -> list[str]:

@@ -8,6 +8,7 @@ equation 3, plus the fixed parts).
 """
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -25,6 +26,7 @@ from search.table.manifest import Calibration
 from search.table.store import Table
 
 Array = npt.NDArray[np.float64]
+_Z = 1.96
 
 
 def _first_extra(entry: Entry) -> float:
@@ -95,7 +97,17 @@ class LatencyModel:
             if not self.costs_nothing(operator)
         ]
         total = sum(rows, start=np.zeros(len(names)))
-        return estimate_from_features(total, self._calibration)
+        return estimate_from_features(total, self._calibration, self._wide_us(architecture))
+
+    def _wide_us(self, architecture: Architecture) -> float:
+        """Standard deviation that wide rows add; what usual rows do, the calibration knows."""
+        uses = Counter(o for o in architecture.operators if not self.costs_nothing(o))
+        wide = [
+            number * entry.known_time.width_us / 2 / _Z
+            for operator, number in uses.items()
+            if (entry := self.table.lookup(operator)).status == "unstable" and entry.has_interval
+        ]
+        return math.hypot(*wide)
 
     def costs_nothing(self, operator: OperatorSpec) -> bool:
         """True for a skip, and for what the constant of an imported table covers."""
@@ -115,12 +127,18 @@ class LatencyModel:
         return require_matrix(self.space_costs(space), space.spec)
 
 
-def estimate_from_features(features: Array, calibration: Calibration) -> Estimate:
-    """Predict the latency of a network from its summed features."""
+def estimate_from_features(
+    features: Array, calibration: Calibration, further_us: float = 0.0
+) -> Estimate:
+    """Predict the latency of a network from its summed features.
+
+    `further_us` is a standard deviation in microseconds that the calibration knows nothing of.
+    """
     value = calibration.intercept_us + float(features @ np.asarray(calibration.slopes))
     row = np.concatenate([[1.0], features])
     spread = float(row @ np.asarray(calibration.covariance) @ row)
-    deviation = math.sqrt(max(spread, 0.0) + (calibration.relative_residual * value) ** 2)
+    residual = calibration.relative_residual * value
+    deviation = math.sqrt(max(spread, 0.0) + residual**2 + further_us**2)
     reach = calibration.interval_factor * deviation
     return Estimate(value_us=value, low_us=value - reach, high_us=value + reach)
 

@@ -13,6 +13,7 @@ from search.errors import GateFailed, TableError, UsageError
 from search.latency.model import Estimate, LatencyModel
 from search.latency.priced_table import PricedTable
 from search.latency.space_costs import counted_costs
+from search.latency.trust import uncertainty_problems
 from search.selection.chance_constrained import select_chance_constrained
 from search.spaces.base import LayeredSpace
 from search.table.store import Table, profile_command, read_table
@@ -197,8 +198,8 @@ def check_table(table: Table, waivers: Waivers) -> None:
     """Refuse a table whose predictions are not proven.
 
     Raises:
-        GateFailed: No exam, an exam below the bar, or times that were not
-            measured, unless waived.
+        GateFailed: No exam, an exam below the bar, rows too uncertain to price
+            networks, or times that were not measured, unless waived.
     """
     manifest = table.manifest
     if manifest.source != "measured" and not waivers.allow(manifest.source):
@@ -213,6 +214,11 @@ def check_table(table: Table, waivers: Waivers) -> None:
         raise GateFailed(
             f"{table.label} has {problem}.",
             f"Measure it {how}: {profile_command(manifest)}; or add --allow-unexamined.",
+        )
+    for problem in uncertainty_problems(table):
+        raise GateFailed(
+            f"{table.label} is too uncertain: {problem}.",
+            f"Measure it again: {profile_command(manifest)}; or add --allow-unexamined.",
         )
 
 

@@ -116,6 +116,9 @@ class Protocol(Part):
     Times are stated at `clock_khz`, the median clock of the run (null: no
     runner measured it, and times are as they came); `clock_low_khz` and
     `clock_high_khz` are the 5th and 95th percentile of the blocks' clocks.
+    `state_reference` is the state of the machine at which they are stated ("mean": the
+    mean one of the run; null: it was not estimated), and `state_low` and `state_high` are
+    the 5th and 95th percentile of how much slower it was at a block than there.
     With `chain_lengths` an operator's cost is the slope over chains of so many
     copies, and `chain_intercept_us` the median of the remaining cost of a call.
     `placements` records by operator on which units it ran, where that is known.
@@ -151,6 +154,9 @@ class Protocol(Part):
     clock_khz: int | None = None
     clock_low_khz: int | None = None
     clock_high_khz: int | None = None
+    state_reference: Literal["mean"] | None = None
+    state_low: Finite | None = None
+    state_high: Finite | None = None
     max_temperature_c: Finite | None = None
     load_average_start: Finite | None = None
     duration_s: Finite | None = None

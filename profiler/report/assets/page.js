@@ -133,7 +133,7 @@ function drawFront(box) {
 function drawDrift(box) {
   const number = tableNamed(box.dataset.name);
   const { drift } = data.tables[number];
-  const parts = [["speed", "time / median"], ["clock_ghz", "clock, GHz"], ["temperature_c", "°C"]]
+  const parts = [["speed", "time / median"], ["state", "state of the machine"], ["clock_ghz", "clock, GHz"], ["temperature_c", "°C"]]
     .filter(([name]) => drift[name].length);
   const colour = colours().series[number % 6];
   const traces = [], more = { grid: { rows: parts.length, columns: 1, pattern: "coupled" } };

@@ -135,7 +135,7 @@ def test_attempts_end_and_the_last_one_is_reported(files: list[str]) -> None:
 
 
 def test_an_unstable_operator_scatters_and_the_others_do_not(files: list[str]) -> None:
-    truth = replace(QUIET, unstable="_k5_")
+    truth = replace(QUIET, wide="_k5_")
     records = run(truth, plan(files))
     assert len({s.ns for s in samples(records, 0)}) == 1
     times = [s.ns for s in samples(records, 1)]

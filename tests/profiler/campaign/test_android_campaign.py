@@ -18,8 +18,8 @@ from deploy.exporters.registry import exporter_entry
 from deploy.network import seeded_network
 from deploy.verification.device_side import Chunk, DeviceOptions, VerificationRequest
 from device_agents.adb.device import AdbDevice
-from device_agents.android.fleet import CLOCK_STEP_NS
 from device_agents.native import build as native
+from device_agents.protocol import CLOCK_STEP_NS
 from profiler.verification.device_side import device_side
 from search.spaces.registry import make_space
 from search.table.store import Table, read_table

@@ -10,13 +10,15 @@ import pandas as pd
 import pytest
 
 from deploy.artefact import ExportSpec
+from device_agents.simulated.agent import SimulatedAgent
 from device_agents.simulated.truth import Truth
 from profiler.planning.plan import make_plan
-from profiler.tables.checks import table_problems
 from profiler.tables.summary import summary
 from profiler.tables.versions import table_stem
 from search.errors import TableError
 from search.latency.model import LatencyModel
+from search.latency.trust import table_problems
+from search.operators.spec import OperatorSpec
 from search.spaces.registry import parse_space
 from search.table.store import Table, read_table
 
@@ -202,11 +204,30 @@ def test_a_campaign_without_exam_networks_has_no_exam_and_says_so(bench) -> None
 def test_an_operator_that_never_settles_is_marked_and_named(bench) -> None:
     victim = make_plan(bench.settings()).operators[7].key
     settings = bench.settings(extra_passes=1, calibration=0, exam=0, target_relative_ci=0.05)
-    table = bench.measure(Truth(unstable=victim), settings)
+    table = bench.measure(Truth(wide=victim), settings)
     unstable = [entry for entry in table.entries if entry.status == "unstable"]
     assert victim in [entry.key for entry in unstable]
     assert all(entry.reason for entry in unstable)
-    assert any(victim in problem for problem in table_problems(table))
+    assert victim in " ".join(summary(table))
+
+
+class OneWideRow(SimulatedAgent):
+    """The classifier alone scatters; inside networks it does not."""
+
+    def _call_ns(self, specs: tuple[OperatorSpec, ...]) -> float:
+        wide = len(specs) == 1 and specs[0].kind == "classifier"
+        return super()._call_ns(specs) * (math.exp(self._random.gauss(0, 0.5)) if wide else 1)
+
+
+def test_a_wide_row_is_listed_costs_no_pass_and_fails_nothing(bench) -> None:
+    settings = bench.settings(target_relative_ci=0.04)
+    table = bench.measure(
+        agent=OneWideRow(bench.agent_settings(), Truth(outliers=0)), settings=settings
+    )
+    (wide,) = [entry for entry in table.entries if entry.status == "unstable"]
+    assert wide.sampling.passes == settings.effort.passes
+    assert table_problems(table) == []
+    assert f"wide       {wide.key} +-" in "\n".join(summary(table))
 
 
 def test_extra_passes_are_taken_only_while_something_is_unstable(bench) -> None:

@@ -147,7 +147,7 @@ def test_an_unsteady_network_is_not_called_stable(bench: Bench) -> None:
     subjects = networks(1)
     sentinel = sentinel_of(subjects).operators[0]
     shaky = next(operator for operator in subjects[0].operators if operator != sentinel)
-    agent = recording(bench, Truth(unstable=shaky.key))
+    agent = recording(bench, Truth(wide=shaky.key))
     timing = time_networks(subjects, agent, settings(passes=3, extra_passes=1), Silent())
     assert not timing.timed["net 0"].stable
     assert timing.timed["net 0"].passes == 4

@@ -89,7 +89,7 @@ def test_more_settings_than_fit_abreast_are_shown_below(
 
 
 def test_an_unstable_measurement_ends_with_exit_code_1(bench: Bench, nets: list[str]) -> None:
-    shaky = bench.device(unstable="k5_e6")
+    shaky = bench.device(wide="k5_e6")
     done = compare(bench, *nets, "--device", shaky, "--fast")
     assert done.code == 1
     assert "unstable after" in done.out

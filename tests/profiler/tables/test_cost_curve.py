@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from profiler.tables.checks import table_problems
 from profiler.tables.cost_curve import cost_curve, network_times_us
 from profiler.tables.diff import compare_tables
 from search.errors import TableError
+from search.latency.trust import table_problems
 from search.spaces.registry import make_space
 from search.table.entries import Interval
 from search.table.store import Table
@@ -89,7 +89,7 @@ def test_beside_predicted_rows_a_slightly_unsure_measurement_is_no_problem(
             time=Interval(centre_us=us, low_us=us * (1 - half), high_us=us * (1 + half)),
         )
         table = replace(budgeted, entries=(unsure, *budgeted.entries[1:]))
-        assert any("unstable" in problem for problem in table_problems(table)) == bad
+        assert any("intervals leave" in problem for problem in table_problems(table)) == bad
 
 
 def test_show_says_how_many_rows_were_measured_and_prints_twenty(

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from profiler.tables.checks import table_problems
 from profiler.tables.export import export_tables
 from profiler.tables.importers.import_file import import_file
 from profiler.tables.importers.mobile_keys import ONCE_FOR_ALL, once_for_all_key, parse_mobile_key
 from profiler.tables.importers.registry import find_format, format_names
 from search.errors import GateFailed, TableError, UsageError
 from search.latency.model import LatencyModel
+from search.latency.trust import table_problems
 from search.pipeline.problem import Waivers, load_problem
 from search.spaces.registry import make_space
 from search.table.store import Table, read_table

@@ -137,7 +137,7 @@ def test_a_missed_target_is_a_problem(bench: Bench, tmp_path: Path) -> None:
 
 
 def test_an_unstable_measurement_is_a_problem(bench: Bench, tmp_path: Path) -> None:
-    shaky = bench.device(unstable=NETWORK.operators[-1].key)
+    shaky = bench.device(wide=NETWORK.operators[-1].key)
     proof = device_side.verify(request(tmp_path, device=DeviceOptions(name=shaky, preset="fast")))
     assert proof.problems == ("the measurement is unstable",)
 

@@ -1,0 +1,191 @@
+"""Whether a table may price networks: what the intervals of its rows leave open.
+
+A wide row alone spoils nothing. It counts by what it does to the latency of whole
+networks, and to the choice between candidates of its layer.
+"""
+
+import math
+import random
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from search.operators.spec import OperatorSpec
+from search.spaces.base import LayeredSpace, SearchSpace
+from search.spaces.registry import parse_space
+from search.table.entries import Entry, Interval
+from search.table.store import Table
+
+# Largest share of a network's latency that the rows' 95 % intervals may leave open: half the
+# mean error that an exam may have. Beyond it a table passes its exam by luck, or fails so.
+NETWORK_BOUND = 0.02
+_NETWORKS = 50
+_SHOWN = 5
+
+Rows = Mapping[str, Interval]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkUncertainty:
+    """Half-widths that rows leave in networks' latencies, as shares of these, at 95 %."""
+
+    median: float
+    largest: float
+
+
+def network_uncertainty(
+    networks: Iterable[Sequence[OperatorSpec]], rows: Rows
+) -> NetworkUncertainty | None:
+    """What the rows' own intervals leave open in the sums over whole networks.
+
+    Rows are independent of each other (each was measured by itself); a row
+    used twice counts twice. Rows without an interval count as exact.
+    Networks that need other rows are passed over; None if none is left.
+    """
+    shares = [share for network in networks if (share := _half_width(network, rows)) is not None]
+    if not shares:
+        return None
+    return NetworkUncertainty(median=float(np.median(shares)), largest=max(shares))
+
+
+def _half_width(network: Sequence[OperatorSpec], rows: Rows) -> float | None:
+    uses = Counter(operator.key for operator in network if operator.kind != "skip")
+    if not uses or not all(key in rows for key in uses):
+        return None
+    total = sum(number * rows[key].centre_us for key, number in uses.items())
+    return math.hypot(*(number * _half_us(rows[key]) for key, number in uses.items())) / total
+
+
+def _half_us(row: Interval) -> float:
+    return row.width_us / 2 if row.is_bounded else 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenChoice:
+    """Two candidates of one layer whose order the rows' intervals leave open.
+
+    `half_width_us` is that of their difference in microseconds, at 95 %.
+    """
+
+    layer: str
+    faster: str
+    slower: str
+    half_width_us: float
+
+
+def open_choices(space: SearchSpace, rows: Rows, network_us: float) -> list[OpenChoice]:
+    """Choices that a wide row could turn, by more than a network's latency may be uncertain.
+
+    Candidates that differ by less than `NETWORK_BOUND` of a network's latency for
+    certain are as good as equal; these are not among them. Nothing is to be said
+    where that latency is not known (0).
+    """
+    found: list[OpenChoice] = []
+    if not network_us:
+        return found
+    for layer in space.layers:
+        known = [choice for choice in layer.choices if choice.operator.key in rows]
+        known.sort(key=lambda choice: rows[choice.operator.key].centre_us)
+        for place, fast in enumerate(known):
+            for slow in known[place + 1 :]:
+                one, other = rows[fast.operator.key], rows[slow.operator.key]
+                half_us = math.hypot(_half_us(one), _half_us(other))
+                if one is not other and half_us > max(
+                    other.centre_us - one.centre_us, NETWORK_BOUND * network_us
+                ):
+                    found.append(
+                        OpenChoice(
+                            layer=layer.name,
+                            faster=fast.operator.key,
+                            slower=slow.operator.key,
+                            half_width_us=half_us,
+                        )
+                    )
+    return found
+
+
+def measured_rows(table: Table) -> dict[str, Interval]:
+    """Times of all rows by key; of predicted ones the centre alone, since an exam judges them."""
+    return {
+        entry.key: Interval(centre_us=entry.time.centre_us)
+        if entry.status == "predicted"
+        else entry.time
+        for entry in table.entries
+        if entry.time is not None
+    }
+
+
+def table_problems(table: Table) -> list[str]:
+    """Reasons not to price networks with a table; empty when there are none."""
+    space, exam = table.manifest.space, table.manifest.exam
+    found = []
+    if failed := [entry.key for entry in table.entries if entry.status == "failed"]:
+        found.append(f"{len(failed)} operator(s) failed: {_some(failed)}")
+    if space.operators_missing and space.filter is None:
+        found.append(f"{space.operators_missing} operator(s) missing")
+    # Some operators alone are measured without an exam, and nobody expects one.
+    if (problem := table.manifest.exam_problem) and (exam or space.filter is None):
+        found.append(problem)
+    return found + uncertainty_problems(table)
+
+
+def uncertainty_problems(table: Table) -> list[str]:
+    """Why the rows' intervals are too wide for prices of networks; empty when they are not.
+
+    Of an imported table nothing is known here: it states few intervals, or none.
+    """
+    if table.manifest.source == "imported":
+        return []
+    space, rows = parse_space(table.manifest.space.spec), measured_rows(table)
+    networks = random_networks(space)
+    found = []
+    left_open = network_uncertainty(networks, rows)
+    if left_open is not None and left_open.largest > NETWORK_BOUND:
+        found.append(
+            f"the rows' intervals leave +-{left_open.largest:.1%} open in a network's latency, "
+            f"more than {NETWORK_BOUND:.0%}; the widest: {_some(_widest(table))}"
+        )
+    open_pairs = open_choices(space, rows, typical_us(networks, rows))
+    if open_pairs:
+        texts = [
+            f"{choice.faster} or {choice.slower} of {choice.layer}, +-{choice.half_width_us:.0f} us"
+            for choice in open_pairs
+        ]
+        found.append(f"{len(open_pairs)} choice(s) of the faster one left open: {_some(texts)}")
+    return found
+
+
+def wide_rows(table: Table) -> list[Entry]:
+    """Rows whose interval is wider than was asked for, the widest first."""
+    rows = [entry for entry in table.entries if entry.status == "unstable"]
+    return sorted(rows, key=lambda entry: -entry.relative_half_width)
+
+
+def _widest(table: Table) -> list[str]:
+    return [f"{entry.key} +-{entry.relative_half_width:.1%}" for entry in wide_rows(table)]
+
+
+def _some(texts: Sequence[str]) -> str:
+    more = f" and {len(texts) - _SHOWN} more" if len(texts) > _SHOWN else ""
+    return ", ".join(texts[:_SHOWN]) + more
+
+
+def random_networks(space: LayeredSpace) -> list[tuple[OperatorSpec, ...]]:
+    """The same random networks of a space at every call."""
+    generator = random.Random(0)  # noqa: S311
+    return [
+        space.random_architecture(generator, f"random-{number}").operators
+        for number in range(_NETWORKS)
+    ]
+
+
+def typical_us(networks: Iterable[Sequence[OperatorSpec]], rows: Rows) -> float:
+    """Median sum of rows over networks, in microseconds; 0 where none is covered."""
+    sums = [
+        sum(rows[operator.key].centre_us for operator in network if operator.kind != "skip")
+        for network in networks
+        if all(operator.kind == "skip" or operator.key in rows for operator in network)
+    ]
+    return float(np.median(sums)) if sums else 0.0
