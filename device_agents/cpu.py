@@ -1,16 +1,26 @@
 """CPU facts of a Linux machine; unknown is None, never a guess."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
-from search.table.manifest import CpuCluster
+from device_agents.processor import (
+    kind_name,
+    parse_cache,
+    parse_core_kinds,
+    parse_cpu_model,
+    parse_identity,
+)
+from search.table.manifest import CoreKind, CpuCache, CpuCluster, CpuIdentity
 
 _SYS = Path("/sys/devices/system/cpu")
+_CPUINFO = Path("/proc/cpuinfo")
+_BOARD = Path("/proc/device-tree/model")
 
 
 def _text(path: Path) -> str | None:
     try:
-        return path.read_text().strip() or None
+        return path.read_text().strip().strip("\0") or None
     except (OSError, UnicodeDecodeError):
         return None
 
@@ -36,37 +46,83 @@ def parse_cpu_list(text: str) -> tuple[int, ...]:
     return tuple(sorted(set(cpus)))
 
 
-def read_clusters(root: Path) -> tuple[CpuCluster, ...]:
-    """Groups of equal cores under /sys/devices/system/cpu, slowest first."""
-    online = _text(root / "online")
-    cpus = parse_cpu_list(online) if online else tuple(range(os.cpu_count() or 1))
-    groups: dict[tuple[int | None, int | None], list[int]] = {}
-    for cpu in cpus:
+def read_clusters(
+    root: Path | None = None, kinds: Mapping[int, CoreKind] | None = None
+) -> tuple[CpuCluster, ...]:
+    """Groups of equal cores, slowest first: equal in capacity, clock and kind.
+
+    Args:
+        root: In place of /sys/devices/system/cpu.
+        kinds: Kinds of Arm cores by core, in place of what this machine says.
+    """
+    if root is None:
+        root, kinds = _SYS, read_core_kinds() if kinds is None else kinds
+    kinds = kinds or {}
+    groups: dict[tuple[int | None, int | None, str | None], list[int]] = {}
+    for cpu in _online(root):
         folder = root / f"cpu{cpu}"
-        capacity_and_clock = (
+        equal = (
             _number(folder / "cpu_capacity"),
             _number(folder / "cpufreq" / "cpuinfo_max_freq"),
+            kind_name(kinds[cpu]) if cpu in kinds else None,
         )
-        groups.setdefault(capacity_and_clock, []).append(cpu)
-    order = sorted(groups.items(), key=lambda group: tuple(value or 0 for value in group[0]))
+        groups.setdefault(equal, []).append(cpu)
+    order = sorted(groups.items(), key=lambda group: tuple(value or 0 for value in group[0][:2]))
     return tuple(
-        CpuCluster(cpus=tuple(members), capacity=capacity, max_khz=khz)
-        for (capacity, khz), members in order
+        CpuCluster(cpus=tuple(members), capacity=capacity, max_khz=khz, name=name)
+        for (capacity, khz, name), members in order
     )
+
+
+def _online(root: Path) -> tuple[int, ...]:
+    try:
+        return parse_cpu_list(_text(root / "online") or "")
+    except ValueError:
+        return tuple(range(os.cpu_count() or 1))
 
 
 def cpu_model() -> str | None:
     """The processor's name."""
-    return parse_cpu_model(_text(Path("/proc/cpuinfo")) or "")
+    return parse_cpu_model(_text(_CPUINFO) or "")
 
 
-def parse_cpu_model(text: str) -> str | None:
-    """The processor's name from /proc/cpuinfo; most phones give none."""
-    for line in text.splitlines():
-        name, _, value = line.partition(":")
-        if name.strip() in ("model name", "Hardware") and value.strip():
-            return value.strip()
-    return None
+def read_identity() -> CpuIdentity:
+    """What identifies this machine's processor; what cannot be read is unknown."""
+    cores = _online(_SYS)
+    return parse_identity(
+        _text(_CPUINFO) or "",
+        caches=_caches(cores),
+        midr=_midr(cores),
+        cores=len(cores),
+        board=_text(_BOARD),
+    )
+
+
+def read_core_kinds() -> dict[int, CoreKind]:
+    """Kinds of Arm cores by core; empty on other processors."""
+    return parse_core_kinds(_text(_CPUINFO) or "", _midr(_online(_SYS)))
+
+
+def _caches(cores: tuple[int, ...]) -> list[CpuCache]:
+    """Caches of all cores: those of a fast and a slow core differ."""
+    folders = [path for cpu in cores for path in (_SYS / f"cpu{cpu}/cache").glob("index*")]
+    found = [
+        parse_cache(*(_text(folder / name) or "" for name in ("level", "type", "size")))
+        for folder in folders
+    ]
+    return [cache for cache in found if cache is not None]
+
+
+def _midr(cores: tuple[int, ...]) -> dict[int, int]:
+    """MIDR_EL1 by core, where the kernel shows it."""
+    texts = {cpu: _text(_SYS / f"cpu{cpu}/regs/identification/midr_el1") for cpu in cores}
+    values = {}
+    for cpu, text in texts.items():
+        try:
+            values[cpu] = int(text or "", 16)
+        except ValueError:
+            continue
+    return values
 
 
 def memory_mb() -> int | None:
@@ -84,7 +140,7 @@ def governor() -> str | None:
 
 def virtual() -> bool | None:
     """Whether the kernel reports a hypervisor."""
-    info = _text(Path("/proc/cpuinfo"))
+    info = _text(_CPUINFO)
     return None if info is None else " hypervisor" in info
 
 
@@ -108,7 +164,7 @@ def default_affinity(threads: int) -> tuple[int, ...] | None:
     if not hasattr(os, "sched_getaffinity"):
         return None
     allowed = os.sched_getaffinity(0)
-    for cluster in reversed(read_clusters(_SYS)):
+    for cluster in reversed(read_clusters()):
         cores = [cpu for cpu in cluster.cpus if cpu in allowed]
         if len(cores) >= threads:
             return tuple(cores[-threads:])

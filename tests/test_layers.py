@@ -57,6 +57,8 @@ ORDER = {
     "device_agents": (
         "protocol",
         "device",
+        "arm_cores",
+        "processor",
         "cpu",
         "lock",
         "native",

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from device_agents.adb.device import AdbDevice
@@ -13,8 +14,14 @@ from device_agents.android.parsers import (
     parse_meminfo,
     parse_number,
 )
-from device_agents.cpu import parse_cpu_model
-from search.table.manifest import CpuCluster, DeviceInfo
+from device_agents.processor import (
+    kind_name,
+    parse_core_kinds,
+    parse_cpu_model,
+    parse_identity,
+    real_cores,
+)
+from search.table.manifest import CoreKind, CpuCluster, CpuIdentity, DeviceInfo
 
 LOOPBACK_MAKER = "fbnet-kit"
 _PROPERTIES = (
@@ -78,16 +85,30 @@ def identify(device: AdbDevice) -> Identity:
     serial = props["ro.serialno"] or device.serial
     serial_hash = hashlib.sha256(f"fbnet-kit device {serial}".encode()).hexdigest()[:16]
     cpus = parse_cpus(online.text) or ()
-    info = _info(props, serial_hash, read_device_clusters(device, cpus[:_MOST_CORES]))
-    cpu = printable(parse_cpu_model(processor.text) or "", 80) or None
+    kinds = parse_core_kinds(processor.text)
+    info = _info(props, serial_hash, read_device_clusters(device, cpus[:_MOST_CORES], kinds))
+    facts = {
+        "ram_mb": parse_meminfo(memory.text),
+        "cpu": printable(parse_cpu_model(processor.text) or "", 80) or None,
+        "processor": _processor(processor.text, len(cpus), info.kind == "rehearsal"),
+    }
     return Identity(
-        info=info.model_copy(update={"ram_mb": parse_meminfo(memory.text), "cpu": cpu}),
+        info=info.model_copy(update=facts),
         abis=tuple((props["ro.product.cpu.abilist"] or "").split(",")),
         machine=printable(machine.text, 40) or None,
         sdk=parse_number(props["ro.build.version.sdk"] or ""),
         rehearsal=info.kind == "rehearsal",
         serial_hash=serial_hash,
     )
+
+
+def _processor(text: str, cores: int, rehearsal: bool) -> CpuIdentity | None:
+    """What identifies the processor; a rehearsal makes up how many cores it has."""
+    found = parse_identity(real_cores(text) if rehearsal else text, cores=cores or None)
+    if rehearsal:
+        kinds = tuple(kind.model_copy(update={"cores": None}) for kind in found.kinds)
+        found = found.model_copy(update={"cores": None, "kinds": kinds, "caches": ()})
+    return None if found == CpuIdentity() else found
 
 
 def _info(
@@ -122,14 +143,17 @@ def slug(text: str) -> str:
     return "-".join(re.findall(r"[a-z0-9]+", text.lower()))[:40].strip("-")
 
 
-def read_device_clusters(device: AdbDevice, cpus: tuple[int, ...]) -> tuple[CpuCluster, ...]:
-    """Groups of equal cores (of these), slowest first."""
+def read_device_clusters(
+    device: AdbDevice, cpus: tuple[int, ...], kinds: Mapping[int, CoreKind]
+) -> tuple[CpuCluster, ...]:
+    """Groups of equal cores (of these), slowest first; `kinds` are those of Arm cores."""
     names = ("cpufreq/related_cpus", "cpu_capacity", "cpufreq/cpuinfo_max_freq")
     paths = [f"{_CPU}/cpu{cpu}/{name}" for cpu in cpus for name in names]
     answers = device.run_all([["cat", path] for path in paths])
     texts = [answer.text if answer.code == 0 else "" for answer in answers]
     cores = {
         cpu: Core(
+            kind=kind_name(kinds[cpu]) if cpu in kinds else None,
             related=parse_cpus(texts[3 * number]),
             capacity=parse_number(texts[3 * number + 1]),
             max_khz=parse_number(texts[3 * number + 2]),

@@ -114,8 +114,9 @@ def parse_free_kb(text: str) -> int | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Core:
-    """One core as sysfs describes it."""
+    """One core as sysfs and /proc/cpuinfo describe it; `kind` is "ARM Cortex-A76"."""
 
+    kind: str | None = None
     related: tuple[int, ...] | None = None
     capacity: int | None = None
     max_khz: int | None = None
@@ -124,18 +125,19 @@ class Core:
 def clusters_of(cores: Mapping[int, Core]) -> tuple[CpuCluster, ...]:
     """Groups of equal cores, slowest first.
 
-    Cores that share a clock (`related_cpus`) are equal; where that is not
-    said, equal capacity and highest frequency stand in for it.
+    Cores of one kind that share a clock (`related_cpus`) are equal; where that is
+    not said, equal capacity and highest frequency stand in for it.
     """
     groups: dict[tuple[object, ...], list[int]] = {}
     for cpu, core in cores.items():
         shared: tuple[object, ...] = ("related", *core.related) if core.related else ("alike",)
-        groups.setdefault((*shared, core.capacity, core.max_khz), []).append(cpu)
+        groups.setdefault((*shared, core.kind, core.capacity, core.max_khz), []).append(cpu)
     clusters = [
         CpuCluster(
             cpus=tuple(sorted(cpus)),
             capacity=cores[cpus[0]].capacity,
             max_khz=cores[cpus[0]].max_khz,
+            name=cores[cpus[0]].kind,
         )
         for cpus in groups.values()
     ]

@@ -13,12 +13,21 @@ from pathlib import Path
 from typing import Self
 
 from device_agents.base import AgentSettings, DeviceState
-from device_agents.cpu import cpu_model, governor, memory_mb, read_clusters, temperature_c, virtual
+from device_agents.cpu import (
+    cpu_model,
+    governor,
+    memory_mb,
+    read_clusters,
+    read_identity,
+    temperature_c,
+    virtual,
+)
 from device_agents.native import build as native
+from device_agents.processor import complete_name, host_id
 from device_agents.protocol import Plan, Record, check_records, dump_plan
 from search.errors import DeviceError, DeviceLost, DeviceTimeout, UsageError
 from search.files import sha256_file
-from search.table.manifest import DeviceInfo, Source
+from search.table.manifest import CpuIdentity, DeviceInfo, Source
 
 RUNNERS = ("auto", "native", "python")
 _BACKENDS = ("xnnpack", "onnxruntime")
@@ -57,18 +66,23 @@ class HostAgent:
             self._outputs.cleanup()
 
     def info(self) -> DeviceInfo:
-        """Identity of this machine, without its host name."""
-        model = cpu_model() or platform.machine()
+        """Identity of this machine, without its host name.
+
+        Its id is that of the processor: two machines with the same id are alike.
+        """
+        cpu, processor, machine = cpu_model(), read_identity(), platform.machine()
+        model = complete_name(cpu, processor) or complete_name(machine, processor)
         return DeviceInfo(
-            id=f"host-{_slug(model)}",
+            id=host_id(cpu or machine, processor),
             kind="host",
             model=model,
             soc=model,
-            cpu=cpu_model(),
+            cpu=cpu,
+            processor=None if processor == CpuIdentity() else processor,
             os=platform.system(),
             os_build=platform.release(),
             abi=platform.machine(),
-            clusters=read_clusters(Path("/sys/devices/system/cpu")),
+            clusters=read_clusters(),
             ram_mb=memory_mb(),
             virtual=virtual(),
         )
@@ -218,8 +232,3 @@ def _choose_runner(settings: AgentSettings) -> tuple[list[str], dict[str, str]]:
 
 def _cause(code: int) -> str:
     return f"signal {-code}" if code < 0 else f"exit code {code}"
-
-
-def _slug(text: str) -> str:
-    words = "".join(c if c.isalnum() else " " for c in text.lower()).split()
-    return "-".join(word for word in words if word not in ("r", "tm", "cpu", "processor"))[:40]

@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from deploy.artefact import Artefact
 from device_agents.base import DeviceAgent, DeviceState, HasRemarks
 from device_agents.lock import device_lock
@@ -26,6 +28,7 @@ from profiler.tables.versions import next_version, table_stem
 from search.console.progress import Progress
 from search.errors import StorageError, UsageError
 from search.table.manifest import DeviceInfo
+from search.table.processors import compare_devices
 from search.table.store import Table, read_table, write_table
 
 
@@ -54,7 +57,7 @@ def run_campaign(
     """
     began, device = time.monotonic(), agent.info()
     _check_output(options.output)
-    next_version(options.output / device.id, table_stem(plan.settings))
+    next_version(options.output, device, table_stem(plan.settings))
     with device_lock(device.id, device.id), _open_journal(plan.settings, options) as journal:
         _check_device(journal, device)
         progress.say(_announcement(plan, device))
@@ -118,10 +121,26 @@ def _check_device(journal: Journal, device: DeviceInfo) -> None:
     begun = journal.fact("device")
     if begun is not None and begun != device.model_dump_json():
         raise UsageError(
-            "This campaign was begun on another device (or another system version).",
+            "This campaign was begun on another device (or another system version): "
+            f"{_other_device(begun, device)}.",
             "Use that device, or begin again with --restart.",
         )
     journal.set_fact("device", device.model_dump_json())
+
+
+def _other_device(begun: str, device: DeviceInfo) -> str:
+    """How a device differs from the one that a journal names."""
+    try:
+        old = DeviceInfo.model_validate_json(begun)
+    except ValidationError:
+        return "one that this kit does not know"
+    likeness = compare_devices(old, device)
+    if likeness.verdict != "same":
+        return f"{old.id}, not {device.id} ({likeness.reason})"
+    fields = [
+        name for name in DeviceInfo.model_fields if getattr(old, name) != getattr(device, name)
+    ]
+    return f"it differs in {', '.join(fields)}"
 
 
 def _measure(
@@ -171,7 +190,7 @@ def _write(
     before: DeviceState,
 ) -> Table:
     device = agent.info()
-    folder, parent = next_version(options.output / device.id, table_stem(plan.settings))
+    folder, parent = next_version(options.output, device, table_stem(plan.settings))
     remarks = agent.remarks() if isinstance(agent, HasRemarks) else ()
     result = CampaignResult(
         plan=plan,

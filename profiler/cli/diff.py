@@ -71,6 +71,8 @@ def _print_difference(difference: "Difference", out: "Console") -> None:
     _print_names(out, "ran elsewhere", moved)
     if difference.clocks:
         out.print(_clocks(difference.clocks))
+    elif difference.unknown_processor:
+        out.print(difference.unknown_processor)
     if difference.dispatch_us:
         before_us, after_us = difference.dispatch_us
         out.print(f"dispatch of a call: {before_us:.1f} us -> {after_us:.1f} us")

@@ -6,6 +6,7 @@ A column is one setting: a table (its cells are predictions), a device at hand
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from profiler.comparison.model import (
     Agreement,
@@ -25,6 +26,7 @@ from profiler.comparison.operators import (
 )
 from profiler.tables.predict import TablePrediction, predict_network
 from search.errors import DeviceError, KitError, MissingOperator, TableError, UsageError
+from search.table.processors import compare_devices
 from search.table.store import Table
 from search.zoo.resolve import NamedNetwork
 
@@ -47,7 +49,7 @@ def compare(
             filled (DeviceError where a device was to measure).
         MissingOperator: A table lacks operators of a network.
     """
-    columns = [table_column(table) for table in tables]
+    columns = [_doubted(table_column(table), table, runs) for table in tables]
     columns += [_run_column(run) for run in runs]
     refuse_mixture([column.kind == "simulated" for column in columns], allow_simulated)
     outcomes = [[try_predict(table, network) for network in networks] for table in tables]
@@ -71,7 +73,7 @@ def compare(
         columns=tuple(columns),
         cells=tuple(cells),
         verdicts=tuple(_verdicts(cells, len(columns))),
-        agreements=tuple(_agreements(columns, cells)),
+        agreements=tuple(_agreements(columns, cells, _pairs(tables, runs))),
         layers=tuple(_layers(tables, predictions)),
         shifts=tuple(_relative_costs(tables, predictions)),
     )
@@ -97,6 +99,36 @@ def table_column(table: Table) -> ComparisonColumn:
         detail=f"table {manifest.title}, {manifest.exam_problem or passed}",
         clock_khz=manifest.protocol.clock_khz,
     )
+
+
+def _doubted(column: ComparisonColumn, table: Table, runs: Sequence[Run]) -> ComparisonColumn:
+    """A table's column, which says if it may be of another machine than a run beside it."""
+    for run in runs:
+        if run.device is not None and run.device.kind == table.manifest.device.kind:
+            likeness = compare_devices(table.manifest.device, run.device)
+            if likeness.verdict == "unknown":
+                return replace(column, detail=f"{column.detail}; {likeness.reason}")
+    return column
+
+
+def _pairs(tables: Sequence[Table], runs: Sequence[Run]) -> set[tuple[int, int]]:
+    """Columns of a table and of a run in the table's setting."""
+    return {
+        (column, number)
+        for column, table in enumerate(tables)
+        for number, run in enumerate(runs, len(tables))
+        if _is_setting_of(table, run)
+    }
+
+
+def _is_setting_of(table: Table, run: Run) -> bool:
+    """Whether a run's setting is a table's; a table that does not know its machine may be of it."""
+    label, device = table_column(table).label, table.manifest.device
+    if run.device is None:
+        return label == run.label
+    if label.removeprefix(device.id) != run.label.removeprefix(run.device.id):
+        return False
+    return compare_devices(device, run.device).verdict != "different"
 
 
 def setting_label(device: str, dtype: str, backend: str, threads: int | None) -> str:
@@ -235,19 +267,21 @@ def _relative_error(cell: Cell) -> float | None:
     return (cell.high_us - cell.low_us) / 2 / _Z / cell.latency_us
 
 
-def _agreements(columns: Sequence[ComparisonColumn], cells: Sequence[Cell]) -> Iterator[Agreement]:
-    measured = [cell for cell in cells if columns[cell.column].kind in ("measured", "simulated")]
+def _agreements(
+    columns: Sequence[ComparisonColumn], cells: Sequence[Cell], pairs: set[tuple[int, int]]
+) -> Iterator[Agreement]:
+    """Each network's prediction beside its measurement, in the pairs of columns."""
     for cell in cells:
-        for other in measured:
-            if other.column > cell.column and other.network == cell.network:
+        for other in cells:
+            if (cell.column, other.column) in pairs and other.network == cell.network:
                 yield from _agreement(cell, other, columns[cell.column], columns[other.column])
 
 
 def _agreement(
     predicted: Cell, measured: Cell, table: ComparisonColumn, device: ComparisonColumn
 ) -> Iterator[Agreement]:
-    """The agreement of two cells of one network, if both are filled and of one setting."""
-    if table.label != device.label or not predicted.latency_us or not measured.latency_us:
+    """The agreement of two cells of one network, if both are filled."""
+    if not predicted.latency_us or not measured.latency_us:
         return
     ratio = predicted.latency_us / measured.latency_us
     yield Agreement(

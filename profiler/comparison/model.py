@@ -5,6 +5,7 @@ from typing import Literal
 
 from profiler.campaign.network_timing import NetworkTimes
 from profiler.comparison.operators import LayerDifference, RelativeCost
+from search.table.manifest import DeviceInfo
 from search.zoo.resolve import NamedNetwork
 
 Kind = Literal["measured", "predicted", "published", "imported", "simulated"]
@@ -99,8 +100,9 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """Networks that were timed on one device at hand."""
+    """Networks that were timed on one device at hand; `label` is its id and the setting."""
 
     label: str
     simulated: bool
     timing: NetworkTimes
+    device: DeviceInfo | None = None

@@ -151,9 +151,11 @@ def _run(
         for network in networks
     ]
     with open_agent(target, settings) as agent:
-        device = agent.info().id
+        info = agent.info()
+        device = info.id
         label = setting_label(device, settings.dtype, settings.backend, settings.threads)
         progress.say(f"{label}: {len(specs)} network(s), {settings.effort.preset}")
         with device_lock(device, device):
             timing = time_networks(specs, agent, settings, progress, measuring.workers)
-        return Run(label=label, simulated=agent.source == "simulated", timing=timing)
+        simulated = agent.source == "simulated"
+        return Run(label=label, simulated=simulated, timing=timing, device=info)

@@ -3,12 +3,14 @@
 A time in cycles belongs to a kind of core. Two tables of one device, or of two
 devices with the same processor, differ by their clocks for no other reason than
 that a core ran faster that day; between different processors, or the fast and the
-slow cores of one, restating would only hide what is to be compared.
+slow cores of one, restating would only hide what is to be compared. Where it is
+not known that the processor is the same, nothing is restated.
 """
 
 from dataclasses import dataclass
 
-from search.table.manifest import CpuCluster, DeviceInfo, Manifest
+from search.table.manifest import CpuCluster, Manifest
+from search.table.processors import Likeness, compare_devices, compare_processors
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,42 +41,38 @@ def clocks_of(old: Manifest, new: Manifest) -> Clocks | None:
     return Clocks(old_khz=before, new_khz=after, processor=processor, reason=reason)
 
 
-def processor_of(device: DeviceInfo) -> str | None:
-    """The processor that a device's times were taken on; None where it is not known.
-
-    A rehearsal does not run on the chip that it names, and a simulated device has none.
-    """
-    if device.kind == "simulated":
-        return None
-    return device.cpu or (None if device.kind == "rehearsal" else device.soc)
+def processors_in_common(old: Manifest, new: Manifest) -> Likeness:
+    """Whether two tables were measured on one device, or on two with the same processor."""
+    likeness = compare_devices(old.device, new.device)
+    if likeness.verdict == "same":
+        return likeness
+    return compare_processors(old.device, new.device)
 
 
 def _in_common(old: Manifest, new: Manifest) -> tuple[str | None, str]:
-    mine, theirs = processor_of(old.device), processor_of(new.device)
     if not _same_cores(old, new):
         return None, "they ran on different kinds of cores"
-    if old.device.id == new.device.id:
-        return mine or old.device.id, "one device"
-    if mine is None or theirs is None:
-        return None, "two devices, and not both name their processor"
-    if mine != theirs:
-        return None, f"different processors, {mine} and {theirs}"
-    return mine, f"both ran on {mine}"
+    likeness = processors_in_common(old, new)
+    return likeness.name, likeness.reason
 
 
 def _same_cores(old: Manifest, new: Manifest) -> bool:
     """Whether both ran on one kind of core, as far as that is known."""
-    kinds = [_kinds(table) for table in (old, new)]
-    return not all(kinds) or kinds[0] == kinds[1]
+    mine, theirs = _clusters(old), _clusters(new)
+    if not mine or not theirs:
+        return True
+    # A table of an older schema names no kinds of cores.
+    named = all(cluster.name is not None for cluster in (*mine, *theirs))
+    return {_kind(one, named) for one in mine} == {_kind(one, named) for one in theirs}
 
 
-def _kinds(table: Manifest) -> set[tuple[int | None, int | None]]:
-    """Capacity and highest clock of the cores used; nothing of a rehearsal, which used others."""
+def _clusters(table: Manifest) -> list[CpuCluster]:
+    """Clusters of the cores used; none of a rehearsal, which used others."""
     cpus = table.protocol.affinity_observed
     if table.device.kind == "rehearsal" or cpus is None:
-        return set()
-    return {_kind(cluster) for cluster in table.device.clusters if set(cluster.cpus) & set(cpus)}
+        return []
+    return [cluster for cluster in table.device.clusters if set(cluster.cpus) & set(cpus)]
 
 
-def _kind(cluster: CpuCluster) -> tuple[int | None, int | None]:
-    return cluster.capacity, cluster.max_khz
+def _kind(cluster: CpuCluster, named: bool) -> tuple[int | None, int | None, str | None]:
+    return cluster.capacity, cluster.max_khz, cluster.name if named else None

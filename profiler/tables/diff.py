@@ -28,11 +28,12 @@ import numpy as np
 from scipy import stats as scipy_stats
 
 from profiler.analysis.arrays import Flags
-from profiler.tables.clocks import Clocks, clocks_of
+from profiler.tables.clocks import Clocks, clocks_of, processors_in_common
 from profiler.tables.versions import find_parent
 from search.errors import KitError, TableError
 from search.table.entries import Entry
-from search.table.manifest import Manifest
+from search.table.manifest import DeviceInfo, Manifest
+from search.table.processors import differing_facts
 from search.table.store import Table, read_table
 
 DEFAULT_THRESHOLD = 0.05
@@ -75,6 +76,8 @@ class Difference:
     with the units before and after. `common_change` is what all operators have in
     common; `median_absolute` and `p95_absolute` are over operators. `predicted`
     counts operators that one of the tables only predicts: they are not compared.
+    `unknown_processor` is why the tables may be of two processors, None where that
+    is known.
     """
 
     identity: tuple[str, ...]
@@ -88,6 +91,7 @@ class Difference:
     median_absolute: float
     p95_absolute: float
     predicted: int = 0
+    unknown_processor: str | None = None
 
     @property
     def regressions(self) -> tuple[Change, ...]:
@@ -133,6 +137,7 @@ def compare_tables(
         for key, ratio, flag in zip(shared, ratios, significant, strict=True)
     )
     absolute = np.abs([change.new_us / change.old_us - 1 for change in changes])
+    likeness = processors_in_common(old.manifest, new.manifest)
     predicted = {e.key for e in (*old.entries, *new.entries) if e.status == "predicted"}
     return Difference(
         identity=identity_differences(old.manifest, new.manifest),
@@ -146,6 +151,7 @@ def compare_tables(
         median_absolute=float(np.median(absolute)),
         p95_absolute=float(np.percentile(absolute, 95)),
         predicted=len(predicted),
+        unknown_processor=likeness.reason if likeness.verdict == "unknown" else None,
     )
 
 
@@ -245,6 +251,7 @@ def identity_differences(old: Manifest, new: Manifest) -> tuple[str, ...]:
     """Differences of the setting: with any, not two runs of one setting are compared."""
     pairs = {
         "device": (old.device.model, new.device.model),
+        **_processors(old.device, new.device),
         "OS build": (old.device.os_build, new.device.os_build),
         "runtime": (
             f"{old.runtime.name} {old.runtime.version}",
@@ -263,6 +270,15 @@ def identity_differences(old: Manifest, new: Manifest) -> tuple[str, ...]:
         "space": (old.space.spec, new.space.spec),
     }
     return tuple(f"{name}: {a} -> {b}" for name, (a, b) in pairs.items() if a != b)
+
+
+def _processors(old: DeviceInfo, new: DeviceInfo) -> dict[str, tuple[object, object]]:
+    """Facts of one table's processor that the other's does not share, before and after."""
+    if old.processor is None or new.processor is None:
+        return {}
+    return {
+        f"processor's {name}": pair for name, pair in differing_facts(old.processor, new.processor)
+    }
 
 
 def _lengths(manifest: Manifest) -> str:

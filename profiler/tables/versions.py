@@ -5,6 +5,8 @@ from pathlib import Path
 
 from profiler.settings import CampaignSettings
 from search.errors import KitError
+from search.table.manifest import DeviceInfo
+from search.table.processors import compare_devices
 from search.table.store import MANIFEST, Table, read_manifest
 
 _VERSION = re.compile(r"(?P<stem>.+)-v(?P<number>\d+)")
@@ -22,9 +24,13 @@ def table_stem(settings: CampaignSettings) -> str:
     return f"{stem}-budget" if settings.max_operators else stem
 
 
-def next_version(device_folder: Path, stem: str) -> tuple[Path, str | None]:
-    """The folder of the next version, and the id of the newest one before it."""
-    versions = {}
+def next_version(output: Path, device: DeviceInfo, stem: str) -> tuple[Path, str | None]:
+    """The folder of the next version, and the id of the newest one before it.
+
+    A table of which it is not known that this device measured it has no
+    successor: the number goes on, and the id is None.
+    """
+    device_folder, versions = output / device.id, {}
     for path in device_folder.glob(f"{stem}-v*"):
         number = path.name.removeprefix(f"{stem}-v")
         if number.isdigit():
@@ -32,8 +38,11 @@ def next_version(device_folder: Path, stem: str) -> tuple[Path, str | None]:
     if not versions:
         return device_folder / f"{stem}-v1", None
     complete = [number for number, path in versions.items() if (path / MANIFEST).exists()]
-    parent = read_manifest(versions[max(complete)]).table_id if complete else None
-    return device_folder / f"{stem}-v{max(versions) + 1}", parent
+    folder = device_folder / f"{stem}-v{max(versions) + 1}"
+    newest = read_manifest(versions[max(complete)]) if complete else None
+    if newest is None or compare_devices(newest.device, device).verdict != "same":
+        return folder, None
+    return folder, newest.table_id
 
 
 def newest_tables(root: Path) -> tuple[Path, ...]:

@@ -20,8 +20,9 @@ from profiler.tables.versions import newest_tables
 from profiler.verification.outputs import compare_outputs
 from search.console.progress import Progress, make_progress
 from search.errors import DeviceError, KitError, UsageError
-from search.table.manifest import Manifest
-from search.table.store import Table, read_manifest, read_table
+from search.table.manifest import DeviceInfo, Manifest
+from search.table.processors import compare_devices
+from search.table.store import Table, profile_command, read_manifest, read_table
 from search.zoo.resolve import NamedNetwork
 
 
@@ -69,7 +70,7 @@ def _settings(device: DeviceOptions, dtype: str) -> CampaignSettings:
 def _verify(
     request: VerificationRequest, settings: CampaignSettings, agent: DeviceAgent, progress: Progress
 ) -> VerificationReport:
-    table, notes = _find_table(request, settings, agent.info().id)
+    table, notes = _find_table(request, settings, agent.info())
     numbers = None
     if agent.source == "simulated":
         notes = (*notes, "a simulated device computes nothing: no numbers to compare")
@@ -146,7 +147,7 @@ def _prediction(
 
 
 def _find_table(
-    request: VerificationRequest, settings: CampaignSettings, device: str
+    request: VerificationRequest, settings: CampaignSettings, device: DeviceInfo
 ) -> tuple[tuple[Table, TablePrediction] | None, tuple[str, ...]]:
     """The table with its prediction, and the notes of the report on it."""
     # The deployed network itself must be predicted: no other convention stands in.
@@ -157,20 +158,29 @@ def _find_table(
         if differences:
             raise UsageError(
                 f"The table {table.label} is of another setting: {'; '.join(differences)}.",
-                "Name a table of this one, or leave --table out.",
+                f"Name a table of this one, leave --table out, or measure one: "
+                f"{profile_command(table.manifest)}",
             )
-        return (table, predict_network(table, network)), _trust(table)
+        doubts = processor_doubts(table.manifest, device)
+        return (table, predict_network(table, network)), (*doubts, *_trust(table))
     return _newest(request, network, settings, device)
 
 
 def _newest(
-    request: VerificationRequest, network: NamedNetwork, settings: CampaignSettings, device: str
+    request: VerificationRequest,
+    network: NamedNetwork,
+    settings: CampaignSettings,
+    device: DeviceInfo,
 ) -> tuple[tuple[Table, TablePrediction] | None, tuple[str, ...]]:
-    """The first newest table of this setting that can predict the network."""
-    reasons = []
+    """The first newest table that is known to be of this setting and predicts the network."""
+    reasons: list[str] = []
     for folder in newest_tables(request.tables):
         try:
-            if setting_differences(read_manifest(folder), settings, device):
+            manifest = read_manifest(folder)
+            if setting_differences(manifest, settings, device):
+                continue
+            if doubts := processor_doubts(manifest, device):
+                reasons.append(f"{doubts[0]}; if it is, name it with --table {folder}")
                 continue
             table = read_table(folder)
             return (table, predict_network(table, network)), _trust(table)
@@ -180,15 +190,31 @@ def _newest(
     return None, (f"no prediction: {why}",)
 
 
-def setting_differences(manifest: Manifest, settings: CampaignSettings, device: str) -> list[str]:
-    """Differences of a table's setting to the one at hand."""
+def processor_doubts(manifest: Manifest, device: DeviceInfo) -> tuple[str, ...]:
+    """Why it is not known that a table is of this device; empty if it is known."""
+    likeness = compare_devices(manifest.device, device)
+    if likeness.verdict != "unknown":
+        return ()
+    return (
+        f"the table {manifest.device.id}/{manifest.title} may be of another machine "
+        f"than {device.id}: {likeness.reason}",
+    )
+
+
+def setting_differences(
+    manifest: Manifest, settings: CampaignSettings, device: DeviceInfo
+) -> list[str]:
+    """Differences of a table's setting to the one at hand, as far as they are known."""
     pairs = {
-        "device": (manifest.device.id, device),
         "dtype": (manifest.protocol.dtype, settings.dtype),
         "backend": (manifest.runtime.backend, settings.backend),
         "threads": (manifest.protocol.threads, settings.threads),
     }
-    return [
+    likeness = compare_devices(manifest.device, device)
+    found = []
+    if likeness.verdict == "different":
+        found.append(f"device {manifest.device.id}, not {device.id} ({likeness.reason})")
+    return found + [
         f"{name} {theirs}, not {ours}" for name, (theirs, ours) in pairs.items() if theirs != ours
     ]
 

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-TABLE_SCHEMA = 2
+TABLE_SCHEMA = 3
 
 Source = Literal["measured", "imported", "predicted", "simulated"]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -53,7 +53,7 @@ class SpaceInfo(Part):
 
 
 class CpuCluster(Part):
-    """Cores that are equal to each other."""
+    """Cores that are equal to each other; `name` is that of their kind (Cortex-A76)."""
 
     cpus: tuple[int, ...]
     name: str | None = None
@@ -61,12 +61,59 @@ class CpuCluster(Part):
     capacity: int | None = None
 
 
+class CpuCache(Part):
+    """One size of cache: its level and what it holds (null: not said), and KiB."""
+
+    level: int | None = None
+    kind: Literal["data", "instruction", "unified"] | None = None
+    size_kb: int
+
+
+class CoreKind(Part):
+    """A kind of Arm core by fields of its MIDR ("0x41", "0xd0b", "0x4"), and how many there are.
+
+    Source: Arm Architecture Reference Manual, MIDR_EL1.
+    """
+
+    implementer: str
+    part: str
+    variant: str | None = None
+    cores: int | None = None
+
+
+class CpuIdentity(Part):
+    """What distinguishes one processor from another; nothing that changes from day to day.
+
+    `vendor`, `family`, `model` and `stepping` are those of x86, `kinds` those of
+    Arm, one for each kind of core. `instruction_sets` are the ones that select
+    kernels, by the kernel's names. `cores` counts the cores online, `board` is the
+    name in the device tree. Null or empty is unknown.
+    """
+
+    vendor: str | None = None
+    family: int | None = None
+    model: int | None = None
+    stepping: int | None = None
+    kinds: tuple[CoreKind, ...] = ()
+    instruction_sets: tuple[str, ...] = ()
+    caches: tuple[CpuCache, ...] = ()
+    cores: int | None = None
+    board: str | None = None
+
+    @property
+    def is_decisive(self) -> bool:
+        """Whether it tells one design of processor from another."""
+        return bool(self.kinds) or None not in (self.family, self.model)
+
+
 class DeviceInfo(Part):
     """The device that was measured.
 
     `rehearsal` is a connection to a simulated phone: times are those of the
     machine that simulates it. `cpu` is the processor's own name
-    (/proc/cpuinfo); a rehearsal's `soc` is made up, its `cpu` is real.
+    (/proc/cpuinfo), which a hypervisor may leave general ("AMD EPYC"), and
+    `processor` what identifies it. A rehearsal's `soc` is made up, its `cpu` and
+    `processor` are real.
     """
 
     id: str
@@ -75,6 +122,7 @@ class DeviceInfo(Part):
     model: str | None = None
     soc: str | None = None
     cpu: str | None = None
+    processor: CpuIdentity | None = None
     os: str | None = None
     os_build: str | None = None
     abi: str | None = None
@@ -251,7 +299,7 @@ class Prediction(Part):
 class Manifest(Part):
     """The whole of `manifest.json`."""
 
-    schema_version: Literal[2] = 2
+    schema_version: Literal[3] = 3
     table_id: str
     parent_id: str | None = None
     created_utc: str

@@ -97,7 +97,7 @@ def _chosen(tables: Sequence[ForeignTable], device: str | None) -> list[ForeignT
 
 def _write(table: ForeignTable, file: _File, output: Path) -> Table:
     entries = _entries(table, UNITS_US[file.unit or table.value_unit])
-    folder, parent = next_version(output / table.device.id, table.title)
+    folder, parent = next_version(output, table.device, table.title)
     manifest = Manifest(
         table_id=uuid.uuid4().hex,
         parent_id=parent,

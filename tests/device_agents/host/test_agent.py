@@ -14,9 +14,11 @@ from device_agents.base import AgentSettings
 from device_agents.host import agent as host_agent
 from device_agents.host.agent import HostAgent
 from device_agents.native import build as native
+from device_agents.processor import identity_digest
 from device_agents.protocol import Hello, Plan, Record
 from search.errors import DeviceError, DeviceLost, DeviceTimeout, KitError, UsageError
 from search.files import sha256_file
+from search.table.manifest import CpuIdentity
 from tests.waiting import PATIENCE_S, wait_until
 
 SCRIPT = """#!{python}
@@ -264,25 +266,43 @@ def test_a_file_is_delivered_only_as_it_was_built(
             agent.deliver(file, sha256)
 
 
+XEON = CpuIdentity(vendor="GenuineIntel", family=6, model=85, stepping=7, cores=2)
+
+
 @pytest.mark.parametrize(
-    ("model", "slug"),
+    ("model", "identity", "slug", "name"),
     [
-        ("Intel(R) Xeon(R) CPU @ 2.20GHz", "host-intel-xeon-2-20ghz"),
-        ("AMD Ryzen 9 5950X 16-Core Processor", "host-amd-ryzen-9-5950x-16-core"),
-        (None, "host-riscv64"),
+        (
+            "Intel(R) Xeon(R) CPU @ 2.20GHz",
+            XEON,
+            f"host-intel-xeon-2-20ghz-f6m85s7-{identity_digest(XEON)[:6]}",
+            "Intel(R) Xeon(R) CPU @ 2.20GHz (family 6 model 85 stepping 7)",
+        ),
+        (
+            "AMD Ryzen 9 5950X 16-Core Processor",
+            XEON,
+            f"host-amd-ryzen-9-5950x-16-core-{identity_digest(XEON)[:6]}",
+            "AMD Ryzen 9 5950X 16-Core Processor",
+        ),
+        (None, CpuIdentity(), "host-riscv64", "riscv64"),
     ],
 )
-def test_the_id_of_a_host_is_made_of_its_processors_name(
+def test_the_id_of_a_host_is_made_of_its_processors_name_and_facts(
     model: str | None,
+    identity: CpuIdentity,
     slug: str,
+    name: str,
     fake: Callable[..., HostAgent],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(host_agent, "cpu_model", lambda: model)
+    monkeypatch.setattr(host_agent, "read_identity", lambda: identity)
     monkeypatch.setattr("platform.machine", lambda: "riscv64")
     with fake(GOOD) as agent:
         assert agent.info().id == slug
         assert agent.info().kind == "host"
+        assert (agent.info().model, agent.info().cpu) == (name, model)
+        assert agent.info().processor == (identity if model else None)
 
 
 def test_a_load_that_cannot_be_read_is_unknown(

@@ -12,14 +12,17 @@ import pytest
 from deploy.artefact import ExportSpec
 from device_agents.simulated.agent import SimulatedAgent
 from device_agents.simulated.truth import Truth
+from profiler.campaign import run as campaign_run
+from profiler.journal import Journal
 from profiler.planning.plan import make_plan
 from profiler.tables.summary import summary
 from profiler.tables.versions import table_stem
-from search.errors import TableError
+from search.errors import TableError, UsageError
 from search.latency.model import LatencyModel
 from search.latency.trust import table_problems
 from search.operators.spec import OperatorSpec
 from search.spaces.registry import parse_space
+from search.table.manifest import CpuIdentity, DeviceInfo
 from search.table.store import Table, read_table
 
 
@@ -158,6 +161,66 @@ def test_measuring_again_makes_the_next_version_that_names_its_parent(bench) -> 
     assert [path.name for path in bench.written()] == [f"{stem}-v{k}" for k in (1, 2, 3)]
     parents = [table.manifest.parent_id for table in tables]
     assert parents == [None, tables[0].manifest.table_id, tables[1].manifest.table_id]
+
+
+class _Host(SimulatedAgent):
+    """A simulated device that gives itself out as a machine with these facts."""
+
+    processor: CpuIdentity | None = None
+
+    def info(self) -> DeviceInfo:
+        facts = {"kind": "host", "id": "host-amd-epyc", "cpu": "AMD EPYC"}
+        return super().info().model_copy(update={**facts, "processor": self.processor})
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "is_parent"),
+    [
+        (CpuIdentity(family=25, model=17), CpuIdentity(family=25, model=17), True),
+        (CpuIdentity(family=25, model=17), CpuIdentity(family=26, model=2), False),
+        (None, CpuIdentity(family=25, model=17), False),
+        (None, None, False),
+    ],
+)
+def test_a_table_is_a_parent_only_if_the_same_processor_is_known_to_have_measured_it(
+    bench, first: CpuIdentity | None, second: CpuIdentity | None, is_parent: bool
+) -> None:
+    settings = bench.settings(calibration=0, exam=0)
+    tables = []
+    for processor in (first, second):
+        agent = _Host(bench.agent_settings(), Truth())
+        agent.processor = processor
+        tables.append(bench.measure(settings=settings, agent=agent))
+    assert [path.name[-3:] for path in bench.written()] == ["-v1", "-v2"]
+    assert tables[1].manifest.parent_id == (tables[0].manifest.table_id if is_parent else None)
+
+
+_MACHINE = DeviceInfo(
+    id="host-1", kind="host", cpu="AMD EPYC", processor=CpuIdentity(family=25, model=17, cores=2)
+)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            {"id": "host-2", "processor": CpuIdentity(family=25, model=17, cores=4)},
+            r"host-1, not host-2 \(different processors, AMD EPYC: cores 2 and 4\)",
+        ),
+        ({"os_build": "6.2", "ram_mb": 5}, "it differs in os_build, ram_mb"),
+    ],
+)
+def test_a_campaign_goes_on_only_on_its_device_and_the_difference_is_named(
+    bench, tmp_path: Path, change: dict[str, object], words: str
+) -> None:
+    with Journal(tmp_path / "journal.sqlite", bench.settings().identity) as journal:
+        campaign_run._check_device(journal, _MACHINE)
+        campaign_run._check_device(journal, _MACHINE)
+        with pytest.raises(UsageError, match=words):
+            campaign_run._check_device(journal, _MACHINE.model_copy(update=change))
+        journal.set_fact("device", '{"mood": "good"}')
+        with pytest.raises(UsageError, match="one that this kit does not know"):
+            campaign_run._check_device(journal, _MACHINE)
 
 
 def test_a_partial_table_never_becomes_the_parent_of_a_whole_one(bench) -> None:

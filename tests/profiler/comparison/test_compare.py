@@ -11,7 +11,7 @@ import pytest
 from device_agents.device import load_device
 from device_agents.simulated.truth import Truth
 from profiler.campaign.network_timing import NetworkTime, NetworkTimes, time_networks
-from profiler.comparison.compare import compare
+from profiler.comparison.compare import compare, setting_label
 from profiler.comparison.model import Comparison, Run
 from profiler.comparison.sources import choose_tables, find_networks
 from profiler.measuring.agents import TimingOptions, timing_settings
@@ -23,6 +23,7 @@ from search.console.progress import Silent
 from search.errors import MissingOperator, TableError, UsageError
 from search.latency.model import LatencyModel
 from search.spaces.registry import make_space
+from search.table.manifest import CpuIdentity, DeviceInfo
 from search.table.store import Table
 from search.zoo.resolve import NamedNetwork, find_network
 from tests.profiler.conftest import Bench
@@ -188,6 +189,35 @@ def test_an_agreement_is_also_stated_at_the_clock_of_the_table(measured: Table) 
     agreement = compare(NETWORKS, [table], [slow]).agreements[0]
     assert agreement.difference == pytest.approx(-0.5)
     assert agreement.at_clock == pytest.approx(0)
+
+
+EPYC = CpuIdentity(family=25, model=17)
+MACHINE = DeviceInfo(id="host-amd-epyc-1", kind="host", cpu="AMD EPYC", processor=EPYC)
+
+
+@pytest.mark.parametrize(
+    ("change", "agrees", "doubt"),
+    [
+        ({"id": "host-of-an-older-kit"}, True, ""),
+        ({"id": "host-amd-epyc", "processor": None}, True, "many machines are named AMD EPYC"),
+        ({"processor": CpuIdentity(family=26, model=2)}, False, ""),
+        ({"kind": "android"}, False, ""),
+    ],
+)
+def test_a_prediction_agrees_with_a_run_unless_it_is_of_another_machine(
+    measured: Table, change: dict[str, object], agrees: bool, doubt: str
+) -> None:
+    table = as_if_measured(measured, clock_khz=None)
+    device = MACHINE.model_copy(update=change)
+    table = replace(table, manifest=table.manifest.model_copy(update={"device": device}))
+    label = setting_label(MACHINE.id, "fp32", "simulated", 1)
+    times = timing(100.0, None)
+    comparison = compare(
+        NETWORKS, [table], [Run(label=label, simulated=False, timing=times, device=MACHINE)]
+    )
+    assert len(comparison.agreements) == (len(NETWORKS) if agrees else 0)
+    assert doubt in comparison.columns[0].detail
+    assert ("processor" in comparison.columns[0].detail) == bool(doubt)
 
 
 def test_an_unstable_cell_is_marked_and_spoils_the_comparison(measured: Table) -> None:

@@ -10,7 +10,7 @@ from device_agents.simulated.agent import SimulatedAgent
 from device_agents.simulated.truth import Truth
 from profiler.cli.diff import show_difference
 from profiler.tables.diff import compare_tables
-from search.table.manifest import CpuCluster
+from search.table.manifest import CpuCluster, CpuIdentity
 from search.table.store import Table
 
 
@@ -111,6 +111,98 @@ def test_clocks_of_different_processors_are_not_made_equal_and_the_output_says_w
     said = " ".join(capsys.readouterr().out.split())
     assert "2.000 GHz -> 1.500 GHz; times are not restated: " in said
     assert words in said
+
+
+ZEN4 = CpuIdentity(vendor="AuthenticAMD", family=25, model=17, stepping=1, cores=2)
+ZEN5 = ZEN4.model_copy(update={"family": 26, "model": 2})
+VM: dict[str, Any] = {"kind": "host", "id": "host-amd-epyc", "cpu": "AMD EPYC", "soc": "AMD EPYC"}
+NEW_VM = {**VM, "id": "host-amd-epyc-f25m17s1-1", "soc": "AMD EPYC (family 25)", "processor": ZEN4}
+MANY = "not known to be the same processor: many machines are named AMD EPYC"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        (VM, VM, MANY),
+        (VM, NEW_VM, MANY),
+        ({**VM, "cpu": None}, {**LOOPBACK, "cpu": "AMD EPYC"}, MANY),
+        (NEW_VM, {**NEW_VM, "processor": ZEN5}, "different processors, AMD EPYC: family 25 and 26"),
+        (
+            NEW_VM,
+            {**NEW_VM, "processor": ZEN4.model_copy(update={"cores": 8})},
+            "different processors, AMD EPYC: cores 2 and 8",
+        ),
+    ],
+)
+def test_two_machines_of_one_general_name_are_restated_only_if_the_facts_agree(
+    clocked: tuple[Table, Table],
+    old: dict[str, Any],
+    new: dict[str, Any],
+    words: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    difference = compare_tables(on(clocked[0], **old), on(clocked[1], **new))
+    assert difference.clocks is not None
+    assert difference.clocks.speed == 1.0
+    assert difference.common_change == pytest.approx(1 / 3, abs=0.03)
+    show_difference(difference, "table")
+    assert f"times are not restated: {words}" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_general_name_with_equal_facts_is_one_processor(clocked: tuple[Table, Table]) -> None:
+    again: dict[str, Any] = {**NEW_VM, "os_build": "another kernel"}
+    uncounted = ZEN4.model_copy(update={"cores": None})
+    rehearsed: dict[str, Any] = {**LOOPBACK, "cpu": "AMD EPYC", "processor": uncounted}
+    for new in (again, rehearsed):
+        clocks = compare_tables(on(clocked[0], **NEW_VM), on(clocked[1], **new)).clocks
+        assert clocks is not None
+        assert clocks.reason == "both ran on AMD EPYC (family 25)"
+        assert clocks.speed == pytest.approx(0.75, abs=0.001)
+
+
+def test_facts_that_differ_are_named_beside_the_setting(clocked: tuple[Table, Table]) -> None:
+    other: dict[str, Any] = {
+        **NEW_VM,
+        "processor": ZEN5.model_copy(update={"instruction_sets": ("avx2", "fma")}),
+    }
+    one: dict[str, Any] = {
+        **NEW_VM,
+        "processor": ZEN4.model_copy(update={"instruction_sets": ("fma",)}),
+    }
+    identity = compare_tables(on(clocked[0], **one), on(clocked[1], **other)).identity
+    assert "processor's family: 25 -> 26" in identity
+    assert "processor's instruction sets: without -> with avx2" in identity
+
+
+def test_without_clocks_the_comparison_still_says_that_the_machines_may_be_two(
+    clocked: tuple[Table, Table], capsys: pytest.CaptureFixture[str]
+) -> None:
+    silent = []
+    for table in clocked:
+        manifest = on(table, **VM).manifest
+        protocol = manifest.protocol.model_copy(update={"clock_khz": None})
+        manifest = manifest.model_copy(update={"protocol": protocol})
+        silent.append(replace(table, manifest=manifest))
+    show_difference(compare_tables(*silent), "table")
+    assert MANY in " ".join(capsys.readouterr().out.split())
+
+
+def test_two_kinds_of_cores_equal_in_capacity_are_not_made_equal(
+    clocked: tuple[Table, Table],
+) -> None:
+    tx2 = (CpuCluster(cpus=(0,), name="ARM Cortex-A57"), CpuCluster(cpus=(1,), name="Denver 2"))
+    names: dict[str, Any] = {**PHONE, "clusters": tx2}
+    difference = compare_tables(on(clocked[0], (0,), **names), on(clocked[1], (1,), **names))
+    assert difference.clocks is not None
+    assert "kinds of cores" in difference.clocks.reason
+    # An older table does not name them.
+    unnamed: dict[str, Any] = {
+        **PHONE,
+        "clusters": tuple(one.model_copy(update={"name": None}) for one in tx2),
+    }
+    difference = compare_tables(on(clocked[0], (0,), **names), on(clocked[1], (1,), **unnamed))
+    assert difference.clocks is not None
+    assert difference.clocks.processor == "Tensor G3"
 
 
 def test_the_fast_and_the_slow_cores_of_one_phone_are_not_made_equal(

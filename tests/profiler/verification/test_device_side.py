@@ -26,6 +26,7 @@ from profiler.verification.device_side import AgentVerifier, device_side
 from search.errors import DeviceError, MissingOperator, TableError, UsageError
 from search.latency.model import LatencyModel
 from search.spaces.registry import make_space
+from search.table.manifest import CpuIdentity
 from search.table.store import Table, read_table
 from tests.profiler.conftest import Bench
 
@@ -172,6 +173,66 @@ def test_a_named_table_of_another_device_is_refused(bench: Bench, measured: Tabl
         patch.setattr(module, "open_agent", lambda *_: agent)
         with pytest.raises(UsageError, match="device simulated, not phone"):
             device_side.verify(request(bench.output, table=measured.path))
+
+
+EPYC = CpuIdentity(vendor="AuthenticAMD", family=25, model=17, stepping=1, cores=2)
+MACHINE = {"kind": "host", "id": "host-amd-epyc-f25m17s1-1", "cpu": "AMD EPYC", "processor": EPYC}
+
+
+def machine(bench: Bench, **device: Any) -> SimulatedAgent:
+    """A simulated device that gives itself out as this one."""
+
+    class Machine(SimulatedAgent):
+        def info(self) -> Any:
+            return super().info().model_copy(update=device)
+
+    return Machine(bench.agent_settings(), Truth())
+
+
+@pytest.mark.parametrize(
+    ("old", "chosen", "refusal"),
+    [
+        ({"id": "an-older-name"}, True, ""),
+        ({"id": "host-amd-epyc", "processor": None}, False, ""),
+        (
+            {"processor": EPYC.model_copy(update={"family": 26, "model": 2})},
+            False,
+            "different processors, AMD EPYC: family 26 and 25; model 2 and 17",
+        ),
+    ],
+)
+def test_a_table_is_chosen_only_if_the_machine_is_known_and_refused_only_if_it_is_another(
+    bench: Bench,
+    old: dict[str, Any],
+    chosen: bool,
+    refusal: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    table = bench.measure(agent=machine(bench, **{**MACHINE, **old}))
+    monkeypatch.setattr(module, "open_agent", lambda *_: machine(bench, **MACHINE))
+    proof = device_side.verify(request(bench.output))
+    assert (proof.prediction is not None) == chosen
+    if refusal:
+        with pytest.raises(UsageError, match=refusal) as raised:
+            device_side.verify(request(bench.output, table=table.path))
+        assert "python -m profiler --device host" in raised.value.remedy
+        return
+    named = device_side.verify(request(bench.output, table=table.path))
+    assert named.prediction is not None
+    doubts = [note for note in named.notes if "may be of another machine" in note]
+    assert bool(doubts) == (not chosen)
+
+
+def test_a_table_that_does_not_know_its_machine_is_named_with_what_to_do(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = {**MACHINE, "id": "host-amd-epyc", "processor": None}
+    table = bench.measure(agent=machine(bench, **old))
+    monkeypatch.setattr(module, "open_agent", lambda *_: machine(bench, **MACHINE))
+    (note,) = (n for n in device_side.verify(request(bench.output)).notes if "prediction" in n)
+    assert "may be of another machine than host-amd-epyc-f25m17s1-1" in note
+    assert "many machines are named AMD EPYC" in note
+    assert f"name it with --table {table.path}" in note
 
 
 def test_a_named_table_without_the_operators_is_refused_with_the_command(bench: Bench) -> None:

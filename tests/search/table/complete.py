@@ -13,7 +13,10 @@ from search.spaces.registry import make_space
 from search.table.entries import Entry, Interval, OperatorCounts, Sampling, Spread, TimedFile
 from search.table.manifest import (
     Calibration,
+    CoreKind,
+    CpuCache,
     CpuCluster,
+    CpuIdentity,
     DeviceInfo,
     Exam,
     Kit,
@@ -94,6 +97,21 @@ def _space_info() -> SpaceInfo:
     )
 
 
+def _processor() -> CpuIdentity:
+    """Facts of x86 and of Arm at once, which no processor has."""
+    return CpuIdentity(
+        vendor="AuthenticAMD",
+        family=25,
+        model=17,
+        stepping=1,
+        kinds=(CoreKind(implementer="0x41", part="0xd0b", variant="0x4", cores=2),),
+        instruction_sets=("asimd", "asimddp"),
+        caches=(CpuCache(level=1, kind="data", size_kb=64),),
+        cores=2,
+        board="board 1",
+    )
+
+
 def _device() -> DeviceInfo:
     return DeviceInfo(
         id="made-up",
@@ -102,6 +120,7 @@ def _device() -> DeviceInfo:
         model="made-up 1",
         soc="SOC 1",
         cpu="CPU 1",
+        processor=_processor(),
         os="OS 1",
         os_build="build 1",
         abi="arm64-v8a",

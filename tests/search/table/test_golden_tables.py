@@ -98,7 +98,7 @@ def budgeted() -> Table:
 
 
 def test_schema_1_has_no_predicted_rows_and_no_origin(table: Table) -> None:
-    assert table.manifest.schema_version == 2
+    assert table.manifest.schema_version == TABLE_SCHEMA
     assert table.manifest.space.operators_predicted == 0
     assert table.manifest.prediction is None
     assert table.manifest.origin is None
@@ -115,12 +115,25 @@ def test_schema_2_keeps_which_rows_were_predicted_and_how(budgeted: Table) -> No
     assert budgeted.manifest.exam is not None
 
 
+# --- schema 3 -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["table_v1", "table_v2", "table_v2_complete"])
+def test_an_older_table_keeps_its_device_and_does_not_know_the_facts_of_its_processor(
+    name: str,
+) -> None:
+    stored = json.loads((GOLDEN / name / MANIFEST_NAME).read_text())["device"]
+    device = read_table(GOLDEN / name).manifest.device.model_dump(mode="json")
+    assert device.pop("processor") is None
+    assert device == {"cpu": None, **stored}
+
+
 # --- today's schema, every field ------------------------------------------------
 
 
 @pytest.fixture(scope="module")
 def complete() -> Table:
-    return read_table(GOLDEN / "table_v2_complete")
+    return read_table(GOLDEN / "table_v3_complete")
 
 
 def test_the_complete_table_of_todays_schema_keeps_every_value(complete: Table) -> None:
@@ -139,7 +152,7 @@ def _unknown(content: object, where: str = "manifest") -> list[str]:
 
 
 def test_no_field_of_the_complete_table_is_unknown(complete: Table) -> None:
-    content = json.loads((GOLDEN / "table_v2_complete" / MANIFEST_NAME).read_text())
+    content = json.loads((GOLDEN / "table_v3_complete" / MANIFEST_NAME).read_text())
     assert _unknown(content) == []
     assert set(content) == {*Manifest.model_fields, SEAL}
     for column in COLUMNS:

@@ -13,6 +13,7 @@ import pytest
 from search.errors import TableError
 from search.files import sha256_bytes
 from search.table.entries import Entry
+from search.table.manifest import TABLE_SCHEMA
 from search.table.store import ENTRIES, EXAM, MANIFEST, SAMPLES, SEAL, read_table
 from tests.search.table.builders import BLOCK, ROWS, STEM, Write
 
@@ -88,7 +89,7 @@ def test_a_manifest_without_its_seal_is_refused(write: Write) -> None:
 @pytest.mark.parametrize(
     ("version", "problem"),
     [
-        (3, "has schema 3; this kit reads up to 2"),
+        (TABLE_SCHEMA + 1, f"has schema {TABLE_SCHEMA + 1}; this kit reads up to {TABLE_SCHEMA}"),
         (0, "no kit ever wrote"),
         (-3, "no kit ever wrote"),
         ("1", "names no schema version"),
