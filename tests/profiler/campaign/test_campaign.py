@@ -279,7 +279,7 @@ class OneWideRow(SimulatedAgent):
 
     def _call_ns(self, specs: tuple[OperatorSpec, ...]) -> float:
         wide = len(specs) == 1 and specs[0].kind == "classifier"
-        return super()._call_ns(specs) * (math.exp(self._random.gauss(0, 0.5)) if wide else 1)
+        return super()._call_ns(specs) * (math.exp(self._random.gauss(0, 0.2)) if wide else 1)
 
 
 def test_a_wide_row_is_listed_costs_no_pass_and_fails_nothing(bench) -> None:
