@@ -79,6 +79,7 @@ ORDER = {
         "results",
         "tables",
         "campaign",
+        "anchors",
         "comparison",
         "verification",
         "report",
