@@ -3,10 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,34 +25,13 @@ from profiler.verification.device_side import device_side
 from search.architecture import write_architecture
 from search.spaces.registry import make_space
 from search.table.store import Table
+from tests.profiler.anchors.conftest import slowed
 from tests.profiler.conftest import Bench
 
 MINI = make_space("fbnet-mini")
 NETWORK = MINI.architecture(["k3_e3"] * len(MINI.layers), "net")
 SUBJECT = ExportSpec(name="net", operators=NETWORK.operators)
-STATE = Truth()
 SLOWER = 1.08
-
-
-def slowed(factor: float, **options: Any) -> dict[str, Any]:
-    """A device on which everything takes `factor` times as long."""
-    return {
-        "dispatch_us": STATE.dispatch_us * factor,
-        "gmacs_per_s": STATE.gmacs_per_s / factor,
-        "gb_per_s": STATE.gb_per_s / factor,
-        "boundary_us_per_mb": STATE.boundary_us_per_mb * factor,
-        **options,
-    }
-
-
-@pytest.fixture(scope="module")
-def steady(
-    tmp_path_factory: pytest.TempPathFactory,
-    bench_at: Callable[[Path], AbstractContextManager[Bench]],
-) -> Table:
-    """A table of a simulated device with little noise, that knows its clock."""
-    with bench_at(tmp_path_factory.mktemp("steady")) as bench:
-        return bench.measure(Truth(noise=0.005, clock_khz=2_000_000))
 
 
 def verify(bench: Bench, table: Table, **options: Any) -> VerificationReport:
