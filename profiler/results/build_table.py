@@ -10,13 +10,14 @@ import pandas as pd
 from deploy.artefact import ExportSpec
 from device_agents.native.record import find_build
 from device_agents.protocol import Hello
-from profiler.analysis.blocks import clock_of
+from profiler.analysis.blocks import Clock, clock_of
 from profiler.analysis.exam import MeasuredNetwork, calibrate, examine
 from profiler.analysis.judge import Measurement
 from profiler.analysis.sentinel import drift
 from profiler.journal import Journal
 from profiler.planning.plan import EMPTY, CampaignPlan
 from profiler.results.judged import Measurements, judge_journal
+from profiler.results.old_state import at_state_of
 from profiler.results.provenance import kit_info
 from profiler.results.rows import CampaignResult, make_entry
 from profiler.settings import BAR_MAPE, BAR_SPEARMAN
@@ -37,7 +38,13 @@ from search.table.store import EXAM_COLUMNS, read_table
 def build_table(result: CampaignResult) -> tuple[Manifest, tuple[Entry, ...], pd.DataFrame]:
     """Manifest, rows and exam of one campaign."""
     plan, journal = result.plan, result.journal
-    measurements = judge_journal(plan, journal)
+    clock = _clock(journal)
+    measurements, state_notes = at_state_of(
+        result.state_of,
+        judge_journal(plan, journal),
+        result,
+        clock.median_khz if clock else None,
+    )
     entries = tuple(make_entry(operator, measurements, result) for operator in plan.operators)
     entries, prediction = _complete(entries, result)
     by_key = {entry.key: entry for entry in entries if entry.status != "failed"}
@@ -59,7 +66,7 @@ def build_table(result: CampaignResult) -> tuple[Manifest, tuple[Entry, ...], pd
         exam=exam,
         prediction=prediction,
         context=dict(result.context),
-        notes=(*result.notes, *_network_notes(result)),
+        notes=(*result.notes, *state_notes, *_network_notes(result)),
         files_sha256={},
     )
     return manifest, entries, rows
@@ -197,7 +204,7 @@ def _protocol(result: CampaignResult, measurements: Measurements) -> Protocol:
     effort, hello = settings.effort, _hello(result)
     times, values = journal.sentinels()
     sentinel, floor = by_name.get(result.plan.sentinel), by_name.get(EMPTY)
-    clock = clock_of(chain.from_iterable(journal.blocks().values()))
+    clock = _clock(journal)
     return Protocol(
         dtype=settings.dtype,
         threads=hello.threads,
@@ -230,6 +237,10 @@ def _protocol(result: CampaignResult, measurements: Measurements) -> Protocol:
         load_average_start=result.state_before.load_average,
         duration_s=float(journal.fact("measuring_s") or 0),
     )
+
+
+def _clock(journal: Journal) -> Clock | None:
+    return clock_of(chain.from_iterable(journal.blocks().values()))
 
 
 SAMPLE_COLUMNS: Sequence[str] = (
