@@ -121,6 +121,7 @@ def _compared(device: Device, table: Table, timeout_s: float) -> Check:
         return Check(name="machine", passed=False, says="; ".join(notes))
     machine = machine_now(factor, table.manifest)
     facts = {"table": table.label, **asdict(machine)}
+    del facts["remedy"]  # part of the sentence
     facts["operators_us"] = {
         one.key: [round(one.table_us, 2), round(one.today_us, 2)] for one in factor.anchors
     }

@@ -1,7 +1,7 @@
 """The machine of a table today: its factor from timed anchors, and predictions restated."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -50,17 +50,27 @@ class TableAnchors:
         """What is to be timed, each named by its operator's key."""
         return tuple(ExportSpec.of(row.operator) for row in self.rows)
 
-    def factor_in(self, timing: NetworkTimes) -> tuple[MachineFactor | None, tuple[str, ...]]:
+    def factor_in(
+        self, timing: NetworkTimes, sensitivities: Mapping[str, float] | None = None
+    ) -> tuple[MachineFactor | None, tuple[str, ...]]:
         """The factor by those anchors that were timed in a run, and notes.
 
         None, with a note that says why, where there are no anchors or too few were timed.
+
+        Args:
+            timing: The run.
+            sensitivities: By key, by which share an operator follows the machine's state;
+                1 where none is given.
         """
         if not self.rows:
             return None, (self.problem,)
         table_khz = self.table.manifest.protocol.clock_khz
         times = [
             anchor_time(
-                row.key, row.known_time, _interval(timing.anchors[row.key].at_clock(table_khz))
+                row.key,
+                row.known_time,
+                _interval(timing.anchors[row.key].at_clock(table_khz)),
+                sensitivity=(sensitivities or {}).get(row.key, 1.0),
             )
             for row in self.rows
             if row.key in timing.anchors
@@ -104,7 +114,8 @@ def remake_advice(factor: MachineFactor, manifest: Manifest) -> str:
         why = f"more than {MOST_CHANGE:.0%} away from the table"
     else:
         why = f"operators moved unequally (they scatter by {factor.spread:.0%})"
-    return f"{why}; measure it again: {profile_command(manifest)}"
+    command = profile_command(manifest)
+    return f"{why}; if it stays like this, measure the table again: {command}"
 
 
 def for_today(estimate: Estimate, factor: MachineFactor, sensitivity: float = 1.0) -> Estimate:

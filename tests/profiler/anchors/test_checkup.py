@@ -46,7 +46,7 @@ def test_the_newest_table_of_the_devices_usual_setting_is_taken(bench: Bench) ->
 def test_a_machine_beyond_the_bound_fails_with_the_command(bench: Bench, steady: Table) -> None:
     done = checkup(bench, "--table", str(steady.path), **slowed(1.3))
     assert done.code == 1
-    assert "measure it again: python -m profiler --device simulated" in done.out
+    assert "measure the table again: python -m profiler --device simulated" in done.out
 
 
 def test_without_a_table_only_phones_have_a_checkup(bench: Bench) -> None:

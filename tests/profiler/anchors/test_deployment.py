@@ -106,7 +106,9 @@ def test_an_operator_of_the_table_that_went_wrong_stays_the_tables_error(
 
 def test_a_machine_that_moved_too_far_is_told_the_command(bench: Bench, steady: Table) -> None:
     _, machine, _ = parts(verify(bench, steady, **slowed(1.3)))
-    assert "measure it again: python -m profiler --device simulated --space" in machine.remedy
+    assert (
+        "measure the table again: python -m profiler --device simulated --space" in machine.remedy
+    )
 
 
 def test_anchors_that_the_device_refuses_are_named_and_the_rest_go_on(
