@@ -99,11 +99,6 @@ class MachineFactor:
         return self.factor * (self.clock_factor or 1.0)
 
     @property
-    def has_moved(self) -> bool:
-        """Whether the interval leaves out "as fast as then"."""
-        return not self.low <= 1 <= self.high
-
-    @property
     def is_beyond_bounds(self) -> bool:
         """Whether the table should be made again: one factor no longer brings it up to date."""
         return abs(math.log(self.factor)) > math.log1p(MOST_CHANGE) or self.spread > MOST_SPREAD

@@ -119,7 +119,8 @@ def _common_lines(difference: "Difference") -> Iterator[str]:
         beyond = (
             ", BEYOND what tables should differ by" if difference.is_state_beyond_bounds else ""
         )
-        yield f"state of the machine: {value}, taken out below{beyond}"
+        clock = "" if difference.clocks else " and clock"
+        yield f"state{clock} of the machine: {value}, taken out below{beyond}"
     elif difference.common_kind == "small":
         yield f"all operators together: {value}, taken out below"
     else:

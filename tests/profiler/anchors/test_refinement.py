@@ -4,6 +4,7 @@ import random
 import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -93,3 +94,20 @@ def test_a_machine_that_moved_too_far_is_measured_as_it_is(bench: Bench, partly:
         "times are of the machine as it was in this run" in n for n in refined.manifest.notes
     )
     assert any("more than 10%" in n for n in refined.manifest.notes)
+
+
+def test_a_table_of_another_device_or_without_steady_rows_changes_nothing(
+    bench: Bench, partly: Table
+) -> None:
+    device = partly.manifest.device.model_copy(update={"id": "phone"})
+    manifest = partly.manifest.model_copy(update={"device": device})
+    unsteady = tuple(replace(entry, status="unstable") for entry in partly.entries[:16])
+    wrong = {
+        "has another device": replace(partly, manifest=manifest),
+        "0 operators are steady": replace(partly, entries=unsteady),
+    }
+    truth = Truth(**slowed(1.08, noise=0.005, clock_khz=2_000_000))
+    for sentence, reference in wrong.items():
+        new = bench.measure(truth, bench.settings(max_operators=16), state_of=reference)
+        assert np.median(ratios(new, partly)) == pytest.approx(1.08, rel=0.005)
+        assert any(sentence in note for note in new.manifest.notes)
