@@ -46,7 +46,7 @@ def diff(
     difference = compare_tables(read_table(old), newer, threshold=threshold, fdr=fdr)
     show_difference(difference, output_format)
     beyond = difference.is_state_beyond_bounds
-    if beyond:
+    if beyond or difference.common_kind == "unequal":
         warn_of_state(difference, newer)
     if difference.regressions or (beyond and difference.common_change > 0):
         raise typer.Exit(EXIT_GATE)
@@ -68,14 +68,16 @@ def show_difference(difference: "Difference", output_format: str) -> None:
 
 
 def warn_of_state(difference: "Difference", newer: "Table") -> None:
-    """Say on standard error that the machine moved too far, and what to do."""
+    """Say on standard error that the machine moved too far or unequally, and what to do."""
     from profiler.analysis.machine_factor import MOST_CHANGE
     from search.table.store import profile_command
 
+    why = f"differs by {difference.common_change:+.1%}, more than {MOST_CHANGE:.0%}"
+    if difference.common_kind == "unequal":
+        why = f"is not the same for all operators: they scatter by {difference.common_spread:.0%}"
     typer.echo(
-        f"The machine's state differs by {difference.common_change:+.1%}, more than the "
-        f"{MOST_CHANGE:.0%} between which tables are used for each other. If it stays like "
-        f"this, measure the table again: {profile_command(newer.manifest)}",
+        f"The machine's state {why}. If it stays like this, measure the table again: "
+        f"{profile_command(newer.manifest)}",
         err=True,
     )
 
@@ -123,8 +125,11 @@ def _common_lines(difference: "Difference") -> Iterator[str]:
         yield f"state{clock} of the machine: {value}, taken out below{beyond}"
     elif difference.common_kind == "small":
         yield f"all operators together: {value}, taken out below"
-    else:
+    elif difference.common_kind == "kept":
         yield f"all operators together: {value}, between settings: not taken out"
+    else:
+        scatter = f"with a scatter of {difference.common_spread:.0%}"
+        yield f"all operators together: {value}, {scatter}: not taken out"
 
 
 def _clocks(clocks: "Clocks") -> str:

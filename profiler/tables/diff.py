@@ -16,9 +16,10 @@ of one processor, the new one is first restated at the clock of the old one.
 All operators may then have moved together, because a machine is not equally fast
 every day. The common change is stated with an interval. Between two runs of one
 setting it is the machine's state, and taken out before operators are judged; beyond
-`MOST_CHANGE` it is flagged as more than a state should be. Between different settings
-(runtime, threads, device) it may be what was asked about: it is taken out only within
-`threshold`, and a larger one is left in, so that all operators show it.
+`MOST_CHANGE` it is flagged as more than a state should be. It is taken out only within
+`threshold`, and a larger one is left in so that all operators show it, where it may be
+what was asked about (different settings: runtime, threads, device) and where operators
+scatter around it by more than `MOST_SPREAD` (they have then nothing in common).
 """
 
 import math
@@ -31,7 +32,12 @@ import numpy as np
 from scipy import stats as scipy_stats
 
 from profiler.analysis.arrays import Flags
-from profiler.analysis.machine_factor import MOST_CHANGE, RobustCentre, robust_centre
+from profiler.analysis.machine_factor import (
+    MOST_CHANGE,
+    MOST_SPREAD,
+    RobustCentre,
+    robust_centre,
+)
 from profiler.tables.clocks import Clocks, clocks_of
 from profiler.tables.versions import find_parent
 from search.errors import KitError, TableError
@@ -48,7 +54,7 @@ BETWEEN_RUNS = 0.01
 MIN_COMMON = 20
 _Z = 1.96
 
-CommonKind = Literal["none", "state", "small", "kept"]
+CommonKind = Literal["none", "state", "small", "kept", "unequal"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,12 +84,17 @@ class Difference:
     tables state theirs; it records whether times are restated. `dispatch_us` is the
     chains' intercept, old and new, restated as the rows are; None unless both were
     measured as chains. `moved` are the keys of operators that ran on another unit,
-    with the units before and after. `common_change` is what all operators have in
-    common, with its 95 % interval (`common_low`, `common_high`); `common_kind` is
-    "state" where it is the machine's and was taken out, "small" where it was taken out
-    between different settings, "kept" where operators show it, and "none" where they
-    are too few to have one. `median_absolute` and `p95_absolute` are over operators. `predicted`
-    counts operators that one of the tables only predicts: they are not compared.
+    with the units before and after.
+
+    `common_change` is what all operators have in common, with its 95 % interval
+    (`common_low`, `common_high`) and the operators' standard deviation around it
+    (`common_spread`). `common_kind` is "state" where it is the machine's and was taken
+    out, "small" where it was taken out though settings differ or operators scatter,
+    "kept" (settings differ) and "unequal" (they scatter) where operators show it, and
+    "none" where they are too few to have one.
+
+    `median_absolute` and `p95_absolute` are over operators. `predicted` counts operators
+    that one of the tables only predicts: they are not compared.
     """
 
     identity: tuple[str, ...]
@@ -99,6 +110,7 @@ class Difference:
     predicted: int = 0
     common_low: float = 0.0
     common_high: float = 0.0
+    common_spread: float = 0.0
     common_kind: CommonKind = "none"
 
     @property
@@ -144,7 +156,7 @@ def compare_tables(
     identity = identity_differences(old.manifest, new.manifest)
     common = _common_log_ratio([(before[key], after[key]) for key in shared])
     kind = _common_kind(common, identity, threshold)
-    taken_out = common.value if common and kind != "kept" else 0.0
+    taken_out = common.value if common and kind in ("state", "small") else 0.0
     ratios = [_ratio(before[key], after[key], taken_out) for key in shared]
     significant = benjamini_hochberg([ratio.p_value for ratio in ratios], fdr)
     changes = tuple(
@@ -167,6 +179,7 @@ def compare_tables(
         predicted=len(predicted),
         common_low=math.expm1(common.low) if common else 0.0,
         common_high=math.expm1(common.high) if common else 0.0,
+        common_spread=common.spread if common else 0.0,
         common_kind=kind,
     )
 
@@ -222,12 +235,14 @@ def _common_log_ratio(pairs: Sequence[tuple[_Times, _Times]]) -> RobustCentre | 
 def _common_kind(
     common: RobustCentre | None, identity: Sequence[str], threshold: float
 ) -> CommonKind:
-    """What the common change is, by whether the settings are equal."""
+    """What the common change is, by whether settings are equal and operators agree on it."""
     if common is None:
         return "none"
-    if not identity:
+    if not identity and common.spread <= MOST_SPREAD:
         return "state"
-    return "small" if abs(common.value) <= math.log1p(threshold) else "kept"
+    if abs(common.value) <= math.log1p(threshold):
+        return "small"
+    return "kept" if identity else "unequal"
 
 
 def _is_large(change: float) -> bool:

@@ -218,6 +218,22 @@ def test_two_threads_instead_of_one_leave_nearly_all_operators_different(measure
     assert len(compare_tables(measured, new).improvements) == len(rows)
 
 
+def test_operators_that_slowed_unequally_have_no_state_in_common_and_all_show_it(
+    measured: Table,
+) -> None:
+    draw = np.random.default_rng(0)
+    rows = tuple(
+        replace(entry, time=entry.known_time.scaled(float(draw.uniform(1.3, 2.2))))
+        for entry in measured.entries
+    )
+    slow = replace(measured, entries=rows)
+    difference = compare_tables(measured, slow)
+    assert difference.common_kind == "unequal"
+    assert difference.common_spread > 0.1
+    assert len(difference.regressions) == len(rows)
+    assert not compare_tables(slow, measured).regressions
+
+
 def test_fewer_operators_than_a_common_change_needs_have_none(measured: Table) -> None:
     few = replace(measured, entries=measured.entries[:10])
     difference = compare_tables(few, all_slowed(few, 1.2))
