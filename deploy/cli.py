@@ -77,7 +77,7 @@ def deploy(
     ] = Path("tables"),
     target_ms: Annotated[
         float | None,
-        typer.Option(help="Latency to be met, milliseconds.", rich_help_panel=_TARGET),
+        typer.Option(help="Latency to be met now, milliseconds.", rich_help_panel=_TARGET),
     ] = None,
     threads: Annotated[
         int | None, typer.Option(help="Threads of the runtime.", rich_help_panel=_DEVICE)

@@ -81,6 +81,7 @@ ORDER = {
         "results",
         "tables",
         "campaign",
+        "anchors",
         "comparison",
         "verification",
         "report",

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deploy.artefact import Artefact, ExportSpec
+from deploy.verification.machine import MachineNow, TodaysPrediction
 from search.architecture import Architecture
 from search.errors import UsageError
 
@@ -120,7 +121,9 @@ class LatencyPrediction:
 
     `difference` is predicted over measured, less 1; `difference_at_clock` the
     same with the measurement stated at the table's clock, where both are
-    known. `probability` is that of meeting the target, if there is one.
+    known. `probability` is that of meeting the target, if there is one. All of this
+    is at the state that the machine had when the table was made; `machine` is how it
+    is now and `today` the prediction for that, both None where it is not known.
     """
 
     table: str
@@ -131,6 +134,8 @@ class LatencyPrediction:
     clock_khz: int | None
     difference: float
     difference_at_clock: float | None
+    machine: MachineNow | None = None
+    today: TodaysPrediction | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,17 +164,31 @@ class VerificationReport:
         if not self.latency.stable:
             problems.append("the measurement is unstable")
         if self.target_us is not None and self.latency.centre_us > self.target_us:
-            problems.append(f"the target is missed{self._clock_advice(self.target_us)}")
+            problems.append(f"the target is missed{self._advice(self.target_us)}")
         return tuple(problems)
 
-    def _clock_advice(self, target_us: float) -> str:
-        """What to do where the target is missed only because the clock ran slower."""
+    @property
+    def at_table_state_us(self) -> float | None:
+        """What the measurement would be at the state and clock of the table, if that is known."""
+        machine = self.prediction.machine if self.prediction else None
+        return self.latency.centre_us / machine.total if machine else None
+
+    def _advice(self, target_us: float) -> str:
+        """What to do where the target is missed only because of the machine's state or clock."""
         here, there = self.latency.clock_khz, self.prediction and self.prediction.clock_khz
-        if not here or not there or self.latency.centre_us * here / there > target_us:
+        machine = self.prediction.machine if self.prediction else None
+        if machine is not None:
+            slower = machine.total
+            why = f"the machine is {slower - 1:.1%} slower than at the state of the table"
+        elif here and there:
+            slower, why = there / here, f"the clock ran {1 - here / there:.1%} below the table's"
+        else:
+            return ""
+        if self.latency.centre_us / slower > target_us:
             return ""
         return (
-            f": the clock ran {1 - here / there:.1%} below the table's; a search with "
-            f"--target-ms {target_us * here / there / 1e3:.4g} leaves room for that"
+            f": {why}; a search with --target-ms {target_us / slower / 1e3:.4g} leaves room "
+            "for that"
         )
 
 

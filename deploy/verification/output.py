@@ -15,6 +15,7 @@ from deploy.verification.device_side import (
     OutputErrors,
     VerificationReport,
 )
+from deploy.verification.machine import MachineNow, TodaysPrediction
 from deploy.verification.run import DeployResult
 from search.architecture import write_architecture
 from search.console.output import emit, to_json
@@ -105,6 +106,8 @@ def as_row(result: DeployResult) -> dict[str, object]:
     report = result.report
     numbers, latency = (report.numbers, report.latency) if report else (None, None)
     prediction = report.prediction if report else None
+    machine = prediction.machine if prediction else None
+    today = prediction.today if prediction else None
     return {
         "network": result.architecture.name,
         "dtype": result.architecture.dtype,
@@ -126,6 +129,16 @@ def as_row(result: DeployResult) -> dict[str, object]:
         "predicted_low_us": prediction.low_us if prediction else None,
         "predicted_high_us": prediction.high_us if prediction else None,
         "difference": prediction.difference if prediction else None,
+        "machine_factor": machine.factor if machine else None,
+        "machine_low": machine.low if machine else None,
+        "machine_high": machine.high if machine else None,
+        "machine_clock_factor": machine.clock_factor if machine else None,
+        "today_us": today.value_us if today else None,
+        "today_low_us": today.low_us if today else None,
+        "today_high_us": today.high_us if today else None,
+        "table_error": today.table_error if today else None,
+        "within_interval": today.within if today else None,
+        "at_table_state_us": report.at_table_state_us if report else None,
         "target_us": report.target_us if report else None,
         "problems": "; ".join(result.problems),
     }
@@ -177,10 +190,23 @@ def _report_lines(report: VerificationReport) -> Iterator[str]:
     if report.prediction is not None:
         yield from _prediction_lines(report.prediction)
     if report.target_us is not None:
-        met = "met" if report.latency.centre_us <= report.target_us else "MISSED"
-        yield f"  target      {_ms(report.target_us)}: {met}"
+        yield from _target_lines(report, report.target_us)
     for note in report.notes:
         yield f"  note        {note}"
+
+
+def _target_lines(report: VerificationReport, target_us: float) -> Iterator[str]:
+    """The verdict on the machine as it is, and what it would be at the table's state."""
+    then_us = report.at_table_state_us
+    today = "" if then_us is None else " today"
+    yield f"  target      {_ms(target_us)}{today}: {_met(report.latency.centre_us, target_us)}"
+    if then_us is not None:
+        verdict = _met(then_us, target_us)
+        yield f"              at the state of the table it takes {_ms(then_us)}: {verdict}"
+
+
+def _met(us: float, target_us: float) -> str:
+    return "met" if us <= target_us else "MISSED"
 
 
 def _number_lines(numbers: OutputErrors) -> Iterator[str]:
@@ -208,13 +234,30 @@ def _latency_lines(latency: Latency, runner: str) -> Iterator[str]:
 
 def _prediction_lines(prediction: LatencyPrediction) -> Iterator[str]:
     value = _interval(prediction.value_us, prediction.low_us, prediction.high_us)
-    sure = prediction.probability
-    chance = "" if sure is None else f", meets the target with probability {sure:.2f}"
-    yield f"  predicted   {value}{chance}"
+    if prediction.machine is None:
+        yield f"  predicted   {value}{_chance(prediction.probability)}"
+    else:
+        yield f"  predicted   {value} at the state of the table"
     yield f"              by {prediction.table}"
     at_clock = prediction.difference_at_clock
     stated = "" if at_clock is None else f" ({at_clock:+.1%} at the table's clock)"
     yield f"  difference  predicted is {prediction.difference:+.1%} off measured{stated}"
+    if prediction.machine is not None and prediction.today is not None:
+        yield from _today_lines(prediction.machine, prediction.today)
+
+
+def _today_lines(machine: MachineNow, today: TodaysPrediction) -> Iterator[str]:
+    """How the machine is now, the prediction for that, and what is left as the table's error."""
+    for number, sentence in enumerate(machine.sentences()):
+        yield f"  {'machine' if number == 0 else '':<10}  {sentence}"
+    value = _interval(today.value_us, today.low_us, today.high_us)
+    yield f"  for today   {value}{_chance(today.probability)}"
+    where = "inside" if today.within else "OUTSIDE"
+    yield f"  table       measured is {today.table_error:+.1%} off that, {where} its interval"
+
+
+def _chance(probability: float | None) -> str:
+    return "" if probability is None else f", meets the target with probability {probability:.2f}"
 
 
 def _interval(value: float, low: float, high: float) -> str:

@@ -2,15 +2,17 @@
 
 The loops, warm-ups, passes and the random interleaved order are those of a
 campaign, so that what is measured here and what a table predicts are times of
-the same thing. The journal lives in a temporary folder; nothing is kept.
+the same thing. Single operators of a table (anchors) can be timed in between, as a
+campaign times them. The journal lives in a temporary folder; nothing is kept.
 """
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
+from typing import TypeVar
 
 from deploy.artefact import Artefact, ExportSpec
 from deploy.build import collect
@@ -29,6 +31,8 @@ from search.errors import DeviceError, UsageError
 from search.operators.counts import count
 
 _SENTINEL = "sentinel "
+_ANCHOR = "anchor "
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,13 +73,19 @@ class NetworkTime:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkTimes:
-    """Networks that were timed in one run, and why others were not."""
+    """Networks that were timed in one run, and why others were not.
+
+    `anchors` are single operators that were timed in between, by their names, and
+    `failed_anchors` the reasons of those that were not.
+    """
 
     timed: Mapping[str, NetworkTime]
     failed: Mapping[str, str]
     artefacts: Mapping[str, Artefact]
     hello: Hello | None
     clock: Clock | None
+    anchors: Mapping[str, NetworkTime] = field(default_factory=dict)
+    failed_anchors: Mapping[str, str] = field(default_factory=dict)
 
 
 def time_networks(
@@ -84,34 +94,38 @@ def time_networks(
     settings: CampaignSettings,
     progress: Progress,
     workers: int | None = None,
+    anchors: Sequence[ExportSpec] = (),
 ) -> NetworkTimes:
     """Build what is not built yet, then time all networks in one interleaved run.
 
     A network that cannot be built or executed is named in `failed`; the
-    others continue.
+    others continue. Anchors are timed as a campaign times operators, never cause
+    extra passes, and may stand alone.
 
     Raises:
-        UsageError: No network, or two of one name.
+        UsageError: Nothing to be timed, or two of one name.
         DeviceError: The sentinel could not be built.
         DeviceLost, DeviceTimeout: The device, after the usual second try.
     """
     names = [export.name for export in exports]
-    if not names or len(set(names)) != len(names):
+    if not (names or anchors) or len(set(names)) != len(names):
         raise UsageError("Networks to be timed must be named, and differently.")
-    sentinel = sentinel_of(exports)
-    artefacts, failed = _build(exports, sentinel, settings, progress, workers)
+    singles = [replace(anchor, name=_ANCHOR + anchor.name) for anchor in anchors]
+    sentinel = sentinel_of(exports or singles)
+    artefacts, failed = _build((*exports, *singles), sentinel, settings, progress, workers)
     reference = TimedItem(
         name=sentinel.name, artefact=artefacts.pop(sentinel.name), is_network=False
     )
     items = [
-        TimedItem(name=name, artefact=artefact, is_network=True)
+        TimedItem(name=name, artefact=artefact, is_network=name in names)
         for name, artefact in artefacts.items()
     ]
+    networks = tuple(name for name in artefacts if name in names)
     with (
         tempfile.TemporaryDirectory(prefix="kit-timing-") as folder,
         Journal(Path(folder) / "journal.sqlite", settings.identity) as journal,
     ):
-        if items:
+        if networks or not names:
             MeasuringLoop(
                 settings=settings,
                 agent=agent,
@@ -119,9 +133,9 @@ def time_networks(
                 items=items,
                 sentinel=reference,
                 progress=progress,
-                unsettled=partial(unstable_networks, tuple(artefacts), journal, settings),
+                unsettled=partial(unstable_networks, networks, journal, settings),
             ).run()
-        return _timing(journal, settings, artefacts, failed)
+        return _timing(journal, settings, artefacts, failed, names)
 
 
 def _build(
@@ -131,7 +145,7 @@ def _build(
     progress: Progress,
     workers: int | None,
 ) -> tuple[dict[str, Artefact], dict[str, str]]:
-    """Artefacts of networks and sentinel by name, and why others could not be built."""
+    """Artefacts of all items and the sentinel by name, and why others could not be built."""
     entry = exporter_entry(settings.backend, settings.dtype)
     artefacts, reasons = collect((*exports, sentinel), entry, workers, progress=progress)
     failed = {name: f"export: {reason}" for name, reason in reasons.items()}
@@ -158,6 +172,7 @@ def _timing(
     settings: CampaignSettings,
     artefacts: Mapping[str, Artefact],
     failed: Mapping[str, str],
+    networks: Sequence[str],
 ) -> NetworkTimes:
     judged, hellos = judge_items(journal, settings).by_name, journal.hellos()
     clock = clock_of(chain.from_iterable(journal.blocks().values()))
@@ -169,17 +184,28 @@ def _timing(
         for name in artefacts
         if name not in judged and name not in reasons
     }
+    timed = {
+        name: _timed(name, judged[name], clock)
+        for name in artefacts
+        if name in judged and name not in reasons
+    }
+    all_failed = {**failed, **reasons, **never}
     return NetworkTimes(
-        timed={
-            name: _timed(name, judged[name], clock)
-            for name in artefacts
-            if name in judged and name not in reasons
-        },
-        failed={**failed, **reasons, **never},
-        artefacts=dict(artefacts),
+        timed={name: time for name, time in timed.items() if name in networks},
+        failed={name: reason for name, reason in all_failed.items() if name in networks},
+        artefacts={name: artefact for name, artefact in artefacts.items() if name in networks},
         hello=hellos[0] if hellos else None,
         clock=clock,
+        anchors=_of_anchors(timed),
+        failed_anchors=_of_anchors(all_failed),
     )
+
+
+def _of_anchors(items: Mapping[str, _T]) -> dict[str, _T]:
+    """Those that are anchors, by their own names."""
+    return {
+        name.removeprefix(_ANCHOR): one for name, one in items.items() if name.startswith(_ANCHOR)
+    }
 
 
 def _timed(name: str, judged: Measurement, clock: Clock | None) -> NetworkTime:

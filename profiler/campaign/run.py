@@ -34,7 +34,10 @@ from search.table.store import Table, read_table, write_table
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOptions:
-    """How to run a campaign: where to write, whether to resume, what to record with it."""
+    """How to run a campaign: where to write, whether to resume, what to record with it.
+
+    Times are stated at the machine's state of the table `state_of`, if one is given.
+    """
 
     output: Path
     resume: bool = False
@@ -42,6 +45,7 @@ class RunOptions:
     workers: int | None = None
     context: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    state_of: Table | None = None
 
 
 def run_campaign(
@@ -205,6 +209,7 @@ def _write(
         created_utc=datetime.now(UTC).isoformat(timespec="seconds"),
         context=dict(options.context),
         notes=(*options.notes, *remarks),
+        state_of=options.state_of,
     )
     manifest, entries, exam = build_table(result)
     samples = samples_frame(journal)

@@ -1,4 +1,4 @@
-"""The verb `checkup`: the first run on a real phone."""
+"""The verb `checkup`: the first run on a real phone, and any device against its table."""
 
 from pathlib import Path
 from typing import Annotated
@@ -25,6 +25,13 @@ def checkup(
     timeout: Annotated[
         float, typer.Option(help="Longest silence, seconds.", rich_help_panel=DEVICE)
     ] = 60.0,
+    table: Annotated[
+        Path | None,
+        typer.Option(help="Table to compare the machine with.", rich_help_panel=DEVICE),
+    ] = None,
+    tables: Annotated[
+        Path, typer.Option(help="Where to look without --table.", rich_help_panel=DEVICE)
+    ] = Path("tables"),
     output: Annotated[
         Path | None,
         typer.Option(
@@ -40,13 +47,17 @@ def checkup(
 ) -> None:
     """Try all that measuring needs of a phone; exit 1 if something is amiss.
 
+    Any device that has a table is compared with it: how much slower or faster it is now.
+
     \b
     Examples:
       python -m profiler checkup --device pixel
       python -m profiler checkup --serial 0A1B2C3D -o checkup.json
+      python -m profiler checkup --device host
     """
-    from device_agents.android.checkup import check_up, to_markdown
+    from device_agents.android.checkup import to_markdown
     from device_agents.registry import find_device
+    from profiler.anchors.checkup import check_up_device
     from search.console.output import emit, to_json
     from search.files import write_text
 
@@ -54,7 +65,7 @@ def checkup(
     if output_format == "csv":
         raise UsageError("A checkup is no list: csv cannot hold it.", "Use table or json.")
     target = find_device(device, serial=serial, adb_server=adb_server, connect=connect)
-    report = check_up(target, timeout)
+    report = check_up_device(target, timeout, tables=tables, table=table)
     if output is not None:
         write_text(output, to_json(report.to_dict()) + "\n")
     emit(

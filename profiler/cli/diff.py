@@ -1,7 +1,7 @@
 """The verb `diff`: two tables, operator by operator."""
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from profiler.tables.clocks import Clocks
     from profiler.tables.diff import Difference
+    from search.table.store import Table
 
 _NAMED, _COLUMNS = 3, 80
 
@@ -28,7 +29,7 @@ def diff(
     fdr: Annotated[float, typer.Option(help="False discovery rate.")] = 0.05,
     output_format: FormatOption = "table",
 ) -> None:
-    """Compare two tables operator by operator; exit 1 if any became slower.
+    """Compare two tables operator by operator; exit 1 if any, or the machine, became slower.
 
     \b
     Examples:
@@ -41,9 +42,13 @@ def diff(
     check_format(output_format)
     if threshold < 0 or not 0 < fdr < 1:
         raise UsageError("--threshold must not be negative, --fdr must lie between 0 and 1.")
-    difference = compare_tables(read_table(old), read_table(new), threshold=threshold, fdr=fdr)
+    newer = read_table(new)
+    difference = compare_tables(read_table(old), newer, threshold=threshold, fdr=fdr)
     show_difference(difference, output_format)
-    if difference.regressions:
+    beyond = difference.is_state_beyond_bounds
+    if beyond or difference.common_kind == "unequal":
+        warn_of_state(difference, newer)
+    if difference.regressions or (beyond and difference.common_change > 0):
         raise typer.Exit(EXIT_GATE)
 
 
@@ -54,8 +59,26 @@ def show_difference(difference: "Difference", output_format: str) -> None:
     emit(
         output_format,
         table=lambda out: _print_difference(difference, out),
-        content=lambda: asdict(difference),
+        content=lambda: {
+            **asdict(difference),
+            "is_state_beyond_bounds": difference.is_state_beyond_bounds,
+        },
         rows=lambda: [asdict(change) for change in difference.changes],
+    )
+
+
+def warn_of_state(difference: "Difference", newer: "Table") -> None:
+    """Say on standard error that the machine moved too far or unequally, and what to do."""
+    from profiler.analysis.machine_factor import MOST_CHANGE
+    from search.table.store import profile_command
+
+    why = f"differs by {difference.common_change:+.1%}, more than {MOST_CHANGE:.0%}"
+    if difference.common_kind == "unequal":
+        why = f"is not the same for all operators: they scatter by {difference.common_spread:.0%}"
+    typer.echo(
+        f"The machine's state {why}. If it stays like this, measure the table again: "
+        f"{profile_command(newer.manifest)}",
+        err=True,
     )
 
 
@@ -64,19 +87,20 @@ def _print_difference(difference: "Difference", out: "Console") -> None:
 
     for line in difference.identity:
         out.print(f"differs in {line}")
+    if difference.clocks:
+        out.print(_clocks(difference.clocks))
+    for line in _common_lines(difference):
+        out.print(line)
     _print_changes(out, difference)
     for title, keys in (("only in old", difference.only_old), ("only in new", difference.only_new)):
         _print_names(out, title, [short_name(key) for key in keys])
     moved = [f"{short_name(key)} {old} -> {new}" for key, old, new in difference.moved]
     _print_names(out, "ran elsewhere", moved)
-    if difference.clocks:
-        out.print(_clocks(difference.clocks))
-    elif difference.unknown_processor:
+    if difference.unknown_processor:
         out.print(difference.unknown_processor)
     if difference.dispatch_us:
         before_us, after_us = difference.dispatch_us
         out.print(f"dispatch of a call: {before_us:.1f} us -> {after_us:.1f} us")
-    out.print(f"all operators together: {difference.common_change:+.2%}")
     out.print(
         f"{len(difference.changes)} operators: {len(difference.regressions)} slower, "
         f"{len(difference.improvements)} faster"
@@ -87,6 +111,27 @@ def _print_difference(difference: "Difference", out: "Console") -> None:
         f"absolute difference: median {difference.median_absolute:.2%}, "
         f"95th percentile {difference.p95_absolute:.2%}"
     )
+
+
+def _common_lines(difference: "Difference") -> Iterator[str]:
+    """What all operators have in common, and what became of it."""
+    if difference.common_kind == "none":
+        return
+    interval = f"[{difference.common_low:+.2%}, {difference.common_high:+.2%}]"
+    value = f"{difference.common_change:+.2%} {interval}"
+    if difference.common_kind == "state":
+        beyond = (
+            ", BEYOND what tables should differ by" if difference.is_state_beyond_bounds else ""
+        )
+        clock = "" if difference.clocks else " and clock"
+        yield f"state{clock} of the machine: {value}, taken out below{beyond}"
+    elif difference.common_kind == "small":
+        yield f"all operators together: {value}, taken out below"
+    elif difference.common_kind == "kept":
+        yield f"all operators together: {value}, between settings: not taken out"
+    else:
+        scatter = f"with a scatter of {difference.common_spread:.0%}"
+        yield f"all operators together: {value}, {scatter}: not taken out"
 
 
 def _clocks(clocks: "Clocks") -> str:

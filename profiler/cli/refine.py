@@ -62,6 +62,8 @@ def refine(
 ) -> None:
     """Measure the predicted rows that networks depend on most; writes a new table.
 
+    What was measured before is measured again; all times are stated at the old table's state.
+
     \b
     Examples:
       python -m profiler refine tables/host/fbnetv2-f-budget-v1 --from arch.json --dry-run
@@ -92,6 +94,7 @@ def refine(
         resume=resume,
         restart=restart,
         notes=(f"refined from {read.manifest.table_id}",),
+        state_of=read,
     )
     agent = open_agent(target, settings)
     if not run_and_show(

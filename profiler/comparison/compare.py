@@ -5,7 +5,7 @@ A column is one setting: a table (its cells are predictions), a device at hand
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from profiler.comparison.model import (
@@ -23,6 +23,14 @@ from profiler.comparison.operators import (
     RelativeCost,
     layer_differences,
     relative_costs,
+)
+from profiler.comparison.states import (
+    TableToday,
+    is_setting_of,
+    machine_states,
+    restated_agreement,
+    table_label,
+    tables_today,
 )
 from profiler.tables.predict import TablePrediction, predict_network
 from search.errors import DeviceError, KitError, MissingOperator, TableError, UsageError
@@ -49,12 +57,15 @@ def compare(
             filled (DeviceError where a device was to measure).
         MissingOperator: A table lacks operators of a network.
     """
+    states = tuple(machine_states(tables, networks, runs))
+    today = tables_today(states)
     columns = [_doubted(table_column(table), table, runs) for table in tables]
+    columns = [today[n].column(one) if n in today else one for n, one in enumerate(columns)]
     columns += [_run_column(run) for run in runs]
     refuse_mixture([column.kind == "simulated" for column in columns], allow_simulated)
     outcomes = [[try_predict(table, network) for network in networks] for table in tables]
     cells = [
-        predicted_cell(network.name, number, outcome)
+        predicted_cell(network.name, number, outcome, today.get(number))
         for number, row in enumerate(outcomes)
         for network, outcome in zip(networks, row, strict=True)
     ]
@@ -73,9 +84,10 @@ def compare(
         columns=tuple(columns),
         cells=tuple(cells),
         verdicts=tuple(_verdicts(cells, len(columns))),
-        agreements=tuple(_agreements(columns, cells, _pairs(tables, runs))),
+        agreements=tuple(_agreements(columns, cells, today, _pairs(tables, runs))),
         layers=tuple(_layers(tables, predictions)),
         shifts=tuple(_relative_costs(tables, predictions)),
+        states=tuple(state for state, _ in states if state.machine or state.notes),
     )
 
 
@@ -89,12 +101,7 @@ def table_column(table: Table) -> ComparisonColumn:
     passed = f"exam MAPE {exam.mape.value:.1%}" if exam else ""
     kind: Kind = "predicted" if manifest.source == "measured" else manifest.source
     return ComparisonColumn(
-        label=setting_label(
-            manifest.device.id,
-            manifest.protocol.dtype,
-            manifest.runtime.backend,
-            manifest.protocol.threads,
-        ),
+        label=table_label(table),
         kind=kind,
         detail=f"table {manifest.title}, {manifest.exam_problem or passed}",
         clock_khz=manifest.protocol.clock_khz,
@@ -117,23 +124,8 @@ def _pairs(tables: Sequence[Table], runs: Sequence[Run]) -> set[tuple[int, int]]
         (column, number)
         for column, table in enumerate(tables)
         for number, run in enumerate(runs, len(tables))
-        if _is_setting_of(table, run)
+        if is_setting_of(table, run.label, run.device)
     }
-
-
-def _is_setting_of(table: Table, run: Run) -> bool:
-    """Whether a run's setting is a table's; a table that does not know its machine may be of it."""
-    label, device = table_column(table).label, table.manifest.device
-    if run.device is None:
-        return label == run.label
-    if label.removeprefix(device.id) != run.label.removeprefix(run.device.id):
-        return False
-    return compare_devices(device, run.device).verdict != "different"
-
-
-def setting_label(device: str, dtype: str, backend: str, threads: int | None) -> str:
-    """A column's name: the same for a table and for a run on its device."""
-    return f"{device} {dtype} {backend} t{'?' if threads is None else threads}"
 
 
 def _run_column(run: Run) -> ComparisonColumn:
@@ -177,10 +169,15 @@ def try_predict(table: Table, network: NamedNetwork) -> TablePrediction | KitErr
         return error
 
 
-def predicted_cell(name: str, column: int, outcome: TablePrediction | KitError) -> Cell:
-    """The cell of a network that a table predicts, or why it does not."""
+def predicted_cell(
+    name: str, column: int, outcome: TablePrediction | KitError, today: TableToday | None = None
+) -> Cell:
+    """The cell of a network that a table predicts, for today if that is known; or why not."""
     if isinstance(outcome, KitError):
         return Cell(network=name, column=column, note=outcome.message)
+    table_us = None
+    if today is not None:
+        table_us, outcome = outcome.estimate.value_us, today.prediction(outcome)
     low_us, high_us = outcome.interval_us
     return Cell(
         network=name,
@@ -189,6 +186,7 @@ def predicted_cell(name: str, column: int, outcome: TablePrediction | KitError) 
         low_us=low_us,
         high_us=high_us,
         note=outcome.note,
+        table_us=table_us,
     )
 
 
@@ -268,13 +266,20 @@ def _relative_error(cell: Cell) -> float | None:
 
 
 def _agreements(
-    columns: Sequence[ComparisonColumn], cells: Sequence[Cell], pairs: set[tuple[int, int]]
+    columns: Sequence[ComparisonColumn],
+    cells: Sequence[Cell],
+    today: Mapping[int, TableToday],
+    pairs: set[tuple[int, int]],
 ) -> Iterator[Agreement]:
     """Each network's prediction beside its measurement, in the pairs of columns."""
     for cell in cells:
         for other in cells:
             if (cell.column, other.column) in pairs and other.network == cell.network:
-                yield from _agreement(cell, other, columns[cell.column], columns[other.column])
+                one = today.get(cell.column)
+                if one is None or one.state.measured != other.column:
+                    yield from _agreement(cell, other, columns[cell.column], columns[other.column])
+                elif cell.latency_us and other.latency_us:
+                    yield restated_agreement(cell, other, one)
 
 
 def _agreement(

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from deploy.verification.machine import MachineNow
 from profiler.campaign.network_timing import NetworkTimes
 from profiler.comparison.operators import LayerDifference, RelativeCost
 from search.table.manifest import DeviceInfo
@@ -23,7 +24,11 @@ class ComparisonColumn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
-    """One network in one setting: a latency with its 95 % interval, or a reason for none."""
+    """One network in one setting: a latency with its 95 % interval, or a reason for none.
+
+    `table_us` is what a table says itself where its prediction was restated for the
+    machine as it is today; None elsewhere.
+    """
 
     network: str
     column: int
@@ -32,6 +37,7 @@ class Cell:
     high_us: float | None = None
     note: str = ""
     stable: bool = True
+    table_us: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,8 +72,10 @@ class ComparisonVerdict:
 class Agreement:
     """A network that was predicted and measured in the same setting.
 
-    `difference` is predicted over measured, less 1; `at_clock` the same with
-    the measurement stated at the table's clock, where both are known.
+    `difference` is predicted over measured, less 1; `at_clock` the same for the
+    table's own figure, with the measurement stated at the table's clock, where both
+    are known. `within` is None unless the prediction is restated for today: whether
+    the measurement then lies in its interval.
     """
 
     network: str
@@ -75,6 +83,20 @@ class Agreement:
     measured: int
     difference: float
     at_clock: float | None
+    within: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MachineState:
+    """The machine of a measured column against its state when a table was made.
+
+    `machine` is None where that is not known; `notes` say why, and what was left out.
+    """
+
+    predicted: int
+    measured: int
+    machine: MachineNow | None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +113,7 @@ class Comparison:
     agreements: tuple[Agreement, ...]
     layers: tuple[LayerDifference, ...]
     shifts: tuple[RelativeCost, ...]
+    states: tuple[MachineState, ...] = ()
 
     @property
     def stable(self) -> bool:

@@ -12,6 +12,7 @@ from profiler.comparison.model import (
     Comparison,
     ComparisonColumn,
     ComparisonVerdict,
+    MachineState,
     Ratio,
 )
 from profiler.comparison.operators import LayerDifference, RelativeCost
@@ -52,6 +53,7 @@ def comparison_content(comparison: Comparison) -> dict[str, object]:
             asdict(layer) | {"difference_us": layer.difference_us} for layer in comparison.layers
         ],
         "shifts": [asdict(shift) for shift in comparison.shifts],
+        "states": [asdict(state) for state in comparison.states],
     }
 
 
@@ -79,6 +81,7 @@ def as_rows(comparison: Comparison) -> Iterator[dict[str, object]]:
             "ratio_low": ratio.low if ratio else None,
             "ratio_high": ratio.high if ratio else None,
             "note": cell.note,
+            "table_us": cell.table_us,
         }
 
 
@@ -96,6 +99,9 @@ def _print_comparison(comparison: Comparison, out: Console, top: int) -> None:
     out.print("")
     for verdict in comparison.verdicts:
         for line in _verdict_lines(verdict, comparison.columns):
+            out.print(line)
+    for state in comparison.states:
+        for line in _state_lines(state):
             out.print(line)
     for agreement in comparison.agreements:
         out.print(_agreement_line(agreement))
@@ -161,10 +167,26 @@ def _ratio(ratio: Ratio) -> str:
     return f"{ratio.ratio:.3f} [{ratio.low:.3f}, {ratio.high:.3f}]"
 
 
+def _state_lines(state: MachineState) -> Iterator[str]:
+    """The machine of a measured column, against the table of a predicted one."""
+    if state.machine is not None:
+        first, *more = state.machine.sentences()
+        one, other = _letter(state.predicted), _letter(state.measured)
+        yield f"{one} is restated for the machine of {other} as it is, which is"
+        yield f"   {first}"
+        for sentence in more:
+            yield f"   {sentence}"
+    for note in state.notes:
+        yield f"{_letter(state.predicted)}  {note}"
+
+
 def _agreement_line(agreement: Agreement) -> str:
     one, other = _letter(agreement.predicted), _letter(agreement.measured)
     clock = agreement.at_clock
-    stated = "" if clock is None else f" ({clock:+.1%} at the clock of {one})"
+    if agreement.within is not None:
+        stated = f", {'inside' if agreement.within else 'OUTSIDE'} its interval"
+    else:
+        stated = "" if clock is None else f" ({clock:+.1%} at the clock of {one})"
     return f"{agreement.network}: {one} is {agreement.difference:+.1%} off {other}{stated}"
 
 

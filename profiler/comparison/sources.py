@@ -10,8 +10,9 @@ from device_agents.device import Device
 from device_agents.lock import device_lock
 from device_agents.registry import find_device
 from profiler.campaign.network_timing import time_networks
-from profiler.comparison.compare import compare, refuse_mixture, setting_label, try_predict
+from profiler.comparison.compare import compare, refuse_mixture, try_predict
 from profiler.comparison.model import Comparison, Run
+from profiler.comparison.states import anchors_to_time, setting_label
 from profiler.measuring.agents import TimingOptions, open_agent, timing_settings
 from profiler.settings import CampaignSettings
 from profiler.tables.predict import predict_network
@@ -55,7 +56,9 @@ def collect_sources(
         for network in named:
             try_predict(table, network)
     runs = [
-        run for name in devices for run in run_on_device(name, dtypes, named, measuring, progress)
+        run
+        for name in devices
+        for run in run_on_device(name, dtypes, named, measuring, progress, chosen)
     ]
     return compare(named, chosen, runs, allow_simulated=allow_simulated)
 
@@ -123,8 +126,11 @@ def run_on_device(
     networks: Sequence[NamedNetwork],
     measuring: TimingOptions,
     progress: Progress,
+    tables: Sequence[Table] = (),
 ) -> list[Run]:
     """Time the networks on one device, once for each dtype (none: the device's own).
+
+    Anchors of those tables that are of the same setting are timed in between.
 
     Raises:
         UsageError: Unknown device, backend or dtype, or a busy device.
@@ -132,7 +138,9 @@ def run_on_device(
     """
     target = find_device(device)
     return [
-        _run(target, timing_settings(target, dtype, measuring), networks, measuring, progress)
+        _run(
+            target, timing_settings(target, dtype, measuring), networks, measuring, progress, tables
+        )
         for dtype in dict.fromkeys(dtypes or (target.dtype,))
     ]
 
@@ -143,6 +151,7 @@ def _run(
     networks: Sequence[NamedNetwork],
     measuring: TimingOptions,
     progress: Progress,
+    tables: Sequence[Table],
 ) -> Run:
     specs = [
         ExportSpec(
@@ -156,6 +165,7 @@ def _run(
         label = setting_label(device, settings.dtype, settings.backend, settings.threads)
         progress.say(f"{label}: {len(specs)} network(s), {settings.effort.preset}")
         with device_lock(device, device):
-            timing = time_networks(specs, agent, settings, progress, measuring.workers)
+            anchors = anchors_to_time(tables, networks, label, info)
+            timing = time_networks(specs, agent, settings, progress, measuring.workers, anchors)
         simulated = agent.source == "simulated"
         return Run(label=label, simulated=simulated, timing=timing, device=info)

@@ -15,6 +15,7 @@ from profiler.analysis.sentinel import drift
 from profiler.journal import Journal
 from profiler.planning.plan import EMPTY, CampaignPlan
 from profiler.results.judged import Measurements, judge_journal
+from profiler.results.old_state import at_state_of
 from profiler.results.provenance import kit_info
 from profiler.results.rows import CampaignResult, make_entry
 from profiler.settings import BAR_MAPE, BAR_SPEARMAN
@@ -35,7 +36,10 @@ from search.table.store import EXAM_COLUMNS, read_table
 def build_table(result: CampaignResult) -> tuple[Manifest, tuple[Entry, ...], pd.DataFrame]:
     """Manifest, rows and exam of one campaign."""
     plan, journal = result.plan, result.journal
-    measurements = judge_journal(plan, journal)
+    judged = judge_journal(plan, journal)
+    measurements, state_notes = at_state_of(
+        result.state_of, judged, result, judged.timeline.clock_khz
+    )
     entries = tuple(make_entry(operator, measurements, result) for operator in plan.operators)
     entries, prediction = _complete(entries, result)
     by_key = {entry.key: entry for entry in entries if entry.status != "failed"}
@@ -57,7 +61,7 @@ def build_table(result: CampaignResult) -> tuple[Manifest, tuple[Entry, ...], pd
         exam=exam,
         prediction=prediction,
         context=dict(result.context),
-        notes=(*result.notes, *_network_notes(result)),
+        notes=(*result.notes, *state_notes, *_network_notes(result)),
         files_sha256={},
     )
     return manifest, entries, rows

@@ -12,13 +12,17 @@ from profiler.results.judged import Measurements
 from search.operators.spec import OperatorSpec
 from search.table.entries import Entry, Interval, OperatorCounts, Sampling, Spread, TimedFile
 from search.table.manifest import DeviceInfo, Source
+from search.table.store import Table
 
 _NO_BLOCK = "preempted: no block ran undisturbed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CampaignResult:
-    """The parts that a table is made of."""
+    """The parts that a table is made of.
+
+    Times are stated at the machine's state of the table `state_of`, if there is one.
+    """
 
     plan: CampaignPlan
     journal: Journal
@@ -32,6 +36,7 @@ class CampaignResult:
     created_utc: str
     context: Mapping[str, str]
     notes: tuple[str, ...]
+    state_of: Table | None = None
 
 
 def make_entry(operator: OperatorSpec, measurements: Measurements, result: CampaignResult) -> Entry:

@@ -14,20 +14,30 @@ Where both tables record the clock that they are stated at, and ran on one kind 
 of one processor, the new one is first restated at the clock of the old one.
 
 All operators may then have moved together, because a machine is not equally fast
-every day. A common change within `threshold` is stated and taken out before
-operators are judged; a larger one is left in, so that all of them show it.
+every day. The common change is stated with an interval. Between two runs of one
+setting it is the machine's state, and taken out before operators are judged; beyond
+`MOST_CHANGE` it is flagged as more than a state should be. It is taken out only within
+`threshold`, and a larger one is left in so that all operators show it, where it may be
+what was asked about (different settings: runtime, threads, device) and where operators
+scatter around it by more than `MOST_SPREAD` (they have then nothing in common).
 """
 
 import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from scipy import stats as scipy_stats
 
 from profiler.analysis.arrays import Flags
+from profiler.analysis.machine_factor import (
+    MOST_CHANGE,
+    MOST_SPREAD,
+    RobustCentre,
+    robust_centre,
+)
 from profiler.tables.clocks import Clocks, clocks_of, processors_in_common
 from profiler.tables.versions import find_parent
 from search.errors import KitError, TableError
@@ -44,6 +54,8 @@ BETWEEN_RUNS = 0.01
 # With fewer operators a change of some cannot be told from one of all.
 MIN_COMMON = 20
 _Z = 1.96
+
+CommonKind = Literal["none", "state", "small", "kept", "unequal"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,11 +85,18 @@ class Difference:
     tables state theirs; it records whether times are restated. `dispatch_us` is the
     chains' intercept, old and new, restated as the rows are; None unless both were
     measured as chains. `moved` are the keys of operators that ran on another unit,
-    with the units before and after. `common_change` is what all operators have in
-    common; `median_absolute` and `p95_absolute` are over operators. `predicted`
-    counts operators that one of the tables only predicts: they are not compared.
-    `unknown_processor` is why the tables may be of two processors, None where that
-    is known.
+    with the units before and after. `unknown_processor` is why the tables may be of
+    two processors, None where that is known.
+
+    `common_change` is what all operators have in common, with its 95 % interval
+    (`common_low`, `common_high`) and the operators' standard deviation around it
+    (`common_spread`). `common_kind` is "state" where it is the machine's and was taken
+    out, "small" where it was taken out though settings differ or operators scatter,
+    "kept" (settings differ) and "unequal" (they scatter) where operators show it, and
+    "none" where they are too few to have one.
+
+    `median_absolute` and `p95_absolute` are over operators. `predicted` counts operators
+    that one of the tables only predicts: they are not compared.
     """
 
     identity: tuple[str, ...]
@@ -92,6 +111,15 @@ class Difference:
     p95_absolute: float
     predicted: int = 0
     unknown_processor: str | None = None
+    common_low: float = 0.0
+    common_high: float = 0.0
+    common_spread: float = 0.0
+    common_kind: CommonKind = "none"
+
+    @property
+    def is_state_beyond_bounds(self) -> bool:
+        """Whether the machine's state changed by more than two tables should differ by."""
+        return self.common_kind == "state" and _is_large(self.common_change)
 
     @property
     def regressions(self) -> tuple[Change, ...]:
@@ -128,8 +156,10 @@ def compare_tables(
             f"{old.label} and {new.label} share no measured operator.",
             "Compare tables of the same space, resolution and dtype, with intervals.",
         )
+    identity = identity_differences(old.manifest, new.manifest)
     common = _common_log_ratio([(before[key], after[key]) for key in shared])
-    taken_out = common if abs(common) <= math.log1p(threshold) else 0.0
+    kind = _common_kind(common, identity, threshold)
+    taken_out = common.value if common and kind in ("state", "small") else 0.0
     ratios = [_ratio(before[key], after[key], taken_out) for key in shared]
     significant = benjamini_hochberg([ratio.p_value for ratio in ratios], fdr)
     changes = tuple(
@@ -140,18 +170,22 @@ def compare_tables(
     likeness = processors_in_common(old.manifest, new.manifest)
     predicted = {e.key for e in (*old.entries, *new.entries) if e.status == "predicted"}
     return Difference(
-        identity=identity_differences(old.manifest, new.manifest),
+        identity=identity,
         changes=changes,
         only_old=tuple(key for key in before if key not in after and key not in predicted),
         only_new=tuple(key for key in after if key not in before and key not in predicted),
         clocks=clocks,
         dispatch_us=_dispatch_us(old.manifest, new.manifest, speed),
         moved=_moved(old.manifest, new.manifest),
-        common_change=math.expm1(common),
+        common_change=math.expm1(common.value) if common else 0.0,
         median_absolute=float(np.median(absolute)),
         p95_absolute=float(np.percentile(absolute, 95)),
         predicted=len(predicted),
         unknown_processor=likeness.reason if likeness.verdict == "unknown" else None,
+        common_low=math.expm1(common.low) if common else 0.0,
+        common_high=math.expm1(common.high) if common else 0.0,
+        common_spread=common.spread if common else 0.0,
+        common_kind=kind,
     )
 
 
@@ -193,10 +227,31 @@ def _times(entry: Entry, speed: float) -> _Times:
     return _Times(time.centre_us * speed, time.low_us * speed, time.high_us * speed)
 
 
-def _common_log_ratio(pairs: Sequence[tuple[_Times, _Times]]) -> float:
-    """Median log ratio of new over old; 0 where operators are too few to have one."""
-    ratios = [new.centre_us / old.centre_us for old, new in pairs]
-    return float(np.median(np.log(ratios))) if len(pairs) >= MIN_COMMON else 0.0
+def _common_log_ratio(pairs: Sequence[tuple[_Times, _Times]]) -> RobustCentre | None:
+    """Robust centre of new over old, in logarithms; None where operators are too few for one."""
+    if len(pairs) < MIN_COMMON:
+        return None
+    return robust_centre(
+        [math.log(new.centre_us / old.centre_us) for old, new in pairs],
+        [math.hypot(old.log_error, new.log_error) for old, new in pairs],
+    )
+
+
+def _common_kind(
+    common: RobustCentre | None, identity: Sequence[str], threshold: float
+) -> CommonKind:
+    """What the common change is, by whether settings are equal and operators agree on it."""
+    if common is None:
+        return "none"
+    if not identity and common.spread <= MOST_SPREAD:
+        return "state"
+    if abs(common.value) <= math.log1p(threshold):
+        return "small"
+    return "kept" if identity else "unequal"
+
+
+def _is_large(change: float) -> bool:
+    return abs(math.log1p(change)) > math.log1p(MOST_CHANGE)
 
 
 class _Ratio(NamedTuple):
@@ -298,7 +353,8 @@ def report_changes(table: Table) -> None:
         return
     print(
         f"since {parent.name}: {len(difference.regressions)} operator(s) slower, "
-        f"{len(difference.improvements)} faster of {len(difference.changes)}; all together "
+        f"{len(difference.improvements)} faster of {len(difference.changes)}; "
+        f"{'the machine' if difference.common_kind == 'state' else 'all together'} "
         f"{difference.common_change:+.2%}, absolute difference median "
         f"{difference.median_absolute:.2%}, 95th percentile {difference.p95_absolute:.2%} "
         f"(more: python -m profiler diff {parent} {table.path})",

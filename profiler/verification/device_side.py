@@ -9,9 +9,12 @@ from deploy.verification.device_side import (
     VerificationReport,
     VerificationRequest,
 )
+from deploy.verification.machine import TodaysPrediction
 from device_agents.base import DeviceAgent
 from device_agents.lock import device_lock
 from device_agents.registry import find_device
+from profiler.analysis.machine_factor import MachineFactor
+from profiler.anchors.machine import TableAnchors, for_today, machine_now
 from profiler.campaign.network_timing import NetworkTime, NetworkTimes, time_networks
 from profiler.measuring.agents import TimingOptions, open_agent, timing_settings
 from profiler.settings import PRESETS, CampaignSettings
@@ -20,6 +23,7 @@ from profiler.tables.versions import newest_tables
 from profiler.verification.outputs import compare_outputs
 from search.console.progress import Progress, make_progress
 from search.errors import DeviceError, KitError, UsageError
+from search.latency.model import Estimate
 from search.table.manifest import DeviceInfo, Manifest
 from search.table.processors import compare_devices
 from search.table.store import Table, profile_command, read_manifest, read_table
@@ -70,7 +74,7 @@ def _settings(device: DeviceOptions, dtype: str) -> CampaignSettings:
 def _verify(
     request: VerificationRequest, settings: CampaignSettings, agent: DeviceAgent, progress: Progress
 ) -> VerificationReport:
-    table, notes = _find_table(request, settings, agent.info())
+    found, notes = _find_table(request, settings, agent.info())
     numbers = None
     if agent.source == "simulated":
         notes = (*notes, "a simulated device computes nothing: no numbers to compare")
@@ -83,8 +87,15 @@ def _verify(
             deployment_limit(settings.dtype),
             progress,
         )
-    timing = time_networks([request.export], agent, settings, progress)
+    anchors = TableAnchors.of(found[0], [found[1].architecture]) if found else None
+    singles = anchors.exports if anchors else ()
+    timing = time_networks([request.export], agent, settings, progress, anchors=singles)
     time = _network_time(timing, request.export.name)
+    prediction = None
+    if found and anchors:
+        machine, remarks = anchors.factor_in(timing)
+        notes = (*notes, *remarks)
+        prediction = _prediction(*found, time, request.target_us, machine)
     hello, info = timing.hello, agent.info()
     assert hello is not None
     return VerificationReport(
@@ -97,7 +108,7 @@ def _verify(
         threads=hello.threads,
         numbers=numbers,
         latency=_latency(time),
-        prediction=_prediction(*table, time, request.target_us) if table else None,
+        prediction=prediction,
         target_us=request.target_us,
         notes=notes,
     )
@@ -126,7 +137,11 @@ def _latency(time: NetworkTime) -> Latency:
 
 
 def _prediction(
-    table: Table, prediction: TablePrediction, time: NetworkTime, target_us: float | None
+    table: Table,
+    prediction: TablePrediction,
+    time: NetworkTime,
+    target_us: float | None,
+    machine: MachineFactor | None,
 ) -> LatencyPrediction:
     estimate, clock = prediction.estimate, table.manifest.protocol.clock_khz
     known = bool(clock and time.clock_khz)
@@ -140,6 +155,20 @@ def _prediction(
         clock_khz=clock,
         difference=estimate.value_us / time.centre_us - 1,
         difference_at_clock=at_clock,
+        machine=machine_now(machine, table.manifest) if machine else None,
+        today=_today(for_today(estimate, machine), time, target_us) if machine else None,
+    )
+
+
+def _today(estimate: Estimate, time: NetworkTime, target_us: float | None) -> TodaysPrediction:
+    """The prediction for the machine as it is, and the measurement against it."""
+    return TodaysPrediction(
+        value_us=estimate.value_us,
+        low_us=estimate.low_us,
+        high_us=estimate.high_us,
+        probability=None if target_us is None else estimate.probability_below(target_us),
+        table_error=time.centre_us / estimate.value_us - 1,
+        within=estimate.low_us <= time.centre_us <= estimate.high_us,
     )
 
 

@@ -55,7 +55,7 @@ def _summary(result: SearchResult) -> Iterator[str]:
     if result.candidates[0].meets_target and chosen != result.candidates[0]:
         share = f"{TARGET_UTILISATION:.0%} to 100%"
         yield f"           the best of those that use {share} of the target"
-    target = "no target" if result.target_us is None else f"target {_ms(result.target_us)}"
+    target = "no target" if result.target_us is None else _target(result.target_us)
     if result.cost != LATENCY:
         most = "no target" if result.most is None else f"target {result.most / 1e6:.4g}M"
         cost = {"flops": chosen.flops, "params": chosen.params}[result.cost]
@@ -73,6 +73,11 @@ def _summary(result: SearchResult) -> Iterator[str]:
     if result.waivers:
         yield f"waived     {' '.join(result.waivers)}"
     yield f"took       {result.seconds:.0f} s on {result.data}"
+
+
+def _target(target_us: float) -> str:
+    """A latency target; predictions are those of the machine as it was for the table."""
+    return f"target {_ms(target_us)} at the state of the table"
 
 
 def _candidate_row(candidate: CandidateRow) -> dict[str, object]:

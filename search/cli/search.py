@@ -59,7 +59,7 @@ def search(
     target_ms: Annotated[
         float | None,
         typer.Option(
-            help="Latency to meet; without one, fbnet uses the paper's product loss.",
+            help="Latency to meet at the table's state; without one, fbnet's product loss.",
             rich_help_panel=PROBLEM,
         ),
     ] = None,

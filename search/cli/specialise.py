@@ -41,7 +41,8 @@ def specialise(
     target_ms: Annotated[
         list[float],
         typer.Option(
-            help="Latency to meet: once for all tables, or once each.", rich_help_panel=PROBLEM
+            help="Latency at the tables' states: once for all, or once each.",
+            rich_help_panel=PROBLEM,
         ),
     ],
     table: Annotated[

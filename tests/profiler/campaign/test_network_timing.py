@@ -153,6 +153,78 @@ def test_an_unsteady_network_is_not_called_stable(bench: Bench) -> None:
     assert timing.timed["net 0"].passes == 4
 
 
+# --- anchors
+
+
+def anchors(subjects: list[ExportSpec], number: int = 3) -> list[ExportSpec]:
+    """Operators that none of the networks uses."""
+    used = {operator for subject in subjects for operator in subject.operators}
+    return [ExportSpec.of(one) for one in SPACE.operators if one not in used][:number]
+
+
+def test_anchors_are_timed_in_the_same_run_as_a_campaign_times_operators(bench: Bench) -> None:
+    agent, subjects, asked = recording(bench), networks(1), settings()
+    singles = anchors(subjects)
+    timing = time_networks(subjects, agent, asked, Silent(), anchors=singles)
+    assert list(timing.timed) == list(timing.artefacts) == ["net 0"]
+    assert set(timing.anchors) == {single.name for single in singles}
+    for single in singles:
+        truth = agent.truth.program_us(single.operators)
+        assert timing.anchors[single.name].centre_us == pytest.approx(truth, rel=0.03)
+    assert len(agent.plans) == asked.effort.passes
+    for plan in agent.plans:
+        *items, _ = plan.items
+        assert sorted(item.loops for item in items) == [0, 0, 0, asked.effort.network_loops]
+
+
+def test_anchors_may_stand_alone(bench: Bench) -> None:
+    singles = anchors([])
+    timing = time_networks((), recording(bench), settings(), Silent(), anchors=singles)
+    assert not timing.timed
+    assert not timing.failed
+    assert len(timing.anchors) == len(singles)
+
+
+def test_an_unsteady_anchor_causes_no_extra_pass(bench: Bench) -> None:
+    subjects = networks(1)
+    shaky, *_ = singles = anchors(subjects)
+    agent = recording(bench, Truth(unstable=shaky.name))
+    timing = time_networks(subjects, agent, settings(passes=3), Silent(), anchors=singles)
+    assert len(agent.plans) == 3
+    assert not timing.anchors[shaky.name].stable
+
+
+@pytest.mark.parametrize("fault", ["refuse", "crash_on"])
+def test_an_anchor_that_fails_costs_itself_alone(bench: Bench, fault: str) -> None:
+    subjects = networks(1)
+    bad, *others = singles = anchors(subjects)
+    agent = recording(bench, Truth(**{fault: bad.name}))  # type: ignore[arg-type]
+    timing = time_networks(subjects, agent, settings(), Silent(), anchors=singles)
+    assert set(timing.anchors) == {other.name for other in others}
+    assert set(timing.failed_anchors) == {bad.name}
+    assert timing.timed["net 0"].passes == settings().effort.passes
+
+
+def test_an_anchor_that_cannot_be_built_costs_itself_alone(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from deploy.exporters.simulated import SimulatedExporter
+
+    subjects, build = networks(1), SimulatedExporter.build
+    bad, *others = singles = anchors(subjects)
+
+    def refuse(self: SimulatedExporter, subject: ExportSpec) -> object:
+        if bad.name in subject.name:
+            raise RuntimeError("no such kernel")
+        return build(self, subject)
+
+    monkeypatch.setattr(SimulatedExporter, "build", refuse)
+    timing = time_networks(subjects, recording(bench), settings(), Silent(), anchors=singles)
+    assert set(timing.anchors) == {other.name for other in others}
+    assert "no such kernel" in timing.failed_anchors[bad.name]
+    assert list(timing.timed) == ["net 0"]
+
+
 def test_nothing_or_two_of_one_name_are_refused(bench: Bench) -> None:
     twice = networks(1) * 2
     for subjects in ([], twice):

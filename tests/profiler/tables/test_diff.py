@@ -154,17 +154,91 @@ def test_a_significant_change_below_the_threshold_is_no_regression(measured: Tab
     assert sum(change.significant for change in tolerant.changes) == SOME
 
 
-@pytest.mark.parametrize(("factor", "slower"), [(1.03, 0), (1.20, None)])
-def test_what_all_operators_have_in_common_is_taken_out_unless_it_is_large(
-    measured: Table, factor: float, slower: int | None
-) -> None:
-    shifted = tuple(
-        replace(entry, time=entry.known_time.scaled(factor)) for entry in measured.entries
+def all_slowed(table: Table, factor: float, some: int = 0, more: float = 1.0) -> Table:
+    """Every row `factor` times as long, and the first `some` of them `more` times beyond that."""
+    rows = tuple(
+        replace(entry, time=entry.known_time.scaled(factor * (more if number < some else 1.0)))
+        for number, entry in enumerate(table.entries)
     )
-    difference = compare_tables(measured, replace(measured, entries=shifted))
+    return replace(table, entries=rows)
+
+
+def with_two_threads(table: Table) -> Table:
+    protocol = table.manifest.protocol.model_copy(update={"threads": 2})
+    return replace(table, manifest=table.manifest.model_copy(update={"protocol": protocol}))
+
+
+@pytest.mark.parametrize(("factor", "beyond"), [(1.03, False), (1.094, False), (1.2, True)])
+def test_between_runs_of_one_setting_what_is_common_is_the_machines_state(
+    measured: Table, factor: float, beyond: bool
+) -> None:
+    difference = compare_tables(measured, all_slowed(measured, factor))
+    assert difference.common_kind == "state"
     assert difference.common_change == pytest.approx(factor - 1)
-    assert len(difference.regressions) == (len(shifted) if slower is None else slower)
+    assert difference.common_low < factor - 1 < difference.common_high
+    assert difference.is_state_beyond_bounds is beyond
+    assert not difference.regressions
     assert difference.median_absolute == pytest.approx(factor - 1)
+    back = compare_tables(all_slowed(measured, factor), measured)
+    assert not back.improvements
+    assert back.is_state_beyond_bounds is beyond
+
+
+def test_operators_that_slowed_beyond_the_machine_are_all_found_and_no_others(
+    measured: Table,
+) -> None:
+    difference = compare_tables(measured, all_slowed(measured, 1.094, SOME, 1.2))
+    assert difference.common_change == pytest.approx(0.094, abs=0.002)
+    slowed = {entry.key for entry in measured.entries[:SOME]}
+    assert {change.key for change in difference.regressions} == slowed
+    assert not difference.improvements
+    for change in difference.regressions:
+        assert change.ratio == pytest.approx(1.2, abs=0.005)
+
+
+@pytest.mark.parametrize(("factor", "kind", "slower"), [(1.03, "small", 0), (1.2, "kept", None)])
+def test_between_settings_a_large_common_change_is_left_in_the_operators(
+    measured: Table, factor: float, kind: str, slower: int | None
+) -> None:
+    new = with_two_threads(all_slowed(measured, factor))
+    difference = compare_tables(measured, new)
+    assert difference.common_kind == kind
+    assert not difference.is_state_beyond_bounds
+    rows = len(new.entries)
+    assert len(difference.regressions) == (rows if slower is None else slower)
+
+
+def test_two_threads_instead_of_one_leave_nearly_all_operators_different(measured: Table) -> None:
+    draw = np.random.default_rng(0)
+    rows = tuple(
+        replace(entry, time=entry.known_time.scaled(float(draw.uniform(0.5, 0.75))))
+        for entry in measured.entries
+    )
+    new = with_two_threads(replace(measured, entries=rows))
+    assert len(compare_tables(measured, new).improvements) == len(rows)
+
+
+def test_operators_that_slowed_unequally_have_no_state_in_common_and_all_show_it(
+    measured: Table,
+) -> None:
+    draw = np.random.default_rng(0)
+    rows = tuple(
+        replace(entry, time=entry.known_time.scaled(float(draw.uniform(1.3, 2.2))))
+        for entry in measured.entries
+    )
+    slow = replace(measured, entries=rows)
+    difference = compare_tables(measured, slow)
+    assert difference.common_kind == "unequal"
+    assert difference.common_spread > 0.1
+    assert len(difference.regressions) == len(rows)
+    assert not compare_tables(slow, measured).regressions
+
+
+def test_fewer_operators_than_a_common_change_needs_have_none(measured: Table) -> None:
+    few = replace(measured, entries=measured.entries[:10])
+    difference = compare_tables(few, all_slowed(few, 1.2))
+    assert (difference.common_kind, difference.common_change) == ("none", 0.0)
+    assert len(difference.regressions) == 10
 
 
 def test_a_table_does_not_differ_from_itself(measured: Table) -> None:

@@ -1,0 +1,1 @@
+"""A table's machine, now and when the table was made."""
