@@ -37,8 +37,10 @@ SEARCH_ARGS ?=
 BIN := $(VENV)/bin
 BIN_LIGHT := $(VENV_LIGHT)/bin
 STAMP := $(VENV)/.installed
+STAMP_TEST := $(VENV)/.installed-test
 STAMP_LIGHT := $(VENV_LIGHT)/.installed
-PIP := -m pip install --quiet --disable-pip-version-check -c constraints.txt
+# Modules are compiled when they are first imported: most of torch's never are.
+PIP := -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 # What must work where only the base dependencies and those of the command lines are installed.
 LIGHT := tests/test_layers.py tests/test_sizes.py tests/search/test_architecture.py \
@@ -54,19 +56,19 @@ profile: $(STAMP) runner
 
 check: test lint test-light
 
-test: $(STAMP) runner
+test: $(STAMP_TEST) runner
 	$(PYTEST) $(ARGS)
 
 test-light: $(STAMP_LIGHT)
 	$(BIN_LIGHT)/python -m pytest $(LIGHT) $(ARGS)
 
-lint: $(STAMP)
+lint: $(STAMP_TEST)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/mypy --explicit-package-bases tests
 
-coverage: $(STAMP) runner
+coverage: $(STAMP_TEST) runner
 	$(PYTEST) --cov --cov-branch $(ARGS)
 
 network: $(STAMP) runner
@@ -82,6 +84,10 @@ runner: $(STAMP)
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python $(PIP) torch==2.13.0 $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
+	$(BIN)/python $(PIP) -e '.[profile]'
+	touch $@
+
+$(STAMP_TEST): $(STAMP)
 	$(BIN)/python $(PIP) -e '.[profile,test]'
 	touch $@
 

@@ -12,8 +12,9 @@ class Effort:
     """How much is measured.
 
     A pass loads every program again and visits each `rounds` times; after
-    `passes` of them, up to `extra_passes` more follow while some item has not
-    reached `target_relative_ci`. `calibration` and `exam` count whole networks.
+    `passes` of them, up to `extra_passes` more follow while whole networks are not
+    known to a fifth of `target_relative_ci` (`profiler.results.settled`); rows whose
+    interval is wider than that are marked. `calibration` and `exam` count whole networks.
     """
 
     preset: str
@@ -42,9 +43,9 @@ PRESETS = {
         ),
         Effort(
             preset="default",
-            passes=10,
-            extra_passes=12,
-            rounds=8,
+            passes=6,
+            extra_passes=16,
+            rounds=5,
             target_relative_ci=0.05,
             calibration=20,
             exam=20,

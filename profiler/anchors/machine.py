@@ -1,7 +1,7 @@
 """The machine of a table today: its factor from timed anchors, and predictions restated."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -50,17 +50,10 @@ class TableAnchors:
         """What is to be timed, each named by its operator's key."""
         return tuple(ExportSpec.of(row.operator) for row in self.rows)
 
-    def factor_in(
-        self, timing: NetworkTimes, sensitivities: Mapping[str, float] | None = None
-    ) -> tuple[MachineFactor | None, tuple[str, ...]]:
+    def factor_in(self, timing: NetworkTimes) -> tuple[MachineFactor | None, tuple[str, ...]]:
         """The factor by those anchors that were timed in a run, and notes.
 
         None, with a note that says why, where there are no anchors or too few were timed.
-
-        Args:
-            timing: The run.
-            sensitivities: By key, by which share an operator follows the machine's state;
-                1 where none is given.
         """
         if not self.rows:
             return None, (self.problem,)
@@ -70,7 +63,7 @@ class TableAnchors:
                 row.key,
                 row.known_time,
                 _interval(timing.anchors[row.key].at_clock(table_khz)),
-                sensitivity=(sensitivities or {}).get(row.key, 1.0),
+                sensitivity=row.spread.state_sensitivity or 1.0,
             )
             for row in self.rows
             if row.key in timing.anchors

@@ -33,6 +33,11 @@ class Measurements:
     timeline: Timeline
     dispatch_us: float | None = None
 
+    def sensitivity(self, name: str) -> float | None:
+        """The share by which an item follows the machine's state; None where it is not known."""
+        state = self.timeline.state
+        return None if state is None else state.sensitivity.get(name)
+
     def unstable(self, names: Iterable[str]) -> set[str]:
         """Those without a measurement, or with a wider interval than asked for; failed ones not."""
         return {

@@ -62,6 +62,7 @@ def make_entry(operator: OperatorSpec, measurements: Measurements, result: Campa
             mad_us=measurement.mad_us,
             p5_us=measurement.p5_us,
             p95_us=measurement.p95_us,
+            state_sensitivity=measurements.sensitivity(operator.key),
         ),
         sampling=Sampling(
             blocks=measurement.blocks,

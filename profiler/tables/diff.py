@@ -41,6 +41,7 @@ from profiler.analysis.machine_factor import (
 from profiler.tables.clocks import Clocks, clocks_of, processors_in_common
 from profiler.tables.versions import find_parent
 from search.errors import KitError, TableError
+from search.operators.spec import parse_key
 from search.table.entries import Entry
 from search.table.manifest import DeviceInfo, Manifest
 from search.table.processors import differing_facts
@@ -157,10 +158,11 @@ def compare_tables(
             "Compare tables of the same space, resolution and dtype, with intervals.",
         )
     identity = identity_differences(old.manifest, new.manifest)
-    common = _common_log_ratio([(before[key], after[key]) for key in shared])
+    follow = {key: _sensitivity(old, new, key) for key in shared}
+    common = _common_log_ratio([(before[key], after[key], follow[key]) for key in shared])
     kind = _common_kind(common, identity, threshold)
     taken_out = common.value if common and kind in ("state", "small") else 0.0
-    ratios = [_ratio(before[key], after[key], taken_out) for key in shared]
+    ratios = [_ratio(before[key], after[key], taken_out * follow[key]) for key in shared]
     significant = benjamini_hochberg([ratio.p_value for ratio in ratios], fdr)
     changes = tuple(
         _change(key, before[key], after[key], ratio, bool(flag), threshold)
@@ -227,13 +229,26 @@ def _times(entry: Entry, speed: float) -> _Times:
     return _Times(time.centre_us * speed, time.low_us * speed, time.high_us * speed)
 
 
-def _common_log_ratio(pairs: Sequence[tuple[_Times, _Times]]) -> RobustCentre | None:
-    """Robust centre of new over old, in logarithms; None where operators are too few for one."""
+def _sensitivity(old: Table, new: Table, key: str) -> float:
+    """By which share an operator follows the machine's state, as far as the tables know."""
+    known = [
+        entry.spread.state_sensitivity
+        for table in (old, new)
+        if (entry := table.lookup(parse_key(key))).spread.state_sensitivity is not None
+    ]
+    return float(np.mean(known)) if known else 1.0
+
+
+def _common_log_ratio(pairs: Sequence[tuple[_Times, _Times, float]]) -> RobustCentre | None:
+    """Robust centre of new over old, in logarithms, of an operator of average sensitivity.
+
+    None where operators are too few for one.
+    """
     if len(pairs) < MIN_COMMON:
         return None
     return robust_centre(
-        [math.log(new.centre_us / old.centre_us) for old, new in pairs],
-        [math.hypot(old.log_error, new.log_error) for old, new in pairs],
+        [math.log(new.centre_us / old.centre_us) / share for old, new, share in pairs],
+        [math.hypot(old.log_error, new.log_error) / share for old, new, share in pairs],
     )
 
 

@@ -59,7 +59,11 @@ class Interval:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spread:
-    """How one call's time varies over undisturbed blocks; unknown values are None."""
+    """How one call's time varies over undisturbed blocks; unknown values are None.
+
+    `state_sensitivity` is the share by which it follows the machine's state: with 1 it
+    slows down as the average operator does.
+    """
 
     lower_quartile_us: float | None = None
     mean_us: float | None = None
@@ -67,6 +71,7 @@ class Spread:
     mad_us: float | None = None
     p5_us: float | None = None
     p95_us: float | None = None
+    state_sensitivity: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +151,9 @@ class Entry:
             raise TableError(f"Row {self.key}: failed without a reason.")
         if self.status != "failed" and (self.time is None or not self.time.is_sane):
             raise TableError(f"Row {self.key}: its times are missing or not positive.")
+        share = self.spread.state_sensitivity
+        if share is not None and not 0 < share < math.inf:
+            raise TableError(f"Row {self.key}: its state_sensitivity {share} is not positive.")
 
     @property
     def operator(self) -> OperatorSpec:

@@ -9,7 +9,8 @@ table under tests/golden/.
              `operators_predicted`), and a protocol that may be unknown;
              the same columns
     2 -> 3   what identifies a processor (`device.processor`), unknown in
-             older tables, whose names and ids stay; the same columns
+             older tables, whose names and ids stay; the state of the machine
+             (`protocol.state_*`, the column `state_sensitivity`), unknown there
 """
 
 from collections.abc import Callable, Mapping
@@ -47,9 +48,13 @@ def _manifest_2(content: Content) -> Content:
     return {**content, "schema_version": 3}
 
 
+def _rows_2(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.assign(state_sensitivity="")
+
+
 UPGRADES: Mapping[int, Upgrade] = {
     1: Upgrade(manifest=_manifest_1),
-    2: Upgrade(manifest=_manifest_2),
+    2: Upgrade(manifest=_manifest_2, rows=_rows_2),
 }
 
 

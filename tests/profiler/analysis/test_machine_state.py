@@ -40,7 +40,8 @@ def run(
     throttled_pass: int | None = None,
 ) -> tuple[Blocks, float]:
     """Interleaved blocks of all items in two states by turns, and the mean of the log state."""
-    draw, now_ns, blocks, states = np.random.default_rng(seed), 0, {n: [] for n in CENTRES_US}, []
+    blocks: Blocks = {name: [] for name in CENTRES_US}
+    draw, now_ns, states = np.random.default_rng(seed), 0, list[float]()
     busy = draw.random(100_000) < 0.5
     for number in range(passes):
         for place in range(8):

@@ -188,7 +188,7 @@ def test_anchors_may_stand_alone(bench: Bench) -> None:
 def test_an_unsteady_anchor_causes_no_extra_pass(bench: Bench) -> None:
     subjects = networks(1)
     shaky, *_ = singles = anchors(subjects)
-    agent = recording(bench, Truth(unstable=shaky.name))
+    agent = recording(bench, Truth(wide=shaky.name))
     timing = time_networks(subjects, agent, settings(passes=3), Silent(), anchors=singles)
     assert len(agent.plans) == 3
     assert not timing.anchors[shaky.name].stable

@@ -11,9 +11,10 @@ import pytest
 from device_agents.device import load_device
 from device_agents.simulated.truth import Truth
 from profiler.campaign.network_timing import NetworkTime, NetworkTimes, time_networks
-from profiler.comparison.compare import compare, setting_label
+from profiler.comparison.compare import compare
 from profiler.comparison.model import Comparison, Run
 from profiler.comparison.sources import choose_tables, find_networks
+from profiler.comparison.states import setting_label
 from profiler.measuring.agents import TimingOptions, timing_settings
 from profiler.settings import PRESETS
 from profiler.tables.predict import predict_network
