@@ -27,7 +27,8 @@ def compile_flatbuffer(schema: str, content: Mapping[str, Any]) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         text = Path(folder) / "content.json"
         text.write_text(json.dumps(content))
-        command = [_root() / "data/bin/flatc", "--binary", "-o", folder, _root() / schema, text]
+        compiler, source = _root() / "data/bin/flatc", _root() / schema
+        command = [str(compiler), "--binary", "-o", folder, str(source), str(text)]
         done = subprocess.run(command, check=False, capture_output=True, text=True)
         if done.returncode:
             raise ExportError(f"flatc refuses what was written: {done.stdout}{done.stderr}"[:500])

@@ -82,6 +82,11 @@ class Graph:
         """The node whose only input is the program's output."""
         return self._nodes[-1]
 
+    def forget(self) -> None:
+        """Drop the values seen, which are the largest part by far."""
+        for node in self._nodes:
+            node.seen = []
+
     def insert_after(self, place: Node, node: Node) -> None:
         """Put a node right behind another one."""
         self._nodes.insert(self._nodes.index(place) + 1, node)

@@ -176,13 +176,13 @@ def _placed(segments: Sequence[bytes]) -> list[dict[str, int]]:
     return placed
 
 
-def _file(
-    program: bytes, segments: Sequence[bytes], placed: Sequence[dict[str, int]]
-) -> bytes:
+def _file(program: bytes, segments: Sequence[bytes], placed: Sequence[dict[str, int]]) -> bytes:
     """The program with ExecuTorch's extended header behind its magic word, then the segments."""
-    data = b""
+    parts, end = [], 0
     for segment, place in zip(segments, placed, strict=True):
-        data = data.ljust(place["offset"], b"\0") + segment
+        parts += [b"\0" * (place["offset"] - end), segment]
+        end = place["offset"] + len(segment)
+    data = b"".join(parts)
     if not data:
         return program
     length = 32

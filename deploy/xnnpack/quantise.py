@@ -140,8 +140,7 @@ def _observe(graph: Graph, plan: _Plan) -> dict[Node, tuple[float, int]]:
                     eps=2**-12,
                 )
             observers[root](node.seen[image if node.kind != "scalar" else 0])
-    for node in graph:
-        node.seen = []
+    graph.forget()
     return {root: _scale(observer) for root, observer in observers.items()}
 
 

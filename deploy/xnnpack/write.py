@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from deploy.xnnpack.arrange import arrange
 from deploy.xnnpack.delegate import write_delegate
-from deploy.xnnpack.nodes import Graph, Node, NotCovered
+from deploy.xnnpack.nodes import Graph, Node
 from deploy.xnnpack.program import Interface, write_program
 from deploy.xnnpack.quantise import number, quantise
 from deploy.xnnpack.record import record
@@ -18,6 +18,7 @@ def write_fp32(module: nn.Module, example: Tensor) -> bytes:
         NotCovered: The module calls something that is not written here.
     """
     graph = record(module, example)
+    graph.forget()
     number(graph, int8=False)
     return _finish(graph, example)
 
@@ -34,8 +35,10 @@ def write_int8(module: nn.Module, example: Tensor, other: Tensor) -> bytes:
         NotCovered: The module calls something that is not written here.
     """
     graph = record(module, example)
-    for node, again in zip(graph, record(module, other), strict=True):
-        node.seen += again.seen
+    again = record(module, other)
+    for node, same in zip(graph, again, strict=True):
+        node.seen += same.seen
+    again.forget()
     number(graph, int8=True)
     quantise(graph)
     return _finish(graph, example)
@@ -61,6 +64,3 @@ def _scalars(graph: Graph) -> list[Node]:
     """The numbers that the program hands in, in the order in which they are read."""
     read = [each for node in graph for each in node.inputs if each.kind == "scalar"]
     return list(dict.fromkeys(read))
-
-
-__all__ = ["NotCovered", "write_fp32", "write_int8"]
