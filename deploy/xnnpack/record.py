@@ -30,6 +30,8 @@ def record(module: nn.Module, example: Tensor) -> Graph:
     recorder = _Recorder(example, start)
     with torch.no_grad(), recorder:
         result = module(example)
+    if result is not example and _lies_in_both_orders(result):
+        raise NotCovered("The result has one pixel; which order it is given depends on the tool.")
     end = Node(kind="output", inputs=[recorder.node_of(result)], shape=tuple(result.shape))
     end.settings = {"channels_last": is_channels_last(result), "strides": result.stride()}
     return Graph([*recorder.nodes, end])
@@ -39,6 +41,11 @@ def is_channels_last(x: Tensor) -> bool:
     """Whether an image lies channels-last; where it lies in both orders it does not."""
     last = x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last)
     return last and not x.is_contiguous()
+
+
+def _lies_in_both_orders(x: Tensor) -> bool:
+    last = x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last)
+    return last and x.is_contiguous()
 
 
 class _Recorder(TorchFunctionMode):  # type: ignore[misc,unused-ignore]

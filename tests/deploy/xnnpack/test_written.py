@@ -119,6 +119,7 @@ NOT_COVERED: dict[str, Callable[[], nn.Module]] = {
     "a single image": ByIndex,
     "a pool with pixels left": lambda: nn.AdaptiveAvgPool2d(2),
     "a look at the number format": Asking,
+    "a result of one pixel": lambda: nn.Conv2d(3, 4, 8),
 }
 
 
