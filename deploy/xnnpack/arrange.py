@@ -119,20 +119,16 @@ def _bring(graph: Graph, source: Node, user: Node, *, channels_last: bool) -> No
     """Let the user read the source in this order, through a copy if need be."""
     if bool(source.channels_last) == channels_last or source.kind == "scalar":
         return
-    partner: Node | None = source.settings.get("copy")
-    if partner is not None:
-        user.replace_input(source, partner)
+    if source.other_order is not None:
+        user.replace_input(source, source.other_order)
         return
-    settings = {"channels_last": channels_last}
-    copy = Node(kind="copy", inputs=[source], shape=source.shape, settings=settings)
-    copy.channels_last = channels_last
+    copy = Node(kind="copy", inputs=[source], shape=source.shape, channels_last=channels_last)
     graph.insert_after(source, copy)
     if source.kind == "dequantise":
         _copy_in_int8(graph, source, copy)
     else:
         user.replace_input(source, copy)
-        source.settings["copy"] = copy
-        copy.settings["copy"] = source
+        source.other_order, copy.other_order = copy, source
 
 
 def _copy_in_int8(graph: Graph, before: Node, copy: Node) -> None:

@@ -27,6 +27,7 @@ class Node:
     seen: values on the calibration inputs, while they are observed.
     handle: the number by which a profile names the operation of the module.
     channels_last: order of the value in memory; None until it is decided.
+    other_order: the same value in the other order, if a copy of it is made.
     implicit: a quantise or dequantise that is part of the operation beside it.
     """
 
@@ -38,6 +39,7 @@ class Node:
     seen: list[Tensor] = field(default_factory=list)
     handle: int = NO_HANDLE
     channels_last: bool | None = None
+    other_order: "Node | None" = None
     implicit: bool = False
     users: dict["Node", None] = field(default_factory=dict)
 

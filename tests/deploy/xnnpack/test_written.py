@@ -24,6 +24,7 @@ from search.errors import ExportError
 from search.operators.modules import example_input
 from search.operators.spec import OperatorSpec, parse_key
 from tests.deploy.xnnpack.lowered import differences, lower, write
+from tests.product import ROOT
 
 # Each kind of operator, activation, gate and order of memory once.
 NETWORK = (
@@ -187,7 +188,7 @@ print([name for name in ("executorch.exir", "torchao", "torch._dynamo") if name 
 def test_writing_and_checking_a_program_loads_no_compiler() -> None:
     pytest.importorskip("executorch.exir", reason="needs ExecuTorch")
     done = subprocess.run(
-        [sys.executable, "-c", IMPORTS], capture_output=True, text=True, check=True
+        [sys.executable, "-c", IMPORTS], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
 
