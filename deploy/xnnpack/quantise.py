@@ -15,7 +15,7 @@ from deploy.xnnpack.nodes import Graph, Node, NotCovered
 # What the quantizer reads and writes in int8 ...
 _QUANTISED = ("conv", "linear", "add", "multiply", "concatenate", "pool")
 # ... and what it hands on as it comes, with the scale of its input.
-_KEEPING = ("relu", "clamp", "mean", "permute", "view", "reshape", "pool")
+_KEEPING = ("relu", "clamp", "mean", "permute", "view", "reshape")
 _LOWEST, _HIGHEST = -128, 127
 _LOWEST_WEIGHT, _HIGHEST_WEIGHT = -127, 127
 
