@@ -2,7 +2,7 @@
 
 A file with someone's own weights or images is lowered by ExecuTorch. Operators and networks
 of a table have seeded weights; their files, the same down to the delegate's bytes, are
-written straight from the module (`deploy.xnnpack`), some forty times faster.
+written straight from the module (`deploy.xnnpack`), some thirty times faster.
 """
 
 import copy

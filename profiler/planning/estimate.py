@@ -25,8 +25,8 @@ class BuildTime(NamedTuple):
 
 
 _BUILD_TIMES = {
-    "xnnpack-fp32": BuildTime(0.06, 0.3, 1.5),
-    "xnnpack-int8": BuildTime(0.09, 0.7, 3.0),
+    "xnnpack-fp32": BuildTime(0.05, 0.25, 1.5),
+    "xnnpack-int8": BuildTime(0.06, 0.5, 2.5),
     "onnx-fp32": BuildTime(0.5, 1.6),
     "coreml-fp16": BuildTime(1.2, 1.9),
     "coreml-fp32": BuildTime(1.2, 1.9),
