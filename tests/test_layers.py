@@ -46,6 +46,7 @@ ORDER = {
     "deploy": (
         "artefact",
         "network",
+        "xnnpack",
         "coreml",
         "chains",
         "exporters",

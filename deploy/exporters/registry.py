@@ -57,20 +57,40 @@ _COREML = {
     )
     for dtype, limit in COREML.items()
 }
+_XNNPACK_SOURCES = tuple(
+    f"deploy.xnnpack.{name}"
+    for name in (
+        "nodes",
+        "record",
+        "quantise",
+        "arrange",
+        "constants",
+        "delegate",
+        "flatbuffer",
+        "program",
+        "write",
+    )
+)
+# What is written, not lowered, leaves nothing in memory.
+_WRITTEN_TASKS = 1000
 _ENTRIES: dict[tuple[str, str], ExporterEntry] = {
     ("xnnpack", "fp32"): ExporterEntry(
         name="xnnpack-fp32",
         suffix=".pte",
         target="deploy.exporters.executorch:XnnpackFp32",
         packages=_ET,
+        sources=_XNNPACK_SOURCES,
         error_limit=XNNPACK_FP32,
+        tasks_per_process=_WRITTEN_TASKS,
     ),
     ("xnnpack", "int8"): ExporterEntry(
         name="xnnpack-int8",
         suffix=".pte",
         target="deploy.exporters.executorch:XnnpackInt8",
         packages=(*_ET, "torchao"),
+        sources=_XNNPACK_SOURCES,
         error_limit=XNNPACK_INT8,
+        tasks_per_process=_WRITTEN_TASKS,
     ),
     ("onnxruntime", "fp32"): ExporterEntry(
         name="onnx-fp32",
