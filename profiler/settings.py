@@ -24,9 +24,9 @@ class Effort:
     target_relative_ci: float
     calibration: int
     exam: int
-    warmup: int = 2
+    warmup: int = 1
     min_block_us: float = 1000.0
-    network_loops: int = 2
+    network_loops: int = 1
 
 
 PRESETS = {
@@ -38,8 +38,8 @@ PRESETS = {
             extra_passes=4,
             rounds=6,
             target_relative_ci=0.08,
-            calibration=8,
-            exam=8,
+            calibration=20,
+            exam=10,
         ),
         Effort(
             preset="default",
@@ -47,16 +47,16 @@ PRESETS = {
             extra_passes=16,
             rounds=5,
             target_relative_ci=0.05,
-            calibration=20,
+            calibration=60,
             exam=20,
         ),
         Effort(
             preset="rigorous",
             passes=14,
             extra_passes=10,
-            rounds=8,
+            rounds=6,
             target_relative_ci=0.04,
-            calibration=40,
+            calibration=100,
             exam=100,
         ),
     )

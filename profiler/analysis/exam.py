@@ -5,13 +5,14 @@ were measured interleaved with everything else in the same run.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 from scipy import stats as scipy_stats
 
 from profiler.analysis.arrays import Array
+from profiler.analysis.in_network import InNetworkModel, fit_in_network
 from search.latency.model import estimate_from_features, feature_vector
 from search.table.entries import Entry
 from search.table.manifest import Calibration, Exam, Score
@@ -28,6 +29,8 @@ CANDIDATES: tuple[tuple[str, ...], ...] = (
     ("steady_us", "first_extra_us", "weight_mb", "moved_mb", "operators"),
 )
 MIN_NETWORKS = 6
+# Prices of single operators inside networks must foretell other networks better by this.
+_WORTH_IT = 0.97
 _FOLDS = 10
 _REPEATS = 5
 
@@ -46,8 +49,50 @@ class MeasuredNetwork:
         return total
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkModel:
+    """A calibration, and where it prices operators inside networks, how it does."""
+
+    calibration: Calibration
+    in_network: InNetworkModel | None
+
+    def price(self, entry: Entry) -> Entry:
+        """The row with what its operator costs inside networks; as it is without such a model."""
+        if self.in_network is None or entry.time is None:
+            return entry
+        return replace(entry, in_network_us=self.in_network.cost_us(entry))
+
+
+def fit_model(networks: Sequence[MeasuredNetwork], seed: int) -> NetworkModel | None:
+    """Fit sums of features, and operators inside networks; the better one by held-out errors.
+
+    None when there are fewer than `MIN_NETWORKS` networks.
+    """
+    plain = calibrate(networks, seed)
+    if plain is None:
+        return None
+    measured = [network.measured_us for network in networks]
+    fitted = fit_in_network([network.entries for network in networks], measured)
+    error = float(np.abs(fitted.errors).mean())
+    if error > _WORTH_IT * plain.cross_validated_mape:
+        return NetworkModel(calibration=plain, in_network=None)
+    calibration = Calibration(
+        features=("in_network_us",),
+        slopes=(1.0,),
+        intercept_us=fitted.intercept_us,
+        covariance=((0.0, 0.0), (0.0, 0.0)),  # held-out errors hold the model's own already
+        networks=len(networks),
+        relative_residual=float(np.sqrt((fitted.errors**2).mean())),
+        interval_factor=float(scipy_stats.t.ppf(0.975, len(networks) - 1)),
+        cross_validated_mape=error,
+        raw_sum_mape=plain.raw_sum_mape,
+        method="operators inside networks: mixed model, leave-one-out predictive density",
+    )
+    return NetworkModel(calibration=calibration, in_network=fitted)
+
+
 def calibrate(networks: Sequence[MeasuredNetwork], seed: int) -> Calibration | None:
-    """Fit the model, choosing its features by cross-validation.
+    """Fit a sum of features, choosing them by cross-validation.
 
     None when there are fewer than `MIN_NETWORKS` networks. Ties (within one
     standard error of the best) go to the plainer model.

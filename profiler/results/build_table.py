@@ -9,7 +9,7 @@ import pandas as pd
 from deploy.artefact import ExportSpec
 from device_agents.native.record import find_build
 from device_agents.protocol import Hello
-from profiler.analysis.exam import MeasuredNetwork, calibrate, examine
+from profiler.analysis.exam import MeasuredNetwork, examine, fit_model
 from profiler.analysis.judge import Measurement
 from profiler.analysis.sentinel import drift
 from profiler.journal import Journal
@@ -44,7 +44,11 @@ def build_table(result: CampaignResult) -> tuple[Manifest, tuple[Entry, ...], pd
     entries, prediction = _complete(entries, result)
     by_key = {entry.key: entry for entry in entries if entry.status != "failed"}
     seed, by_name = plan.settings.seed, measurements.by_name
-    calibration = calibrate(_networks(plan.calibration, by_key, by_name), seed)
+    model = fit_model(_networks(plan.calibration, by_key, by_name), seed)
+    if model is not None:
+        entries = tuple(model.price(entry) for entry in entries)
+        by_key = {key: model.price(entry) for key, entry in by_key.items()}
+    calibration = model.calibration if model else None
     exam, rows = _examine(_networks(plan.exam, by_key, by_name), calibration, seed)
     manifest = Manifest(
         table_id=uuid.uuid4().hex,

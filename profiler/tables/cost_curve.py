@@ -13,7 +13,7 @@ import numpy as np
 
 from deploy.artefact import ExportSpec
 from profiler.analysis.arrays import Array
-from profiler.analysis.exam import MeasuredNetwork, calibrate, examine
+from profiler.analysis.exam import MeasuredNetwork, examine, fit_model
 from profiler.analysis.judge import judge
 from profiler.analysis.timeline import make_timeline, sampled_blocks
 from profiler.planning.networks import draw_networks
@@ -160,12 +160,13 @@ class _Curve:
         return float(np.abs(fitted.us[held_out] / true_us - 1).mean()), float(inside.mean())
 
     def _examine(self, rows: Mapping[OperatorSpec, Entry]) -> Exam:
-        calibration = calibrate(_measured_networks(self.calibration, rows), self.seed)
-        if calibration is None:
+        model = fit_model(_measured_networks(self.calibration, rows), self.seed)
+        if model is None:
             raise TableError("Too few calibration networks for a curve.")
+        priced = {operator: model.price(entry) for operator, entry in rows.items()}
         exam, _ = examine(
-            _measured_networks(self.exam, rows),
-            calibration,
+            _measured_networks(self.exam, priced),
+            model.calibration,
             bar_mape=BAR_MAPE,
             bar_spearman=BAR_SPEARMAN,
             seed=self.seed,

@@ -18,9 +18,11 @@ import numpy.typing as npt
 from search.architecture import Architecture
 from search.costs.base import Costs
 from search.costs.matrix import CostMatrix, require_matrix
+from search.errors import TableError
 from search.operators.spec import OperatorSpec
 from search.spaces.base import LayeredSpace
 from search.spaces.registry import parse_space
+from search.table.columns import AGAIN
 from search.table.entries import Entry
 from search.table.manifest import Calibration
 from search.table.store import Table
@@ -34,9 +36,16 @@ def _first_extra(entry: Entry) -> float:
     return 0.0 if first is None else first.centre_us - entry.known_time.centre_us
 
 
+def _in_network(entry: Entry) -> float:
+    if entry.in_network_us is None:
+        raise TableError(f"Row {entry.key} states no time inside networks.", AGAIN)
+    return entry.in_network_us
+
+
 FEATURES: Mapping[str, Callable[[Entry], float]] = {
     "steady_us": lambda entry: entry.known_time.centre_us,
     "first_extra_us": _first_extra,
+    "in_network_us": _in_network,
     "operators": lambda _: 1.0,
     "weight_mb": lambda entry: entry.counts.weight_bytes / 1e6,
     "moved_mb": lambda entry: (entry.counts.input_bytes + entry.counts.output_bytes) / 1e6,

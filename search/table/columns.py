@@ -77,6 +77,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("weight_bytes", "counts", "weight_bytes", int),
     Column("artefact_sha256", "artefact", "sha256", _text_or_none),
     Column("artefact_error", "artefact", "error", _number_or_none),
+    Column("in_network_us", "", "in_network_us", _number_or_none, since=3),
     Column("state_sensitivity", "spread", "state_sensitivity", _number_or_none, since=3),
 )
 

@@ -126,6 +126,8 @@ class Entry:
     "unstable" means that the precision asked for was not reached; "failed"
     rows have a reason and no time. "predicted" rows were not measured: their
     interval is the predictor's. Rows of an imported table may lack an interval.
+    `in_network_us` is what the operator adds to a network's latency, where the
+    table's calibration states it.
 
     Raises:
         TableError: An unknown status, a failure without a reason, or times
@@ -138,6 +140,7 @@ class Entry:
     reason: str | None = None
     time: Interval | None = None
     first_call: Interval | None = None
+    in_network_us: float | None = None
     spread: Spread = field(default_factory=Spread)
     sampling: Sampling = field(default_factory=Sampling)
     counts: OperatorCounts = field(default_factory=OperatorCounts)
@@ -151,6 +154,8 @@ class Entry:
             raise TableError(f"Row {self.key}: failed without a reason.")
         if self.status != "failed" and (self.time is None or not self.time.is_sane):
             raise TableError(f"Row {self.key}: its times are missing or not positive.")
+        if self.in_network_us is not None and not math.isfinite(self.in_network_us):
+            raise TableError(f"Row {self.key}: its in_network_us is no number.")
         share = self.spread.state_sensitivity
         if share is not None and not 0 < share < math.inf:
             raise TableError(f"Row {self.key}: its state_sensitivity {share} is not positive.")

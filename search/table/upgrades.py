@@ -10,7 +10,8 @@ table under tests/golden/.
              the same columns
     2 -> 3   what identifies a processor (`device.processor`), unknown in
              older tables, whose names and ids stay; the state of the machine
-             (`protocol.state_*`, the column `state_sensitivity`), unknown there
+             (`protocol.state_*`, the column `state_sensitivity`) and operators inside networks
+             (`in_network_us`), unknown there
 """
 
 from collections.abc import Callable, Mapping
@@ -49,7 +50,7 @@ def _manifest_2(content: Content) -> Content:
 
 
 def _rows_2(frame: pd.DataFrame) -> pd.DataFrame:
-    return frame.assign(state_sensitivity="")
+    return frame.assign(in_network_us="", state_sensitivity="")
 
 
 UPGRADES: Mapping[int, Upgrade] = {

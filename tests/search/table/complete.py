@@ -44,6 +44,7 @@ def _entry(place: int, status: str, reason: str | None) -> Entry:
         reason=reason,
         time=Interval(centre_us=us, low_us=us - 0.5, high_us=us + 0.75),
         first_call=Interval(centre_us=us + 2, low_us=us + 1.5, high_us=us + 2.5),
+        in_network_us=us + 0.375,
         spread=Spread(
             lower_quartile_us=us - 0.25,
             mean_us=us + 0.125,
