@@ -10,6 +10,7 @@ from profiler.planning.plan import CampaignPlan
 from profiler.results.judged import Measurements, judge_journal
 from profiler.settings import BAR_MAPE
 from search.latency.trust import (
+    NETWORK_BOUND,
     NetworkUncertainty,
     Rows,
     network_uncertainty,
@@ -49,8 +50,10 @@ def unsettled(plan: CampaignPlan, journal: Journal) -> str:
 def _rows_reason(plan: CampaignPlan, rows: Rows, left_open: NetworkUncertainty) -> str:
     """What the rows' intervals leave open, where that is too much."""
     asked = plan.settings.effort.target_relative_ci / NETWORK_SHARE
-    if left_open.largest > asked:
-        return f"networks +-{left_open.largest:.1%}, asked for {asked:.1%}"
+    if left_open.median > asked:
+        return f"networks +-{left_open.median:.1%}, asked for {asked:.1%}"
+    if left_open.largest > NETWORK_BOUND:
+        return f"one network +-{left_open.largest:.1%}, at most {NETWORK_BOUND:.0%}"
     networks = [network.operators for network in plan.networks]
     choices = open_choices(plan.space, rows, typical_us(networks, rows))
     return f"{len(choices)} choices open" if choices else ""
