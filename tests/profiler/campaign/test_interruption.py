@@ -18,12 +18,19 @@ from device_agents.protocol import Plan, Record
 from device_agents.simulated.agent import SimulatedAgent
 from device_agents.simulated.truth import Truth
 from profiler.journal import Journal
+from profiler.settings import PRESETS
+from search.spaces.registry import make_space
 from search.table.store import Table, read_table
 from tests.waiting import PATIENCE_S
 
-PASSES, ROUNDS = 4, 6  # of --fast
-HOLD_AFTER = 250  # of 596 records of a pass, of which each start repeats the first 138
-KILLED_AFTER = 700  # in the second pass
+SPACE = make_space("fbnet-mini")
+FAST = PRESETS["fast"]
+PASSES, ROUNDS = FAST.passes, FAST.rounds
+_ITEMS = len(SPACE.operators) + 1 + FAST.calibration + FAST.exam  # and the empty program
+_LOADING = 2 + 2 * (_ITEMS + 1)  # records that each start repeats; the sentinel is loaded too
+_PASS = _LOADING + ROUNDS * (_ITEMS + -(-_ITEMS // 10))
+HOLD_AFTER = _LOADING + 100
+KILLED_AFTER = _PASS + 100  # in the second pass
 
 
 def check_whole(table: Table, passes: int = PASSES, rounds: int = ROUNDS) -> None:
