@@ -43,9 +43,9 @@ PRESETS = {
         ),
         Effort(
             preset="default",
-            passes=6,
-            extra_passes=16,
-            rounds=5,
+            passes=10,
+            extra_passes=12,
+            rounds=4,
             target_relative_ci=0.05,
             calibration=60,
             exam=20,
