@@ -39,7 +39,7 @@ PRESETS = {
             rounds=6,
             target_relative_ci=0.08,
             calibration=20,
-            exam=10,
+            exam=12,
         ),
         Effort(
             preset="default",

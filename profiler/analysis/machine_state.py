@@ -33,6 +33,7 @@ THROTTLED = 1.25  # slower than the median state by this much is no state to be 
 FEWEST_BLOCKS = 200  # of fewer, a state is not to be told from chance
 _ROUNDS = 4
 _LEAST, _MOST = 0.2, 3.0  # bounds of a sensitivity
+_LEAST_SPREAD = 0.005  # a state that moves less shows nobody's sensitivity
 _ITEM_BLOCKS = 12  # of fewer, an item has the common sensitivity
 
 
@@ -41,7 +42,8 @@ class MachineState:
     """Slowdown over a run, relative to its mean state.
 
     `at_ns` and `log_slowdown` are (N,), one an undisturbed block in order of
-    time, of an item of average sensitivity; `sensitivity` is by item.
+    time, of an item of average sensitivity; `sensitivity` is by item, and empty where the
+    machine was too quiet to show any.
     """
 
     at_ns: Indices
@@ -108,12 +110,13 @@ def estimate_state(
         centres = series.centres(state * relative[series.items])
         rest = (series.log_us - centres[series.items]) / relative[series.items]
         state = _foretold(rest)
-        if number:
+        if number and state.std() > _LEAST_SPREAD:
             relative = _sensitivities(series, state)
+    known = state.std() > _LEAST_SPREAD
     return MachineState(
         at_ns=series.at_ns,
         log_slowdown=_from_mean(state, series.at_ns // CLOCK_STEP_NS),
-        sensitivity=dict(zip(series.names, relative.tolist(), strict=True)),
+        sensitivity=dict(zip(series.names, relative.tolist(), strict=True)) if known else {},
     )
 
 

@@ -52,8 +52,8 @@ def _rows_reason(plan: CampaignPlan, rows: Rows, left_open: NetworkUncertainty) 
     asked = plan.settings.effort.target_relative_ci / NETWORK_SHARE
     if left_open.median > asked:
         return f"networks +-{left_open.median:.1%}, asked for {asked:.1%}"
-    if left_open.largest > NETWORK_BOUND:
-        return f"one network +-{left_open.largest:.1%}, at most {NETWORK_BOUND:.0%}"
+    if left_open.largest > (bound := max(NETWORK_BOUND, asked)):
+        return f"one network +-{left_open.largest:.1%}, at most {bound:.0%}"
     networks = [network.operators for network in plan.networks]
     choices = open_choices(plan.space, rows, typical_us(networks, rows))
     return f"{len(choices)} choices open" if choices else ""
@@ -62,8 +62,9 @@ def _rows_reason(plan: CampaignPlan, rows: Rows, left_open: NetworkUncertainty) 
 def _exam_reason(plan: CampaignPlan, measurements: Measurements) -> str:
     """How badly the exam's networks themselves are known, where that is too badly."""
     widths = _half_widths(plan, measurements.by_name)
-    if len(widths) and (median := float(np.median(widths))) > _EXAM_SHARE:
-        return f"exam networks +-{median:.1%}, asked for {_EXAM_SHARE:.1%}"
+    asked = max(_EXAM_SHARE, plan.settings.effort.target_relative_ci / NETWORK_SHARE)
+    if widths and (median := float(np.median(widths))) > asked:
+        return f"exam networks +-{median:.1%}, asked for {asked:.1%}"
     return ""
 
 

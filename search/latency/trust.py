@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from search.operators.spec import OperatorSpec
-from search.spaces.base import LayeredSpace, SearchSpace
+from search.spaces.base import Choice, LayeredSpace, SearchSpace
 from search.spaces.registry import parse_space
 from search.table.entries import Entry, Interval
 from search.table.store import Table
@@ -80,13 +80,13 @@ def open_choices(space: SearchSpace, rows: Rows, network_us: float) -> list[Open
 
     Candidates that differ by less than `NETWORK_BOUND` of a network's latency for
     certain are as good as equal; these are not among them. Nothing is to be said
-    where that latency is not known (0).
+    where that latency is not known (0), and of choices that are no single operator.
     """
     found: list[OpenChoice] = []
     if not network_us:
         return found
     for layer in space.layers:
-        known = [choice for choice in layer.choices if choice.operator.key in rows]
+        known = [c for c in layer.choices if isinstance(c, Choice) and c.operator.key in rows]
         known.sort(key=lambda choice: rows[choice.operator.key].centre_us)
         for place, fast in enumerate(known):
             for slow in known[place + 1 :]:

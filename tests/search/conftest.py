@@ -91,6 +91,7 @@ def make_table(mini: LayeredSpace, make_manifest: MakeManifest) -> MakeTable:
                 status="ok",
                 time=Interval(centre_us=median, low_us=0.99 * median, high_us=1.01 * median),
                 first_call=Interval(centre_us=median + generator.uniform(0, 20)),
+                in_network_us=1.05 * median + 3,
                 sampling=Sampling(blocks=10),
                 counts=OperatorCounts.of(operator),
             )

@@ -100,11 +100,12 @@ def test_each_feature_is_what_its_name_says() -> None:
         status="ok",
         time=Interval(centre_us=40.0, low_us=39.0, high_us=41.0),
         first_call=Interval(centre_us=47.5),
+        in_network_us=43.25,
         counts=OperatorCounts(input_bytes=2_000_000, output_bytes=500_000, weight_bytes=3_000),
     )
-    names = ("steady_us", "first_extra_us", "operators", "weight_mb", "moved_mb")
+    names = ("steady_us", "first_extra_us", "in_network_us", "operators", "weight_mb", "moved_mb")
     assert set(names) == set(FEATURES)
-    assert feature_vector(entry, names).tolist() == [40.0, 7.5, 1.0, 0.003, 2.5]
+    assert feature_vector(entry, names).tolist() == [40.0, 7.5, 43.25, 1.0, 0.003, 2.5]
     unknown_first = replace(entry, first_call=None)
     assert feature_vector(unknown_first, ("first_extra_us", "operators")).tolist() == [0.0, 1.0]
 
