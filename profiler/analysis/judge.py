@@ -17,6 +17,7 @@ from scipy import stats as scipy_stats
 
 from profiler.analysis.arrays import Array, Indices
 from profiler.analysis.blocks import TimedBlock, undisturbed_blocks
+from search.table.entries import Interval
 
 _DRAWS = 300
 
@@ -48,9 +49,14 @@ class Measurement:
     stable: bool
 
     @property
+    def interval(self) -> Interval:
+        """The centre with its interval."""
+        return Interval(centre_us=self.centre_us, low_us=self.low_us, high_us=self.high_us)
+
+    @property
     def relative_half_width(self) -> float:
         """Half the interval over the centre."""
-        return (self.high_us - self.low_us) / 2 / self.centre_us
+        return self.interval.relative_half_width
 
 
 def judge(

@@ -20,7 +20,6 @@ from profiler.analysis.machine_factor import (
 )
 from profiler.results.judged import Measurements
 from profiler.results.rows import CampaignResult
-from search.table.entries import Interval
 from search.table.store import Table
 
 _MOST_HALF_WIDTH = 0.05
@@ -86,17 +85,13 @@ def _differences(reference: Table, result: CampaignResult) -> Sequence[str]:
 def _shared(reference: Table, by_name: Mapping[str, Measurement], speed: float) -> list[AnchorTime]:
     """Operators that are steady in both, at the reference's clock."""
     return [
-        anchor_time(entry.key, entry.known_time, _interval(by_name[entry.key]), speed=speed)
+        anchor_time(entry.key, entry.known_time, by_name[entry.key].interval, speed=speed)
         for entry in reference.entries
         if entry.status == "ok"
         and entry.relative_half_width <= _MOST_HALF_WIDTH
         and entry.key in by_name
         and by_name[entry.key].relative_half_width <= _MOST_HALF_WIDTH
     ]
-
-
-def _interval(one: Measurement) -> Interval:
-    return Interval(centre_us=one.centre_us, low_us=one.low_us, high_us=one.high_us)
 
 
 def _divided(one: Measurement, factor: float) -> Measurement:

@@ -51,9 +51,7 @@ def make_entry(operator: OperatorSpec, measurements: Measurements, result: Campa
         key=operator.key,
         status="ok" if measurement.stable else "unstable",
         reason=None if measurement.stable else _unstable_reason(measurement, target),
-        time=Interval(
-            centre_us=measurement.centre_us, low_us=measurement.low_us, high_us=measurement.high_us
-        ),
+        time=measurement.interval,
         first_call=_first_call(measurement),
         spread=Spread(
             lower_quartile_us=measurement.lower_quartile_us,

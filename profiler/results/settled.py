@@ -17,7 +17,6 @@ from search.latency.trust import (
     open_choices,
     typical_us,
 )
-from search.table.entries import Interval
 
 # Some twenty rows add up to a network, and their errors average: rows known to 5 % leave
 # about 1 % open, a fifth.
@@ -37,9 +36,7 @@ def unsettled(plan: CampaignPlan, journal: Journal) -> str:
     missing = set(names) - set(measurements.by_name) - set(measurements.failures)
     if missing:
         return f"{len(missing)} never undisturbed"
-    rows = {
-        key: _interval(measurements.by_name[key]) for key in names if key in measurements.by_name
-    }
+    rows = {key: measurements.by_name[key].interval for key in names if key in measurements.by_name}
     left_open = network_uncertainty((network.operators for network in plan.networks), rows)
     if left_open is None:
         wide = measurements.unstable(names)
@@ -70,11 +67,3 @@ def _exam_reason(plan: CampaignPlan, measurements: Measurements) -> str:
 
 def _half_widths(plan: CampaignPlan, by_name: Mapping[str, Measurement]) -> list[float]:
     return [by_name[n.name].relative_half_width for n in plan.networks if n.name in by_name]
-
-
-def _interval(measurement: Measurement) -> Interval:
-    return Interval(
-        centre_us=measurement.centre_us,
-        low_us=measurement.low_us,
-        high_us=measurement.high_us,
-    )
