@@ -43,9 +43,9 @@ PRESETS = {
         ),
         Effort(
             preset="default",
-            passes=10,
-            extra_passes=12,
-            rounds=4,
+            passes=20,
+            extra_passes=20,
+            rounds=2,
             target_relative_ci=0.05,
             calibration=60,
             exam=20,

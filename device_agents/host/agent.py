@@ -125,7 +125,13 @@ class HostAgent:
         return content
 
     def run(self, plan: Plan) -> Iterator[Record]:
-        """Run one plan in the runner process, started if there is none."""
+        """Run one plan; one that times something gets a runner process of its own.
+
+        Where a program's memory lies decides a few per cent of its time, and a process that
+        goes on hands out the same pages again: passes in new ones show what a user will meet.
+        """
+        if plan.rounds:
+            self._stop()
         process = self._start()
         assert process.stdin is not None
         try:
