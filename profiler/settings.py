@@ -11,10 +11,14 @@ from search.errors import UsageError
 class Effort:
     """How much is measured.
 
-    A pass loads every program again and visits each `rounds` times; after
+    A pass loads the programs again and visits each `rounds` times; after
     `passes` of them, up to `extra_passes` more follow while whole networks are not
     known to a fifth of `target_relative_ci` (`profiler.results.settled`); rows whose
-    interval is wider than that are marked. `calibration` and `exam` count whole networks.
+    interval is wider than that are marked. `calibration` and `exam` count whole networks,
+    which take turns: each is timed in every `networks_every`-th pass. Loading them is most
+    of a pass, and many passes tell more than many rounds: a program's memory lies elsewhere
+    in each pass, and that decides a few per cent of its time. Three rounds are the fewest
+    whose median one disturbed block does not move.
     """
 
     preset: str
@@ -27,6 +31,14 @@ class Effort:
     warmup: int = 1
     min_block_us: float = 1000.0
     network_loops: int = 1
+    networks_every: int = 1
+
+    def __post_init__(self) -> None:
+        # Otherwise some networks would never be timed.
+        if not 1 <= self.networks_every <= max(1, self.passes):
+            raise UsageError(
+                f"Networks in every {self.networks_every} passes of {self.passes} leave some out."
+            )
 
 
 PRESETS = {
@@ -34,27 +46,29 @@ PRESETS = {
     for effort in (
         Effort(
             preset="fast",
-            passes=4,
-            extra_passes=4,
-            rounds=6,
+            passes=6,
+            extra_passes=6,
+            rounds=3,
             target_relative_ci=0.08,
             calibration=20,
             exam=12,
         ),
         Effort(
             preset="default",
-            passes=20,
-            extra_passes=20,
-            rounds=2,
+            passes=18,
+            extra_passes=22,
+            rounds=3,
+            networks_every=2,
             target_relative_ci=0.05,
             calibration=60,
             exam=20,
         ),
         Effort(
             preset="rigorous",
-            passes=14,
-            extra_passes=10,
-            rounds=6,
+            passes=28,
+            extra_passes=20,
+            rounds=3,
+            networks_every=2,
             target_relative_ci=0.04,
             calibration=100,
             exam=100,
@@ -149,12 +163,15 @@ class CampaignSettings:
         """These settings with all passes at once, for records that were made already."""
         effort = self.effort
         passes = effort.passes + effort.extra_passes
-        return replace(self, effort=replace(effort, passes=passes, extra_passes=0))
+        effort = replace(effort, passes=passes, extra_passes=0, networks_every=1)
+        return replace(self, effort=effort)
 
     @property
     def identity(self) -> str:
         """Hash of the settings: campaigns with equal hashes can resume each other."""
         content = asdict(self)
+        if self.effort.networks_every == 1:
+            del content["effort"]["networks_every"]  # as it was before there was another
         if not self.chains:
             del content["chains"]
         if self.budget_s is not None:

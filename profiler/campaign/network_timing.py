@@ -102,11 +102,14 @@ def time_networks(
     others continue. Anchors are timed as a campaign times operators, never cause
     extra passes, and may stand alone.
 
+    Every pass visits all of them.
+
     Raises:
         UsageError: Nothing to be timed, or two of one name.
         DeviceError: The sentinel could not be built.
         DeviceLost, DeviceTimeout: The device, after the usual second try.
     """
+    settings = replace(settings, effort=replace(settings.effort, networks_every=1))
     names = [export.name for export in exports]
     if not (names or anchors) or len(set(names)) != len(names):
         raise UsageError("Networks to be timed must be named, and differently.")

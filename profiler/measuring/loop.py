@@ -1,8 +1,8 @@
 """The measuring loop: passes of interleaved plans into the journal.
 
-A pass visits every item; its programs are loaded in batches that fit into
-memory, in another random order each time. A runner's records go to the journal
-as they come.
+A pass visits every operator, and the networks whose turn it is; programs are loaded in
+batches that fit into memory, in another random order each time. A runner's records go to
+the journal as they come.
 """
 
 import math
@@ -14,7 +14,7 @@ from device_agents.base import DeviceAgent
 from profiler.journal import Journal
 from profiler.measuring.batch import BatchRunner
 from profiler.measuring.items import DeliveredFiles, TimedItem
-from profiler.measuring.passes import Pass, batches, passes
+from profiler.measuring.passes import Pass, batches, due, passes
 from profiler.settings import CampaignSettings
 from search.console.progress import Progress
 
@@ -39,7 +39,7 @@ class MeasuringLoop:
     def run(self) -> None:
         """Measure all items, with extra passes while these are worth their time.
 
-        An extra pass visits everything, not only what is unstable: times of items
+        An extra pass visits all operators, not only what is unstable: times of items
         that were measured in different passes could not be added up any more.
         """
         files = DeliveredFiles(self.agent)
@@ -62,7 +62,9 @@ class MeasuringLoop:
         return [item for item in self.items if item.name not in failed]
 
     def _run_pass(self, one: Pass, runner: BatchRunner) -> None:
-        rounds, items = self.settings.effort.rounds, self._able()
+        rounds, failed = self.settings.effort.rounds, self.journal.failures()
+        turn = due(self.items, self.settings.effort.networks_every, one.number)
+        items = [item for item in turn if item.name not in failed]
         done = self.journal.rounds_done(one.number)
         remaining = [item for item in items if done.get(item.name, 0) < rounds]
         if not remaining:

@@ -4,6 +4,7 @@ import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
 
 from profiler.measuring.items import TimedItem
 from profiler.settings import Effort
@@ -47,6 +48,16 @@ def passes(
             return
         title = f"extra {extra + 1} ({reason})"
         yield Pass(number=effort.passes + extra, title=title)
+
+
+def due(items: Sequence[TimedItem], networks_every: int, number: int) -> list[TimedItem]:
+    """The items that pass `number` visits: all operators, and the networks whose turn it is.
+
+    Neighbours among the networks have different turns, and each has its own in every
+    `networks_every` passes.
+    """
+    turn = count(number)
+    return [item for item in items if not item.is_network or next(turn) % networks_every == 0]
 
 
 def batches(items: Sequence[TimedItem], seed: int, number: int) -> Iterator[list[TimedItem]]:

@@ -58,8 +58,10 @@ def measuring_seconds(plan: CampaignPlan) -> float:
     calls = effort.warmup + effort.network_loops
     flops = sum(count(operator).flops for s in plan.networks for operator in s.operators)
     timed = len(plan.exports) - len(plan.networks)
-    visit_s = flops / _GMACS_PER_S / 1e9 * calls + timed * _visit_s(effort)
-    return effort.passes * (effort.rounds * visit_s + _NETWORK_LOAD_S * len(plan.networks) + 1)
+    networks_s = effort.rounds * flops / _GMACS_PER_S / 1e9 * calls
+    networks_s += _NETWORK_LOAD_S * len(plan.networks)
+    operators_s = effort.rounds * timed * _visit_s(effort)
+    return effort.passes * (operators_s + networks_s / effort.networks_every + 1)
 
 
 def operator_seconds(plan: CampaignPlan, operators: Sequence[OperatorSpec]) -> list[float]:

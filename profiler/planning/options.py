@@ -53,7 +53,12 @@ def adjust_effort(
         if iterations < 1:
             raise UsageError("--iterations must be at least 1.")
         passes = min(effort.passes, iterations)
-        effort = replace(effort, passes=passes, rounds=math.ceil(iterations / passes))
+        effort = replace(
+            effort,
+            passes=passes,
+            rounds=math.ceil(iterations / passes),
+            networks_every=min(effort.networks_every, passes),
+        )
     if networks is not None:
         if networks < 0:
             raise UsageError("--networks must not be negative.")

@@ -30,7 +30,7 @@ from tests.loopback.faults import NOISE
 from tests.waiting import PATIENCE_S, wait_until
 
 # Three blocks, their reference operator and the empty program: seconds to build.
-PASSES, ROUNDS = 4, 3
+PASSES, ROUNDS = 6, 2
 FEW = ["--space", "fbnet-mini", "--filter", "_e1_m16", "--fast", "--precision", "90"]
 FEW += ["--iterations", str(PASSES * ROUNDS), "--min-time", "200"]
 
@@ -187,18 +187,18 @@ def test_a_daemon_that_is_killed_again_and_again_costs_no_operator(
         done.set()
 
     when_measuring(device, kill)
-    ended = campaign("--iterations", "80")
+    ended = campaign("--iterations", "84")
     for _ in range(12):
         if ended.code != 3:
             break
         # A busy machine may not bring one sample between two kills: five times is too often.
         # Nor is a device found that is down just then.
-        ended = campaign("--iterations", "80", "--resume")
+        ended = campaign("--iterations", "84", "--resume")
     over.set()
     assert done.wait(PATIENCE_S)
     assert ended.code == 0, ended.err
     assert kills
-    check_whole(only_table(bench), rounds=20)
+    check_whole(only_table(bench), rounds=14)
     files = device.files.within("data/local/tmp/fbnet-kit/files")
     assert not [path for path in files.iterdir() if path.suffix == ".part"]
     assert device.settings.history()[-1].endswith("false")
@@ -231,7 +231,7 @@ def test_a_frozen_device_ends_with_code_3_and_the_command_that_goes_on(
 def test_a_lost_device_is_resumed_where_it_was(
     bench, campaign: Campaign, device: LoopbackDevice, impatient: None
 ) -> None:
-    words = ["--iterations", "400"]
+    words = ["--iterations", "402"]
     when_measuring(device, device.stop)
     ended = campaign(*words)
     assert ended.code == 3, ended.err
@@ -239,7 +239,7 @@ def test_a_lost_device_is_resumed_where_it_was(
     ended = campaign(*words, "--resume")
     assert ended.code == 0, ended.err
     assert "restored now" in ended.err
-    check_whole(only_table(bench), rounds=100)
+    check_whole(only_table(bench), rounds=67)
 
 
 def test_a_device_that_comes_back_without_its_files_gets_them_again(
@@ -253,9 +253,9 @@ def test_a_device_that_comes_back_without_its_files_gets_them_again(
         device.start()
 
     when_measuring(device, wipe)
-    ended = campaign("--iterations", "400")
+    ended = campaign("--iterations", "402")
     assert ended.code == 0, ended.err
-    check_whole(only_table(bench), rounds=100)
+    check_whole(only_table(bench), rounds=67)
 
 
 def test_a_full_device_ends_with_its_sentence(

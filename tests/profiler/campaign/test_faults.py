@@ -164,7 +164,7 @@ def test_an_operator_whose_runner_dies_now_and_then_is_not_blamed_for_good(bench
 # --- the journal and the disk ------------------------------------------------
 
 
-def broken_off(bench, after: int = 500) -> Path:
+def broken_off(bench, after: int = 350) -> Path:
     """A campaign that was interrupted; its journal."""
     with pytest.raises(KeyboardInterrupt):
         bench.measure(agent=Faulty(bench, KeyboardInterrupt(), after))
@@ -206,7 +206,7 @@ def test_resume_with_nothing_to_resume_is_refused(bench) -> None:
 def test_resume_measures_only_what_is_missing(bench) -> None:
     whole = bench.agent()
     bench.measure(agent=whole)
-    broken_off(bench, after=500)
+    broken_off(bench)
     rest = bench.agent()
     bench.measure(agent=rest, resume=True)
     assert rest._busy_ns < whole._busy_ns

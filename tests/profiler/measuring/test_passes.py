@@ -1,5 +1,6 @@
 """Passes: the usual ones, extra ones while they are worth it, none past the deadline."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -8,8 +9,9 @@ import pytest
 
 from deploy.artefact import Artefact
 from profiler.measuring.items import TimedItem
-from profiler.measuring.passes import batches, passes
+from profiler.measuring.passes import batches, due, passes
 from profiler.settings import PRESETS
+from search.errors import UsageError
 
 EFFORT = replace(PRESETS["fast"], passes=2, extra_passes=3)
 FOREVER = float("inf")
@@ -38,7 +40,7 @@ def made(unsettled: Callable[[], str], lasting_s: Sequence[float], ends: float) 
     return numbers
 
 
-def items(*megabytes: int) -> list[TimedItem]:
+def items(*megabytes: int, networks: bool = False) -> list[TimedItem]:
     return [
         TimedItem(
             name=f"item{number}",
@@ -50,7 +52,7 @@ def items(*megabytes: int) -> list[TimedItem]:
                 size_bytes=size * 2**20,
                 build_seconds=0.0,
             ),
-            is_network=False,
+            is_network=networks,
         )
         for number, size in enumerate(megabytes)
     ]
@@ -85,6 +87,26 @@ def test_no_extra_pass_begins_that_would_not_end_in_time(ends: float, count: int
 
 def test_the_longest_of_the_usual_passes_says_how_long_an_extra_one_takes() -> None:
     assert made(lambda: "a", [15.0, 1.0, 1.0, 1.0, 1.0], ends=31.5) == [0, 1, 2]
+
+
+def test_networks_take_turns_and_operators_are_in_every_pass() -> None:
+    operators, networks = items(1, 1), items(1, 1, 1, 1, 1, networks=True)
+    everything = [networks[0], *operators, *networks[1:]]
+    visits = Counter(
+        (item.is_network, networks.index(item) if item.is_network else operators.index(item))
+        for number in range(6)
+        for item in due(everything, 3, number)
+    )
+    assert set(visits.values()) == {2, 6}
+    assert {visits[(True, number)] for number in range(5)} == {2}
+    sizes = [sum(item.is_network for item in due(everything, 3, number)) for number in range(3)]
+    assert sorted(sizes) == [1, 2, 2]
+    assert due(everything, 1, 4) == everything
+
+
+def test_turns_that_leave_networks_out_are_refused() -> None:
+    with pytest.raises(UsageError, match="leave some out"):
+        replace(EFFORT, passes=2, networks_every=3)
 
 
 def test_every_item_is_in_one_batch_and_the_order_is_of_the_seed_and_the_pass() -> None:
