@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 # Changes below this are not worth a word of their own.
 _NOTHING = 0.0005
+# Operators alone are worth a word where they moved by this much more or less than networks.
+_APART = 0.02
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -13,8 +15,10 @@ class MachineNow:
 
     `factor` is times now over times then, with its 95 % interval, at one clock where
     both are known; `clock_factor` is what the clock alone does to times in addition
-    (None: not known, and then part of `factor`). `anchors` counts the operators that
-    were timed for it, `spread` is the standard deviation of their log ratios around it.
+    (None: not known, and then part of `factor`). `networks` counts the whole networks that
+    were timed for it, `anchors` the operators; where there are networks, `factor` is theirs.
+    `operators_factor` is the operators' own, and `spread` the standard deviation of their log
+    ratios around it.
     `remedy` is what to do where the machine has moved too far for the table; empty
     where it has not.
     """
@@ -26,6 +30,8 @@ class MachineNow:
     anchors: int
     clock_factor: float | None
     remedy: str = ""
+    networks: int = 0
+    operators_factor: float | None = None
 
     @property
     def total(self) -> float:
@@ -41,12 +47,17 @@ class MachineNow:
         else:
             yield f"as fast as when the table was made: {self.factor - 1:+.1%} {interval}"
         by = f"by {self.anchors} operators of the table"
+        if self.networks:
+            by = f"by {self.networks} networks of its exam"
         if self.clock_factor is None:
             yield f"{by}, the clock not known apart"
         elif abs(self.clock_factor - 1) < _NOTHING:
             yield f"{by}, at the same clock"
         else:
             yield f"{by}; its clock alone: {change_words(self.clock_factor)}"
+        alone = self.operators_factor or self.factor
+        if abs(alone / self.factor - 1) > _APART:
+            yield f"operators alone: {change_words(alone)}"
         if self.remedy:
             yield self.remedy
 

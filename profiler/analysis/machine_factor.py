@@ -9,6 +9,9 @@ The factor is Tukey's biweight estimate of that line's slope, so that an operato
 which went its own way (another kernel, another layout in memory) does not move it;
 its interval is Student's t over the operators, never narrower than their own
 errors allow. Sums are exact (`math.fsum`), so the order of operators means nothing.
+
+Networks can be anchors too. What neighbours do to a shared cache slows them more than
+operators that are called again and again, so where there are networks they state the factor.
 """
 
 import math
@@ -41,7 +44,7 @@ _Z = 1.96
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnchorTime:
-    """One operator in the table and today, in microseconds at one clock.
+    """One operator or network in the table and today, in microseconds at one clock.
 
     `error` is the standard error of the log ratio, from both intervals. With
     `sensitivity` 1 the operator follows the machine's state as most do.
@@ -73,9 +76,10 @@ class RobustCentre:
 class MachineFactor:
     """Times of a machine today over those of a table, at the table's clock where it is known.
 
-    `low` and `high` are the 95 % interval; `spread` is the standard deviation of the
-    anchors' log ratios around the factor. Both clocks are in kHz: where one is not
-    known, the factor holds what the clock did as well.
+    `low` and `high` are the 95 % interval. It is the factor of `networks` where there are
+    any, else that of `anchors`, the operators. `operators_factor` is that of the operators in
+    any case, `spread` the standard deviation of their log ratios around it. Both clocks are
+    in kHz: where one is not known, the factor holds what the clock did as well.
     """
 
     factor: float
@@ -83,6 +87,8 @@ class MachineFactor:
     high: float
     spread: float
     anchors: tuple[AnchorTime, ...]
+    networks: tuple[AnchorTime, ...] = ()
+    operators_factor: float | None = None
     table_clock_khz: int | None = None
     clock_khz: int | None = None
 
@@ -139,32 +145,41 @@ def log_error(time: Interval) -> float:
 
 def machine_factor(
     anchors: Sequence[AnchorTime],
+    networks: Sequence[AnchorTime] = (),
     *,
     table_clock_khz: int | None = None,
     clock_khz: int | None = None,
 ) -> MachineFactor | None:
-    """The factor that the anchors have in common.
+    """The factor that the networks have in common, or the anchors where networks are few.
 
-    None where fewer than `FEWEST_ANCHORS` of them say anything (a sensitivity above 0).
+    None where fewer than `FEWEST_ANCHORS` anchors say anything (a sensitivity above 0).
     """
     telling = tuple(
         sorted((one for one in anchors if one.sensitivity > 0), key=lambda one: one.key)
     )
     if len(telling) < FEWEST_ANCHORS:
         return None
-    centre = robust_centre(
-        [one.log_ratio for one in telling],
-        [one.error for one in telling],
-        [one.sensitivity for one in telling],
-    )
+    by_operators = _centre_of(telling)
+    enough = tuple(networks) if len(networks) >= FEWEST_ANCHORS else ()
+    centre = _centre_of(enough) if enough else by_operators
     return MachineFactor(
         factor=math.exp(centre.value),
         low=math.exp(centre.low),
         high=math.exp(centre.high),
-        spread=centre.spread,
+        spread=by_operators.spread,
         anchors=telling,
+        networks=enough,
+        operators_factor=math.exp(by_operators.value),
         table_clock_khz=table_clock_khz,
         clock_khz=clock_khz,
+    )
+
+
+def _centre_of(anchors: Sequence[AnchorTime]) -> RobustCentre:
+    return robust_centre(
+        [one.log_ratio for one in anchors],
+        [one.error for one in anchors],
+        [one.sensitivity for one in anchors],
     )
 
 

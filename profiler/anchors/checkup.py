@@ -1,13 +1,14 @@
 """A checkup of a device: what a phone needs, and how far its machine moved since its table."""
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
 from device_agents.android.checkup import Check, Report, check_up
 from device_agents.device import Device
 from device_agents.lock import device_lock
+from profiler.analysis.machine_factor import AnchorTime
 from profiler.anchors.machine import TableAnchors, machine_now
 from profiler.campaign.network_timing import time_networks
 from profiler.measuring.agents import TimingOptions, open_agent, timing_settings
@@ -122,8 +123,11 @@ def _compared(device: Device, table: Table, timeout_s: float) -> Check:
     machine = machine_now(factor, table.manifest)
     facts = {"table": table.label, **asdict(machine)}
     del facts["remedy"]  # part of the sentence
-    facts["operators_us"] = {
-        one.key: [round(one.table_us, 2), round(one.today_us, 2)] for one in factor.anchors
-    }
+    facts["operators_us"] = _then_and_now(factor.anchors)
+    facts["networks_us"] = _then_and_now(factor.networks)
     says = "; ".join((*machine.sentences(), *notes))
     return Check(name="machine", passed=not machine.remedy, says=says, facts=facts)
+
+
+def _then_and_now(anchors: Sequence[AnchorTime]) -> dict[str, list[float]]:
+    return {one.key: [round(one.table_us, 2), round(one.today_us, 2)] for one in anchors}

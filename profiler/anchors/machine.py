@@ -10,11 +10,13 @@ from deploy.verification.machine import MachineNow
 from profiler.analysis.machine_factor import (
     FEWEST_ANCHORS,
     MOST_CHANGE,
+    AnchorTime,
     MachineFactor,
     anchor_time,
     machine_factor,
 )
 from profiler.anchors.choice import choose_anchors, usable_rows
+from profiler.anchors.networks import ExamNetwork, exam_networks
 from profiler.campaign.network_timing import NetworkTime, NetworkTimes
 from search.architecture import Architecture
 from search.latency.model import Estimate
@@ -28,10 +30,11 @@ _NOT_COMPARED = "the machine is not compared with its state then"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableAnchors:
-    """A table and its anchors; without any, `problem` says why."""
+    """A table and its anchors: operators, and networks of its exam; `problem` says why none."""
 
     table: Table
     rows: tuple[Entry, ...]
+    networks: tuple[ExamNetwork, ...] = ()
     problem: str = ""
 
     @classmethod
@@ -39,7 +42,8 @@ class TableAnchors:
         """The anchors by which the machine is recognised when these networks are timed."""
         found = len(usable_rows(table))
         if found >= FEWEST_ANCHORS:
-            return cls(table=table, rows=choose_anchors(table, networks))
+            rows = choose_anchors(table, networks)
+            return cls(table=table, rows=rows, networks=exam_networks(table))
         why = f"{table.label} has {found} measured operators with narrow intervals"
         if table.manifest.protocol.chain_lengths:
             why = f"{table.label} was measured as chains"
@@ -47,13 +51,16 @@ class TableAnchors:
 
     @property
     def exports(self) -> tuple[ExportSpec, ...]:
-        """What is to be timed, each named by its operator's key."""
-        return tuple(ExportSpec.of(row.operator) for row in self.rows)
+        """What is to be timed: operators by their keys, networks by space and name."""
+        operators = tuple(ExportSpec.of(row.operator) for row in self.rows)
+        return operators + tuple(network.export for network in self.networks)
 
     def factor_in(self, timing: NetworkTimes) -> tuple[MachineFactor | None, tuple[str, ...]]:
         """The factor by those anchors that were timed in a run, and notes.
 
-        None, with a note that says why, where there are no anchors or too few were timed.
+        By the networks, where enough of them were timed, since networks are what a table
+        predicts; else by the operators. None, with a note that says why, where there are no
+        anchors or too few operators were timed.
         """
         if not self.rows:
             return None, (self.problem,)
@@ -69,17 +76,39 @@ class TableAnchors:
             if row.key in timing.anchors
         ]
         notes = tuple(
-            f"{short_name(row.key)} was left out of the comparison of states: "
-            f"{timing.failed_anchors[row.key]}"
-            for row in self.rows
-            if row.key in timing.failed_anchors
+            f"{_short(export)} was left out of the comparison of states: "
+            f"{timing.failed_anchors[export.name]}"
+            for export in self.exports
+            if export.name in timing.failed_anchors
         )
         today_khz = timing.clock.median_khz if timing.clock else None
-        factor = machine_factor(times, table_clock_khz=table_khz, clock_khz=today_khz)
+        factor = machine_factor(
+            times, self._network_times(timing), table_clock_khz=table_khz, clock_khz=today_khz
+        )
         if factor is None:
             why = f"only {len(times)} of {len(self.rows)} operators of the table could be timed"
             notes = (*notes, f"{_NOT_COMPARED}: {why}")
         return factor, notes
+
+    def _network_times(self, timing: NetworkTimes) -> list[AnchorTime]:
+        """Networks then and now; a table does not say how well it knows theirs: as well as now."""
+        table_khz = self.table.manifest.protocol.clock_khz
+        found = []
+        for network in self.networks:
+            if network.export.name in timing.anchors:
+                today = timing.anchors[network.export.name].at_clock(table_khz)
+                width = (today.high_us - today.low_us) / 2 / today.centre_us * network.table_us
+                then = Interval(
+                    centre_us=network.table_us,
+                    low_us=network.table_us - width,
+                    high_us=network.table_us + width,
+                )
+                found.append(anchor_time(network.export.name, then, _interval(today)))
+        return found
+
+
+def _short(export: ExportSpec) -> str:
+    return short_name(export.name) if len(export.operators) == 1 else export.name
 
 
 def _interval(time: NetworkTime) -> Interval:
@@ -94,6 +123,8 @@ def machine_now(factor: MachineFactor, manifest: Manifest) -> MachineNow:
         high=factor.high,
         spread=factor.spread,
         anchors=len(factor.anchors),
+        networks=len(factor.networks),
+        operators_factor=factor.operators_factor,
         clock_factor=factor.clock_factor,
         remedy=remake_advice(factor, manifest),
     )

@@ -2,7 +2,7 @@
 
 The loops, warm-ups, passes and the random interleaved order are those of a
 campaign, so that what is measured here and what a table predicts are times of
-the same thing. Single operators of a table (anchors) can be timed in between, as a
+the same thing. Operators and networks of a table (anchors) can be timed in between, as a
 campaign times them. The journal lives in a temporary folder; nothing is kept.
 """
 
@@ -75,7 +75,7 @@ class NetworkTime:
 class NetworkTimes:
     """Networks that were timed in one run, and why others were not.
 
-    `anchors` are single operators that were timed in between, by their names, and
+    `anchors` are operators and networks of a table that were timed in between, by name, and
     `failed_anchors` the reasons of those that were not.
     """
 
@@ -99,8 +99,8 @@ def time_networks(
     """Build what is not built yet, then time all networks in one interleaved run.
 
     A network that cannot be built or executed is named in `failed`; the
-    others continue. Anchors are timed as a campaign times operators, never cause
-    extra passes, and may stand alone.
+    others continue. Anchors are timed as a campaign times them, never cause extra passes,
+    and may stand alone.
 
     Every pass visits all of them.
 
@@ -119,8 +119,9 @@ def time_networks(
     reference = TimedItem(
         name=sentinel.name, artefact=artefacts.pop(sentinel.name), is_network=False
     )
+    whole = {*names, *(anchor.name for anchor in singles if len(anchor.operators) > 1)}
     items = [
-        TimedItem(name=name, artefact=artefact, is_network=name in names)
+        TimedItem(name=name, artefact=artefact, is_network=name in whole)
         for name, artefact in artefacts.items()
     ]
     networks = tuple(name for name in artefacts if name in names)

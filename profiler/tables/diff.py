@@ -96,7 +96,8 @@ class Difference:
     "kept" (settings differ) and "unequal" (they scatter) where operators show it, and
     "none" where they are too few to have one.
 
-    `median_absolute` and `p95_absolute` are over operators. `predicted` counts operators
+    `median_absolute` and `p95_absolute` are over operators, as they are judged: less the
+    common change where it was taken out. `predicted` counts operators
     that one of the tables only predicts: they are not compared.
     """
 
@@ -168,7 +169,7 @@ def compare_tables(
         _change(key, before[key], after[key], ratio, bool(flag), threshold)
         for key, ratio, flag in zip(shared, ratios, significant, strict=True)
     )
-    absolute = np.abs([change.new_us / change.old_us - 1 for change in changes])
+    absolute = np.abs([change.ratio - 1 for change in changes])
     likeness = processors_in_common(old.manifest, new.manifest)
     predicted = {e.key for e in (*old.entries, *new.entries) if e.status == "predicted"}
     return Difference(

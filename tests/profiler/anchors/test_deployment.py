@@ -23,6 +23,7 @@ from deploy.verification.machine import MachineNow, TodaysPrediction
 from device_agents.simulated.truth import Truth
 from profiler.analysis.machine_factor import MachineFactor
 from profiler.anchors.machine import TableAnchors, for_today
+from profiler.anchors.networks import exam_networks
 from profiler.verification.device_side import device_side
 from search.architecture import write_architecture
 from search.latency.model import LatencyModel
@@ -83,12 +84,13 @@ def test_the_clock_is_stated_apart_from_the_state(bench: Bench, steady: Table) -
 def test_a_network_that_went_its_own_way_is_the_tables_error_not_the_machines(
     bench: Bench, steady: Table
 ) -> None:
-    slow = max(NETWORK.operators, key=Truth().operator_us).key
-    own = {"flip_on": slow, "flip_copies": 1, "flip_factor": 1.3}
+    shared = {o for network in exam_networks(steady) for o in network.export.operators}
+    alone = max(set(NETWORK.operators) - shared, key=Truth().operator_us)
+    own = {"flip_on": alone.key, "flip_copies": 1, "flip_factor": 3.0}
     prediction, machine, today = parts(verify(bench, steady, **slowed(SLOWER, **own)))
     assert machine.factor == pytest.approx(SLOWER, rel=0.01)
     assert today.value_us == pytest.approx(prediction.value_us * SLOWER, rel=0.01)
-    assert today.table_error == pytest.approx(0.3, abs=0.03)
+    assert today.table_error > 0.1
     assert not today.within
 
 

@@ -178,7 +178,7 @@ def test_between_runs_of_one_setting_what_is_common_is_the_machines_state(
     assert difference.common_low < factor - 1 < difference.common_high
     assert difference.is_state_beyond_bounds is beyond
     assert not difference.regressions
-    assert difference.median_absolute == pytest.approx(factor - 1)
+    assert difference.median_absolute == pytest.approx(0, abs=1e-9)  # of operators, less that
     back = compare_tables(all_slowed(measured, factor), measured)
     assert not back.improvements
     assert back.is_state_beyond_bounds is beyond
