@@ -29,6 +29,32 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     _state_order(session.config)
 
 
+# Files of half a minute and more. With several workers they begin first: begun last, one of
+# them keeps a single worker busy while the others have nothing left to do.
+LONG_FILES = (
+    "contracts/test_agents.py",
+    "contracts/test_exporters.py",
+    "deploy/xnnpack/test_written.py",
+    "profiler/analysis/test_slopes.py",
+    "profiler/campaign/test_android_campaign.py",
+    "profiler/campaign/test_interruption.py",
+    "profiler/campaign/test_prepared_folder.py",
+    "profiler/report/test_page.py",
+    "search/algorithms/test_planted.py",
+    "search/cli/test_search_interruption.py",
+    "search/training/test_distributed.py",
+    "search/training/test_systems.py",
+)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first, in the random order that they have among each other."""
+    folder = Path(__file__).parent
+    long = {folder / name for name in LONG_FILES}
+    items.sort(key=lambda item: item.path not in long)
+
+
 def pytest_terminal_summary(config: pytest.Config) -> None:
     """State it again at the end, beside the failures."""
     _state_order(config)

@@ -319,3 +319,9 @@ def test_a_docstring_that_restates_its_name_is_seen(text: str) -> None:
 
 def test_a_docstring_that_says_more_is_let_through() -> None:
     assert _filler(parsed(search__x="def read_table():\n    'The table of a folder.'")) == []
+
+
+def test_the_test_files_that_begin_first_exist() -> None:
+    from tests.conftest import LONG_FILES
+
+    assert [name for name in LONG_FILES if not (ROOT / "tests" / name).is_file()] == []
