@@ -11,7 +11,8 @@ from device_agents.protocol import Plan, Record
 from search.table.manifest import DeviceInfo, PhoneState, Source
 
 
-def _say(text: str) -> None:
+def say_on_stderr(text: str) -> None:
+    """Tell the user one sentence, on standard error."""
     print(text, file=sys.stderr, flush=True)
 
 
@@ -26,7 +27,7 @@ class AgentSettings:
     timeout_s: float = 120.0
     # Without `affinity`: whether the agent may choose the cores itself.
     pin: bool = True
-    say: Callable[[str], None] = _say
+    say: Callable[[str], None] = say_on_stderr
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

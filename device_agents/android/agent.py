@@ -13,6 +13,7 @@ from typing import Self
 
 from device_agents.adb import discovery
 from device_agents.adb.address import AdbAddress
+from device_agents.adb.detected import DetectedDevice
 from device_agents.adb.device import COMMAND_S, AdbDevice
 from device_agents.android.file_store import ROOT, FileStore
 from device_agents.android.identity import Identity, identify
@@ -75,7 +76,8 @@ class AndroidAgent:
         serial = self._serial
         if serial is None:
             self._address = discovery.prefer_direct(self._address)
-            serial = _single(discovery.select_devices(self._device, self._address)).serial
+            chosen = discovery.select_devices(self._device, self._address, self._settings.say)
+            serial = _single(chosen).serial
         limit = self._settings.timeout_s
         self.adb_device = AdbDevice(
             discovery.transport_for(self._address, serial),
@@ -246,7 +248,7 @@ class AndroidAgent:
             self.adb_device.run(["kill", "-9", str(pid)])
 
 
-def _single(devices: list[discovery.DetectedDevice]) -> discovery.DetectedDevice:
+def _single(devices: list[DetectedDevice]) -> DetectedDevice:
     if len(devices) > 1:
         raise UsageError("This is done on one device at a time.", "Name one serial.")
     return devices[0]

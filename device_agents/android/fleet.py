@@ -47,6 +47,7 @@ class Fleet:
     def __init__(self, device: Device, settings: AgentSettings) -> None:
         self._device = device
         self._address = AdbAddress.of(device.options)
+        self._settings = settings
         self._agents: Sequence[AndroidAgent] = [
             AndroidAgent(device, settings, serial) for serial in self._address.serials
         ]
@@ -54,7 +55,10 @@ class Fleet:
         self._shared: dict[int, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
 
     def __enter__(self) -> Self:
-        discovery.select_devices(self._device, self._address)
+        chosen = discovery.select_devices(self._device, self._address, self._settings.say)
+        self._agents = [
+            AndroidAgent(self._device, self._settings, found.serial) for found in chosen
+        ]
         with contextlib.ExitStack() as stack:
             for agent in self._agents:
                 stack.enter_context(agent)

@@ -83,6 +83,8 @@ def identify(device: AdbDevice) -> Identity:
         for name, value in zip(_PROPERTIES, values, strict=True)
     }
     serial = props["ro.serialno"] or device.serial
+    if is_placeholder(serial):
+        serial += _android_id(device)
     serial_hash = hashlib.sha256(f"fbnet-kit device {serial}".encode()).hexdigest()[:16]
     cpus = parse_cpus(online.text) or ()
     kinds = parse_core_kinds(processor.text)
@@ -100,6 +102,20 @@ def identify(device: AdbDevice) -> Identity:
         rehearsal=info.kind == "rehearsal",
         serial_hash=serial_hash,
     )
+
+
+def is_placeholder(serial: str) -> bool:
+    """Whether a serial number is one that a maker left in every device."""
+    return (
+        re.fullmatch(r"(0?123456789(abcdef)?|(.)\3{3,}|unknown)", serial, re.IGNORECASE) is not None
+    )
+
+
+def _android_id(device: AdbDevice) -> str:
+    """What tells such devices apart; it changes with a factory reset."""
+    answer = device.run(["settings", "get", "secure", "android_id"])
+    known = re.fullmatch(r"[0-9a-f]{1,40}", answer.text) if answer.code == 0 else None
+    return f" {answer.text}" if known else ""
 
 
 def _processor(text: str, cores: int, rehearsal: bool) -> CpuIdentity | None:
