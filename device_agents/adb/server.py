@@ -94,7 +94,10 @@ def server_devices(address: ServerAddress) -> list[ListedDevice]:
     if not shared:
         return listed
     alone = [one for one in listed if one.serial not in shared]
-    return [*alone, *_by_port(_ask(address, "host:devices-l"), shared)]
+    named = _by_port(_ask(address, "host:devices-l"), shared)
+    if len(alone) + len(named) < len(listed):  # an answer of another form
+        named = [replace(one, state=AMBIGUOUS) for one in listed if one.serial in shared]
+    return [*alone, *named]
 
 
 def _ask(address: ServerAddress, question: str) -> list[str]:
@@ -113,9 +116,10 @@ def _by_port(lines: list[str], shared: set[str]) -> list[ListedDevice]:
     """Devices that share a serial number, by port or transport id, from `host:devices-l`."""
     devices = []
     for line in lines:
-        serial, _, rest = line.strip().partition(" " if "\t" not in line else "\t")
-        if serial not in shared:
+        serial = next((one for one in shared if re.match(rf"{re.escape(one)}\s", line)), None)
+        if serial is None:
             continue
+        rest = line.removeprefix(serial)
         words = rest.split()
         names = [
             next((word for word in words if word.startswith(prefix)), None)

@@ -114,6 +114,10 @@ class Fleet:
                 (state.temperature_c for state in states if state.temperature_c is not None),
                 default=None,
             ),
+            refused_settings={
+                name: text for state in states for name, text in state.refused_settings.items()
+            },
+            cores_offline=_union([state.cores_offline for state in states]),
             pinned=first.pinned,
             phone=first.phone,
         )
@@ -150,7 +154,8 @@ class Fleet:
             remarks.append(
                 f"{verdict}: on {len(spreads)} shared operators they differ by at most {worst:.1%}"
             )
-        return tuple(remarks)
+        own = {text: None for agent in self._agents for text in agent.remarks()}
+        return (*remarks, *own)
 
     # --- one plan
 
@@ -232,6 +237,11 @@ class Fleet:
             at_ns = record.at_ns % CLOCK_STEP_NS + number * CLOCK_STEP_NS
             return record.model_copy(update={"at_ns": at_ns})
         return record
+
+
+def _union(parts: Sequence[tuple[int, ...] | None]) -> tuple[int, ...] | None:
+    known = [part for part in parts if part is not None]
+    return tuple(sorted({cpu for part in known for cpu in part})) if known else None
 
 
 def _pump(

@@ -56,6 +56,7 @@ PROGRAMS = (
     "sed",
     "seq",
     "setsid",
+    "sha1sum",
     "sh",
     "sha256sum",
     "sleep",

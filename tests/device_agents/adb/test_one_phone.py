@@ -1,5 +1,6 @@
 """One phone behind several names, several phones behind one name, and servers by variables."""
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -269,3 +270,28 @@ def test_a_server_on_a_local_socket_is_asked_there(
     options: dict[str, Any] = {}
     (found,) = discovery.select_devices(ANDROID, AdbAddress.of(options))
     assert (found.serial, found.connection) == ("0A1B", f"adb server {tmp_path}/adb")
+
+
+# --- what `devices` lists
+
+
+def test_the_list_names_the_better_connection_and_the_reason_of_a_broken_one(
+    connect_device: Callable[..., Connection], serve: Serve
+) -> None:
+    from typer.testing import CliRunner
+
+    from profiler.cli.app import app
+
+    device, _ = connect_device("tcp")
+    host, port = serve(
+        Listed(serial="0A1B", device=device),
+        Listed(serial=WIRELESS, device=device),
+        Listed(serial="10.0.0.8:5555", state="unauthorized"),
+    ).server
+    words = ["devices", "--adb-server", f"{host}:{port}"]
+    listed = CliRunner().invoke(app, words).output
+    assert f"{WIRELESS}  device  Loopback" in listed
+    assert "the same phone as 0A1B" in listed
+    assert "--device android --serial 0A1B" in listed
+    rows = json.loads(CliRunner().invoke(app, [*words, "--format", "json"]).output)
+    assert [row["reason"] for row in rows if "serial" in row] == [None, None, None]
