@@ -1,5 +1,7 @@
 """What a device says, read into values: usual answers, odd ones, and nonsense."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -152,7 +154,7 @@ def test_measuring_runs_on_the_fastest_cluster_with_cores_enough(
 
 
 def test_cores_of_two_kinds_that_share_a_clock_are_two_clusters_as_on_a_galaxy_s23() -> None:
-    shared = {"related": (3, 4, 5, 6), "capacity": 750, "max_khz": 2_803_200}
+    shared: dict[str, Any] = {"related": (3, 4, 5, 6), "capacity": 750, "max_khz": 2_803_200}
     cores = {
         **{n: Core(kind="ARM Cortex-A510", related=(0, 1, 2), capacity=250) for n in range(3)},
         **{n: Core(kind="ARM Cortex-A715", **shared) for n in (3, 4)},
