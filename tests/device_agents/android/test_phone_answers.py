@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import platform
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -226,6 +227,37 @@ def test_more_threads_than_equal_cores_are_unpinned_and_that_is_told(opened: Ope
     assert agent.pinned is None
     (told,) = [text for text in said if "No 64 cores are equal" in text]
     assert told in agent.remarks()
+
+
+@pytest.fixture
+def galaxy_s24() -> Phone:
+    """Eight cores of 2 + 3 + 2 + 1, and no rehearsal: its own clusters count."""
+    clusters = tuple(
+        Cluster(cpus=cpus, capacity=capacity)
+        for cpus, capacity in (((0, 1), 379), ((2, 3, 4), 923), ((5, 6), 867), ((7,), 1024))
+    )
+    maker = {"manufacturer": "samsung", "model": "SM-S921B", "abi": platform.machine()}
+    return replace(this_host(), **maker, clusters=clusters)
+
+
+@pytest.mark.parametrize(("threads", "pinned"), [(1, (7,)), (3, (2, 3, 4)), (4, None)])
+def test_four_threads_on_a_galaxy_s24_are_unpinned_and_that_is_told(
+    opened: Open, galaxy_s24: Phone, threads: int, pinned: tuple[int, ...] | None
+) -> None:
+    _, agent, said = opened(galaxy_s24, settings={"threads": threads})
+    assert agent.pinned == pinned
+    told = [text for text in said if "cores are equal (0-1" in text]
+    assert len(told) == (pinned is None)
+    assert all("--threads 3 or fewer" in text and text in agent.remarks() for text in told)
+
+
+def test_a_phones_own_cores_may_be_named_whatever_this_computer_has(
+    opened: Open, galaxy_s24: Phone
+) -> None:
+    with pytest.raises(UsageError, match="--affinity names cores 8"):
+        opened(galaxy_s24, settings={"affinity": (7, 8)})
+    _, agent, _ = opened(galaxy_s24, settings={"affinity": (5, 6, 7)})
+    assert agent.pinned == (5, 6, 7)
 
 
 def test_without_a_wish_to_pin_nothing_is_told_of_it(opened: Open) -> None:
