@@ -86,9 +86,9 @@ def cores_offline(online: Sequence[int], offline: Sequence[int] | None) -> str:
     if not offline:
         return ""
     return (
-        f"Cores {cpu_ranges(offline)} are switched off, only {cpu_ranges(online)} are there to "
-        "measure on: the fast ones may be missing. Let the device cool, switch its screen on and "
-        "its battery saver off, or take the table for these cores alone."
+        f"Cores {cpu_ranges(offline)} are switched off, {cpu_ranges(online)} are there to measure "
+        "on: if the fast ones are missing, the table is too slow. On a phone, let it cool, switch "
+        "its screen on and its battery saver off."
     )
 
 

@@ -236,8 +236,8 @@ def galaxy_s24() -> Phone:
         Cluster(cpus=cpus, capacity=capacity)
         for cpus, capacity in (((0, 1), 379), ((2, 3, 4), 923), ((5, 6), 867), ((7,), 1024))
     )
-    maker = {"manufacturer": "samsung", "model": "SM-S921B", "abi": platform.machine()}
-    return replace(this_host(), **maker, clusters=clusters)
+    phone = replace(this_host(), manufacturer="samsung", model="SM-S921B", clusters=clusters)
+    return replace(phone, abi=platform.machine())
 
 
 @pytest.mark.parametrize(("threads", "pinned"), [(1, (7,)), (3, (2, 3, 4)), (4, None)])
