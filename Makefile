@@ -8,7 +8,8 @@
 #   make test ARGS=--randomly-seed=N            the order of that run
 #   make test ARGS=--randomly-seed=N WORKERS=0  the same in one process
 #
-#   PYTHON       interpreter for the virtual environment (3.11)
+#   PYTHON       interpreter for the virtual environment (3.11 to 3.14)
+#   PYTHON_LIGHT that of the environment without torch: by default the newest that runs
 #   TORCH_INDEX  extra package index for PyTorch; set it to PyTorch's index of
 #                CPU wheels on Linux to avoid several GB of CUDA packages
 #   VENV_LIGHT   virtual environment without torch
@@ -23,6 +24,9 @@
 #   NET          folder for what is made; SEARCH_ARGS are passed on to the search
 
 PYTHON ?= $(shell command -v python3.11 || echo python3)
+PYTHON_LIGHT ?= $(shell for minor in 14 13 12 11; do \
+  for python in python3.$$minor $(HOME)/.pyenv/versions/3.$$minor.*/bin/python; do \
+  if $$python -c 'import ensurepip' 2>/dev/null; then echo $$python; exit; fi; done; done; echo $(PYTHON))
 VENV ?= .venv
 VENV_LIGHT ?= .venv-light
 DEVICE ?= host
@@ -40,14 +44,18 @@ STAMP := $(VENV)/.installed
 STAMP_TEST := $(VENV)/.installed-test
 STAMP_LIGHT := $(VENV_LIGHT)/.installed
 # Modules are compiled when they are first imported: most of torch's never are.
-PIP := -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
+PIP := -m pip install --quiet --disable-pip-version-check --no-compile
+# Versions that were tested with an environment's Python; an error names the Pythons there are.
+CONSTRAINTS = -c $(or $(wildcard constraints/$(shell \
+  $(1) -c 'import sys; print("%d.%d" % sys.version_info[:2])').txt),$(error \
+  The kit runs on Python 3.11 to 3.14: name one by PYTHON=python3.11))
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 # What must work where only the base dependencies and those of the command lines are installed.
 LIGHT := tests/test_layers.py tests/test_sizes.py tests/search/test_architecture.py \
   tests/search/test_files.py tests/search/test_light_imports.py tests/search/console \
   tests/search/latency tests/search/operators/test_counts.py \
   tests/search/operators/test_spec.py tests/search/selection/test_scores.py \
-  tests/search/spaces/test_spaces.py tests/search/table tests/search/zoo
+  tests/search/spaces/test_spaces.py tests/search/table tests/search/zoo tests/test_wheel.py
 
 .PHONY: profile check test test-light lint coverage runner network clean
 
@@ -81,19 +89,19 @@ network: $(STAMP) runner
 runner: $(STAMP)
 	@$(BIN)/python -m device_agents.native || echo "going on without the native runner" >&2
 
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml constraints.txt $(wildcard constraints/*.txt)
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python $(PIP) torch==2.13.0 $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
-	$(BIN)/python $(PIP) -e '.[profile]'
+	$(BIN)/python $(PIP) $(call CONSTRAINTS,$(PYTHON)) torch==2.13.0 $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
+	$(BIN)/python $(PIP) $(call CONSTRAINTS,$(PYTHON)) -e '.[profile]'
 	touch $@
 
 $(STAMP_TEST): $(STAMP)
-	$(BIN)/python $(PIP) -e '.[profile,test]'
+	$(BIN)/python $(PIP) $(call CONSTRAINTS,$(PYTHON)) -e '.[profile,test]'
 	touch $@
 
-$(STAMP_LIGHT): pyproject.toml constraints.txt
-	$(PYTHON) -m venv $(VENV_LIGHT)
-	$(BIN_LIGHT)/python $(PIP) -e '.[light-test]'
+$(STAMP_LIGHT): pyproject.toml constraints.txt $(wildcard constraints/*.txt)
+	$(PYTHON_LIGHT) -m venv $(VENV_LIGHT)
+	$(BIN_LIGHT)/python $(PIP) $(call CONSTRAINTS,$(PYTHON_LIGHT)) -e '.[light-test]'
 	touch $@
 
 clean:

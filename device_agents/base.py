@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self, runtime_checkable
@@ -11,8 +11,15 @@ from device_agents.protocol import Plan, Record
 from search.table.manifest import DeviceInfo, PhoneState, Source
 
 
-def _say(text: str) -> None:
+def say_on_stderr(text: str) -> None:
+    """Tell the user one sentence, on standard error."""
     print(text, file=sys.stderr, flush=True)
+
+
+NO_TEMPERATURE = (
+    "The device tells no temperature of its CPU: the limit of --max-temp cannot be kept where the "
+    "runner reads none either."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +33,7 @@ class AgentSettings:
     timeout_s: float = 120.0
     # Without `affinity`: whether the agent may choose the cores itself.
     pin: bool = True
-    say: Callable[[str], None] = _say
+    say: Callable[[str], None] = say_on_stderr
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +42,10 @@ class DeviceState:
 
     governor: str | None = None
     fixed_performance_mode: bool | None = None
+    # What the device answered, by the setting that it refused.
+    refused_settings: Mapping[str, str] = field(default_factory=dict)
+    # Cores that it has and that are switched off.
+    cores_offline: tuple[int, ...] | None = None
     temperature_c: float | None = None
     load_average: float | None = None
     pinned: tuple[int, ...] | None = None

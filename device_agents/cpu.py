@@ -1,7 +1,7 @@
 """CPU facts of a Linux machine; unknown is None, never a guess."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from device_agents.processor import (
@@ -11,11 +11,13 @@ from device_agents.processor import (
     parse_cpu_model,
     parse_identity,
 )
+from search.errors import UsageError
 from search.table.manifest import CoreKind, CpuCache, CpuCluster, CpuIdentity
 
 _SYS = Path("/sys/devices/system/cpu")
 _CPUINFO = Path("/proc/cpuinfo")
 _BOARD = Path("/proc/device-tree/model")
+_CORE_LISTS = ("online", "present")
 
 
 def _text(path: Path) -> str | None:
@@ -28,6 +30,12 @@ def _text(path: Path) -> str | None:
 def _number(path: Path) -> int | None:
     text = _text(path)
     return int(text) if text and text.lstrip("-").isdigit() else None
+
+
+def _positive(path: Path) -> int | None:
+    """A number above 0; files of what is not there hold 0."""
+    value = _number(path)
+    return value if value and value > 0 else None
 
 
 def parse_cpu_list(text: str) -> tuple[int, ...]:
@@ -46,6 +54,78 @@ def parse_cpu_list(text: str) -> tuple[int, ...]:
     return tuple(sorted(set(cpus)))
 
 
+def cpu_ranges(cpus: Sequence[int]) -> str:
+    """Cores as the kernel lists them: (0, 1, 2, 5) is "0-2,5"."""
+    runs: list[list[int]] = []
+    for cpu in sorted(cpus):
+        if runs and cpu == runs[-1][-1] + 1:
+            runs[-1].append(cpu)
+        else:
+            runs.append([cpu])
+    return ",".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
+
+
+def describe_cores(clusters: Sequence[CpuCluster]) -> str:
+    """Clusters for people: "0-3 ARM Cortex-A55; 4 ARM Cortex-X1"."""
+    parts = [" ".join(filter(None, (cpu_ranges(one.cpus), one.name))) for one in clusters]
+    return "; ".join(parts) or "it names none"
+
+
+def no_equal_cores(clusters: Sequence[CpuCluster], threads: int) -> str:
+    """What to tell where no cluster has a core for each thread."""
+    most = max((len(cluster.cpus) for cluster in clusters), default=1)
+    return (
+        f"No {threads} cores are equal ({describe_cores(clusters)}): the measurement is not "
+        "pinned, and threads on unequal cores wait for the slowest. "
+        f"Use --threads {most} or fewer, or name the cores: --affinity 0-{max(threads, 2) - 1}."
+    )
+
+
+def cores_offline(online: Sequence[int], offline: Sequence[int] | None) -> str:
+    """What to tell of cores that are switched off; empty where there are none."""
+    if not offline:
+        return ""
+    return (
+        f"Cores {cpu_ranges(offline)} are switched off, {cpu_ranges(online)} are there to measure "
+        "on: if the fast ones are missing, the table is too slow. On a phone, let it cool, switch "
+        "its screen on and its battery saver off."
+    )
+
+
+def allowed_cpus() -> tuple[int, ...] | None:
+    """Cores that this process may run on; None where the system does not tell (macOS)."""
+    if not hasattr(os, "sched_getaffinity"):
+        return None
+    return tuple(sorted(os.sched_getaffinity(0)))
+
+
+def check_affinity(cpus: Sequence[int], usable: Sequence[int] | None) -> None:
+    """Refuse cores that cannot be used: the kernel would leave them out without a word.
+
+    Raises:
+        UsageError: One of `cpus` is none of the usable ones, or cores cannot be chosen here.
+    """
+    if usable is None:
+        raise UsageError("This system does not pin to cores.", "Leave --affinity out.")
+    missing = sorted(set(cpus) - set(usable))
+    if missing and usable:
+        raise UsageError(
+            f"--affinity names cores {cpu_ranges(missing)}, which cannot be used: there are "
+            f"{cpu_ranges(usable)}.",
+            "Name cores that are there, or leave --affinity out.",
+        )
+
+
+def other_cores(asked: Sequence[int] | None, observed: Sequence[int] | None) -> str:
+    """What to tell where a runner runs on other cores than was asked; empty where it does not."""
+    if not asked or observed is None or tuple(observed) == tuple(asked):
+        return ""
+    return (
+        f"The device runs the measurement on cores {cpu_ranges(observed)}, not on "
+        f"{cpu_ranges(asked)} as asked; the table records both."
+    )
+
+
 def read_clusters(
     root: Path | None = None, kinds: Mapping[int, CoreKind] | None = None
 ) -> tuple[CpuCluster, ...]:
@@ -62,8 +142,8 @@ def read_clusters(
     for cpu in _online(root):
         folder = root / f"cpu{cpu}"
         equal = (
-            _number(folder / "cpu_capacity"),
-            _number(folder / "cpufreq" / "cpuinfo_max_freq"),
+            _positive(folder / "cpu_capacity"),
+            _positive(folder / "cpufreq" / "cpuinfo_max_freq"),
             kind_name(kinds[cpu]) if cpu in kinds else None,
         )
         groups.setdefault(equal, []).append(cpu)
@@ -79,6 +159,15 @@ def _online(root: Path) -> tuple[int, ...]:
         return parse_cpu_list(_text(root / "online") or "")
     except ValueError:
         return tuple(range(os.cpu_count() or 1))
+
+
+def offline(root: Path = _SYS) -> tuple[int, ...] | None:
+    """Cores that the machine has and that are switched off; None where that is not told."""
+    try:
+        online, present = (parse_cpu_list(_text(root / name) or "") for name in _CORE_LISTS)
+    except ValueError:
+        return None
+    return tuple(sorted(set(present) - set(online)))
 
 
 def cpu_model() -> str | None:
@@ -150,7 +239,8 @@ def temperature_c() -> float | None:
     for zone in Path("/sys/class/thermal").glob("thermal_zone*"):
         kind = (_text(zone / "type") or "").lower()
         value = _number(zone / "temp")
-        if value is not None and any(word in kind for word in ("cpu", "pkg", "soc", "core")):
+        # A sensor that is not there reads 0.
+        if value and any(word in kind for word in ("cpu", "pkg", "soc", "core")):
             readings.append(value / 1000)
     return max(readings, default=None)
 
@@ -161,9 +251,7 @@ def default_affinity(threads: int) -> tuple[int, ...] | None:
     The first core is left to the system where there is a choice. None where
     pinning is not possible.
     """
-    if not hasattr(os, "sched_getaffinity"):
-        return None
-    allowed = os.sched_getaffinity(0)
+    allowed = allowed_cpus() or ()
     for cluster in reversed(read_clusters()):
         cores = [cpu for cpu in cluster.cpus if cpu in allowed]
         if len(cores) >= threads:

@@ -81,7 +81,7 @@ def parse_core_kinds(text: str, midr: Mapping[int, int] | None = None) -> dict[i
 
     Args:
         text: /proc/cpuinfo.
-        midr: MIDR_EL1 by core, taken for cores that the text does not describe.
+        midr: MIDR_EL1 by core, taken for cores that the text does not describe each by itself.
     """
     blocks = _blocks(text)
     if any("vendor_id" in block for block in blocks):
@@ -91,8 +91,8 @@ def parse_core_kinds(text: str, midr: Mapping[int, int] | None = None) -> dict[i
         (_kind(block) for block in blocks if "processor" not in block and _kind(block)), None
     )
     for block in blocks:
-        core, kind = _whole(block.get("processor")), _kind(block) or shared
-        if core is not None and kind is not None:
+        core = _whole(block.get("processor"))
+        if core is not None and (kind := _kind(block) or kinds.get(core) or shared):
             kinds[core] = kind
     return kinds
 

@@ -36,7 +36,15 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 
 from search.errors import DeviceLost
 
@@ -100,6 +108,10 @@ class Plan(Wire):
         return self
 
 
+# A clock or a temperature; the kernel's files of what is not there hold 0.
+Known = Annotated[int | None, AfterValidator(lambda value: value or None)]
+
+
 class Hello(Wire):
     """The runner, its runtime and its device; unknown is null."""
 
@@ -151,8 +163,8 @@ class Sample(Wire):
     switches: int = 0
     attempts: int = 1
     at_ns: int
-    freq_khz: int | None = None
-    temperature_mc: int | None = None
+    freq_khz: Known = None
+    temperature_mc: Known = None
     thermal_state: str | None = None
 
 
@@ -164,8 +176,8 @@ class Sentinel(Wire):
     ns: int = Field(ge=0)
     switches: int = 0
     at_ns: int
-    freq_khz: int | None = None
-    temperature_mc: int | None = None
+    freq_khz: Known = None
+    temperature_mc: Known = None
 
 
 class Failure(Wire):

@@ -1,5 +1,6 @@
 """Exporters by backend and dtype; a module is imported only when chosen."""
 
+import sys
 from dataclasses import dataclass, replace
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
@@ -37,6 +38,8 @@ class ExporterEntry:
 
 
 _ET = ("torch", "executorch")
+# Packages without a release for every Python that the kit runs on.
+_NEWEST_PYTHON = {"coremltools": (3, 13)}
 # Core ML's compute units. A unit is part of the backend's name, and so of a
 # table's identity; "all" leaves the choice to the system and is for deployment
 # alone.
@@ -187,6 +190,14 @@ def make_exporter(entry: ExporterEntry) -> Exporter:
     return exporter
 
 
+def _until(package: str) -> str:
+    """The Pythons that a package is made for, where this one is too new for it."""
+    newest = _NEWEST_PYTHON.get(package)
+    if newest is None or sys.version_info[:2] <= newest:
+        return ""
+    return f", on Python {newest[0]}.{newest[1]} or older: it has no release for this one"
+
+
 def toolchain(entry: ExporterEntry) -> dict[str, str]:
     """Versions of everything that shapes a file: packages, the kit's sources, the error limit.
 
@@ -198,7 +209,7 @@ def toolchain(entry: ExporterEntry) -> dict[str, str]:
     except PackageNotFoundError as error:
         raise ExportError(
             f"{entry.name} needs the package {error.name}, which is not installed.",
-            f"Install the kit with its {entry.extra!r} extra.",
+            f"Install the kit with its {entry.extra!r} extra{_until(error.name)}.",
         ) from error
     root = Path(__file__).parents[2]
     shared = ("search.operators.modules", "deploy.network", "deploy.exporters.verify")

@@ -5,6 +5,7 @@ once, and the command repeated. Files appear under their name only after the
 device itself has confirmed their content.
 """
 
+import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
@@ -20,6 +21,9 @@ from search.errors import ConnectionLost, DeviceError, Transient
 COMMAND_S = 20.0
 CONNECT_S = 10.0
 _PAUSE_S = 0.25
+# Programs that print a file's checksum, and the algorithm of each; Android 7 lacks the first.
+_CHECKSUMS = {"sha256sum": "sha256", "sha1sum": "sha1", "md5sum": "md5"}
+_NO_PROGRAM = (126, 127)  # a shell's exit codes for a program that it cannot start
 _ATTEMPTS = 2
 
 Result = TypeVar("Result")
@@ -32,12 +36,21 @@ class AdbDevice:
         transport: The connection to it.
         patience_s: How long a device that disconnected may take to come back.
         timeout_s: The longest silence of one command.
+        say: Called with one sentence for the user.
     """
 
     def __init__(
-        self, transport: AdbTransport, patience_s: float = 20.0, timeout_s: float = COMMAND_S
+        self,
+        transport: AdbTransport,
+        patience_s: float = 20.0,
+        timeout_s: float = COMMAND_S,
+        say: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.transport = transport
+        self._say = say
+        self._programs = list(
+            _CHECKSUMS
+        )  # for checksums: of these, the first one that the device has
         self.patience_s = patience_s
         self.timeout_s = timeout_s
 
@@ -139,9 +152,8 @@ class AdbDevice:
             closing(self.transport.open("sync:", self.timeout_s)) as stream,
         ):
             sync.send_file(stream, content, part, mode, self.timeout_s, progress)
-        checksum, chmod = self.run_all([["sha256sum", part], ["chmod", f"{mode:o}", part]])
-        copied_sha256 = checksum.text.split(" ")[0].lstrip("\\")
-        if checksum.code or copied_sha256 != sha256:
+        copied, expected, chmod = self._checksums_of(source, part, sha256, mode)
+        if copied != expected:
             self.run(["rm", "-f", part])
             raise DeviceError(
                 f"The copy of {source.name} on the device differs from the original.",
@@ -153,6 +165,37 @@ class AdbDevice:
             raise DeviceError(f"The device cannot rename {part}: {rename.last_error_line}.")
         if chmod.code:
             raise DeviceError(f"The device cannot set the mode of {path}: {chmod.last_error_line}.")
+
+    def _checksums_of(
+        self, source: Path, part: str, sha256: str, mode: int
+    ) -> tuple[str, str, CommandResult]:
+        """Checksum of the copy and of the original, and the result of setting the mode.
+
+        The device computes it with a program that it has; without one, the copy is read back.
+
+        Raises:
+            DeviceError: It cannot read the copy.
+        """
+        set_mode = ["chmod", f"{mode:o}", part]
+        while self._programs:
+            program = self._programs[0]
+            answer, chmod = self.run_all([[program, part], set_mode])
+            if answer.code in _NO_PROGRAM:
+                self._programs.pop(0)
+                other = f"{self._programs[0]} checks" if self._programs else "reading back checks"
+                self._say(f"The device has no {program}: {other} the files that are copied to it.")
+                continue
+            if answer.code:
+                self.run(["rm", "-f", part])
+                raise DeviceError(
+                    f"The device cannot check the copy of {source.name}: {answer.last_error_line}."
+                )
+            algorithm = _CHECKSUMS[program]
+            original = sha256
+            if algorithm != "sha256":
+                original = _digest(source.read_bytes(), algorithm)
+            return answer.text.split(" ")[0].lstrip("\\"), original, chmod
+        return _digest(b"".join(self._pull(part)), "sha256"), sha256, self.run(set_mode)
 
     def pull(self, path: str) -> bytes:
         """The content of a file.
@@ -176,3 +219,7 @@ class AdbDevice:
                     raise
                 self.reconnect()
         raise AssertionError("the last attempt returns or raises")
+
+
+def _digest(content: bytes, algorithm: str) -> str:
+    return hashlib.new(algorithm, content, usedforsecurity=False).hexdigest()

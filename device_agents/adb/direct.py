@@ -14,6 +14,7 @@ from adb_shell.hidden_helpers import _AdbTransactionInfo
 from adb_shell.transport.base_transport import BaseTransport
 
 from device_agents.adb.keys import load_signers
+from device_agents.adb.states import UNAUTHORIZED, Unusable
 from search.errors import ConnectionLost, DeviceError, DeviceTimeout
 
 _CLOSE_S = 2.0
@@ -206,9 +207,9 @@ class DirectTransport:
             except (*_TIMEOUTS, OSError) as error:
                 if not self._key_offered:
                     raise
-                raise DeviceError(
+                raise Unusable(
                     f"The device {self.serial} has not allowed this computer (unauthorized).",
-                    "Unlock it and accept the question about USB debugging, then run again.",
+                    UNAUTHORIZED,
                 ) from error
 
     def _on_key_offered(self, _: object) -> None:
@@ -236,9 +237,8 @@ def translated_errors(serial: str = "the device") -> Iterator[None]:
     try:
         yield
     except exceptions.DeviceAuthError as error:
-        raise DeviceError(
-            f"The device {serial} refused this computer's adb key.",
-            "Unlock it and accept the question about USB debugging, then run again.",
+        raise Unusable(
+            f"The device {serial} refused this computer's adb key (unauthorized).", UNAUTHORIZED
         ) from error
     except (*_TIMEOUTS, TimeoutError) as error:
         raise DeviceTimeout(f"No answer from {serial} in time.") from error

@@ -1,24 +1,28 @@
 """Discovery of attached Android devices, and selection of those to use."""
 
 import contextlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from functools import partial
 
 from device_agents.adb.address import AdbAddress, parse_address
+from device_agents.adb.detected import DetectedDevice, one_connection_each
 from device_agents.adb.device import AdbDevice
 from device_agents.adb.server import (
     NoServer,
     ServerTransport,
     is_network,
+    is_place,
     server_devices,
+    server_name,
 )
 from device_agents.adb.shell import printable
-from device_agents.adb.states import ADVICE, OFFLINE, UNAUTHORIZED, USABLE, Unusable
+from device_agents.adb.states import BROKEN, OFFLINE, USABLE, Unusable
 from device_agents.adb.transport import AdbTransport
+from device_agents.base import say_on_stderr
 from device_agents.device import Device
-from search.errors import DeviceError, KitError, UsageError
+from search.errors import DeviceError, KitError, Transient, UsageError
 
 _PROPERTIES = {
     "model": "ro.product.model",
@@ -27,30 +31,12 @@ _PROPERTIES = {
     "brand": "ro.product.brand",
     "soc": "ro.soc.model",
 }
+# What tells one phone from another: its number, and a word that the kernel draws at each start.
+_SERIAL = ["getprop", "ro.serialno"]
+_BOOT = ["cat", "/proc/sys/kernel/random/boot_id"]
 # A server elsewhere has its own USB devices, which are not those of this computer.
 _THIS_COMPUTER = ("127.0.0.1", "localhost", "::1")
 _NO_SERVER = "start it with: adb start-server; or reach a device directly with --connect HOST:PORT"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DetectedDevice:
-    """A device that is attached, its state, and its properties if it answers."""
-
-    serial: str
-    state: str
-    connection: str
-    model: str | None = None
-    properties: Mapping[str, str]
-
-    @property
-    def advice(self) -> str:
-        """What makes it usable; empty when it is usable."""
-        if self.state == USABLE:
-            return ""
-        if self.state == OFFLINE and is_network(self.serial):
-            serial = printable(self.serial)
-            return f"see that it is awake and on the network: adb connect {serial}"
-        return ADVICE.get(self.state, "adb does not offer it for use")
 
 
 def transport_for(address: AdbAddress, serial: str) -> AdbTransport:
@@ -62,7 +48,7 @@ def transport_for(address: AdbAddress, serial: str) -> AdbTransport:
         from device_agents.adb.direct import tcp_transport
 
         return tcp_transport(*address.connect)
-    if address.server[0] in _THIS_COMPUTER:
+    if _is_here(address):
         try:
             server_devices(address.server)
         except NoServer:
@@ -77,7 +63,7 @@ def prefer_direct(address: AdbAddress) -> AdbAddress:
     if address.connect is not None or len(address.serials) != 1 or ":" not in address.serials[0]:
         return address
     (serial,) = address.serials
-    if serial.startswith("usb:"):  # a port of this computer, not an address
+    if is_place(serial):  # a port of this computer, not an address
         return address
     with contextlib.suppress(NoServer):
         if any(listed.serial == serial for listed in server_devices(address.server)):
@@ -110,8 +96,8 @@ def list_devices(
 
 def _list_usb(address: AdbAddress) -> tuple[list[DetectedDevice], list[str]]:
     """Devices on USB without a server, and notes on what to do where there are none."""
-    silent = f"no adb server answers at {address.server[0]}:{address.server[1]}"
-    if address.server[0] not in _THIS_COMPUTER:
+    silent = f"no adb server answers at {server_name(address.server)}"
+    if not _is_here(address):
         return [], [f"{silent}: {_NO_SERVER}"]
     from device_agents.adb.usb import NoUsb, attached, usb_transport
 
@@ -125,12 +111,18 @@ def _list_usb(address: AdbAddress) -> tuple[list[DetectedDevice], list[str]]:
     return devices, [f"{silent}: devices on USB are used directly"]
 
 
+def _is_here(address: AdbAddress) -> bool:
+    """Whether the server's USB devices are those of this computer."""
+    host, port = address.server
+    return not port or host in _THIS_COMPUTER
+
+
 def is_attached(address: AdbAddress, serial: str) -> bool:
     """Whether the server, or USB where no server runs, has a device of that name."""
     try:
         return any(listed.serial == serial for listed in server_devices(address.server))
     except NoServer:
-        if address.server[0] not in _THIS_COMPUTER:
+        if not _is_here(address):
             return False
     from device_agents.adb.usb import NoUsb, attached
 
@@ -147,12 +139,21 @@ def _query(transport: AdbTransport, state: str) -> DetectedDevice:
     device = AdbDevice(transport, patience_s=0)
     try:
         device.connect()
-        answers = device.run_all([["getprop", name] for name in _PROPERTIES.values()])
+        *answers, serial, boot = device.run_all(
+            [*(["getprop", name] for name in _PROPERTIES.values()), _SERIAL, _BOOT]
+        )
     except Unusable as error:
         return detected(state=error.state, properties={})
+    except Transient as error:
+        return detected(state=OFFLINE, properties={}, reason=_sentence(error.message))
     except KitError as error:
-        state = UNAUTHORIZED if UNAUTHORIZED in error.message else OFFLINE
-        return detected(state=state, properties={})
+        # Not the connection: what the error says is to be done, not what helps a lost device.
+        return detected(
+            state=BROKEN,
+            properties={},
+            reason=_sentence(error.message),
+            remedy=_sentence(error.remedy or ""),
+        )
     finally:
         device.close()
     properties = {
@@ -160,7 +161,18 @@ def _query(transport: AdbTransport, state: str) -> DetectedDevice:
         for name, answer in zip(_PROPERTIES, answers, strict=True)
         if answer.text
     }
-    return detected(state=USABLE, model=properties.get("model"), properties=properties)
+    return detected(
+        state=USABLE,
+        model=properties.get("model"),
+        properties=properties,
+        own_serial=printable(serial.text) or None,
+        boot_id=printable(boot.text, 60) or None if boot.code == 0 else None,
+    )
+
+
+def _sentence(text: str) -> str:
+    """An error's text as part of a sentence."""
+    return printable(text).removesuffix(".")
 
 
 def matches(device: Device, detected: DetectedDevice) -> bool:
@@ -171,13 +183,18 @@ def matches(device: Device, detected: DetectedDevice) -> bool:
     )
 
 
-def select_devices(device: Device, address: AdbAddress) -> list[DetectedDevice]:
+def select_devices(
+    device: Device, address: AdbAddress, say: Callable[[str], None] = say_on_stderr
+) -> list[DetectedDevice]:
     """The devices to use: one, or several of one model named by serial.
+
+    A phone with several connections (a cable and Wi-Fi) is one device; `say` is told which
+    connection is used.
 
     Raises:
         DeviceError: There is no usable one; names what was looked for, what
             was detected and what to do.
-        UsageError: Several match, or those named are of different models.
+        UsageError: Several match, or those named are of different models, or are one phone.
     """
     unknown = sorted(set(device.match) - set(_PROPERTIES))
     if unknown:
@@ -190,49 +207,78 @@ def select_devices(device: Device, address: AdbAddress) -> list[DetectedDevice]:
         return _select_named(device, address.serials, detected, notes)
     usable = [
         candidate
-        for candidate in detected
+        for candidate in one_connection_each(detected)
         if candidate.state == USABLE and matches(device, candidate)
     ]
     if not usable:
         raise _not_found(device, detected, notes)
     if len(usable) > 1:
-        same = len({candidate.model for candidate in usable}) == 1
-        share = (
-            f", or share the work: --serial {','.join(candidate.serial for candidate in usable)}"
-        )
-        raise UsageError(
-            f"Several devices match {device.name}: {_names(usable)}.",
-            f"Choose one: --serial {usable[0].serial}{share if same else ''}.",
+        raise _several(device, usable)
+    if usable[0].others:
+        say(
+            f"One phone has {len(usable[0].others) + 1} connections: {_name(usable[0])} is used, "
+            f"{', '.join(map(printable, usable[0].others))} is not."
         )
     return usable
+
+
+def _several(device: Device, usable: Sequence[DetectedDevice]) -> UsageError:
+    same = len({candidate.model for candidate in usable}) == 1
+    names = [printable(candidate.serial) for candidate in usable]
+    share = f", or share the work: --serial {','.join(names)}"
+    return UsageError(
+        f"Several devices match {device.name}: {_names(usable)}.",
+        f"Choose one: --serial {names[0]}{share if same else ''}.",
+    )
 
 
 def _select_named(
     device: Device, serials: Sequence[str], detected: Sequence[DetectedDevice], notes: Sequence[str]
 ) -> list[DetectedDevice]:
-    by_serial = {candidate.serial: candidate for candidate in detected}
-    chosen = [by_serial[serial] for serial in serials if serial in by_serial]
-    missing = [serial for serial in serials if serial not in by_serial]
+    chosen = [_named(serial, detected) for serial in serials]
+    missing = [serial for serial, found in zip(serials, chosen, strict=True) if found is None]
     if missing:
         raise _not_found(
             device, detected, notes, f"the serial {', '.join(map(printable, missing))}"
         )
-    for candidate in chosen:
+    devices = [found for found in chosen if found is not None]
+    for candidate in devices:
         if candidate.state != USABLE:
-            raise DeviceError(
-                f"{_name(candidate)} is {candidate.state}.", f"Do this: {candidate.advice}."
-            )
+            advice = f"Do this: {candidate.advice}." if candidate.advice else ""
+            raise DeviceError(f"{_name(candidate)} is {candidate.trouble}.", advice)
         if not matches(device, candidate):
             raise UsageError(
                 f"{_name(candidate)} is not a {device.title}: {_patterns(device)}.",
                 "Use --device android for any model, or write a device file for it.",
             )
-    if len({candidate.model for candidate in chosen}) > 1:
+    if len({candidate.model for candidate in devices}) > 1:
         raise UsageError(
-            f"Devices of different models never share a table: {_names(chosen)}.",
+            f"Devices of different models never share a table: {_names(devices)}.",
             "Name devices of one model.",
         )
-    return chosen
+    if len(one_connection_each(devices)) < len(devices):
+        raise UsageError(
+            f"These are connections to one phone: {_names(devices)}.", "Name one of them."
+        )
+    return devices
+
+
+def _named(serial: str, detected: Sequence[DetectedDevice]) -> DetectedDevice | None:
+    """The device of this name, or else the one phone that states this serial number.
+
+    Raises:
+        UsageError: Several phones have that number.
+    """
+    for candidate in detected:
+        if candidate.serial == serial:
+            return candidate
+    phones = one_connection_each([one for one in detected if one.own_serial == serial])
+    if len(phones) > 1:
+        raise UsageError(
+            f"The serial {printable(serial)} is not unique: {_names(phones)} have it.",
+            f"Name the one that is meant: --serial {printable(phones[0].serial)}.",
+        )
+    return phones[0] if phones else None
 
 
 def _not_found(
@@ -242,7 +288,7 @@ def _not_found(
     missing: str | None = None,
 ) -> DeviceError:
     missing = missing or f"{device.title} ({_patterns(device)})"
-    lines = [f"{_name(candidate)}: {candidate.state}" for candidate in detected]
+    lines = [f"{_name(candidate)}: {candidate.trouble}" for candidate in detected]
     steps = [
         f"{printable(candidate.serial)}: {candidate.advice}"
         for candidate in detected

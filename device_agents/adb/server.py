@@ -5,15 +5,22 @@ stopped here: it may hold devices for other programs.
 """
 
 import contextlib
+import re
 import socket
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 from typing import Any
 
 from adbutils import AdbClient, AdbConnection, AdbDevice, AdbError
 
-from search.errors import ConnectionLost, DeviceError, DeviceTimeout
+from device_agents.adb.states import AMBIGUOUS, UNAUTHORIZED, USABLE, Unusable
+from search.errors import ConnectionLost, DeviceTimeout
 
-DEFAULT_ADDRESS = ("127.0.0.1", 5037)
+# Host and port; or the path of a local socket ("@name" for an abstract one) and 0.
+ServerAddress = tuple[str, int]
+DEFAULT_ADDRESS: ServerAddress = ("127.0.0.1", 5037)
+_TRANSPORT_ID = "transport_id:"
+_PORT = "usb:"
 _CONNECT_S = 5.0
 _RECV_BYTES = 1 << 18
 
@@ -25,49 +32,121 @@ class NoServer(Exception):
 class _Connection(AdbConnection):  # type: ignore[misc]  # adbutils has no types
     """A connection that never starts a server when there is none."""
 
+    def __init__(self, host: str, port: int) -> None:
+        self._path = None if port else host
+        super().__init__(host, port)
+
     def _safe_connect(self) -> socket.socket:
+        if self._path is not None:
+            local = socket.socket(socket.AF_UNIX)
+            try:
+                local.settimeout(_CONNECT_S)
+                local.connect(re.sub("^@", "\0", self._path))
+            except BaseException:
+                local.close()
+                raise
+            return local
         connected: socket.socket = self._create_socket()
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return connected
 
 
 class _Client(AdbClient):  # type: ignore[misc]
+    def __init__(self, host: str, port: int) -> None:
+        super().__init__(host, port or DEFAULT_ADDRESS[1])  # it reads variables in place of 0
+        self._address = (host, port)
+
     def make_connection(self, timeout: float | None = None) -> AdbConnection:
-        connection = _Connection(self.host, self.port)
+        connection = _Connection(*self._address)
         connection.conn.settimeout(timeout or _CONNECT_S)
         return connection
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListedDevice:
-    """One line of the server's list: a device's serial and its state."""
+    """One line of the server's list: a device's name there and its state.
+
+    The name is its serial number, or its USB port (else its transport id) where several
+    devices share that number.
+    """
 
     serial: str
     state: str
 
 
-def server_devices(address: tuple[str, int]) -> list[ListedDevice]:
-    """All devices that the server lists, usable or not.
+def server_name(address: ServerAddress) -> str:
+    """The address as text: HOST:PORT, or the path of a local socket."""
+    return f"{address[0]}:{address[1]}" if address[1] else address[0]
+
+
+def server_devices(address: ServerAddress) -> list[ListedDevice]:
+    """All devices that the server lists, usable or not, each under a name of its own.
 
     Raises:
         NoServer: There is no answer, or not one of an adb server.
     """
+    rows = [line.partition("\t") for line in _ask(address, "host:devices") if line.strip()]
+    # Old servers explain "no permissions" after the state; the state is enough.
+    listed = [ListedDevice(serial=serial, state=_state(state)) for serial, _, state in rows]
+    shared = {
+        serial for serial, count in Counter(one.serial for one in listed).items() if count > 1
+    }
+    if not shared:
+        return listed
+    alone = [one for one in listed if one.serial not in shared]
+    named = _by_port(_ask(address, "host:devices-l"), shared)
+    if len(alone) + len(named) < len(listed):  # an answer of another form
+        named = [replace(one, state=AMBIGUOUS) for one in listed if one.serial in shared]
+    return [*alone, *named]
+
+
+def _ask(address: ServerAddress, question: str) -> list[str]:
+    """The lines of the server's answer."""
     try:
         with _Client(*address).make_connection() as connection:
-            connection.send_command("host:devices")
+            connection.send_command(question)
             connection.check_okay()
-            text = connection.read_string_block()
+            text: str = connection.read_string_block()
     except (AdbError, OSError, ValueError) as error:
         raise NoServer(str(error)) from error
-    rows = [line.partition("\t") for line in text.splitlines() if line.strip()]
-    # Old servers explain "no permissions" after the state; the state is enough.
-    return [ListedDevice(serial=serial, state=_state(state)) for serial, _, state in rows]
+    return text.splitlines()
+
+
+def _by_port(lines: list[str], shared: set[str]) -> list[ListedDevice]:
+    """Devices that share a serial number, by port or transport id, from `host:devices-l`."""
+    devices = []
+    for line in lines:
+        serial = next((one for one in shared if re.match(rf"{re.escape(one)}\s", line)), None)
+        if serial is None:
+            continue
+        rest = line.removeprefix(serial)
+        words = rest.split()
+        names = [
+            next((word for word in words if word.startswith(prefix)), None)
+            for prefix in (_PORT, _TRANSPORT_ID)
+        ]
+        name = next((name for name in names if name), None)
+        listed = ListedDevice(serial=name or serial, state=_state(rest))
+        if name is None and listed.state == USABLE:
+            listed = replace(listed, state=AMBIGUOUS)
+        devices.append(listed)
+    return devices
 
 
 def is_network(serial: str) -> bool:
-    """Whether this serial is a network address."""
+    """Whether this name is a network address."""
     host, _, port = serial.rpartition(":")
-    return host not in ("", "usb") and port.isdigit()
+    return host not in ("", "usb", "transport_id") and port.isdigit()
+
+
+def is_wireless(serial: str) -> bool:
+    """Whether this is the name that a phone with wireless debugging announces (mDNS)."""
+    return re.search(r"\._adb(-tls-connect|-tls-pairing)?\._tcp\.?$", serial) is not None
+
+
+def is_place(serial: str) -> bool:
+    """Whether this names a USB port or a transport of the server, not a serial number."""
+    return serial.startswith((_PORT, _TRANSPORT_ID))
 
 
 def _state(text: str) -> str:
@@ -78,11 +157,15 @@ def _state(text: str) -> str:
 class ServerTransport:
     """Services of one device through the adb server."""
 
-    def __init__(self, serial: str, address: tuple[str, int] = DEFAULT_ADDRESS) -> None:
+    def __init__(self, serial: str, address: ServerAddress = DEFAULT_ADDRESS) -> None:
         self.serial = serial
-        self.connection = f"adb server {address[0]}:{address[1]}"
+        self.connection = f"adb server {server_name(address)}"
         self._client = _Client(*address)
-        self._device = AdbDevice(self._client, serial=serial)
+        number = serial.removeprefix(_TRANSPORT_ID)
+        if number != serial and number.isdigit():
+            self._device = AdbDevice(self._client, transport_id=int(number))
+        else:
+            self._device = AdbDevice(self._client, serial=serial)
         self._features: frozenset[str] = frozenset()
 
     @property
@@ -139,10 +222,12 @@ class _translated_errors:  # noqa: N801 (used like a function)
             if "timeout" in text:
                 raise DeviceTimeout(f"The adb server gave no answer for {self.serial}.") from error
             if "unauthorized" in text:
-                raise DeviceError(
+                raise Unusable(
                     f"The device {self.serial} has not allowed this computer (unauthorized).",
-                    "Unlock it and accept the question about USB debugging, then run again.",
+                    UNAUTHORIZED,
                 ) from error
+            if "more than one" in text:
+                raise Unusable(f"The serial {self.serial} is not unique.", AMBIGUOUS) from error
             raise ConnectionLost(f"The adb server cannot reach {self.serial}: {text}.") from error
         if isinstance(error, OSError | EOFError | ValueError):
             raise ConnectionLost(f"The adb server broke off: {error}.") from error

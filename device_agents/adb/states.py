@@ -7,8 +7,10 @@ NO_PERMISSIONS = "no permissions"
 UNAUTHORIZED = "unauthorized"
 OFFLINE = "offline"
 BUSY = "busy"
+AMBIGUOUS = "ambiguous"
+BROKEN = "broken"
 
-# Advice for each state other than `device`; all but `busy` are adb's own names.
+# Advice for each state other than `device`; all but the last three are adb's own names.
 ADVICE = {
     UNAUTHORIZED: "unlock it and accept the question about USB debugging",
     "authorizing": "unlock it and accept the question about USB debugging",
@@ -17,13 +19,16 @@ ADVICE = {
     NO_PERMISSIONS: "this user may not open the USB device: install the udev rules for Android "
     "(Debian: apt install android-sdk-platform-tools-common), add yourself to the group plugdev, "
     "then plug it in again",
-    BUSY: "another program holds its USB interface, most likely an adb server: name that server "
-    "with --adb-server HOST:PORT, or close the program (Android Studio, scrcpy, another run)",
     "recovery": "it is in recovery: restart it into Android",
     "sideload": "it waits for an update: restart it into Android",
     "bootloader": "it is in its boot loader: restart it into Android",
     "rescue": "it is in rescue mode: restart it into Android",
     "host": "this is another computer, not a device",
+    BUSY: "another program holds its USB interface, most likely an adb server: name that server "
+    "with --adb-server HOST:PORT, or close the program (Android Studio, scrcpy, another run)",
+    AMBIGUOUS: "another device has the same serial number: update adb, which then tells them apart "
+    "by their USB ports, or attach one at a time",
+    BROKEN: "see the reason",
 }
 
 

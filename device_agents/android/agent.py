@@ -13,15 +13,23 @@ from typing import Self
 
 from device_agents.adb import discovery
 from device_agents.adb.address import AdbAddress
+from device_agents.adb.detected import DetectedDevice
 from device_agents.adb.device import COMMAND_S, AdbDevice
 from device_agents.android.file_store import ROOT, FileStore
-from device_agents.android.identity import Identity, identify
-from device_agents.android.parsers import pick_cluster
+from device_agents.android.identity import Identity, identify, read_offline
+from device_agents.android.parsers import pick_cluster, why_unpinned
 from device_agents.android.performance_mode import PerformanceMode, check_state, read_state
 from device_agents.android.runner import find_runner
 from device_agents.android.thermal import wait_until_cool
-from device_agents.base import AgentSettings, DeviceState
-from device_agents.cpu import default_affinity
+from device_agents.base import NO_TEMPERATURE, AgentSettings, DeviceState
+from device_agents.cpu import (
+    allowed_cpus,
+    check_affinity,
+    cores_offline,
+    default_affinity,
+    other_cores,
+    read_clusters,
+)
 from device_agents.device import Device
 from device_agents.lock import device_lock
 from device_agents.protocol import Hello, Plan, Record, check_records, dump_plan
@@ -60,6 +68,7 @@ class AndroidAgent:
         self._open = contextlib.ExitStack()
         self._running: int | None = None
         self._said: set[str] = set()
+        self._remarks: list[str] = []
 
     # --- opening and closing
 
@@ -75,12 +84,14 @@ class AndroidAgent:
         serial = self._serial
         if serial is None:
             self._address = discovery.prefer_direct(self._address)
-            serial = _single(discovery.select_devices(self._device, self._address)).serial
+            chosen = discovery.select_devices(self._device, self._address, self._settings.say)
+            serial = _single(chosen).serial
         limit = self._settings.timeout_s
         self.adb_device = AdbDevice(
             discovery.transport_for(self._address, serial),
             patience_s=min(_PATIENCE_S, limit),
             timeout_s=min(COMMAND_S, limit),
+            say=self._say_once,
         )
         self._open.callback(self.adb_device.close)
         self.adb_device.connect()
@@ -95,19 +106,34 @@ class AndroidAgent:
         self._binary = find_runner(self.identity)
         self._runner_sha256 = sha256_file(self._binary)
         self._store = FileStore(self.adb_device)
+        self._remark(cores_offline(self.identity.online, read_offline(self.adb_device)))
         self.pinned = self._pick_cores()
         state = read_state(self.adb_device)
         check_state(state, self._settings.say)
         self._open.callback(self._performance_mode.restore)
-        self._performance_mode.apply(state.stay_on)
+        self._performance_mode.apply(state, self._remark)
 
     def _pick_cores(self) -> tuple[int, ...] | None:
-        settings = self._settings
+        """The cores to measure on; what is asked for must be there, what is not found is told.
+
+        Raises:
+            UsageError: Cores are asked for that the device does not have, or not switched on.
+        """
+        settings, clusters = self._settings, self.identity.info.clusters
+        online: tuple[int, ...] | None = self.identity.online
+        if self.identity.rehearsal:  # its clusters are made up, its processes run here
+            clusters, online = read_clusters(), allowed_cpus()
+        if settings.affinity is not None:
+            check_affinity(settings.affinity, online)
         if settings.affinity is not None or not settings.pin:
             return settings.affinity
-        if self.identity.rehearsal:  # its clusters are made up, its processes run here
-            return default_affinity(settings.threads)
-        return pick_cluster(self.identity.info.clusters, settings.threads)
+        if self.identity.rehearsal:
+            picked = default_affinity(settings.threads)
+        else:
+            picked = pick_cluster(clusters, settings.threads)
+        if picked is None:
+            self._remark(why_unpinned(clusters, settings.threads))
+        return picked
 
     def __exit__(
         self,
@@ -133,6 +159,8 @@ class AndroidAgent:
         return DeviceState(
             governor=governor.text[:40] or None if governor.code == 0 else None,
             fixed_performance_mode=self._performance_mode.fixed_performance,
+            refused_settings=dict(self._performance_mode.refused),
+            cores_offline=read_offline(self.adb_device),
             temperature_c=state.cpu_temperature_c,
             pinned=self.pinned,
             phone=state,
@@ -154,6 +182,10 @@ class AndroidAgent:
         """Pull and remove what the runner wrote there."""
         return self._store.collect(name)
 
+    def remarks(self) -> tuple[str, ...]:
+        """What was told about the device that its measurements depend on."""
+        return tuple(self._remarks)
+
     def run(self, plan: Plan) -> Iterator[Record]:
         """Run one plan in a runner of its own.
 
@@ -166,7 +198,10 @@ class AndroidAgent:
         if plan.affinity is None and self.pinned is not None:
             plan = plan.model_copy(update={"affinity": self.pinned})
         self._kill_leftover_runner()
-        wait_until_cool(self.adb_device, plan.max_temperature_c, self._settings.say)
+        limit_c = plan.max_temperature_c
+        thermal = wait_until_cool(self.adb_device, limit_c, self._settings.say)
+        if limit_c is not None and thermal.cpu_c is None:
+            self._remark(NO_TEMPERATURE)
         runner = self._store.put(self._binary, self._runner_sha256, executable=True)
         remote_path = self._store.put_plan(dump_plan(plan))
         command = ["env", f"KIT_RUNNER_SHA256={self._runner_sha256}", runner, remote_path]
@@ -221,16 +256,18 @@ class AndroidAgent:
 
     def _check_hello(self, hello: Hello, plan: Plan) -> None:
         self._running = hello.pid
-        if plan.affinity and hello.affinity is not None and hello.affinity != plan.affinity:
-            self._say_once(
-                f"The device runs the measurement on cores {_cores(hello.affinity)}, not on "
-                f"{_cores(plan.affinity)} as asked; the table records both."
-            )
+        self._remark(other_cores(plan.affinity, hello.affinity))
 
     def _say_once(self, text: str) -> None:
         if text not in self._said:
             self._said.add(text)
             self._settings.say(text)
+
+    def _remark(self, text: str) -> None:
+        """Tell the user, and the table."""
+        if text and text not in self._said:
+            self._remarks.append(text)
+            self._say_once(text)
 
     def _forget_files(self) -> None:
         """Ask the device again for its files: after a break they may be gone."""
@@ -246,7 +283,7 @@ class AndroidAgent:
             self.adb_device.run(["kill", "-9", str(pid)])
 
 
-def _single(devices: list[discovery.DetectedDevice]) -> discovery.DetectedDevice:
+def _single(devices: list[DetectedDevice]) -> DetectedDevice:
     if len(devices) > 1:
         raise UsageError("This is done on one device at a time.", "Name one serial.")
     return devices[0]
@@ -260,7 +297,3 @@ def _drain(lines: Iterator[str]) -> None:
 
 def _cause(code: int) -> str:
     return f"signal {code - 128}" if code > 128 else f"exit code {code}"
-
-
-def _cores(cpus: tuple[int, ...]) -> str:
-    return ",".join(map(str, cpus))

@@ -165,6 +165,8 @@ def _performance_mode(agent: AndroidAgent) -> Check:
     state = agent.state()
     facts = {
         "fixed_performance_mode": state.fixed_performance_mode,
+        "refused_settings": dict(state.refused_settings),
+        "cores_offline": state.cores_offline,
         "governor": state.governor,
         **(state.phone.model_dump(mode="json") if state.phone else {}),
     }

@@ -47,6 +47,7 @@ class Fleet:
     def __init__(self, device: Device, settings: AgentSettings) -> None:
         self._device = device
         self._address = AdbAddress.of(device.options)
+        self._settings = settings
         self._agents: Sequence[AndroidAgent] = [
             AndroidAgent(device, settings, serial) for serial in self._address.serials
         ]
@@ -54,7 +55,10 @@ class Fleet:
         self._shared: dict[int, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
 
     def __enter__(self) -> Self:
-        discovery.select_devices(self._device, self._address)
+        chosen = discovery.select_devices(self._device, self._address, self._settings.say)
+        self._agents = [
+            AndroidAgent(self._device, self._settings, found.serial) for found in chosen
+        ]
         with contextlib.ExitStack() as stack:
             for agent in self._agents:
                 stack.enter_context(agent)
@@ -110,6 +114,10 @@ class Fleet:
                 (state.temperature_c for state in states if state.temperature_c is not None),
                 default=None,
             ),
+            refused_settings={
+                name: text for state in states for name, text in state.refused_settings.items()
+            },
+            cores_offline=_union([state.cores_offline for state in states]),
             pinned=first.pinned,
             phone=first.phone,
         )
@@ -146,7 +154,8 @@ class Fleet:
             remarks.append(
                 f"{verdict}: on {len(spreads)} shared operators they differ by at most {worst:.1%}"
             )
-        return tuple(remarks)
+        own = {text: None for agent in self._agents for text in agent.remarks()}
+        return (*remarks, *own)
 
     # --- one plan
 
@@ -228,6 +237,11 @@ class Fleet:
             at_ns = record.at_ns % CLOCK_STEP_NS + number * CLOCK_STEP_NS
             return record.model_copy(update={"at_ns": at_ns})
         return record
+
+
+def _union(parts: Sequence[tuple[int, ...] | None]) -> tuple[int, ...] | None:
+    known = [part for part in parts if part is not None]
+    return tuple(sorted({cpu for part in known for cpu in part})) if known else None
 
 
 def _pump(

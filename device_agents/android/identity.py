@@ -55,6 +55,7 @@ class Identity:
     sdk: int | None
     rehearsal: bool
     serial_hash: str
+    online: tuple[int, ...]
 
     @property
     def lock_key(self) -> str:
@@ -83,14 +84,17 @@ def identify(device: AdbDevice) -> Identity:
         for name, value in zip(_PROPERTIES, values, strict=True)
     }
     serial = props["ro.serialno"] or device.serial
+    if is_placeholder(serial):
+        serial += _android_id(device)
     serial_hash = hashlib.sha256(f"fbnet-kit device {serial}".encode()).hexdigest()[:16]
     cpus = parse_cpus(online.text) or ()
-    kinds = parse_core_kinds(processor.text)
+    midr = _midr(device, cpus[:_MOST_CORES])
+    kinds = parse_core_kinds(processor.text, midr)
     info = _info(props, serial_hash, read_device_clusters(device, cpus[:_MOST_CORES], kinds))
     facts = {
         "ram_mb": parse_meminfo(memory.text),
         "cpu": printable(parse_cpu_model(processor.text) or "", 80) or None,
-        "processor": _processor(processor.text, len(cpus), info.kind == "rehearsal"),
+        "processor": _processor(processor.text, midr, len(cpus), info.kind == "rehearsal"),
     }
     return Identity(
         info=info.model_copy(update=facts),
@@ -99,13 +103,52 @@ def identify(device: AdbDevice) -> Identity:
         sdk=parse_number(props["ro.build.version.sdk"] or ""),
         rehearsal=info.kind == "rehearsal",
         serial_hash=serial_hash,
+        online=cpus,
     )
 
 
-def _processor(text: str, cores: int, rehearsal: bool) -> CpuIdentity | None:
+def read_offline(device: AdbDevice) -> tuple[int, ...] | None:
+    """Cores that the device has and that are switched off now; None where it does not tell."""
+    answers = device.run_all([["cat", f"{_CPU}/{name}"] for name in ("online", "present")])
+    online, present = (parse_cpus(answer.text) for answer in answers)
+    if online is None or present is None:
+        return None
+    return tuple(sorted(set(present) - set(online)))
+
+
+def is_placeholder(serial: str) -> bool:
+    """Whether a serial number is one that a maker left in every device."""
+    return (
+        re.fullmatch(r"(0?123456789(abcdef)?|(.)\3{3,}|unknown)", serial, re.IGNORECASE) is not None
+    )
+
+
+def _midr(device: AdbDevice, cpus: tuple[int, ...]) -> dict[int, int]:
+    """MIDR_EL1 by core, where the kernel shows it: /proc/cpuinfo may describe one core alone."""
+    paths = [f"{_CPU}/cpu{cpu}/regs/identification/midr_el1" for cpu in cpus]
+    answers = device.run_all([["cat", path] for path in paths])
+    return {
+        cpu: int(answer.text, 16)
+        for cpu, answer in zip(cpus, answers, strict=True)
+        if answer.code == 0 and re.fullmatch(r"0x[0-9a-fA-F]{1,16}", answer.text)
+    }
+
+
+def _android_id(device: AdbDevice) -> str:
+    """What tells such devices apart; it changes with a factory reset."""
+    answer = device.run(["settings", "get", "secure", "android_id"])
+    known = re.fullmatch(r"[0-9a-f]{1,40}", answer.text) if answer.code == 0 else None
+    return f" {answer.text}" if known else ""
+
+
+def _processor(
+    text: str, midr: Mapping[int, int], cores: int, rehearsal: bool
+) -> CpuIdentity | None:
     """What identifies the processor; a rehearsal makes up how many cores it has."""
-    found = parse_identity(real_cores(text) if rehearsal else text, cores=cores or None)
-    if rehearsal:
+    if not rehearsal:
+        found = parse_identity(text, midr=midr, cores=cores or None)
+    else:
+        found = parse_identity(real_cores(text), cores=cores or None)
         kinds = tuple(kind.model_copy(update={"cores": None}) for kind in found.kinds)
         found = found.model_copy(update={"cores": None, "kinds": kinds, "caches": ()})
     return None if found == CpuIdentity() else found

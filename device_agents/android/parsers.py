@@ -8,11 +8,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from device_agents.cpu import parse_cpu_list
+from device_agents.cpu import describe_cores, no_equal_cores, parse_cpu_list
 from search.table.manifest import CpuCluster
 
 # android.os.PowerManager.THERMAL_STATUS_*
 THERMAL_STATES = ("none", "light", "moderate", "severe", "critical", "emergency", "shutdown")
+# android.os.BatteryManager.BATTERY_PLUGGED_*, as `stay_on_while_plugged_in` adds them up
+POWER_SOURCES = {"ac": 1, "usb": 2, "wireless": 4, "dock": 8}
 # android.hardware.thermal TemperatureType
 _CPU, _SKIN = 0, 3
 _TEMPERATURE = re.compile(
@@ -37,43 +39,77 @@ class Thermal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Battery:
-    """Charge and temperature (degrees Celsius) of the battery."""
+    """Charge and temperature (degrees Celsius) of the battery, and what powers the device.
+
+    `sources` are the words of `POWER_SOURCES` that power it now; empty where only its battery
+    does, None where that is not known.
+    """
 
     percent: int | None = None
     temperature_c: float | None = None
-    powered: bool | None = None
+    sources: tuple[str, ...] | None = None
+
+    @property
+    def powered(self) -> bool | None:
+        """Whether anything but its battery powers it."""
+        return None if self.sources is None else bool(self.sources)
 
 
 def parse_thermal(text: str) -> Thermal:
-    """`dumpsys thermalservice`: the values that come from the hardware, if there are any."""
+    """`dumpsys thermalservice`: the values that come from the hardware, if there are any.
+
+    Without a hardware service the status stays 0, and a sensor that is not there reads 0.0:
+    both are unknown.
+    """
     status = re.search(r"^\s*Thermal Status:\s*(\d{1,2})\s*$", text, re.MULTILINE)
     current = text.partition("Current temperatures from HAL")[2]
     current = current.partition("Current cooling devices")[0] or text
     readings: dict[int, list[float]] = {}
     for value, kind, _, _ in _TEMPERATURE.findall(current):
-        if -50 < float(value) < 200:
+        if -50 < float(value) < 200 and float(value) != 0:
             readings.setdefault(int(kind), []).append(float(value))
+    ready = re.search(r"^\s*HAL Ready:\s*false\s*$", text, re.MULTILINE) is None
     return Thermal(
-        status=int(status[1]) if status else None,
+        status=int(status[1]) if status and (ready or int(status[1])) else None,
         cpu_c=max(readings.get(_CPU, []), default=None),
         skin_c=max(readings.get(_SKIN, []), default=None),
     )
 
 
 def parse_battery(text: str) -> Battery:
-    """`dumpsys battery`; its temperature is in tenths of a degree."""
+    """`dumpsys battery`; its temperature is in tenths of a degree.
+
+    A device without a battery reports zeros, and that nothing powers it: all of it is unknown.
+    """
     fields = _fields(text)
+    has_battery = fields.get("present") != "false" and _integer(fields.get("voltage")) != 0
     level, scale = _integer(fields.get("level")), _integer(fields.get("scale")) or 100
     temperature = _integer(fields.get("temperature"))
     known = level is not None and 0 <= level <= scale
-    sources = [fields.get(f"{name} powered") for name in ("AC", "USB", "Wireless", "Dock")]
-    powered = [source == "true" for source in sources if source in ("true", "false")]
+    words = {name.lower(): word for name, word in fields.items()}
+    powered = {name: words.get(f"{name} powered") for name in POWER_SOURCES}
+    sources = tuple(name for name, word in powered.items() if word == "true")
     plausible = temperature is not None and -500 < temperature < 2000
+    if not has_battery:
+        return Battery(sources=sources or None)
     return Battery(
         percent=round(100 * level / scale) if known and level is not None else None,
         temperature_c=temperature / 10 if plausible and temperature is not None else None,
-        powered=any(powered) if powered else None,
+        sources=sources if sources or "false" in powered.values() else None,
     )
+
+
+def parse_stay_on(text: str, sources: tuple[str, ...] | None) -> bool | None:
+    """`settings get global stay_on_while_plugged_in`: whether it holds for these power sources.
+
+    The setting names sources, so with another one, or none, the screen still goes off.
+    """
+    bits = _integer(text.strip())
+    if bits == 0:
+        return False
+    if bits is None or sources is None:
+        return None
+    return any(bits & POWER_SOURCES[name] for name in sources)
 
 
 def parse_awake(text: str) -> bool | None:
@@ -144,6 +180,20 @@ def clusters_of(cores: Mapping[int, Core]) -> tuple[CpuCluster, ...]:
     return tuple(sorted(clusters, key=_rank))
 
 
+def why_unpinned(clusters: tuple[CpuCluster, ...], threads: int) -> str:
+    """What to tell where `pick_cluster` finds no cores: which there are, and what to do."""
+    if any(map(_is_known, clusters)):
+        return no_equal_cores([one for one in clusters if _is_known(one)], threads)
+    return (
+        f"The device does not tell which of its cores are fast ({describe_cores(clusters)}): the "
+        "measurement is not pinned and may run on slow ones. Name cores: --affinity 4-7."
+    )
+
+
+def _is_known(cluster: CpuCluster) -> bool:
+    return cluster.capacity is not None or cluster.max_khz is not None
+
+
 def _rank(cluster: CpuCluster) -> tuple[int, int, int]:
     return (cluster.capacity or 0, cluster.max_khz or 0, -cluster.cpus[0])
 
@@ -156,11 +206,7 @@ def pick_cluster(clusters: tuple[CpuCluster, ...], threads: int) -> tuple[int, .
     they are equal and the scheduler knows which one is free. None where
     neither is known of any cluster.
     """
-    known = [
-        cluster
-        for cluster in clusters
-        if cluster.capacity is not None or cluster.max_khz is not None
-    ]
+    known = [cluster for cluster in clusters if _is_known(cluster)]
     for cluster in sorted(known, key=_rank, reverse=True):
         if len(cluster.cpus) >= threads:
             return cluster.cpus

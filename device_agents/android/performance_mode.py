@@ -6,6 +6,7 @@ note: the next run on the same device restores first, and reports it.
 """
 
 import contextlib
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
@@ -13,7 +14,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from device_agents.adb.device import AdbDevice
-from device_agents.adb.shell import CommandResult
+from device_agents.adb.shell import CommandResult, printable
 from device_agents.android import parsers
 from search.cache import cache_root
 from search.errors import DeviceError, KitError
@@ -21,14 +22,9 @@ from search.files import write_text
 from search.table.manifest import PhoneState
 
 Setting = Literal["fixed-performance", "stay-on"]
-_ENABLE: dict[Setting, list[str]] = {
-    "fixed-performance": ["cmd", "power", "set-fixed-performance-mode-enabled", "true"],
-    "stay-on": ["svc", "power", "stayon", "usb"],
-}
-_DISABLE: dict[Setting, list[str]] = {
-    "fixed-performance": ["cmd", "power", "set-fixed-performance-mode-enabled", "false"],
-    "stay-on": ["svc", "power", "stayon", "false"],
-}
+_FIXED = ["cmd", "power", "set-fixed-performance-mode-enabled"]
+_STAY_ON = ["svc", "power", "stayon"]
+_STAY_ON_SETTING = ["global", "stay_on_while_plugged_in"]
 _LOW_BATTERY_PERCENT = 15
 _SEVERE = parsers.THERMAL_STATES.index("severe")
 
@@ -38,9 +34,11 @@ class RestoreNote(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    schema_version: Literal[1] = 1
+    # Notes of schema 1 do not hold what was set before.
+    schema_version: Literal[1, 2] = 2
     serial_hash: str
     changed: tuple[Setting, ...]
+    stay_on_before: int | None = None
 
 
 class PerformanceMode:
@@ -57,7 +55,10 @@ class PerformanceMode:
         self._serial_hash = serial_hash
         self._say = say
         self._changed: list[Setting] = []
+        self._stay_on_before: int | None = None
         self.fixed_performance: bool | None = None
+        # What the device answered, by the setting that it refused.
+        self.refused: dict[str, str] = {}
 
     @property
     def note(self) -> Path:
@@ -67,7 +68,8 @@ class PerformanceMode:
     def restore_leftovers(self) -> None:
         """Restore what a killed run left changed."""
         try:
-            changed = RestoreNote.model_validate_json(self.note.read_text()).changed
+            note = RestoreNote.model_validate_json(self.note.read_text())
+            changed, self._stay_on_before = note.changed, note.stay_on_before
         except FileNotFoundError:
             return
         except (OSError, ValidationError, UnicodeDecodeError):
@@ -82,28 +84,67 @@ class PerformanceMode:
                 "on the device; restored now."
             )
 
-    def apply(self, stay_on_now: bool | None) -> None:
-        """Switch performance mode on; a setting that the device refuses is reported and left."""
-        if stay_on_now is not True:
-            self._switch("stay-on")
-        accepted = self._switch("fixed-performance")
-        self.fixed_performance = accepted
-        if not accepted:
-            self._say(
-                "The device does not accept fixed-performance mode (Android 11 and newer may): "
-                "its clocks stay free, the table says so."
+    def apply(self, state: PhoneState, remark: Callable[[str], None]) -> None:
+        """Switch performance mode on; a setting that the device refuses is reported and left.
+
+        Args:
+            state: The device's state now: the screen is kept on for what powers it.
+            remark: Called with each sentence for the user and the table.
+        """
+        if state.stay_on is not True:
+            self._keep_awake(state.power_sources, remark)
+        self.fixed_performance = self._switch("fixed-performance", [*_FIXED, "true"])
+        if not self.fixed_performance:
+            remark(
+                "The device does not accept fixed-performance mode (Android 11 and newer may), "
+                f"{self.refused['fixed-performance']}: its clocks stay free, the table says so."
             )
 
-    def _switch(self, setting: Setting) -> bool:
+    def _keep_awake(self, sources: tuple[str, ...] | None, remark: Callable[[str], None]) -> None:
+        if sources == ():
+            remark(
+                "Nothing but its battery powers the device, so its screen cannot be kept on and "
+                "its clocks may fall: plug it in."
+            )
+            return
+        before = self._stay_on()
+        self._stay_on_before = int(before) if re.fullmatch(r"\d{1,3}", before) else None
+        word = sources[0] if sources and len(sources) == 1 else "true"
+        if not self._switch("stay-on", [*_STAY_ON, word]):
+            remark(
+                f"The device refused to keep its screen on, {self.refused['stay-on']}: keep it on "
+                "by hand (developer options: Stay awake); the table records the refusal."
+            )
+        elif parsers.parse_stay_on(self._stay_on(), sources) is False:
+            self.refused["stay-on"] = "accepted, but not in effect"
+            remark(
+                "The device accepted to keep its screen on and does not do it: keep it on by hand "
+                "(developer options: Stay awake)."
+            )
+
+    def _stay_on(self) -> str:
+        return self._device.run(["settings", "get", *_STAY_ON_SETTING]).text
+
+    def _switch(self, setting: Setting, command: list[str]) -> bool:
         self._changed.append(setting)
         self._write()
-        if _accepted(self._device.run(_ENABLE[setting])):
+        result = self._device.run(command)
+        if _accepted(result):
             return True
+        self.refused[setting] = _refusal(result)
         # A refusal may still have done half of it: restored all the same.
-        self._device.run(_DISABLE[setting])
+        self._device.run(self._undo(setting))
         self._changed.remove(setting)
         self._write()
         return False
+
+    def _undo(self, setting: Setting) -> list[str]:
+        """The command that restores a setting."""
+        if setting == "fixed-performance":
+            return [*_FIXED, "false"]
+        if not self._stay_on_before:
+            return [*_STAY_ON, "false"]
+        return ["settings", "put", *_STAY_ON_SETTING, str(self._stay_on_before)]
 
     def restore(self) -> bool:
         """Restore everything; False, with a message, where that is not possible now."""
@@ -111,13 +152,16 @@ class PerformanceMode:
             return True
         try:
             for setting in tuple(self._changed):
-                if not _accepted(self._device.run(_DISABLE[setting])):
-                    raise DeviceError(f"The device refused to switch {setting} off.")
+                result = self._device.run(self._undo(setting))
+                if not _accepted(result):
+                    raise DeviceError(
+                        f"The device refused to switch {setting} off, {_refusal(result)}."
+                    )
                 self._changed.remove(setting)
             self._write()
         except KitError as error:
             commands = "; ".join(
-                f"adb shell {' '.join(_DISABLE[setting])}" for setting in self._changed
+                f"adb shell {' '.join(self._undo(setting))}" for setting in self._changed
             )
             self._say(
                 f"The settings of the device could not be restored ({error.message}) "
@@ -128,7 +172,11 @@ class PerformanceMode:
 
     def _write(self) -> None:
         if self._changed:
-            note = RestoreNote(serial_hash=self._serial_hash, changed=tuple(self._changed))
+            note = RestoreNote(
+                serial_hash=self._serial_hash,
+                changed=tuple(self._changed),
+                stay_on_before=self._stay_on_before,
+            )
             write_text(self.note, note.model_dump_json(indent=2) + "\n")
         else:
             with contextlib.suppress(FileNotFoundError):
@@ -142,12 +190,19 @@ def _accepted(result: CommandResult) -> bool:
     return result.code == 0 and not any(error in output for error in errors)
 
 
+def _refusal(result: CommandResult) -> str:
+    """Exit code and first words of an answer, as part of a sentence."""
+    output = (result.stderr + b"\n" + result.stdout).decode(errors="replace").split("\n")
+    words = next((line.strip() for line in output if line.strip()), "no reason given")
+    return f"exit code {result.code}: {printable(words)}"
+
+
 _STATE_COMMANDS = {
     "battery": ["dumpsys", "battery"],
     "low_power": ["settings", "get", "global", "low_power"],
     "power": ["dumpsys", "power"],
     "doze": ["dumpsys", "deviceidle", "get", "deep"],
-    "stay_on": ["settings", "get", "global", "stay_on_while_plugged_in"],
+    "stay_on": ["settings", "get", *_STAY_ON_SETTING],
     "thermal": ["dumpsys", "thermalservice"],
 }
 
@@ -161,15 +216,15 @@ def read_state(device: AdbDevice) -> PhoneState:
     }
     battery = parsers.parse_battery(texts["battery"])
     thermal = parsers.parse_thermal(texts["thermal"])
-    stay_on = texts["stay_on"].strip()
     return PhoneState(
         battery_percent=battery.percent,
         battery_temperature_c=battery.temperature_c,
         powered=battery.powered,
+        power_sources=battery.sources,
         low_power=parsers.parse_flag(texts["low_power"]),
         screen_on=parsers.parse_awake(texts["power"]),
         dozing=parsers.parse_doze(texts["doze"]),
-        stay_on=stay_on != "0" if stay_on.isdigit() else None,
+        stay_on=parsers.parse_stay_on(texts["stay_on"], battery.sources),
         thermal_status=thermal.name,
         cpu_temperature_c=thermal.cpu_c,
         skin_temperature_c=thermal.skin_c,
@@ -202,7 +257,7 @@ def check_state(state: PhoneState, say: Callable[[str], None]) -> None:
     if state.screen_on is False:
         say(
             "The screen is off: some devices move all work to one small core then. "
-            "Switch it on; the kit keeps it on while the cable is plugged in."
+            "Switch it on; the kit keeps it on while it is plugged in."
         )
     if state.dozing:
         say("The device dozes: wake it up, or work may be put off.")

@@ -18,8 +18,8 @@ def wait_until_cool(
     limit_c: float | None,
     say: Callable[[str], None],
     sleep: Callable[[float], None] = time.sleep,
-) -> None:
-    """Return once the device is not throttled and its CPU not above the limit.
+) -> Thermal:
+    """What the device tells once it is not throttled and its CPU not above the limit.
 
     A device that reports neither counts as cool.
 
@@ -27,7 +27,7 @@ def wait_until_cool(
         DeviceError: It did not cool down within `PATIENCE_S`.
     """
     waited = 0.0
-    while (reason := _too_hot(device, limit_c)) is not None:
+    while (reason := _too_hot(thermal := _read(device), limit_c)) is not None:
         if waited == 0.0:
             say(f"Waiting for the device to cool: {reason}.")
         if waited >= PATIENCE_S:
@@ -37,11 +37,15 @@ def wait_until_cool(
             )
         sleep(POLL_S)
         waited += POLL_S
+    return thermal
 
 
-def _too_hot(device: AdbDevice, limit_c: float | None) -> str | None:
+def _read(device: AdbDevice) -> Thermal:
     answer = device.run(["dumpsys", "thermalservice"])
-    thermal = parse_thermal(answer.text) if answer.code == 0 else Thermal()
+    return parse_thermal(answer.text) if answer.code == 0 else Thermal()
+
+
+def _too_hot(thermal: Thermal, limit_c: float | None) -> str | None:
     if thermal.status is not None and thermal.status >= _THROTTLED:
         return f"thermal status {thermal.name or thermal.status}"
     if limit_c is not None and thermal.cpu_c is not None and thermal.cpu_c > limit_c:

@@ -12,11 +12,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
-from device_agents.base import AgentSettings, DeviceState
+from device_agents.base import NO_TEMPERATURE, AgentSettings, DeviceState
 from device_agents.cpu import (
+    allowed_cpus,
+    check_affinity,
+    cores_offline,
     cpu_model,
+    cpu_ranges,
+    default_affinity,
+    describe_cores,
     governor,
     memory_mb,
+    no_equal_cores,
+    offline,
+    other_cores,
     read_clusters,
     read_identity,
     temperature_c,
@@ -24,7 +33,7 @@ from device_agents.cpu import (
 )
 from device_agents.native import build as native
 from device_agents.processor import complete_name, host_id
-from device_agents.protocol import Plan, Record, check_records, dump_plan
+from device_agents.protocol import Hello, Plan, Record, check_records, dump_plan
 from search.errors import DeviceError, DeviceLost, DeviceTimeout, UsageError
 from search.files import sha256_file
 from search.table.manifest import CpuIdentity, DeviceInfo, Source
@@ -48,7 +57,10 @@ class HostAgent:
                 f"The host cannot run the backend {settings.backend!r}.",
                 f"It knows {', '.join(_BACKENDS)}.",
             )
+        if settings.affinity is not None:
+            check_affinity(settings.affinity, allowed_cpus())
         self._settings = settings
+        self._remarks: list[str] = []
         self._command, self._environment = _choose_runner(settings)
         self._native = "KIT_RUNNER_SHA256" in self._environment
         self._process: subprocess.Popen[str] | None = None
@@ -58,6 +70,8 @@ class HostAgent:
         self._reserved = 0
 
     def __enter__(self) -> Self:
+        for text in _core_remarks(self._settings):
+            self._remark(text)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -95,8 +109,11 @@ class HostAgent:
                 governor=governor(),
                 temperature_c=temperature_c(),
                 load_average=os.getloadavg()[0],
+                cores_offline=offline(),
             )
-        return DeviceState(governor=governor(), temperature_c=temperature_c())
+        return DeviceState(
+            governor=governor(), temperature_c=temperature_c(), cores_offline=offline()
+        )
 
     def deliver(self, path: Path, sha256: str) -> str:
         """Nothing is copied: the artefact's own path, once its content is verified."""
@@ -125,6 +142,16 @@ class HostAgent:
             raise DeviceError(f"The runner wrote no {name}: {error.strerror}.") from error
         return content
 
+    def remarks(self) -> tuple[str, ...]:
+        """What was told about the cores and the limits that the measurements depend on."""
+        return tuple(self._remarks)
+
+    def _remark(self, text: str) -> None:
+        """Tell the user, and the table."""
+        if text and text not in self._remarks:
+            self._remarks.append(text)
+            self._settings.say(text)
+
     def run(self, plan: Plan) -> Iterator[Record]:
         """Run one plan; one that times something gets a native runner of its own.
 
@@ -134,12 +161,17 @@ class HostAgent:
         """
         if plan.rounds and self._native:
             self._stop()
+        if plan.max_temperature_c is not None and temperature_c() is None:
+            self._remark(NO_TEMPERATURE)
         process = self._start()
         assert process.stdin is not None
         try:
             process.stdin.write(dump_plan(plan) + "\n")
             process.stdin.flush()
-            yield from check_records(self._read(), plan)
+            for record in check_records(self._read(), plan):
+                if isinstance(record, Hello):
+                    self._remark(other_cores(plan.affinity, record.affinity))
+                yield record
         except (BrokenPipeError, DeviceLost) as error:
             code = self._stop()
             if isinstance(error, DeviceLost) and code == 0:
@@ -221,6 +253,23 @@ def _pump(process: "subprocess.Popen[str]", lines: "queue.SimpleQueue[str | None
             lines.put(line)
     process.wait()
     lines.put(None)
+
+
+def _core_remarks(settings: AgentSettings) -> Iterator[str]:
+    """What to tell of the cores that this process has, before it measures."""
+    clusters, allowed = read_clusters(), allowed_cpus()
+    yield cores_offline([cpu for cluster in clusters for cpu in cluster.cpus], offline())
+    if allowed is None:
+        yield "This system does not pin to cores: the measurement may move between them."
+        return
+    fastest = clusters[-1:]
+    if len(clusters) > 1 and not set(allowed) & set(fastest[0].cpus):
+        yield (
+            f"This process may run on cores {cpu_ranges(allowed)} only, and the fastest are "
+            f"{describe_cores(fastest)}: the table is one of the slower ones."
+        )
+    if settings.affinity is None and settings.pin and default_affinity(settings.threads) is None:
+        yield no_equal_cores(clusters, settings.threads)
 
 
 def _choose_runner(settings: AgentSettings) -> tuple[list[str], dict[str, str]]:

@@ -16,7 +16,7 @@ from profiler.cli.options import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from device_agents.adb.discovery import DetectedDevice
+    from device_agents.adb.detected import DetectedDevice
     from device_agents.device import Device
 
 Row = dict[str, Any]
@@ -38,7 +38,9 @@ def devices(
     if command.invoked_subcommand is not None:
         return
     from device_agents.adb.address import AdbAddress
+    from device_agents.adb.detected import one_connection_each
     from device_agents.adb.discovery import list_devices
+    from device_agents.adb.shell import printable
     from device_agents.device import device_names, load_device
     from search.console.app import check_format
     from search.console.output import emit
@@ -49,12 +51,14 @@ def devices(
         AdbAddress.of({name: text for name, text in options.items() if text})
     )
     known = [load_device(name) for name in device_names()]
-    attached = [_attached_row(device, known) for device in detected]
+    phones = one_connection_each(detected)
+    same = {name: printable(phone.serial) for phone in phones for name in phone.others}
+    attached = [_attached_row(device, known, same.get(device.serial)) for device in detected]
     rows: list[Row] = [
         {"name": d.name, "platform": d.platform, "backend": d.backend, "title": d.title}
         for d in known
     ]
-    columns = dict.fromkeys([*rows[0], "serial", "state", "model", "way", "advice"])
+    columns = dict.fromkeys([*rows[0], "serial", "state", "reason", "model", "way", "advice"])
     emit(
         output_format,
         table=lambda _: _print_devices(rows, attached, notes),
@@ -63,7 +67,8 @@ def devices(
     )
 
 
-def _attached_row(device: "DetectedDevice", known: "Sequence[Device]") -> Row:
+def _attached_row(device: "DetectedDevice", known: "Sequence[Device]", same: str | None) -> Row:
+    """One connection as a row; `same` is a better one to the same phone."""
     from device_agents.adb.discovery import matches
 
     phones = [d for d in known if d.platform == "android" and d.match]
@@ -72,9 +77,10 @@ def _attached_row(device: "DetectedDevice", known: "Sequence[Device]") -> Row:
         "platform": "android",
         "serial": device.serial,
         "state": device.state,
+        "reason": device.reason or None,
         "model": device.model,
         "way": device.connection,
-        "advice": device.advice or None,
+        "advice": f"the same phone as {same}" if same else device.advice or None,
     }
 
 
@@ -95,7 +101,8 @@ def _print_devices(rows: list[Row], attached: list[Row], notes: "Sequence[str]")
 def _attached_line(row: Row) -> str:
     from device_agents.adb.shell import printable
 
-    line = f"{printable(row['serial'])}  {row['state']}  {row['model'] or '?'}  ({row['way']})"
+    state = f"{row['state']}: {row['reason']}" if row["reason"] else row["state"]
+    line = f"{printable(row['serial'])}  {state}  {row['model'] or '?'}  ({row['way']})"
     return f"{line}  {row['advice'] or _options_for(row)}"
 
 

@@ -78,10 +78,12 @@ def parse_affinity(text: str, threads: int, platform: str) -> tuple[int, ...] | 
     """`auto`, `none`, a list such as 0-3,6 or a hexadecimal mask:f0.
 
     Raises:
-        UsageError: None of these.
+        UsageError: None of these, or cores of an iPhone, which are not chosen.
     """
     if text == "none":
         return None
+    if platform == "ios" and text != "auto":
+        raise UsageError("An iPhone's app is not pinned to cores.", "Leave --affinity out.")
     if text == "auto":
         return default_affinity(threads) if platform == "host" else None
     try:

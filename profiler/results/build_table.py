@@ -211,6 +211,8 @@ def _protocol(result: CampaignResult, measurements: Measurements) -> Protocol:
         affinity_observed=hello.affinity,
         governor=result.state_before.governor,
         fixed_performance_mode=result.state_before.fixed_performance_mode,
+        refused_settings=dict(result.state_before.refused_settings),
+        cores_offline=_cores_offline(result),
         phone_before=result.state_before.phone,
         phone_after=result.state_after.phone,
         preset=effort.preset,
@@ -239,6 +241,14 @@ def _protocol(result: CampaignResult, measurements: Measurements) -> Protocol:
         load_average_start=result.state_before.load_average,
         duration_s=float(journal.fact("measuring_s") or 0),
     )
+
+
+def _cores_offline(result: CampaignResult) -> tuple[int, ...] | None:
+    """Cores that were switched off before the run or after it; None where neither is known."""
+    states = (result.state_before.cores_offline, result.state_after.cores_offline)
+    if states == (None, None):
+        return None
+    return tuple(sorted({cpu for cores in states for cpu in cores or ()}))
 
 
 SAMPLE_COLUMNS: Sequence[str] = (

@@ -33,6 +33,9 @@ def _version(package: str) -> str | None:
 def _commit() -> tuple[str | None, bool | None]:
     """The checkout's commit, and whether sources differ from it; None outside one."""
     root = Path(__file__).parents[2]
+    top = _git(root, "rev-parse", "--show-toplevel")
+    if top is None or Path(top).resolve() != root.resolve():
+        return None, None  # a repository around the kit, as of a project that installed it
     commit = _git(root, "rev-parse", "HEAD")
     if commit is None:
         return None, None

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-TABLE_SCHEMA = 3
+TABLE_SCHEMA = 4
 
 Source = Literal["measured", "imported", "predicted", "simulated"]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -144,11 +144,16 @@ class RuntimeInfo(Part):
 
 
 class PhoneState(Part):
-    """State of a phone at one moment, as far as it affects speed; temperatures in Celsius."""
+    """State of a phone at one moment, as far as it affects speed; temperatures in Celsius.
+
+    `power_sources` are those of ac, usb, wireless and dock that power it (empty: its battery
+    alone), and `stay_on` says whether its screen stays on with these.
+    """
 
     battery_percent: int | None = None
     battery_temperature_c: Finite | None = None
     powered: bool | None = None
+    power_sources: tuple[str, ...] | None = None
     low_power: bool | None = None
     screen_on: bool | None = None
     dozing: bool | None = None
@@ -170,6 +175,8 @@ class Protocol(Part):
     With `chain_lengths` an operator's cost is the slope over chains of so many
     copies, and `chain_intercept_us` the median of the remaining cost of a call.
     `placements` records by operator on which units it ran, where that is known.
+    `cores_offline` are cores that the device has and that were switched off before or after the
+    run, and `refused_settings` what it answered where it refused to be made steady.
     An imported table knows little of this; what it does not know is null.
     """
 
@@ -179,6 +186,8 @@ class Protocol(Part):
     affinity_observed: tuple[int, ...] | None = None
     governor: str | None = None
     fixed_performance_mode: bool | None = None
+    refused_settings: dict[str, str] = {}
+    cores_offline: tuple[int, ...] | None = None
     phone_before: PhoneState | None = None
     phone_after: PhoneState | None = None
     preset: str
@@ -299,7 +308,7 @@ class Prediction(Part):
 class Manifest(Part):
     """The whole of `manifest.json`."""
 
-    schema_version: Literal[3] = 3
+    schema_version: Literal[4] = 4
     table_id: str
     parent_id: str | None = None
     created_utc: str

@@ -12,6 +12,8 @@ table under tests/golden/.
              older tables, whose names and ids stay; the state of the machine
              (`protocol.state_*`, the column `state_sensitivity`) and operators inside networks
              (`in_network_us`), unknown there
+    3 -> 4   what powered a phone, cores that were switched off, settings that were refused;
+             `stay_on` of older tables held whatever powered the phone: true is unknown here
 """
 
 from collections.abc import Callable, Mapping
@@ -49,6 +51,20 @@ def _manifest_2(content: Content) -> Content:
     return {**content, "schema_version": 3}
 
 
+def _manifest_3(content: Content) -> Content:
+    protocol = content.get("protocol")
+    if isinstance(protocol, dict):  # what is no manifest is told by the check that follows
+        content = {**content, "protocol": {name: _phone_3(protocol[name]) for name in protocol}}
+    return {**content, "schema_version": 4}
+
+
+def _phone_3(value: Any) -> Any:
+    """A field of the protocol; a phone's state without a `stay_on` that may be untrue."""
+    if isinstance(value, dict) and value.get("stay_on") is True:
+        return {**value, "stay_on": None}
+    return value
+
+
 def _rows_2(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(in_network_us="", state_sensitivity="")
 
@@ -56,6 +72,7 @@ def _rows_2(frame: pd.DataFrame) -> pd.DataFrame:
 UPGRADES: Mapping[int, Upgrade] = {
     1: Upgrade(manifest=_manifest_1),
     2: Upgrade(manifest=_manifest_2, rows=_rows_2),
+    3: Upgrade(manifest=_manifest_3),
 }
 
 

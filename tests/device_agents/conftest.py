@@ -30,7 +30,12 @@ def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
     home = tmp_path_factory.getbasetemp() / "android-home"
     home.mkdir(exist_ok=True)
     monkeypatch.setenv("ANDROID_USER_HOME", str(home))
-    for name in ("ANDROID_SERIAL", "ADB_SERVER_SOCKET", "ANDROID_ADB_SERVER_PORT"):
+    for name in (
+        "ANDROID_SERIAL",
+        "ADB_SERVER_SOCKET",
+        "ANDROID_ADB_SERVER_ADDRESS",
+        "ANDROID_ADB_SERVER_PORT",
+    ):
         monkeypatch.delenv(name, raising=False)
 
 

@@ -266,3 +266,11 @@ def test_what_crosses_the_wire_cannot_be_changed_afterwards() -> None:
     record = parse_record(line_of("sample"))
     with pytest.raises(ValidationError, match="frozen"):
         record.ns = 5  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("kind", ["sample", "sentinel"])
+def test_a_clock_or_a_temperature_of_0_is_one_that_was_not_there(kind: str) -> None:
+    zeros = {"freq_khz": 0, "temperature_mc": 0}
+    record = parse_record(json.dumps({"type": kind, **SMALLEST[kind], **zeros}))
+    assert isinstance(record, Sample | Sentinel)
+    assert (record.freq_khz, record.temperature_mc) == (None, None)

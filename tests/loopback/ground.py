@@ -41,7 +41,9 @@ for name in data sdcard system loopback sys; do
   mkdir "$stage/$name"; mount --bind "$root/$name" "$stage/$name"
 done
 mkdir "$stage/proc"; mount --rbind /proc "$stage/proc"
-mount --bind "$root/proc/cpuinfo" "$stage/proc/cpuinfo"
+for name in cpuinfo sys/kernel/random/boot_id; do
+  mount --bind "$root/proc/$name" "$stage/proc/$name"
+done
 exec chroot "$stage" /bin/sh -c 'echo ready; read line'
 """
 
@@ -154,7 +156,9 @@ class Prefixes:
     def __init__(self, root: Path) -> None:
         self._root = str(root)
         places = "|".join(("data/local/tmp", "sdcard", "system/bin", "loopback", "sys/"))
-        self._pattern = re.compile(rf"(?<![\w./~-])/(?={places}|proc/cpuinfo)")
+        self._pattern = re.compile(
+            rf"(?<![\w./~-])/(?={places}|proc/(cpuinfo|sys/kernel/random/boot_id))"
+        )
 
     def argv(self, command: str) -> list[str]:
         text = self._pattern.sub(lambda _: f"{self._root}/", command)

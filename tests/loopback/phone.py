@@ -2,6 +2,7 @@
 
 import os
 import platform
+import uuid
 from dataclasses import dataclass, field, replace
 
 from tests.loopback.faults import NOISE
@@ -19,6 +20,7 @@ class Cluster:
         capacity: The scheduler's figure, 1024 for the fastest; None hides the file.
         part: CPU part as in /proc/cpuinfo.
         governor: Frequency governor; None hides the cpufreq folder.
+        related: CPUs that share its clock, where they are more than its own.
     """
 
     cpus: tuple[int, ...]
@@ -26,6 +28,7 @@ class Cluster:
     capacity: int | None = 1024
     part: str = "0xd05"
     governor: str | None = "schedutil"
+    related: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +44,14 @@ class Phone:
         wakefulness: Awake, Asleep, Dozing or Dreaming.
         deep_idle: State of deep doze; ACTIVE is none.
         fixed_performance: Whether the mode can be set.
+        battery_present: Whether it has a battery; without one all its figures are 0.
+        ac_powered: Whether a wall charger powers it; `usb_powered`, a computer's cable.
+        stay_on: `stay_on_while_plugged_in` as its user left it.
+        stay_on_refused: `svc power stayon` ends with a SecurityException.
+        offline: CPUs that it has and that are switched off.
+        missing: Programs that it does not have.
+        android_id: `settings get secure android_id`.
+        boot_id: What its kernel drew when it started.
         old_terminal: Shell v1 ends lines by CR LF, as before Android 7.
         storage_kb: Size of /data as `df` tells it.
         properties: More properties for `getprop`, or other values.
@@ -63,7 +74,15 @@ class Phone:
     temperatures_c: tuple[tuple[str, float], ...] = (("skin", 29.5), ("CPU0", 38.0))
     battery_percent: int = 90
     battery_c: float = 27.0
+    battery_present: bool = True
     usb_powered: bool = True
+    ac_powered: bool = False
+    stay_on: int = 0
+    stay_on_refused: bool = False
+    offline: tuple[int, ...] = ()
+    missing: tuple[str, ...] = ()
+    android_id: str | None = None
+    boot_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     wakefulness: str = "Awake"
     deep_idle: str = "ACTIVE"
     low_power: bool = False

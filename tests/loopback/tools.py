@@ -56,6 +56,7 @@ PROGRAMS = (
     "sed",
     "seq",
     "setsid",
+    "sha1sum",
     "sh",
     "sha256sum",
     "sleep",
@@ -113,7 +114,8 @@ def write_phone(phone: Phone, files: RootFolder, keep: bool = False) -> Settings
         return Settings(folder)
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "settings/global").mkdir(parents=True)
-    _write_tools(files.within("system/bin"))
+    _write_tools(files.within("system/bin"), phone.missing)
+    _write(files.within("proc/sys/kernel/random/boot_id"), f"{phone.boot_id}\n")
     _write_cpus(phone, files)
     _write_heat(phone, files)
     properties = phone.getprop()
@@ -125,7 +127,7 @@ def write_phone(phone: Phone, files: RootFolder, keep: bool = False) -> Settings
         _write(folder / "dumpsys" / name, text)
     state = {
         "fixed_performance": "false",
-        "settings/global/stay_on_while_plugged_in": "0",
+        "settings/global/stay_on_while_plugged_in": str(phone.stay_on),
         "settings/global/low_power": str(int(phone.low_power)),
         "history": "",
         "sdk": str(phone.sdk),
@@ -135,6 +137,10 @@ def write_phone(phone: Phone, files: RootFolder, keep: bool = False) -> Settings
     }
     for name, text in state.items():
         _write(folder / name, f"{text}\n" if text else "")
+    if phone.android_id is not None:
+        _write(folder / "settings/secure/android_id", f"{phone.android_id}\n")
+    if phone.stay_on_refused:
+        _write(folder / "stay_on_refused", "")
     if not phone.fixed_performance:
         _write(folder / "fixed_performance_fails", "")
     _write(folder / _COMPLETE, "")
@@ -146,14 +152,16 @@ def _write(path: Path, text: str) -> None:
     path.write_bytes(text.encode("utf-8", "surrogateescape"))
 
 
-def _write_tools(folder: Path) -> None:
+def _write_tools(folder: Path, missing: tuple[str, ...]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for script in SCRIPTS.iterdir():
         if (folder / script.name).is_symlink():
             (folder / script.name).unlink()
         shutil.copy(script, folder / script.name)
         (folder / script.name).chmod(0o755)
-    for name in PROGRAMS:
+    for name in missing:
+        (folder / name).unlink(missing_ok=True)
+    for name in set(PROGRAMS) - set(missing):
         found, link = shutil.which(name), folder / name
         if found is not None and not link.exists():
             link.symlink_to(os.path.realpath(found))
@@ -162,8 +170,9 @@ def _write_tools(folder: Path) -> None:
 def _write_cpus(phone: Phone, files: RootFolder) -> None:
     top = files.within("sys/devices/system/cpu")
     shutil.rmtree(top, ignore_errors=True)
-    for name in ("online", "present", "possible"):
-        _write(top / name, f"{ranges(phone.cpus)}\n")
+    every = tuple(sorted({*phone.cpus, *phone.offline}))
+    for name, cpus in (("online", phone.cpus), ("present", every), ("possible", every)):
+        _write(top / name, f"{ranges(cpus)}\n")
     for cluster in phone.clusters:
         for cpu in cluster.cpus:
             folder = top / f"cpu{cpu}"
@@ -178,7 +187,7 @@ def _write_cpus(phone: Phone, files: RootFolder) -> None:
                 "scaling_max_freq": cluster.max_khz,
                 "scaling_cur_freq": cluster.max_khz,
                 "scaling_governor": cluster.governor,
-                "related_cpus": " ".join(map(str, cluster.cpus)),
+                "related_cpus": " ".join(map(str, cluster.related or cluster.cpus)),
             }
             for name, value in facts.items():
                 _write(folder / "cpufreq" / name, f"{value}\n")
@@ -233,10 +242,15 @@ def _thermal(phone: Phone) -> str:
 
 
 def _battery(phone: Phone) -> str:
-    plugged = str(phone.usb_powered).lower()
+    if not phone.battery_present:
+        return (
+            "Current Battery Service state:\n  AC powered: false\n  USB powered: false\n"
+            "  Wireless powered: false\n  status: 1\n  health: 1\n  present: false\n"
+            "  level: 0\n  scale: 0\n  voltage: 0\n  temperature: 0\n  technology:\n"
+        )
     return (
-        "Current Battery Service state:\n  AC powered: false\n"
-        f"  USB powered: {plugged}\n  Wireless powered: false\n"
+        f"Current Battery Service state:\n  AC powered: {str(phone.ac_powered).lower()}\n"
+        f"  USB powered: {str(phone.usb_powered).lower()}\n  Wireless powered: false\n"
         f"  status: {2 if phone.usb_powered else 3}\n  health: 2\n  present: true\n"
         f"  level: {phone.battery_percent}\n  scale: 100\n  voltage: 4200\n"
         f"  temperature: {round(phone.battery_c * 10)}\n  technology: Li-ion\n"

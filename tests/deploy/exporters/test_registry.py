@@ -1,5 +1,6 @@
 """Exporters are found by backend and dtype, and never overwritten."""
 
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
@@ -101,3 +102,19 @@ def test_the_simulated_exporter_writes_the_keys_and_is_exact() -> None:
     exported = exporter.build(ExportSpec(name="n", operators=tuple(map(parse_key, keys))))
     assert exported.content.decode() == f'["{keys[0]}", "{keys[1]}"]'
     assert exported.relative_error == 0
+
+
+@pytest.mark.parametrize(("python", "told"), [((3, 13), False), ((3, 14), True)])
+def test_a_package_without_a_release_for_this_python_is_said_to_have_none(
+    monkeypatch: pytest.MonkeyPatch, python: tuple[int, int], told: bool
+) -> None:
+    def missing(name: str) -> str:
+        if name == "coremltools":
+            raise PackageNotFoundError(name)
+        return "1"
+
+    monkeypatch.setattr(registry, "version", missing)
+    monkeypatch.setattr("sys.version_info", (*python, 0))
+    with pytest.raises(ExportError, match="coremltools, which is not installed") as error:
+        registry.toolchain(registry.exporter_entry("coreml-cpu_only", "fp32"))
+    assert ("Python 3.13 or older" in error.value.remedy) is told

@@ -10,7 +10,7 @@ import pytest
 from device_agents.adb import device as adb_device
 from device_agents.adb import discovery
 from device_agents.adb.address import AdbAddress
-from device_agents.adb.discovery import DetectedDevice
+from device_agents.adb.detected import DetectedDevice
 from device_agents.adb.states import ADVICE
 from device_agents.device import Device, load_device
 from device_agents.registry import find_device
@@ -182,7 +182,7 @@ def test_a_network_device_that_stays_away_is_not_to_be_unplugged(
     device, transport = connect_device("server", **pixel("A"))
     went_away(device, server)
     asked = AdbAddress(server=("127.0.0.1", server.port), serials=(transport.serial,))
-    with pytest.raises(DeviceError, match=rf"is offline\..*adb connect {device.address}") as told:
+    with pytest.raises(DeviceError, match=rf"is offline .*adb connect {device.address}") as told:
         discovery.select_devices(PIXEL, asked)
     assert "unplug" not in told.value.remedy
 

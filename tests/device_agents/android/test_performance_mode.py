@@ -89,8 +89,8 @@ def test_an_interrupt_while_switching_on_restores_what_was_switched(
 ) -> None:
     real = PerformanceMode._switch
 
-    def switch(self: PerformanceMode, setting: Any) -> bool:
-        real(self, setting)
+    def switch(self: PerformanceMode, *words: Any) -> bool:
+        real(self, *words)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(PerformanceMode, "_switch", switch)

@@ -27,6 +27,7 @@ from tests.device_agents.conftest import server  # noqa: F401 (a fixture)
 from tests.loopback.adb_server import AdbServer
 from tests.loopback.device import LoopbackDevice
 from tests.loopback.faults import NOISE
+from tests.loopback.phone import this_host
 from tests.waiting import PATIENCE_S, wait_until
 
 # Three blocks, their reference operator and the empty program: seconds to build.
@@ -145,6 +146,26 @@ def test_a_table_tells_all_that_is_known_of_the_device(bench, campaign: Campaign
     for state in (protocol.phone_before, protocol.phone_after):
         assert state is not None
         assert (state.thermal_status, state.battery_percent) == ("none", 90)
+        assert (state.power_sources, state.stay_on) == (("usb",), True)
+    assert (protocol.cores_offline, protocol.refused_settings) == ((), {})
+
+
+def test_what_a_phone_refuses_and_lacks_is_in_its_table(bench, tmp_path: Path) -> None:
+    phone = replace(this_host(), stay_on_refused=True, offline=(62, 63), missing=("sha256sum",))
+    with LoopbackDevice(tmp_path / "device", phone=phone) as device:
+        if device.ground != "namespace":
+            pytest.skip("plans name device paths, which need a mount namespace")
+        way = ["--device", "android", "--connect", device.address, "-o", str(bench.output)]
+        ended = bench.call(*FEW, *way)
+    assert ended.code == 0, ended.err
+    assert "has no sha256sum: sha1sum checks" in ended.err
+    table = only_table(bench)
+    protocol = table.manifest.protocol
+    assert protocol.cores_offline == (62, 63)
+    assert "SecurityException" in protocol.refused_settings["stay-on"]
+    for part in ("refused to keep its screen on", "Cores 62-63 are switched off"):
+        assert ended.err.count(part) == 1  # told once
+        assert any(part in note for note in table.manifest.notes)
 
 
 def test_a_rerun_copies_no_artefact_and_tells_what_changed(

@@ -160,3 +160,9 @@ def test_json_holds_no_values_that_json_has_not() -> None:
     assert json.loads(to_json({"a": [1, None]})) == {"a": [1, None]}
     with pytest.raises(ValueError, match="JSON"):
         to_json({"a": math.nan})
+
+
+def test_cores_of_an_iphone_are_not_chosen() -> None:
+    assert parse_affinity("auto", 1, "ios") is None
+    with pytest.raises(UsageError, match="not pinned"):
+        parse_affinity("0-3", 1, "ios")

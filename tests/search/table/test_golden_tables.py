@@ -16,6 +16,7 @@ from search.table.entries import Interval
 from search.table.manifest import TABLE_SCHEMA, Manifest
 from search.table.store import ENTRIES, EXAM_COLUMNS, SEAL, Table, read_table
 from search.table.store import MANIFEST as MANIFEST_NAME
+from search.table.upgrades import upgrade_manifest
 from tests.search.table.complete import ENTRIES as ROWS
 from tests.search.table.complete import EXAM, MANIFEST, SAMPLES
 
@@ -129,12 +130,32 @@ def test_an_older_table_keeps_its_device_and_does_not_know_the_facts_of_its_proc
     assert device == {"cpu": None, **stored}
 
 
+# --- schema 4 -------------------------------------------------------------------
+
+
+def test_schema_3_does_not_know_what_powered_a_phone_nor_whether_its_screen_stayed_on() -> None:
+    stored = json.loads((GOLDEN / "table_v3_complete" / MANIFEST_NAME).read_text())["protocol"]
+    protocol = read_table(GOLDEN / "table_v3_complete").manifest.protocol
+    assert (protocol.cores_offline, protocol.refused_settings) == (None, {})
+    for moment in ("phone_before", "phone_after"):
+        assert stored[moment]["stay_on"] is True  # it held with any source of power
+        phone = getattr(protocol, moment).model_dump()
+        assert (phone.pop("stay_on"), phone.pop("power_sources")) == (None, None)
+        assert phone == {name: value for name, value in stored[moment].items() if name in phone}
+
+
+def test_a_screen_that_did_not_stay_on_is_known_in_a_table_of_schema_3() -> None:
+    old = {"protocol": {"phone_before": {"stay_on": False}, "phone_after": None}}
+    protocol = upgrade_manifest(3, old)["protocol"]
+    assert (protocol["phone_before"]["stay_on"], protocol["phone_after"]) == (False, None)
+
+
 # --- today's schema, every field ------------------------------------------------
 
 
 @pytest.fixture(scope="module")
 def complete() -> Table:
-    return read_table(GOLDEN / "table_v3_complete")
+    return read_table(GOLDEN / "table_v4_complete")
 
 
 def test_the_complete_table_of_todays_schema_keeps_every_value(complete: Table) -> None:
@@ -153,7 +174,7 @@ def _unknown(content: object, where: str = "manifest") -> list[str]:
 
 
 def test_no_field_of_the_complete_table_is_unknown(complete: Table) -> None:
-    content = json.loads((GOLDEN / "table_v3_complete" / MANIFEST_NAME).read_text())
+    content = json.loads((GOLDEN / "table_v4_complete" / MANIFEST_NAME).read_text())
     assert _unknown(content) == []
     assert set(content) == {*Manifest.model_fields, SEAL}
     for column in COLUMNS:
