@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from platform import machine
 from types import TracebackType
 from typing import Protocol, Self, runtime_checkable
 
@@ -15,6 +16,18 @@ def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+# Where a device's runtime comes from: ExecuTorch's pinned wheels, the packages that are
+# installed here, or a build with Android's NDK; `auto` is the device's own choice.
+RUNTIMES = ("auto", "wheels", "installed", "ndk")
+
+
+def default_runtime(platform: str) -> str:
+    """The runtime that `auto` takes on devices of a platform; empty where there is no choice."""
+    if platform == "host":
+        return "wheels" if machine() == "aarch64" else "installed"
+    return "wheels" if platform == "android" else ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentSettings:
     """How an agent starts its runner, and how it reports to the user (`say`)."""
@@ -23,6 +36,7 @@ class AgentSettings:
     threads: int
     affinity: tuple[int, ...] | None
     runner: str = "auto"
+    runtime: str = "auto"
     timeout_s: float = 120.0
     # Without `affinity`: whether the agent may choose the cores itself.
     pin: bool = True

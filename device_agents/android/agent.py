@@ -25,8 +25,7 @@ from device_agents.cpu import default_affinity
 from device_agents.device import Device
 from device_agents.lock import device_lock
 from device_agents.protocol import Hello, Plan, Record, check_records, dump_plan
-from search.errors import ConnectionLost, DeviceLost, KitError, Transient, UsageError
-from search.files import sha256_file
+from search.errors import ConnectionLost, DeviceError, DeviceLost, KitError, Transient, UsageError
 from search.table.manifest import DeviceInfo, Source
 
 _AGAIN = "What was measured is kept; run again with --resume."
@@ -92,8 +91,8 @@ class AndroidAgent:
         self._performance_mode.restore_leftovers()
         if self.identity.rehearsal:
             self._settings.say("This is a rehearsal, not a phone: times are those of this machine.")
-        self._binary = find_runner(self.identity)
-        self._runner_sha256 = sha256_file(self._binary)
+        self._runner = find_runner(self.identity, self._settings.runtime, self._settings.say)
+        self._starts = False
         self._store = FileStore(self.adb_device)
         self.pinned = self._pick_cores()
         state = read_state(self.adb_device)
@@ -167,9 +166,9 @@ class AndroidAgent:
             plan = plan.model_copy(update={"affinity": self.pinned})
         self._kill_leftover_runner()
         wait_until_cool(self.adb_device, plan.max_temperature_c, self._settings.say)
-        runner = self._store.put(self._binary, self._runner_sha256, executable=True)
+        start = self._placed_runner()
         remote_path = self._store.put_plan(dump_plan(plan))
-        command = ["env", f"KIT_RUNNER_SHA256={self._runner_sha256}", runner, remote_path]
+        command = ["env", f"KIT_RUNNER_SHA256={self._runner.sha256}", *start, remote_path]
         running = self.adb_device.start(command, self._settings.timeout_s)
         lines = running.lines()
         try:
@@ -207,10 +206,16 @@ class AndroidAgent:
         Raises:
             DeviceError: It does not start.
         """
-        runner = self._store.put(self._binary, self._runner_sha256, executable=True)
-        return self.adb_device.check(
-            [runner, "--version"], "The runner does not start on the device"
-        )
+        start = self._runner.place(self._store)
+        answer = self.adb_device.run([*start, "--version"])
+        if answer.code:
+            raise DeviceError(
+                f"The device refuses to start the runner (exit code {answer.code}): "
+                f"{answer.last_error_line}.",
+                "Its kernel or its rules (a phone under management) forbid it; a runner built "
+                "with the NDK may be allowed: --runtime ndk.",
+            )
+        return answer.text
 
     @property
     def unrestored(self) -> bool:
@@ -218,6 +223,13 @@ class AndroidAgent:
         return self._performance_mode.note.exists()
 
     # --- before and during a run
+
+    def _placed_runner(self) -> list[str]:
+        """The words that start the runner; what a device refuses is seen before the first plan."""
+        if not self._starts:
+            self.runner_version()
+            self._starts = True
+        return self._runner.place(self._store)
 
     def _check_hello(self, hello: Hello, plan: Plan) -> None:
         self._running = hello.pid

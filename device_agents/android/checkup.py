@@ -68,7 +68,7 @@ class Report:
         return {"schema_version": 1, "passed": self.passed, **asdict(self)}
 
 
-def check_up(device: Device, timeout_s: float) -> Report:
+def check_up(device: Device, timeout_s: float, runtime: str = "auto") -> Report:
     """Try everything that a campaign needs of a phone.
 
     Raises:
@@ -82,6 +82,7 @@ def check_up(device: Device, timeout_s: float) -> Report:
         backend=device.backend,
         threads=device.threads,
         affinity=None,
+        runtime=runtime,
         timeout_s=timeout_s,
         say=said.append,
     )

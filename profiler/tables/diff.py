@@ -327,6 +327,7 @@ def identity_differences(old: Manifest, new: Manifest) -> tuple[str, ...]:
             f"{old.runtime.name} {old.runtime.version}",
             f"{new.runtime.name} {new.runtime.version}",
         ),
+        "exporter": (_exporter(old), _exporter(new)),
         "backend": (old.runtime.backend, new.runtime.backend),
         "runner": (
             f"{old.runtime.runner} {(old.runtime.runner_sha256 or '')[:8]}",
@@ -349,6 +350,13 @@ def _processors(old: DeviceInfo, new: DeviceInfo) -> dict[str, tuple[object, obj
     return {
         f"processor's {name}": pair for name, pair in differing_facts(old.processor, new.processor)
     }
+
+
+def _exporter(manifest: Manifest) -> str | None:
+    """What made the programs of ExecuTorch, which may be another release than ran them."""
+    version = manifest.kit.packages.get("executorch")
+    known = manifest.runtime.name == "executorch" and manifest.runtime.version != version
+    return f"executorch {version}" if version and known else None
 
 
 def _lengths(manifest: Manifest) -> str:

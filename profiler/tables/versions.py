@@ -17,6 +17,8 @@ def table_stem(settings: CampaignSettings) -> str:
     stem = f"{settings.space}-{settings.backend}-t{settings.threads}"
     if settings.runner == "python":
         stem += "-python"
+    if settings.runtime != "auto":  # another runtime is another table, not its next version
+        stem += f"-{settings.runtime}"
     if settings.chains:
         stem += "-chains"
     if settings.filter is not None:
