@@ -207,7 +207,7 @@ class AndroidAgent:
             DeviceError: It does not start.
         """
         start = self._runner.place(self._store)
-        answer = self.adb_device.run([*start, "--version"])
+        answer = self.adb_device.run(["env", *start, "--version"])  # by env, as with a plan
         if answer.code:
             raise DeviceError(
                 f"The device refuses to start the runner (exit code {answer.code}): "

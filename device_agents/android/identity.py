@@ -1,6 +1,7 @@
 """Android device identity, read once over adb without root."""
 
 import hashlib
+import platform
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -87,10 +88,14 @@ def identify(device: AdbDevice) -> Identity:
     cpus = parse_cpus(online.text) or ()
     kinds = parse_core_kinds(processor.text)
     info = _info(props, serial_hash, read_device_clusters(device, cpus[:_MOST_CORES], kinds))
+    # A rehearsal of another architecture says nothing of a processor that computes here.
+    emulated = info.kind == "rehearsal" and machine.text not in ("", platform.machine())
     facts = {
         "ram_mb": parse_meminfo(memory.text),
         "cpu": printable(parse_cpu_model(processor.text) or "", 80) or None,
-        "processor": _processor(processor.text, len(cpus), info.kind == "rehearsal"),
+        "processor": None
+        if emulated
+        else _processor(processor.text, len(cpus), info.kind == "rehearsal"),
     }
     return Identity(
         info=info.model_copy(update=facts),

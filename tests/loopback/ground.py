@@ -42,6 +42,7 @@ for name in data sdcard system loopback sys; do
 done
 mkdir "$stage/proc"; mount --rbind /proc "$stage/proc"
 mount --bind "$root/proc/cpuinfo" "$stage/proc/cpuinfo"
+if [ -x "$root/loopback/host/sh" ]; then mount --bind "$root/loopback/host/sh" "$stage/bin/sh"; fi
 exec chroot "$stage" /bin/sh -c 'echo ready; read line'
 """
 

@@ -41,6 +41,9 @@ class Phone:
         wakefulness: Awake, Asleep, Dozing or Dreaming.
         deep_idle: State of deep doze; ACTIVE is none.
         fixed_performance: Whether the mode can be set.
+        emulated_cpu: Its programs are arm64 ones, run by qemu as this processor; None: they are
+            this machine's.
+        machine: What `uname -m` answers where they are emulated.
         old_terminal: Shell v1 ends lines by CR LF, as before Android 7.
         storage_kb: Size of /data as `df` tells it.
         properties: More properties for `getprop`, or other values.
@@ -68,6 +71,8 @@ class Phone:
     deep_idle: str = "ACTIVE"
     low_power: bool = False
     fixed_performance: bool = True
+    emulated_cpu: str | None = None
+    machine: str = "aarch64"
     old_terminal: bool = False
     storage_kb: int = 8_000_000
     properties: tuple[tuple[str, str], ...] = ()
