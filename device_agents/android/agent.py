@@ -218,6 +218,11 @@ class AndroidAgent:
         return answer.text
 
     @property
+    def runner_sha256(self) -> str:
+        """Hash of all that computes on the device: a program, or a folder of files."""
+        return self._runner.sha256
+
+    @property
     def unrestored(self) -> bool:
         """Whether changed settings of the device are not restored yet."""
         return self._performance_mode.note.exists()

@@ -22,6 +22,7 @@ from device_agents.android.agent import AndroidAgent
 from device_agents.android.file_store import ROOT
 from device_agents.base import AgentSettings
 from device_agents.device import Device
+from device_agents.native.record import find_build
 from device_agents.protocol import Failure, Hello, Plan, PlanItem, Sample
 from search.console.progress import Silent
 from search.errors import DeviceError, KitError, UsageError
@@ -159,7 +160,9 @@ def _speed(agent: AndroidAgent) -> Check:
 
 def _runner(agent: AndroidAgent) -> Check:
     answer = agent.runner_version()
-    return Check(name="runner", passed=True, says="starts", facts={"version": answer})
+    build = find_build(agent.runner_sha256)
+    facts = {"version": answer, "sha256": agent.runner_sha256, **(build.facts() if build else {})}
+    return Check(name="runner", passed=True, says="starts", facts=facts)
 
 
 def _performance_mode(agent: AndroidAgent) -> Check:

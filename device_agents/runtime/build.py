@@ -65,7 +65,7 @@ def build(target: Target, downloads: Downloads, compiler: str = "auto") -> Runti
         started = check_folder(target, files)
         record = _describe(target, chosen, flags, files, unpacked, libc)
         write_text(temporary / FILE, record.model_dump_json(indent=2) + "\n")
-        _put_in_place(temporary, place)
+        _put_in_place(temporary, place, find(target), record)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     runtime = find(target)
@@ -178,8 +178,12 @@ def _commit_of(unpacked: Path) -> str | None:
     return None
 
 
-def _put_in_place(temporary: Path, place: Path) -> None:
+def _put_in_place(
+    temporary: Path, place: Path, before: Runtime | None, record: RunnerBuild
+) -> None:
     """Replace the folder as one step; object files stay behind."""
+    if before is not None and before.record == record and hash_files(before.path) == record.files:
+        return  # the same to the bit, and perhaps in use
     for path in temporary.glob("*.o"):
         path.unlink()
     old = temporary.with_name(f"{temporary.name}-old")

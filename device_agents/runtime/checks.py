@@ -26,7 +26,7 @@ def check_folder(target: Target, folder: Path) -> bool:
         DeviceError: Something is wrong; all of it is listed.
     """
     files = {path.name: read_elf(path) for path in sorted(folder.iterdir())}
-    problems = list(_problems(target, files))
+    problems = list(problems_of(target, files))
     if problems:
         lines = "\n".join(f"  - {problem}" for problem in problems)
         raise DeviceError(
@@ -36,7 +36,8 @@ def check_folder(target: Target, folder: Path) -> bool:
     return _try_to_start(target, folder)
 
 
-def _problems(target: Target, files: Mapping[str, ElfFacts]) -> Iterator[str]:
+def problems_of(target: Target, files: Mapping[str, ElfFacts]) -> Iterator[str]:
+    """Why these files would not start together on the target, a clause each."""
     for name, facts in files.items():
         if facts.machine != target.elf_machine:
             yield f"{name} is for {facts.machine}, not for {target.elf_machine}"

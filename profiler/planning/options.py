@@ -7,8 +7,8 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Self
 
-from device_agents.cpu import default_affinity, parse_cpu_list
 from device_agents.base import default_runtime
+from device_agents.cpu import default_affinity, parse_cpu_list
 from device_agents.device import Device
 from profiler.planning.plan import CampaignPlan, make_plan
 from profiler.settings import PRESETS, CampaignSettings, Effort
