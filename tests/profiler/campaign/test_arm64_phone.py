@@ -4,6 +4,7 @@ Times mean nothing there; what is copied, started, computed, recorded and remove
 """
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -131,8 +132,9 @@ def test_three_operators_give_the_hosts_outputs(
     for name, path in files.items():
         path.write_bytes(export("xnnpack", dtype, name).content)
     settings = AgentSettings(backend="xnnpack", threads=1, affinity=None, say=lambda _: None)
-    if native.find() is None:
-        pytest.skip("the native runner of this machine is not built")
+    if native.find() is None and not any(map(shutil.which, native.COMPILERS)):
+        pytest.skip("no C++ compiler to build the host's runner with")
+    native.build()
     with HostAgent(settings) as host, AndroidAgent(pixel(phone), settings) as agent:
         expected, actual = outputs(host, files), outputs(agent, files)
     for name in THREE:
