@@ -1,6 +1,7 @@
 """Makes a runtime: fetch the wheel, compile the runner, gather the folder, check and record it."""
 
 import os
+import platform
 import shutil
 import subprocess
 import tempfile
@@ -59,7 +60,7 @@ def build(target: Target, downloads: Downloads, compiler: str = "auto") -> Runti
         files.mkdir()
         for name in LIBRARIES:
             shutil.copy(unpacked / "lib" / name, files / name)
-        libc = _gather_system(files, chosen, downloads) if target.has_libc else None
+        libc = _gather_system(files, chosen, downloads) if target.has_libc else _own_libc()
         downloads.say(f"compiling the runner with {chosen.version}")
         flags = _compile(target, chosen, unpacked, temporary)
         started = check_folder(target, files)
@@ -91,6 +92,11 @@ def _gather_system(files: Path, compiler: Compiler, downloads: Downloads) -> str
     for path in files.iterdir():
         path.chmod(0o755)
     return glibc_version(files / "libc.so.6")
+
+
+def _own_libc() -> str | None:
+    """This machine's C library, with which its runtime is linked."""
+    return " ".join(platform.libc_ver()).strip() or None
 
 
 def _compile(target: Target, compiler: Compiler, unpacked: Path, folder: Path) -> list[str]:

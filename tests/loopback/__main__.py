@@ -9,6 +9,7 @@ import signal
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,10 +18,10 @@ from tests.loopback.connection import MODERN, OLD
 from tests.loopback.device import LoopbackDevice
 from tests.loopback.emulation import FEATURES
 from tests.loopback.faults import HOSTILE, Faults
-from tests.loopback.phone import hostile, pixel_like, this_host
+from tests.loopback.phone import Phone, hostile, pixel_like, this_host
 from tests.loopback.phones import PHONES as ARM64_PHONES
 
-PHONES = {
+PHONES: Mapping[str, Callable[[], Phone]] = {
     "this-host": this_host,
     "pixel-like": pixel_like,
     **{name: partial(replace, phone) for name, phone in ARM64_PHONES.items()},
