@@ -39,7 +39,7 @@ from profiler.analysis.machine_factor import (
     robust_centre,
 )
 from profiler.tables.clocks import Clocks, clocks_of, processors_in_common
-from profiler.tables.versions import find_parent
+from profiler.tables.versions import exporter_of, find_parent
 from search.errors import KitError, TableError
 from search.operators.spec import parse_key
 from search.table.entries import Entry
@@ -327,7 +327,7 @@ def identity_differences(old: Manifest, new: Manifest) -> tuple[str, ...]:
             f"{old.runtime.name} {old.runtime.version}",
             f"{new.runtime.name} {new.runtime.version}",
         ),
-        "exporter": (_exporter(old), _exporter(new)),
+        "exporter": (exporter_of(old), exporter_of(new)),
         "backend": (old.runtime.backend, new.runtime.backend),
         "runner": (
             f"{old.runtime.runner} {(old.runtime.runner_sha256 or '')[:8]}",
@@ -350,13 +350,6 @@ def _processors(old: DeviceInfo, new: DeviceInfo) -> dict[str, tuple[object, obj
     return {
         f"processor's {name}": pair for name, pair in differing_facts(old.processor, new.processor)
     }
-
-
-def _exporter(manifest: Manifest) -> str | None:
-    """What made the programs of ExecuTorch, which may be another release than ran them."""
-    version = manifest.kit.packages.get("executorch")
-    known = manifest.runtime.name == "executorch" and manifest.runtime.version != version
-    return f"executorch {version}" if version and known else None
 
 
 def _lengths(manifest: Manifest) -> str:

@@ -15,7 +15,11 @@ _NAME = re.compile(r"[0-9a-f]{64}")
 
 def faults_of_table(table: Table, wanted: Iterable[str]) -> list[str]:
     """What is wrong with a table; `wanted` names all that it had to measure."""
-    failed = [f"failed: {entry.key}" for entry in table.entries if entry.status == "failed"]
+    failed = [
+        f"failed: {entry.key} ({entry.reason})"
+        for entry in table.entries
+        if entry.status == "failed"
+    ]
     rounds = table.manifest.protocol.rounds_per_pass or 0
     return [*failed, *faults_of_samples(table.samples(), rounds, wanted)]
 

@@ -111,6 +111,16 @@ def test_a_compiler_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch
         phone_compiler("rustc", downloads)
 
 
+def test_a_computer_without_a_pinned_compiler_is_told_which_one_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.setattr("platform.system", lambda: "Plan9")
+    with pytest.raises(DeviceError, match="no pinned compiler for Plan9") as told:
+        phone_compiler("auto", Downloads(offline=None, say=lambda _: None))
+    assert "g++-aarch64-linux-gnu" in told.value.remedy
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [

@@ -2,17 +2,19 @@
 
 import hashlib
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 
 from device_agents.base import default_runtime
 from profiler.planning.options import parse_runtime
 from profiler.settings import runtime_of
-from profiler.tables.versions import table_stem
+from profiler.tables.diff import identity_differences
+from profiler.tables.summary import summary
+from profiler.tables.versions import exporter_of, table_stem
 from search.errors import UsageError
 from search.table.manifest import Manifest
-from search.table.store import read_manifest
+from search.table.store import read_manifest, read_table
 from tests.product import ROOT
 
 GOLDEN = ROOT / "tests/golden/table_v3_complete"
@@ -70,3 +72,16 @@ def test_on_the_host_the_other_runtime_is_named_by_its_table() -> None:
     }
     other = {"wheels": "installed", "installed": "wheels"}[default_runtime("host")]
     assert sorted(found.values()) == sorted(["auto", other])
+
+
+def test_the_release_that_made_the_programs_is_told_where_another_one_runs_them() -> None:
+    table = read_table(GOLDEN)
+    runtime = table.manifest.runtime.model_copy(update={"name": "executorch", "version": "1.5.1"})
+    kit = table.manifest.kit.model_copy(update={"packages": {"executorch": "1.4.1"}})
+    other = table.manifest.model_copy(update={"runtime": runtime, "kit": kit})
+    same = runtime.model_copy(update={"version": "1.4.1"})
+    both = table.manifest.model_copy(update={"runtime": same, "kit": kit})
+    assert (exporter_of(other), exporter_of(both)) == ("executorch 1.4.1", None)
+    told = " ".join(" ".join(summary(replace(table, manifest=other))).split())
+    assert "programs by executorch 1.4.1" in told
+    assert any("exporter" in text for text in identity_differences(both, other))
