@@ -16,18 +16,6 @@ def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-# Where a device's runtime comes from: ExecuTorch's pinned wheels, the packages that are
-# installed here, or a build with Android's NDK; `auto` is the device's own choice.
-RUNTIMES = ("auto", "wheels", "installed", "ndk")
-
-
-def default_runtime(platform: str) -> str:
-    """The runtime that `auto` takes on devices of a platform; empty where there is no choice."""
-    if platform == "host":
-        return "wheels" if machine() == "aarch64" else "installed"
-    return "wheels" if platform == "android" else ""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentSettings:
     """How an agent starts its runner, and how it reports to the user (`say`)."""
@@ -140,3 +128,15 @@ class HasRemarks(Protocol):
     def remarks(self) -> tuple[str, ...]:
         """Sentences for the notes of a table."""
         ...
+
+
+# Where a device's runtime comes from: ExecuTorch's pinned wheels, the packages that are
+# installed here, or a build with Android's NDK; `auto` is the device's own choice.
+RUNTIMES = ("auto", "wheels", "installed", "ndk")
+
+
+def default_runtime(platform: str) -> str:
+    """The runtime that `auto` takes on devices of a platform; empty where there is no choice."""
+    if platform == "host":
+        return "wheels" if machine() == "aarch64" else "installed"
+    return "wheels" if platform == "android" else ""

@@ -88,15 +88,13 @@ def identify(device: AdbDevice) -> Identity:
     cpus = parse_cpus(online.text) or ()
     kinds = parse_core_kinds(processor.text)
     info = _info(props, serial_hash, read_device_clusters(device, cpus[:_MOST_CORES], kinds))
-    # A rehearsal of another architecture says nothing of a processor that computes here.
-    emulated = info.kind == "rehearsal" and machine.text not in ("", platform.machine())
     facts = {
         "ram_mb": parse_meminfo(memory.text),
         "cpu": printable(parse_cpu_model(processor.text) or "", 80) or None,
-        "processor": None
-        if emulated
-        else _processor(processor.text, len(cpus), info.kind == "rehearsal"),
+        "processor": _processor(processor.text, len(cpus), info.kind == "rehearsal"),
     }
+    if info.kind == "rehearsal" and machine.text not in ("", platform.machine()):
+        facts["processor"] = None  # emulated: it says nothing of the one that computes here
     return Identity(
         info=info.model_copy(update=facts),
         abis=tuple((props["ro.product.cpu.abilist"] or "").split(",")),

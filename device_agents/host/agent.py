@@ -5,14 +5,13 @@ import os
 import platform
 import queue
 import subprocess
-import sys
 import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
-from device_agents.base import AgentSettings, DeviceState, default_runtime
+from device_agents.base import AgentSettings, DeviceState
 from device_agents.cpu import (
     cpu_model,
     governor,
@@ -22,18 +21,13 @@ from device_agents.cpu import (
     temperature_c,
     virtual,
 )
-from device_agents.native import build as native
+from device_agents.host.runner import choose_runner
 from device_agents.processor import complete_name, host_id
 from device_agents.protocol import Plan, Record, check_records, dump_plan
-from device_agents.runtime.build import build as make_runtime
-from device_agents.runtime.downloads import Downloads
-from device_agents.runtime.folder import find, hash_files, hash_folder
-from device_agents.runtime.targets import find_target
-from search.errors import DeviceError, DeviceLost, DeviceTimeout, KitError, UsageError
+from search.errors import DeviceError, DeviceLost, DeviceTimeout, UsageError
 from search.files import sha256_file
 from search.table.manifest import CpuIdentity, DeviceInfo, Source
 
-RUNNERS = ("auto", "native", "python")
 _BACKENDS = ("xnnpack", "onnxruntime")
 
 
@@ -53,7 +47,7 @@ class HostAgent:
                 f"It knows {', '.join(_BACKENDS)}.",
             )
         self._settings = settings
-        self._command, self._environment = _choose_runner(settings)
+        self._command, self._environment = choose_runner(settings)
         self._process: subprocess.Popen[str] | None = None
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the agent)
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
@@ -223,53 +217,6 @@ def _pump(process: "subprocess.Popen[str]", lines: "queue.SimpleQueue[str | None
             lines.put(line)
     process.wait()
     lines.put(None)
-
-
-def _choose_runner(settings: AgentSettings) -> tuple[list[str], dict[str, str]]:
-    if settings.runner not in RUNNERS:
-        raise UsageError(f"Unknown runner {settings.runner!r}.", f"Known: {', '.join(RUNNERS)}.")
-    chosen = default_runtime("host") if settings.runtime == "auto" else settings.runtime
-    if chosen == "wheels" and settings.runner != "python" and settings.backend == "xnnpack":
-        runner = _from_wheels(settings)
-        if runner is not None:
-            return runner
-    elif settings.runtime == "ndk" or settings.runtime == "wheels":
-        raise UsageError(
-            f"This machine has no runtime {settings.runtime!r} for the runner "
-            f"{settings.runner!r} and the backend {settings.backend!r}.",
-            "Known: wheels (native runner, xnnpack), installed.",
-        )
-    built = native.find() if settings.backend == "xnnpack" else None
-    if settings.runner == "native" and built is None:
-        raise UsageError(
-            "The native runner is not built for this toolchain and backend.",
-            "Run python -m device_agents.native, or choose --runner python.",
-        )
-    if built is not None and settings.runner != "python":
-        return [str(built), "--serve"], {"KIT_RUNNER_SHA256": sha256_file(built)}
-    command = [sys.executable, "-m", "device_agents.host.python_runner", "--serve"]
-    return command, {"OMP_NUM_THREADS": str(settings.threads)}
-
-
-def _from_wheels(settings: AgentSettings) -> tuple[list[str], dict[str, str]] | None:
-    """The runner of the runtime from wheels, made first where there is none yet.
-
-    None where it is only the default and cannot be made: another runner will do.
-    """
-    try:
-        target = find_target("host")
-        runtime = find(target) or make_runtime(target, Downloads(offline=None, say=settings.say))
-    except KitError as error:
-        if settings.runtime == "wheels" or settings.runner == "native":
-            raise
-        settings.say(f"{error} Going on without it.")
-        return None
-    if hash_folder(hash_files(runtime.path)) != runtime.sha256:
-        raise DeviceError(
-            f"{runtime.path} changed since it was made.",
-            "Make it again: python -m device_agents.runtime --target host --rebuild.",
-        )
-    return [*target.command(str(runtime.path)), "--serve"], {"KIT_RUNNER_SHA256": runtime.sha256}
 
 
 def _cause(code: int) -> str:

@@ -40,9 +40,10 @@ done
 for name in data sdcard system loopback sys; do
   mkdir "$stage/$name"; mount --bind "$root/$name" "$stage/$name"
 done
+shell=$root/loopback/host/sh
+if [ -x "$shell" ]; then mount --bind "$shell" "$stage/bin/sh"; fi
 mkdir "$stage/proc"; mount --rbind /proc "$stage/proc"
 mount --bind "$root/proc/cpuinfo" "$stage/proc/cpuinfo"
-if [ -x "$root/loopback/host/sh" ]; then mount --bind "$root/loopback/host/sh" "$stage/bin/sh"; fi
 exec chroot "$stage" /bin/sh -c 'echo ready; read line'
 """
 

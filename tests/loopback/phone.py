@@ -34,6 +34,9 @@ class Phone:
 
     Args:
         abi: First ABI; the host's own, since the host's programs run here.
+        emulated_cpu: Its programs are arm64 ones, run by qemu as this processor; None: they are
+            this machine's.
+        machine: What `uname -m` answers where they are emulated.
         sdk: API level; below 30 there is no fixed-performance mode, below 29
             no thermal service.
         thermal_status: 0 none to 6 shutdown.
@@ -41,9 +44,6 @@ class Phone:
         wakefulness: Awake, Asleep, Dozing or Dreaming.
         deep_idle: State of deep doze; ACTIVE is none.
         fixed_performance: Whether the mode can be set.
-        emulated_cpu: Its programs are arm64 ones, run by qemu as this processor; None: they are
-            this machine's.
-        machine: What `uname -m` answers where they are emulated.
         old_terminal: Shell v1 ends lines by CR LF, as before Android 7.
         storage_kb: Size of /data as `df` tells it.
         properties: More properties for `getprop`, or other values.
@@ -59,6 +59,8 @@ class Phone:
     abi: str = field(
         default_factory=lambda: ANDROID_ABIS.get(platform.machine(), platform.machine())
     )
+    emulated_cpu: str | None = None
+    machine: str = "aarch64"
     sdk: int = 34
     release: str = "14"
     clusters: tuple[Cluster, ...] = ()
@@ -71,8 +73,6 @@ class Phone:
     deep_idle: str = "ACTIVE"
     low_power: bool = False
     fixed_performance: bool = True
-    emulated_cpu: str | None = None
-    machine: str = "aarch64"
     old_terminal: bool = False
     storage_kb: int = 8_000_000
     properties: tuple[tuple[str, str], ...] = ()

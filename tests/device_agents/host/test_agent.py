@@ -12,6 +12,7 @@ import pytest
 
 from device_agents.base import AgentSettings, default_runtime
 from device_agents.host import agent as host_agent
+from device_agents.host import runner as host_runner
 from device_agents.host.agent import HostAgent
 from device_agents.native import build as native
 from device_agents.processor import identity_digest
@@ -342,8 +343,8 @@ def test_a_default_that_cannot_be_made_gives_way_with_a_sentence_a_wish_does_not
         raise DeviceError("No compiler.", "Install one.")
 
     said: list[str] = []
-    monkeypatch.setattr(host_agent, "make_runtime", fail)
-    monkeypatch.setattr(host_agent, "default_runtime", lambda _: "wheels")
+    monkeypatch.setattr(host_runner, "make_runtime", fail)
+    monkeypatch.setattr(host_runner, "default_runtime", lambda _: "wheels")
     HostAgent(settings(say=said.append)).__exit__()
     assert said == ["No compiler. Install one. Going on without it."]
     for wish in ({"runtime": "wheels"}, {"runner": "native"}):
