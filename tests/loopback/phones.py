@@ -84,7 +84,7 @@ PHONES: Mapping[str, Phone] = {
             _cluster(6, 7, "0xd09", 1_560_000, 1024),
         ),
     ),
-    # The toolbox of Android 7 has neither sha256sum nor exit codes over adb's first protocol.
+    # As Android 7 was: no thermal service, no fixed-performance mode.
     "moto-g5": _phone(
         *("motorola", "Moto G (5)", "cedric"),
         emulated_cpu="cortex-a53",
