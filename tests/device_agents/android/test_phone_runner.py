@@ -4,6 +4,8 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
@@ -19,7 +21,6 @@ from device_agents.native.record import RunnerBuild
 from device_agents.runtime.folder import Runtime, hash_files, hash_folder
 from device_agents.runtime.targets import PHONE
 from search.errors import DeviceError, UsageError
-from search.table.manifest import DeviceInfo
 from tests.device_agents.conftest import Connection
 from tests.loopback.phone import this_host
 
@@ -27,14 +28,8 @@ STORED = ROOT.lstrip("/")
 
 
 def identity(machine: str | None, *abis: str) -> Identity:
-    return Identity(
-        info=DeviceInfo(id="phone", kind="android"),
-        abis=abis,
-        machine=machine,
-        sdk=34,
-        rehearsal=False,
-        serial_hash="0",
-    )
+    """What the choice of a runner depends on, of a real phone's identity."""
+    return cast(Identity, SimpleNamespace(abis=abis, machine=machine, rehearsal=False))
 
 
 @pytest.fixture
