@@ -88,6 +88,12 @@ def deploy(
     runner: Annotated[
         str, typer.Option(help="auto, native or python.", rich_help_panel=_DEVICE)
     ] = "auto",
+    runtime: Annotated[
+        str,
+        typer.Option(
+            help="auto, wheels; installed on the host, ndk on a phone.", rich_help_panel=_DEVICE
+        ),
+    ] = "auto",
     fast: Annotated[
         bool, typer.Option("--fast", help="Fewer passes.", rich_help_panel=_EFFORT)
     ] = False,

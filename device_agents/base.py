@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from platform import machine
 from types import TracebackType
 from typing import Protocol, Self, runtime_checkable
 
@@ -30,6 +31,7 @@ class AgentSettings:
     threads: int
     affinity: tuple[int, ...] | None
     runner: str = "auto"
+    runtime: str = "auto"
     timeout_s: float = 120.0
     # Without `affinity`: whether the agent may choose the cores itself.
     pin: bool = True
@@ -137,3 +139,15 @@ class HasRemarks(Protocol):
     def remarks(self) -> tuple[str, ...]:
         """Sentences for the notes of a table."""
         ...
+
+
+# Where a device's runtime comes from: ExecuTorch's pinned wheels, the packages that are
+# installed here, or a build with Android's NDK; `auto` is the device's own choice.
+RUNTIMES = ("auto", "wheels", "installed", "ndk")
+
+
+def default_runtime(platform: str) -> str:
+    """The runtime that `auto` takes on devices of a platform; empty where there is no choice."""
+    if platform == "host":
+        return "wheels" if machine() == "aarch64" else "installed"
+    return "wheels" if platform == "android" else ""

@@ -4,7 +4,10 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass, replace
 
+from device_agents.base import RUNTIMES, default_runtime
+from device_agents.native.record import runtime_of_target
 from search.errors import UsageError
+from search.table.manifest import Manifest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +85,16 @@ BAR_MAPE = 0.04
 BAR_SPEARMAN = 0.90
 
 
+def runtime_of(manifest: Manifest) -> str:
+    """The runtime that a table was measured with, as settings name it; `auto` if not known."""
+    target = manifest.runtime.toolchain.get("runner_target")
+    known = {"host": "host", "android": "android"}.get(manifest.device.kind)
+    if target is None or known is None:
+        return "auto"
+    runtime = runtime_of_target(target)
+    return "auto" if runtime == default_runtime(known) else runtime
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CampaignSettings:
     """Everything that decides what a campaign measures and how.
@@ -106,6 +119,8 @@ class CampaignSettings:
     cooldown_s: float = 0.0
     # Without `affinity`: whether a phone's agent may choose the cores itself.
     pin: bool = True
+    # Other than the one that devices of this platform have by default (`auto`).
+    runtime: str = "auto"
     # Operators are timed as chains of so many copies; without lengths, each alone.
     chains: tuple[int, ...] = ()
     max_operators: int | None = None
@@ -146,6 +161,8 @@ class CampaignSettings:
             raise UsageError("--cooldown must not be negative.")
         if self.runner not in ("auto", "native", "python"):
             raise UsageError(f"Unknown runner {self.runner!r}.", "Known: auto, native, python.")
+        if self.runtime not in RUNTIMES:
+            raise UsageError(f"Unknown runtime {self.runtime!r}.", f"Known: {', '.join(RUNTIMES)}.")
 
     def _check_prediction(self) -> None:
         if self.max_operators is not None and self.filter is not None:
@@ -174,6 +191,8 @@ class CampaignSettings:
             del content["effort"]["networks_every"]  # as it was before there was another
         if not self.chains:
             del content["chains"]
+        if self.runtime == "auto":
+            del content["runtime"]
         if self.budget_s is not None:
             content["max_operators"] = None  # fewer are left to build when it is resumed
         content["measure"] = content.pop("operators_first")  # its name in older journals

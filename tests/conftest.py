@@ -3,9 +3,14 @@
 import os
 import signal
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from device_agents.runtime.downloads import Downloads
+    from device_agents.runtime.folder import Runtime
 
 # The same examples in every run, so that a change is judged by its own faults;
 # KIT_EXPLORE=1 draws new ones. No deadline: a busy machine is no fault.
@@ -76,6 +81,35 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip("the shared facts are not part of a checkout")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def phone_wheel() -> "Downloads":
+    """The wheel of the phones' runtime, in the user's own cache."""
+    from device_agents.runtime.downloads import Downloads
+    from device_agents.runtime.targets import PHONE
+    from search.errors import KitError
+
+    downloads = Downloads(offline=None, say=lambda _: None)
+    try:
+        downloads.wheel(PHONE.wheel)
+    except KitError as error:
+        pytest.skip(f"the wheel cannot be had: {error}")
+    return downloads
+
+
+@pytest.fixture(scope="session")
+def phone_runtime(phone_wheel: "Downloads") -> "Runtime":
+    """The runtime for phones, made once in the user's own cache."""
+    from device_agents.runtime.build import build
+    from device_agents.runtime.compilers import find_cross_compiler
+    from device_agents.runtime.folder import find
+    from device_agents.runtime.targets import PHONE
+
+    runtime = find(PHONE)
+    if runtime is None and find_cross_compiler() is None:
+        pytest.skip("no compiler for arm64 (Debian: apt install g++-aarch64-linux-gnu)")
+    return runtime or build(PHONE, phone_wheel)
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ APPS = {
     "deploy": "deploy.cli",
     "profiler": "profiler.cli.app",
     "device_agents.cross": "device_agents.cross.cli",
+    "device_agents.runtime": "device_agents.runtime.cli",
 }
 READMES = all_readmes()
 # Added to every command line by typer.

@@ -65,6 +65,7 @@ ORDER = {
         "native",
         "base",
         "cross",
+        "runtime",
         "adb",
         "host",
         "simulated",

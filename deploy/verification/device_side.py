@@ -45,6 +45,7 @@ class DeviceOptions:
     threads: int | None = None
     affinity: str = "auto"
     runner: str = "auto"
+    runtime: str = "auto"
     timeout_s: float = 120.0
     preset: str = "default"
 

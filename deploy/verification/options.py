@@ -41,6 +41,7 @@ class DeployOptions:
     threads: int | None
     affinity: str
     runner: str
+    runtime: str
     fast: bool
     rigorous: bool
     timeout_s: float
@@ -81,6 +82,7 @@ class DeployOptions:
             threads=self.threads,
             affinity=self.affinity,
             runner=self.runner,
+            runtime=self.runtime,
             timeout_s=self.timeout_s,
             preset=self.preset,
         )

@@ -33,8 +33,7 @@ from device_agents.cpu import (
 from device_agents.device import Device
 from device_agents.lock import device_lock
 from device_agents.protocol import Hello, Plan, Record, check_records, dump_plan
-from search.errors import ConnectionLost, DeviceLost, KitError, Transient, UsageError
-from search.files import sha256_file
+from search.errors import ConnectionLost, DeviceError, DeviceLost, KitError, Transient, UsageError
 from search.table.manifest import DeviceInfo, Source
 
 _AGAIN = "What was measured is kept; run again with --resume."
@@ -103,8 +102,8 @@ class AndroidAgent:
         self._performance_mode.restore_leftovers()
         if self.identity.rehearsal:
             self._settings.say("This is a rehearsal, not a phone: times are those of this machine.")
-        self._binary = find_runner(self.identity)
-        self._runner_sha256 = sha256_file(self._binary)
+        self._runner = find_runner(self.identity, self._settings.runtime, self._settings.say)
+        self._starts = False
         self._store = FileStore(self.adb_device)
         self._remark(cores_offline(self.identity.online, read_offline(self.adb_device)))
         self.pinned = self._pick_cores()
@@ -202,9 +201,9 @@ class AndroidAgent:
         thermal = wait_until_cool(self.adb_device, limit_c, self._settings.say)
         if limit_c is not None and thermal.cpu_c is None:
             self._remark(NO_TEMPERATURE)
-        runner = self._store.put(self._binary, self._runner_sha256, executable=True)
+        start = self._placed_runner()
         remote_path = self._store.put_plan(dump_plan(plan))
-        command = ["env", f"KIT_RUNNER_SHA256={self._runner_sha256}", runner, remote_path]
+        command = ["env", f"KIT_RUNNER_SHA256={self._runner.sha256}", *start, remote_path]
         running = self.adb_device.start(command, self._settings.timeout_s)
         lines = running.lines()
         try:
@@ -242,10 +241,21 @@ class AndroidAgent:
         Raises:
             DeviceError: It does not start.
         """
-        runner = self._store.put(self._binary, self._runner_sha256, executable=True)
-        return self.adb_device.check(
-            [runner, "--version"], "The runner does not start on the device"
-        )
+        start = self._runner.place(self._store)
+        answer = self.adb_device.run(["env", *start, "--version"])  # by env, as with a plan
+        if answer.code:
+            raise DeviceError(
+                f"The device refuses to start the runner (exit code {answer.code}): "
+                f"{answer.last_error_line}.",
+                "Its kernel or its rules (a phone under management) forbid it; a runner built "
+                "with the NDK may be allowed: --runtime ndk.",
+            )
+        return answer.text
+
+    @property
+    def runner_sha256(self) -> str:
+        """Hash of all that computes on the device: a program, or a folder of files."""
+        return self._runner.sha256
 
     @property
     def unrestored(self) -> bool:
@@ -253,6 +263,13 @@ class AndroidAgent:
         return self._performance_mode.note.exists()
 
     # --- before and during a run
+
+    def _placed_runner(self) -> list[str]:
+        """The words that start the runner; what a device refuses is seen before the first plan."""
+        if not self._starts:
+            self.runner_version()
+            self._starts = True
+        return self._runner.place(self._store)
 
     def _check_hello(self, hello: Hello, plan: Plan) -> None:
         self._running = hello.pid

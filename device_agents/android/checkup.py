@@ -22,6 +22,7 @@ from device_agents.android.agent import AndroidAgent
 from device_agents.android.file_store import ROOT
 from device_agents.base import AgentSettings
 from device_agents.device import Device
+from device_agents.native.record import find_build
 from device_agents.protocol import Failure, Hello, Plan, PlanItem, Sample
 from search.console.progress import Silent
 from search.errors import DeviceError, KitError, UsageError
@@ -68,7 +69,7 @@ class Report:
         return {"schema_version": 1, "passed": self.passed, **asdict(self)}
 
 
-def check_up(device: Device, timeout_s: float) -> Report:
+def check_up(device: Device, timeout_s: float, runtime: str = "auto") -> Report:
     """Try everything that a campaign needs of a phone.
 
     Raises:
@@ -82,6 +83,7 @@ def check_up(device: Device, timeout_s: float) -> Report:
         backend=device.backend,
         threads=device.threads,
         affinity=None,
+        runtime=runtime,
         timeout_s=timeout_s,
         say=said.append,
     )
@@ -158,7 +160,9 @@ def _speed(agent: AndroidAgent) -> Check:
 
 def _runner(agent: AndroidAgent) -> Check:
     answer = agent.runner_version()
-    return Check(name="runner", passed=True, says="starts", facts={"version": answer})
+    build = find_build(agent.runner_sha256)
+    facts = {"version": answer, "sha256": agent.runner_sha256, **(build.facts() if build else {})}
+    return Check(name="runner", passed=True, says="starts", facts=facts)
 
 
 def _performance_mode(agent: AndroidAgent) -> Check:

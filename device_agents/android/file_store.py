@@ -18,6 +18,7 @@ from search.files import sha256_bytes, sha256_file
 
 ROOT = "/data/local/tmp/fbnet-kit"
 _FILES, _PLANS, _OUTPUTS = f"{ROOT}/files", f"{ROOT}/plans", f"{ROOT}/outputs"
+_RUNTIMES = f"{ROOT}/runtimes"
 _NAME = re.compile(r"[0-9a-f]{64}")
 # Space that is left free on the device.
 _SPARE_BYTES = 50 * 2**20
@@ -43,6 +44,7 @@ class FileStore:
         self._device = device
         self._stored: set[str] | None = None
         self._free: int | None = None
+        self._folders: set[str] = set()
         self.pushed_bytes = 0
 
     def lacking(self, sizes: Mapping[str, int]) -> set[str]:
@@ -77,6 +79,41 @@ class FileStore:
         self.pushed_bytes += size
         if self._free is not None:
             self._free -= size
+        return remote_path
+
+    def put_folder(self, folder: Path, files: Mapping[str, str], sha256: str) -> str:
+        """Make a folder of programs available, whole or not at all; returns its path there.
+
+        Args:
+            folder: The folder on this computer.
+            files: Sha256 of each of its files by name.
+            sha256: That of the whole, its name on the device.
+
+        Raises:
+            DeviceError: A file changed since it was made, there is no space, or a copy differs.
+        """
+        remote_path, part = f"{_RUNTIMES}/{sha256}", f"{_RUNTIMES}/{sha256}.part"
+        if remote_path in self._folders or not self._device.run(["test", "-d", remote_path]).code:
+            self._folders.add(remote_path)
+            return remote_path
+        sizes = {name: (folder / name).stat().st_size for name in files}
+        self._check_space(sum(sizes.values()))
+        # One that a broken run left is begun anew.
+        self._device.run(["rm", "-rf", part])
+        self._device.check(["mkdir", "-p", part], f"The device cannot make {part}")
+        for name, expected in files.items():
+            if sha256_file(folder / name) != expected:
+                raise DeviceError(
+                    f"{folder / name} changed since it was made.",
+                    "Make it again: python -m device_agents.runtime --rebuild.",
+                )
+            self._device.push(folder / name, f"{part}/{name}", expected, mode=0o755)
+            self.pushed_bytes += sizes[name]
+        rename = self._device.run(["mv", part, remote_path])
+        # Repeated after a break, the rename may be done already.
+        if rename.code and self._device.run(["test", "-d", remote_path]).code:
+            raise DeviceError(f"The device cannot rename {part}: {rename.last_error_line}.")
+        self._folders.add(remote_path)
         return remote_path
 
     def put_plan(self, text: str) -> str:

@@ -1,6 +1,7 @@
 """Android device identity, read once over adb without root."""
 
 import hashlib
+import platform
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -96,6 +97,8 @@ def identify(device: AdbDevice) -> Identity:
         "cpu": printable(parse_cpu_model(processor.text) or "", 80) or None,
         "processor": _processor(processor.text, midr, len(cpus), info.kind == "rehearsal"),
     }
+    if info.kind == "rehearsal" and machine.text not in ("", platform.machine()):
+        facts["processor"] = None  # emulated: it says nothing of the one that computes here
     return Identity(
         info=info.model_copy(update=facts),
         abis=tuple((props["ro.product.cpu.abilist"] or "").split(",")),

@@ -1,14 +1,29 @@
-"""Choice of the native runner for a device, checked by the runner's ELF header."""
+"""Choice of the runner for a device, checked before anything is copied.
+
+A phone gets a folder with ExecuTorch's published libraries and a C library of its own, or one
+program that was built with the NDK.
+"""
 
 import os
+import platform
 import struct
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
+from device_agents.android.file_store import FileStore
 from device_agents.android.identity import Identity
-from device_agents.cross import build
+from device_agents.cross import build as cross
 from device_agents.cross.targets import find_target
 from device_agents.native import build as native
-from search.errors import DeviceError
+from device_agents.runtime.build import build as make_runtime
+from device_agents.runtime.downloads import Downloads
+from device_agents.runtime.folder import Runtime, find
+from device_agents.runtime.pins import EXECUTORCH
+from device_agents.runtime.targets import PHONE
+from search.errors import DeviceError, UsageError
+from search.files import sha256_file
 
 ENVIRONMENT = "KIT_ANDROID_RUNNER"
 _TARGET = "android-arm64"
@@ -24,32 +39,115 @@ _MACHINES = {
     0x3E: ("x86-64", {"x86_64"}),
     0xB7: ("arm64", {"arm64-v8a", "aarch64"}),
 }
+# A 64-bit kernel calls itself armv8l where its programs have 32 bits.
+_ARM64_KERNELS = {"aarch64", "armv8l"}
 
 
-def find_runner(identity: Identity) -> Path:
-    """The runner for a device; for a rehearsal that of this machine.
+class PhoneRunner(Protocol):
+    """A runner as it is kept on this computer and started on a device."""
+
+    @property
+    def sha256(self) -> str:
+        """Hash of all that computes: the program, or the whole folder."""
+        ...
+
+    def place(self, store: FileStore) -> list[str]:
+        """Copy what is not there yet; returns the words that start it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramRunner:
+    """One program that needs nothing but the device's own system."""
+
+    path: Path
+    sha256: str
+
+    def place(self, store: FileStore) -> list[str]:
+        return [store.put(self.path, self.sha256, executable=True)]
+
+
+@dataclass(frozen=True, slots=True)
+class FolderRunner:
+    """A runtime of several files, started by the loader among them."""
+
+    runtime: Runtime
+
+    @property
+    def sha256(self) -> str:
+        """Hash of all files."""
+        return self.runtime.sha256
+
+    def place(self, store: FileStore) -> list[str]:
+        folder = store.put_folder(self.runtime.path, self.runtime.files, self.sha256)
+        return self.runtime.target.command(folder)
+
+
+def find_runner(identity: Identity, runtime: str, say: Callable[[str], None]) -> PhoneRunner:
+    """The runner for a device; for a rehearsal on this machine's processor its own.
+
+    A runtime from wheels is made first where there is none yet; `say` hears of each step.
 
     Raises:
-        DeviceError: It is not built, or of another architecture; the remedy
-            is the command that builds it.
+        UsageError: The device has no such runtime.
+        DeviceError: It cannot be made, is not built, or is of another architecture; the
+            remedy is the command that builds it.
     """
-    path = _built_for_this_machine() if identity.rehearsal else _built_for_android()
+    if runtime not in ("auto", "wheels", "ndk"):
+        raise UsageError(f"A phone has no runtime {runtime!r}.", "Known: auto, wheels, ndk.")
+    configured = os.environ.get(ENVIRONMENT)
+    if configured:
+        return _program(Path(configured), identity)
+    if identity.rehearsal and identity.machine in (None, platform.machine()):
+        return _program(_built_for_this_machine(), identity)
+    if runtime == "ndk":
+        return _program(_built_for_android(), identity)
+    check_word_size(identity)
+    return FolderRunner(_from_wheels(say))
+
+
+def _from_wheels(say: Callable[[str], None]) -> Runtime:
+    runtime = find(PHONE)
+    if runtime is not None:
+        return runtime
+    say(
+        f"No runtime for phones is made yet. It is made now, once: ExecuTorch {EXECUTORCH} for "
+        "arm64 is fetched (18 MB), a runner compiled against it, and glibc put beside it."
+    )
+    return make_runtime(PHONE, Downloads(offline=None, say=say))
+
+
+def check_word_size(identity: Identity) -> None:
+    """Refuse a device whose kernel is not a 64-bit one for Arm.
+
+    Raises:
+        DeviceError: It is not.
+    """
+    kernel = identity.machine
+    known = {kernel} if kernel else {abi for abi in identity.abis if abi}
+    if known and not known & {*_ARM64_KERNELS, "arm64-v8a"}:
+        raise DeviceError(
+            f"The device runs {', '.join(sorted(known))} programs; the runtime is made for "
+            "64-bit Arm alone.",
+            "Choose a phone with a 64-bit kernel.",
+        )
+
+
+def _program(path: Path, identity: Identity) -> ProgramRunner:
     check_architecture(path, identity)
-    return path
+    return ProgramRunner(path, sha256_file(path))
 
 
 def _built_for_android() -> Path:
-    configured = os.environ.get(ENVIRONMENT)
-    path = Path(configured) if configured else build.find(find_target(_TARGET))
-    if path is None or not path.is_file():
+    path = cross.find(find_target(_TARGET))
+    if path is None:
         raise DeviceError("The native runner for Android is not built from these sources.", _BUILD)
     return path
 
 
 def _built_for_this_machine() -> Path:
-    configured = os.environ.get(ENVIRONMENT)
-    path = Path(configured) if configured else native.find()
-    if path is None or not path.is_file():
+    path = native.find()
+    if path is None:
         raise DeviceError(
             "A rehearsal needs the native runner of this machine, which is not built.",
             "Build it: python -m device_agents.native.",

@@ -5,7 +5,6 @@ import os
 import platform
 import queue
 import subprocess
-import sys
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -31,14 +30,13 @@ from device_agents.cpu import (
     temperature_c,
     virtual,
 )
-from device_agents.native import build as native
+from device_agents.host.runner import choose_runner
 from device_agents.processor import complete_name, host_id
 from device_agents.protocol import Hello, Plan, Record, check_records, dump_plan
 from search.errors import DeviceError, DeviceLost, DeviceTimeout, UsageError
 from search.files import sha256_file
 from search.table.manifest import CpuIdentity, DeviceInfo, Source
 
-RUNNERS = ("auto", "native", "python")
 _BACKENDS = ("xnnpack", "onnxruntime")
 
 
@@ -61,7 +59,7 @@ class HostAgent:
             check_affinity(settings.affinity, allowed_cpus())
         self._settings = settings
         self._remarks: list[str] = []
-        self._command, self._environment = _choose_runner(settings)
+        self._command, self._environment = choose_runner(settings)
         self._native = "KIT_RUNNER_SHA256" in self._environment
         self._process: subprocess.Popen[str] | None = None
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the agent)
@@ -270,21 +268,6 @@ def _core_remarks(settings: AgentSettings) -> Iterator[str]:
         )
     if settings.affinity is None and settings.pin and default_affinity(settings.threads) is None:
         yield no_equal_cores(clusters, settings.threads)
-
-
-def _choose_runner(settings: AgentSettings) -> tuple[list[str], dict[str, str]]:
-    if settings.runner not in RUNNERS:
-        raise UsageError(f"Unknown runner {settings.runner!r}.", f"Known: {', '.join(RUNNERS)}.")
-    built = native.find() if settings.backend == "xnnpack" else None
-    if settings.runner == "native" and built is None:
-        raise UsageError(
-            "The native runner is not built for this toolchain and backend.",
-            "Run python -m device_agents.native, or choose --runner python.",
-        )
-    if built is not None and settings.runner != "python":
-        return [str(built), "--serve"], {"KIT_RUNNER_SHA256": sha256_file(built)}
-    command = [sys.executable, "-m", "device_agents.host.python_runner", "--serve"]
-    return command, {"OMP_NUM_THREADS": str(settings.threads)}
 
 
 def _cause(code: int) -> str:

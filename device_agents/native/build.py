@@ -67,7 +67,7 @@ def build(force: bool = False, out: Path | None = None) -> Path:
     path = _binary_path(installed) if out is None else out
     if not force and os.access(path, os.X_OK) and out is None:
         return path
-    compiler = _compiler()
+    compiler = find_compiler()
     path.parent.mkdir(parents=True, exist_ok=True)
     # Beside its final place, so that the last step is one rename.
     with tempfile.TemporaryDirectory(prefix=".build-", dir=path.parent) as folder:
@@ -184,7 +184,13 @@ def _python_library() -> list[str]:
     )
 
 
-def _compiler() -> list[str]:
+def find_compiler() -> list[str]:
+    """The C++ compiler of this machine, as words of a command.
+
+    Raises:
+        UsageError: `CXX` names no program.
+        DeviceError: There is none.
+    """
     configured = shlex.split(os.environ.get("CXX", ""))
     if configured:
         if shutil.which(configured[0]) is None:

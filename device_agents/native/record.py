@@ -14,11 +14,22 @@ from search.cache import cache_root
 FILE = "build.json"
 
 
+WHEELS = "-wheels"  # ends the target's name of a runtime made from published wheels
+
+
+def runtime_of_target(target: str) -> str:
+    """The runtime (as `--runtime` names it) of a recorded target."""
+    if target.endswith(WHEELS):
+        return "wheels"
+    return "installed" if target == "host" else "ndk"
+
+
 class RunnerBuild(BaseModel):
     """Compiler, command, versions and switches of one binary; unknown is null.
 
     `switches` are ExecuTorch's own CMake options and their values. Those of an
-    installed wheel are not known.
+    installed wheel are not known. A runtime of several files has `files`, the sha256 of each
+    by its name; its `sha256` is that of all of them, and `libc` the C library among them.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -33,6 +44,10 @@ class RunnerBuild(BaseModel):
     torch: str | None = None
     cmake: str | None = None
     ndk: str | None = None
+    libc: str | None = None
+    wheel: str | None = None
+    wheel_sha256: str | None = None
+    files: dict[str, str] = {}
     switches: dict[str, str] = {}
 
     def facts(self) -> dict[str, str]:
@@ -43,6 +58,9 @@ class RunnerBuild(BaseModel):
             "runner_executorch": self.executorch,
             "runner_executorch_commit": self.executorch_commit,
             "runner_ndk": self.ndk,
+            "runner_libc": self.libc,
+            "runner_wheel": self.wheel,
+            "runner_wheel_sha256": self.wheel_sha256,
         }
         return {name: value for name, value in values.items() if value} | self.switches
 

@@ -12,7 +12,7 @@ from profiler.analysis.machine_factor import AnchorTime
 from profiler.anchors.machine import TableAnchors, machine_now
 from profiler.campaign.network_timing import time_networks
 from profiler.measuring.agents import TimingOptions, open_agent, timing_settings
-from profiler.settings import PRESETS, CampaignSettings
+from profiler.settings import PRESETS, CampaignSettings, runtime_of
 from profiler.tables.versions import newest_tables
 from search.console.progress import Silent
 from search.errors import KitError, TableError, UsageError
@@ -23,7 +23,12 @@ _EFFORT = PRESETS["fast"]
 
 
 def check_up_device(
-    device: Device, timeout_s: float, *, tables: Path, table: Path | None = None
+    device: Device,
+    timeout_s: float,
+    *,
+    tables: Path,
+    table: Path | None = None,
+    runtime: str = "auto",
 ) -> Report:
     """Try what a campaign needs of a phone; compare any device with its table, if it has one.
 
@@ -32,6 +37,7 @@ def check_up_device(
         timeout_s: Longest silence of the runner.
         tables: Where the newest table of the device is looked for.
         table: The table to compare with instead.
+        runtime: The phone's; a table is compared with its own.
 
     Raises:
         UsageError: Neither an Android device nor one with a table, or a table of another device.
@@ -39,7 +45,7 @@ def check_up_device(
         DeviceError, DeviceLost, DeviceTimeout: The device cannot be opened.
     """
     if device.platform == "android":
-        report = check_up(device, timeout_s)
+        report = check_up(device, timeout_s, runtime)
         machine = _machine_check(device, timeout_s, tables, table)
         return replace(report, checks=(*report.checks, *machine))
     checks = _machine_check(device, timeout_s, tables, table)
@@ -106,7 +112,8 @@ def _settings(
     if manifest is None:
         return timing_settings(device, device.dtype, options)
     protocol, backend = manifest.protocol, manifest.runtime.backend
-    own = replace(options, backend=backend, threads=protocol.threads)
+    runtime = runtime_of(manifest)
+    own = replace(options, backend=backend, threads=protocol.threads, runtime=runtime)
     return timing_settings(device, protocol.dtype, own)
 
 

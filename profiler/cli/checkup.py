@@ -10,6 +10,7 @@ from profiler.cli.options import (
     OUTPUT,
     ConnectOption,
     DeviceOption,
+    RuntimeOption,
     SerialOption,
     ServerOption,
 )
@@ -22,6 +23,7 @@ def checkup(
     serial: SerialOption = None,
     adb_server: ServerOption = None,
     connect: ConnectOption = None,
+    runtime: RuntimeOption = "auto",
     timeout: Annotated[
         float, typer.Option(help="Longest silence, seconds.", rich_help_panel=DEVICE)
     ] = 60.0,
@@ -65,7 +67,7 @@ def checkup(
     if output_format == "csv":
         raise UsageError("A checkup is no list: csv cannot hold it.", "Use table or json.")
     target = find_device(device, serial=serial, adb_server=adb_server, connect=connect)
-    report = check_up_device(target, timeout, tables=tables, table=table)
+    report = check_up_device(target, timeout, runtime=runtime, tables=tables, table=table)
     if output is not None:
         write_text(output, to_json(report.to_dict()) + "\n")
     emit(

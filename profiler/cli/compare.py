@@ -12,6 +12,7 @@ from profiler.cli.options import (
     FormatOption,
     QuietOption,
     RunnerOption,
+    RuntimeOption,
     SimulatedOption,
     ThreadsOption,
     TimeoutOption,
@@ -42,6 +43,7 @@ def compare(
     threads: ThreadsOption = None,
     affinity: AffinityOption = "auto",
     runner: RunnerOption = "auto",
+    runtime: RuntimeOption = "auto",
     fast: Annotated[
         bool, typer.Option("--fast", help="Fewer passes.", rich_help_panel=EFFORT)
     ] = False,
@@ -80,6 +82,7 @@ def compare(
         threads=threads,
         affinity=affinity,
         runner=runner,
+        runtime=runtime,
         timeout_s=timeout_s,
         workers=jobs,
     )

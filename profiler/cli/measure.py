@@ -22,6 +22,7 @@ from profiler.cli.options import (
     ResumeOption,
     RigorousOption,
     RunnerOption,
+    RuntimeOption,
     SerialOption,
     ServerOption,
     TablesOption,
@@ -71,6 +72,7 @@ def measure(
     threads: ThreadsOption = None,
     affinity: AffinityOption = "auto",
     runner: RunnerOption = "auto",
+    runtime: RuntimeOption = "auto",
     fast: FastOption = False,
     rigorous: RigorousOption = False,
     iterations: Annotated[

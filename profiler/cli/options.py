@@ -44,6 +44,12 @@ AffinityOption = Annotated[
     str, typer.Option(help="auto, none, 0-3,6 or mask:f0.", rich_help_panel=DEVICE)
 ]
 RunnerOption = Annotated[str, typer.Option(help="auto, native or python.", rich_help_panel=DEVICE)]
+RuntimeOption = Annotated[
+    str,
+    typer.Option(
+        help="auto, wheels; installed on the host, ndk on a phone.", rich_help_panel=DEVICE
+    ),
+]
 TimeoutOption = Annotated[
     float,
     typer.Option(

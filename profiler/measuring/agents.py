@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from device_agents.base import AgentSettings, DeviceAgent
 from device_agents.device import Device
 from device_agents.registry import make_agent
-from profiler.planning.options import parse_affinity
+from profiler.planning.options import parse_affinity, parse_runtime
 from profiler.settings import CampaignSettings, Effort
 
 
@@ -18,6 +18,7 @@ class TimingOptions:
     threads: int | None = None
     affinity: str = "auto"
     runner: str = "auto"
+    runtime: str = "auto"
     seed: int = 0
     timeout_s: float = 120.0
     workers: int | None = None
@@ -38,6 +39,7 @@ def timing_settings(device: Device, dtype: str, options: TimingOptions) -> Campa
         threads=threads,
         affinity=parse_affinity(options.affinity, threads, device.platform),
         runner=options.runner,
+        runtime=parse_runtime(options.runtime, device.platform),
         seed=options.seed,
         effort=options.effort,
         timeout_s=options.timeout_s,
@@ -52,6 +54,7 @@ def open_agent(device: Device, settings: CampaignSettings) -> DeviceAgent:
         threads=settings.threads,
         affinity=settings.affinity,
         runner=settings.runner,
+        runtime=settings.runtime,
         timeout_s=settings.timeout_s,
         pin=settings.pin,
     )

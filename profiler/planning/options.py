@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Self
 
+from device_agents.base import default_runtime
 from device_agents.cpu import default_affinity, parse_cpu_list
 from device_agents.device import Device
 from profiler.planning.plan import CampaignPlan, make_plan
@@ -116,6 +117,14 @@ def parse_context(pairs: Sequence[str]) -> dict[str, str]:
     return context
 
 
+def parse_runtime(text: str, platform: str) -> str:
+    """A typed runtime; the one that the platform has anyway is `auto`.
+
+    So a table has one name, whether the default was typed or not.
+    """
+    return "auto" if text == default_runtime(platform) else text
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeasureOptions:
     """The options of `measure` as typed; None leaves a value to the device or the space."""
@@ -131,6 +140,7 @@ class MeasureOptions:
     threads: int | None
     affinity: str
     runner: str
+    runtime: str
     fast: bool
     rigorous: bool
     iterations: int | None
@@ -231,6 +241,7 @@ def make_settings(options: MeasureOptions, device: Device) -> CampaignSettings:
         threads=threads,
         affinity=parse_affinity(options.affinity, threads, device.platform),
         runner=options.runner,
+        runtime=parse_runtime(options.runtime, device.platform),
         seed=options.seed,
         effort=options.effort,
         filter=options.filter,

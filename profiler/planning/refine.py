@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from profiler.settings import PRESETS, CampaignSettings, Effort
+from profiler.settings import PRESETS, CampaignSettings, Effort, runtime_of
 from search.architecture import Architecture
 from search.errors import TableError, UsageError
 from search.table.entries import Entry
@@ -64,6 +64,7 @@ def refined_settings(
         threads=protocol.threads or 1,
         affinity=protocol.affinity_asked,
         runner="auto",
+        runtime=runtime_of(manifest),
         seed=protocol.seed or 0,
         effort=effort or PRESETS.get(protocol.preset, PRESETS["default"]),
         max_temperature_c=protocol.temperature_limit_c,

@@ -39,7 +39,7 @@ from profiler.analysis.machine_factor import (
     robust_centre,
 )
 from profiler.tables.clocks import Clocks, clocks_of, processors_in_common
-from profiler.tables.versions import find_parent
+from profiler.tables.versions import exporter_of, find_parent
 from search.errors import KitError, TableError
 from search.operators.spec import parse_key
 from search.table.entries import Entry
@@ -328,6 +328,7 @@ def identity_differences(old: Manifest, new: Manifest) -> tuple[str, ...]:
             f"{old.runtime.name} {old.runtime.version}",
             f"{new.runtime.name} {new.runtime.version}",
         ),
+        "exporter": (exporter_of(old), exporter_of(new)),
         "backend": (old.runtime.backend, new.runtime.backend),
         "runner": (
             f"{old.runtime.runner} {(old.runtime.runner_sha256 or '')[:8]}",

@@ -3,8 +3,9 @@
 import math
 import textwrap
 
+from profiler.tables.versions import exporter_of
 from search.latency.trust import table_problems, wide_rows
-from search.table.manifest import Calibration, Exam, Origin, Prediction, Protocol, Score
+from search.table.manifest import Calibration, Exam, Manifest, Origin, Prediction, Protocol, Score
 from search.table.store import Table
 
 _COLUMNS, _INDENT = 80, 13
@@ -23,7 +24,7 @@ def summary(table: Table) -> list[str]:
         *_source_lines(manifest.source),
         f"  device     {device.model} ({system or 'system unknown'})",
         f"  runtime    {runtime.name} {runtime.version or '?'}, {runtime.backend}, "
-        f"{runtime.runner} runner",
+        f"{runtime.runner} runner{_programs(manifest)}",
         f"  protocol   {_protocol(manifest.protocol)}",
         *_machine_lines(manifest.protocol),
         f"  space      {space.spec}: {space.candidates} candidates",
@@ -40,6 +41,11 @@ def summary(table: Table) -> list[str]:
         *_verdict_lines(table),
     ]
     return [part for line in lines for part in _wrapped(line)]
+
+
+def _programs(manifest: Manifest) -> str:
+    exporter = exporter_of(manifest)
+    return f", programs by {exporter}" if exporter else ""
 
 
 def _wrapped(line: str) -> list[str]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from profiler.settings import CampaignSettings
 from search.errors import KitError
-from search.table.manifest import DeviceInfo
+from search.table.manifest import DeviceInfo, Manifest
 from search.table.processors import compare_devices
 from search.table.store import MANIFEST, Table, read_manifest
 
@@ -17,11 +17,20 @@ def table_stem(settings: CampaignSettings) -> str:
     stem = f"{settings.space}-{settings.backend}-t{settings.threads}"
     if settings.runner == "python":
         stem += "-python"
+    if settings.runtime != "auto":  # another runtime is another table, not its next version
+        stem += f"-{settings.runtime}"
     if settings.chains:
         stem += "-chains"
     if settings.filter is not None:
         return f"{stem}-partial"
     return f"{stem}-budget" if settings.max_operators else stem
+
+
+def exporter_of(manifest: Manifest) -> str | None:
+    """What made the programs of ExecuTorch, which may be another release than ran them."""
+    version = manifest.kit.packages.get("executorch")
+    known = manifest.runtime.name == "executorch" and manifest.runtime.version != version
+    return f"executorch {version}" if version and known else None
 
 
 def next_version(output: Path, device: DeviceInfo, stem: str) -> tuple[Path, str | None]:

@@ -17,7 +17,7 @@ from profiler.analysis.machine_factor import MachineFactor
 from profiler.anchors.machine import TableAnchors, for_today, machine_now
 from profiler.campaign.network_timing import NetworkTime, NetworkTimes, time_networks
 from profiler.measuring.agents import TimingOptions, open_agent, timing_settings
-from profiler.settings import PRESETS, CampaignSettings
+from profiler.settings import PRESETS, CampaignSettings, runtime_of
 from profiler.tables.predict import TablePrediction, predict_network
 from profiler.tables.versions import newest_tables
 from profiler.verification.outputs import compare_outputs
@@ -66,6 +66,7 @@ def _settings(device: DeviceOptions, dtype: str) -> CampaignSettings:
         threads=device.threads,
         affinity=device.affinity,
         runner=device.runner,
+        runtime=device.runtime,
         timeout_s=device.timeout_s,
     )
     return timing_settings(find_device(device.name), dtype, timing)
@@ -238,6 +239,7 @@ def setting_differences(
         "dtype": (manifest.protocol.dtype, settings.dtype),
         "backend": (manifest.runtime.backend, settings.backend),
         "threads": (manifest.protocol.threads, settings.threads),
+        "runtime": (runtime_of(manifest), settings.runtime),
     }
     likeness = compare_devices(manifest.device, device)
     found = []

@@ -1,9 +1,11 @@
 """Campaigns on a loopback device whose daemon is killed at random moments.
 
     python -m tests.benchmarks.soak_android --kills 50 [--transport server]
+    python -m tests.benchmarks.soak_android --phone pixel-6 --space fbnet-mini --filter _e1_m16_g1
 
 Whole FBNet tables by default (`--fast`: every operator and 16 whole networks),
-each copied anew to the device; `--filter REGEX` for less. The daemon is a process
+each copied anew to the device; `--filter REGEX` for less. With `--phone` the device is a phone
+whose arm64 programs run under qemu, and whose runtime is copied anew too. The daemon is a process
 of its own, killed by SIGKILL and started again within five seconds. A campaign that
 gives up must end with exit code 3 and the command that goes on, which is then used.
 Prints one line a campaign and ends with 1 if an operator or network was lost, a
@@ -30,7 +32,12 @@ from profiler.planning.plan import make_plan
 from profiler.settings import PRESETS, CampaignSettings
 from search.spaces.registry import make_space
 from search.table.store import read_table
-from tests.benchmarks.soak_checks import broken_files, faults_of_device, faults_of_table
+from tests.benchmarks.soak_checks import (
+    broken_files,
+    broken_folders,
+    faults_of_device,
+    faults_of_table,
+)
 from tests.loopback.adb_server import AdbServer
 from tests.loopback.process import KIT, DaemonProcess
 
@@ -57,7 +64,9 @@ class Killer:
 
     def look(self) -> None:
         """Check what lies on the device by content."""
-        self.found += broken_files(self._device.root / KIT / "files", self._whole)
+        kit = self._device.root / KIT
+        self.found += broken_files(kit / "files", self._whole)
+        self.found += broken_folders(kit / "runtimes")
 
     def _work(self) -> None:
         while self.done < self._left:
@@ -173,7 +182,7 @@ class Soak:
             found += faults_of_table(table, wanted(self.asked.space, self.asked.filter))
         state = self.device.settings
         return found + faults_of_device(
-            self.device.root / KIT / "files",
+            self.device.root / KIT,
             state.fixed_performance,
             state.stay_on,
             len(self.device.runners()),
@@ -216,6 +225,7 @@ def main() -> int:
     made.add_argument("--kills", type=int, default=50)
     made.add_argument("--every", type=float, default=8.0, help="mean seconds between kills")
     made.add_argument("--transport", choices=("tcp", "server"), default="tcp")
+    made.add_argument("--phone", help="a described phone (tests/loopback/phones.py)")
     made.add_argument("--space", default="fbnet")
     made.add_argument("--filter", help="only operators whose key matches, without networks")
     made.add_argument(
@@ -228,8 +238,10 @@ def main() -> int:
         environment = {**os.environ, "ANDROID_USER_HOME": str(folder / "home")}
         (folder / "home").mkdir()
         # A serial of its own: another device on this machine has its own lock.
+        options = ["--serial", f"soak-{os.getpid()}"]
+        options += ["--phone", asked.phone] if asked.phone else []
         with (
-            DaemonProcess(folder / "device", "--serial", f"soak-{os.getpid()}") as device,
+            DaemonProcess(folder / "device", *options) as device,
             reached(device, asked.transport, folder / "adb") as way,
         ):
             return Soak(asked, device, way, environment, folder).run()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from device_agents.runtime.folder import hash_files, hash_folder
 from search.table.store import Table
 
 _NAME = re.compile(r"[0-9a-f]{64}")
@@ -14,7 +15,11 @@ _NAME = re.compile(r"[0-9a-f]{64}")
 
 def faults_of_table(table: Table, wanted: Iterable[str]) -> list[str]:
     """What is wrong with a table; `wanted` names all that it had to measure."""
-    failed = [f"failed: {entry.key}" for entry in table.entries if entry.status == "failed"]
+    failed = [
+        f"failed: {entry.key} ({entry.reason})"
+        for entry in table.entries
+        if entry.status == "failed"
+    ]
     rounds = table.manifest.protocol.rounds_per_pass or 0
     return [*failed, *faults_of_samples(table.samples(), rounds, wanted)]
 
@@ -69,17 +74,30 @@ def broken_files(folder: Path, whole: dict[str, tuple[int, int]]) -> list[str]:
     return found
 
 
+def broken_folders(folder: Path) -> list[str]:
+    """Runtimes that lie there under the name of a whole one and are not.
+
+    Args:
+        folder: The kit's runtimes on the device.
+    """
+    return [
+        f"a partial runtime under a whole one's name: {path.name}"
+        for path in sorted(folder.glob("*"))
+        if _NAME.fullmatch(path.name) and hash_folder(hash_files(path)) != path.name
+    ]
+
+
 def faults_of_device(
     folder: Path, fixed_performance: bool, stay_on: int, runners: int
 ) -> list[str]:
     """What a campaign that ended left behind.
 
     Args:
-        folder: The kit's files on the device.
+        folder: The kit's folder on the device.
         fixed_performance, stay_on: Settings that it had to restore (off and 0).
         runners: Programs of the kit that still run there.
     """
-    found = [f"left behind: {path.name}" for path in sorted(folder.glob("*.part"))]
+    found = [f"left behind: {path.name}" for path in sorted(folder.glob("*/*.part"))]
     found += ["fixed-performance mode is still on"] if fixed_performance else []
     found += ["the screen is still kept on"] if stay_on else []
     return [*found, *([f"{runners} runner(s) still at work"] if runners else [])]

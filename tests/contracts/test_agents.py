@@ -13,9 +13,13 @@ import pytest
 from device_agents.base import AgentSettings, DeviceAgent
 from device_agents.native import build as native
 from device_agents.protocol import Failure, Hello, PlanItem, Record
+from device_agents.runtime.build import build as make_runtime
+from device_agents.runtime.downloads import Downloads
+from device_agents.runtime.folder import find
+from device_agents.runtime.targets import find_target
 from device_agents.simulated.agent import SimulatedAgent
 from device_agents.simulated.truth import Truth
-from search.errors import DeviceError
+from search.errors import DeviceError, KitError
 from search.files import sha256_file
 from tests.contracts.agent_contract import AgentContract, HostContract, samples
 from tests.contracts.conftest import SPECS, Export, spec_of
@@ -178,6 +182,14 @@ class TestNative(ExportedContract):
     runner = "executorch-native"
 
 
+@pytest.mark.usefixtures("executorch", "host_runtime")
+class TestNativeFromWheels(ExportedContract):
+    settings = AgentSettings(
+        backend="xnnpack", threads=1, affinity=None, runner="native", runtime="wheels"
+    )
+    runner = "executorch-native"
+
+
 @pytest.mark.usefixtures("onnxruntime")
 class TestOnnxruntime(ExportedContract):
     settings = asked("onnxruntime", "auto")
@@ -193,6 +205,15 @@ def executorch() -> None:
 def onnxruntime() -> None:
     for package in ("onnxruntime", "onnxscript", "torch"):
         pytest.importorskip(package, reason="needs ONNX Runtime and its exporter")
+
+
+@pytest.fixture(scope="class")
+def host_runtime() -> None:
+    try:
+        target = find_target("host")
+        find(target) or make_runtime(target, Downloads(offline=None, say=lambda _: None))
+    except KitError as error:
+        pytest.skip(f"the runtime from wheels cannot be made here: {error}")
 
 
 @pytest.fixture(scope="class")

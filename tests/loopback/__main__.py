@@ -9,15 +9,23 @@ import signal
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from tests.loopback.connection import MODERN, OLD
 from tests.loopback.device import LoopbackDevice
+from tests.loopback.emulation import FEATURES
 from tests.loopback.faults import HOSTILE, Faults
-from tests.loopback.phone import hostile, pixel_like, this_host
+from tests.loopback.phone import Phone, hostile, pixel_like, this_host
+from tests.loopback.phones import PHONES as ARM64_PHONES
 
-PHONES = {"this-host": this_host, "pixel-like": pixel_like}
+PHONES: Mapping[str, Callable[[], Phone]] = {
+    "this-host": this_host,
+    "pixel-like": pixel_like,
+    **{name: partial(replace, phone) for name, phone in ARM64_PHONES.items()},
+}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -29,7 +37,13 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--port", type=int, default=0, help="0 picks a free one")
     made.add_argument("--root", type=Path, help="the device's files; default: a temporary folder")
-    made.add_argument("--phone", choices=PHONES, default="this-host")
+    made.add_argument(
+        "--phone",
+        choices=PHONES,
+        default="this-host",
+        help="all but the first two run arm64 programs, under qemu",
+    )
+    made.add_argument("--cpu", choices=FEATURES, help="qemu's processor of such a phone")
     made.add_argument("--serial", help="its serial number; two devices need two")
     made.add_argument("--model", help="its model, such as 'Pixel 8' for --device pixel")
     made.add_argument(
@@ -82,6 +96,7 @@ def main() -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     named = {name: getattr(arguments, name) for name in ("serial", "model")}
+    named["emulated_cpu"] = arguments.cpu
     phone = replace(
         PHONES[arguments.phone](), **{name: text for name, text in named.items() if text}
     )

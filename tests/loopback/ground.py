@@ -40,6 +40,8 @@ done
 for name in data sdcard system loopback sys; do
   mkdir "$stage/$name"; mount --bind "$root/$name" "$stage/$name"
 done
+shell=$root/loopback/host/sh
+if [ -x "$shell" ]; then mount --bind "$shell" "$stage/bin/sh"; fi
 mkdir "$stage/proc"; mount --rbind /proc "$stage/proc"
 for name in cpuinfo sys/kernel/random/boot_id; do
   mount --bind "$root/proc/$name" "$stage/proc/$name"

@@ -37,6 +37,9 @@ class Phone:
 
     Args:
         abi: First ABI; the host's own, since the host's programs run here.
+        emulated_cpu: Its programs are arm64 ones, run by qemu as this processor; None: they are
+            this machine's.
+        machine: What `uname -m` answers where they are emulated.
         sdk: API level; below 30 there is no fixed-performance mode, below 29
             no thermal service.
         thermal_status: 0 none to 6 shutdown.
@@ -67,6 +70,8 @@ class Phone:
     abi: str = field(
         default_factory=lambda: ANDROID_ABIS.get(platform.machine(), platform.machine())
     )
+    emulated_cpu: str | None = None
+    machine: str = "aarch64"
     sdk: int = 34
     release: str = "14"
     clusters: tuple[Cluster, ...] = ()

@@ -84,5 +84,9 @@ class DaemonProcess:
 
     def runners(self) -> list[int]:
         """Processes that execute a file of the kit on this device."""
-        program = re.compile(rf"/{re.escape(KIT)}/files/[0-9a-f]{{64}}\0".encode())
+        emulated = r"(?:[^\0]*qemu-aarch64[^\0]*\0-cpu\0[^\0]*\0)?"
+        loader = r"runtimes/[0-9a-f]{64}/ld-linux-aarch64\.so\.1"
+        program = re.compile(
+            rf"{emulated}/{re.escape(KIT)}/(?:files/[0-9a-f]{{64}}|{loader})\0".encode()
+        )
         return [pid for pid, line in processes_of(self.root).items() if program.match(line)]

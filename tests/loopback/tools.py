@@ -10,6 +10,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.loopback.emulation import FEATURES, write_emulation
 from tests.loopback.files import RootFolder
 from tests.loopback.phone import Phone
 
@@ -143,6 +144,9 @@ def write_phone(phone: Phone, files: RootFolder, keep: bool = False) -> Settings
         _write(folder / "stay_on_refused", "")
     if not phone.fixed_performance:
         _write(folder / "fixed_performance_fails", "")
+    if phone.emulated_cpu is not None:
+        programs = files.within("system/bin")
+        write_emulation(phone.emulated_cpu, phone.machine, folder, programs)
     _write(folder / _COMPLETE, "")
     return Settings(folder)
 
@@ -195,13 +199,29 @@ def _write_cpus(phone: Phone, files: RootFolder) -> None:
 
 
 def _cpuinfo(phone: Phone) -> str:
-    """The host's own lines, on which programs choose their kernels, and the phone's after them."""
+    """The host's own lines, on which programs choose their kernels, and the phone's after them.
+
+    Where programs are emulated they are the phone's alone.
+    """
+    if phone.emulated_cpu is not None:
+        return _emulated_cpuinfo(phone, FEATURES[phone.emulated_cpu])
     own = Path("/proc/cpuinfo").read_text(encoding="utf-8").strip().split("\n\n")
     parts = {cpu: cluster.part for cluster in phone.clusters for cpu in cluster.cpus}
     stanzas = []
     for cpu in phone.cpus:
         mark = next((text for text in own if _processor(text) == cpu), f"processor\t: {cpu}")
         stanzas.append(f"{mark}\nCPU implementer\t: 0x41\nCPU part\t: {parts[cpu]}\n")
+    return "\n".join(stanzas)
+
+
+def _emulated_cpuinfo(phone: Phone, features: str) -> str:
+    stanzas = [
+        f"processor\t: {cpu}\nBogoMIPS\t: 49.15\nFeatures\t: {features}\n"
+        f"CPU implementer\t: 0x41\nCPU architecture: 8\nCPU variant\t: 0x1\n"
+        f"CPU part\t: {cluster.part}\nCPU revision\t: 0\n"
+        for cluster in phone.clusters
+        for cpu in cluster.cpus
+    ]
     return "\n".join(stanzas)
 
 

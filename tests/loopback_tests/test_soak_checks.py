@@ -7,7 +7,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.benchmarks.soak_checks import broken_files, faults_of_device, faults_of_samples
+from device_agents.runtime.folder import hash_files, hash_folder
+from tests.benchmarks.soak_checks import (
+    broken_files,
+    broken_folders,
+    faults_of_device,
+    faults_of_samples,
+)
 
 ITEMS = ("a", "b", "net")
 Change = Callable[[pd.DataFrame], pd.DataFrame]
@@ -65,9 +71,21 @@ def test_a_partial_file_under_a_whole_ones_name_is_found(tmp_path: Path) -> None
     assert broken_files(tmp_path, whole) == [f"a partial file under a whole one's name: {name}"]
 
 
+def test_a_runtime_that_lacks_a_file_under_a_whole_ones_name_is_found(tmp_path: Path) -> None:
+    part = tmp_path / "begun.part"
+    part.mkdir()
+    for name in ("runner", "lib.so"):
+        (part / name).write_text(name)
+    whole = part.rename(tmp_path / hash_folder(hash_files(part)))
+    assert broken_folders(tmp_path) == []
+    (whole / "lib.so").unlink()
+    assert broken_folders(tmp_path) == [f"a partial runtime under a whole one's name: {whole.name}"]
+
+
 def test_what_is_left_on_a_device_is_found(tmp_path: Path) -> None:
     assert faults_of_device(tmp_path, False, 0, 0) == []
-    (tmp_path / "x.part").touch()
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files/x.part").touch()
     found = faults_of_device(tmp_path, True, 2, 1)
     assert [text.split(":")[0] for text in found] == [
         "left behind",

@@ -7,7 +7,6 @@
 // Exit codes: 0 done (or nobody reads any more), 2 a bad plan or wrong use,
 // 3 the runtime could not be started.
 
-#include <executorch/extension/threadpool/threadpool.h>
 #include <executorch/runtime/backend/interface.h>
 #include <executorch/runtime/platform/runtime.h>
 #include <fcntl.h>
@@ -26,6 +25,7 @@
 #include "bench.h"
 #include "json.h"
 #include "log.h"
+#include "threadpool.h"
 
 #ifndef KIT_RUNTIME_VERSION
 #error "define KIT_RUNTIME_VERSION as the version of ExecuTorch that is linked"

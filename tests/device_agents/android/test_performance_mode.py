@@ -327,7 +327,7 @@ def test_a_missing_runner_names_what_builds_it(
     phone = replace(this_host(), manufacturer="Google", model="Pixel 8", abi="arm64-v8a")
     device, _ = connect_device("tcp", phone=phone)
     with pytest.raises(DeviceError, match="for Android is not built") as told:
-        agent_for(device, Said()).__enter__()
+        agent_for(device, Said(), runtime="ndk").__enter__()
     assert "device_agents.cross --target android-arm64" in told.value.remedy
 
 

@@ -10,12 +10,14 @@ from typing import Any
 
 import pytest
 
-from device_agents.base import AgentSettings
+from device_agents.base import AgentSettings, default_runtime
 from device_agents.host import agent as host_agent
+from device_agents.host import runner as host_runner
 from device_agents.host.agent import HostAgent
 from device_agents.native import build as native
 from device_agents.processor import identity_digest
 from device_agents.protocol import Hello, Plan, Record
+from device_agents.runtime.targets import find_target
 from search.errors import DeviceError, DeviceLost, DeviceTimeout, KitError, UsageError
 from search.files import sha256_file
 from search.table.manifest import CpuIdentity
@@ -316,3 +318,48 @@ def test_a_load_that_cannot_be_read_is_unknown(
 
         monkeypatch.setattr(os, "getloadavg", unreadable)
         assert agent.state().load_average is None
+
+
+# --- which runtime
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"runtime": "ndk"},
+        {"runtime": "wheels", "runner": "python"},
+        {"runtime": "wheels", "backend": "onnxruntime"},
+    ],
+)
+def test_a_runtime_that_this_machine_does_not_have_is_refused(changes: dict[str, str]) -> None:
+    with pytest.raises(UsageError, match="has no runtime"):
+        HostAgent(settings(**changes))
+
+
+def test_a_default_that_cannot_be_made_gives_way_with_a_sentence_a_wish_does_not(
+    own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise DeviceError("No compiler.", "Install one.")
+
+    said: list[str] = []
+    monkeypatch.setattr(host_runner, "make_runtime", fail)
+    monkeypatch.setattr(host_runner, "default_runtime", lambda _: "wheels")
+    HostAgent(settings(say=said.append)).__exit__()
+    assert said == ["No compiler. Install one. Going on without it."]
+    for wish in ({"runtime": "wheels"}, {"runner": "native"}):
+        with pytest.raises(DeviceError, match="No compiler"):
+            HostAgent(settings(**wish))
+
+
+def test_on_an_arm64_machine_the_wheels_are_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("device_agents.base.machine", lambda: "aarch64")
+    monkeypatch.setattr("platform.machine", lambda: "aarch64")
+    monkeypatch.setattr("platform.system", lambda: "Linux")
+    assert default_runtime("host") == "wheels"
+    target = find_target("host")
+    assert (target.machine, target.elf_machine, target.has_libc) == (
+        *("aarch64", "EM_AARCH64"),
+        False,
+    )
+    assert "aarch64" in target.wheel.platform

@@ -1,0 +1,1 @@
+"""Makes the runtime for a phone or for this machine from ExecuTorch's published wheels."""
