@@ -36,6 +36,8 @@ class DataOptions:
     source: str
     classes: int | None = None
     limit: int | None = None
+    train_folder: str | None = None
+    val_folder: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
