@@ -24,6 +24,7 @@ from profiler.analysis.judge import Measurement
 from profiler.journal import Journal
 from profiler.measuring.items import TimedItem
 from profiler.measuring.loop import MeasuringLoop
+from profiler.planning.cores import check_device_cores
 from profiler.results.judged import judge_items, unstable_networks
 from profiler.settings import CampaignSettings
 from search.console.progress import Progress
@@ -107,6 +108,7 @@ def time_networks(
         DeviceError: The sentinel could not be built.
         DeviceLost, DeviceTimeout: The device, after the usual second try.
     """
+    check_device_cores(agent.info(), settings.threads, settings.affinity)
     names = [export.name for export in exports]
     if not (names or anchors) or len(set(names)) != len(names):
         raise UsageError("Networks to be timed must be named, and differently.")

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from search.errors import UsageError
 from search.operators.spec import OperatorSpec
 from search.spaces.base import Choice, LayeredSpace, SearchSpace
 from search.spaces.registry import parse_space
@@ -117,10 +118,48 @@ def measured_rows(table: Table) -> dict[str, Interval]:
     }
 
 
+def pricing_problems(table: Table) -> list[str]:
+    """Reasons not to price networks with a table; empty when there are none.
+
+    The one rule of `validate` and of a search. A table of some operators alone, as a
+    filter asks for, is whole in its way (`table_problems`), and prices no networks.
+    """
+    space = table.manifest.space
+    found = table_problems(table)
+    if space.filter is not None:
+        found.insert(0, _partial(table))
+        if table.manifest.exam is None:
+            found.append(f"unexamined: it has {table.manifest.exam_problem}")
+    return found
+
+
+def _partial(table: Table) -> str:
+    space = table.manifest.space
+    rows = len(table.entries)
+    try:
+        whole = len(parse_space(space.spec).operators)
+    except UsageError:
+        return f"partial: {rows} operators, those that match {space.filter!r}"
+    return f"partial: {rows} of {whole} operators, those that match {space.filter!r}"
+
+
+def pinning_problem(table: Table) -> str:
+    """Why it is not known on which cores a table was measured; empty where nothing is wrong."""
+    protocol = table.manifest.protocol
+    asked, observed = protocol.affinity_asked, protocol.affinity_observed
+    if asked is None or observed is None or set(asked) == set(observed):
+        return ""
+    return f"it was to be measured on the cores {_cores(asked)}, and ran on {_cores(observed)}"
+
+
+def _cores(cores: Iterable[int]) -> str:
+    return ", ".join(map(str, sorted(cores))) or "none"
+
+
 def table_problems(table: Table) -> list[str]:
-    """Reasons not to price networks with a table; empty when there are none."""
+    """Reasons why a table is not what was asked for; empty when there are none."""
     space, exam = table.manifest.space, table.manifest.exam
-    found = []
+    found = [problem] if (problem := pinning_problem(table)) else []
     if failed := [entry.key for entry in table.entries if entry.status == "failed"]:
         found.append(f"{len(failed)} operator(s) failed: {_some(failed)}")
     if space.operators_missing and space.filter is None:
