@@ -22,6 +22,8 @@ from search.table.store import Table
 # Largest share of a network's latency that the rows' 95 % intervals may leave open: half the
 # mean error that an exam may have. Beyond it a table passes its exam by luck, or fails so.
 NETWORK_BOUND = 0.02
+# Beyond it blocks were not disturbed now and then: the cores belonged to others.
+MOST_PREEMPTED = 0.8
 _NETWORKS = 50
 _SHOWN = 5
 
@@ -156,10 +158,33 @@ def _cores(cores: Iterable[int]) -> str:
     return ", ".join(map(str, sorted(cores))) or "none"
 
 
+def preempted_sentence(rejected: int, accepted: int, load: float | None) -> str:
+    """That nearly all blocks were disturbed, how loaded the machine was, and what to do.
+
+    Empty where enough of them ran undisturbed. `rejected` were left out, `accepted` count;
+    `load` is the load average, None where it is not known.
+    """
+    if rejected <= MOST_PREEMPTED * (rejected + accepted):
+        return ""
+    loaded = "" if load is None else f" (load average {load:.1f})"
+    return (
+        f"{rejected:,} of {rejected + accepted:,} blocks were preempted by other programs{loaded}: "
+        "end those, give other cores with --affinity, or come back when the machine is quieter"
+    )
+
+
+def preemption_problem(table: Table) -> str:
+    """`preempted_sentence` of a table; empty where it was not disturbed so much."""
+    sampling = [entry.sampling for entry in table.entries if entry.status != "predicted"]
+    rejected = sum(one.rejected_blocks for one in sampling)
+    accepted = sum(one.blocks for one in sampling)
+    return preempted_sentence(rejected, accepted, table.manifest.protocol.load_average_start)
+
+
 def table_problems(table: Table) -> list[str]:
     """Reasons why a table is not what was asked for; empty when there are none."""
     space, exam = table.manifest.space, table.manifest.exam
-    found = [problem] if (problem := pinning_problem(table)) else []
+    found = [text for text in (pinning_problem(table), preemption_problem(table)) if text]
     if failed := [entry.key for entry in table.entries if entry.status == "failed"]:
         found.append(f"{len(failed)} operator(s) failed: {_some(failed)}")
     if space.operators_missing and space.filter is None:

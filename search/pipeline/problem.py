@@ -135,20 +135,21 @@ def load_problem(
     """
     table = read_table(folder)
     check_source(table, waivers)
-    priced = PricedTable(table)  # names the first operator that is missing or failed
-    check_trust(table, waivers)
+    priced = PricedTable(table)
     space = priced.space
     if space.sha256 != table.manifest.space.sha256:
         raise TableError(
             f"{table.label} was measured for another definition of {space.spec}.",
             f"Measure it again: {profile_command(table.manifest)}",
         )
+    costs = priced.costs  # names the first operator that is missing or failed
+    check_trust(table, waivers)
     target_us = None if target_ms is None else target_ms * 1000
     if target_us is not None:
-        check_target(target_us, priced.costs, table)
+        check_target(target_us, costs, table)
     problem = SearchProblem(
         priced=priced,
-        costs=priced.costs,
+        costs=costs,
         target=None if target_us is None else CostTarget(value=target_us, unit=Unit.US),
         waivers=waivers,
         probability=probability,
