@@ -1,6 +1,5 @@
 """Torch modules of operators, with weights, ready for an exporter."""
 
-import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -60,13 +59,13 @@ def load_weights(network: nn.Module, path: Path) -> None:
 def _read(path: Path) -> object:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise UsageError(
-            f"{path} does not hold weights of this network: it holds more than tensors, or is "
-            "damaged, and is not loaded, since that could run a program.",
-            "Save the weights alone where you trust it: torch.save(model.state_dict(), FILE).",
-        ) from error
     except Exception as error:  # whatever torch raises on files that are none
+        if type(error).__name__ == "UnpicklingError":
+            raise UsageError(
+                f"{path} does not hold weights of this network: it holds more than tensors, or is "
+                "damaged, and is not loaded, since that could run a program.",
+                "Save the weights alone where you trust it: torch.save(model.state_dict(), FILE).",
+            ) from error
         why = str(error).strip().partition("\n")[0][:_LONGEST] or type(error).__name__
         raise UsageError(
             f"{path} does not hold weights of this network: it cannot be read ({why}).",

@@ -77,18 +77,25 @@ def open_data(
         if train_folder is not None or val_folder is not None:
             raise UsageError("The digits lie in no folders.", "Leave out --train-folder.")
         return open_digits(options)
-    path = Path(source).expanduser()
-    kept = data_cache(cache)
+    path, kept = Path(source).expanduser(), data_cache(cache)
+    images, name = _listed(path, kept, train_folder, val_folder)
+    return _open_folder(images, name, options, kept)
+
+
+def _listed(
+    path: Path, cache: Path, train_folder: str | None, val_folder: str | None
+) -> tuple[ImageFolder, str]:
+    """The images of a folder or an archive, and its name."""
     if path.is_dir():
         images = read_folder(path, train_folder=train_folder, val_folder=val_folder)
-        return _open_folder(images, path.resolve().name, options, kept)
+        return images, path.resolve().name
     if path.is_file():
-        folder = unpacked(path, kept)
+        folder = unpacked(path, cache)
         with _named(folder, path):
             images = read_folder(folder, train_folder=train_folder, val_folder=val_folder)
-        return _open_folder(images, archive_name(path), options, kept)
+        return images, archive_name(path)
     raise UsageError(
-        f"There is no data at {str(source)!r}.",
+        f"There is no data at {str(path)!r}.",
         f"Give {DIGITS!r}, a folder of class folders, or an archive of one.",
     )
 
