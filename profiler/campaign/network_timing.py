@@ -187,7 +187,7 @@ def _timing(
     }
     tried = {name: len(blocks) for name, blocks in journal.blocks().items()}
     never = {
-        name: f"preempted: none of {tried.get(name, 0)} blocks ran undisturbed; end other programs, "
+        name: f"preempted: none of {tried.get(name, 0)} blocks ran undisturbed; end others, "
         "or give other cores with --affinity"
         for name in artefacts
         if name not in judged and name not in reasons
