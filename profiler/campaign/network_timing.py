@@ -187,8 +187,8 @@ def _timing(
     }
     tried = {name: len(blocks) for name, blocks in journal.blocks().items()}
     never = {
-        name: f"preempted: none of {tried.get(name, 0)} blocks ran undisturbed; end others, "
-        "or give other cores with --affinity"
+        name: f"preempted: none of {tried.get(name, 0)} blocks ran undisturbed; "
+        "end other programs, or give other cores with --affinity"
         for name in artefacts
         if name not in judged and name not in reasons
     }
