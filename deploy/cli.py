@@ -55,6 +55,20 @@ def deploy(
         str | None,
         typer.Option(help="Real images: digits, a folder or an archive.", rich_help_panel=_NETWORK),
     ] = None,
+    train_folder: Annotated[
+        str | None,
+        typer.Option(
+            help="Where in --data the training images are, if names do not say it.",
+            rich_help_panel=_NETWORK,
+        ),
+    ] = None,
+    val_folder: Annotated[
+        str | None,
+        typer.Option(
+            help="Where in --data the test images are, if names do not say it.",
+            rich_help_panel=_NETWORK,
+        ),
+    ] = None,
     images: Annotated[
         int | None,
         typer.Option(

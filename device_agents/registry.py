@@ -106,7 +106,14 @@ def find_device(
             f"{', '.join(sorted(options))}.",
             "Leave the option out, or name an Android device.",
         )
-    return device.model_copy(update={"options": {**device.options, **options}})
+    together = {**device.options, **options}
+    if device.platform == "android" and together.get("connect") and together.get("serial"):
+        raise UsageError(
+            f"--connect {together['connect']} reaches one phone, and --serial "
+            f"{together['serial']} would choose another.",
+            "Give one of them.",
+        )
+    return device.model_copy(update={"options": together})
 
 
 def _is_attached(serial: str, adb_server: str | None) -> bool:

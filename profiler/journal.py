@@ -133,6 +133,12 @@ class Journal:
             for suffix in ("", "-wal", "-shm"):
                 self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
 
+    @property
+    def is_empty(self) -> bool:
+        """True while nothing was measured and no item has failed."""
+        rows = "SELECT 1 FROM blocks UNION ALL SELECT 1 FROM failures LIMIT 1"
+        return self._connection.execute(rows).fetchone() is None
+
     # --- facts
 
     def fact(self, name: str) -> str | None:

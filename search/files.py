@@ -50,7 +50,7 @@ def check_file(path: Path, option: str, suffixes: tuple[str, ...]) -> None:
     """Check that a file can be written or replaced, and has a suffix of its kind.
 
     Args:
-        path: The file; its folder is made.
+        path: The file; its folder need not be there.
         option: The command-line option that named it, for the remedy.
         suffixes: The name must end in one of these.
 
@@ -69,14 +69,16 @@ def check_file(path: Path, option: str, suffixes: tuple[str, ...]) -> None:
 
 
 def check_folder(folder: Path, option: str) -> None:
-    """Make a folder, and check that files can be written in it.
+    """Check that files can be written in a folder, which need not be there yet.
+
+    Nothing is made: a command that fails later leaves no empty folder behind.
 
     Raises:
         UsageError: It cannot be made or written.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder) as probe:
+        nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+        with tempfile.TemporaryFile(dir=nearest) as probe:
             probe.write(b"\0" * _PROBE_BYTES)
     except OSError as error:
         raise UsageError(

@@ -104,7 +104,10 @@ class OutputErrors:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Latency:
-    """Measured microseconds a call, with the 95 % interval of this run."""
+    """Measured microseconds a call, with the 95 % interval of this run.
+
+    `rejected` counts blocks that were disturbed and left out.
+    """
 
     centre_us: float
     low_us: float
@@ -114,6 +117,7 @@ class Latency:
     blocks: int
     stable: bool
     clock_khz: int | None
+    rejected: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,7 +145,11 @@ class LatencyPrediction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerificationReport:
-    """Outputs, latency and prediction of a network on a device."""
+    """Outputs, latency and prediction of a network on a device.
+
+    `latency` is None where every block was disturbed; `disturbed` says of how many that is
+    to be said, how loaded the machine was, and what to do. The outputs are compared anyway.
+    """
 
     device: str
     model: str | None
@@ -151,9 +159,10 @@ class VerificationReport:
     backend: str
     threads: int
     numbers: OutputErrors | None
-    latency: Latency
+    latency: Latency | None
     prediction: LatencyPrediction | None
     target_us: float | None
+    disturbed: str = ""
     notes: tuple[str, ...] = ()
 
     @property
@@ -162,21 +171,25 @@ class VerificationReport:
         problems = []
         if self.numbers is not None and not self.numbers.passed:
             problems.append("the device computes something else than torch")
+        if self.disturbed:
+            problems.append(self.disturbed)
+        if self.latency is None:
+            return (*problems, "no latency was measured")
         if not self.latency.stable:
             problems.append("the measurement is unstable")
         if self.target_us is not None and self.latency.centre_us > self.target_us:
-            problems.append(f"the target is missed{self._advice(self.target_us)}")
+            problems.append(f"the target is missed{self._advice(self.latency, self.target_us)}")
         return tuple(problems)
 
     @property
     def at_table_state_us(self) -> float | None:
         """What the measurement would be at the state and clock of the table, if that is known."""
         machine = self.prediction.machine if self.prediction else None
-        return self.latency.centre_us / machine.total if machine else None
+        return self.latency.centre_us / machine.total if machine and self.latency else None
 
-    def _advice(self, target_us: float) -> str:
+    def _advice(self, latency: Latency, target_us: float) -> str:
         """What to do where the target is missed only because of the machine's state or clock."""
-        here, there = self.latency.clock_khz, self.prediction and self.prediction.clock_khz
+        here, there = latency.clock_khz, self.prediction and self.prediction.clock_khz
         machine = self.prediction.machine if self.prediction else None
         if machine is not None:
             slower = machine.total
@@ -185,7 +198,7 @@ class VerificationReport:
             slower, why = there / here, f"the clock ran {1 - here / there:.1%} below the table's"
         else:
             return ""
-        if self.latency.centre_us / slower > target_us:
+        if latency.centre_us / slower > target_us:
             return ""
         return (
             f": {why}; a search with --target-ms {target_us / slower / 1e3:.4g} leaves room "

@@ -76,7 +76,13 @@ def reference(export: ExportSpec) -> nn.Module:
 
 
 def open_images(
-    source: str, architecture: Architecture, *, weights: Path | None, seed: int
+    source: str,
+    architecture: Architecture,
+    *,
+    weights: Path | None,
+    seed: int,
+    train_folder: str | None = None,
+    val_folder: str | None = None,
 ) -> Data:
     """The data at the network's resolution, scaled as its weights want it.
 
@@ -88,6 +94,8 @@ def open_images(
         source,
         resolution=architecture.resolution,
         seed=seed,
+        train_folder=train_folder,
+        val_folder=val_folder,
         normalisation=PixelScaling(mean=note.mean, std=note.std) if note else None,
     )
     if note and note.classes != data.classes:

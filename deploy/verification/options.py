@@ -32,6 +32,8 @@ class DeployOptions:
     deployment_target: str | None
     weights: Path | None
     data: str | None
+    train_folder: str | None
+    val_folder: str | None
     images: int | None
     calibration: int
     seed: int
@@ -100,6 +102,8 @@ class DeployOptions:
             raise UsageError(f"There are no weights at {self.weights}.")
         if self.target_us is not None and not 0 < self.target_us < float("inf"):
             raise UsageError("--target-ms must be positive.")
+        if self.data is None and (self.train_folder or self.val_folder):
+            raise UsageError("--train-folder and --val-folder are folders in --data.")
         if self.table is not None:
             read_manifest(self.table)
         if self.output is not None and self.output.exists() and not self.output.is_dir():

@@ -43,15 +43,20 @@ def show_result(result: DeployResult, output_format: str) -> None:
 
 
 def write_folder(result: DeployResult, folder: Path) -> None:
-    """The file, `architecture.json` and `deploy.json`, each whole or not at all."""
+    """The file and, named after it, its architecture and its record; each whole or not at all.
+
+    `net-fp32.pte` has `net-fp32.pte.architecture.json` and `net-fp32.pte.deploy.json`, so that
+    several formats and networks share a folder.
+    """
     assert result.file is not None
     folder.mkdir(parents=True, exist_ok=True)
     if result.file.suffix == ".mlpackage":
         replace_folder(result.artefact.path.read_bytes(), result.file)
     else:
         _copy(result, folder)
-    write_architecture(result.architecture, folder / "architecture.json")
-    write_text(folder / "deploy.json", to_json(_finite(result_content(result))) + "\n")
+    name = result.file.name
+    write_architecture(result.architecture, folder / f"{name}.architecture.json")
+    write_text(folder / f"{name}.deploy.json", to_json(_finite(result_content(result))) + "\n")
 
 
 def _copy(result: DeployResult, folder: Path) -> None:
@@ -186,20 +191,23 @@ def _report_lines(report: VerificationReport) -> Iterator[str]:
     )
     if report.numbers is not None:
         yield from _number_lines(report.numbers)
-    yield from _latency_lines(report.latency, report.runner)
+    if report.latency is None:
+        yield "  measured    nothing: no block ran undisturbed"
+    else:
+        yield from _latency_lines(report.latency, report.runner)
     if report.prediction is not None:
         yield from _prediction_lines(report.prediction)
-    if report.target_us is not None:
-        yield from _target_lines(report, report.target_us)
+    if report.target_us is not None and report.latency is not None:
+        yield from _target_lines(report, report.latency, report.target_us)
     for note in report.notes:
         yield f"  note        {note}"
 
 
-def _target_lines(report: VerificationReport, target_us: float) -> Iterator[str]:
+def _target_lines(report: VerificationReport, latency: Latency, target_us: float) -> Iterator[str]:
     """The verdict on the machine as it is, and what it would be at the table's state."""
     then_us = report.at_table_state_us
     today = "" if then_us is None else " today"
-    yield f"  target      {_ms(target_us)}{today}: {_met(report.latency.centre_us, target_us)}"
+    yield f"  target      {_ms(target_us)}{today}: {_met(latency.centre_us, target_us)}"
     if then_us is not None:
         verdict = _met(then_us, target_us)
         yield f"              at the state of the table it takes {_ms(then_us)}: {verdict}"

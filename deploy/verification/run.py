@@ -131,7 +131,14 @@ def _open_data(options: DeployOptions, architecture: Architecture) -> "Data | No
         return None
     from deploy.verification.images import open_images
 
-    return open_images(options.data, architecture, weights=options.weights, seed=options.seed)
+    return open_images(
+        options.data,
+        architecture,
+        weights=options.weights,
+        seed=options.seed,
+        train_folder=options.train_folder,
+        val_folder=options.val_folder,
+    )
 
 
 def export_spec(
@@ -178,8 +185,9 @@ def _calibration_text(export: ExportSpec, data: "Data | None", options: DeployOp
 
 
 def _notes(data: "Data | None") -> tuple[str, ...]:
-    warning = data.warning() if data else ""
-    return (warning,) if warning else ()
+    if data is None:
+        return ()
+    return (*data.notes, *((data.warning(),) if data.warning() else ()))
 
 
 # --- the file

@@ -24,6 +24,7 @@ from profiler.analysis.judge import Measurement
 from profiler.journal import Journal
 from profiler.measuring.items import TimedItem
 from profiler.measuring.loop import MeasuringLoop
+from profiler.planning.cores import check_device_cores
 from profiler.results.judged import judge_items, unstable_networks
 from profiler.settings import CampaignSettings
 from search.console.progress import Progress
@@ -41,7 +42,8 @@ class NetworkTime:
 
     Microseconds a call, stated at `clock_khz`, the run's median clock (None:
     no runner measured it, and times are not restated). The interval is
-    Student's t over the passes of this run; other days are not in it.
+    Student's t over the passes of this run; other days are not in it. `rejected`
+    counts blocks that were disturbed and left out.
     """
 
     name: str
@@ -53,6 +55,7 @@ class NetworkTime:
     passes: int
     stable: bool
     clock_khz: int | None
+    rejected: int = 0
 
     def scaled(self, factor: float) -> "NetworkTime":
         """The same measurement with its times multiplied."""
@@ -75,6 +78,7 @@ class NetworkTime:
 class NetworkTimes:
     """Networks that were timed in one run, and why others were not.
 
+    `preempted` counts the blocks of networks of which none ran undisturbed.
     `anchors` are operators and networks of a table that were timed in between, by name, and
     `failed_anchors` the reasons of those that were not.
     """
@@ -84,6 +88,7 @@ class NetworkTimes:
     artefacts: Mapping[str, Artefact]
     hello: Hello | None
     clock: Clock | None
+    preempted: Mapping[str, int] = field(default_factory=dict)
     anchors: Mapping[str, NetworkTime] = field(default_factory=dict)
     failed_anchors: Mapping[str, str] = field(default_factory=dict)
 
@@ -110,6 +115,7 @@ def time_networks(
         DeviceLost, DeviceTimeout: The device, after the usual second try.
     """
     settings = replace(settings, effort=replace(settings.effort, networks_every=1))
+    check_device_cores(agent.info(), settings.threads, settings.affinity)
     names = [export.name for export in exports]
     if not (names or anchors) or len(set(names)) != len(names):
         raise UsageError("Networks to be timed must be named, and differently.")
@@ -183,8 +189,10 @@ def _timing(
     reasons = {
         name: f"{failure.kind}: {failure.message}" for name, failure in journal.failures().items()
     }
+    tried = {name: len(blocks) for name, blocks in journal.blocks().items()}
     never = {
-        name: "preempted: no block ran undisturbed"
+        name: f"preempted: none of {tried.get(name, 0)} blocks ran undisturbed; "
+        "end other programs, or give other cores with --affinity"
         for name in artefacts
         if name not in judged and name not in reasons
     }
@@ -200,6 +208,7 @@ def _timing(
         artefacts={name: artefact for name, artefact in artefacts.items() if name in networks},
         hello=hellos[0] if hellos else None,
         clock=clock,
+        preempted={name: tried[name] for name in never if name in networks and name in tried},
         anchors=_of_anchors(timed),
         failed_anchors=_of_anchors(all_failed),
     )
@@ -222,5 +231,6 @@ def _timed(name: str, judged: Measurement, clock: Clock | None) -> NetworkTime:
         blocks=judged.blocks,
         passes=judged.passes,
         stable=judged.stable,
+        rejected=judged.rejected,
         clock_khz=clock.median_khz if clock else None,
     )

@@ -2,8 +2,7 @@
 
 import contextlib
 import time
-import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -18,6 +17,7 @@ from profiler.journal import Journal, journal_path
 from profiler.measuring.artefacts import build_artefacts, check_sentinel
 from profiler.measuring.items import TimedItem
 from profiler.measuring.loop import MeasuringLoop
+from profiler.planning.cores import check_device_cores
 from profiler.planning.deadline import drop_unbuilt, measure_deadline
 from profiler.planning.plan import CampaignPlan
 from profiler.results.build_table import build_table, samples_frame
@@ -26,7 +26,8 @@ from profiler.results.settled import unsettled
 from profiler.settings import CampaignSettings
 from profiler.tables.versions import next_version, table_stem
 from search.console.progress import Progress
-from search.errors import StorageError, UsageError
+from search.errors import Stable, StorageError, UsageError
+from search.files import check_folder
 from search.table.manifest import DeviceInfo
 from search.table.processors import compare_devices
 from search.table.store import Table, read_table, write_table
@@ -60,9 +61,13 @@ def run_campaign(
             ended early; what was measured is in the journal.
     """
     began, device = time.monotonic(), agent.info()
-    _check_output(options.output)
+    check_device_cores(device, plan.settings.threads, plan.settings.affinity)
+    check_folder(options.output, "--output")
     next_version(options.output, device, table_stem(plan.settings))
-    with device_lock(device.id, device.id), _open_journal(plan.settings, options) as journal:
+    with (
+        device_lock(device.id, device.id),
+        _campaign_journal(plan.settings, options) as journal,
+    ):
         _check_device(journal, device)
         progress.say(_announcement(plan, device))
         artefacts = build_artefacts(plan, journal, options.workers, progress, began)
@@ -89,17 +94,25 @@ def _announcement(plan: CampaignPlan, device: DeviceInfo) -> str:
     )
 
 
-def _check_output(output: Path) -> None:
-    """Refuse a folder that cannot be written, before any work."""
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-        probe = output / f".probe-{uuid.uuid4().hex}"
-        probe.write_bytes(b"\0" * 65536)
-        probe.unlink()
-    except OSError as error:
-        raise UsageError(
-            f"Cannot write to {output}: {error.strerror}.", "Choose another folder with --output."
-        ) from error
+@contextlib.contextmanager
+def _campaign_journal(settings: CampaignSettings, options: RunOptions) -> Iterator[Journal]:
+    """The campaign's journal; one that holds nothing goes again where the same call would fail.
+
+    So do the folders that were made for it.
+    """
+    there = [path for path in (options.output, *options.output.parents) if path.exists()]
+    with _open_journal(settings, options) as journal:
+        try:
+            yield journal
+        except Stable as error:
+            if isinstance(error, StorageError) or not journal.is_empty:
+                raise
+            journal.delete()
+            for folder in journal.path.parents:
+                if folder in there or any(folder.iterdir()):
+                    break
+                folder.rmdir()
+            raise
 
 
 def _open_journal(settings: CampaignSettings, options: RunOptions) -> Journal:

@@ -48,7 +48,7 @@ def diff(
     beyond = difference.is_state_beyond_bounds
     if beyond or difference.common_kind == "unequal":
         warn_of_state(difference, newer)
-    if difference.regressions or (beyond and difference.common_change > 0):
+    if difference.regressions or (beyond and (difference.common_change or 0) > 0):
         raise typer.Exit(EXIT_GATE)
 
 
@@ -105,6 +105,8 @@ def _print_difference(difference: "Difference", out: "Console") -> None:
         f"{len(difference.changes)} operators: {len(difference.regressions)} slower, "
         f"{len(difference.improvements)} faster"
     )
+    wide = [short_name(change.key) for change in difference.changes if change.unstable]
+    _print_names(out, f"{len(wide)} unstable in a table", wide)
     if difference.predicted:
         out.print(f"{difference.predicted} operators are predicted in one table: not compared")
     out.print(
@@ -115,7 +117,11 @@ def _print_difference(difference: "Difference", out: "Console") -> None:
 
 def _common_lines(difference: "Difference") -> Iterator[str]:
     """What all operators have in common, and what became of it."""
-    if difference.common_kind == "none":
+    from profiler.tables.diff import MIN_COMMON
+
+    if difference.common_change is None:
+        few, enough = len(difference.changes), MIN_COMMON
+        yield f"all operators together: not determined ({few} operators, {enough} would tell)"
         return
     interval = f"[{difference.common_low:+.2%}, {difference.common_high:+.2%}]"
     value = f"{difference.common_change:+.2%} {interval}"
@@ -162,7 +168,7 @@ def _print_changes(out: "Console", difference: "Difference") -> None:
             f"{change.new_us:.1f}",
             f"{change.ratio - 1:+.1%}",
             interval,
-            change.verdict,
+            f"{change.verdict}, unstable" if change.unstable else change.verdict,
         )
     out.print(grid)
 

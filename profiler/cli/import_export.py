@@ -16,12 +16,28 @@ def import_(
     name: Annotated[
         str,
         typer.Argument(
-            metavar="FORMAT", help="single-path-nas, proxylessnas, once-for-all or hw-nas-bench."
+            metavar="FORMAT",
+            help="single-path-nas, proxylessnas, once-for-all, hw-nas-bench, or csv of this kit.",
         ),
     ],
     file: Annotated[Path, typer.Argument(help="The published file.")],
     output: TablesOption = Path("tables"),
-    device: Annotated[str | None, typer.Option(help="Only this device of the file.")] = None,
+    device: Annotated[
+        str | None, typer.Option(help="Only this device of a file that names several.")
+    ] = None,
+    device_name: Annotated[
+        str | None, typer.Option(help="The device, where the file does not say it.")
+    ] = None,
+    runtime: Annotated[
+        str | None, typer.Option(help="What ran the operators, where the file does not say it.")
+    ] = None,
+    source: Annotated[
+        str | None, typer.Option(help="Who published it, where the file does not say it.")
+    ] = None,
+    constant: Annotated[
+        float | None,
+        typer.Option(help="What every network costs beside these rows, in the file's unit."),
+    ] = None,
     unit: Annotated[
         str | None, typer.Option(help="s, ms or us, where it is not the format's own.")
     ] = None,
@@ -31,15 +47,17 @@ def import_(
 
     \b
     Examples:
-      python -m profiler import hw-nas-bench HW-NAS-Bench-v1_0.pickle.json -o tables
-      python -m profiler import once-for-all note10.yaml --unit ms
+      python -m profiler import hw-nas-bench fbnet.json --device raspi4 --runtime tflite
+      python -m profiler import once-for-all gpu.yaml --device-name "Xavier GPU" --runtime tensorrt
     """
     from profiler.tables.importers.import_file import import_file
+    from profiler.tables.importers.stated import Stated
     from profiler.tables.summary import summary
     from search.console.output import emit
 
     check_format(output_format)
-    tables = import_file(name, file, output, device=device, unit=unit)
+    stated = Stated(device_name=device_name, runtime=runtime, source=source, constant=constant)
+    tables = import_file(name, file, output, device=device, unit=unit, stated=stated)
     rows = [
         {
             "table": str(table.path),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from device_agents.base import AgentSettings, DeviceAgent
 from device_agents.device import Device
 from device_agents.registry import make_agent
-from profiler.planning.options import parse_affinity, parse_runtime
+from profiler.planning.options import choose_affinity, parse_runtime
 from profiler.settings import CampaignSettings, Effort
 
 
@@ -37,7 +37,7 @@ def timing_settings(device: Device, dtype: str, options: TimingOptions) -> Campa
         dtype=dtype,
         backend=options.backend or device.backend,
         threads=threads,
-        affinity=parse_affinity(options.affinity, threads, device.platform),
+        affinity=choose_affinity(options.affinity, threads, device),
         runner=options.runner,
         runtime=parse_runtime(options.runtime, device.platform),
         seed=options.seed,

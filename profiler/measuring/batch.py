@@ -19,6 +19,7 @@ from device_agents.protocol import (
 from profiler.journal import Journal
 from profiler.measuring.blame import Action, Blame, LaunchProgress
 from profiler.measuring.items import SENTINEL_ID, DeliveredFiles, TimedItem, plan_items
+from profiler.measuring.pinning import check_pinning
 from profiler.measuring.sample_buffer import SampleBuffer
 from profiler.settings import CampaignSettings
 from search.console.progress import Progress
@@ -51,6 +52,7 @@ class BatchRunner:
 
         Raises:
             DeviceLost, DeviceTimeout: The device is in trouble, not an item.
+            DeviceError: The runner runs on other cores than those asked for.
         """
         blame = Blame()
         while blame.may_launch(len(batch)):
@@ -109,6 +111,7 @@ class BatchRunner:
         match record:
             case Hello():
                 launch.greeted = True
+                check_pinning(self.settings.affinity, record.affinity)
                 self.journal.add_hello(record)
             case Begin():
                 launch.loading = self._names.get(record.item, self.sentinel.name)

@@ -10,6 +10,7 @@ from typing import Any, Self
 from device_agents.base import default_runtime
 from device_agents.cpu import default_affinity, parse_cpu_list
 from device_agents.device import Device
+from profiler.planning.cores import check_host_cores
 from profiler.planning.plan import CampaignPlan, make_plan
 from profiler.settings import PRESETS, CampaignSettings, Effort
 from search.errors import UsageError
@@ -100,6 +101,18 @@ def parse_affinity(text: str, threads: int, platform: str) -> tuple[int, ...] | 
             f"--affinity {text!r} is not a list of cores: {error}.",
             "Write auto, none, 0-3,6 or mask:f0.",
         ) from error
+
+
+def choose_affinity(text: str, threads: int, device: Device) -> tuple[int, ...] | None:
+    """The cores of `parse_affinity`, which this machine has if it is the device.
+
+    Raises:
+        UsageError: Not a list of cores, or more threads or other cores than there are.
+    """
+    affinity = parse_affinity(text, threads, device.platform)
+    if device.platform == "host":
+        check_host_cores(threads, affinity)
+    return affinity
 
 
 def parse_context(pairs: Sequence[str]) -> dict[str, str]:
@@ -233,13 +246,14 @@ def make_settings(options: MeasureOptions, device: Device) -> CampaignSettings:
     """
     space = choose_space(options, device)
     threads = device.threads if options.threads is None else options.threads
+    affinity = choose_affinity(options.affinity, threads, device)
     return CampaignSettings(
         device=device.name,
         space=space.spec,
         dtype=space.before[0].dtype,
         backend=options.backend or device.backend,
         threads=threads,
-        affinity=parse_affinity(options.affinity, threads, device.platform),
+        affinity=affinity,
         runner=options.runner,
         runtime=parse_runtime(options.runtime, device.platform),
         seed=options.seed,

@@ -45,7 +45,10 @@ def make_entry(operator: OperatorSpec, measurements: Measurements, result: Campa
     measurement = measurements.by_name.get(operator.key)
     if failure is not None or measurement is None:
         reason = f"{failure.kind}: {failure.message}" if failure else _NO_BLOCK
-        return _with_counts(Entry(key=operator.key, status="failed", reason=reason), result)
+        tried = len(measurements.timeline.blocks.get(operator.key, ()))
+        sampling = Sampling(rejected_blocks=0 if failure else tried)
+        entry = Entry(key=operator.key, status="failed", reason=reason, sampling=sampling)
+        return _with_counts(entry, result)
     target = result.plan.settings.effort.target_relative_ci
     entry = Entry(
         key=operator.key,

@@ -1,17 +1,17 @@
 """Validation of a table: the reasons for exit code 1."""
 
-from search.latency.trust import table_problems
+from search.latency.trust import pricing_problems
 from search.spaces.registry import parse_space
 from search.table.store import Table
 
 
 def validation_problems(table: Table) -> list[str]:
-    """`table_problems`, and a space whose definition has changed since it was measured.
+    """`pricing_problems`, and a space whose definition has changed since it was measured.
 
     Raises:
         UsageError: The table's space is not known to this kit.
     """
-    problems = table_problems(table)
+    problems = pricing_problems(table)
     manifest = table.manifest
     if (
         manifest.source != "imported"

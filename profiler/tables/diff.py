@@ -25,7 +25,7 @@ scatter around it by more than `MOST_SPREAD` (they have then nothing in common).
 import math
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -64,7 +64,8 @@ class Change:
     """One operator in both tables.
 
     `ratio` and its interval are new over old after the common change was
-    taken out; `new_us` is restated at the old table's clock.
+    taken out; `new_us` is restated at the old table's clock. `unstable` is True where
+    one of the rows is wider than its table asked for.
     """
 
     key: str
@@ -76,6 +77,7 @@ class Change:
     p_value: float
     significant: bool
     verdict: str
+    unstable: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +96,7 @@ class Difference:
     (`common_spread`). `common_kind` is "state" where it is the machine's and was taken
     out, "small" where it was taken out though settings differ or operators scatter,
     "kept" (settings differ) and "unequal" (they scatter) where operators show it, and
-    "none" where they are too few to have one.
+    "none" where they are too few to tell: the others are then None.
 
     `median_absolute` and `p95_absolute` are over operators, as they are judged: less the
     common change where it was taken out. `predicted` counts operators
@@ -108,20 +110,21 @@ class Difference:
     clocks: Clocks | None
     dispatch_us: tuple[float, float] | None
     moved: tuple[tuple[str, str, str], ...]
-    common_change: float
+    common_change: float | None
     median_absolute: float
     p95_absolute: float
     predicted: int = 0
     unknown_processor: str | None = None
-    common_low: float = 0.0
-    common_high: float = 0.0
-    common_spread: float = 0.0
+    common_low: float | None = None
+    common_high: float | None = None
+    common_spread: float | None = None
     common_kind: CommonKind = "none"
 
     @property
     def is_state_beyond_bounds(self) -> bool:
         """Whether the machine's state changed by more than two tables should differ by."""
-        return self.common_kind == "state" and _is_large(self.common_change)
+        change = self.common_change
+        return self.common_kind == "state" and change is not None and _is_large(change)
 
     @property
     def regressions(self) -> tuple[Change, ...]:
@@ -165,8 +168,12 @@ def compare_tables(
     taken_out = common.value if common and kind in ("state", "small") else 0.0
     ratios = [_ratio(before[key], after[key], taken_out * follow[key]) for key in shared]
     significant = benjamini_hochberg([ratio.p_value for ratio in ratios], fdr)
+    wide = {e.key for e in (*old.entries, *new.entries) if e.status == "unstable"}
     changes = tuple(
-        _change(key, before[key], after[key], ratio, bool(flag), threshold)
+        replace(
+            _change(key, before[key], after[key], ratio, bool(flag), threshold),
+            unstable=key in wide,
+        )
         for key, ratio, flag in zip(shared, ratios, significant, strict=True)
     )
     absolute = np.abs([change.ratio - 1 for change in changes])
@@ -180,14 +187,14 @@ def compare_tables(
         clocks=clocks,
         dispatch_us=_dispatch_us(old.manifest, new.manifest, speed),
         moved=_moved(old.manifest, new.manifest),
-        common_change=math.expm1(common.value) if common else 0.0,
+        common_change=math.expm1(common.value) if common else None,
         median_absolute=float(np.median(absolute)),
         p95_absolute=float(np.percentile(absolute, 95)),
         predicted=len(predicted),
         unknown_processor=likeness.reason if likeness.verdict == "unknown" else None,
-        common_low=math.expm1(common.low) if common else 0.0,
-        common_high=math.expm1(common.high) if common else 0.0,
-        common_spread=common.spread if common else 0.0,
+        common_low=math.expm1(common.low) if common else None,
+        common_high=math.expm1(common.high) if common else None,
+        common_spread=common.spread if common else None,
         common_kind=kind,
     )
 
@@ -368,11 +375,13 @@ def report_changes(table: Table) -> None:
     except KitError as error:
         print(f"not compared with {parent.name}: {error.message}", file=sys.stderr)
         return
+    common = difference.common_change
+    together = "not determined" if common is None else f"{common:+.2%}"
     print(
         f"since {parent.name}: {len(difference.regressions)} operator(s) slower, "
         f"{len(difference.improvements)} faster of {len(difference.changes)}; "
         f"{'the machine' if difference.common_kind == 'state' else 'all together'} "
-        f"{difference.common_change:+.2%}, absolute difference median "
+        f"{together}, absolute difference median "
         f"{difference.median_absolute:.2%}, 95th percentile {difference.p95_absolute:.2%} "
         f"(more: python -m profiler diff {parent} {table.path})",
         file=sys.stderr,

@@ -5,9 +5,10 @@ from typing import Any
 
 import yaml
 
-from profiler.tables.importers.import_file import published_rows
+from profiler.tables.importers.import_file import PREAMBLE, published_rows
+from profiler.tables.importers.kit_mark import mark_of
 from profiler.tables.importers.mobile_keys import once_for_all_key
-from profiler.tables.importers.registry import find_format, format_names
+from profiler.tables.importers.registry import find_published, published_names
 from search.errors import TableError, UsageError
 from search.table.columns import entries_to_csv
 from search.table.store import Table
@@ -17,7 +18,7 @@ CSV, ONCE_FOR_ALL = "csv", "once-for-all"
 
 def export_names() -> tuple[str, ...]:
     """Formats that can be written."""
-    return (CSV, *format_names())
+    return (CSV, *published_names())
 
 
 def export_tables(format_name: str, tables: Sequence[Table]) -> str:
@@ -25,7 +26,7 @@ def export_tables(format_name: str, tables: Sequence[Table]) -> str:
 
     Imported tables go back to their publisher's format exactly. Any other
     table can become CSV or once-for-all's style: key -> count, mean and std
-    in milliseconds.
+    in milliseconds, below a comment that says of which device and runtime they are.
 
     Raises:
         UsageError: Unknown format, or more tables than the format holds.
@@ -39,8 +40,9 @@ def export_tables(format_name: str, tables: Sequence[Table]) -> str:
     if format_name == CSV:
         return entries_to_csv(tables[0].entries)
     if origins == {format_name}:
-        rows = {table.manifest.device.id: published_rows(table) for table in tables}
-        return find_format(format_name).write(rows)
+        rows = {table.manifest.device.model or "": published_rows(table) for table in tables}
+        preamble = tables[0].manifest.context.get(PREAMBLE, "")
+        return preamble + find_published(format_name).write(rows)
     if format_name != ONCE_FOR_ALL:
         raise TableError(
             f"{tables[0].label} did not come from {format_name} and cannot become it.",
@@ -72,7 +74,7 @@ def _once_for_all(table: Table) -> str:
             "std": None if deviation is None else deviation / 1e3,
         }
     text: str = yaml.safe_dump(rows, default_flow_style=False, width=10_000)
-    return text
+    return mark_of(table, len(rows)) + text
 
 
 def _deviations_us(table: Table) -> dict[str, float]:

@@ -24,6 +24,7 @@ from profiler.verification.outputs import compare_outputs
 from search.console.progress import Progress, make_progress
 from search.errors import DeviceError, KitError, UsageError
 from search.latency.model import Estimate
+from search.latency.trust import preempted_sentence
 from search.table.manifest import DeviceInfo, Manifest
 from search.table.processors import compare_devices
 from search.table.store import Table, profile_command, read_manifest, read_table
@@ -91,9 +92,11 @@ def _verify(
     anchors = TableAnchors.of(found[0], [found[1].architecture]) if found else None
     singles = anchors.exports if anchors else ()
     timing = time_networks([request.export], agent, settings, progress, anchors=singles)
-    time = _network_time(timing, request.export.name)
+    name = request.export.name
+    time = _network_time(timing, name)
+    rejected, blocks = (time.rejected, time.blocks) if time else (timing.preempted[name], 0)
     prediction = None
-    if found and anchors:
+    if found and anchors and time:
         machine, remarks = anchors.factor_in(timing)
         notes = (*notes, *remarks)
         prediction = _prediction(*found, time, request.target_us, machine)
@@ -108,14 +111,18 @@ def _verify(
         backend=settings.backend,
         threads=hello.threads,
         numbers=numbers,
-        latency=_latency(time),
+        latency=_latency(time) if time else None,
+        disturbed=preempted_sentence(rejected, blocks, agent.state().load_average),
         prediction=prediction,
         target_us=request.target_us,
         notes=notes,
     )
 
 
-def _network_time(timing: NetworkTimes, name: str) -> NetworkTime:
+def _network_time(timing: NetworkTimes, name: str) -> NetworkTime | None:
+    """The network's time; None where no block of it ran undisturbed."""
+    if name in timing.preempted:
+        return None
     if name not in timing.timed:
         raise DeviceError(
             f"The device could not run {name}: {timing.failed[name]}.",
@@ -133,6 +140,7 @@ def _latency(time: NetworkTime) -> Latency:
         passes=time.passes,
         blocks=time.blocks,
         stable=time.stable,
+        rejected=time.rejected,
         clock_khz=time.clock_khz,
     )
 

@@ -39,6 +39,23 @@ Limit = Annotated[
     typer.Option(help="At most that many training images.", min=1, rich_help_panel=DATA),
 ]
 
+TrainFolder = Annotated[
+    str | None,
+    typer.Option(
+        "--train-folder",
+        help="Where in --data the training images are, if names do not say it.",
+        rich_help_panel=DATA,
+    ),
+]
+ValFolder = Annotated[
+    str | None,
+    typer.Option(
+        "--val-folder",
+        help="Where in --data the test images are, if names do not say it.",
+        rich_help_panel=DATA,
+    ),
+]
+
 Recipe = Annotated[str, typer.Option(help="Hyperparameters: cpu or paper.", rich_help_panel=EFFORT)]
 Batch = Annotated[
     int | None,

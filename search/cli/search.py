@@ -30,7 +30,9 @@ from search.cli.options import (
     Simulated,
     Source,
     Threads,
+    TrainFolder,
     Unexamined,
+    ValFolder,
     examples,
     gather,
 )
@@ -90,6 +92,8 @@ def search(
     source: Source = "digits",
     classes: Classes = None,
     limit: Limit = None,
+    train_folder: TrainFolder = None,
+    val_folder: ValFolder = None,
     recipe: Recipe = "cpu",
     epochs: Annotated[
         int | None,

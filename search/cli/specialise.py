@@ -20,7 +20,9 @@ from search.cli.options import (
     Simulated,
     Source,
     Threads,
+    TrainFolder,
     Unexamined,
+    ValFolder,
     examples,
     gather,
 )
@@ -54,6 +56,8 @@ def specialise(
     source: Source = "digits",
     classes: Classes = None,
     limit: Limit = None,
+    train_folder: TrainFolder = None,
+    val_folder: ValFolder = None,
     seed: Seed = 0,
     networks: Annotated[
         int | None,

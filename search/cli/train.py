@@ -23,6 +23,8 @@ from search.cli.options import (
     Seed,
     Source,
     Threads,
+    TrainFolder,
+    ValFolder,
     examples,
     gather,
 )
@@ -41,6 +43,8 @@ def train(
     source: Source = "digits",
     classes: Classes = None,
     limit: Limit = None,
+    train_folder: TrainFolder = None,
+    val_folder: ValFolder = None,
     recipe: Recipe = "cpu",
     epochs: Annotated[
         int | None, typer.Option(help="Instead of the recipe's.", min=1, rich_help_panel=EFFORT)

@@ -93,7 +93,8 @@ class Data:
     """A training and a test set of one problem, and how their images were prepared.
 
     `skipped` counts the images that opening found broken; `broken` also holds
-    those that only decoding found, for which others of their class stand in.
+    those that only decoding found, for which others of their class stand in. `notes`
+    are sentences for the user: the split that is used, and what is passed over.
     """
 
     name: str
@@ -103,6 +104,7 @@ class Data:
     test: ImageSet
     normalisation: PixelScaling
     skipped: int = 0
+    notes: tuple[str, ...] = ()
     broken: Broken = field(default_factory=Broken)
 
     def describe(self) -> str:

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from math import ceil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,8 +19,10 @@ Size = tuple[int, int]
 Box = tuple[float, float, float, float]
 
 # EPS and others that start programs are not among them; phones' MPO counts as JPEG.
-FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
-MOST_PIXELS = 89_478_485
+FORMATS = ("JPEG", "MPO", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM", "AVIF", "HEIF")
+# Phones take photos of 108 and 200 megapixels. Of a JPEG no more detail is decoded than is
+# needed; of the others all of it, at three bytes a pixel.
+MOST_PIXELS, MOST_PIXELS_JPEG = 125_000_000, 256_000_000
 CHUNK = 64
 REDUCING_GAP = 2.0
 ORIENTATION_TAG = 0x0112
@@ -99,13 +102,20 @@ def _judging() -> Iterator[None]:
 @cache
 def _formats() -> tuple[str, ...]:
     """Formats that this build of the library can open; with any other it fails on every file."""
+    with contextlib.suppress(ImportError):
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
     Image.init()
+    # The library's own bound is lower, and warns; `_opened` has one a format.
+    Image.MAX_IMAGE_PIXELS = MOST_PIXELS_JPEG
     return tuple(name for name in FORMATS if name in Image.OPEN)
 
 
 def _opened(path: Path) -> Image.Image:
     image = Image.open(path, formats=_formats())
-    if image.width * image.height > MOST_PIXELS:
+    most = MOST_PIXELS_JPEG if image.format in ("JPEG", "MPO") else MOST_PIXELS
+    if image.width * image.height > most:
         image.close()
         raise Unreadable("more pixels than any photograph")
     return image
@@ -138,7 +148,13 @@ def _orientation(image: Image.Image) -> int:
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Three channels of 8 bits from any mode."""
+    """Three channels of 8 bits from any mode.
+
+    Raises:
+        Unreadable: Floating-point values that tell no brightness.
+    """
+    if image.mode == "F":
+        return Image.fromarray(_brightness(np.asarray(image))).convert("RGB")
     if image.mode.startswith("I"):
         values = np.asarray(image).astype(np.int64)
         if image.mode != "I" or values.max(initial=0) > 255:
@@ -149,6 +165,15 @@ def to_rgb(image: Image.Image) -> Image.Image:
         ground = Image.new("RGBA", layer.size, "white")
         return Image.alpha_composite(ground, layer).convert("RGB")
     return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _brightness(values: npt.NDArray[np.floating[Any]]) -> Pixels:
+    """Grey of 8 bits from floats: 0 to 1, 0 to 255, or 0 to 65535, whichever holds them all."""
+    low, high = float(values.min(initial=0)), float(values.max(initial=0))
+    scale = next((255 / top for top in (1.0, 255.0, 65535.0) if 0 <= low <= high <= top), None)
+    if scale is None:  # NaN compares with nothing
+        raise Unreadable(f"floating-point values from {low:g} to {high:g} are no brightness")
+    return (values * scale + 0.5).astype(np.uint8)
 
 
 def workers() -> int:

@@ -1,7 +1,8 @@
 """Opening of a data source by its name: its images, ready for training."""
 
+import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from search.data.augment import Shift
 from search.data.base import IMAGENET, Broken, Data, ImageSet, PixelScaling
 from search.data.build_once import data_cache
 from search.data.digits import open_digits
-from search.data.folder import Listing, read_folder
+from search.data.folder import ImageFolder, Listing, read_folder
 from search.data.in_memory import InMemoryImages
 from search.data.on_demand import OnDemandImages, broken_headers
 from search.data.pixel_cache import Decoded, decoded
@@ -33,6 +34,8 @@ def open_data(
     limit: int | None = None,
     test_limit: int | None = None,
     seed: int = 0,
+    train_folder: str | None = None,
+    val_folder: str | None = None,
     cache: Path | None = None,
     normalisation: PixelScaling | None = None,
 ) -> Data:
@@ -51,6 +54,9 @@ def open_data(
         limit: At most that many training images, in the classes' shares.
         test_limit: The same for test images.
         seed: Decides the classes, images and, where there is none, the split.
+        train_folder: Where in the source the training images are, if its folders'
+            names do not say so.
+        val_folder: The same for the test images.
         cache: In place of $KIT_CACHE and the user's cache folder.
         normalisation: How trained weights want their pixels scaled; None
             takes ImageNet's or, of small images, the training set's own.
@@ -68,23 +74,53 @@ def open_data(
         normalisation=normalisation,
     )
     if source == DIGITS:
+        if train_folder is not None or val_folder is not None:
+            raise UsageError("The digits lie in no folders.", "Leave out --train-folder.")
         return open_digits(options)
-    path = Path(source).expanduser()
+    path, kept = Path(source).expanduser(), data_cache(cache)
+    images, name = _listed(path, kept, train_folder, val_folder)
+    return _open_folder(images, name, options, kept)
+
+
+def _listed(
+    path: Path, cache: Path, train_folder: str | None, val_folder: str | None
+) -> tuple[ImageFolder, str]:
+    """The images of a folder or an archive, and its name."""
     if path.is_dir():
-        return _open_folder(path, path.resolve().name, options, data_cache(cache))
+        images = read_folder(path, train_folder=train_folder, val_folder=val_folder)
+        return images, path.resolve().name
     if path.is_file():
-        folder = data_cache(cache)
-        return _open_folder(unpacked(path, folder), archive_name(path), options, folder)
+        folder = unpacked(path, cache)
+        with _named(folder, path):
+            images = read_folder(folder, train_folder=train_folder, val_folder=val_folder)
+        return images, archive_name(path)
     raise UsageError(
-        f"There is no data at {str(source)!r}.",
+        f"There is no data at {str(path)!r}.",
         f"Give {DIGITS!r}, a folder of class folders, or an archive of one.",
     )
 
 
-def _open_folder(folder: Path, name: str, options: SubsetOptions, cache: Path) -> Data:
-    images = read_folder(folder)
+@contextlib.contextmanager
+def _named(folder: Path, archive: Path) -> Iterator[None]:
+    """Speak of an archive by the user's own path, not by the folder that it was unpacked to."""
+    try:
+        yield
+    except UsageError as error:
+        names = (str(folder.resolve()), str(folder))
+        message, remedy = error.message, error.remedy
+        for name in names:
+            message, remedy = (
+                message.replace(name, str(archive)),
+                remedy.replace(name, str(archive)),
+            )
+        raise UsageError(message, remedy) from error
+
+
+def _open_folder(images: ImageFolder, name: str, options: SubsetOptions, cache: Path) -> Data:
     classes, train, test = choose_subset(images.classes, images.train, images.test, options)
-    chosen = _Chosen(name=name, classes=classes, train=train, test=test, options=options)
+    chosen = _Chosen(
+        name=name, classes=classes, train=train, test=test, options=options, notes=images.notes
+    )
     needed = (len(train) + len(test)) * 3 * options.resolution**2
     small = options.resolution <= SMALL_PX and needed <= MEMORY_BYTES
     return _in_memory(chosen, cache) if small else _on_demand(chosen, cache)
@@ -99,6 +135,7 @@ class _Chosen:
     train: Listing
     test: Listing
     options: SubsetOptions
+    notes: tuple[str, ...]
 
     def readable(
         self, train: Sequence[int], test: Sequence[int]
@@ -140,6 +177,7 @@ class _Chosen:
             test=test,
             normalisation=normalisation,
             skipped=len(broken),
+            notes=self.notes,
             broken=broken,
         )
 

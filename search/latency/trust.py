@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from search.errors import UsageError
 from search.operators.spec import OperatorSpec
 from search.spaces.base import Choice, LayeredSpace, SearchSpace
 from search.spaces.registry import parse_space
@@ -21,6 +22,8 @@ from search.table.store import Table
 # Largest share of a network's latency that the rows' 95 % intervals may leave open: half the
 # mean error that an exam may have. Beyond it a table passes its exam by luck, or fails so.
 NETWORK_BOUND = 0.02
+# Beyond it blocks were not disturbed now and then: the cores belonged to others.
+MOST_PREEMPTED = 0.8
 _NETWORKS = 50
 _SHOWN = 5
 
@@ -117,10 +120,71 @@ def measured_rows(table: Table) -> dict[str, Interval]:
     }
 
 
+def pricing_problems(table: Table) -> list[str]:
+    """Reasons not to price networks with a table; empty when there are none.
+
+    The one rule of `validate` and of a search. A table of some operators alone, as a
+    filter asks for, is whole in its way (`table_problems`), and prices no networks.
+    """
+    space = table.manifest.space
+    found = table_problems(table)
+    if space.filter is not None:
+        found.insert(0, _partial(table))
+        if table.manifest.exam is None:
+            found.append(f"unexamined: it has {table.manifest.exam_problem}")
+    return found
+
+
+def _partial(table: Table) -> str:
+    space = table.manifest.space
+    rows = len(table.entries)
+    try:
+        whole = len(parse_space(space.spec).operators)
+    except UsageError:
+        return f"partial: {rows} operators, those that match {space.filter!r}"
+    return f"partial: {rows} of {whole} operators, those that match {space.filter!r}"
+
+
+def pinning_problem(table: Table) -> str:
+    """Why it is not known on which cores a table was measured; empty where nothing is wrong."""
+    protocol = table.manifest.protocol
+    asked, observed = protocol.affinity_asked, protocol.affinity_observed
+    if asked is None or observed is None or set(asked) == set(observed):
+        return ""
+    return f"it was to be measured on the cores {_cores(asked)}, and ran on {_cores(observed)}"
+
+
+def _cores(cores: Iterable[int]) -> str:
+    return ", ".join(map(str, sorted(cores))) or "none"
+
+
+def preempted_sentence(rejected: int, accepted: int, load: float | None) -> str:
+    """That nearly all blocks were disturbed, how loaded the machine was, and what to do.
+
+    Empty where enough of them ran undisturbed. `rejected` were left out, `accepted` count;
+    `load` is the load average, None where it is not known.
+    """
+    if rejected <= MOST_PREEMPTED * (rejected + accepted):
+        return ""
+    loaded = "" if load is None else f" (load average {load:.1f})"
+    return (
+        f"{rejected:,} of {rejected + accepted:,} blocks were preempted by other programs{loaded}: "
+        "end those, give other cores with --affinity, or come back when the machine is quieter"
+    )
+
+
+def preemption_problem(table: Table) -> str:
+    """`preempted_sentence` of a table; empty where it was not disturbed so much."""
+    sampling = [entry.sampling for entry in table.entries if entry.status != "predicted"]
+    rejected = sum(one.rejected_blocks for one in sampling)
+    accepted = sum(one.blocks for one in sampling)
+    return preempted_sentence(rejected, accepted, table.manifest.protocol.load_average_start)
+
+
 def table_problems(table: Table) -> list[str]:
-    """Reasons not to price networks with a table; empty when there are none."""
+    """Reasons why a table is not what was asked for; empty when there are none."""
     space, exam = table.manifest.space, table.manifest.exam
-    found = []
+    found = [text for text in (pinning_problem(table), preemption_problem(table)) if text]
     if failed := [entry.key for entry in table.entries if entry.status == "failed"]:
         found.append(f"{len(failed)} operator(s) failed: {_some(failed)}")
     if space.operators_missing and space.filter is None:

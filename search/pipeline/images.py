@@ -32,6 +32,8 @@ class RunImages:
                 classes=self._options.classes,
                 limit=self._options.limit,
                 seed=self._seed,
+                train_folder=self._options.train_folder,
+                val_folder=self._options.val_folder,
             )
         return self._opened[resolution]
 
@@ -43,5 +45,7 @@ class RunImages:
 def report_images(data: Data, say: Callable[[str], None]) -> None:
     """Report which images are used, and what is doubtful about them."""
     say(data.describe())
+    for note in data.notes:
+        say(note)
     if data.warning():
         say(data.warning())

@@ -36,6 +36,8 @@ class DataOptions:
     source: str
     classes: int | None = None
     limit: int | None = None
+    train_folder: str | None = None
+    val_folder: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +94,8 @@ class SearchOptions:
             check_file(self.weights, "--output", (".pt",))
         if self.algorithm != "exact" or self.retrain:
             check_run(self.folder, self.resume)
+        elif self.resume:
+            raise UsageError("--algorithm exact has nothing to resume.", "Leave --resume out.")
         if self.algorithm not in METHODS and problem.target_us is None:
             raise UsageError(
                 f"--algorithm {self.algorithm} needs a latency target.", "Give --target-ms."

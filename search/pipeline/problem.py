@@ -13,7 +13,7 @@ from search.errors import GateFailed, TableError, UsageError
 from search.latency.model import Estimate, LatencyModel
 from search.latency.priced_table import PricedTable
 from search.latency.space_costs import counted_costs
-from search.latency.trust import uncertainty_problems
+from search.latency.trust import pricing_problems
 from search.selection.chance_constrained import select_chance_constrained
 from search.spaces.base import LayeredSpace
 from search.table.store import Table, profile_command, read_table
@@ -134,7 +134,7 @@ def load_problem(
             with that probability.
     """
     table = read_table(folder)
-    check_table(table, waivers)
+    check_source(table, waivers)
     priced = PricedTable(table)
     space = priced.space
     if space.sha256 != table.manifest.space.sha256:
@@ -142,12 +142,14 @@ def load_problem(
             f"{table.label} was measured for another definition of {space.spec}.",
             f"Measure it again: {profile_command(table.manifest)}",
         )
+    costs = priced.costs  # names the first operator that is missing or failed
+    check_trust(table, waivers)
     target_us = None if target_ms is None else target_ms * 1000
     if target_us is not None:
-        check_target(target_us, priced.costs, table)
+        check_target(target_us, costs, table)
     problem = SearchProblem(
         priced=priced,
-        costs=priced.costs,
+        costs=costs,
         target=None if target_us is None else CostTarget(value=target_us, unit=Unit.US),
         waivers=waivers,
         probability=probability,
@@ -198,8 +200,17 @@ def check_table(table: Table, waivers: Waivers) -> None:
     """Refuse a table whose predictions are not proven.
 
     Raises:
-        GateFailed: No exam, an exam below the bar, rows too uncertain to price
-            networks, or times that were not measured, unless waived.
+        GateFailed: As `check_source` and `check_trust`.
+    """
+    check_source(table, waivers)
+    check_trust(table, waivers)
+
+
+def check_source(table: Table, waivers: Waivers) -> None:
+    """Refuse times that were not measured, unless waived.
+
+    Raises:
+        GateFailed: Simulated, imported or predicted ones.
     """
     manifest = table.manifest
     if manifest.source != "measured" and not waivers.allow(manifest.source):
@@ -207,17 +218,27 @@ def check_table(table: Table, waivers: Waivers) -> None:
             f"{table.label} is {manifest.source}, not measured on a device.",
             f"Measure one, or add --allow-{manifest.source} (it is recorded in the result).",
         )
+
+
+def check_trust(table: Table, waivers: Waivers) -> None:
+    """Refuse a table that cannot price networks, by the rule of the profiler's `validate`.
+
+    Raises:
+        GateFailed: No exam, an exam below the bar, rows too uncertain to price networks,
+            some operators alone, or other cores than asked for, unless waived.
+    """
     if waivers.unexamined:
         return
+    manifest = table.manifest
     if problem := manifest.exam_problem:
         how = "again" if manifest.exam else "whole"
         raise GateFailed(
             f"{table.label} has {problem}.",
             f"Measure it {how}: {profile_command(manifest)}; or add --allow-unexamined.",
         )
-    for problem in uncertainty_problems(table):
+    for problem in pricing_problems(table):
         raise GateFailed(
-            f"{table.label} is too uncertain: {problem}.",
+            f"{table.label} cannot price networks: {problem}.",
             f"Measure it again: {profile_command(manifest)}; or add --allow-unexamined.",
         )
 

@@ -15,9 +15,14 @@ def check_run(folder: Path, resume: bool) -> None:
     """Make sure that a run may begin, or resume, in a folder.
 
     Raises:
-        UsageError: It holds a run that is not to be resumed, or files cannot
-            be written in it.
+        UsageError: It holds a run that is not to be resumed, or none that could
+            be, or files cannot be written in it.
     """
+    if resume and not (folder.is_dir() and any(folder.iterdir())):
+        raise UsageError(
+            f"There is no run to resume in {folder}.",
+            "Leave --resume out, or name the run's folder with --run.",
+        )
     for part in (folder, folder / RETRAIN):
         if not resume and any((part / name).exists() for name in _RUN_FILES):
             raise UsageError(

@@ -80,7 +80,10 @@ def load_supernet(folder: Path) -> TrainedSupernet:
     try:
         weights.load_state_dict(state)
     except RuntimeError as error:
-        raise UsageError(f"{path} does not hold weights of {space.spec}: {error}") from error
+        raise UsageError(
+            f"{path} does not hold weights of {space.spec}.",
+            "Give --supernet the folder of a search in that space.",
+        ) from error
     return TrainedSupernet(
         weights=cast(Shared, weights),
         space=space,

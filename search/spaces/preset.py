@@ -102,8 +102,12 @@ class PresetSpace(LayeredSpace, ABC):
             )
         if not 0.05 <= self.width <= 4:
             raise UsageError(f"A width multiplier of {self.width} is outside 0.05 to 4.")
-        if self.classes < 1 or self.head_channels < 1 or self.batch < 1:
-            raise UsageError("Classes, head channels and batch must be at least 1.")
+        if self.classes < 2:
+            raise UsageError(
+                f"{self.classes} class leaves nothing to tell apart.", "Ask for two classes."
+            )
+        if self.head_channels < 1 or self.batch < 1:
+            raise UsageError("Head channels and batch must be at least 1.")
         if self.dtype not in DTYPES:
             raise UsageError(f"Unknown dtype {self.dtype!r}.", f"Known: {', '.join(DTYPES)}.")
 

@@ -30,6 +30,7 @@ from profiler.prediction.design import choose_operators, importance  # noqa: E40
 from profiler.prediction.predictor import LEVEL, predict_times  # noqa: E402
 from profiler.tables.cost_curve import cost_curve  # noqa: E402
 from profiler.tables.importers.import_file import import_file  # noqa: E402
+from profiler.tables.importers.stated import Stated  # noqa: E402
 from search.errors import UsageError  # noqa: E402
 from search.operators.counts import count  # noqa: E402
 from search.operators.spec import OperatorSpec  # noqa: E402
@@ -157,12 +158,14 @@ def _errors(
     )
 
 
+PIXEL = Stated(device_name="Pixel 1", runtime="tflite")
+NOTE = Stated(device_name="Galaxy Note10", runtime="tflite")
 PUBLISHED = (
-    ("single-path-nas", "spnas_pixel1_runtime_model.json"),
-    ("proxylessnas", "proxylessnas_mobile_trim.yaml"),
-    ("once-for-all", "ofa_note10_160.yaml"),
-    ("once-for-all", "ofa_note10_224.yaml"),
-    ("hw-nas-bench", "hwnasbench_fbnet_cifar100_relative.csv"),
+    ("single-path-nas", "spnas_pixel1_runtime_model.json", PIXEL),
+    ("proxylessnas", "proxylessnas_mobile_trim.yaml", PIXEL),
+    ("once-for-all", "ofa_note10_160.yaml", NOTE),
+    ("once-for-all", "ofa_note10_224.yaml", NOTE),
+    ("hw-nas-bench", "hwnasbench_fbnet_cifar100_relative.csv", Stated(runtime="by device")),
 )
 FEWEST_SHARED = 30
 
@@ -170,9 +173,9 @@ FEWEST_SHARED = 30
 def published(folder: Path, place: Path) -> dict[str, Table]:
     """All published tables by name."""
     return {
-        table.manifest.title.removesuffix("-v1"): table
-        for form, file in PUBLISHED
-        for table in import_file(form, folder / file, place)
+        f"{Path(file).stem} {table.manifest.device.id}": table
+        for form, file, stated in PUBLISHED
+        for table in import_file(form, folder / file, place, stated=stated)
     }
 
 

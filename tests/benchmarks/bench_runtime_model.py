@@ -20,6 +20,7 @@ import numpy as np
 import torch
 
 from profiler.tables.importers.import_file import import_file
+from profiler.tables.importers.stated import Stated
 from search.algorithms.single_path.indicators import RuntimeModel, gates_of_candidate, runtime_of
 from search.costs.matrix import CostMatrix
 from search.latency.model import LatencyModel
@@ -30,6 +31,7 @@ from search.table.store import Table, read_table
 
 WANTED_FORMULA, WANTED_MEASURED = 0.002, 0.0176
 PUBLISHED = "single-path-nas"
+PIXEL = Stated(device_name="Pixel 1", runtime="tflite", constant=19.5999)
 
 
 def main() -> int:
@@ -45,7 +47,7 @@ def main() -> int:
         good &= _show(read_table(path), options.networks, options.seed)
     if options.published is not None:
         with tempfile.TemporaryDirectory() as folder:
-            (table,) = import_file(PUBLISHED, options.published, Path(folder))
+            (table,) = import_file(PUBLISHED, options.published, Path(folder), stated=PIXEL)
             good &= _show(table, options.networks, options.seed)
     return int(not good)
 

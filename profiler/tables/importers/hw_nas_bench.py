@@ -13,25 +13,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from profiler.tables.importers.base import ForeignRow, ForeignTable, Role, damaged
+from profiler.tables.importers.bench_lookup import COLUMNS, CONSTANT, relative_csv
 from search.errors import UsageError
 from search.operators.spec import OperatorSpec
 from search.spaces.base import LayeredSpace
 from search.spaces.registry import make_space
-from search.table.manifest import DeviceInfo, RuntimeInfo
 
-COLUMNS = ("device", "op_key", "latency_ms_minus_skip_of_same_slot")
-CONSTANT = "CONST_all_skip_network"
 _BLOCK = re.compile(
     r"ConvBlock_H(\d+)_W(\d+)_Cin(\d+)_Cout(\d+)_exp(\d+)_kernel(\d+)_stride(\d+)_group(\d+)"
 )
 _SKIP = re.compile(r"Skip_H(\d+)_W(\d+)_Cin(\d+)_Cout(\d+)_stride(\d+)")
-# Id, kind, manufacturer, model, runtime: as the paper's section 3.3 describes them.
-_DEVICES = {
-    "pixel3": ("pixel-3", "android", "Google", "Pixel 3", "tflite"),
-    "raspi4": ("raspi-4", "other", None, "Raspberry Pi 4", "tflite"),
-    "eyeriss": ("eyeriss", "other", None, "Eyeriss (accelerator, estimated)", "dnn-chip-predictor"),
-    "fpga": ("fpga", "other", "Xilinx", "ZC706 (FPGA)", "vivado-hls"),
-}
 
 
 def bench_space() -> LayeredSpace:
@@ -41,12 +32,18 @@ def bench_space() -> LayeredSpace:
 
 @dataclass(frozen=True, slots=True)
 class HwNasBench:
-    """Reads and writes the CSV of relative latencies."""
+    """Reads and writes the CSV of relative latencies; reads the bench's own tables as JSON."""
 
     name: str = "hw-nas-bench"
+    published: str = (
+        "HW-NAS-Bench's paper names tflite for pixel3 and raspi4, TensorRT for edgegpu, "
+        "and estimators for eyeriss and fpga."
+    )
 
     def read(self, text: str, origin: str) -> tuple[ForeignTable, ...]:
         """One table a device."""
+        if text.lstrip().startswith("{"):
+            text = relative_csv(text, origin)
         lines = list(csv.reader(io.StringIO(text)))
         if not lines or tuple(lines[0]) != COLUMNS:
             raise damaged(origin, f"its columns should be {', '.join(COLUMNS)}")
@@ -55,18 +52,19 @@ class HwNasBench:
             if len(line) != len(COLUMNS):
                 raise damaged(origin, f"line {number} has {len(line)} fields, not {len(COLUMNS)}")
             device, key, value = line
-            if device not in _DEVICES:
-                raise damaged(origin, f"line {number} names an unknown device {device!r}")
+            if not device.strip():
+                raise damaged(origin, f"line {number} names no device")
             rows.setdefault(device, []).append(_row(key, value, f"line {number}", origin))
         return tuple(_table(device, own, origin) for device, own in rows.items())
 
     def write(self, tables: Mapping[str, tuple[ForeignRow, ...]]) -> str:
         """All devices in one file."""
-        names = {facts[0]: name for name, facts in _DEVICES.items()}
-        lines = [",".join(COLUMNS)]
+        text = io.StringIO()
+        lines = csv.writer(text, lineterminator="\n")
+        lines.writerow(COLUMNS)
         for device, rows in tables.items():
-            lines += [f"{names[device]},{row.source_key},{row.value!r}" for row in rows]
-        return "\n".join(lines) + "\n"
+            lines.writerows((device, row.source_key, repr(row.value)) for row in rows)
+        return text.getvalue()
 
 
 def _row(key: str, text: str, where: str, origin: str) -> ForeignRow:
@@ -130,21 +128,12 @@ def _table(device: str, rows: Sequence[ForeignRow], origin: str) -> ForeignTable
         )
     if len({row.source_key for row in rows}) < len(rows):
         raise damaged(origin, f"{device} names a row twice")
-    name, kind, manufacturer, model, runtime = _DEVICES[device]
-    info = DeviceInfo.model_validate(
-        {"id": name, "kind": kind, "manufacturer": manufacturer, "model": model}
-    )
     return ForeignTable(
-        title=f"hw-nas-bench-fbnet-{device}",
-        publisher="HW-NAS-Bench (Li et al., arXiv 2103.10584)",
-        source="github.com/GATECH-EIC/HW-NAS-Bench, FBNet space, CIFAR-100",
-        licence="MIT",
-        device=info,
-        runtime=RuntimeInfo(name=runtime, version=None, backend=runtime, runner="unknown"),
-        threads=None,
+        title="hw-nas-bench-fbnet",
         dtype="fp32",
         value_unit="ms",
         rows=tuple(rows),
+        device_name=device,
         constant=constants[0],
         covered=(*space.before, *space.after),
         space=space,

@@ -8,6 +8,7 @@ import hashlib
 import math
 import statistics
 import uuid
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,7 +19,9 @@ from scipy import stats as scipy_stats
 
 from profiler.results.provenance import kit_info
 from profiler.tables.importers.base import ForeignRow, ForeignTable, Format, damaged
+from profiler.tables.importers.not_text import refuse_content
 from profiler.tables.importers.registry import find_format
+from profiler.tables.importers.stated import Provenance, Stated, provenance
 from profiler.tables.importers.units import UNITS_US, check_units
 from profiler.tables.versions import next_version
 from search.errors import TableError, UsageError
@@ -30,6 +33,7 @@ from search.table.store import EXAM_COLUMNS, Table, write_table
 
 LARGEST_BYTES = 50 * 2**20
 COLUMNS = ("source_key", "role", "key", "count", "value", "spread")
+PREAMBLE = "preamble"
 _LEVEL = 0.95
 
 
@@ -50,31 +54,43 @@ def import_file(
     *,
     device: str | None = None,
     unit: str | None = None,
+    stated: Stated | None = None,
 ) -> tuple[Table, ...]:
     """Read a published file and write its tables, one a device.
+
+    Device, runtime and source are the file's own, or `stated`; nothing else is assumed.
 
     Args:
         format_name: Name of the format.
         path: The file.
         output: Folder of tables.
-        device: Only the table of this device (its id or model).
+        device: Only the table of this device, as the file names it.
         unit: s, ms or us, where the file is not in the format's own unit.
+        stated: What the file does not say.
 
     Raises:
-        UsageError: Unknown format, unit or device, or an unreadable file.
+        UsageError: Unknown format, unit or device, an unreadable file, a pickle, or a
+            device or runtime that neither the file nor `stated` names.
         TableError: Damaged, cut short, or in another unit.
     """
     if unit is not None and unit not in UNITS_US:
         raise UsageError(f"Unknown --unit {unit!r}.", f"Known: {', '.join(UNITS_US)}.")
-    file = _File(path=path, content=_content(path), format=find_format(format_name), unit=unit)
+    form = find_format(format_name)
+    file = _File(path=path, content=_content(path), format=form, unit=unit)
+    refuse_content(path, file.content, format_name)
     try:
         text = file.content.decode("utf-8")
     except UnicodeDecodeError as error:
         raise damaged(str(path), "it is no text") from error
-    tables = _chosen(file.format.read(text, str(path)), device)
+    tables = _chosen(form.read(text, str(path)), device)
+    known = [provenance(t, stated or Stated(), form.published, str(path)) for t in tables]
     for table in tables:
         check_units(table, unit or table.value_unit, str(path))
-    return tuple(_write(table, file, output) for table in tables)
+    if tables[0].entries is not None and unit not in (None, tables[0].value_unit):
+        raise UsageError(f"{path} is in {tables[0].value_unit}.", "Leave out --unit.")
+    return tuple(
+        _write(table, facts, file, output) for table, facts in zip(tables, known, strict=True)
+    )
 
 
 def _content(path: Path) -> bytes:
@@ -89,15 +105,23 @@ def _content(path: Path) -> bytes:
 def _chosen(tables: Sequence[ForeignTable], device: str | None) -> list[ForeignTable]:
     if device is None:
         return list(tables)
-    known = [table.device.id for table in tables]
+    known = [table.device_name for table in tables if table.device_name is not None]
     if device not in known:
-        raise UsageError(f"The file has no device {device!r}.", f"It has {', '.join(known)}.")
-    return [table for table in tables if table.device.id == device]
+        raise UsageError(
+            f"The file names no device {device!r}.",
+            f"It names {', '.join(known) or 'none: state it with --device-name'}.",
+        )
+    return [table for table in tables if table.device_name == device]
 
 
-def _write(table: ForeignTable, file: _File, output: Path) -> Table:
-    entries = _entries(table, UNITS_US[file.unit or table.value_unit])
-    folder, parent = next_version(output, table.device, table.title)
+def _write(table: ForeignTable, facts: Provenance, file: _File, output: Path) -> Table:
+    entries = table.entries
+    if entries is None:
+        entries = _entries(table, UNITS_US[file.unit or table.value_unit])
+    # A board's CPU and its GPU are two tables, not two versions of one.
+    marks = "-simulated" if table.simulated else ""
+    stem = f"{table.title}-{facts.runtime_slug}{marks}"
+    folder, parent = next_version(output, facts.device, stem)
     manifest = Manifest(
         table_id=uuid.uuid4().hex,
         parent_id=parent,
@@ -106,48 +130,57 @@ def _write(table: ForeignTable, file: _File, output: Path) -> Table:
         title=folder.name,
         kit=kit_info(),
         space=_space_info(table, entries),
-        device=table.device,
-        runtime=table.runtime,
-        protocol=Protocol(dtype=table.dtype, threads=table.threads, preset="imported", order=None),
-        origin=_origin(table, file),
-        notes=table.notes,
+        device=facts.device,
+        runtime=facts.runtime,
+        protocol=Protocol(dtype=table.dtype, threads=None, preset="imported", order=None),
+        origin=_origin(table, facts, file),
+        context={PREAMBLE: table.preamble} if table.preamble else {},
+        notes=_notes(table),
         files_sha256={},
     )
     exam = pd.DataFrame(columns=list(EXAM_COLUMNS))
     return write_table(folder, manifest, entries, _frame(table.rows), exam)
 
 
-def _origin(table: ForeignTable, file: _File) -> Origin:
+def _notes(table: ForeignTable) -> tuple[str, ...]:
+    told = "" if table.entries or table.preamble else "the file does not say its number format"
+    words = (f"{told}; rows stand as {table.dtype}" if told else "", *table.notes)
+    simulated = ("SIMULATED times: no device was measured",) if table.simulated else ()
+    return (*simulated, *(word for word in words if word))
+
+
+def _origin(table: ForeignTable, facts: Provenance, file: _File) -> Origin:
     unit = file.unit or table.value_unit
-    constant = None if table.constant is None else table.constant * UNITS_US[unit]
+    constant = facts.constant
     return Origin(
         format=file.format.name,
-        publisher=table.publisher,
-        source=table.source,
-        licence=table.licence,
+        publisher=facts.source,
+        source=f"in the form of {file.format.name}",
         file=file.path.name,
         file_sha256=sha256_bytes(file.content),
         value_unit=unit,
         spread_unit=table.spread_unit,
         rows=len(table.rows),
-        constant_us=constant,
-        covered=tuple(operator.key for operator in table.covered),
+        constant_us=None if constant is None else constant * UNITS_US[unit],
+        covered=() if constant is None else tuple(operator.key for operator in table.covered),
     )
 
 
 def _space_info(table: ForeignTable, entries: Sequence[Entry]) -> SpaceInfo:
     keys = "\n".join(entry.key for entry in entries)
     size = table.space.size if table.space else None
+    status = Counter(entry.status for entry in entries)
     return SpaceInfo(
         spec=table.space.spec if table.space else table.title,
         sha256=table.space.sha256 if table.space else hashlib.sha256(keys.encode()).hexdigest(),
         layers=size.layers if size else 0,
         candidates=size.candidates if size else 0,
         operators_expected=len(entries),
-        operators_measured=len(entries),
-        operators_unstable=0,
-        operators_failed=0,
+        operators_measured=status["ok"],
+        operators_unstable=status["unstable"],
+        operators_failed=status["failed"],
         operators_missing=0,
+        operators_predicted=status["predicted"],
     )
 
 

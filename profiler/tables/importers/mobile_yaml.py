@@ -1,30 +1,36 @@
-"""The YAML tables of ProxylessNAS and once-for-all: key -> count, mean, var or std (ms)."""
+"""The YAML tables of ProxylessNAS and once-for-all: key -> count, mean, var or std (ms).
+
+Neither names a device. What this kit exports in once-for-all's style does, by its mark.
+"""
 
 import math
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
 
 import yaml
 
 from profiler.tables.importers.base import ForeignRow, ForeignTable, damaged
+from profiler.tables.importers.kit_mark import KitMark, read_mark
 from profiler.tables.importers.mobile_keys import ONCE_FOR_ALL, PROXYLESS, Dialect, parse_mobile_key
 from search.errors import UsageError
 from search.operators.spec import OperatorSpec
-from search.table.manifest import DeviceInfo, RuntimeInfo
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MobileYaml:
     """Reads and writes one dialect."""
 
     name: str
     dialect: Dialect
-    describe: Callable[[tuple[ForeignRow, ...]], ForeignTable] = field(repr=False)
+    spread_unit: str
+    published: str
+    notes: tuple[str, ...] = ()
 
     def read(self, text: str, origin: str) -> tuple[ForeignTable, ...]:
         """One table a file."""
+        mark = read_mark(text)
         try:
             _refuse_twins(yaml.compose(text, Loader=yaml.SafeLoader))
             content = yaml.safe_load(text)
@@ -32,9 +38,27 @@ class MobileYaml:
             raise damaged(origin, " ".join(str(error).split())) from error
         if not isinstance(content, dict) or not content:
             raise damaged(origin, "it holds no rows")
-        rows = tuple(self._row(key, value, origin) for key, value in content.items())
-        _check_whole(rows, self.dialect, origin)
-        return (self.describe(rows),)
+        rows = tuple(self._row(key, value, origin, mark) for key, value in content.items())
+        if mark is None:
+            _check_whole(rows, self.dialect, origin)
+        elif len(rows) != mark.rows:
+            raise damaged(origin, f"it holds {len(rows)} of {mark.rows} rows")
+        return (self._table(rows, mark),)
+
+    def _table(self, rows: tuple[ForeignRow, ...], mark: KitMark | None) -> ForeignTable:
+        return ForeignTable(
+            title=f"{self.name}-r{_resolution(rows)}",
+            dtype=mark.dtype if mark else "fp32",
+            value_unit="ms",
+            spread_unit=self.spread_unit,
+            rows=rows,
+            device_name=mark.device if mark else None,
+            runtime=mark.runtime if mark else None,
+            source=mark.sentence if mark else None,
+            simulated=mark is not None and mark.source == "simulated",
+            preamble=mark.line if mark else "",
+            notes=self.notes if mark is None else (),
+        )
 
     def write(self, tables: Mapping[str, tuple[ForeignRow, ...]]) -> str:
         """Rows by key, as both publishers print them."""
@@ -47,19 +71,23 @@ class MobileYaml:
         text: str = yaml.safe_dump(content, default_flow_style=False, width=10_000)
         return text
 
-    def _row(self, key: Any, value: Any, origin: str) -> ForeignRow:
+    def _row(self, key: Any, value: Any, origin: str, mark: KitMark | None) -> ForeignRow:
         names = {"count", "mean", self.dialect.spread}
         if not isinstance(value, dict) or set(value) != names:
             raise damaged(origin, f"{key} should have count, mean and {self.dialect.spread}")
         count, mean, spread = value["count"], value["mean"], value[self.dialect.spread]
         good = isinstance(count, int) and not isinstance(count, bool) and count > 0
         good = good and isinstance(mean, float) and 0 < mean < math.inf
-        if not (good and isinstance(spread, float) and 0 <= spread < math.inf):
+        if mark is None or spread is not None:
+            good = good and isinstance(spread, float) and 0 <= spread < math.inf
+        if not good:
             raise damaged(origin, f"{key} has an impossible count, mean or {self.dialect.spread}")
         try:
             operator = parse_mobile_key(str(key), self.dialect)
         except UsageError as error:
             raise damaged(origin, error.message) from error
+        if mark is not None:
+            operator = replace(operator, dtype=mark.dtype)
         return ForeignRow(
             source_key=str(key), value=mean, operator=operator, count=count, spread=spread
         )
@@ -134,50 +162,20 @@ def _stages(
     return stages
 
 
-# --- what the publishers state -----------------------------------------------------
-
-
-def describe_proxyless(rows: tuple[ForeignRow, ...]) -> ForeignTable:
-    """ProxylessNAS's mobile table."""
-    return ForeignTable(
-        title=f"proxylessnas-mobile-r{_resolution(rows)}",
-        publisher="ProxylessNAS (Cai et al., arXiv 1812.00332)",
-        source="github.com/mit-han-lab/proxylessnas, mobile_trim.yaml",
-        licence=None,
-        device=DeviceInfo(id="pixel-1", kind="android", manufacturer="Google", model="Pixel 1"),
-        runtime=RuntimeInfo(name="tflite", version=None, backend="tflite", runner="unknown"),
-        threads=None,
-        dtype="fp32",
-        value_unit="ms",
-        spread_unit="ms2",
-        rows=rows,
-        notes=("the publisher says a Pixel phone; its paper names the Pixel 1",),
-    )
-
-
-def describe_once_for_all(rows: tuple[ForeignRow, ...]) -> ForeignTable:
-    """once-for-all's Galaxy Note10 tables."""
-    return ForeignTable(
-        title=f"once-for-all-note10-r{_resolution(rows)}",
-        publisher="Once-for-All (Cai et al., arXiv 1908.09791)",
-        source="github.com/mit-han-lab/once-for-all, Note10 latency tables",
-        licence=None,
-        device=DeviceInfo(
-            id="note10", kind="android", manufacturer="Samsung", model="Galaxy Note10"
-        ),
-        runtime=RuntimeInfo(name="tflite", version=None, backend="tflite", runner="unknown"),
-        threads=None,
-        dtype="fp32",
-        value_unit="ms",
-        spread_unit="ms",
-        rows=rows,
-        notes=("Conv_2 has no batch norm, unlike this kit's conv",),
-    )
-
-
 def _resolution(rows: Iterable[ForeignRow]) -> int:
     return max(row.operator.height for row in rows if row.operator)
 
 
-PROXYLESSNAS = MobileYaml("proxylessnas", PROXYLESS, describe_proxyless)
-ONCEFORALL = MobileYaml("once-for-all", ONCE_FOR_ALL, describe_once_for_all)
+PROXYLESSNAS = MobileYaml(
+    name="proxylessnas",
+    dialect=PROXYLESS,
+    spread_unit="ms2",
+    published="ProxylessNAS's own file is of a Pixel phone (by its paper a Pixel 1, tflite).",
+)
+ONCEFORALL = MobileYaml(
+    name="once-for-all",
+    dialect=ONCE_FOR_ALL,
+    spread_unit="ms",
+    published="The files that once-for-all released are of a Galaxy Note10.",
+    notes=("Conv_2 has no batch norm, unlike this kit's conv",),
+)

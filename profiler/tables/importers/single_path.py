@@ -2,8 +2,9 @@
 
 Facts restated from enyac-group/single-path-nas (Apache-2.0): a MobileNetV2-like
 frame of (repeats, channels, stride); settings 0 to 3 are k3_e3, k3_e6, k5_e3
-and k5_e6; blocks 0 (k3_e1) and 21 (k3_e6) are fixed, and their time is part of
-the constant 19.5999 ms for stem, head and classifier.
+and k5_e6; blocks 0 (k3_e1) and 21 (k3_e6) are fixed. The file names no device. What
+stem, fixed blocks, head and classifier cost is no part of it either: the publisher's
+code adds a constant of 19.5999 ms, which is that of its Pixel 1.
 """
 
 import json
@@ -16,9 +17,7 @@ from typing import Any
 from profiler.tables.importers.base import ForeignRow, ForeignTable, damaged
 from search.operators.spec import OperatorSpec
 from search.spaces.registry import make_space
-from search.table.manifest import DeviceInfo, RuntimeInfo
 
-CONSTANT_MS = 19.5999
 SETTINGS = ((3, 3), (3, 6), (5, 3), (5, 6))
 _STAGES = ((16, 1, 1), (24, 4, 2), (40, 4, 2), (80, 4, 2), (96, 4, 1), (192, 4, 2), (320, 1, 1))
 _FIXED = {0: (3, 1), 21: (3, 6)}
@@ -26,12 +25,15 @@ _FIXED = {0: (3, 1), 21: (3, 6)}
 
 @dataclass(frozen=True, slots=True)
 class SinglePath:
-    """Reads and writes `pixel1_runtime_model.json`."""
+    """Reads and writes such files as `pixel1_runtime_model.json`."""
 
     name: str = "single-path-nas"
+    published: str = (
+        "Single-Path NAS's own file is of a Pixel 1 (tflite), and --constant 19.5999 is its frame."
+    )
 
     def read(self, text: str, origin: str) -> tuple[ForeignTable, ...]:
-        """One table: the Pixel 1."""
+        """One table a file."""
         try:
             content = json.loads(text, object_pairs_hook=_no_twins, parse_constant=_no_constant)
         except ValueError as error:
@@ -131,22 +133,14 @@ def _table(
         kind="classifier", in_channels=1280, out_channels=1000, height=7, width=7
     )
     return ForeignTable(
-        title="single-path-nas-pixel1",
-        publisher="Single-Path NAS (Stamoulis et al., arXiv 1904.02877)",
-        source="github.com/enyac-group/single-path-nas, nas-search/pixel1_runtime_model.json",
-        licence="Apache-2.0",
-        device=DeviceInfo(id="pixel-1", kind="android", manufacturer="Google", model="Pixel 1"),
-        runtime=RuntimeInfo(name="tflite", version=None, backend="tflite", runner="unknown"),
-        threads=1,
+        title="single-path-nas",
         dtype="fp32",
         value_unit="ms",
         rows=rows,
-        constant=CONSTANT_MS,
         space=make_space("single-path"),
         covered=(stem, blocks[0][0], blocks[21][0], head, classifier),
         notes=(
-            "blocks 0 and 21 are fixed: their four values are repeats of one operator, "
-            "and the constant holds them",
+            "blocks 0 and 21 are fixed: their four values are repeats of one operator",
             "the publisher's search adds 0.7 ms for a skip; no row says so",
         ),
     )

@@ -7,7 +7,7 @@ either. One row in another unit stands out among the others by the same factor.
 
 import statistics
 
-from profiler.tables.importers.base import ForeignTable, damaged
+from profiler.tables.importers.base import ForeignTable, damaged, implausible
 from search.operators.counts import count
 
 UNITS_US = {"s": 1e6, "ms": 1e3, "us": 1.0}
@@ -33,13 +33,22 @@ def check_units(table: ForeignTable, unit: str, origin: str) -> None:
         raise damaged(origin, "no row tells its unit: none has any arithmetic to speak of")
     usual = statistics.median(speeds.values())
     if not SLOWEST <= usual <= FASTEST:
-        raise damaged(
+        raise implausible(
             origin,
-            f"its times are not in {unit}: {table.device.model} would do {usual / 1e3:.3g} "
-            "billion multiply-adds a second (give the right --unit if it has another)",
+            f"its times are not in {unit}: read so, the device would do {_speed(usual)} in the "
+            f"middle row, where {_speed(SLOWEST)} to {_speed(FASTEST)} can be believed",
+            f"Give the unit that it has: --unit {' or '.join(u for u in UNITS_US if u != unit)}.",
         )
     for key, speed in speeds.items():
         if not 1 / MOST_APART < speed / usual < MOST_APART:
-            raise damaged(
-                origin, f"{key} is {max(speed / usual, usual / speed):.0f} times off the others"
+            raise implausible(
+                origin,
+                f"{key} is {max(speed / usual, usual / speed):.0f} times off the others: it would "
+                f"run at {_speed(speed)}, the middle row at {_speed(usual)}; {MOST_APART:.0f} "
+                "times can be believed",
+                "See whether that row is in another unit, or was mistyped.",
             )
+
+
+def _speed(flops_per_us: float) -> str:
+    return f"{flops_per_us / 1e3:.3g} billion multiply-adds a second"

@@ -1,5 +1,6 @@
 """What is exported is compared with torch before anyone may time it."""
 
+import math
 import pickle
 from dataclasses import replace
 from pathlib import Path
@@ -143,6 +144,44 @@ def test_what_are_no_weights_of_this_network_is_told(what: str, tmp_path: Path) 
         path.write_bytes(saved(path, 0).read_bytes()[:1000])
     with pytest.raises(UsageError, match=r"weights\.pt does not hold weights of this network"):
         load_weights(seeded_network(OPERATORS), path)
+
+
+def test_reasons_are_short_and_advise_nothing_unsafe(tmp_path: Path) -> None:
+    network, path = seeded_network(OPERATORS), tmp_path / "weights.pt"
+    torch.save({"optimizer": Bomb}, path)
+    messages = []
+    for content in (None, {}, [1.0], {"a": torch.zeros(1)}, {"state_dict": {"a": 1}}):
+        if content is not None:
+            torch.save(content, path)
+        with pytest.raises(UsageError, match="does not hold weights of this network") as caught:
+            load_weights(network, path)
+        messages.append(str(caught.value))
+    assert all(len(message) < 500 + len(str(path)) for message in messages)
+    assert not any("weights_only" in message for message in messages)
+
+
+@pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.", "module._orig_mod."])
+@pytest.mark.parametrize("inside", [None, "state_dict", "model"])
+def test_checkpoints_and_prefixes_of_training_are_understood(
+    tmp_path: Path, prefix: str, inside: str | None
+) -> None:
+    state = {f"{prefix}{n}": t for n, t in seeded_network(OPERATORS, 7).state_dict().items()}
+    torch.save({inside: state, "epoch": 3} if inside else state, tmp_path / "weights.pt")
+    network, x = seeded_network(OPERATORS), example_input(OPERATORS)
+    load_weights(network, tmp_path / "weights.pt")
+    assert torch.equal(network(x), seeded_network(OPERATORS, 7)(x))
+
+
+@pytest.mark.parametrize(("value", "word"), [(math.nan, "NaN"), (math.inf, "infinite")])
+def test_weights_that_are_no_numbers_are_said_to_be(
+    tmp_path: Path, value: float, word: str
+) -> None:
+    state = seeded_network(OPERATORS).state_dict()
+    name = next(name for name, tensor in state.items() if tensor.is_floating_point())
+    state[name].view(-1)[0] = value
+    torch.save(state, tmp_path / "weights.pt")
+    with pytest.raises(UsageError, match=f"are {word}.*{name}"):
+        load_weights(seeded_network(OPERATORS), tmp_path / "weights.pt")
 
 
 def test_a_network_depends_on_its_seed_alone() -> None:

@@ -179,7 +179,8 @@ def test_json_csv_and_the_written_record_hold_the_parts(bench: Bench, steady: Ta
     printed = json.loads(done.stdout)["proof"]["prediction"]
     assert printed["machine"]["factor"] == pytest.approx(SLOWER, rel=0.01)
     assert set(printed["today"]) == set(asdict_fields())
-    written = json.loads((folder / "deploy.json").read_text())
+    (record,) = folder.glob("*.deploy.json")
+    written = json.loads(record.read_text())
     assert written["proof"]["prediction"]["machine"] == printed["machine"]
     row = next(csv.DictReader(io.StringIO(deploy(bench, steady, device, "--format", "csv").stdout)))
     assert float(row["machine_factor"]) == pytest.approx(SLOWER, rel=0.01)

@@ -1,6 +1,7 @@
 """Comparing tables: real changes are found, chance is not."""
 
 import itertools
+import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from device_agents.simulated.agent import SimulatedAgent
 from device_agents.simulated.truth import Truth
 from profiler.analysis.blocks import TimedBlock
 from profiler.analysis.judge import judge
+from profiler.cli.diff import show_difference
 from profiler.tables.diff import benjamini_hochberg, compare_tables
 from search.errors import TableError
 from search.operators.spec import OperatorSpec
@@ -175,6 +177,8 @@ def test_between_runs_of_one_setting_what_is_common_is_the_machines_state(
     difference = compare_tables(measured, all_slowed(measured, factor))
     assert difference.common_kind == "state"
     assert difference.common_change == pytest.approx(factor - 1)
+    assert difference.common_low is not None
+    assert difference.common_high is not None
     assert difference.common_low < factor - 1 < difference.common_high
     assert difference.is_state_beyond_bounds is beyond
     assert not difference.regressions
@@ -229,6 +233,7 @@ def test_operators_that_slowed_unequally_have_no_state_in_common_and_all_show_it
     slow = replace(measured, entries=rows)
     difference = compare_tables(measured, slow)
     assert difference.common_kind == "unequal"
+    assert difference.common_spread is not None
     assert difference.common_spread > 0.1
     assert len(difference.regressions) == len(rows)
     assert not compare_tables(slow, measured).regressions
@@ -237,8 +242,30 @@ def test_operators_that_slowed_unequally_have_no_state_in_common_and_all_show_it
 def test_fewer_operators_than_a_common_change_needs_have_none(measured: Table) -> None:
     few = replace(measured, entries=measured.entries[:10])
     difference = compare_tables(few, all_slowed(few, 1.2))
-    assert (difference.common_kind, difference.common_change) == ("none", 0.0)
+    assert (difference.common_kind, difference.common_change) == ("none", None)
     assert len(difference.regressions) == 10
+
+
+def test_what_too_few_operators_have_in_common_is_not_determined(
+    measured: Table, capsys: pytest.CaptureFixture[str]
+) -> None:
+    few = replace(measured, entries=measured.entries[:10])
+    difference = compare_tables(few, all_slowed(few, 1.2))
+    show_difference(difference, "table")
+    assert "all operators together: not determined (10 operators, 20 would tell)" in (
+        capsys.readouterr().out
+    )
+    show_difference(difference, "json")
+    assert json.loads(capsys.readouterr().out)["common_change"] is None
+
+
+def test_unstable_rows_are_marked(measured: Table, capsys: pytest.CaptureFixture[str]) -> None:
+    first, *rest = measured.entries
+    wide = replace(first, status="unstable", reason="wide")
+    difference = compare_tables(measured, replace(measured, entries=(wide, *rest)))
+    assert [change.key for change in difference.changes if change.unstable] == [first.key]
+    show_difference(difference, "table")
+    assert "1 unstable in a table" in capsys.readouterr().out
 
 
 def test_a_table_does_not_differ_from_itself(measured: Table) -> None:

@@ -18,7 +18,8 @@ from deploy.verification.device_side import (
     VerificationRequest,
     load_device_verifier,
 )
-from device_agents.protocol import Plan, Record
+from device_agents.base import DeviceState
+from device_agents.protocol import Plan, Record, Sample
 from device_agents.simulated.agent import SimulatedAgent
 from device_agents.simulated.truth import Truth
 from profiler.verification import device_side as module
@@ -103,6 +104,42 @@ def test_numbers_that_are_not_those_of_torch_are_a_problem(
     assert proof.numbers is not None
     assert proof.numbers.images == 2
     assert len(proof.problems) == problems
+
+
+class Disturbed(Computing):
+    """Others take the core in every block but every `spared`-th one."""
+
+    spared = 0
+    blocks = 0
+
+    def run(self, plan: Plan) -> Iterator[Record]:
+        for record in super().run(plan):
+            if isinstance(record, Sample):
+                self.blocks += 1
+                calm = self.spared and self.blocks % self.spared == 0
+                record = record.model_copy(update={"switches": 0 if calm else 3})
+            yield record
+
+    def state(self) -> DeviceState:
+        return DeviceState(load_average=7.0)
+
+
+@pytest.mark.parametrize("spared", [0, 7])
+def test_a_disturbed_measurement_says_so_with_the_load_and_keeps_the_numbers(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spared: int
+) -> None:
+    agent = Disturbed(bench.agent_settings(), Truth())
+    agent.spared = spared
+    monkeypatch.setattr(module, "open_agent", lambda *_: agent)
+    expected = np.ones((2, 10), np.float32)
+    agent.outputs = expected.tobytes()
+    chunk = Chunk(images=np.zeros((2, 3, 32, 32), np.float32), expected=expected)
+    proof = device_side.verify(request(tmp_path, chunks=[chunk], target_us=1e9))
+    assert proof.numbers is not None
+    assert proof.numbers.passed
+    assert (proof.latency is None) == (spared == 0)
+    assert "were preempted by other programs (load average 7.0)" in proof.problems[0]
+    assert "--affinity" in proof.problems[0]
 
 
 # --- prediction and target

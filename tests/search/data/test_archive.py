@@ -1,6 +1,8 @@
 """Archives are unpacked once, whole, and inside their folder only."""
 
+import gzip
 import io
+import shutil
 import stat
 import tarfile
 import zipfile
@@ -136,6 +138,64 @@ def test_an_archive_cut_short_is_refused_and_leaves_nothing(
     assert caught.value.remedy
     kept = tmp_path / "cache" / "archives"
     assert not [path for path in kept.glob("*") if path.is_dir()]
+
+
+def test_names_with_the_separator_of_windows_are_folders(make_folder: Any, tmp_path: Path) -> None:
+    root = make_folder({"train": {"a": 2, "b": 2}, "val": {"a": 1, "b": 1}})
+    archive = tmp_path / "windows.zip"
+    with zipfile.ZipFile(archive, "w") as opened:
+        for path in sorted(root.rglob("*.png")):
+            member = zipfile.ZipInfo("x")
+            member.filename = str(path.relative_to(root.parent)).replace("/", "\\")
+            opened.writestr(member, path.read_bytes())
+    data = open_data(archive, resolution=8, cache=tmp_path / "cache")
+    assert (data.classes, len(data.train), len(data.test)) == (("a", "b"), 4, 2)
+
+
+@pytest.mark.parametrize("ending", [".tar", ".tar.gz", ".zip"])
+def test_archives_in_an_archive_are_folders(make_folder: Any, tmp_path: Path, ending: str) -> None:
+    root = make_folder({"train/a": 2, "train/b": 3, "val/a": 1, "val/b": 1})
+    for folder in [*root.glob("*/*")]:
+        _packed(folder, folder.with_suffix(ending))
+        shutil.rmtree(folder)
+    archive = _packed(root, tmp_path / "all.tar")
+    data = open_data(archive, resolution=8, cache=tmp_path / "cache")
+    assert (data.classes, len(data.train), len(data.test)) == (("a", "b"), 5, 2)
+
+
+def test_what_is_packed_but_no_archive_is_passed_over(make_folder: Any, tmp_path: Path) -> None:
+    root = make_folder({"a": 2, "b": 2})
+    (root / "labels.gz").write_bytes(gzip.compress(b"1,2,3"))
+    (root / "a" / "cut.tar").write_bytes(b"no archive")
+    data = open_data(_packed(root, tmp_path / "set.tar"), resolution=8, cache=tmp_path / "cache")
+    assert any(".tar" in note and "a/cut.tar" in note for note in data.notes)
+
+
+def test_archives_without_end_are_not_unpacked(make_folder: Any, tmp_path: Path) -> None:
+    archive = _packed(make_folder({"a": 1, "b": 1}), tmp_path / "0.tar")
+    for number in range(1, 5):
+        folder = tmp_path / f"in{number}"
+        folder.mkdir()
+        archive.rename(folder / archive.name)
+        archive = _packed(folder, tmp_path / f"{number}.tar")
+    with pytest.raises(UsageError, match="archive in archives") as caught:
+        unpacked(archive, tmp_path / "cache")
+    assert str(archive) in str(caught.value)
+
+
+def test_complaints_name_the_archive_of_the_user_and_no_folder_of_the_cache(
+    make_folder: Any, tmp_path: Path
+) -> None:
+    archive = _packed(make_folder({"only": 2}), tmp_path / "mine.zip")
+    with pytest.raises(UsageError, match="one class only") as caught:
+        open_data(archive, resolution=8, cache=tmp_path / "cache")
+    assert str(archive) in str(caught.value)
+    assert "cache" not in str(caught.value)
+    archive = _packed(make_folder({"x": 2, "y": 0}, root=tmp_path / "other"), tmp_path / "more.tar")
+    with pytest.raises(UsageError, match="No images") as caught:
+        open_data(archive, resolution=8, cache=tmp_path / "cache")
+    assert str(archive) in str(caught.value)
+    assert "cache" not in str(caught.value)
 
 
 def test_a_file_that_is_no_archive_is_refused(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, features
 
 from search.data.decode import (
     Unreadable,
@@ -17,6 +17,7 @@ from search.data.decode import (
     unreadable,
     whole,
 )
+from search.data.layout.image_files import readable_suffixes
 
 GREY = 100
 
@@ -151,12 +152,58 @@ def test_what_is_no_whole_image_is_unreadable(tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
-@pytest.mark.parametrize("side", [9_500, 20_000])
+@pytest.mark.parametrize("side", [11_500, 20_000])
 def test_a_decompression_bomb_is_not_unpacked(tmp_path: Path, side: int) -> None:
     path = tmp_path / "bomb.pbm.ppm"
     path.write_bytes(b"P4\n%d %d\n" % (side, side) + b"\0" * 64)
     with pytest.raises(Unreadable, match=r"pixels"):
         read_image(path, 8, whole)
+
+
+@pytest.mark.parametrize(("width", "height"), [(12_000, 9_000), (16_320, 12_240)])
+def test_a_photograph_of_108_or_200_megapixels_is_an_image(
+    tmp_path: Path, width: int, height: int
+) -> None:
+    path = tmp_path / "photo.jpg"
+    small = _saved(Image.new("L", (16, 16), GREY), tmp_path / "small.jpg").read_bytes()
+    # The size stands in the header alone: only the test of it is of interest here.
+    place = small.index(b"\xff\xc0") + 5
+    size = height.to_bytes(2, "big") + width.to_bytes(2, "big")
+    path.write_bytes(small[:place] + size + small[place + 4 :])
+    check_header(path)
+
+
+def test_a_photograph_of_108_megapixels_is_decoded(tmp_path: Path) -> None:
+    path = _saved(Image.new("L", (12_000, 9_000), GREY), tmp_path / "photo.jpg")
+    assert np.abs(read_image(path, 8, central).astype(int) - GREY).max() <= 3
+
+
+@pytest.mark.parametrize("top", [1.0, 255.0, 65535.0])
+def test_floating_point_images_are_scaled_by_the_range_that_they_use(
+    tmp_path: Path, top: float
+) -> None:
+    values = np.linspace(0, top, 64, dtype=np.float32).reshape(8, 8)
+    path = _saved(Image.fromarray(values), tmp_path / "float.tif")
+    pixels = read_image(path, 8, whole)[:, :, 0]
+    assert np.array_equal(pixels, np.round(values / top * 255))
+
+
+@pytest.mark.parametrize("value", [-1.0, 1e9, np.nan, np.inf])
+def test_floating_point_values_that_are_no_brightness_are_refused(
+    tmp_path: Path, value: float
+) -> None:
+    values = np.full((8, 8), 0.5, dtype=np.float32)
+    values[3, 4] = value
+    path = _saved(Image.fromarray(values), tmp_path / "float.tif")
+    with pytest.raises(Unreadable, match="no brightness"):
+        read_image(path, 8, whole)
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="this Pillow was built without AVIF")
+def test_avif_images_are_read(tmp_path: Path) -> None:
+    path = _saved(Image.new("RGB", (9, 7), (GREY,) * 3), tmp_path / "image.avif")
+    assert np.abs(read_image(path, 5, whole).astype(int) - GREY).max() <= 3
+    assert ".avif" in readable_suffixes()
 
 
 def test_want_of_file_handles_is_not_taken_for_a_broken_image(

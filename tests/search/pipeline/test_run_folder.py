@@ -10,10 +10,17 @@ from search.files import check_file, check_folder
 from search.pipeline.run_folder import check_run
 
 
-def test_a_file_in_a_new_folder_is_accepted_and_nothing_is_left_in_it(tmp_path: Path) -> None:
-    path = tmp_path / "a" / "b" / "net.json"
-    check_file(path, "--output", (".json",))
-    assert list(path.parent.iterdir()) == []
+def test_a_file_in_a_new_folder_is_accepted_and_nothing_is_made_for_it(tmp_path: Path) -> None:
+    check_file(tmp_path / "a" / "b" / "net.json", "--output", (".json",))
+    check_run(tmp_path / "run", resume=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_that_is_not_there_cannot_be_resumed(tmp_path: Path) -> None:
+    for folder in (tmp_path / "absent", tmp_path):
+        with pytest.raises(UsageError, match="no run to resume") as caught:
+            check_run(folder, resume=True)
+        assert "--run" in caught.value.remedy
 
 
 @pytest.mark.parametrize("name", ["net", "net.yaml", "net.json.bak", ".json", "", "."])

@@ -1,0 +1,1 @@
+"""How folders of images are laid out: splits, classes, and the files in them."""
