@@ -6,6 +6,7 @@ it opens its own tunnel without root.
 """
 
 from pathlib import Path
+from typing import Any
 
 from device_agents.iphone.command import NoSuchFile, run_command
 from device_agents.iphone.transport import BUNDLE, IphoneInfo
@@ -31,7 +32,7 @@ class Pymobiledevice:
                 "Service), then attach the phone again.",
             )
         try:
-            entries = parse_json(output)
+            entries: Any = parse_json(output)
             return tuple(
                 IphoneInfo(
                     udid=entry["Identifier"],

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -116,7 +117,7 @@ def broken_headers(listing: Listing, cache: Path) -> list[int]:
 
 def _read(note: Path, number: int) -> list[int] | None:
     try:
-        known = parse_json(note.read_text(encoding="utf-8"))
+        known: Any = parse_json(note.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     good = isinstance(known, list) and all(

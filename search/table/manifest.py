@@ -30,9 +30,9 @@ TABLE_SCHEMA = 3
 
 Source = Literal["measured", "imported", "predicted", "simulated"]
 # What a calibration may multiply; `search.latency.model` computes them from a row.
-Feature = Literal[
-    "steady_us", "first_extra_us", "in_network_us", "operators", "weight_mb", "moved_mb"
-]
+FEATURE_NAMES = frozenset(
+    ("steady_us", "first_extra_us", "in_network_us", "operators", "weight_mb", "moved_mb")
+)
 
 
 def _moment(text: str) -> str:
@@ -252,7 +252,7 @@ class Calibration(Part):
         ValueError: Features, slopes and covariance do not fit each other.
     """
 
-    features: tuple[Feature, ...]
+    features: tuple[str, ...]
     slopes: tuple[Finite, ...]
     intercept_us: Finite
     covariance: tuple[tuple[Finite, ...], ...]
@@ -268,6 +268,8 @@ class Calibration(Part):
         size = len(self.features)
         if not size or len(set(self.features)) != size:
             raise ValueError("a model needs features, each of them once")
+        if unknown := set(self.features) - FEATURE_NAMES:
+            raise ValueError(f"no operator has the feature {min(unknown)!r:.40}")
         if len(self.slopes) != size:
             raise ValueError(f"{size} features have {len(self.slopes)} slopes")
         if [len(row) for row in self.covariance] != [size + 1] * (size + 1):

@@ -8,6 +8,7 @@ import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -57,7 +58,7 @@ def parse_samples(content: bytes, path: Path) -> pd.DataFrame:
             groups = map(file.metadata.row_group, range(file.metadata.num_row_groups))
             unpacked = sum(group.total_byte_size for group in groups)
             _check_size(file.metadata.num_rows, unpacked, path)
-            frame = file.read().to_pandas()
+            frame: pd.DataFrame = file.read().to_pandas()
     except (pa.ArrowException, OSError, ValueError, TypeError, KeyError) as error:
         why = " ".join(str(error).split())[:200].rstrip(".")
         raise TableError(f"{path} cannot be read: {why}.", AGAIN) from error
@@ -73,7 +74,7 @@ def _check_size(rows: int, unpacked_bytes: int, path: Path) -> None:
         raise TableError(f"{path} would unpack to {size}.", AGAIN)
 
 
-def _is_possible(name: str, column: "pd.Series[object]") -> bool:
+def _is_possible(name: str, column: Any) -> bool:
     """Whether a column of this name can hold these values; unknown names can hold any."""
     if name in _TEXTS:
         return all(isinstance(value, str) for value in column.dropna().unique())
@@ -89,4 +90,4 @@ def _is_possible(name: str, column: "pd.Series[object]") -> bool:
         return True
     if not pd.api.types.is_integer_dtype(known):
         return False
-    return int(known.min()) >= rule.least and int(known.max()) <= rule.most
+    return bool(known.min() >= rule.least) and bool(known.max() <= rule.most)

@@ -91,7 +91,7 @@ def _short(row: int) -> Damage:
     return _line(lambda lines: lines.__setitem__(row, lines[row].rpartition(",")[0]))
 
 
-def _samples(column: str, value: object) -> Damage:
+def _samples(column: str, value: Any) -> Damage:
     def change(content: bytes) -> bytes:
         frame = pd.read_parquet(io.BytesIO(content))
         frame[column] = value

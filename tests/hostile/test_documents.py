@@ -35,6 +35,7 @@ FRONT = {
     "table": "t", "networks": [{"network": "n", "predicted_ms": 1.0, "low_ms": 0.5, "score": 2.0}]
 }  # fmt: skip
 DEVICE = (Path(__file__).parents[2] / "device_agents/devices/simulated.toml").read_text()
+LINE_LONG = f"threads = {LONG}".encode()
 TOML: dict[str, Damage] = {
     **BYTES,
     "nested ten thousand deep": lambda content: content + f"\n[options]\na = {DEEP}".encode(),
@@ -49,7 +50,6 @@ TOML: dict[str, Damage] = {
     ),
     "a key twice": lambda content: content + b"\nthreads = 2\n",
 }
-LINE_LONG = f"threads = {LONG}".encode()
 YAML: dict[str, Damage] = {
     **BYTES,
     "nested ten thousand deep": lambda _: DEEP.encode(),
