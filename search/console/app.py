@@ -12,6 +12,8 @@ from search.console.completion import variable_of
 from search.console.plain import discard_output, plain_output
 from search.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, KitError, UsageError
 
+# An argument of thousands of characters is not repeated whole.
+_MOST_SAID = 3000
 FORMATS = ("table", "json", "csv")
 
 
@@ -97,5 +99,5 @@ def _written(code: int) -> int:
 def _fail(text: str, code: int) -> int:
     # Nobody is left to be told where standard error cannot be written either.
     with contextlib.suppress(OSError):
-        typer.echo(text, err=True)
+        typer.echo(text if len(text) <= _MOST_SAID else f"{text[:_MOST_SAID]}...", err=True)
     return code

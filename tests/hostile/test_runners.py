@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -43,7 +44,7 @@ LIES = {
 def measure(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Table]:
     """A campaign on a runner of our own; its log lies in the bench's folder."""
 
-    def measure(die_after: int, hostile: str = "", **request: object) -> Table:
+    def measure(die_after: int, hostile: str = "", **request: Any) -> Table:
         log = bench.folder / "log"
         if hostile:
             Path(f"{log}.hostile").write_text(hostile)
@@ -74,7 +75,7 @@ def test_a_runner_killed_at_any_moment_loses_and_repeats_nothing(
     bench: Bench, measure: Callable[..., Table], die_after: int
 ) -> None:
     rounds = bench.settings().effort.rounds
-    resumed = {}
+    resumed: dict[str, bool] = {}
     for _ in range(40):
         try:
             table = measure(die_after, **resumed)
