@@ -136,8 +136,8 @@ _CONTRADICTIONS: tuple[tuple[str, Callable[[OperatorSpec], bool]], ...] = (
 )
 
 
-def _largest(spec: OperatorSpec) -> float:
-    sizes = (spec.kernel, spec.expansion, spec.stride, spec.groups, spec.splits, spec.batch)
+def _largest(spec: OperatorSpec) -> int:
+    sizes = (spec.kernel, spec.stride, spec.groups, spec.splits, spec.batch)
     channels = (spec.in_channels, spec.mid_channels, spec.out_channels, spec.squeeze_channels)
     return max(*sizes, *channels, spec.height, spec.width)
 

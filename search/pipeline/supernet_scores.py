@@ -10,11 +10,11 @@ such a sum can be trusted.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, TypedDict, cast
+from typing import Annotated, cast
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from scipy.stats import spearmanr
 from torch import Tensor
 
@@ -47,11 +47,15 @@ _LEFT_OUT = 0.2
 _NETWORKS_EACH = 4
 
 
-class _Recipe(TypedDict):
+class _Recipe(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
     weight_share: Annotated[float, Field(gt=0, lt=1)]
 
 
-class _Settings(TypedDict):
+class _Settings(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
     seed: Count
 
 
@@ -125,7 +129,7 @@ def _split(identity: RunIdentity) -> tuple[float, int]:
             f"The checkpoint does not say how its images were split: {error}.",
             "Give --supernet the folder of a search's run (<output>.run).",
         ) from error
-    return recipe["weight_share"], settings["seed"]
+    return recipe.weight_share, settings.seed
 
 
 def draw_balanced(widths: Sequence[int], number: int, seed: int) -> IntArray:
