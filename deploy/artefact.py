@@ -10,8 +10,12 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from search.cache import cache_root
-from search.files import sha256_file, write_bytes, write_text
+from search.files import sha256_bytes, sha256_file, write_bytes, write_text
 from search.operators.spec import OperatorSpec
+from search.table.values import Count, NotNegative
+
+# 2 adds the seal.
+_NOTES_SCHEMA = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,14 +65,22 @@ class _Sidecar(BaseModel):
     exporter: str
     subject: list[str]
     toolchain: dict[str, str]
-    relative_error: float
-    size_bytes: int
-    build_seconds: float
+    relative_error: NotNegative
+    size_bytes: Count
+    build_seconds: NotNegative
+    seal: str = ""
+
+    @property
+    def own_seal(self) -> str:
+        """Hash of everything else that it says: a flipped bit in a number is noticed too."""
+        return sha256_bytes(self.model_dump_json(exclude={"seal"}).encode())
 
 
 def digest(spec: ExportSpec, exporter: str, toolchain: Mapping[str, str]) -> str:
     """Content address: operators, weights, calibration, exporter, every tool's version."""
     content: dict[str, object] = {
+        # Kits whose notes differ do not share an address, or each would rebuild the other's.
+        "notes": _NOTES_SCHEMA,
         "operators": [operator.key for operator in spec.operators],
         "weights": sha256_file(spec.weights) if spec.weights else None,
         "exporter": exporter,
@@ -91,8 +103,10 @@ def cached_path(exporter: str, suffix: str, address: str) -> Path:
 def find_artefact(path: Path) -> Artefact | None:
     """The finished artefact at this path; None when absent or damaged."""
     try:
-        sidecar = _Sidecar.model_validate_json(_sidecar_path(path).read_text())
-        if path.stat().st_size != sidecar.size_bytes or sha256_file(path) != sidecar.sha256:
+        sidecar = _Sidecar.model_validate_json(_sidecar_path(path).read_bytes())
+        if sidecar.seal != sidecar.own_seal or path.stat().st_size != sidecar.size_bytes:
+            return None
+        if sha256_file(path) != sidecar.sha256:
             return None
     except (OSError, ValidationError, UnicodeDecodeError):
         return None
@@ -127,6 +141,7 @@ def store(
         size_bytes=len(content),
         build_seconds=build_seconds,
     )
+    sidecar = sidecar.model_copy(update={"seal": sidecar.own_seal})
     write_text(_sidecar_path(path), sidecar.model_dump_json(indent=1))
     artefact = find_artefact(path)
     if artefact is None:

@@ -10,7 +10,10 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from search.documents import first_problem, shortened
 from search.errors import UsageError
+from search.files import read_at_most
+from search.table.values import PositiveCount, Threads
 
 _FOLDER = Path(__file__).parent / "devices"
 
@@ -28,10 +31,10 @@ class Device(BaseModel):
     platform: str
     title: str
     backend: str
-    threads: int = Field(ge=1)
+    threads: Threads
     dtype: str = "fp32"
     # Lengths of the chains in which operators are timed; empty: each operator alone.
-    chains: tuple[int, ...] = ()
+    chains: tuple[PositiveCount, ...] = ()
     match: dict[str, str] = {}
     options: dict[str, Any] = {}
 
@@ -54,8 +57,12 @@ def load_device(name: str) -> Device:
             f"Known: {', '.join(device_names())}; or name a TOML file.",
         )
     try:
-        return Device.model_validate(tomllib.loads(path.read_text()))
+        return Device.model_validate(tomllib.loads(read_at_most(path, 2**20).decode("utf-8")))
     except OSError as error:
         raise UsageError(f"Cannot read {path}: {error.strerror}.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, ValidationError) as error:
-        raise UsageError(f"{path} is not a device file: {error}") from error
+    except ValidationError as error:
+        raise UsageError(f"{path} is not a device file: {first_problem(error)}.") from error
+    except (RecursionError, ValueError) as error:
+        # Of a number of thousands of digits Python's words advise to change a limit.
+        why = "it is nested too deep" if isinstance(error, RecursionError) else shortened(error)
+        raise UsageError(f"{path} is not a device file: {why.rstrip('.')}.") from error

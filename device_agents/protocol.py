@@ -47,11 +47,37 @@ from pydantic import (
 )
 
 from search.errors import DeviceLost
+from search.table.values import (
+    MOST_CLOCK_KHZ,
+    MOST_COUNT,
+    Celsius,
+    Count,
+    Cpu,
+    PositiveCount,
+    Threads,
+)
 
 PROTOCOL_SCHEMA = 1
 # Phones that share a campaign have unrelated clocks: the times of phone k are shifted by k
 # times this (13 days of running).
 CLOCK_STEP_NS = 2**50
+# More than any record needs; readers hand on a longer line in pieces, which are no records.
+MOST_LINE = 2**20
+
+# Which items there are is for the plan to say.
+Item = Annotated[int, Field(ge=-MOST_COUNT, le=MOST_COUNT)]
+# Whole numbers that a journal can hold, sums of them included.
+Nanoseconds = Annotated[int, Field(ge=0, le=2**61)]
+PositiveNanoseconds = Annotated[int, Field(ge=1, le=2**61)]
+# Kernels answer 0 for a clock or a temperature that they do not know.
+Clock = Annotated[
+    int | None, Field(ge=0, le=MOST_CLOCK_KHZ), AfterValidator(lambda khz: khz or None)
+]
+Temperature = Annotated[
+    int | None,
+    Field(ge=-300_000, le=10_000_000),
+    AfterValidator(lambda millidegrees: millidegrees or None),
+]
 
 
 class Wire(BaseModel):
@@ -95,7 +121,7 @@ class Plan(Wire):
     max_attempts: int = Field(default=5, ge=1)
     sentinel: int | None = None
     sentinel_every: int = Field(default=10, ge=1)
-    max_temperature_c: float | None = None
+    max_temperature_c: Celsius | None = None
     items: tuple[PlanItem, ...]
 
     @model_validator(mode="after")
@@ -106,10 +132,6 @@ class Plan(Wire):
         if self.sentinel is not None and self.sentinel not in ids:
             raise ValueError("the sentinel is not among the items")
         return self
-
-
-# A clock or a temperature; the kernel's files of what is not there hold 0.
-Known = Annotated[int | None, AfterValidator(lambda value: value or None)]
 
 
 class Hello(Wire):
@@ -123,10 +145,10 @@ class Hello(Wire):
     runtime: str
     runtime_version: str | None = None
     backend: str
-    threads: int
-    affinity: tuple[int, ...] | None = None
-    clock_resolution_ns: int | None = None
-    pid: int | None = None
+    threads: Threads
+    affinity: tuple[Cpu, ...] | None = None
+    clock_resolution_ns: Nanoseconds | None = None
+    pid: Count | None = None
     device_model: str | None = None
     os_build: str | None = None
 
@@ -135,7 +157,7 @@ class Begin(Wire):
     """The runner is about to load this item: if it dies now, this item is the cause."""
 
     type: Literal["begin"] = "begin"
-    item: int
+    item: Item
 
 
 class Loaded(Wire):
@@ -145,9 +167,9 @@ class Loaded(Wire):
     """
 
     type: Literal["loaded"] = "loaded"
-    item: int
-    load_ns: int
-    loops: int
+    item: Item
+    load_ns: Nanoseconds
+    loops: Count
     placement: str | None = None
 
 
@@ -155,16 +177,16 @@ class Sample(Wire):
     """One visit of one item: its first call and its timed block."""
 
     type: Literal["sample"] = "sample"
-    item: int
-    round: int
-    loops: int = Field(ge=1)
-    ns: int = Field(ge=0)
-    first_ns: int | None = None
-    switches: int = 0
-    attempts: int = 1
-    at_ns: int
-    freq_khz: Known = None
-    temperature_mc: Known = None
+    item: Item
+    round: Count
+    loops: PositiveCount
+    ns: PositiveNanoseconds
+    first_ns: Nanoseconds | None = None
+    switches: Count = 0
+    attempts: Count = 1
+    at_ns: Nanoseconds
+    freq_khz: Clock = None
+    temperature_mc: Temperature = None
     thermal_state: str | None = None
 
 
@@ -172,19 +194,19 @@ class Sentinel(Wire):
     """One timed block of the sentinel."""
 
     type: Literal["sentinel"] = "sentinel"
-    loops: int = Field(ge=1)
-    ns: int = Field(ge=0)
-    switches: int = 0
-    at_ns: int
-    freq_khz: Known = None
-    temperature_mc: Known = None
+    loops: PositiveCount
+    ns: PositiveNanoseconds
+    switches: Count = 0
+    at_ns: Nanoseconds
+    freq_khz: Clock = None
+    temperature_mc: Temperature = None
 
 
 class Failure(Wire):
     """One item could not be loaded or executed; the others are still run."""
 
     type: Literal["failure"] = "failure"
-    item: int
+    item: Item
     kind: str
     message: str
 
@@ -193,10 +215,10 @@ class Bye(Wire):
     """The plan is complete; the counts must agree with the records received."""
 
     type: Literal["bye"] = "bye"
-    samples: int
-    sentinels: int
-    failures: int
-    max_rss_kb: int | None = None
+    samples: Count
+    sentinels: Count
+    failures: Count
+    max_rss_kb: Count | None = None
 
 
 Record = Annotated[

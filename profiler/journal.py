@@ -5,7 +5,7 @@ nothing is counted twice; what a killed run wrote is there for `--resume`.
 """
 
 import contextlib
-import json
+import math
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,6 +16,7 @@ from device_agents.protocol import Hello, Sample, Sentinel
 from profiler.analysis.blocks import TimedBlock
 from profiler.settings import CampaignSettings
 from search.errors import StorageError, UsageError
+from search.table.values import MOST_COUNT
 
 JOURNAL_SCHEMA = 1
 _TABLES = """
@@ -35,6 +36,32 @@ CREATE TABLE IF NOT EXISTS placements (
     item TEXT NOT NULL, placement TEXT NOT NULL, PRIMARY KEY (item, placement));
 CREATE TABLE IF NOT EXISTS hellos (nonce TEXT PRIMARY KEY, content TEXT NOT NULL);
 """
+
+
+def _whole(column: str, least: int, *, unknown: bool = False) -> str:
+    """SQL for: this column holds a whole number of at least this, or null where that may be."""
+    known = f"(typeof({column}) = 'integer' AND {column} BETWEEN {least} AND {MOST_COUNT})"
+    return f"({column} IS NULL OR {known})" if unknown else known
+
+
+_POSSIBLE = {
+    "blocks": " AND ".join(
+        (
+            "typeof(item) = 'text'",
+            *(_whole(name, 0) for name in ("pass", "round", "switches", "at_ns")),
+            *(_whole(name, 1) for name in ("loops", "ns")),
+            *(_whole(name, 0, unknown=True) for name in ("first_ns", "freq_khz")),
+            _whole("temperature_mc", -300_000, unknown=True),
+        )
+    ),
+    "sentinels": " AND ".join(
+        (
+            *(_whole(name, 0) for name in ("pass", "at_ns", "switches")),
+            *(_whole(name, 1) for name in ("loops", "ns")),
+            _whole("temperature_mc", -300_000, unknown=True),
+        )
+    ),
+}
 
 
 @contextlib.contextmanager
@@ -109,6 +136,23 @@ class Journal:
         result = self._connection.execute("PRAGMA quick_check").fetchone()
         if result[0] != "ok":
             raise sqlite3.DatabaseError(str(result[0]))
+        self._check_values()
+
+    def _check_values(self) -> None:
+        """Refuse values that no runner can have sent: SQLite would keep anything anywhere."""
+        for table, rule in _POSSIBLE.items():
+            query = f"SELECT COUNT(*) FROM {table} WHERE NOT ({rule})"  # noqa: S608 (constants)
+            (wrong,) = self._connection.execute(query).fetchone()
+            if wrong:
+                raise sqlite3.DatabaseError(f"{wrong} of its {table} hold impossible values")
+        try:
+            self.hellos()
+            spent_s = float(self.fact("measuring_s") or 0)
+            if not 0 <= spent_s < math.inf:
+                raise ValueError
+        except ValueError as error:
+            what = "a runner's greeting or the time spent cannot be read"
+            raise sqlite3.DatabaseError(what) from error
 
     def __enter__(self) -> Self:
         return self
@@ -270,7 +314,7 @@ class Journal:
     def hellos(self) -> list[Hello]:
         """The hello of every runner that took part."""
         rows = self._connection.execute("SELECT content FROM hellos").fetchall()
-        return [Hello.model_validate(json.loads(row[0]), strict=False) for row in rows]
+        return [Hello.model_validate_json(row[0]) for row in rows]
 
     def raw(self) -> list[tuple[object, ...]]:
         """Every block as stored, for the table's samples."""

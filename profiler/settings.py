@@ -8,6 +8,7 @@ from device_agents.base import RUNTIMES, default_runtime
 from device_agents.native.record import runtime_of_target
 from search.errors import UsageError
 from search.table.manifest import Manifest
+from search.table.values import MOST_COUNT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +80,10 @@ PRESETS = {
     )
 }
 
+# More of anything is a slip of the hand, and would not fit what is written at the end.
+_MOST_REPEATS, _MOST_CORES = 1_000_000, 65_535
+_LONGEST_S, _HOTTEST_C = 1e6, 300.0
+
 # A table below this bar is written, but the command ends with exit code 1
 # and search refuses it.
 BAR_MAPE = 0.04
@@ -144,8 +149,13 @@ class CampaignSettings:
                 f"Chains of {', '.join(map(str, self.chains))} copies cannot show a bend.",
                 "A device file needs at least three lengths, such as [1, 4, 16].",
             )
-        if self.seed < 0:
-            raise UsageError("--seed must not be negative.")
+        if not 0 <= self.seed <= MOST_COUNT:
+            raise UsageError(f"--seed must lie between 0 and {MOST_COUNT}.")
+        counts = (effort.passes, effort.extra_passes, effort.rounds, effort.warmup)
+        if max(*counts, effort.calibration + effort.exam) > _MOST_REPEATS:
+            raise UsageError(
+                f"More than {_MOST_REPEATS} passes, rounds, warm-ups or networks have no end."
+            )
 
     def _check_runtime(self) -> None:
         if self.threads < 1:
@@ -155,10 +165,14 @@ class CampaignSettings:
                 f"{self.threads} threads cannot be pinned to {len(self.affinity)} core(s).",
                 "Give --affinity at least one core a thread.",
             )
-        if not 0 < self.timeout_s < float("inf"):
-            raise UsageError("--timeout must be positive.")
-        if not 0 <= self.cooldown_s < float("inf"):
-            raise UsageError("--cooldown must not be negative.")
+        if max((self.threads, *(self.affinity or ()))) > _MOST_CORES:
+            raise UsageError(f"No machine has more than {_MOST_CORES} cores.")
+        if not 0 < self.timeout_s <= _LONGEST_S:
+            raise UsageError(f"--timeout must be positive, and {_LONGEST_S:g} s at most.")
+        if not 0 <= self.cooldown_s <= _LONGEST_S:
+            raise UsageError(f"--cooldown must not be negative, and {_LONGEST_S:g} s at most.")
+        if self.max_temperature_c is not None and not abs(self.max_temperature_c) <= _HOTTEST_C:
+            raise UsageError(f"--max-temp must be a number of at most {_HOTTEST_C:g} degrees.")
         if self.runner not in ("auto", "native", "python"):
             raise UsageError(f"Unknown runner {self.runner!r}.", "Known: auto, native, python.")
         if self.runtime not in RUNTIMES:

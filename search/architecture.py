@@ -5,20 +5,21 @@ reference to a space or a table. Its JSON file lists operator keys in order of
 execution, so what is trained, timed and shipped is one list.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
+from search.documents import parse_document, read_text
 from search.errors import UsageError
 from search.files import write_text
 from search.operators.counts import count
 from search.operators.spec import OperatorSpec, parse_key
 
 ARCHITECTURE_SCHEMA = 1
+MOST_OPERATORS = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +93,7 @@ class _File(BaseModel):
     schema_version: Literal[1]
     name: str
     space: str | None = None
-    operators: list[str]
+    operators: Annotated[list[str], Field(max_length=MOST_OPERATORS)]
 
 
 def dump_architecture(architecture: Architecture) -> str:
@@ -112,16 +113,9 @@ def parse_architecture(text: str, origin: str = "the text") -> Architecture:
     Raises:
         UsageError: Not an architecture, or of a newer schema.
     """
-    try:
-        version = json.loads(text).get("schema_version")
-        if isinstance(version, int) and version > ARCHITECTURE_SCHEMA:
-            raise UsageError(
-                f"{origin} has schema {version}, newer than {ARCHITECTURE_SCHEMA}.",
-                "Update the kit.",
-            )
-        content = _File.model_validate_json(text)
-    except (ValidationError, json.JSONDecodeError, AttributeError) as error:
-        raise UsageError(f"{origin} is not an architecture file: {error}") from error
+    content = parse_document(
+        text, _File, newest=ARCHITECTURE_SCHEMA, origin=origin, what="an architecture file"
+    )
     return Architecture(
         name=content.name, operators=parse_keys(content.operators), space=content.space
     )
@@ -138,11 +132,7 @@ def read_architecture(path: Path) -> Architecture:
     Raises:
         UsageError: The file cannot be read or is not an architecture.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"Cannot read {path}: {error}") from error
-    return parse_architecture(text, str(path))
+    return parse_architecture(read_text(path), str(path))
 
 
 def write_architecture(architecture: Architecture, path: Path) -> None:

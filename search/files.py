@@ -3,6 +3,7 @@
 Needs the standard library alone.
 """
 
+import errno
 import hashlib
 import os
 import tempfile
@@ -33,6 +34,19 @@ def write_bytes(path: Path, content: bytes) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def read_at_most(path: Path, most_bytes: int) -> bytes:
+    """The content of a file that may be this large at most, whatever it claims to be.
+
+    Raises:
+        OSError: It cannot be read, or is larger.
+    """
+    with path.open("rb") as stream:
+        content = stream.read(most_bytes + 1)
+    if len(content) > most_bytes:
+        raise OSError(errno.EFBIG, f"it is larger than {most_bytes // 2**20} MiB", str(path))
+    return content
 
 
 def sha256_bytes(content: bytes) -> str:

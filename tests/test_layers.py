@@ -25,6 +25,7 @@ ORDER = {
     "search": (
         "errors",
         "files",
+        "documents",
         "cache",
         "console",
         "operators",

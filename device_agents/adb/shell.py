@@ -22,6 +22,7 @@ SCRIPT_BYTES = 3500
 OUTPUT_BYTES = 32 * 2**20
 _STDOUT, _EXIT = 1, 3
 _HEADER = struct.Struct("<BI")
+_MOST_PACKET = 16 * 2**20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,6 +221,11 @@ class _OutputStream:
             buffer += part
             while len(buffer) >= _HEADER.size:
                 kind, length = _HEADER.unpack_from(buffer)
+                if length > _MOST_PACKET:
+                    raise ConnectionLost(
+                        "The device sent a packet that claims to be larger than any.",
+                        "Run again with --resume; what was measured is kept.",
+                    )
                 end = _HEADER.size + length
                 if len(buffer) < end:
                     break

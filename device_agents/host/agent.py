@@ -32,7 +32,7 @@ from device_agents.cpu import (
 )
 from device_agents.host.runner import choose_runner
 from device_agents.processor import complete_name, host_id
-from device_agents.protocol import Hello, Plan, Record, check_records, dump_plan
+from device_agents.protocol import MOST_LINE, Hello, Plan, Record, check_records, dump_plan
 from search.errors import DeviceError, DeviceLost, DeviceTimeout, UsageError
 from search.files import sha256_file
 from search.table.manifest import CpuIdentity, DeviceInfo, Source
@@ -246,7 +246,7 @@ class HostAgent:
 def _pump(process: "subprocess.Popen[str]", lines: "queue.SimpleQueue[str | None]") -> None:
     assert process.stdout is not None
     with process.stdout:
-        for line in process.stdout:
+        while line := process.stdout.readline(MOST_LINE):
             # A last line without its end was cut off: the parser refuses it.
             lines.put(line)
     process.wait()

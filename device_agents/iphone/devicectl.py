@@ -1,13 +1,14 @@
 """Transport by `xcrun devicectl` (macOS, Xcode 15 and later; phones from iOS 17 on)."""
 
-import json
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from device_agents.iphone.command import NoSuchFile, run_command
 from device_agents.iphone.transport import BUNDLE, IphoneInfo
+from search.documents import MOST_BYTES, parse_json
 from search.errors import DeviceError
+from search.files import read_at_most
 
 
 class Devicectl:
@@ -66,7 +67,7 @@ class Devicectl:
             argv = ("xcrun", "devicectl", *arguments[:options], *output, *arguments[options:])
             run_command(argv, self._timeout_s)
             try:
-                return json.loads(answer.read_text())
+                return parse_json(read_at_most(answer, MOST_BYTES).decode("utf-8"))
             except (OSError, ValueError) as error:
                 raise DeviceError("devicectl wrote no answer that can be read.", _UPDATE) from error
 

@@ -5,11 +5,12 @@ imported. Up to iOS 16 it needs the developer image mounted; from iOS 17.4 on
 it opens its own tunnel without root.
 """
 
-import json
 from pathlib import Path
+from typing import Any
 
 from device_agents.iphone.command import NoSuchFile, run_command
 from device_agents.iphone.transport import BUNDLE, IphoneInfo
+from search.documents import parse_json
 from search.errors import DeviceError
 
 
@@ -31,7 +32,7 @@ class Pymobiledevice:
                 "Service), then attach the phone again.",
             )
         try:
-            entries = json.loads(output)
+            entries: Any = parse_json(output)
             return tuple(
                 IphoneInfo(
                     udid=entry["Identifier"],

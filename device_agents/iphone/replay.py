@@ -26,8 +26,12 @@ from device_agents.protocol import (
     check_records,
     load_plan,
 )
+from search.documents import read_text
 from search.errors import DeviceError, UsageError
+from search.files import read_at_most
 from search.table.manifest import DeviceInfo, Source
+
+_MOST_BYTES = 512 * 2**20
 
 
 class ReplayAgent:
@@ -43,14 +47,16 @@ class ReplayAgent:
     def __init__(self, device: Device, folder: Path) -> None:
         self._device = device
         try:
-            plan = load_plan((folder / "plan.json").read_text())
-            lines = (folder / "records.jsonl").read_text().splitlines()
+            plan = load_plan(read_text(folder / "plan.json"))
+            text = read_at_most(folder / "records.jsonl", _MOST_BYTES).decode("utf-8", "replace")
+        except UsageError:
+            raise
         except (OSError, ValueError) as error:
             raise UsageError(
                 f"{folder} is no prepared folder with records: {error}",
                 "Put records.jsonl beside plan.json (README.txt there says how).",
             ) from error
-        self._sort(plan, list(check_records(lines, plan)))
+        self._sort(plan, list(check_records(text.split("\n"), plan)))
 
     def _sort(self, plan: Plan, records: list[Record]) -> None:
         contents = {item.id: item.sha256 for item in plan.items if item.id != plan.sentinel}

@@ -1,13 +1,14 @@
 """Pareto fronts and candidates of searches, read from the files that a search writes."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter
 
+from search.documents import parse_json, read_text, validate_json
 from search.errors import UsageError
 from search.pipeline.result import SearchResult
+from search.table.values import Finite, NotNegative
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,10 +36,10 @@ class _Row(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
     network: str
-    predicted_ms: float
-    low_ms: float | None = None
-    high_ms: float | None = None
-    score: float
+    predicted_ms: NotNegative
+    low_ms: Finite | None = None
+    high_ms: Finite | None = None
+    score: Finite
 
 
 class _FrontFile(BaseModel):
@@ -54,16 +55,15 @@ def read_front(path: Path) -> Front:
     Raises:
         UsageError: Neither.
     """
+    text = read_text(path)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(text)
         if isinstance(content, dict) and "candidates" in content:
-            return _candidates(SearchResult.model_validate(content))
-        return _front(_FrontFile.model_validate(content))
-    except OSError as error:
-        raise UsageError(f"Cannot read {path}: {error.strerror}.") from error
-    except (ValidationError, ValueError) as error:
+            return _candidates(validate_json(text, TypeAdapter(SearchResult)))
+        return _front(validate_json(text, TypeAdapter(_FrontFile)))
+    except ValueError as error:
         raise UsageError(
-            f"{path} is no front of a search.",
+            f"{path} is no front of a search: {str(error).rstrip('.')}.",
             "Name the front.json of `python -m search front -o DIR`, or a .result.json.",
         ) from error
 

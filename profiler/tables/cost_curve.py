@@ -6,6 +6,7 @@ model is calibrated on the table's own calibration networks and examined on its
 exam's, as a campaign with that budget would have done.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -29,12 +30,15 @@ from search.errors import TableError
 from search.operators.spec import OperatorSpec
 from search.spaces.base import LayeredSpace
 from search.spaces.registry import parse_space
+from search.table.columns import AGAIN
 from search.table.entries import Entry, Interval, OperatorCounts
 from search.table.manifest import Exam
 from search.table.store import Table
 
 _SIZES = (10, 15, 20, 30, 40, 50, 70, 100, 150, 200, 300, 400, 600, 800, 1200, 1600, 2400)
 _FEWEST_EXAMINED, _FEWEST_HELD_OUT = 3, 10
+# Networks drawn for each one that was measured: some of them fail.
+_MOST_DRAWN = 20
 # A network and its time in microseconds.
 TimedNetwork = tuple[ExportSpec, float]
 
@@ -96,7 +100,7 @@ class _Curve:
         """Networks of the exam and of the calibration, with their times."""
         times_us = network_times_us(table)
         examined_us = dict(zip(table.exam["network"], table.exam["measured_us"], strict=True))
-        number = 1 + max((int(name.rpartition("-")[2]) for name in times_us), default=0)
+        number = _networks_drawn([*times_us, *examined_us], table.label)
         exam: list[TimedNetwork] = []
         calibration: list[TimedNetwork] = []
         for network in draw_networks(self.space, number, self.seed):
@@ -104,7 +108,7 @@ class _Curve:
                 exam.append((network, float(examined_us[network.name])))
             elif network.name in times_us:
                 calibration.append((network, times_us[network.name]))
-        if len(exam) < _FEWEST_EXAMINED or not calibration:
+        if len(exam) != len(examined_us) or len(exam) < _FEWEST_EXAMINED or not calibration:
             raise TableError(f"{table.label} does not hold the blocks of its random networks.")
         return exam, calibration
 
@@ -172,6 +176,19 @@ class _Curve:
             seed=self.seed,
         )
         return exam
+
+
+def _networks_drawn(names: Sequence[str], label: str) -> int:
+    """How many networks a campaign drew, by the names of those that it measured.
+
+    Raises:
+        TableError: Names that no campaign gives, or numbers far beyond the networks there are.
+    """
+    numbers = [re.fullmatch(r"random-\d{1,20}-(\d{3,9})", name) for name in names]
+    drawn = 1 + max((int(match[1]) for match in numbers if match), default=0)
+    if not all(numbers) or drawn > _MOST_DRAWN * (len(names) + 1):
+        raise TableError(f"{label} names random networks that no campaign draws.", AGAIN)
+    return drawn
 
 
 def _predicted_entry(operator: OperatorSpec, us: float, first_us: float | None) -> Entry:

@@ -3,8 +3,11 @@
 import csv
 import io
 import json
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
+
+from search.console.plain import raw_stream
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -87,5 +90,5 @@ def progress_bar(description: str = "{task.description}") -> "Progress":
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
-        console=Console(stderr=True),
+        console=Console(file=raw_stream(sys.stderr)),
     )

@@ -5,6 +5,7 @@ import time
 from typing import TYPE_CHECKING, Protocol, Self
 
 from search.console.output import progress_bar
+from search.console.plain import plain
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
@@ -137,7 +138,7 @@ class Bars(Silent):
     def advance(self, steps: int = 1, note: str = "") -> None:
         if self._task is not None:
             text = f"{self._title}, {note}" if note else self._title
-            self._bar.update(self._task, advance=steps, description=text)
+            self._bar.update(self._task, advance=steps, description=plain(text))
 
     def milestone(self, text: str) -> None:
         self.say(text)
@@ -150,7 +151,7 @@ class Bars(Silent):
 
     def say(self, text: str) -> None:
         """Print above the bars."""
-        self._bar.console.print(text, highlight=False, markup=False)
+        self._bar.console.print(plain(text), highlight=False, markup=False)
 
 
 def _duration(seconds: float) -> str:

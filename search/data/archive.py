@@ -3,6 +3,7 @@
 import contextlib
 import lzma
 import os
+import re
 import stat
 import tarfile
 import zipfile
@@ -96,8 +97,8 @@ def _content_hash(archive: Path, cache: Path) -> str:
     facts = archive.stat()
     stamp = f"{archive.resolve()}\0{facts.st_size}\0{facts.st_mtime_ns}\0{facts.st_ctime_ns}"
     note = cache / "hashes" / f"{sha256_bytes(stamp.encode(errors='surrogateescape'))}.txt"
-    known = note.read_text().strip() if note.exists() else ""
-    if len(known) != 64:
+    known = note.read_bytes().decode("ascii", "replace").strip() if note.exists() else ""
+    if not re.fullmatch("[0-9a-f]{64}", known):
         known = sha256_file(archive)
         with writing(note):
             write_text(note, known)

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,6 +25,7 @@ from search.data.decode import (
     workers,
 )
 from search.data.folder import Listing
+from search.documents import parse_json
 from search.errors import UsageError
 from search.files import write_text
 
@@ -115,7 +117,7 @@ def broken_headers(listing: Listing, cache: Path) -> list[int]:
 
 def _read(note: Path, number: int) -> list[int] | None:
     try:
-        known = json.loads(note.read_text())
+        known: Any = parse_json(note.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     good = isinstance(known, list) and all(

@@ -17,6 +17,7 @@ from search.data.base import PixelScaling
 from search.data.build_once import built_once
 from search.data.decode import Pixels, read_image, unreadable, whole
 from search.data.folder import Listing
+from search.documents import parse_json
 from search.files import write_text
 
 CHUNK = 128
@@ -96,7 +97,7 @@ def _write(listing: Listing, resolution: int, folder: Path) -> None:
 def _load(folder: Path, shape: tuple[int, ...]) -> Decoded | None:
     """What was kept, mapped so that processes share its memory; None if it is damaged."""
     try:
-        facts: Any = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+        facts: Any = parse_json((folder / FACTS).read_text(encoding="utf-8"))
         broken = tuple(int(index) for index in facts["broken"])
         mode: Literal["c"] | None = "c" if len(broken) < shape[0] else None
         images = np.load(folder / IMAGES, mmap_mode=mode, allow_pickle=False)

@@ -1,17 +1,16 @@
 """Note beside a network's weights: how its images must be prepared."""
 
-import json
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from search.errors import UsageError
+from search.documents import parse_document, read_text
 from search.files import write_text
 
 PREPARATION_SCHEMA = 1
-_Finite = Annotated[float, Field(allow_inf_nan=False)]
-_Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+_Finite = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
+_Positive = Annotated[float, Field(ge=1e-6, le=1e6, allow_inf_nan=False)]
 
 
 class Preparation(BaseModel):
@@ -25,10 +24,10 @@ class Preparation(BaseModel):
     schema_version: Literal[1] = 1
     data: str
     classes: tuple[str, ...]
-    resolution: int
+    resolution: Annotated[int, Field(ge=1, le=2**16)]
     mean: tuple[_Finite, _Finite, _Finite]
     std: tuple[_Positive, _Positive, _Positive]
-    test_top1: float | None = None
+    test_top1: _Finite | None = None
 
 
 def preparation_path(weights: Path) -> Path:
@@ -50,11 +49,10 @@ def read_preparation(weights: Path) -> Preparation | None:
     path = preparation_path(weights)
     if not path.exists():
         return None
-    try:
-        text = path.read_text(encoding="utf-8")
-        version = json.loads(text).get("schema_version")
-        if isinstance(version, int) and version > PREPARATION_SCHEMA:
-            raise UsageError(f"{path} has schema {version}, newer than this kit's.", "Update it.")
-        return Preparation.model_validate_json(text)
-    except (OSError, ValidationError, ValueError, AttributeError) as error:
-        raise UsageError(f"{path} does not say how images are prepared: {error}") from error
+    return parse_document(
+        read_text(path),
+        Preparation,
+        newest=PREPARATION_SCHEMA,
+        origin=str(path),
+        what="a note on how images are prepared",
+    )

@@ -34,6 +34,9 @@ KINDS = ("ir", "conv", "classifier", "pool", "skip", "empty")
 ACTIVATIONS = ("relu", "relu6", "hswish", "hswish6", "swish", "none")
 GATES = ("hsigmoid", "sigmoid")
 DTYPES = ("fp32", "fp16", "int8", "w8")
+# No side, no number of channels, no batch is larger; their products are exact counts then.
+LARGEST = 2**20
+_SHOWN = 120
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +112,7 @@ _CONTRADICTIONS: tuple[tuple[str, Callable[[OperatorSpec], bool]], ...] = (
     ("unknown activation", lambda o: o.activation not in ACTIVATIONS),
     ("unknown gate", lambda o: o.gate not in GATES),
     ("batch below 1", lambda o: o.batch < 1),
+    ("larger than any device computes", lambda o: _largest(o) > LARGEST),
     ("no channels or no pixels", lambda o: o.kind != "empty" and not _has_size(o)),
     ("even kernel", lambda o: o.kernel % 2 == 0 or o.kernel < 1),
     ("stride below 1", lambda o: o.stride < 1),
@@ -130,6 +134,12 @@ _CONTRADICTIONS: tuple[tuple[str, Callable[[OperatorSpec], bool]], ...] = (
     ("its key cannot spell the expansion", lambda o: not _spells(o.expansion)),
     ("its key does not show a field that was given", lambda o: _hides_a_field(o)),
 )
+
+
+def _largest(spec: OperatorSpec) -> int:
+    sizes = (spec.kernel, spec.stride, spec.groups, spec.splits, spec.batch)
+    channels = (spec.in_channels, spec.mid_channels, spec.out_channels, spec.squeeze_channels)
+    return max(*sizes, *channels, spec.height, spec.width)
 
 
 def _has_size(spec: OperatorSpec) -> bool:
@@ -298,8 +308,10 @@ def parse_key(key: str) -> OperatorSpec:
         values = _GRAMMAR[kind].read(words[:-1])
         spec = OperatorSpec(kind=kind, dtype=words[-1], **values)
     except (ValueError, IndexError, UsageError) as error:
+        shown = key if len(key) <= _SHOWN else f"{key[:_SHOWN]}..."
         raise UsageError(
-            f"{key!r} is not an operator key: {error}", "Keys look like " + EXAMPLE_KEY + "."
+            f"{shown!r} is not an operator key: {str(error)[:_SHOWN]}",
+            "Keys look like " + EXAMPLE_KEY + ".",
         ) from error
     if spec.key != key:
         raise UsageError(f"{key!r} is not canonical.", f"Write {spec.key}.")

@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from search.files import write_text
+from search.table.values import Finite, Share
 
 
 class _Part(BaseModel):
@@ -24,13 +25,13 @@ class CandidateRow(_Part):
 
     origin: str
     choices: tuple[str, ...]
-    predicted_us: float
-    low_us: float
-    high_us: float
+    predicted_us: Finite
+    low_us: Finite
+    high_us: Finite
     meets_target: bool
-    probability: float | None = None
-    log_probability: float | None = None
-    accuracy: float | None = None
+    probability: Share | None = None
+    log_probability: Finite | None = None
+    accuracy: Share | None = None
     scored_by: str | None = None
     failed: str | None = None
     flops: int

@@ -7,14 +7,14 @@ which is what exact selection needs. Networks left out of the fit show how far
 such a sum can be trusted.
 """
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Annotated, cast
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from scipy.stats import spearmanr
 from torch import Tensor
 
@@ -22,6 +22,7 @@ from search.algorithms.registry import load_supernet_class
 from search.console.progress import Progress
 from search.data.base import ImageSet
 from search.data.split import split_indices
+from search.documents import validate_json
 from search.errors import UsageError
 from search.files import sha256_bytes
 from search.pipeline.images import RunImages
@@ -30,6 +31,7 @@ from search.pipeline.options import DataOptions
 from search.selection.scores import Scores, read_scores, write_scores
 from search.spaces.base import LayeredSpace
 from search.spaces.registry import parse_space
+from search.table.values import Count
 from search.training.batches import identify_images
 from search.training.run.checkpoint import parse_checkpoint
 from search.training.settings import RunIdentity
@@ -43,6 +45,18 @@ _RIDGE = 0.1
 _LEFT_OUT = 0.2
 # Networks judged for each free parameter of the additive model.
 _NETWORKS_EACH = 4
+
+
+class _Recipe(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+    weight_share: Annotated[float, Field(gt=0, lt=1)]
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+    seed: Count
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,10 +117,22 @@ def split_of(supernet: TrainedSupernet, images: ImageSet) -> tuple[Tensor, Tenso
             f"These are not the images of the search ({supernet.identity.data}).",
             "Give the same --data, --classes, --limit and --seed as the search.",
         )
-    share = float(json.loads(supernet.identity.recipe)["weight_share"])
-    seed = int(json.loads(supernet.identity.settings)["seed"])
+    share, seed = _split(supernet.identity)
     train_indices, validation_indices = split_indices(images.labels, (share, 1 - share), seed)
     return train_indices, validation_indices
+
+
+def _split(identity: RunIdentity) -> tuple[float, int]:
+    """The share of the images that trained the weights, and the seed that drew them."""
+    try:
+        recipe = validate_json(identity.recipe, TypeAdapter(_Recipe))
+        settings = validate_json(identity.settings, TypeAdapter(_Settings))
+    except ValueError as error:
+        raise UsageError(
+            f"The checkpoint does not say how its images were split: {error}.",
+            "Give --supernet the folder of a search's run (<output>.run).",
+        ) from error
+    return recipe.weight_share, settings.seed
 
 
 def draw_balanced(widths: Sequence[int], number: int, seed: int) -> IntArray:

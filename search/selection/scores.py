@@ -5,20 +5,21 @@ search writes them (log-probabilities, measured losses), the exact selection
 reads them together with any table's costs.
 """
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict
 
+from search.documents import parse_document, read_text
 from search.errors import UsageError
 from search.files import write_text
 from search.spaces.base import LayeredSpace
+from search.table.values import MOST_NUMBER, Finite
 
 Array = npt.NDArray[np.float64]
 
@@ -48,8 +49,12 @@ class Scores:
         values = np.array(self.values, dtype=np.float64)
         if values.ndim != 2 or not values.size:
             raise UsageError(f"Scores of shape {values.shape} are not layers x candidates.")
-        if np.isnan(values).any() or np.isposinf(values).any():
-            raise UsageError("Scores must be numbers, or -inf where a candidate is not legal.")
+        legal = np.abs(values[~np.isneginf(values)])
+        if not (legal <= MOST_NUMBER).all():
+            raise UsageError(
+                f"Scores must be numbers up to {MOST_NUMBER:g}, or -inf where a candidate is not "
+                "legal."
+            )
         empty = np.flatnonzero(np.isneginf(values).all(axis=1))
         if empty.size:
             raise UsageError(f"Layer {empty[0]} has no candidate with a score.")
@@ -114,8 +119,6 @@ def from_probabilities(probabilities: npt.ArrayLike, space: LayeredSpace, origin
 
 # --- file --------------------------------------------------------------------
 
-_Finite = Annotated[float, Field(allow_inf_nan=False)]
-
 
 class _File(BaseModel):
     model_config = ConfigDict(extra="forbid")
@@ -123,7 +126,7 @@ class _File(BaseModel):
     schema_version: Literal[1]
     space: str
     origin: str
-    scores: list[list[_Finite | None]]
+    scores: list[list[Finite | None]]
 
 
 def dump_scores(scores: Scores) -> str:
@@ -141,15 +144,9 @@ def parse_scores(text: str, origin: str = "the text") -> Scores:
     Raises:
         UsageError: Not scores, NaN or infinite values, or a newer schema.
     """
-    try:
-        version = json.loads(text).get("schema_version")
-        if isinstance(version, int) and version > SCORES_SCHEMA:
-            raise UsageError(
-                f"{origin} has schema {version}, newer than {SCORES_SCHEMA}.", "Update the kit."
-            )
-        content = _File.model_validate_json(text)
-    except (ValidationError, json.JSONDecodeError, AttributeError) as error:
-        raise UsageError(f"{origin} is not a file of scores: {error}") from error
+    content = parse_document(
+        text, _File, newest=SCORES_SCHEMA, origin=origin, what="a file of scores"
+    )
     return Scores(
         values=_matrix(content.scores, origin), space=content.space, origin=content.origin
     )
@@ -168,11 +165,7 @@ def read_scores(path: Path, space: LayeredSpace) -> Scores:
         UsageError: The file cannot be read, is not a file of scores, or
             belongs to another space.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"Cannot read {path}: {error}") from error
-    scores = parse_scores(text, str(path))
+    scores = parse_scores(read_text(path), str(path))
     scores.require(space)
     return scores
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, NamedTuple
 
 from search.errors import UsageError
-from search.operators.spec import DTYPES, OperatorSpec
+from search.operators.spec import DTYPES, LARGEST, OperatorSpec
 from search.spaces.base import Layer, LayeredSpace
 
 # Fixed operators before the layers, the layers, fixed operators after them.
@@ -106,8 +106,13 @@ class PresetSpace(LayeredSpace, ABC):
             raise UsageError(
                 f"{self.classes} class leaves nothing to tell apart.", "Ask for two classes."
             )
-        if self.head_channels < 1 or self.batch < 1:
+        sizes = (self.classes, self.head_channels, self.batch)
+        if min(sizes) < 1:
             raise UsageError("Head channels and batch must be at least 1.")
+        if max(self.resolution, *sizes) > LARGEST:
+            raise UsageError(
+                f"A resolution, classes, head channels or a batch beyond {LARGEST} cannot be."
+            )
         if self.dtype not in DTYPES:
             raise UsageError(f"Unknown dtype {self.dtype!r}.", f"Known: {', '.join(DTYPES)}.")
 
@@ -123,8 +128,9 @@ class PresetSpace(LayeredSpace, ABC):
 
 
 _SPEC = re.compile(
-    r"(?P<preset>[a-z0-9+-]+?)-r(?P<resolution>\d+)-x(?P<width>\d+(?:\.\d+)?)-c(?P<classes>\d+)"
-    r"-h(?P<head_channels>\d+)-p(?P<always_pointwise>[01])-b(?P<batch>\d+)-(?P<dtype>\w+)"
+    r"(?P<preset>[a-z0-9+-]+?)-r(?P<resolution>[0-9]{1,9})-x(?P<width>[0-9]{1,9}(?:\.[0-9]{1,9})?)"
+    r"-c(?P<classes>[0-9]{1,9})-h(?P<head_channels>[0-9]{1,9})-p(?P<always_pointwise>[01])"
+    r"-b(?P<batch>[0-9]{1,9})-(?P<dtype>\w+)"
 )
 
 

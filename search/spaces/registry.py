@@ -64,4 +64,4 @@ def parse_space(spec: str) -> LayeredSpace:
         space = parse_spec(spec, family)
         if space is not None:
             return space
-    raise UsageError(f"Unknown space {spec!r}.", "Update the kit, or check the table.")
+    raise UsageError(f"Unknown space {spec[:200]!r}.", "Update the kit, or check the table.")

@@ -13,10 +13,12 @@ from typing import Any
 
 import pandas as pd
 
+from search.documents import shortened
 from search.errors import TableError, UsageError
 from search.table.entries import Entry, Interval, OperatorCounts, Sampling, Spread, TimedFile
 from search.table.manifest import TABLE_SCHEMA
 from search.table.upgrades import upgrade_rows
+from search.table.values import count_of, number_of
 
 AGAIN = "Restore the folder from where it came, or measure again."
 
@@ -26,7 +28,7 @@ def _text_or_none(cell: str) -> str | None:
 
 
 def _number_or_none(cell: str) -> float | None:
-    return float(cell) if cell else None
+    return number_of(cell) if cell else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,15 +68,15 @@ COLUMNS: tuple[Column, ...] = (
     Column("mad_us", "spread", "mad_us", _number_or_none),
     Column("p5_us", "spread", "p5_us", _number_or_none),
     Column("p95_us", "spread", "p95_us", _number_or_none),
-    Column("blocks", "sampling", "blocks", int),
-    Column("calls", "sampling", "calls", int),
-    Column("passes", "sampling", "passes", int),
-    Column("rejected_blocks", "sampling", "rejected_blocks", int),
-    Column("flops", "counts", "flops", int),
-    Column("params", "counts", "params", int),
-    Column("input_bytes", "counts", "input_bytes", int),
-    Column("output_bytes", "counts", "output_bytes", int),
-    Column("weight_bytes", "counts", "weight_bytes", int),
+    Column("blocks", "sampling", "blocks", count_of),
+    Column("calls", "sampling", "calls", count_of),
+    Column("passes", "sampling", "passes", count_of),
+    Column("rejected_blocks", "sampling", "rejected_blocks", count_of),
+    Column("flops", "counts", "flops", count_of),
+    Column("params", "counts", "params", count_of),
+    Column("input_bytes", "counts", "input_bytes", count_of),
+    Column("output_bytes", "counts", "output_bytes", count_of),
+    Column("weight_bytes", "counts", "weight_bytes", count_of),
     Column("artefact_sha256", "artefact", "sha256", _text_or_none),
     Column("artefact_error", "artefact", "error", _number_or_none),
     Column("in_network_us", "", "in_network_us", _number_or_none, since=3),
@@ -109,24 +111,52 @@ def parse_entries(text: str, origin: str, schema: int = TABLE_SCHEMA) -> tuple[E
     Raises:
         TableError: Other columns than the schema's, a broken key, or impossible values.
     """
-    try:
-        # Only "\n" ends a row: a lone "\r" in a runtime's message is not quoted.
-        frame = pd.read_csv(
-            io.StringIO(text), keep_default_na=False, dtype=str, lineterminator="\n"
-        )
-    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise TableError(f"{origin} cannot be parsed: {error}.") from error
+    frame = parse_csv(text, origin)
     _check_columns(list(frame.columns), origin, schema)
     frame = upgrade_rows(schema, frame)
     try:
         values = [map(column.parse, frame[column.name]) for column in COLUMNS]
         entries = tuple(_entry(row) for row in zip(*values, strict=True))
     except (ValueError, UsageError, TableError) as error:
-        why = str(error).rstrip(".")
+        why = shortened(error, 300).rstrip(".")
         raise TableError(f"{origin} holds an impossible row: {why}.", AGAIN) from error
     if len({entry.key for entry in entries}) != len(entries):
         raise TableError(f"{origin} names an operator twice.", AGAIN)
     return entries
+
+
+def parse_csv(text: str, origin: str) -> pd.DataFrame:
+    """The cells of a CSV file as text, under their headings.
+
+    Raises:
+        TableError: Empty, no CSV, or rows of several lengths.
+    """
+    try:
+        # Only "\n" ends a row: a lone "\r" in a runtime's message is not quoted. The headings
+        # are a row like the others, or pandas would take surplus cells for an index.
+        cells = pd.read_csv(
+            io.StringIO(text),
+            header=None,
+            keep_default_na=False,
+            dtype=str,
+            lineterminator="\n",
+            skip_blank_lines=False,
+        )
+    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        why = " ".join(str(error).split())
+        raise TableError(f"{origin} cannot be parsed: {why}.", AGAIN) from error
+    # Where a row lacks cells, pandas adds empty ones.
+    if text.count(",") != cells.shape[0] * (cells.shape[1] - 1) + _commas_in(cells, text):
+        raise TableError(f"{origin} cannot be parsed: its rows differ in length.", AGAIN)
+    rows = cells.iloc[1:].reset_index(drop=True)
+    rows.columns = pd.Index(cells.iloc[0].tolist())
+    return rows
+
+
+def _commas_in(cells: pd.DataFrame, text: str) -> int:
+    if '"' not in text:
+        return 0
+    return sum(int(cells[name].str.count(",").sum()) for name in cells.columns)
 
 
 def _check_columns(names: list[str], origin: str, schema: int) -> None:
@@ -135,7 +165,7 @@ def _check_columns(names: list[str], origin: str, schema: int) -> None:
         return
     unknown = [name for name in names if name not in expected]
     missing = [name for name in expected if name not in names]
-    problems = [f"{', '.join(unknown)} unknown"] if unknown else []
+    problems = [f"{shortened(', '.join(unknown))} unknown"] if unknown else []
     problems += [f"{', '.join(missing)} missing"] if missing else []
     what = " and ".join(problems) or "their order"
     raise TableError(f"{origin} has other columns than schema {schema}: {what}.", AGAIN)

@@ -7,6 +7,7 @@ from typing import Self
 from search.errors import TableError
 from search.operators.counts import count
 from search.operators.spec import OperatorSpec, parse_key
+from search.table.values import MOST_US, is_time_us
 
 STATUSES = ("ok", "unstable", "failed", "predicted")
 
@@ -41,12 +42,13 @@ class Interval:
 
     @property
     def is_sane(self) -> bool:
-        """True for 0 < low <= centre <= high < infinity, or a positive centre alone."""
+        """True for times in order, low <= centre <= high, or a time as the centre alone."""
         if self.low_us is None and self.high_us is None:
-            return 0 < self.centre_us < math.inf
+            return is_time_us(self.centre_us)
         if self.low_us is None or self.high_us is None:
             return False
-        return 0 < self.low_us <= self.centre_us <= self.high_us < math.inf
+        ordered = self.low_us <= self.centre_us <= self.high_us
+        return ordered and is_time_us(self.low_us) and is_time_us(self.high_us)
 
     def scaled(self, factor: float) -> "Interval":
         """The same interval on a clock that makes every time `factor` times as long."""
@@ -154,8 +156,10 @@ class Entry:
             raise TableError(f"Row {self.key}: failed without a reason.")
         if self.status != "failed" and (self.time is None or not self.time.is_sane):
             raise TableError(f"Row {self.key}: its times are missing or not positive.")
-        if self.in_network_us is not None and not math.isfinite(self.in_network_us):
-            raise TableError(f"Row {self.key}: its in_network_us is no number.")
+        if self.first_call is not None and not self.first_call.is_sane:
+            raise TableError(f"Row {self.key}: the times of its first call are not positive.")
+        if self.in_network_us is not None and not abs(self.in_network_us) <= MOST_US:
+            raise TableError(f"Row {self.key}: its in_network_us is no time.")
         share = self.spread.state_sensitivity
         if share is not None and not 0 < share < math.inf:
             raise TableError(f"Row {self.key}: its state_sensitivity {share} is not positive.")

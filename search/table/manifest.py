@@ -4,14 +4,43 @@ Units are in the names; unknown is null. `TABLE_SCHEMA` counts the schema of
 manifest and rows; `search.table.upgrades` holds one step for each older one.
 """
 
-from typing import Annotated, Literal
+from datetime import datetime
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
+
+from search.table.values import (
+    MOST_CORRELATION,
+    Celsius,
+    ClockKhz,
+    Correlation,
+    Count,
+    Cpu,
+    Factor,
+    Finite,
+    FolderName,
+    Microseconds,
+    NotNegative,
+    PositiveCount,
+    Share,
+    Threads,
+)
 
 TABLE_SCHEMA = 4
 
 Source = Literal["measured", "imported", "predicted", "simulated"]
-Finite = Annotated[float, Field(allow_inf_nan=False)]
+# What a calibration may multiply; `search.latency.model` computes them from a row.
+FEATURE_NAMES = frozenset(
+    ("steady_us", "first_extra_us", "in_network_us", "operators", "weight_mb", "moved_mb")
+)
+
+
+def _moment(text: str) -> str:
+    datetime.fromisoformat(text)
+    return text
+
+
+Moment = Annotated[str, AfterValidator(_moment)]
 
 
 class Part(BaseModel):
@@ -40,33 +69,33 @@ class SpaceInfo(Part):
 
     spec: str
     sha256: str
-    layers: int
-    candidates: int
-    operators_expected: int
-    operators_measured: int
-    operators_unstable: int
-    operators_failed: int
-    operators_missing: int
-    operators_predicted: int = 0
-    operators_extra: int = 0
+    layers: Count
+    candidates: Count
+    operators_expected: Count
+    operators_measured: Count
+    operators_unstable: Count
+    operators_failed: Count
+    operators_missing: Count
+    operators_predicted: Count = 0
+    operators_extra: Count = 0
     filter: str | None = None
 
 
 class CpuCluster(Part):
     """Cores that are equal to each other; `name` is that of their kind (Cortex-A76)."""
 
-    cpus: tuple[int, ...]
+    cpus: tuple[Cpu, ...]
     name: str | None = None
-    max_khz: int | None = None
-    capacity: int | None = None
+    max_khz: Count | None = None
+    capacity: Count | None = None
 
 
 class CpuCache(Part):
     """One size of cache: its level and what it holds (null: not said), and KiB."""
 
-    level: int | None = None
+    level: Count | None = None
     kind: Literal["data", "instruction", "unified"] | None = None
-    size_kb: int
+    size_kb: Count
 
 
 class CoreKind(Part):
@@ -78,7 +107,7 @@ class CoreKind(Part):
     implementer: str
     part: str
     variant: str | None = None
-    cores: int | None = None
+    cores: Count | None = None
 
 
 class CpuIdentity(Part):
@@ -91,13 +120,13 @@ class CpuIdentity(Part):
     """
 
     vendor: str | None = None
-    family: int | None = None
-    model: int | None = None
-    stepping: int | None = None
+    family: Count | None = None
+    model: Count | None = None
+    stepping: Count | None = None
     kinds: tuple[CoreKind, ...] = ()
     instruction_sets: tuple[str, ...] = ()
     caches: tuple[CpuCache, ...] = ()
-    cores: int | None = None
+    cores: Count | None = None
     board: str | None = None
 
     @property
@@ -116,7 +145,7 @@ class DeviceInfo(Part):
     `processor` are real.
     """
 
-    id: str
+    id: FolderName
     kind: Literal["host", "android", "ios", "simulated", "rehearsal", "other"]
     manufacturer: str | None = None
     model: str | None = None
@@ -127,7 +156,7 @@ class DeviceInfo(Part):
     os_build: str | None = None
     abi: str | None = None
     clusters: tuple[CpuCluster, ...] = ()
-    ram_mb: int | None = None
+    ram_mb: Count | None = None
     serial_hash: str | None = None
     virtual: bool | None = None
 
@@ -150,8 +179,8 @@ class PhoneState(Part):
     alone), and `stay_on` says whether its screen stays on with these.
     """
 
-    battery_percent: int | None = None
-    battery_temperature_c: Finite | None = None
+    battery_percent: Count | None = None
+    battery_temperature_c: Celsius | None = None
     powered: bool | None = None
     power_sources: tuple[str, ...] | None = None
     low_power: bool | None = None
@@ -159,8 +188,8 @@ class PhoneState(Part):
     dozing: bool | None = None
     stay_on: bool | None = None
     thermal_status: str | None = None
-    cpu_temperature_c: Finite | None = None
-    skin_temperature_c: Finite | None = None
+    cpu_temperature_c: Celsius | None = None
+    skin_temperature_c: Celsius | None = None
 
 
 class Protocol(Part):
@@ -181,9 +210,9 @@ class Protocol(Part):
     """
 
     dtype: str
-    threads: int | None
-    affinity_asked: tuple[int, ...] | None = None
-    affinity_observed: tuple[int, ...] | None = None
+    threads: Threads | None
+    affinity_asked: tuple[Cpu, ...] | None = None
+    affinity_observed: tuple[Cpu, ...] | None = None
     governor: str | None = None
     fixed_performance_mode: bool | None = None
     refused_settings: dict[str, str] = {}
@@ -192,31 +221,31 @@ class Protocol(Part):
     phone_after: PhoneState | None = None
     preset: str
     order: Literal["random"] | None = "random"
-    seed: int | None = None
-    passes: int | None = None
-    rounds_per_pass: int | None = None
-    warmup: int | None = None
-    min_block_us: Finite | None = None
-    target_relative_ci: Finite | None = None
-    ci_level: Finite = 0.95
-    temperature_limit_c: Finite | None = None
-    preempted_rejected: int = 0
+    seed: Count | None = None
+    passes: Count | None = None
+    rounds_per_pass: Count | None = None
+    warmup: Count | None = None
+    min_block_us: Microseconds | None = None
+    target_relative_ci: NotNegative | None = None
+    ci_level: Share = 0.95
+    temperature_limit_c: Celsius | None = None
+    preempted_rejected: Count = 0
     sentinel_key: str | None = None
-    sentinel_median_us: Finite | None = None
+    sentinel_median_us: Microseconds | None = None
     sentinel_drift: Finite | None = None
-    dispatch_floor_us: Finite | None = None
-    chain_lengths: tuple[int, ...] = ()
+    dispatch_floor_us: Microseconds | None = None
+    chain_lengths: tuple[PositiveCount, ...] = ()
     chain_intercept_us: Finite | None = None
     placements: dict[str, str] = {}
-    clock_khz: int | None = None
-    clock_low_khz: int | None = None
-    clock_high_khz: int | None = None
+    clock_khz: ClockKhz | None = None
+    clock_low_khz: ClockKhz | None = None
+    clock_high_khz: ClockKhz | None = None
     state_reference: Literal["mean"] | None = None
-    state_low: Finite | None = None
-    state_high: Finite | None = None
-    max_temperature_c: Finite | None = None
-    load_average_start: Finite | None = None
-    duration_s: Finite | None = None
+    state_low: Factor | None = None
+    state_high: Factor | None = None
+    max_temperature_c: Celsius | None = None
+    load_average_start: NotNegative | None = None
+    duration_s: NotNegative | None = None
 
 
 class Calibration(Part):
@@ -227,18 +256,34 @@ class Calibration(Part):
     cross-validated relative error (root mean square) of one network, the
     noise of the operators' rows included; an interval reaches
     `interval_factor` (Student's t) standard deviations to either side.
+
+    Raises:
+        ValueError: Features, slopes and covariance do not fit each other.
     """
 
     features: tuple[str, ...]
     slopes: tuple[Finite, ...]
     intercept_us: Finite
     covariance: tuple[tuple[Finite, ...], ...]
-    networks: int
-    relative_residual: Finite
-    interval_factor: Finite
-    cross_validated_mape: Finite
-    raw_sum_mape: Finite
+    networks: Count
+    relative_residual: NotNegative
+    interval_factor: NotNegative
+    cross_validated_mape: NotNegative
+    raw_sum_mape: NotNegative
     method: str
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        size = len(self.features)
+        if not size or len(set(self.features)) != size:
+            raise ValueError("a model needs features, each of them once")
+        if unknown := set(self.features) - FEATURE_NAMES:
+            raise ValueError(f"no operator has the feature {min(unknown)!r:.40}")
+        if len(self.slopes) != size:
+            raise ValueError(f"{size} features have {len(self.slopes)} slopes")
+        if [len(row) for row in self.covariance] != [size + 1] * (size + 1):
+            raise ValueError(f"the covariance of {size} slopes is not of {size + 1} x {size + 1}")
+        return self
 
 
 class Score(Part):
@@ -250,19 +295,32 @@ class Score(Part):
 
 
 class Exam(Part):
-    """Held-out random networks, measured in the same run, against the model."""
+    """Held-out random networks, measured in the same run, against the model.
 
-    networks: int
+    Raises:
+        ValueError: An error below zero, or a correlation beyond one.
+    """
+
+    networks: PositiveCount
     mape: Score
     rmse_us: Score
     within_5_percent: Score
     within_10_percent: Score
     spearman: Score
-    max_relative_error: Finite
-    interval_coverage: Finite
-    bar_mape: Finite
-    bar_spearman: Finite
+    max_relative_error: NotNegative
+    interval_coverage: Share
+    bar_mape: NotNegative
+    bar_spearman: Correlation
     passed: bool
+
+    @model_validator(mode="after")
+    def _is_possible(self) -> Self:
+        errors = (self.mape, self.rmse_us, self.within_5_percent, self.within_10_percent)
+        if min(min(score.value, score.low) for score in errors) < 0:
+            raise ValueError("an error or a share is below zero")
+        if max(abs(self.spearman.value), abs(self.spearman.low)) > MOST_CORRELATION:
+            raise ValueError("a rank correlation is beyond one")
+        return self
 
 
 class Origin(Part):
@@ -281,8 +339,8 @@ class Origin(Part):
     file_sha256: str
     value_unit: str
     spread_unit: str | None = None
-    rows: int
-    constant_us: Finite | None = None
+    rows: Count
+    constant_us: Microseconds | None = None
     covered: tuple[str, ...] = ()
 
 
@@ -296,11 +354,11 @@ class Prediction(Part):
 
     method: str
     features: tuple[str, ...]
-    operators_measured: int
-    level: Finite
-    coverage: Finite
-    mape: Finite
-    spearman: Finite
+    operators_measured: Count
+    level: Share
+    coverage: Share
+    mape: NotNegative
+    spearman: Correlation
     design: str
     from_table_id: str | None = None
 
@@ -311,7 +369,7 @@ class Manifest(Part):
     schema_version: Literal[4] = 4
     table_id: str
     parent_id: str | None = None
-    created_utc: str
+    created_utc: Moment
     source: Source
     title: str
     kit: Kit

@@ -24,17 +24,21 @@ from typing import Any
 import pandas as pd
 from pydantic import ValidationError
 
+from search.documents import first_problem, parse_json
 from search.errors import MissingOperator, TableError, UsageError
-from search.files import sha256_bytes
+from search.files import read_at_most, sha256_bytes
 from search.operators.spec import OperatorSpec
 from search.table.columns import AGAIN, entries_to_csv, parse_entries
 from search.table.entries import STATUSES, Entry
+from search.table.exam import EXAM_COLUMNS as EXAM_COLUMNS
+from search.table.exam import check_exam_columns, parse_exam
 from search.table.manifest import TABLE_SCHEMA, Manifest
+from search.table.samples import parse_samples
 from search.table.upgrades import UPGRADES, upgrade_manifest
 
 ENTRIES, SAMPLES, EXAM, MANIFEST = "entries.csv", "samples.parquet", "exam.csv", "manifest.json"
 SEAL = "manifest_sha256"
-EXAM_COLUMNS = ("network", "predicted_us", "predicted_low_us", "predicted_high_us", "measured_us")
+_MOST_BYTES = 256 * 2**20
 
 
 @dataclass(frozen=True)
@@ -78,10 +82,14 @@ class Table:
         return entry
 
     def samples(self) -> pd.DataFrame:
-        """Raw samples, one row a block (read from disk on demand)."""
+        """Raw samples, one row a block (read from disk on demand).
+
+        Raises:
+            TableError: They cannot be read, or hold values that no block can have.
+        """
         if self.path is None:
             raise UsageError("This table has not been written yet.")
-        return pd.read_parquet(self.path / SAMPLES)
+        return parse_samples(_content(self.path, SAMPLES), self.path / SAMPLES)
 
 
 def profile_command(manifest: Manifest) -> str:
@@ -125,7 +133,7 @@ def write_table(
     parts[MANIFEST] = seal(manifest).encode()
     table = Table(manifest=manifest, entries=entries, exam=exam, path=folder)
     parse_entries(parts[ENTRIES].decode(), str(folder / ENTRIES), manifest.schema_version)
-    _check_exam(exam, folder / EXAM)
+    check_exam_columns(exam, folder / EXAM)
     _check_counts(table)
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
@@ -176,20 +184,30 @@ def read_table(folder: Path) -> Table:
     schema, manifest = _read_manifest(folder)
     parts = {}
     for name in (ENTRIES, SAMPLES, EXAM):
-        try:
-            parts[name] = (folder / name).read_bytes()
-        except OSError as error:
-            raise TableError(f"{folder} lacks {name}: {error.strerror}.", AGAIN) from error
+        parts[name] = _content(folder, name)
         if sha256_bytes(parts[name]) != manifest.files_sha256.get(name):
             raise TableError(
                 f"{folder / name} is not what was measured: it was edited or truncated.", AGAIN
             )
-    entries = parse_entries(parts[ENTRIES].decode(), str(folder / ENTRIES), schema)
-    exam = pd.read_csv(io.BytesIO(parts[EXAM]))
-    _check_exam(exam, folder / EXAM)
+    entries = parse_entries(_text(folder / ENTRIES, parts[ENTRIES]), str(folder / ENTRIES), schema)
+    exam = parse_exam(_text(folder / EXAM, parts[EXAM]), folder / EXAM)
     table = Table(manifest=manifest, entries=entries, exam=exam, path=folder)
     _check_counts(table)
     return table
+
+
+def _content(folder: Path, name: str) -> bytes:
+    try:
+        return read_at_most(folder / name, _MOST_BYTES)
+    except OSError as error:
+        raise TableError(f"{folder} lacks {name}: {error.strerror}.", AGAIN) from error
+
+
+def _text(path: Path, content: bytes) -> str:
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise TableError(f"{path} is damaged: it is no UTF-8 text.", AGAIN) from error
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -205,14 +223,16 @@ def _read_manifest(folder: Path) -> tuple[int, Manifest]:
     """The schema that a table was written in, and its manifest in today's."""
     path = folder / MANIFEST
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(read_at_most(path, _MOST_BYTES).decode("utf-8"))
     except OSError as error:
         raise TableError(
             f"{folder} is not a table: {path.name} cannot be read ({error.strerror}).",
             "Name a folder such as tables/<device>/<name>.",
         ) from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise TableError(f"{path} is damaged: {error}.", AGAIN) from error
+    except UnicodeDecodeError as error:
+        raise TableError(f"{path} is damaged: it is no UTF-8 text.", AGAIN) from error
+    except ValueError as error:
+        raise TableError(f"{path} is damaged: {str(error).rstrip('.')}.", AGAIN) from error
     if not isinstance(content, dict):
         raise TableError(f"{path} is not a manifest.", AGAIN)
     schema = _checked_schema(content, path)
@@ -222,7 +242,7 @@ def _read_manifest(folder: Path) -> tuple[int, Manifest]:
 def _checked_schema(content: dict[str, Any], path: Path) -> int:
     """Check and take off the seal; the schema of a manifest that this kit can read."""
     schema = content.get("schema_version")
-    if not isinstance(schema, int):
+    if type(schema) is not int:
         raise TableError(f"{path} names no schema version.", AGAIN)
     if schema > TABLE_SCHEMA:
         raise TableError(
@@ -237,16 +257,11 @@ def _checked_schema(content: dict[str, Any], path: Path) -> int:
 
 def _parse_manifest(content: dict[str, Any], path: Path) -> Manifest:
     try:
-        return Manifest.model_validate(content)
+        # From JSON, whose types are taken at their word: true is no number, "7" neither.
+        return Manifest.model_validate_json(json.dumps(content), strict=True)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(word) for word in first["loc"])
-        raise TableError(f"{path} is not a valid manifest: {where}: {first['msg']}.") from error
-
-
-def _check_exam(exam: pd.DataFrame, path: Path) -> None:
-    if tuple(exam.columns[: len(EXAM_COLUMNS)]) != EXAM_COLUMNS:
-        raise TableError(f"{path} has other columns than {', '.join(EXAM_COLUMNS)}.")
+        problem = first_problem(error).rstrip(".")
+        raise TableError(f"{path} is not a valid manifest: {problem}.", AGAIN) from error
 
 
 def _check_counts(table: Table) -> None:
@@ -269,6 +284,13 @@ def _check_counts(table: Table) -> None:
         raise TableError(
             f"{table.path}: {space.operators_expected} operators are expected, but measured, "
             f"failed, predicted and missing ones are {counted + space.operators_missing}.",
+            AGAIN,
+        )
+    examined = 0 if table.manifest.exam is None else table.manifest.exam.networks
+    if len(table.exam) != examined:
+        raise TableError(
+            f"{table.path}: the manifest counts {examined} examined networks, {EXAM} holds "
+            f"{len(table.exam)}.",
             AGAIN,
         )
     protocol = table.manifest.protocol

@@ -29,7 +29,9 @@ from search.errors import DeviceLost
 TEXT = st.text(max_size=12)
 NATURAL = st.integers(0, 2**64 - 1)
 POSITIVE = st.integers(1, 2**63)
-INTEGER = st.integers(-(2**63), 2**63)
+INTEGER = st.integers(-(2**62), 2**62)
+COUNT = st.integers(0, 2**61)
+BLOCK = st.integers(1, 2**61)
 
 
 def maybe(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
@@ -66,12 +68,15 @@ def plans(draw: st.DrawFn) -> Plan:
         max_attempts=draw(POSITIVE),
         sentinel=draw(st.sampled_from([None, *ids])),
         sentinel_every=draw(POSITIVE),
-        max_temperature_c=draw(maybe(st.floats(allow_nan=False, allow_infinity=False))),
+        max_temperature_c=draw(maybe(st.floats(-300, 10_000))),
         items=tuple(items),
     )
 
 
-STATE = {"freq_khz": maybe(INTEGER), "temperature_mc": maybe(INTEGER)}
+STATE = {
+    "freq_khz": maybe(st.integers(1, 10**8)),
+    "temperature_mc": maybe(st.integers(-300_000, 10**7)),
+}
 RECORDS: st.SearchStrategy[Record] = st.one_of(
     st.builds(
         Hello,
@@ -81,28 +86,28 @@ RECORDS: st.SearchStrategy[Record] = st.one_of(
         runtime=TEXT,
         runtime_version=maybe(TEXT),
         backend=TEXT,
-        threads=INTEGER,
+        threads=st.integers(1, 1024),
         affinity=AFFINITY,
-        clock_resolution_ns=maybe(INTEGER),
-        pid=maybe(INTEGER),
+        clock_resolution_ns=maybe(COUNT),
+        pid=maybe(COUNT),
     ),
     st.builds(Begin, item=INTEGER),
-    st.builds(Loaded, item=INTEGER, load_ns=INTEGER, loops=INTEGER),
+    st.builds(Loaded, item=INTEGER, load_ns=COUNT, loops=COUNT),
     st.builds(
         Sample,
         item=INTEGER,
-        round=INTEGER,
-        loops=POSITIVE,
-        ns=NATURAL,
-        first_ns=maybe(INTEGER),
-        switches=INTEGER,
-        attempts=INTEGER,
-        at_ns=INTEGER,
+        round=COUNT,
+        loops=BLOCK,
+        ns=BLOCK,
+        first_ns=maybe(COUNT),
+        switches=COUNT,
+        attempts=COUNT,
+        at_ns=COUNT,
         **STATE,
     ),
-    st.builds(Sentinel, loops=POSITIVE, ns=NATURAL, switches=INTEGER, at_ns=INTEGER, **STATE),
+    st.builds(Sentinel, loops=BLOCK, ns=BLOCK, switches=COUNT, at_ns=COUNT, **STATE),
     st.builds(Failure, item=INTEGER, kind=TEXT, message=TEXT),
-    st.builds(Bye, samples=INTEGER, sentinels=INTEGER, failures=INTEGER, max_rss_kb=maybe(INTEGER)),
+    st.builds(Bye, samples=COUNT, sentinels=COUNT, failures=COUNT, max_rss_kb=maybe(COUNT)),
 )
 SMALLEST: dict[str, dict[str, Any]] = {
     "hello": {"nonce": "n", "runner": "r", "runtime": "t", "backend": "b", "threads": 1},

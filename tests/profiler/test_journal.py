@@ -112,7 +112,7 @@ def test_what_was_added_survives_the_kill_of_the_process_that_added_it(path: Pat
         "from profiler.journal import Journal\n"
         "journal = Journal(Path(sys.argv[1]), 'me')\n"
         "for k in range(100):\n"
-        "    journal.add(0, [('a', k, Sample(item=1, round=k, loops=1, ns=k, at_ns=k))], [])\n"
+        "    journal.add(0, [('a', k, Sample(item=1, round=k, loops=1, ns=k + 1, at_ns=k))], [])\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     done = subprocess.run(
@@ -122,7 +122,7 @@ def test_what_was_added_survives_the_kill_of_the_process_that_added_it(path: Pat
     )
     assert done.returncode == -signal.SIGKILL
     with Journal(path, "me") as journal:
-        assert [block.ns for block in journal.blocks()["a"]] == list(range(100))
+        assert [block.ns for block in journal.blocks()["a"]] == list(range(1, 101))
 
 
 def test_a_journal_that_was_left_open_can_be_opened_again(path: Path) -> None:

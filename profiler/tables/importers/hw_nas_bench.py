@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from profiler.tables.importers.base import ForeignRow, ForeignTable, Role, damaged
 from profiler.tables.importers.bench_lookup import COLUMNS, CONSTANT, relative_csv
+from search.documents import shortened
 from search.errors import UsageError
 from search.operators.spec import OperatorSpec
 from search.spaces.base import LayeredSpace
@@ -44,7 +45,10 @@ class HwNasBench:
         """One table a device."""
         if text.lstrip().startswith("{"):
             text = relative_csv(text, origin)
-        lines = list(csv.reader(io.StringIO(text)))
+        try:
+            lines = list(csv.reader(io.StringIO(text)))
+        except csv.Error as error:
+            raise damaged(origin, str(error)) from error
         if not lines or tuple(lines[0]) != COLUMNS:
             raise damaged(origin, f"its columns should be {', '.join(COLUMNS)}")
         rows: dict[str, list[ForeignRow]] = {}
@@ -71,7 +75,7 @@ def _row(key: str, text: str, where: str, origin: str) -> ForeignRow:
     try:
         value = float(text)
     except ValueError as error:
-        raise damaged(origin, f"{where}: {text!r} is no time") from error
+        raise damaged(origin, f"{where}: {shortened(text)!r} is no time") from error
     if key == CONSTANT or (skip := _SKIP.fullmatch(key)):
         if not 0 <= value < math.inf or (key != CONSTANT and skip and value != 0):
             raise damaged(origin, f"{where}: {key} cannot be {text}")
@@ -79,13 +83,14 @@ def _row(key: str, text: str, where: str, origin: str) -> ForeignRow:
         return ForeignRow(source_key=key, value=value, role=role)
     block = _BLOCK.fullmatch(key)
     if block is None:
-        raise damaged(origin, f"{where}: {key!r} is no operator of this format")
+        raise damaged(origin, f"{where}: {shortened(key)!r} is no operator of this format")
     if not 0 < value < math.inf:
-        raise damaged(origin, f"{where}: {key} cannot take {text} ms")
+        raise damaged(origin, f"{where}: {key} cannot take {shortened(text)} ms")
     try:
         operator = _operator(*(int(word) for word in block.groups()))
-    except UsageError as error:
-        raise damaged(origin, f"{where}: {error.message}") from error
+    except (UsageError, ValueError) as error:
+        why = shortened(getattr(error, "message", "a number is too long"))
+        raise damaged(origin, f"{where}: {why}") from error
     return ForeignRow(source_key=key, value=value, operator=operator)
 
 

@@ -27,6 +27,7 @@ from profiler.tables.versions import next_version
 from search.errors import TableError, UsageError
 from search.files import sha256_bytes
 from search.operators.spec import OperatorSpec
+from search.table.columns import AGAIN
 from search.table.entries import Entry, Interval, OperatorCounts, Sampling, Spread
 from search.table.manifest import Manifest, Origin, Protocol, SpaceInfo
 from search.table.store import EXAM_COLUMNS, Table, write_table
@@ -35,6 +36,8 @@ LARGEST_BYTES = 50 * 2**20
 COLUMNS = ("source_key", "role", "key", "count", "value", "spread")
 PREAMBLE = "preamble"
 _LEVEL = 0.95
+# Of the logarithm of a time: such an interval says that nothing is known.
+_WIDEST = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -227,7 +230,7 @@ def _interval(
     else:
         return None, None
     factor = float(scipy_stats.t.ppf((1 + _LEVEL) / 2, number - 1))
-    reach = math.exp(factor * relative / math.sqrt(number))
+    reach = math.exp(min(factor * relative / math.sqrt(number), _WIDEST))
     return centre / reach, centre * reach
 
 
@@ -261,6 +264,9 @@ def published_rows(table: Table) -> tuple[ForeignRow, ...]:
             f"{table.label} was not imported; it has no rows of a publisher.",
             "Export it as csv or once-for-all.",
         )
+    samples = table.samples()
+    if not {"source_key", "role", "count", "value", "spread"} <= set(samples.columns):
+        raise TableError(f"{table.label} holds no rows of its publisher.", AGAIN)
     return tuple(
         ForeignRow(
             source_key=str(line["source_key"]),
@@ -269,5 +275,5 @@ def published_rows(table: Table) -> tuple[ForeignRow, ...]:
             count=None if pd.isna(line["count"]) else int(line["count"]),
             spread=None if pd.isna(line["spread"]) else float(line["spread"]),
         )
-        for line in table.samples().to_dict("records")
+        for line in samples.to_dict("records")
     )

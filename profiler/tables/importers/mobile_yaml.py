@@ -14,6 +14,7 @@ import yaml
 from profiler.tables.importers.base import ForeignRow, ForeignTable, damaged
 from profiler.tables.importers.kit_mark import KitMark, read_mark
 from profiler.tables.importers.mobile_keys import ONCE_FOR_ALL, PROXYLESS, Dialect, parse_mobile_key
+from search.documents import shortened
 from search.errors import UsageError
 from search.operators.spec import OperatorSpec
 
@@ -35,7 +36,7 @@ class MobileYaml:
             _refuse_twins(yaml.compose(text, Loader=yaml.SafeLoader))
             content = yaml.safe_load(text)
         except (yaml.YAMLError, RecursionError, ValueError) as error:
-            raise damaged(origin, " ".join(str(error).split())) from error
+            raise damaged(origin, shortened(" ".join(str(error).split()), 200)) from error
         if not isinstance(content, dict) or not content:
             raise damaged(origin, "it holds no rows")
         rows = tuple(self._row(key, value, origin, mark) for key, value in content.items())
@@ -74,18 +75,23 @@ class MobileYaml:
     def _row(self, key: Any, value: Any, origin: str, mark: KitMark | None) -> ForeignRow:
         names = {"count", "mean", self.dialect.spread}
         if not isinstance(value, dict) or set(value) != names:
-            raise damaged(origin, f"{key} should have count, mean and {self.dialect.spread}")
+            raise damaged(
+                origin, f"{shortened(key)} should have count, mean and {self.dialect.spread}"
+            )
         count, mean, spread = value["count"], value["mean"], value[self.dialect.spread]
         good = isinstance(count, int) and not isinstance(count, bool) and count > 0
         good = good and isinstance(mean, float) and 0 < mean < math.inf
         if mark is None or spread is not None:
             good = good and isinstance(spread, float) and 0 <= spread < math.inf
         if not good:
-            raise damaged(origin, f"{key} has an impossible count, mean or {self.dialect.spread}")
+            raise damaged(
+                origin, f"{shortened(key)} has an impossible count, mean or {self.dialect.spread}"
+            )
         try:
             operator = parse_mobile_key(str(key), self.dialect)
-        except UsageError as error:
-            raise damaged(origin, error.message) from error
+        except (UsageError, ValueError) as error:
+            why = shortened(getattr(error, "message", "a number of a key is too long"), 200)
+            raise damaged(origin, why) from error
         if mark is not None:
             operator = replace(operator, dtype=mark.dtype)
         return ForeignRow(

@@ -15,6 +15,7 @@ from itertools import chain
 from typing import Any
 
 from profiler.tables.importers.base import ForeignRow, ForeignTable, damaged
+from search.documents import shortened
 from search.operators.spec import OperatorSpec
 from search.spaces.registry import make_space
 
@@ -36,8 +37,10 @@ class SinglePath:
         """One table a file."""
         try:
             content = json.loads(text, object_pairs_hook=_no_twins, parse_constant=_no_constant)
+        except RecursionError as error:
+            raise damaged(origin, "it is nested too deep") from error
         except ValueError as error:
-            raise damaged(origin, str(error)) from error
+            raise damaged(origin, shortened(error, 200)) from error
         blocks = tuple(_blocks())
         _check_shape(content, len(blocks), origin)
         rows = tuple(

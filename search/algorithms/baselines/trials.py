@@ -46,6 +46,14 @@ class Subset:
         return self._images.batch(self._indices[indices], generator)
 
 
+class _Begin(BaseModel):
+    """The first line: what the trials were made with."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    identity: str
+
+
 class _Row(BaseModel):
     """One finished trial: a score, or the reason why there is none."""
 
@@ -110,10 +118,10 @@ class TrialFile:
         """Read whole lines; remove one that was cut off at the end."""
         whole = content[: content.rfind(b"\n") + 1]
         try:
-            lines = whole.decode().splitlines()
-            begun_with = json.loads(lines[0])["identity"]
+            lines = whole.decode().split("\n")[:-1]
+            begun_with = _Begin.model_validate_json(lines[0]).identity
             rows = [_Row.model_validate_json(line) for line in lines[1:]]
-        except (ValueError, KeyError, IndexError, TypeError) as error:
+        except (ValueError, IndexError) as error:
             raise UsageError(
                 f"{path} is not a file of trials: {error}.", "Choose another folder with --run."
             ) from error

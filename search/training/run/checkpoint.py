@@ -165,6 +165,8 @@ def parse_checkpoint(
     try:
         # torch does not look at the check sums that it writes.
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            if sum(member.file_size for member in archive.infolist()) > len(content):
+                raise zipfile.BadZipFile("it unpacks to more than it is")
             damaged = archive.testzip()
         if damaged is not None:
             raise zipfile.BadZipFile(f"{damaged} differs from its check sum")
@@ -173,7 +175,7 @@ def parse_checkpoint(
         reason = str(error).strip().split("\n")[0]
         raise UsageError(f"{source} is damaged or not a checkpoint: {reason}", remedy) from error
     schema = stored.get("schema_version") if isinstance(stored, dict) else None
-    if isinstance(schema, int) and schema > CHECKPOINT_SCHEMA:
+    if type(schema) is int and schema > CHECKPOINT_SCHEMA:
         raise UsageError(
             f"{source} has schema {schema}, newer than {CHECKPOINT_SCHEMA}.", "Update the kit."
         )
@@ -183,6 +185,8 @@ def parse_checkpoint(
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise UsageError(f"{source} is not a checkpoint: {where}: {first['msg']}.") from error
+    if min(*dataclasses.astuple(file.position), file.trace_bytes) < 0:
+        raise UsageError(f"{source} is not a checkpoint: it counts below zero.", remedy)
     names = (field.name for field in dataclasses.fields(Checkpoint))
     return Checkpoint(**{name: getattr(file, name) for name in names})
 
@@ -199,7 +203,7 @@ def restore(
         module.load_state_dict(checkpoint.module)
         for name, state in checkpoint.optimizers.items():
             optimizers[name].load_state_dict(dict(state))
-    except (KeyError, RuntimeError, ValueError) as error:
+    except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
         raise UsageError(f"The checkpoint does not fit the method's modules: {error}") from error
 
 
@@ -235,7 +239,7 @@ def _differ(name: str, stored: RunIdentity, expected: RunIdentity) -> Iterator[s
     old, new = getattr(stored, name), getattr(expected, name)
     if old == new:
         return
-    with contextlib.suppress(json.JSONDecodeError, AttributeError, TypeError):
+    with contextlib.suppress(ValueError, RecursionError, AttributeError, TypeError):
         parts_old, parts_new = json.loads(old), json.loads(new)
         for key in sorted({*parts_old, *parts_new}):
             if parts_old.get(key) != parts_new.get(key):

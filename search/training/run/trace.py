@@ -6,13 +6,16 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter
 
+from search.documents import parse_json, read_text, shortened, validate_json
 from search.errors import StorageError, UsageError
+from search.table.values import Count, Finite
 
 TRACE_SCHEMA = 1
+MOST_EPOCHS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,17 +29,17 @@ class TraceLine:
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
-    epoch: int
+    epoch: Annotated[int, Field(ge=0, le=MOST_EPOCHS)]
     phase: str
-    loss: float
-    cross_entropy: float
-    accuracy: float
-    images: int
-    images_per_s: float
-    seconds: float
-    memory_mb: float
-    latency_us: float | None = None
-    progress: Mapping[str, float | None] = field(default_factory=dict)
+    loss: Finite
+    cross_entropy: Finite
+    accuracy: Finite
+    images: Count
+    images_per_s: Finite
+    seconds: Finite
+    memory_mb: Finite
+    latency_us: Finite | None = None
+    progress: Mapping[str, Finite | None] = field(default_factory=dict)
 
 
 _LINE = TypeAdapter(TraceLine)
@@ -97,26 +100,23 @@ def read_trace(path: Path) -> tuple[TraceLine, ...]:
     Raises:
         UsageError: Not a trace, of a newer schema, or damaged inside.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")[:-1]
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"Cannot read the trace {path}: {error}") from error
+    lines = read_text(path).split("\n")[:-1]
     _check_header(lines[0] if lines else "", path)
     try:
-        return tuple(_LINE.validate_json(text) for text in lines[1:])
-    except ValidationError as error:
-        raise UsageError(f"{path} is a damaged trace: {error}") from error
+        return tuple(validate_json(text, _LINE) for text in lines[1:])
+    except ValueError as error:
+        raise UsageError(f"{path} is a damaged trace: {str(error).rstrip('.')}.") from error
 
 
 def _check_header(text: str, path: Path) -> None:
     try:
-        header = json.loads(text)
-    except json.JSONDecodeError as error:
+        header = parse_json(text)
+    except ValueError as error:
         raise UsageError(f"{path} is not a trace.") from error
     version = header.get("schema_version") if isinstance(header, dict) else None
-    if not isinstance(version, int) or header.get("kind") != "trace":
+    if not isinstance(header, dict) or type(version) is not int or header.get("kind") != "trace":
         raise UsageError(f"{path} is not a trace.")
     if version > TRACE_SCHEMA:
         raise UsageError(
-            f"{path} has schema {version}, newer than {TRACE_SCHEMA}.", "Update the kit."
+            f"{path} has schema {shortened(version)}, newer than {TRACE_SCHEMA}.", "Update the kit."
         )

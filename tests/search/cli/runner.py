@@ -102,8 +102,16 @@ def write(
     values["space"] = _coverage(space, sha256 or space.sha256, failed=failed, missing=missing)
     manifest = Manifest(**{**values, **changes})
     samples = pd.DataFrame({"item": [kept[0].key], "pass": [0], "round": [0], "ns": [1000]})
-    write_table(folder, manifest, entries, samples, pd.DataFrame(columns=list(EXAM_COLUMNS)))
+    write_table(folder, manifest, entries, samples, _examined(manifest.exam))
     return folder
+
+
+def _examined(made: Exam | None) -> pd.DataFrame:
+    """As many networks as the manifest counts."""
+    rows = [
+        (f"exam-{n}", 1e3, 9e2, 1.1e3, 1e3) for n in range(0 if made is None else made.networks)
+    ]
+    return pd.DataFrame(rows, columns=list(EXAM_COLUMNS))
 
 
 def _coverage(space: LayeredSpace, sha256: str, *, failed: int, missing: int) -> SpaceInfo:

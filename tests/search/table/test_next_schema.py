@@ -15,8 +15,8 @@ from search.table.entries import Entry, Spread
 from search.table.manifest import TABLE_SCHEMA, Manifest
 from search.table.store import ENTRIES, read_manifest, read_table, write_table
 from search.table.upgrades import UPGRADES, Upgrade
-from tests.search.table.builders import FRAME, NO_EXAM, ROWS, Write
-from tests.search.table.complete import MANIFEST
+from tests.search.table.builders import FRAME, ROWS, Write
+from tests.search.table.complete import EXAM, MANIFEST
 from tests.search.table.test_golden_tables import FOLDERS
 
 NEXT = TABLE_SCHEMA + 1
@@ -80,7 +80,7 @@ def _next_folder(tmp_path: Path) -> Path:
     )
     content = {**MANIFEST.model_dump(), "space": space, "schema_version": NEXT, "mood": "good"}
     folder = tmp_path / "device" / "next"
-    write_table(folder, NextManifest.model_validate(content), rows, FRAME, NO_EXAM)
+    write_table(folder, NextManifest.model_validate(content), rows, FRAME, EXAM)
     return folder
 
 

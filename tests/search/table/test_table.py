@@ -25,14 +25,15 @@ from search.table.store import (
     read_manifest,
     read_table,
 )
-from tests.search.table.builders import BLOCK, BROKEN, FRAME, ROWS, STEM, Write
+from search.table.values import count_of
+from tests.search.table.builders import BLOCK, BROKEN, EXAM_OF_ONE, FRAME, ROWS, STEM, Write
 
 # --- round trips ----------------------------------------------------------------
 
 
 def test_a_table_reads_back_as_it_was_written(write: Write) -> None:
     exam = pd.DataFrame([("n1", 100.0, 90.0, 110.0, 101.5)], columns=list(EXAM_COLUMNS))
-    folder = write(exam=exam)
+    folder = write(exam=exam, examined=EXAM_OF_ONE)
     table = read_table(folder)
     assert table.entries == ROWS
     assert table.path == folder
@@ -52,7 +53,11 @@ def test_a_table_without_rows_reads_back(write: Write) -> None:
 def test_unknown_is_an_empty_cell_never_a_number(write: Write) -> None:
     with (write() / ENTRIES).open(newline="") as stream:
         _, _, failed = csv.DictReader(stream)
-    known = {column.name for column in COLUMNS if column.parse is int} | {"key", "status", "reason"}
+    known = {column.name for column in COLUMNS if column.parse is count_of} | {
+        "key",
+        "status",
+        "reason",
+    }
     assert {failed[column.name] for column in COLUMNS if column.name not in known} == {""}
 
 
@@ -70,12 +75,17 @@ _COUNT = st.integers(0, 2**62)
 def _entries(draw: st.DrawFn, key: str) -> Entry:
     status = draw(st.sampled_from(["ok", "unstable", "failed"]))
     low, centre, high = sorted(draw(st.tuples(*[st.floats(0.001, 1e9)] * 3)))
-    first_us = draw(_OPTIONAL_US)
+    first = sorted(draw(st.tuples(*[st.floats(0.001, 1e9)] * 3)))
+    bounded, timed_first = draw(st.booleans()), draw(st.booleans())
     times: dict[str, Any] = {
         "time": Interval(centre_us=centre, low_us=low, high_us=high),
         "first_call": None
-        if first_us is None
-        else Interval(centre_us=first_us, low_us=draw(_OPTIONAL_US), high_us=draw(_OPTIONAL_US)),
+        if not timed_first
+        else Interval(
+            centre_us=first[1],
+            low_us=first[0] if bounded else None,
+            high_us=first[2] if bounded else None,
+        ),
         "spread": Spread(**{field.name: draw(_OPTIONAL_US) for field in fields(Spread)}),
     }
     sha = draw(st.none() | st.text("0123456789abcdef", min_size=8, max_size=8))
