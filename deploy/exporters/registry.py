@@ -42,7 +42,9 @@ _ET = ("torch", "executorch")
 # alone.
 COMPUTE_UNITS = ("cpu_and_ne", "cpu_only", "cpu_and_gpu")
 _CHAINS = ("deploy.chains.modules", "deploy.chains.programs")
-_COREML_SOURCES = ("deploy.coreml.program", "deploy.coreml.interpreter", "deploy.coreml.check")
+_COREML_SOURCES = tuple(
+    f"deploy.coreml.{name}" for name in ("program", "interpreter", "check", "operations", "weights")
+)
 _COREML = {
     dtype: ExporterEntry(
         name=f"coreml-{dtype}",
