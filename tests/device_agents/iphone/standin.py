@@ -74,6 +74,10 @@ def afc_pull(remote, target):
 
 def launch(nonce):
     if script.get("agent"):
+        part = documents / "jobs" / nonce / "records" / "open.part"
+        if script.get("cut_lines") and part.exists():
+            with part.open("a") as log:
+                log.write('{"type":"sam')
         log = (here / "agent.log").open("a")
         subprocess.Popen([*script["agent"], "--job", nonce], stdout=log, stderr=log)
         return
