@@ -64,6 +64,7 @@ ORDER = {
         "lock",
         "native",
         "base",
+        "checkup_report",
         "cross",
         "adb",
         "host",

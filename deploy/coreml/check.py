@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from deploy.coreml.interpreter import OPERATIONS
-from deploy.coreml.operations import COMPUTING
 from deploy.coreml.program import Function, Program
 from search.errors import ExportError, UsageError
 
@@ -14,13 +13,33 @@ from search.errors import ExportError, UsageError
 SPECIFICATIONS = {"iOS16": 7, "iOS17": 8, "iOS18": 9, "iOS26": 10}
 # The operation set of a specification version: its number less one.
 OPSET = "CoreML{}"
+# Kinds that compute; those that only move numbers are left to the tools. A clip to 0 and 6 is
+# counted as relu6.
+COMPUTING = (
+    "conv",
+    "linear",
+    "relu",
+    "relu6",
+    "sigmoid",
+    "sigmoid_hard",
+    "thresholded_relu",
+    "silu",
+    "softmax",
+    "add",
+    "mul",
+    "reduce_mean",
+    "concat",
+    "slice_by_index",
+    "upsample_nearest_neighbor",
+    "identity",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expected:
     """Properties that a package must have. `flops` are multiply-adds of one call.
 
-    `operations` counts those that compute, by kind (`deploy.coreml.operations`);
+    `operations` counts those that compute, by kind (`deploy.chains.operations`);
     None where they are not known.
     """
 

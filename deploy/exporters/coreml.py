@@ -17,10 +17,10 @@ from torch import Tensor, nn
 
 from deploy.artefact import ExportSpec
 from deploy.chains.modules import chain_input, chain_network
+from deploy.chains.operations import computing_operations
 from deploy.chains.programs import program_operators
 from deploy.coreml.check import Expected, check_deployment_target, check_program
 from deploy.coreml.interpreter import evaluate, evaluate_all
-from deploy.coreml.operations import computing_operations
 from deploy.coreml.package import open_package, pack, unpacked_package
 from deploy.coreml.program import Function, read_program
 from deploy.coreml.weights import check_weights, module_weights

@@ -41,9 +41,9 @@ _ET = ("torch", "executorch")
 # table's identity; "all" leaves the choice to the system and is for deployment
 # alone.
 COMPUTE_UNITS = ("cpu_and_ne", "cpu_only", "cpu_and_gpu")
-_CHAINS = ("deploy.chains.modules", "deploy.chains.programs")
+_CHAINS = ("deploy.chains.modules", "deploy.chains.programs", "deploy.chains.operations")
 _COREML_SOURCES = tuple(
-    f"deploy.coreml.{name}" for name in ("program", "interpreter", "check", "operations", "weights")
+    f"deploy.coreml.{name}" for name in ("program", "interpreter", "check", "weights")
 )
 _COREML = {
     dtype: ExporterEntry(

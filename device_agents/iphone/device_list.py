@@ -30,6 +30,7 @@ def _phone(entry: dict[str, Any]) -> IphoneInfo | None:
     if udid is None or not (kind or model or "").startswith("iPhone"):
         return None
     mode, pairing = _text(facts, "developerModeStatus"), _text(facts, "pairingState")
+    services = facts.get("ddiServicesAvailable")
     return IphoneInfo(
         udid=udid,
         model=model if model and model.startswith("iPhone") else None,
@@ -37,6 +38,7 @@ def _phone(entry: dict[str, Any]) -> IphoneInfo | None:
         os_build=_text(facts, "osBuildUpdate"),
         developer_mode=None if mode is None else mode == "enabled",
         paired=None if pairing is None else pairing == "paired",
+        developer_services=services if isinstance(services, bool) else None,
         attached=True if _text(facts, "transportType") else None,
         unavailable=_why_unavailable(facts),
     )

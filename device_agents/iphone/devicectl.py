@@ -54,6 +54,24 @@ class Devicectl:
         # What follows -- is the app and its own arguments, whatever these look like.
         self._ask(("device", "process", "launch"), *options, "--", self._bundle, *arguments)
 
+    def developer_mode(self, phone: IphoneInfo) -> bool | None:
+        """As the list of devices says."""
+        return phone.developer_mode
+
+    def image_mounted(self, phone: IphoneInfo) -> bool | None:
+        """As the list of devices says; the tool mounts the image by itself when it is needed."""
+        return phone.developer_services
+
+    def app_installed(self, phone: IphoneInfo) -> bool:
+        """Ask for the app by its identifier."""
+        answer = self._ask(
+            ("device", "info", "apps"), "--device", phone.udid, "--bundle-id", self._bundle
+        )
+        try:
+            return bool(answer["result"]["apps"])
+        except (KeyError, TypeError) as error:
+            raise DeviceError("devicectl answered with a list of another form.", _UPDATE) from error
+
     def _copy(self, phone: IphoneInfo, way: str, source: str, destination: str) -> None:
         self._ask(
             ("device", "copy", way), "--device", phone.udid,

@@ -92,6 +92,32 @@ class Pymobiledevice:
         except DeveloperServiceMissing as error:
             raise _without_developer_services(phone, error) from error
 
+    def developer_mode(self, phone: IphoneInfo) -> bool | None:
+        """Asked of the phone; there is no such mode before iOS 16."""
+        if phone.os_major is not None and phone.os_major < 16:
+            return None
+        answer = self._json("amfi", "developer-mode-status", "--udid", phone.udid)
+        return answer if isinstance(answer, bool) else None
+
+    def image_mounted(self, phone: IphoneInfo) -> bool | None:
+        """Whether any image is mounted."""
+        answer = self._json("mounter", "list", "--udid", phone.udid)
+        return bool(answer) if isinstance(answer, list) else None
+
+    def app_installed(self, phone: IphoneInfo) -> bool:
+        """Ask for the app by its identifier."""
+        answer = self._json("apps", "query", "--udid", phone.udid, self._bundle)
+        return isinstance(answer, dict) and self._bundle in answer
+
+    def _json(self, *arguments: str) -> object:
+        try:
+            answer: object = json.loads(self._run("--no-color", *arguments))
+        except ValueError as error:
+            raise DeviceError(
+                f"pymobiledevice3 {arguments[0]} answered in another form.", "Update it."
+            ) from error
+        return answer
+
     def _apps(self, phone: IphoneInfo, verb: str, first: str, second: str) -> None:
         self._run("apps", verb, "--udid", phone.udid, "--documents", self._bundle, first, second)
 

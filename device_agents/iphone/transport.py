@@ -23,6 +23,7 @@ class IphoneInfo:
     developer_mode: bool | None = None
     paired: bool | None = None
     attached: bool | None = None
+    developer_services: bool | None = None
     unavailable: str | None = None
 
     @property
@@ -78,5 +79,29 @@ class IphoneTransport(Protocol):
 
         Raises:
             DeviceError, DeviceLost: It did not start.
+        """
+        ...
+
+    def developer_mode(self, phone: IphoneInfo) -> bool | None:
+        """Whether developer mode is on; None where the program cannot tell.
+
+        Raises:
+            DeviceError, DeviceLost: It could not be asked.
+        """
+        ...
+
+    def image_mounted(self, phone: IphoneInfo) -> bool | None:
+        """Whether the phone offers its developer services; None where the program cannot tell.
+
+        Raises:
+            DeviceError, DeviceLost: It could not be asked.
+        """
+        ...
+
+    def app_installed(self, phone: IphoneInfo) -> bool:
+        """Whether the agent app is on the phone.
+
+        Raises:
+            DeviceError, DeviceLost: It could not be asked.
         """
         ...

@@ -89,7 +89,7 @@ def launch(nonce):
          device_model="iPhone12,1")
     for item in plan["items"]:
         emit(type="begin", item=item["id"], sha256=item["sha256"])
-        assert (documents / item["file"] / "Manifest.json").is_file(), item
+        assert (documents / item["file"]).exists(), item
         emit(type="loaded", item=item["id"], load_ns=5, loops=item["loops"] or 1,
              sha256=item["sha256"])
     samples = 0
@@ -118,6 +118,8 @@ if words[0] == "xcrun":
     elif words[3:5] == ["process", "launch"]:
         assert words[-4] == "--", words
         launch(words[-1])
+    elif words[3:5] == ["info", "apps"]:
+        answer = {"result": {"apps": [{"bundleIdentifier": "x"}] if script["app"] else []}}
     elif words[2:] == ["--version"]:
         print("397.21")
         sys.exit(0)
@@ -130,6 +132,12 @@ else:
         print("not json" if script.get("mute") else json.dumps(script["listed"]))
     elif words[1:] == ["version"]:
         print(script["version"])
+    elif words[2:4] == ["amfi", "developer-mode-status"]:
+        print(json.dumps(script["mode"]))
+    elif words[2:4] == ["mounter", "list"]:
+        print(json.dumps([{"ImageSignature": "00"}] if script["image"] else []))
+    elif words[2:4] == ["apps", "query"]:
+        print(json.dumps({words[-1]: {}} if script["app"] else {}))
     elif words[1:3] == ["apps", "push"]:
         afc_push(Path(words[-2]), words[-1])
     elif words[1:3] == ["apps", "pull"]:
@@ -157,6 +165,9 @@ class Standin:
             "documents": str(self.documents),
             "fail": {},
             "version": "11.45.0",
+            "mode": True,
+            "image": True,
+            "app": True,
             "devices": [coredevice()],
             "listed": [listed()],
         }

@@ -11,26 +11,6 @@ from deploy.artefact import ExportSpec
 from deploy.chains.programs import shape_adapter
 from search.operators.spec import OperatorSpec
 
-# Kinds that compute; those that only move numbers are left to the tools. A clip to 0 and 6 is
-# counted as relu6.
-COMPUTING = (
-    "conv",
-    "linear",
-    "relu",
-    "relu6",
-    "sigmoid",
-    "sigmoid_hard",
-    "thresholded_relu",
-    "silu",
-    "softmax",
-    "add",
-    "mul",
-    "reduce_mean",
-    "concat",
-    "slice_by_index",
-    "upsample_nearest_neighbor",
-    "identity",
-)
 _ACTIVATIONS: dict[str, dict[str, int]] = {
     "none": {},
     "relu": {"relu": 1},
