@@ -166,8 +166,9 @@ class IphoneAgent:
         return DeviceTimeout(
             f"The agent app wrote nothing for {self._settings.timeout_s:g} s, "
             f"{_RESTARTS + 1} starts in a row.",
-            "Look at the phone: the app must stay in front, the phone unlocked. Compiling "
-            "for the Neural Engine takes seconds a model: raise --timeout if it goes on.",
+            "Look at the phone: the app must stay in front, the phone unlocked; it waits while the "
+            "phone is hot or in low-power mode. Compiling for the Neural Engine takes seconds a "
+            "model: raise --timeout if it goes on.",
         )
 
     def _write(self, remote_path: str, text: str) -> None:

@@ -5,11 +5,14 @@ KIT_SWIFT_ROOT names one. Sources are copied into it and built there; what was
 built is started from outside by the root's own loader.
 """
 
+import contextlib
+import fcntl
 import functools
 import hashlib
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,7 +51,8 @@ class Swift:
         """`swift build` or `swift test` of the package; a warning is an error."""
         strict = ("-Xswiftc", "-warnings-as-errors")
         places = ("--package-path", "coreml", "--scratch-path", "build")
-        return self.run("swift", *words, *places, *strict)
+        with _only_one(self.work.parent):
+            return self.run("swift", *words, *places, *strict)
 
     def agent(self) -> list[str]:
         """The command that starts agent-linux; it is built first.
@@ -84,11 +88,22 @@ def find_swift() -> Swift | None:
     )
     digest = hashlib.sha256(b"\0".join(p.read_bytes() for p in sources)).hexdigest()[:16]
     shelf = _DEFAULT.parent / "swift-builds" if root is None else root / "var/kit-builds"
+    shelf.mkdir(parents=True, exist_ok=True)
     work = shelf / digest
-    if not (work / "coreml").exists():
-        shutil.rmtree(shelf, ignore_errors=True)
-        work.mkdir(parents=True)
-        shutil.copytree(STUBS, work / "stubs")
-        shutil.copytree(APP, work / "partial", ignore=shutil.ignore_patterns(".build"))
-        (work / "partial").rename(work / "coreml")
+    with _only_one(shelf):
+        if not (work / "coreml").exists():
+            for old in shelf.iterdir():
+                shutil.rmtree(old, ignore_errors=True)
+            work.mkdir(parents=True)
+            shutil.copytree(STUBS, work / "stubs")
+            shutil.copytree(APP, work / "partial", ignore=shutil.ignore_patterns(".build"))
+            (work / "partial").rename(work / "coreml")
     return Swift(root=root, work=work)
+
+
+@contextlib.contextmanager
+def _only_one(shelf: Path) -> Iterator[None]:
+    """One process at a time lays out and builds."""
+    with shelf.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

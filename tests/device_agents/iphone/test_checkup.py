@@ -30,7 +30,7 @@ def standin(tmp_path: Any, monkeypatch: pytest.MonkeyPatch, own_cache: Any) -> S
 
 
 def walk(transport: str = "pymobiledevice3") -> Report:
-    chosen = {"pymobiledevice3": Pymobiledevice, "devicectl": Devicectl}[transport]()
+    chosen = Pymobiledevice() if transport == "pymobiledevice3" else Devicectl()
     return check_up_iphone(load_device("iphone"), 5, chosen)
 
 

@@ -10,7 +10,7 @@ from device_agents.iphone.discovery import choose_phone
 from search.errors import DeviceError
 from tests.device_agents.iphone.standin import UDID, coredevice
 
-GOOD = coredevice()
+GOOD: dict[str, Any] = coredevice()
 
 
 def choose(*entries: Any) -> str:
@@ -21,7 +21,7 @@ def without(*names: str) -> dict[str, Any]:
     return {name: value for name, value in GOOD.items() if name not in names}
 
 
-FLAT = {
+FLAT: dict[str, Any] = {
     "identifier": "X",
     "properties": {
         **GOOD["hardwareProperties"],
@@ -29,7 +29,7 @@ FLAT = {
         **GOOD["connectionProperties"],
     },
 }
-NESTED = {"identifier": "X", "properties": without("identifier")}
+NESTED: dict[str, Any] = {"identifier": "X", "properties": without("identifier")}
 
 
 @pytest.mark.parametrize(

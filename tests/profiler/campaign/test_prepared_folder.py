@@ -97,6 +97,7 @@ def as_the_app_says(record: Record, plan: Plan, contents: dict[int, str]) -> Rec
         case Hello():
             phone = {"runner": "coreml-agent", "runtime": "coreml", "runtime_version": "16.7"}
             facts = {**phone, "device_model": "iPhone10,3", "backend": plan.backend}
+            facts["runner_build"] = "2.0 (2)"
             return record.model_copy(update=facts)
         case Begin() | Loaded():
             placed = {"sha256": contents[record.item]}
@@ -146,6 +147,9 @@ def test_records_become_the_table_that_the_phone_would_have_given(
     measure(folder)
     table = bench.measure(settings=settings, agent=ReplayAgent(PHONE, folder))
     assert table.manifest.source == "measured"
+    assert table.manifest.runtime.toolchain["agent app"] == "2.0 (2)"
+    if installed := table.manifest.kit.packages.get("coremltools"):
+        assert table.manifest.runtime.toolchain["coremltools"] == installed
     assert {entry.status for entry in table.entries} == {"ok"}
     assert table.manifest.device.id == "iphonex"
     assert table.manifest.protocol.chain_intercept_us == pytest.approx(150, rel=0.03)

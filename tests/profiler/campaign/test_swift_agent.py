@@ -111,7 +111,7 @@ def test_the_offline_way_on_the_real_core(
     contents = [path.read_bytes() for path in (job / "models").iterdir()]
     facts = {"load_programs": 60, "ends_after": 3000, "noise": 0.001}
     known = truth_of(contents, tmp_path / "truth.json", **facts)
-    codes = []
+    codes: list[int] = []
     while not codes or codes[-1] == 137:
         codes.append(run_agent(agent_linux, documents, known))
         assert len(codes) < 50
