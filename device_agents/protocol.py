@@ -30,8 +30,11 @@ Rules that every runner keeps:
   * The sentinel is timed before every `sentinel_every` visits.
   * Times are integer nanoseconds of a monotonic clock, per block.
   * A line that is cut off, or a stream without `bye`, is a lost device.
+  * A nonce of 64 digits is the digest of its plan (`with_digest`): a plan that
+    travels as a file, and its records, can be told from any other.
 """
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Annotated, Literal, Self
@@ -142,6 +145,7 @@ class Hello(Wire):
     nonce: str
     runner: str
     runner_sha256: str | None = None
+    runner_build: str | None = None
     runtime: str
     runtime_version: str | None = None
     backend: str
@@ -154,20 +158,26 @@ class Hello(Wire):
 
 
 class Begin(Wire):
-    """The runner is about to load this item: if it dies now, this item is the cause."""
+    """The runner is about to load this item: if it dies now, this item is the cause.
+
+    `sha256` is its file's, where the runner states it.
+    """
 
     type: Literal["begin"] = "begin"
     item: Item
+    sha256: str | None = None
 
 
 class Loaded(Wire):
     """An item is ready: `loops` is the number of calls in each of its blocks.
 
-    `placement` names the compute units that the runtime means to use, if known.
+    `placement` names the compute units that the runtime means to use, if known;
+    `sha256` is the file's, where the runner states it.
     """
 
     type: Literal["loaded"] = "loaded"
     item: Item
+    sha256: str | None = None
     load_ns: Nanoseconds
     loops: Count
     placement: str | None = None
@@ -246,6 +256,16 @@ def dump_record(record: Record) -> str:
     return record.model_dump_json(exclude_none=True)
 
 
+def plan_digest(plan: Plan) -> str:
+    """SHA-256 of the plan's line with an empty nonce, in hexadecimal."""
+    return hashlib.sha256(dump_plan(plan.model_copy(update={"nonce": ""})).encode()).hexdigest()
+
+
+def with_digest(plan: Plan) -> Plan:
+    """The plan with its digest as nonce."""
+    return plan.model_copy(update={"nonce": plan_digest(plan)})
+
+
 def parse_record(line: str) -> Record:
     """Read one line of a runner's output.
 
@@ -270,11 +290,11 @@ def check_records(lines: Iterable[str], plan: Plan) -> Iterator[Record]:
 
     Raises:
         DeviceLost: A line that is cut off, a stream that ends early, another run's
-            stream, an item that the plan does not name, or counts that
+            stream, an item or a file that the plan does not name, or counts that
             disagree.
     """
     counts: Counter[str] = Counter()
-    planned = {item.id for item in plan.items}
+    planned = {item.id: item.sha256 for item in plan.items}
     for line in lines:
         record = parse_record(line)
         if isinstance(record, Hello) != (not counts):
@@ -284,6 +304,8 @@ def check_records(lines: Iterable[str], plan: Plan) -> Iterator[Record]:
         item = getattr(record, "item", None)
         if item is not None and item not in planned:
             raise DeviceLost("The runner reported an item that it was not given.", _RESUME)
+        if isinstance(record, Begin | Loaded) and record.sha256 not in (None, planned[record.item]):
+            raise DeviceLost(f"The runner loaded another file as item {record.item}.", _RESUME)
         counts[record.type] += 1
         if isinstance(record, Bye):
             _check_counts(record, counts)

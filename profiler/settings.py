@@ -190,11 +190,9 @@ class CampaignSettings:
                 "Add --max-operators or --budget.",
             )
 
-    def without_extra_passes(self) -> "CampaignSettings":
-        """These settings with all passes at once, for records that were made already."""
-        effort = self.effort
-        passes = effort.passes + effort.extra_passes
-        effort = replace(effort, passes=passes, extra_passes=0, networks_every=1)
+    def with_passes(self, passes: int) -> "CampaignSettings":
+        """These settings with so many passes and no extra ones, for records made already."""
+        effort = replace(self.effort, passes=passes, extra_passes=0, networks_every=1)
         return replace(self, effort=effort)
 
     @property

@@ -65,6 +65,7 @@ ORDER = {
         "lock",
         "native",
         "base",
+        "checkup_report",
         "cross",
         "runtime",
         "adb",

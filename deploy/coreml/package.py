@@ -21,6 +21,9 @@ MODEL = "Data/com.apple.CoreML/model.mlmodel"
 WEIGHTS = "Data/com.apple.CoreML/weights/weight.bin"
 MANIFEST = "Manifest.json"
 _NAMES = (MANIFEST, MODEL, WEIGHTS)
+# As the manifest names them: below Data.
+_MODEL_ITEM = "com.apple.CoreML/model.mlmodel"
+_WEIGHTS_ITEM = "com.apple.CoreML/weights"
 # The converter's notes for another tool's debugger.
 _DEBUG = "executorch_debug_handle_mapping.json"
 _EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -47,15 +50,19 @@ def pack(folder: Path) -> bytes:
 
 def _content(folder: Path, name: str) -> bytes:
     content = (folder / name).read_bytes()
-    return _stable_manifest(content) if name == MANIFEST else content
+    return _stable_manifest(content, folder) if name == MANIFEST else content
 
 
-def _stable_manifest(content: bytes) -> bytes:
-    """The manifest with identifiers derived from paths, not drawn at random."""
+def _stable_manifest(content: bytes, folder: Path) -> bytes:
+    """The manifest with identifiers derived from paths, not drawn at random.
+
+    A program without weights has no file of them; the tools list its folder all the same.
+    """
     manifest = json.loads(content)
     items = manifest["itemInfoEntries"]
     identifiers = {old: str(uuid.uuid5(_NAMESPACE, item["path"])) for old, item in items.items()}
-    entries = {identifiers[old]: item for old, item in items.items() if item["path"] != _DEBUG}
+    absent = {_DEBUG} if (folder / WEIGHTS).exists() else {_DEBUG, _WEIGHTS_ITEM}
+    entries = {identifiers[old]: item for old, item in items.items() if item["path"] not in absent}
     manifest["itemInfoEntries"] = dict(sorted(entries.items()))
     manifest["rootModelIdentifier"] = identifiers[manifest["rootModelIdentifier"]]
     return json.dumps(manifest, indent=2).encode()
@@ -91,6 +98,32 @@ def replace_folder(content: bytes, folder: Path) -> None:
             folder.rename(old)
         fresh.rename(folder)
         shutil.rmtree(old, ignore_errors=True)
+
+
+def open_package(folder: Path) -> None:
+    """Open a package as Apple's tools do, and check that its manifest lists what is there.
+
+    Raises:
+        ExportError: coremltools does not open it, or the manifest lists other files.
+    """
+    import coremltools as ct
+
+    try:
+        ct.models.MLModel(str(folder), skip_model_load=True)
+        manifest = json.loads((folder / MANIFEST).read_text())
+        items = manifest["itemInfoEntries"]
+        listed = sorted(item["path"] for item in items.values())
+        root = items[manifest["rootModelIdentifier"]]["path"]
+    except Exception as error:
+        raise ExportError(
+            f"coremltools cannot open the package: {error}", "Build it again."
+        ) from error
+    there = [_MODEL_ITEM, *([_WEIGHTS_ITEM] if (folder / WEIGHTS).exists() else [])]
+    if listed != there or root != _MODEL_ITEM:
+        raise ExportError(
+            f"The manifest lists {listed} with the root {root}; the package holds {there}.",
+            "Build it again.",
+        )
 
 
 @contextmanager

@@ -56,13 +56,28 @@ class Function:
         return {**dict(self.inputs), **computed}
 
 
+Values = tuple[tuple[str, TensorType], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Described:
+    """Inputs and outputs of a function as the model's description declares them."""
+
+    inputs: Values
+    outputs: Values
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
-    """A package's functions. `interface` maps described inputs and outputs to dtypes."""
+    """A package's functions, and what its description says of each by name.
+
+    `default` is the function that is loaded where none is named.
+    """
 
     specification: int
     functions: Mapping[str, Function]
-    interface: Mapping[str, str]
+    described: Mapping[str, Described]
+    default: str
 
 
 def read_program(package: Path) -> Program:
@@ -90,19 +105,37 @@ def read_program(package: Path) -> Program:
     return Program(
         specification=model.specificationVersion,
         functions=functions,
-        interface=_interface(model.description),
+        described=_described(model.description),
+        default=model.description.defaultFunctionName or "main",
     )
 
 
-def _interface(description: Any) -> dict[str, str]:
-    names = {65552: "fp16", 65568: "fp32", 65600: "fp64", 131104: "int32"}
-    features = [*description.input, *description.output]
-    for function in description.functions:
-        features += [*function.input, *function.output]
-    return {f.name: names.get(f.type.multiArrayType.dataType, "unknown") for f in features}
+_ARRAYS = {65552: "fp16", 65568: "fp32", 65600: "fp64", 131104: "int32"}
+
+
+def _described(description: Any) -> dict[str, Described]:
+    functions = list(description.functions)
+    if not functions:
+        return {"main": _features(description)}
+    return {function.name: _features(function) for function in functions}
+
+
+def _features(description: Any) -> Described:
+    return Described(
+        inputs=tuple(_feature(one) for one in description.input),
+        outputs=tuple(_feature(one) for one in description.output),
+    )
+
+
+def _feature(feature: Any) -> tuple[str, TensorType]:
+    array = feature.type.multiArrayType
+    dtype = _ARRAYS.get(array.dataType, f"array type {array.dataType}")
+    return feature.name, TensorType(dtype=dtype, shape=tuple(array.shape))
 
 
 def _function(name: str, content: Any, reader: "_Reader") -> Function:
+    if list(content.block_specializations) != [content.opset]:
+        raise ExportError(f"The function {name} has no block of its operation set.")
     block = content.block_specializations[content.opset]
     operations: list[Operation] = []
     constants: dict[str, Value] = {}

@@ -7,6 +7,7 @@ Not known: whether Apple's compiler takes it, where it runs, how fast.
 """
 
 import tempfile
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,11 +17,13 @@ from torch import Tensor, nn
 
 from deploy.artefact import ExportSpec
 from deploy.chains.modules import chain_input, chain_network
+from deploy.chains.operations import computing_operations
 from deploy.chains.programs import program_operators
 from deploy.coreml.check import Expected, check_deployment_target, check_program
 from deploy.coreml.interpreter import evaluate, evaluate_all
-from deploy.coreml.package import pack, unpacked_package
+from deploy.coreml.package import open_package, pack, unpacked_package
 from deploy.coreml.program import Function, read_program
+from deploy.coreml.weights import check_weights, module_weights
 from deploy.exporters.base import ExportedFile
 from deploy.exporters.error_limits import ErrorLimit
 from deploy.exporters.quiet import quiet
@@ -42,7 +45,15 @@ class _Coreml:
 
     def build(self, spec: ExportSpec) -> ExportedFile:
         """Convert, save, read back, check, evaluate, compare."""
-        export, run = partial(_export, exporter=self), partial(_check_and_run, self, spec)
+        weights: list[Tensor] = []
+
+        def export(module: nn.Module, example: Tensor) -> bytes:
+            weights.extend(module_weights(module))
+            return _export(module, example, exporter=self)
+
+        def run(content: bytes, example: Tensor) -> Tensor:
+            return _check_and_run(self, spec, content, example, weights)
+
         with quiet():
             if spec.copies is None:
                 return export_and_verify(spec, export, run, self._limit)
@@ -53,7 +64,7 @@ class _Coreml:
         network, example = chain_network(spec), chain_input(spec)
         with torch.no_grad():
             content = _export(network, example, exporter=self)
-            output = _check_and_run(self, spec, content, example)
+            output = _check_and_run(self, spec, content, example, module_weights(network))
             worst = _worst_link(network, example, content, output, self._limit)
         if not worst <= self._limit.value:
             raise ExportError(
@@ -143,22 +154,29 @@ def _saved(model: Any) -> bytes:
         return pack(folder)
 
 
-def _check_and_run(exporter: _Coreml, spec: ExportSpec, content: bytes, example: Tensor) -> Tensor:
-    """Check the package's structure, then evaluate it."""
+def _check_and_run(
+    exporter: _Coreml,
+    spec: ExportSpec,
+    content: bytes,
+    example: Tensor,
+    weights: Sequence[Tensor],
+) -> Tensor:
+    """Open the package, check its structure and weights, then evaluate it."""
     operators = program_operators(spec)
     expected = Expected(
         target=exporter.target,
         dtype=exporter.dtype,
         flops=sum(count(operator).flops for operator in operators),
         quantised_weights=exporter.quantised_weights,
+        operations=computing_operations(spec),
     )
     with unpacked_package(content) as folder:
-        check_program(read_program(folder), expected)
-    return _run(content, example)
-
-
-def _run(content: bytes, example: Tensor) -> Tensor:
-    return evaluate(_function(content), example)[0]
+        open_package(folder)
+        program = read_program(folder)
+    check_program(program, expected)
+    (function,) = program.functions.values()
+    check_weights(function, weights, quantised=exporter.quantised_weights)
+    return evaluate(function, example)[0]
 
 
 def _function(content: bytes) -> Function:

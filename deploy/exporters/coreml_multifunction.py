@@ -10,8 +10,14 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from deploy.coreml.package import pack, unpack, unpacked_package
-from deploy.coreml.program import Function, Program, read_program
+import torch
+from torch import Tensor
+
+from deploy.coreml.check import check_interface
+from deploy.coreml.interpreter import evaluate
+from deploy.coreml.package import open_package, pack, unpack, unpacked_package
+from deploy.coreml.program import Function, read_program
+from deploy.coreml.same_function import differing_operation, same_values
 from deploy.exporters.quiet import quiet
 from search.errors import ExportError
 
@@ -45,20 +51,27 @@ def merge(packages: Mapping[str, bytes]) -> bytes:
 
 
 def _check(merged: bytes, packages: Mapping[str, bytes]) -> None:
-    """Each function must be its package's, operation by operation."""
-    program = _read(merged)
+    """Each function must be its package's: operation by operation, and in what it computes."""
+    with unpacked_package(merged) as folder:
+        open_package(folder)
+        program = read_program(folder)
     if set(program.functions) != set(packages):
         raise ExportError(f"The merged package holds {sorted(program.functions)}.")
+    check_interface(program)
     for name, content in packages.items():
-        (alone,) = _read(content).functions.values()
-        if _shape(alone) != _shape(program.functions[name]):
-            raise ExportError(f"The merged package holds another function {name}.")
+        with unpacked_package(content) as folder:
+            (alone,) = read_program(folder).functions.values()
+        function = program.functions[name]
+        difference = differing_operation(alone, function)
+        if difference is not None:
+            raise ExportError(
+                f"The merged package holds another function {name}: {difference} differs."
+            )
+        example = _example(alone)
+        if not same_values(evaluate(alone, *example), evaluate(function, *example)):
+            raise ExportError(f"The merged function {name} computes something else.")
 
 
-def _read(content: bytes) -> Program:
-    with unpacked_package(content) as folder:
-        return read_program(folder)
-
-
-def _shape(function: Function) -> list[tuple[object, ...]]:
-    return [(op.kind, tuple(kind for _, kind in op.outputs)) for op in function.operations]
+def _example(function: Function) -> tuple[Tensor, ...]:
+    generator = torch.Generator().manual_seed(0)
+    return tuple(torch.rand(kind.shape, generator=generator) * 2 - 1 for _, kind in function.inputs)

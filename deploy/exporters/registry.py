@@ -44,8 +44,10 @@ _NEWEST_PYTHON = {"coremltools": (3, 13)}
 # table's identity; "all" leaves the choice to the system and is for deployment
 # alone.
 COMPUTE_UNITS = ("cpu_and_ne", "cpu_only", "cpu_and_gpu")
-_CHAINS = ("deploy.chains.modules", "deploy.chains.programs")
-_COREML_SOURCES = ("deploy.coreml.program", "deploy.coreml.interpreter", "deploy.coreml.check")
+_CHAINS = ("deploy.chains.modules", "deploy.chains.programs", "deploy.chains.operations")
+_COREML_SOURCES = tuple(
+    f"deploy.coreml.{name}" for name in ("program", "interpreter", "check", "weights")
+)
 _COREML = {
     dtype: ExporterEntry(
         name=f"coreml-{dtype}",

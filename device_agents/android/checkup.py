@@ -11,9 +11,8 @@ import time
 import uuid
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from deploy.artefact import ExportSpec
 from deploy.build import collect
@@ -21,6 +20,7 @@ from deploy.exporters.registry import exporter_entry
 from device_agents.android.agent import AndroidAgent
 from device_agents.android.file_store import ROOT
 from device_agents.base import AgentSettings
+from device_agents.checkup_report import Check, Report
 from device_agents.device import Device
 from device_agents.native.record import find_build
 from device_agents.protocol import Failure, Hello, Plan, PlanItem, Sample
@@ -38,35 +38,6 @@ _KEYS = (
     "ir_k3_e6_m96_g1_relu_i16_o24_h32_w32_s2_r0_p1_b1_fp32",
     "ir_k5_e6_m144_g1_relu_i24_o24_h16_w16_s1_r1_p1_b1_fp32",
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Check:
-    """Result of one check; `says` is a sentence, `facts` the values that were read."""
-
-    name: str
-    passed: bool
-    says: str
-    facts: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
-    """All checks of one device; a rehearsal is not a phone."""
-
-    device: str
-    rehearsal: bool
-    said: tuple[str, ...]
-    checks: tuple[Check, ...]
-
-    @property
-    def passed(self) -> bool:
-        """Whether every check passed."""
-        return all(check.passed for check in self.checks)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The report as JSON content."""
-        return {"schema_version": 1, "passed": self.passed, **asdict(self)}
 
 
 def check_up(device: Device, timeout_s: float, runtime: str = "auto") -> Report:
@@ -261,19 +232,3 @@ _CHECKS: dict[str, Callable[[AndroidAgent], Check]] = {
     "heat": _thermal,
     "measurement": _measurement,
 }
-
-
-def to_markdown(report: Report) -> str:
-    """The report as Markdown, to be pasted into a message."""
-    kind = " (rehearsal, not a phone)" if report.rehearsal else ""
-    lines = [f"# Checkup of {report.device.removesuffix(kind)}{kind}", ""]
-    lines += ["| check | result | |", "| --- | --- | --- |"]
-    for check in report.checks:
-        lines.append(f"| {check.name} | {'ok' if check.passed else 'FAILED'} | {check.says} |")
-    for check in report.checks:
-        lines += [
-            *(["", f"## {check.name}", ""] if check.facts else []),
-            *(f"- {name}: {value}" for name, value in check.facts.items()),
-        ]
-    lines += ["", "## said", "", *(f"- {text}" for text in report.said)] if report.said else []
-    return "\n".join(lines) + "\n"

@@ -1,8 +1,9 @@
 """Agent of an iPhone: plans go in as files, records come back as files.
 
 The app on the phone (device_agents/runners/coreml) reads
-`jobs/<nonce>/plan.json`, runs it by itself and appends to
-`jobs/<nonce>/records.jsonl`; the cable is needed at both ends only. Packages
+`jobs/<nonce>/plan.json`, runs it by itself and writes its records as numbered
+files `jobs/<nonce>/records/000001.jsonl`, each complete when it appears, since
+a copy of a growing file may be older than the file. Packages
 are stored under `models/` by content and stay there, so a resumed run copies
 nothing twice.
 """
@@ -19,13 +20,18 @@ from deploy.coreml.package import unpack
 from device_agents.base import AgentSettings, DeviceState
 from device_agents.device import Device
 from device_agents.iphone.discovery import open_transport, select_phone
+from device_agents.iphone.record_checks import RecordChecks
+from device_agents.iphone.record_files import part_name
 from device_agents.iphone.transport import IphoneInfo, IphoneTransport
+from device_agents.iphone.units import check_unit
 from device_agents.protocol import Plan, Record, check_records, dump_plan
-from search.errors import DeviceError, DeviceLost, DeviceTimeout, UsageError
+from search.errors import DeviceError, DeviceTimeout
 from search.table.manifest import DeviceInfo, Source
 
 _ZIP = b"PK\x03\x04"
 _POLL_S = 2.0
+# Starts in a row, of an app that fell silent, after which a record must have come.
+_RESTARTS = 2
 
 
 class IphoneAgent:
@@ -34,8 +40,6 @@ class IphoneAgent:
     The compute unit is part of the backend's name: `coreml-cpu_and_ne`.
     """
 
-    source: Source = "measured"
-
     def __init__(
         self,
         device: Device,
@@ -43,17 +47,17 @@ class IphoneAgent:
         transport: IphoneTransport | None = None,
         poll_s: float = _POLL_S,
     ) -> None:
-        if not settings.backend.startswith("coreml-"):
-            raise UsageError(
-                f"An iPhone cannot run the backend {settings.backend!r}.",
-                "It knows coreml-cpu_and_ne, coreml-cpu_only and coreml-cpu_and_gpu.",
-            )
+        check_unit(settings.backend, device.match.get("model", ""))
+        self.source: Source = "measured"
+        self._checks = RecordChecks(device)
         self._device, self._settings, self._poll_s = device, settings, poll_s
         self._transport = transport or open_transport(device, settings.timeout_s)
         self._phone: IphoneInfo | None = None
 
     def __enter__(self) -> Self:
-        self._phone = select_phone(self._device, self._transport)
+        phone = select_phone(self._device, self._transport)
+        check_unit(self._settings.backend, phone.model or "")
+        self._phone = phone
         return self
 
     def __exit__(
@@ -120,32 +124,52 @@ class IphoneAgent:
             raise DeviceError(f"The phone wrote no file {name!r}.", "See the failures it reported.")
         return content
 
+    def remarks(self) -> tuple[str, ...]:
+        """Notes for the table."""
+        return self._checks.remarks()
+
     def run(self, plan: Plan) -> Iterator[Record]:
-        """Copy the plan, start the app, read its records as they grow."""
+        """Copy the plan, start the app, read its records as they appear."""
         job = f"jobs/{plan.nonce}"
         self._write(f"{job}/plan.json", dump_plan(plan))
-        self._transport.launch(self.phone, "--job", plan.nonce)
-        yield from check_records(self._lines(f"{job}/records.jsonl"), plan)
+        self._start(plan)
+        records = check_records(self._lines(job, plan), plan)
+        for record in self._checks.check(records, plan):
+            self.source = self._checks.source
+            yield record
+        self._checks.check_heat()
 
-    def _lines(self, remote_path: str) -> Iterator[str]:
-        """Lines of a growing file; a line without its end is not complete yet."""
-        read_bytes, since = 0, time.monotonic()
+    def _start(self, plan: Plan) -> None:
+        self._transport.launch(self.phone, "--job", plan.nonce)
+
+    def _lines(self, job: str, plan: Plan) -> Iterator[str]:
+        """Lines of the numbered files; an app that falls silent is started again.
+
+        It goes on with its job then, and records what ended it twice as failed.
+        """
+        number, starts, since = 1, 0, time.monotonic()
         while True:
-            content = self._read(remote_path) or b""
-            if len(content) < read_bytes:
-                raise DeviceLost("The phone's records became shorter.", "Run again with --resume.")
-            complete = content.rfind(b"\n") + 1
-            if complete > read_bytes:
-                lines = content[read_bytes:complete].decode(errors="replace").splitlines()
-                read_bytes, since = complete, time.monotonic()
-                yield from lines
-            elif time.monotonic() - since > self._settings.timeout_s:
-                raise DeviceTimeout(
-                    f"The agent app wrote nothing for {self._settings.timeout_s:g} s.",
-                    "Look at the phone: the app must stay in front, the phone unlocked. Compiling "
-                    "for the Neural Engine takes seconds a model: raise --timeout if it goes on.",
-                )
+            content = self._read(f"{job}/{part_name(number)}")
+            if content is not None:
+                number, starts, since = number + 1, 0, time.monotonic()
+                yield from content.decode(errors="replace").splitlines()
+                continue
+            if time.monotonic() - since > self._settings.timeout_s:
+                if starts == _RESTARTS:
+                    raise self._silent()
+                self._settings.say("The app fell silent; it is started again.")
+                self._start(plan)
+                starts, since = starts + 1, time.monotonic()
             time.sleep(self._poll_s)
+
+    def _silent(self) -> DeviceTimeout:
+        return DeviceTimeout(
+            f"The agent app wrote nothing for {self._settings.timeout_s:g} s, "
+            f"{_RESTARTS + 1} starts in a row.",
+            "Look at the phone: the app must stay in front, the phone unlocked; it waits while the "
+            "phone is hot or in low-power mode. Compiling for the Neural Engine takes seconds a "
+            "model: raise --timeout if it goes on.",
+        )
 
     def _write(self, remote_path: str, text: str) -> None:
         with tempfile.TemporaryDirectory(prefix="kit-deliver-") as temporary:

@@ -7,12 +7,44 @@ from collections.abc import Sequence
 
 from search.errors import DeviceError, DeviceLost, DeviceTimeout, KitError
 
+
+class ProgramMissing(DeviceError):
+    """The program that drives phones is not installed."""
+
+
+class NoSuchFile(Exception):
+    """The phone does not have the file that the program looked for."""
+
+
+class AppMissing(DeviceError):
+    """The agent app is not on the phone."""
+
+
+class DeveloperServiceMissing(DeviceError):
+    """The phone does not offer its developer services; why depends on its system."""
+
+
 _MISSING_FILE = re.compile(
     r"no such file|does not exist|not found at path|OBJECT_NOT_FOUND|opened because there",
     re.IGNORECASE,
 )
 # Pattern of the program's output; kind, message and remedy of the error. The first match counts.
 _KNOWN_ERRORS: tuple[tuple[str, type[KitError], str, str], ...] = (
+    (
+        r"failed to connect to usbmuxd|usbmuxd socket",
+        DeviceError,
+        "usbmuxd does not answer.",
+        "Start usbmuxd (Linux: systemctl start usbmuxd; Windows: Apple Mobile "
+        "Device Service), then attach the phone again.",
+    ),
+    (
+        r"failed to start service\. possible reasons|InvalidService|"
+        r"does not offer the requested service",
+        DeveloperServiceMissing,
+        "The phone does not offer its developer services.",
+        "Developer mode on (Settings > Privacy & Security), then mount the developer image: "
+        "'pymobiledevice3 mounter auto-mount'.",
+    ),
     (
         r"developer mode.{0,30}(disabled|not enabled|off)|DeveloperModeIsNotEnabled",
         DeviceError,
@@ -28,24 +60,19 @@ _KNOWN_ERRORS: tuple[tuple[str, type[KitError], str, str], ...] = (
         "team: Settings > General > VPN & Device Management.",
     ),
     (
-        r"pairing ?(is )?(required|dialog)|not paired|NotPaired|UserDeniedPairing|"
-        r"PasswordRequired|PairingDialogResponsePending|(has not|hasn.t) trusted this",
-        DeviceError,
-        "The phone does not trust this computer.",
-        "Unlock it, answer Trust, and enter its code.",
-    ),
-    (
-        r"\blocked\b|passcode protected|PasswordProtected|device is lock",
+        r"password protected\. please unlock|passcode protected|PasswordProtected|PasswordRequired|"
+        r"PasscodeRequired|unlock the device with its passcode|\blocked\b|device is lock",
         DeviceError,
         "The phone is locked.",
         "Unlock it and keep it unlocked (Auto-Lock: Never) while it measures.",
     ),
     (
-        r"tunnel|TunneldConnectionError|RemoteXPC|InvalidService",
+        r"pairing ?(is )?(required|dialog)|not paired|NotPaired|UserDeniedPairing|"
+        r"PairingDialogResponsePending|(has not|hasn.t|does not) trust(ed)? this|"
+        r"refused to trust|answer the trust dialog|pairing record|NotTrusted",
         DeviceError,
-        "There is no tunnel to the phone's developer services (needed from iOS 17 on).",
-        "Update pymobiledevice3 (its userspace tunnel needs no root), or start "
-        "'sudo pymobiledevice3 remote tunneld'.",
+        "The phone does not trust this computer.",
+        "Unlock it, answer Trust, and enter its code.",
     ),
     (
         r"DeveloperDiskImage|developer disk image|image (is )?not mounted",
@@ -54,35 +81,41 @@ _KNOWN_ERRORS: tuple[tuple[str, type[KitError], str, str], ...] = (
         "Run 'pymobiledevice3 mounter auto-mount', or open Xcode once with the phone attached.",
     ),
     (
-        r"(application|app|bundle).{0,80}(not (be )?found|not installed|unknown)|AppNotInstalled|"
-        r"InstallationLookupFailed",
+        r"tunnel|TunneldConnectionError|RemoteXPC|RSD",
         DeviceError,
+        "There is no tunnel to the phone's developer services (needed from iOS 17 on).",
+        "Update pymobiledevice3 (its userspace tunnel needs no root), or start "
+        "'sudo pymobiledevice3 remote tunneld'.",
+    ),
+    (
+        r"(application|\bapp|bundle).{0,80}((not|n.t) (be )?(found|installed)|unknown|"
+        r"is (not )?installed)|AppNotInstalled|InstallationLookupFailed|ApplicationLookupFailed",
+        AppMissing,
         "The agent app is not on the phone.",
         "Build, sign and install it once: device_agents/runners/coreml/README.md.",
     ),
     (
-        r"no space|disk full|storage is full",
+        r"refused to open the container|InstallationProhibited|not (have )?file sharing",
+        DeviceError,
+        "The app on the phone does not share its files.",
+        "It was built without UIFileSharingEnabled: build the present project again.",
+    ),
+    (
+        r"no space|disk full|storage is full|NO_SPACE_LEFT",
         DeviceError,
         "The phone has no room left.",
         "Delete something on it, or measure fewer operators (--filter).",
     ),
     (
-        r"no device|device (was )?not found|NoDeviceConnected|disconnected|broken pipe|"
-        r"connection (was )?(lost|reset|terminated|aborted|closed|interrupted)|"
-        r"ConnectionTerminated",
+        r"no device|device (was )?not found|NoDeviceConnected|device is not connected|disconnected|"
+        r"broken pipe|connection (was )?(lost|reset|terminated|aborted|closed|interrupted)|"
+        r"ConnectionTerminated|device closed the stream|usbmuxd does not know the device|"
+        r"failed to connect to service port",
         DeviceLost,
         "The phone went away.",
         "Attach it again, then run the same command with --resume; what was measured is kept.",
     ),
 )
-
-
-class ProgramMissing(DeviceError):
-    """The program that drives phones is not installed."""
-
-
-class NoSuchFile(Exception):
-    """The phone does not have the file that the program looked for."""
 
 
 def run_command(argv: Sequence[str], timeout_s: float) -> str:

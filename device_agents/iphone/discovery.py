@@ -54,19 +54,30 @@ def select_phone(device: Device, transport: IphoneTransport) -> IphoneInfo:
     except ProgramMissing as error:
         message = f"{error.message} Nothing was seen; looked for {_description(device)}."
         raise ProgramMissing(message, f"{error.remedy} {_WITHOUT_PHONE}") from error
+    return choose_phone(device, phones, transport.name)
+
+
+def choose_phone(device: Device, phones: Sequence[IphoneInfo], program: str) -> IphoneInfo:
+    """The one phone of a program's list that the device file describes.
+
+    Raises:
+        DeviceError: There is none, there are several, or it is not ready.
+    """
     udid = device.options.get("udid")
     matching = [phone for phone in phones if _matches(phone, device, udid)]
-    if len(matching) > 1:
+    usable = [phone for phone in matching if phone.unavailable is None]
+    # One of which nothing is known is no rival of one that is reached.
+    usable = [phone for phone in usable if phone.attached] or usable
+    if len(usable) > 1:
         raise DeviceError(
-            f"{len(matching)} attached phones are {device.title}.",
-            "Name one in a device file: udid = "
-            + " or ".join(f'"{p.udid}"' for p in matching)
-            + ".",
+            f"{len(usable)} attached phones are {device.title}.",
+            "Name one in a device file: udid = " + " or ".join(f'"{p.udid}"' for p in usable) + ".",
         )
-    if not matching:
-        raise _not_found(device, phones, transport)
-    (phone,) = matching
+    if not usable:
+        raise _not_found(device, phones, matching, program)
+    (phone,) = usable
     _check_ready(phone)
+    _check_system(phone, device)
     return phone
 
 
@@ -86,19 +97,37 @@ def _description(device: Device) -> str:
 
 
 def _not_found(
-    device: Device, phones: Sequence[IphoneInfo], transport: IphoneTransport
+    device: Device,
+    phones: Sequence[IphoneInfo],
+    matching: Sequence[IphoneInfo],
+    program: str,
 ) -> DeviceError:
+    if matching:
+        seen = "; ".join(f"{p.model or '?'} ({p.udid}): {p.unavailable}" for p in matching)
+        return DeviceError(
+            f"{_description(device)} is known to {program}, but cannot be used now: {seen}.",
+            f"Attach it by cable and unlock it. {_WITHOUT_PHONE}",
+        )
     if not phones:
         return DeviceError(
-            f"No iPhone is attached: {transport.name} sees none; "
-            f"looked for {_description(device)}.",
+            f"No iPhone is attached: {program} sees none; looked for {_description(device)}.",
             f"Attach it by cable, unlock it, answer Trust, and try again. {_WITHOUT_PHONE}",
         )
     others = ", ".join(f"{phone.model or '?'} ({phone.udid})" for phone in phones)
     return DeviceError(
-        f"No attached phone is {_description(device)}; {transport.name} sees {others}.",
+        f"No attached phone is {_description(device)}; {program} sees {others}.",
         "Use --device iphone for any iPhone, or a device file that matches it.",
     )
+
+
+def _check_system(phone: IphoneInfo, device: Device) -> None:
+    patterns = device.match.get("os", "*").split("|")
+    if phone.os is not None and not any(fnmatchcase(phone.os, pattern) for pattern in patterns):
+        raise DeviceError(
+            f"The phone {phone.udid} runs iOS {phone.os}; {device.name} asks for "
+            f"{' or '.join(patterns)}.",
+            "Update the phone, or write a device file for its system.",
+        )
 
 
 def _check_ready(phone: IphoneInfo) -> None:

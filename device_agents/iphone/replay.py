@@ -13,6 +13,8 @@ from typing import Self
 
 from device_agents.base import DeviceState
 from device_agents.device import Device
+from device_agents.iphone.record_checks import RecordChecks
+from device_agents.iphone.record_files import read_lines
 from device_agents.protocol import (
     Begin,
     Bye,
@@ -25,30 +27,28 @@ from device_agents.protocol import (
     Sentinel,
     check_records,
     load_plan,
+    plan_digest,
 )
 from search.documents import read_text
 from search.errors import DeviceError, UsageError
-from search.files import read_at_most
 from search.table.manifest import DeviceInfo, Source
-
-_MOST_BYTES = 512 * 2**20
 
 
 class ReplayAgent:
     """Yields the records that the agent app wrote.
 
     Raises:
-        UsageError: The folder holds no plan or no records.
+        UsageError: The folder holds no plan or no records, or a plan that was changed.
+        DeviceError: The records are of another phone, system or unit than the device
+            asks for, or were put together from several runs.
         DeviceLost: The records are cut off, or of another plan.
     """
-
-    source: Source = "measured"
 
     def __init__(self, device: Device, folder: Path) -> None:
         self._device = device
         try:
             plan = load_plan(read_text(folder / "plan.json"))
-            text = read_at_most(folder / "records.jsonl", _MOST_BYTES).decode("utf-8", "replace")
+            lines = read_lines(folder)
         except UsageError:
             raise
         except (OSError, ValueError) as error:
@@ -56,7 +56,15 @@ class ReplayAgent:
                 f"{folder} is no prepared folder with records: {error}",
                 "Put records.jsonl beside plan.json (README.txt there says how).",
             ) from error
-        self._sort(plan, list(check_records(text.split("\n"), plan)))
+        if plan.nonce != plan_digest(plan):
+            raise UsageError(
+                f"The plan in {folder} is not as it was prepared.", "Prepare the folder again."
+            )
+        self._checks = RecordChecks(device)
+        self._sort(plan, list(self._checks.check(check_records(lines, plan), plan)))
+        self._checks.check_heat()
+        # Measured, unless the records say that no phone wrote them.
+        self.source: Source = self._checks.source
 
     def _sort(self, plan: Plan, records: list[Record]) -> None:
         contents = {item.id: item.sha256 for item in plan.items if item.id != plan.sentinel}
@@ -70,11 +78,16 @@ class ReplayAgent:
                 case Sample() if record.item in contents:
                     self._samples[contents[record.item]].append(record)
                 case Loaded() if record.item in contents:
+                    _check_digest(record, contents[record.item])
                     self._loaded[contents[record.item]] = record
                 case Failure() if record.item in contents:
                     self._failures[contents[record.item]] = record
                 case Sentinel():
                     self._sentinels.append(record)
+
+    def remarks(self) -> tuple[str, ...]:
+        """Notes for the table."""
+        return self._checks.remarks()
 
     def __enter__(self) -> Self:
         return self
@@ -155,3 +168,12 @@ class ReplayAgent:
                 samples += 1
                 yield sample.model_copy(update={"item": item.id, "round": number})
         yield Bye(samples=samples, sentinels=len(sentinels), failures=failures)
+
+
+def _check_digest(loaded: Loaded, sha256: str) -> None:
+    """Refuse records that do not say of which file they are."""
+    if loaded.sha256 != sha256:
+        raise DeviceError(
+            "The records do not say which files were loaded.",
+            "They are of an older app: install the present one and measure again.",
+        )

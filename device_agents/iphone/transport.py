@@ -10,7 +10,11 @@ BUNDLE = "org.fbnet-kit.coreml-agent"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IphoneInfo:
-    """An attached phone; unknown is None. `model` is Apple's identifier (iPhone10,3)."""
+    """A phone that a program lists; unknown is None.
+
+    `model` is Apple's identifier (iPhone10,3); `unavailable` says why the phone
+    cannot be used now; `attached` tells that it is reached by some way.
+    """
 
     udid: str
     model: str | None = None
@@ -18,6 +22,15 @@ class IphoneInfo:
     os_build: str | None = None
     developer_mode: bool | None = None
     paired: bool | None = None
+    attached: bool | None = None
+    developer_services: bool | None = None
+    unavailable: str | None = None
+
+    @property
+    def os_major(self) -> int | None:
+        """The system's first number, such as 16."""
+        first = (self.os or "").partition(".")[0]
+        return int(first) if first.isdigit() else None
 
 
 class IphoneTransport(Protocol):
@@ -29,8 +42,16 @@ class IphoneTransport(Protocol):
 
     name: str
 
+    def version(self) -> str:
+        """The version of the program that is called.
+
+        Raises:
+            DeviceError: It is missing or too old.
+        """
+        ...
+
     def phones(self) -> tuple[IphoneInfo, ...]:
-        """Phones that are attached.
+        """Phones that the program lists, those that cannot be used now with the reason.
 
         Raises:
             DeviceError: The program is missing or fails.
@@ -58,5 +79,29 @@ class IphoneTransport(Protocol):
 
         Raises:
             DeviceError, DeviceLost: It did not start.
+        """
+        ...
+
+    def developer_mode(self, phone: IphoneInfo) -> bool | None:
+        """Whether developer mode is on; None where the program cannot tell.
+
+        Raises:
+            DeviceError, DeviceLost: It could not be asked.
+        """
+        ...
+
+    def image_mounted(self, phone: IphoneInfo) -> bool | None:
+        """Whether the phone offers its developer services; None where the program cannot tell.
+
+        Raises:
+            DeviceError, DeviceLost: It could not be asked.
+        """
+        ...
+
+    def app_installed(self, phone: IphoneInfo) -> bool:
+        """Whether the agent app is on the phone.
+
+        Raises:
+            DeviceError, DeviceLost: It could not be asked.
         """
         ...

@@ -143,7 +143,12 @@ def _linearity_problem(times: Mapping[int, Mapping[int, Array]]) -> str | None:
 
 
 def cost(
-    fit: ChainFit, adapter_us: Mapping[int, float] | None, *, target: float, seed: int
+    fit: ChainFit,
+    adapter_us: Mapping[int, float] | None,
+    *,
+    target: float,
+    seed: int,
+    share_us: float = 0.0,
 ) -> Measurement | str:
     """An operator's cost: its slope, less what restoring its shape took in each pass.
 
@@ -152,6 +157,8 @@ def cost(
         adapter_us: Microseconds of its restoring operator by pass; None where it has none.
         target: Relative half width of the interval up to which it is stable.
         seed: For the bootstrap of a single pass.
+        share_us: An operator's average share in a network, dispatch included. An operator
+            that takes less is stable at the same share of this: a network hardly holds it.
 
     Returns:
         The measurement, or as text the reason why there is no positive cost.
@@ -167,7 +174,7 @@ def cost(
     values = np.array([slopes[n] - (adapter_us[n] if adapter_us else 0.0) for n in passes])
     if not len(values) or not np.mean(values) > 0:
         return "fit: the operator's cost drowns in noise, its slope is not positive"
-    return _measurement(fit, values, np.array(passes), target, seed)
+    return _measurement(fit, values, np.array(passes), target, seed, share_us)
 
 
 def _adapter_problem(values: Array) -> str | None:
@@ -184,7 +191,7 @@ def _adapter_problem(values: Array) -> str | None:
 
 
 def _measurement(
-    fit: ChainFit, values: Array, passes: Indices, target: float, seed: int
+    fit: ChainFit, values: Array, passes: Indices, target: float, seed: int, share_us: float
 ) -> Measurement:
     centre = float(values.mean())
     low, high = centre_interval(values, passes, level=0.95, seed=seed)
@@ -207,5 +214,5 @@ def _measurement(
         calls=fit.calls,
         passes=len(values),
         rejected=fit.rejected,
-        stable=(high - low) / 2 / centre <= target and len(values) > 1,
+        stable=(high - low) / 2 <= target * max(centre, share_us) and len(values) > 1,
     )

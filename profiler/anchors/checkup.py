@@ -5,8 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from device_agents.android.checkup import Check, Report, check_up
+from device_agents.android.checkup import check_up
+from device_agents.checkup_report import Check, Report
 from device_agents.device import Device
+from device_agents.iphone.checkup import check_up_iphone
 from device_agents.lock import device_lock
 from profiler.analysis.machine_factor import AnchorTime
 from profiler.anchors.machine import TableAnchors, machine_now
@@ -40,7 +42,7 @@ def check_up_device(
         runtime: The phone's; a table is compared with its own.
 
     Raises:
-        UsageError: Neither an Android device nor one with a table, or a table of another device.
+        UsageError: Neither a phone nor a device with a table, or a table of another device.
         TableError: `table` is not a table.
         DeviceError, DeviceLost, DeviceTimeout: The device cannot be opened.
     """
@@ -48,11 +50,20 @@ def check_up_device(
         report = check_up(device, timeout_s, runtime)
         machine = _machine_check(device, timeout_s, tables, table)
         return replace(report, checks=(*report.checks, *machine))
+    if device.platform == "ios":
+        report = check_up_iphone(device, timeout_s)
+        known = table is not None or any(
+            one.device.kind == "ios" for one in _manifests(tables).values()
+        )
+        if not report.passed or not known:
+            return report
+        machine = _machine_check(device, timeout_s, tables, table)
+        return replace(report, checks=(*report.checks, *machine))
     checks = _machine_check(device, timeout_s, tables, table)
     if not checks:
         raise UsageError(
             f"The device {device.name} needs no checkup, and no table below {tables} is of it.",
-            "Name an Android device, or measure a table first: python -m profiler.",
+            "Name a phone, or measure a table first: python -m profiler.",
         )
     return Report(device=device.name, rehearsal=False, said=(), checks=checks)
 

@@ -1,44 +1,50 @@
-"""A campaign as a folder: everything a phone needs, for a Mac without this kit.
+"""A campaign as a folder: everything a phone needs, for a computer without this kit.
 
     plan.json        the plan for the agent app, in the kit's one wire format
     models/          packages by content (with `multifunction`, a function each)
-    job.json         the names of the plan's items
+    job.json         the names of the plan's items, and the settings
     README.txt       the commands
 
-The app runs all passes by itself; its records.jsonl is read back by
-`python -m profiler --device ... --records FOLDER`.
+The app runs all passes by itself, the extra ones too, since nobody asks for
+them later; its records.jsonl is read back by
+`python -m profiler --device ... --records FOLDER`. The plan's nonce is its
+digest, so that records of another folder are told apart.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from deploy.artefact import Artefact, ExportSpec
 from deploy.build import collect
 from deploy.coreml.package import replace_folder
 from device_agents.device import Device
-from device_agents.iphone.transport import BUNDLE
-from device_agents.protocol import Plan, PlanItem, dump_plan
+from device_agents.iphone.instructions import instructions
+from device_agents.iphone.units import check_unit
+from device_agents.protocol import Plan, PlanItem, dump_plan, load_plan, with_digest
 from profiler.measuring.items import SENTINEL_ID
 from profiler.planning.plan import CampaignPlan
+from profiler.settings import CampaignSettings
 from search.console.progress import Progress
 from search.errors import DeviceError, UsageError
-from search.files import write_text
+from search.files import sha256_bytes, write_text
 
-JOB_SCHEMA = 1
-_NONCE = "prepared"
+JOB_SCHEMA = 2
+_SETTINGS = ("device", "space", "dtype", "backend", "threads", "seed", "filter", "max_operators")
 
 
 class Job(BaseModel):
-    """Content of job.json; `items` maps the plan's ids to names."""
+    """Content of job.json; `items` maps the plan's ids to names.
+
+    `settings` are those that records must share with the table that is made of them.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     schema_version: int = JOB_SCHEMA
-    device: str
-    space: str
-    identity: str
+    settings: dict[str, str]
     items: dict[int, str]
     failed: dict[str, str]
     bytes: int
@@ -54,11 +60,13 @@ def prepare(
     """Build all packages and write the folder.
 
     Raises:
-        UsageError: The folder holds something, or the device takes no packages.
+        UsageError: The folder holds something, or the device takes no packages or lacks
+            the compute unit.
         DeviceError: The sentinel could not be built.
     """
     if device.platform != "ios":
         raise UsageError(f"--prepare is for iPhones; {device.name} is measured directly.")
+    check_unit(plan.settings.backend, device.match.get("model", ""))
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder} is not an empty folder.", "Name a new one.")
     built, failed = collect(plan.exports, plan.exporter, workers, progress=progress)
@@ -69,17 +77,52 @@ def prepare(
     wire = _wire_plan(plan, built, files)
     write_text(folder / "plan.json", dump_plan(wire))
     job = Job(
-        device=device.name,
-        space=plan.settings.space,
-        identity=plan.settings.identity,
+        settings=_facts(plan.settings),
         items={item.id: _name_of(item, built) for item in wire.items},
         failed=failed,
         bytes=size,
     )
+    write_text(folder / "README.txt", instructions(device, wire.nonce))
     write_text(folder / "job.json", job.model_dump_json(indent=1) + "\n")
-    bundle = str(device.options.get("bundle", BUNDLE))
-    write_text(folder / "README.txt", _README.format(bundle=bundle, device=device.name))
     return job
+
+
+def recorded_plan(plan: CampaignPlan, folder: Path) -> CampaignPlan:
+    """The plan with as many passes as the folder's own plan has rounds for.
+
+    Raises:
+        UsageError: No prepared folder, or one that was prepared with other settings.
+    """
+    try:
+        job = Job.model_validate_json((folder / "job.json").read_text())
+        wire = load_plan((folder / "plan.json").read_text())
+    except (OSError, ValidationError, ValueError) as error:
+        raise UsageError(
+            f"{folder} is no folder that this version prepared: {error}",
+            "Prepare one with --prepare FOLDER.",
+        ) from error
+    asked = _facts(plan.settings)
+    for name, value in job.settings.items():
+        if asked.get(name) != value:
+            raise UsageError(
+                f"The folder was prepared with {name} {value}, asked for is {asked.get(name)}.",
+                "Give the options that prepared it.",
+            )
+    passes, left = divmod(wire.rounds, plan.settings.effort.rounds)
+    if left or not passes:
+        raise UsageError(
+            f"The folder was prepared for {wire.rounds} rounds, no multiple of the "
+            f"{plan.settings.effort.rounds} of this preset.",
+            "Give the options that prepared it (--fast, --rigorous).",
+        )
+    return replace(plan, settings=plan.settings.with_passes(passes))
+
+
+def _facts(settings: CampaignSettings) -> dict[str, str]:
+    facts = {name: str(getattr(settings, name)) for name in _SETTINGS}
+    effort = settings.effort
+    networks = f"{effort.calibration}+{effort.exam}"
+    return {**facts, "preset": effort.preset, "networks": networks}
 
 
 def _groups(plan: CampaignPlan, built: Mapping[str, Artefact], *, merged: bool) -> list[list[str]]:
@@ -115,10 +158,12 @@ def _write_models(
             functions = [f"x{name.rpartition('*')[2]}" for name in group]
             parts = [built[name].path.read_bytes() for name in group]
             content = merge(dict(zip(functions, parts, strict=True)))
-        replace_folder(content, folder / f"{first.sha256}.mlpackage")
+        # By its own content: the phone keeps what it compiled under the package's name.
+        name_of_file = f"{sha256_bytes(content)}.mlpackage"
+        replace_folder(content, folder / name_of_file)
         size += len(content)
         for name, function in zip(group, functions, strict=True):
-            files[name] = (f"models/{first.sha256}.mlpackage", function)
+            files[name] = (f"models/{name_of_file}", function)
     return files, size
 
 
@@ -138,44 +183,24 @@ def _wire_plan(
             id=number, file=file, sha256=built[name].sha256, method=function, loops=loops
         )
 
-    return Plan(
-        nonce=_NONCE,
-        backend=settings.backend,
-        threads=settings.threads,
-        order_seed=settings.seed,
-        rounds=effort.passes * effort.rounds,
-        warmup=effort.warmup,
-        min_block_ns=round(effort.min_block_us * 1e3),
-        sentinel=SENTINEL_ID,
-        items=(
-            *(item(name, number) for number, name in enumerate(names)),
-            item(plan.sentinel, SENTINEL_ID),
-        ),
+    passes = effort.passes + effort.extra_passes
+    return with_digest(
+        Plan(
+            nonce="",
+            backend=settings.backend,
+            threads=settings.threads,
+            order_seed=settings.seed,
+            rounds=passes * effort.rounds,
+            warmup=effort.warmup,
+            min_block_ns=round(effort.min_block_us * 1e3),
+            sentinel=SENTINEL_ID,
+            items=(
+                *(item(name, number) for number, name in enumerate(names)),
+                item(plan.sentinel, SENTINEL_ID),
+            ),
+        )
     )
 
 
 def _name_of(item: PlanItem, built: Mapping[str, Artefact]) -> str:
     return next(name for name, artefact in built.items() if artefact.sha256 == item.sha256)
-
-
-_README = """\
-Run this job on a phone, from a Mac with Xcode 15 or later (phones from iOS 17 on).
-The agent app must be on the phone: device_agents/runners/coreml/README.md.
-UDID is the phone's, from: xcrun devicectl list devices
-
-  xcrun devicectl device copy to --device UDID --domain-type appDataContainer \\
-    --domain-identifier {bundle} --source models --destination Documents/models
-  xcrun devicectl device copy to --device UDID --domain-type appDataContainer \\
-    --domain-identifier {bundle} --source plan.json --destination Documents/jobs/prepared/plan.json
-  xcrun devicectl device process launch --device UDID --terminate-existing {bundle} --job prepared
-
-The app shows how far it is; started again, it goes on. When it says "done":
-
-  xcrun devicectl device copy from --device UDID --domain-type appDataContainer \\
-    --domain-identifier {bundle} --source Documents/jobs/prepared/records.jsonl \\
-    --destination records.jsonl
-
-Then, where the kit is, with the options that prepared this folder:
-
-  python -m profiler --device {device} --records THIS_FOLDER
-"""

@@ -3,7 +3,7 @@
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ import typer
 from device_agents.base import DeviceAgent
 from device_agents.device import Device
 from device_agents.iphone.replay import ReplayAgent
-from profiler.campaign.prepared_folder import prepare
+from profiler.campaign.prepared_folder import prepare, recorded_plan
 from profiler.campaign.run import RunOptions, run_campaign
 from profiler.cli.show import show_table
 from profiler.measuring.agents import open_agent
@@ -42,8 +42,8 @@ def measure_table(plan: CampaignPlan, device: Device, options: MeasureOptions) -
     if options.records is None:
         agent = open_agent(device, plan.settings)
     else:
-        plan = replace(plan, settings=plan.settings.without_extra_passes())
         agent = replay_agent(device, options.records)
+        plan = recorded_plan(plan, options.records)
     run_options = RunOptions(
         output=options.output,
         resume=options.resume,

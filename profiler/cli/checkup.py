@@ -54,10 +54,11 @@ def checkup(
     \b
     Examples:
       python -m profiler checkup --device pixel
+      python -m profiler checkup --device iphonex -o checkup.json
       python -m profiler checkup --serial 0A1B2C3D -o checkup.json
       python -m profiler checkup --device host
     """
-    from device_agents.android.checkup import to_markdown
+    from device_agents.checkup_report import to_markdown
     from device_agents.registry import find_device
     from profiler.anchors.checkup import check_up_device
     from search.console.output import emit, to_json

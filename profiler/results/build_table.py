@@ -172,8 +172,7 @@ def _hello(result: CampaignResult) -> Hello:
         raise DeviceError("No runner ever answered.", "See the failures above.")
     first = hellos[0]
     for other in hellos[1:]:
-        mine = (first.runner, first.runner_sha256, first.runtime_version, first.affinity)
-        if mine != (other.runner, other.runner_sha256, other.runtime_version, other.affinity):
+        if _runner(first) != _runner(other):
             raise DeviceError(
                 "The campaign was resumed with another runner, runtime or affinity than it was "
                 "begun with; such rows never share a table.",
@@ -182,10 +181,24 @@ def _hello(result: CampaignResult) -> Hello:
     return first
 
 
+def _runner(hello: Hello) -> tuple[object, ...]:
+    """What must not change within a table."""
+    return (
+        hello.runner,
+        hello.runner_sha256,
+        hello.runner_build,
+        hello.runtime_version,
+        hello.affinity,
+    )
+
+
 def _runtime_info(result: CampaignResult) -> RuntimeInfo:
     hello = _hello(result)
     packages = kit_info().packages
-    versions = {name: packages[name] for name in ("torch", "executorch") if name in packages}
+    tools = ("torch", "coremltools" if hello.backend.startswith("coreml") else "executorch")
+    versions = {name: packages[name] for name in tools if name in packages}
+    if hello.runner_build is not None:
+        versions["agent app"] = hello.runner_build
     build = find_build(hello.runner_sha256)
     return RuntimeInfo(
         name=hello.runtime,

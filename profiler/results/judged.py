@@ -89,6 +89,16 @@ class _Chains:
         self.plan, self.programs = plan, programs
         self.blocks, self.placements = programs.timeline.blocks, journal.placements()
         self.windows = programs.timeline.slow
+        self.share_us = self._share_us()
+
+    def _share_us(self) -> float:
+        """What an operator takes of a network on average, microseconds; 0 without networks."""
+        shares = [
+            self.programs.by_name[network.name].centre_us / len(network.operators)
+            for network in self.plan.networks
+            if network.name in self.programs.by_name
+        ]
+        return float(np.median(shares)) if shares else 0.0
 
     def judge(self) -> Measurements:
         by_name, failures = dict(self.programs.by_name), dict(self.programs.failures)
@@ -144,6 +154,7 @@ class _Chains:
             None if adapter is None else adapters_us.get(adapter.name, {}),
             target=settings.effort.target_relative_ci,
             seed=settings.seed,
+            share_us=self.share_us,
         )
         if isinstance(result, Measurement):
             return result

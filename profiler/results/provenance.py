@@ -8,7 +8,7 @@ from pathlib import Path
 from profiler import __version__
 from search.table.manifest import Kit
 
-_PACKAGES = ("torch", "executorch", "torchao", "onnx", "onnxruntime", "numpy")
+_PACKAGES = ("torch", "executorch", "torchao", "coremltools", "onnx", "onnxruntime", "numpy")
 
 
 def kit_info() -> Kit:

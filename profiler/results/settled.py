@@ -37,14 +37,19 @@ def unsettled(plan: CampaignPlan, journal: Journal) -> str:
     if missing:
         return f"{len(missing)} never undisturbed"
     rows = {key: measurements.by_name[key].interval for key in names if key in measurements.by_name}
-    left_open = network_uncertainty((network.operators for network in plan.networks), rows)
+    fixed_us = measurements.dispatch_us or 0.0
+    left_open = network_uncertainty(
+        (network.operators for network in plan.networks), rows, fixed_us
+    )
     if left_open is None:
         wide = measurements.unstable(names)
         return f"{len(wide)} not yet stable" if wide else ""
-    return _rows_reason(plan, rows, left_open) or _exam_reason(plan, measurements)
+    return _rows_reason(plan, rows, left_open, fixed_us) or _exam_reason(plan, measurements)
 
 
-def _rows_reason(plan: CampaignPlan, rows: Rows, left_open: NetworkUncertainty) -> str:
+def _rows_reason(
+    plan: CampaignPlan, rows: Rows, left_open: NetworkUncertainty, fixed_us: float
+) -> str:
     """What the rows' intervals leave open, where that is too much."""
     asked = plan.settings.effort.target_relative_ci / NETWORK_SHARE
     if left_open.median > asked:
@@ -52,7 +57,7 @@ def _rows_reason(plan: CampaignPlan, rows: Rows, left_open: NetworkUncertainty) 
     if left_open.largest > (bound := max(NETWORK_BOUND, asked)):
         return f"one network +-{left_open.largest:.1%}, at most {bound:.0%}"
     networks = [network.operators for network in plan.networks]
-    choices = open_choices(plan.space, rows, typical_us(networks, rows))
+    choices = open_choices(plan.space, rows, typical_us(networks, rows, fixed_us))
     return f"{len(choices)} choices open" if choices else ""
 
 

@@ -70,6 +70,10 @@ def _summary(result: SearchResult) -> Iterator[str]:
     if failures:
         share = f"{len(failures)} of {len(result.candidates)} trials"
         yield f"failed     {share}; the first: {failures[0]}"
+    if result.wide_rows:
+        used = ", ".join(result.wide_rows_used) or "none"
+        yield f"wide       {result.wide_rows} rows of the table are wider than was asked for; "
+        yield f"           the network holds {used} of them, and its interval covers that"
     if result.waivers:
         yield f"waived     {' '.join(result.waivers)}"
     yield f"took       {result.seconds:.0f} s on {result.data}"

@@ -39,25 +39,29 @@ class NetworkUncertainty:
 
 
 def network_uncertainty(
-    networks: Iterable[Sequence[OperatorSpec]], rows: Rows
+    networks: Iterable[Sequence[OperatorSpec]], rows: Rows, fixed_us: float = 0.0
 ) -> NetworkUncertainty | None:
     """What the rows' own intervals leave open in the sums over whole networks.
+
+    `fixed_us` is what a network takes beside its rows: the cost of a call, where rows
+    are slopes over chains and so do not hold it.
 
     Rows are independent of each other (each was measured by itself); a row
     used twice counts twice. Rows without an interval count as exact.
     Networks that need other rows are passed over; None if none is left.
     """
-    shares = [share for network in networks if (share := _half_width(network, rows)) is not None]
+    widths = (_half_width(network, rows, fixed_us) for network in networks)
+    shares = [share for share in widths if share is not None]
     if not shares:
         return None
     return NetworkUncertainty(median=float(np.median(shares)), largest=max(shares))
 
 
-def _half_width(network: Sequence[OperatorSpec], rows: Rows) -> float | None:
+def _half_width(network: Sequence[OperatorSpec], rows: Rows, fixed_us: float) -> float | None:
     uses = Counter(operator.key for operator in network if operator.kind != "skip")
     if not uses or not all(key in rows for key in uses):
         return None
-    total = sum(number * rows[key].centre_us for key, number in uses.items())
+    total = fixed_us + sum(number * rows[key].centre_us for key, number in uses.items())
     return math.hypot(*(number * _half_us(rows[key]) for key, number in uses.items())) / total
 
 
@@ -189,10 +193,21 @@ def table_problems(table: Table) -> list[str]:
         found.append(f"{len(failed)} operator(s) failed: {_some(failed)}")
     if space.operators_missing and space.filter is None:
         found.append(f"{space.operators_missing} operator(s) missing")
+    if problem := _floor_problem(table):
+        found.append(problem)
     # Some operators alone are measured without an exam, and nobody expects one.
     if (problem := table.manifest.exam_problem) and (exam or space.filter is None):
         found.append(problem)
     return found + uncertainty_problems(table)
+
+
+def _floor_problem(table: Table) -> str | None:
+    """Why slopes over chains stand on nothing: the empty program was not measured."""
+    protocol = table.manifest.protocol
+    own = table.manifest.source in ("measured", "simulated")
+    if own and protocol.chain_lengths and protocol.dispatch_floor_us is None:
+        return "the dispatch floor is unknown: the empty program has no time"
+    return None
 
 
 def uncertainty_problems(table: Table) -> list[str]:
@@ -203,15 +218,15 @@ def uncertainty_problems(table: Table) -> list[str]:
     if table.manifest.source == "imported":
         return []
     space, rows = parse_space(table.manifest.space.spec), measured_rows(table)
-    networks = random_networks(space)
+    networks, fixed_us = random_networks(space), table.manifest.protocol.chain_intercept_us or 0.0
     found = []
-    left_open = network_uncertainty(networks, rows)
+    left_open = network_uncertainty(networks, rows, fixed_us)
     if left_open is not None and left_open.largest > NETWORK_BOUND:
         found.append(
             f"the rows' intervals leave +-{left_open.largest:.1%} open in a network's latency, "
             f"more than {NETWORK_BOUND:.0%}; the widest: {_some(_widest(table))}"
         )
-    open_pairs = open_choices(space, rows, typical_us(networks, rows))
+    open_pairs = open_choices(space, rows, typical_us(networks, rows, fixed_us))
     if open_pairs:
         texts = [
             f"{choice.faster} or {choice.slower} of {choice.layer}, +-{choice.half_width_us:.0f} us"
@@ -225,6 +240,12 @@ def wide_rows(table: Table) -> list[Entry]:
     """Rows whose interval is wider than was asked for, the widest first."""
     rows = [entry for entry in table.entries if entry.status == "unstable"]
     return sorted(rows, key=lambda entry: -entry.relative_half_width)
+
+
+def wide_rows_held(table: Table, network: Iterable[OperatorSpec]) -> tuple[str, ...]:
+    """Keys of the wide rows that a network holds, in order of their names."""
+    wide = {entry.key for entry in wide_rows(table)}
+    return tuple(sorted(wide & {operator.key for operator in network}))
 
 
 def _widest(table: Table) -> list[str]:
@@ -245,11 +266,13 @@ def random_networks(space: LayeredSpace) -> list[tuple[OperatorSpec, ...]]:
     ]
 
 
-def typical_us(networks: Iterable[Sequence[OperatorSpec]], rows: Rows) -> float:
-    """Median sum of rows over networks, in microseconds; 0 where none is covered."""
+def typical_us(
+    networks: Iterable[Sequence[OperatorSpec]], rows: Rows, fixed_us: float = 0.0
+) -> float:
+    """Median sum of rows over networks and `fixed_us`, microseconds; 0 where none is covered."""
     sums = [
         sum(rows[operator.key].centre_us for operator in network if operator.kind != "skip")
         for network in networks
         if all(operator.kind == "skip" or operator.key in rows for operator in network)
     ]
-    return float(np.median(sums)) if sums else 0.0
+    return fixed_us + float(np.median(sums)) if sums else 0.0

@@ -43,7 +43,8 @@ class SearchResult(_Part):
 
     `cost` is what was weighed: latency, with its target `target_us`; or flops
     or params, with `most` of them. `seconds` is over all parts of a resumed
-    run, each up to its last saved state.
+    run, each up to its last saved state. `wide_rows` counts the table's rows that are
+    wider than was asked for; `wide_rows_used` are those that the network holds.
     """
 
     schema_version: Literal[1] = 1
@@ -65,6 +66,8 @@ class SearchResult(_Part):
     seed: int
     seconds: float
     waivers: tuple[str, ...] = ()
+    wide_rows: int = 0
+    wide_rows_used: tuple[str, ...] = ()
     command: str = ""
 
 

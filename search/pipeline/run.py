@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from search.architecture import Architecture, write_architecture
+from search.latency.trust import wide_rows, wide_rows_held
 from search.pipeline.candidates import Candidate, candidate_row
 from search.pipeline.context import RunContext
 from search.pipeline.images import RunImages, report_images
@@ -117,6 +118,7 @@ def _result(
     """The result, with all that it rests on."""
     problem, options = context.problem, context.options
     manifest = problem.table.manifest
+    held = network_of(problem.space, tuple(chosen.choices), options.output.stem).operators
     return SearchResult(
         architecture=options.output.name,
         algorithm=options.algorithm,
@@ -136,6 +138,8 @@ def _result(
         seed=options.seed,
         seconds=round(context.stopwatch.seconds(), 1),
         waivers=problem.waivers.as_flags(),
+        wide_rows=len(wide_rows(problem.table)),
+        wide_rows_used=wide_rows_held(problem.table, held),
         command=shlex.join(["python", "-m", "search", *sys.argv[1:]]),
     )
 

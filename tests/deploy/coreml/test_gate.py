@@ -1,6 +1,7 @@
 """Faults planted in a package are caught before it is accepted."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,12 +12,13 @@ pytest.importorskip("coremltools", reason="packages are made by coremltools")
 
 from deploy.artefact import ExportSpec
 from deploy.chains.programs import adapter_alone, chain
+from deploy.coreml.package import open_package, unpack
 from deploy.exporters import coreml
 from deploy.exporters.registry import exporter_entry, make_exporter
 from search.errors import ExportError
 from search.operators.spec import parse_key
 from tests.contracts.conftest import SPECS
-from tests.deploy.coreml.tampering import Tampered, tamper
+from tests.deploy.coreml.tampering import Tampered, tamper, tamper_manifest
 
 Change = Callable[[Tampered], None]
 
@@ -135,12 +137,30 @@ def drop_the_shuffle(p: Tampered) -> None:
     p.point(reader, "x", relu.outputs[0].name)
 
 
-def a_wrong_quantisation_scale(p: Tampered) -> None:
-    op = p.ops("constexpr_affine_dequantize")[0]
-    value = op.attributes["scale"]
+def _scales(p: Tampered, which: int) -> Any:
+    value = p.ops("constexpr_affine_dequantize")[which].attributes["scale"]
     start = value.blobFileValue.offset + 64
     size = value.type.tensorType.dimensions[0].constant.size
-    np.frombuffer(p.weights, np.float16, size, start)[:] *= 2
+    return np.frombuffer(p.weights, np.float16, size, start)
+
+
+def a_wrong_quantisation_scale(p: Tampered) -> None:
+    _scales(p, 0)[:] *= 2
+
+
+def one_doubled_scale(which: int) -> Change:
+    def change(p: Tampered) -> None:
+        _scales(p, which)[3] *= 2
+
+    return change
+
+
+def one_quantised_row_zeroed(p: Tampered) -> None:
+    value = p.ops("constexpr_affine_dequantize")[1].attributes["quantized_data"]
+    sizes = [d.constant.size for d in value.type.tensorType.dimensions]
+    start = value.blobFileValue.offset + 64
+    count = int(np.prod(sizes))
+    np.frombuffer(p.weights, np.int8, count, start).reshape(sizes)[3] = 0
 
 
 def scale_an_early_copy(p: Tampered) -> None:
@@ -151,6 +171,31 @@ def scale_an_early_copy(p: Tampered) -> None:
 def scale_a_lone_convolution(p: Tampered) -> None:
     assert [op.type for op in p.block.operations if op.type != "const"] == ["conv"]
     p.array(p.ops("conv")[0], "weight")[:] *= np.float16(1.05)
+
+
+def describe(which: str, **facts: Any) -> Change:
+    def change(p: Tampered) -> None:
+        feature = getattr(p.spec.description, which)[0]
+        feature.name = facts.get("name", feature.name)
+        array = feature.type.multiArrayType
+        array.dataType = facts.get("dtype", array.dataType)
+        array.shape[:] = facts.get("shape", array.shape)
+
+    return change
+
+
+def describe_twice(p: Tampered) -> None:
+    p.spec.description.input.add().CopyFrom(p.spec.description.input[0])
+    p.spec.description.input[1].name = "other"
+
+
+def rename_the_functions_input(p: Tampered) -> None:
+    p.function.inputs[0].name = "z"
+
+
+def clip_at_five(p: Tampered) -> None:
+    tensor = p.value(p.ops("clip")[0], "beta")
+    tensor.bytes.values = np.float16(5).tobytes()
 
 
 PLANTED: dict[str, tuple[str, Change]] = {
@@ -176,6 +221,32 @@ PLANTED: dict[str, tuple[str, Change]] = {
     "weights cut short": ("residual", cut_the_weights),
     "another version": ("residual", another_version),
     "an output of 32 bits": ("residual", wide_output),
+    "an older version": ("residual", lambda p: setattr(p.spec, "specificationVersion", 6)),
+    "a newer operation set": ("residual", lambda p: p.opset("CoreML7")),
+    "an older operation set": ("residual", lambda p: p.opset("CoreML5")),
+    "a block of another operation set": (
+        "residual",
+        lambda p: setattr(p.function, "opset", "CoreML7"),
+    ),
+    "an input described by another name": ("residual", describe("input", name="z")),
+    "an input of the function renamed": ("residual", rename_the_functions_input),
+    "an input described as 32 bits": ("residual", describe("input", dtype=65568)),
+    "an input described with another shape": ("residual", describe("input", shape=(1, 16, 6, 24))),
+    "an input described without a shape": ("residual", describe("input", shape=())),
+    "two inputs described": ("residual", describe_twice),
+    "an output described by another name": ("residual", describe("output", name="z")),
+    "an output described with another shape": ("residual", describe("output", shape=(1, 16, 144))),
+    "a ReLU in place of a ReLU6": ("relu6", become("clip", "relu")),
+    "a ReLU6 in place of a ReLU": ("residual", become("relu", "relu6")),
+    "a clip at 5": ("relu6", clip_at_five),
+    "a ReLU after a ReLU": ("residual", lambda p: p.insert("relu", p.ops("relu")[0])),
+    "a ReLU6 after a ReLU": ("residual", lambda p: p.insert("relu6", p.ops("relu")[1])),
+    "a sigmoid after a convolution": ("stride", lambda p: p.insert("sigmoid", p.ops("conv")[2])),
+    "a copy of a value": ("residual", lambda p: p.insert("identity", p.ops("conv")[0])),
+    "a ReLU after the first of four copies": (
+        "chain of stride",
+        lambda p: p.insert("relu", p.ops("relu")[0]),
+    ),
     "an output that is the input": ("residual", another_output),
     "a cast": ("residual", become("relu", "cast")),
     "another gate": ("squeeze-excite", wrong_gate),
@@ -193,6 +264,7 @@ PLANTED: dict[str, tuple[str, Change]] = {
 
 
 LENGTHS = {"chain": 4, "sixteen": 16}
+EXTRA = {"relu6": ("ir_k3_e3_m48_g1_relu6_i16_o16_h12_w12_s1_r1_p1_b1_{dtype}",)}
 
 
 def spec_of(name: str, dtype: str = "fp16") -> ExportSpec:
@@ -203,7 +275,7 @@ def spec_of(name: str, dtype: str = "fp16") -> ExportSpec:
         return back
     if length in LENGTHS:
         return chain(parse_key(SPECS[chained][0].format(dtype=dtype)), LENGTHS[length])
-    keys = [key.format(dtype=dtype) for key in SPECS[name]]
+    keys = [key.format(dtype=dtype) for key in SPECS.get(name, EXTRA.get(name, ()))]
     return ExportSpec(name=name, operators=tuple(map(parse_key, keys)))
 
 
@@ -227,18 +299,107 @@ def test_a_planted_fault_is_caught(
         exporter.build(spec_of(name))
 
 
-def test_an_untouched_package_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+def rename_consistently(p: Tampered) -> None:
+    for block_input in (p.function.inputs[0], p.spec.description.input[0]):
+        block_input.name = "pixels"
+    for op in p.block.operations:
+        for argument in op.inputs.values():
+            for binding in argument.arguments:
+                if binding.name == "x":
+                    binding.name = "pixels"
+
+
+def move_constants_to_the_front(p: Tampered) -> None:
+    ops = sorted(p.block.operations, key=lambda op: op.type != "const")
+    copies = [type(op).FromString(op.SerializeToString()) for op in ops]
+    del p.block.operations[:]
+    p.block.operations.extend(copies)
+
+
+HARMLESS: dict[str, Change] = {
+    "nothing": lambda _: None,
+    "a comment": lambda p: p.spec.description.metadata.userDefined.update({"by": "me"}),
+    "another author": lambda p: setattr(p.spec.description.metadata, "author", "me"),
+    "an input renamed throughout": rename_consistently,
+    "constants first": move_constants_to_the_front,
+    "an operation's label": lambda p: p.ops("conv")[0].attributes["name"].immediateValue.tensor
+    .strings.values.__setitem__(0, "first"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("change", HARMLESS)
+def test_a_harmless_change_passes(
+    change: str, exported: dict[Any, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
     exporter = make_exporter(exporter_entry("coreml", "fp16"))
-    exported = exporter.build(spec_of("chain of stride"))
-    same = tamper(exported.content, lambda _: None)
-    monkeypatch.setattr(coreml, "_export", lambda *_, **__: same)
-    assert exporter.build(spec_of("chain of stride")).relative_error == exported.relative_error
-
-
-def test_a_wrong_quantisation_scale_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    exporter = make_exporter(exporter_entry("coreml", "w8"))
-    content = exporter.build(spec_of("chain of residual", "w8")).content
-    content = tamper(content, a_wrong_quantisation_scale)
+    name = "chain of stride"
+    if name not in exported:
+        exported[name] = exporter.build(spec_of(name)).content
+    content = tamper(exported[name], HARMLESS[change])
     monkeypatch.setattr(coreml, "_export", lambda *_, **__: content)
-    with pytest.raises(ExportError, match="something else"):
-        exporter.build(spec_of("chain of residual", "w8"))
+    assert exporter.build(spec_of(name)).relative_error < 1e-3
+
+
+MANIFESTS: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "not JSON": lambda _: b"{",
+    "no entries": lambda m: m.update(itemInfoEntries={}),
+    "another root": lambda m: m.update(rootModelIdentifier="0" * 36),
+    "a file that is not there": lambda m: m["itemInfoEntries"].update(
+        {"1": {"path": "com.apple.CoreML/more", "author": "a", "name": "b", "description": "c"}}
+    ),
+    "weights as the root": lambda m: m.update(
+        rootModelIdentifier=next(
+            key for key, item in m["itemInfoEntries"].items() if "weights" in item["path"]
+        )
+    ),
+    "weights not listed": lambda m: m.update(
+        itemInfoEntries={
+            key: item for key, item in m["itemInfoEntries"].items() if "weights" not in item["path"]
+        }
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", MANIFESTS)
+def test_a_broken_manifest_is_caught(
+    fault: str, exported: dict[Any, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exporter = make_exporter(exporter_entry("coreml", "fp16"))
+    if "residual" not in exported:
+        exported["residual"] = exporter.build(spec_of("residual")).content
+    content = tamper_manifest(exported["residual"], MANIFESTS[fault])
+    monkeypatch.setattr(coreml, "_export", lambda *_, **__: content)
+    with pytest.raises(ExportError):
+        exporter.build(spec_of("residual"))
+
+
+def test_the_empty_program_can_be_opened(tmp_path: Path) -> None:
+    """It has no weights, and its manifest must not list any."""
+    exporter = make_exporter(exporter_entry("coreml", "fp16"))
+    unpack(exporter.build(spec_of("empty")).content, tmp_path / "empty.mlpackage")
+    open_package(tmp_path / "empty.mlpackage")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        a_wrong_quantisation_scale,
+        one_doubled_scale(0),
+        one_doubled_scale(1),
+        one_doubled_scale(2),
+        one_quantised_row_zeroed,
+    ],
+)
+def test_a_wrong_quantisation_is_caught(
+    change: Change, exported: dict[Any, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One channel of one weight is enough, although outputs hardly show it."""
+    exporter = make_exporter(exporter_entry("coreml", "w8"))
+    name = ("w8", "residual")
+    if name not in exported:
+        exported[name] = exporter.build(spec_of("residual", "w8")).content
+    content = tamper(exported[name], change)
+    assert content != exported[name]
+    monkeypatch.setattr(coreml, "_export", lambda *_, **__: content)
+    with pytest.raises(ExportError):
+        exporter.build(spec_of("residual", "w8"))

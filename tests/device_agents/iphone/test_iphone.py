@@ -11,7 +11,12 @@ import pytest
 from device_agents.base import AgentSettings
 from device_agents.device import Device, load_device
 from device_agents.iphone.agent import IphoneAgent
-from device_agents.iphone.command import explain, run_command
+from device_agents.iphone.command import (
+    AppMissing,
+    DeveloperServiceMissing,
+    explain,
+    run_command,
+)
 from device_agents.iphone.devicectl import Devicectl
 from device_agents.iphone.discovery import open_transport, select_phone
 from device_agents.iphone.pymobiledevice import Pymobiledevice
@@ -114,7 +119,7 @@ def test_devicectl_is_called_exactly_so(standin: Standin, tmp_path: Path) -> Non
     there = "Documents/jobs/7/plan.json"
     copied = ["--source", str(tmp_path / "plan.json"), "--destination", there]
     back = ["--source", there, "--destination", str(tmp_path / "back")]
-    started = ["--terminate-existing", BUNDLE, "--job", "7"]
+    started = ["--terminate-existing", "--", BUNDLE, "--job", "7"]
     assert calls == [
         ["xcrun", "devicectl", "list", "devices"],
         [*start, "copy", "to", "--device", UDID, *domain, *copied],
@@ -132,15 +137,27 @@ def test_pymobiledevice3_is_called_exactly_so(standin: Standin, tmp_path: Path) 
     standin.write(fail={"dvt launch": "PasswordProtected"})
     with pytest.raises(DeviceError, match="locked"):
         transport.launch(PHONE, "--job", "7")
-    apps, there = ["pymobiledevice3", "apps"], "jobs/7/plan.json"
+    apps, there = ["pymobiledevice3", "apps"], "Documents/jobs/7/plan.json"
     launch = ["pymobiledevice3", "developer", "dvt", "launch"]
     about = ["--udid", UDID, "--documents", BUNDLE]
-    assert standin.calls() == [
+    calls = standin.calls()
+    staged = Path(calls[2].pop(-2))
+    assert staged.name == "jobs"
+    assert calls == [
+        ["pymobiledevice3", "version"],
         ["pymobiledevice3", "--no-color", "usbmux", "list", "--usb"],
-        [*apps, "push", *about, str(tmp_path / "plan.json"), there],
+        [*apps, "push", *about, "Documents"],
         [*apps, "pull", *about, there, str(tmp_path / "back")],
         [*launch, "--udid", UDID, "--kill-existing", f"{BUNDLE} --job 7"],
     ]
+
+
+@pytest.mark.parametrize("version", ["10.9.1", "9.0", "", "unknown"])
+def test_a_pymobiledevice3_that_is_too_old_is_named(standin: Standin, version: str) -> None:
+    standin.write(version=version)
+    with pytest.raises(DeviceError, match=r"too old; 11\.0 or later") as raised:
+        Pymobiledevice().phones()
+    assert "pipx upgrade" in raised.value.remedy
 
 
 # --- trouble in plain words
@@ -155,7 +172,31 @@ def test_pymobiledevice3_is_called_exactly_so(standin: Standin, tmp_path: Path) 
          "explicitly trusted by the user", DeviceError, "not signed", "VPN & Device"),
         ("Unable to launch: the device is locked", DeviceError, "phone is locked", "Unlock"),
         ("TunneldConnectionError: Unable to connect to Tunneld", DeviceError, "no tunnel", "tunne"),
-        ("InvalidServiceError", DeviceError, "no tunnel", "userspace"),
+        ("ERROR Failed to start service. Possible reasons are:\n- If your device iOS version >= "
+         "17.0:\n - tunneld\n- DeveloperDiskImage", DeveloperServiceMissing, "developer services",
+         "auto-mount"),
+        ("ERROR Device is not connected.", DeviceLost, "went away", "--resume"),
+        ("ERROR Device not found: 00", DeviceLost, "went away", "--resume"),
+        ("ERROR Connection was terminated abruptly.", DeviceLost, "went away", "--resume"),
+        ("ERROR The device does not trust this computer.", DeviceError, "does not trust", "Trust"),
+        ("ERROR Device is not paired.", DeviceError, "does not trust", "Trust"),
+        ("ERROR Waiting for the user to answer the Trust dialog on the device.", DeviceError,
+         "does not trust", "Trust"),
+        ("ERROR The user refused to trust this computer.", DeviceError, "does not trust", "Trust"),
+        ("ERROR Device is password protected. Please unlock and retry.", DeviceError, "locked",
+         "Unlock"),
+        ("ERROR Unlock the device with its passcode and retry.", DeviceError, "locked", "Unlock"),
+        ("ERROR Failed to connect to usbmuxd socket. Make sure it's running.", DeviceError,
+         "usbmuxd does not answer", "systemctl"),
+        ("ERROR No app with bundle ID org.x is installed.", AppMissing, "not on the phone", "sign"),
+        ("ERROR The device refused to open the container of org.x: InstallationLookupFailedX",
+         DeviceError, "not", ""),
+        ("ERROR Developer Mode is disabled. You can try to enable it using: python3", DeviceError,
+         "Developer mode is off", "Developer Mode"),
+        ("ERROR Could not find a DeveloperDiskImage for this device's iOS version.", DeviceError,
+         "image is not mounted", "auto-mount"),
+        ("ERROR Opcode: WRITE failed with status: 18 (AFC status NO_SPACE_LEFT).", DeviceError,
+         "no room", "filter"),
         ("DeveloperDiskImage is not mounted", DeviceError, "image is not mounted", "auto-mount"),
         ("The application bundle org.x was not found", DeviceError, "not on the phone", "sign"),
         ("NoDeviceConnectedError", DeviceLost, "went away", "--resume"),
@@ -189,7 +230,7 @@ def found(standin: Standin, transport: IphoneTransport, **changes: Any) -> Iphon
 
 
 def test_nothing_attached_says_what_was_looked_for(standin: Standin) -> None:
-    standin.write(devices=[coredevice(transport=None), coredevice(kind="iPad")], listed=[])
+    standin.write(devices=[coredevice(kind="iPad", model="iPad8,1")], listed=[])
     for transport in (Devicectl(), Pymobiledevice()):
         with pytest.raises(DeviceError, match="No iPhone is attached") as raised:
             found(standin, transport)
@@ -210,15 +251,23 @@ def test_without_the_program_it_is_said_what_was_looked_for(
     assert "--format mlpackage" in raised.value.remedy
 
 
-def test_a_usbmuxd_that_does_not_answer_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    program = tmp_path / "pymobiledevice3"
-    program.write_text("#!/bin/sh\necho 'Failed to connect to usbmuxd socket.' >&2\n")
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+def test_a_usbmuxd_that_does_not_answer_is_named(standin: Standin) -> None:
+    said = "ERROR Failed to connect to usbmuxd socket. Make sure it's running."
+    standin.write(fail={"usbmux list": said})
     with pytest.raises(DeviceError, match="usbmuxd does not answer"):
         Pymobiledevice().phones()
+
+
+@pytest.mark.parametrize(("os", "match"), [("16.7", "image is not mounted"), ("17.2", "17.0 to")])
+def test_without_developer_services_the_system_decides_what_is_missing(
+    standin: Standin, os: str, match: str
+) -> None:
+    """Up to iOS 16 there is no tunnel that could be missing."""
+    standin.write(fail={"dvt launch": "ERROR Failed to start service. Possible reasons are:"})
+    with pytest.raises(DeviceError) as raised:
+        Pymobiledevice().launch(IphoneInfo(udid=UDID, os=os), "--job", "7")
+    assert match in str(raised.value)
+    assert ("tunnel" in str(raised.value)) == (os == "17.2")
 
 
 def test_another_model_is_named(standin: Standin) -> None:
@@ -257,6 +306,12 @@ def test_a_phone_without_developer_mode_is_told_so(standin: Standin) -> None:
         found(standin, Devicectl())
 
 
+def test_a_phone_with_another_system_than_asked_for_is_named(standin: Standin) -> None:
+    standin.write(listed=[listed(ProductVersion="15.4")])
+    with pytest.raises(DeviceError, match=r"runs iOS 15\.4; iphonex asks for 16\.\*"):
+        select_phone(load_device("iphonex"), Pymobiledevice())
+
+
 def test_a_device_file_chooses_the_transport() -> None:
     assert open_transport(load_device("iphonex"), 1).name == "pymobiledevice3"
     chosen = open_transport(device(options={"transport": "devicectl", "bundle": "a.b"}), 1)
@@ -268,7 +323,8 @@ def test_a_device_file_chooses_the_transport() -> None:
 # --- the agent
 
 
-SETTINGS = AgentSettings(backend="coreml-cpu_and_ne", threads=1, affinity=None)
+SETTINGS = AgentSettings(backend="coreml-cpu_only", threads=1, affinity=None, say=lambda _: None)
+NEURAL = replace(SETTINGS, backend="coreml-cpu_and_ne")
 
 
 @pytest.fixture
@@ -332,14 +388,15 @@ class TestAgent:
             agent.deliver(package, "f" * 64)
         assert (standin.documents / "models" / ("f" * 64 + ".mlpackage.done")).is_file()
 
-    @pytest.mark.parametrize("cut", [0.0, 0.3, 0.97])
-    def test_an_app_that_falls_silent_is_a_timeout_not_a_result(
+    @pytest.mark.parametrize("cut", [0.0, 0.9])
+    def test_an_app_that_falls_silent_is_started_again_and_then_a_timeout(
         self, transport: IphoneTransport, package: Path, standin: Standin, cut: float
     ) -> None:
         standin.write(cut=cut)
-        impatient = IphoneAgent(device(), replace(SETTINGS, timeout_s=0.5), transport, poll_s=0.01)
-        with impatient as agent, pytest.raises(DeviceTimeout, match="wrote nothing"):
+        impatient = IphoneAgent(device(), replace(SETTINGS, timeout_s=0.1), transport, poll_s=0.01)
+        with impatient as agent, pytest.raises(DeviceTimeout, match="3 starts in a row"):
             list(agent.run(plan(agent.deliver(package, "f" * 64))))
+        assert sum("launch" in call for call in standin.calls()) == 3
 
     def test_outputs_are_collected_by_name(self, agent: IphoneAgent, standin: Standin) -> None:
         with agent:
@@ -355,3 +412,29 @@ def test_another_backend_is_refused() -> None:
     settings = AgentSettings(backend="xnnpack", threads=1, affinity=None)
     with pytest.raises(UsageError, match="cannot run the backend 'xnnpack'"):
         make_agent(device(), settings)
+
+
+# --- compute units
+
+
+@pytest.mark.parametrize("model", ["iPhone10,3", "iPhone10,6", "iPhone10,1"])
+def test_a_unit_that_a_phone_lacks_is_refused(model: str, standin: Standin) -> None:
+    """Core ML may use the Neural Engine from the A12 on."""
+    standin.write(listed=[listed(ProductType=model)])
+    with (
+        pytest.raises(UsageError, match="not open to Core ML") as raised,
+        IphoneAgent(device(), NEURAL, Pymobiledevice()),
+    ):
+        pass
+    assert "coreml-cpu_only" in raised.value.remedy
+    standin.write(listed=[listed(ProductType="iPhone11,2")])
+    with IphoneAgent(device(), NEURAL, Pymobiledevice()) as agent:
+        assert agent.phone.model == "iPhone11,2"
+
+
+def test_an_iphone_x_runs_on_the_cpu_unless_told_otherwise() -> None:
+    phone = load_device("iphonex")
+    assert phone.backend == "coreml-cpu_only"
+    with pytest.raises(UsageError, match="not open to Core ML"):
+        make_agent(phone, NEURAL)
+    make_agent(phone, replace(SETTINGS, backend="coreml-cpu_and_gpu"))

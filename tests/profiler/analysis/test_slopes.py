@@ -13,6 +13,7 @@ from profiler.analysis.blocks import TimedBlock
 from profiler.analysis.judge import Measurement
 from profiler.analysis.slopes import ChainFit, cost, fit_chain
 from search.latency.model import LatencyModel
+from search.latency.trust import table_problems
 from search.operators.spec import parse_key
 from search.spaces.registry import make_space, parse_space
 from search.table.entries import Entry
@@ -149,6 +150,18 @@ def test_the_slope_of_a_noisy_line_is_sharper_than_that_of_its_ends() -> None:
     assert np.mean(off["all"]) < np.mean(off["ends"]) / 2
 
 
+def test_an_operator_that_a_network_hardly_holds_needs_no_narrower_interval() -> None:
+    """0.8 us behind a dispatch of 150: its own width is wide, its share of a network is not."""
+    found = fit(0.8, noise=0.01)
+    alone = cost(found, None, target=0.05, seed=0)
+    inside = cost(found, None, target=0.05, seed=0, share_us=20.0)
+    assert isinstance(alone, Measurement)
+    assert isinstance(inside, Measurement)
+    assert not alone.stable
+    assert inside.stable
+    assert inside.interval == alone.interval
+
+
 def test_blocks_of_one_length_alone_make_no_fit() -> None:
     assert fit_chain({1: blocks(10, 8), 4: [], 16: []}) is None
 
@@ -209,6 +222,15 @@ def test_placement_is_recorded_where_it_is_known(table: Table, bench: Any) -> No
     assert table.manifest.protocol.placements == dict.fromkeys(keys, "ne")
     silent = phone(bench, replace(SLOW, unit=None))
     assert silent.manifest.protocol.placements == {}
+
+
+def test_a_table_whose_dispatch_floor_is_unknown_has_a_problem(table: Table) -> None:
+    """Its slopes stand on the calls' own cost, and the empty program tells it."""
+    protocol = table.manifest.protocol.model_copy(update={"dispatch_floor_us": None})
+    manifest = table.manifest.model_copy(update={"protocol": protocol})
+    problems = table_problems(replace(table, manifest=manifest))
+    assert [problem for problem in problems if "dispatch floor is unknown" in problem]
+    assert not [problem for problem in table_problems(table) if "dispatch floor" in problem]
 
 
 def test_the_table_says_what_it_is_and_reads_back(table: Table) -> None:

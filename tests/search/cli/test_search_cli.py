@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,13 @@ import torch
 
 import search.pipeline.images
 from search.architecture import read_architecture
+from search.cli.output import _summary as summary_lines
 from search.data.base import IMAGENET, Data
 from search.data.open import open_data
 from search.latency.model import LatencyModel
+from search.latency.trust import wide_rows_held
 from search.operators.modules import build_network
+from search.pipeline.result import SearchResult
 from search.selection.scores import read_scores
 from search.spaces.registry import make_space
 from search.table.store import read_table
@@ -42,6 +46,31 @@ def test_the_architecture_is_of_the_space_and_costs_what_the_table_says(
     assert result["chosen"]["low_us"] < estimate.value_us < result["chosen"]["high_us"]
     assert result["chosen"]["meets_target"]
     assert estimate.value_us <= 1000 * TARGET_MS
+
+
+def test_a_search_on_a_table_with_wide_rows_says_so(searched: Searched) -> None:
+    result = SearchResult.model_validate(searched.desk.json("arch.result.json"))
+    assert (result.wide_rows, result.wide_rows_used) == (0, ())
+    assert not [line for line in summary_lines(result) if line.startswith("wide")]
+    wide = result.model_copy(update={"wide_rows": 3, "wide_rows_used": ("ir_a", "ir_b")})
+    said = " ".join(" ".join(summary_lines(wide)).split())
+    assert "3 rows of the table are wider than was asked for" in said
+    assert "the network holds ir_a, ir_b of them" in said
+
+
+def test_the_wide_rows_of_a_network_are_those_that_it_holds(searched: Searched) -> None:
+    table = read_table(searched.desk.table)
+    found = read_architecture(searched.desk.path("arch.json"))
+    held = {operator.key for operator in found.operators}
+    spoilt = [entry.key for entry in table.entries][::2]
+    entries = tuple(
+        replace(entry, status="unstable", reason="wide") if entry.key in spoilt else entry
+        for entry in table.entries
+    )
+    wide = wide_rows_held(replace(table, entries=entries), found.operators)
+    assert wide == tuple(sorted(held & set(spoilt)))
+    assert wide
+    assert wide_rows_held(table, found.operators) == ()
 
 
 def test_the_result_says_what_it_rests_on(searched: Searched) -> None:

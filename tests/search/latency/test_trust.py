@@ -54,6 +54,16 @@ def test_errors_of_rows_average_over_a_network() -> None:
     assert several.largest == pytest.approx(0.05 / math.sqrt(len(distinct)))
 
 
+def test_what_a_call_costs_beside_its_rows_counts_to_the_network() -> None:
+    """Slopes over chains do not hold the dispatch, which every network pays."""
+    network = [layer.choices[0].operator for layer in SPACE.layers[:1]]
+    (us,) = [rows(0.05)[operator.key].centre_us for operator in network]
+    half = network_uncertainty([network], rows(0.05), fixed_us=us)
+    assert half is not None
+    assert half.largest == pytest.approx(0.025)
+    assert typical_us([network], rows(0.05), fixed_us=us) == pytest.approx(2 * us)
+
+
 def test_a_row_used_twice_does_not_average_with_itself() -> None:
     operator = LAYER.choices[0].operator
     twice = network_uncertainty([[operator, operator]], rows(0.05))

@@ -1,6 +1,7 @@
 // The app: one screen, one job. Built by Xcode only (App/project.yml).
 import AgentCore
 import CoreMLBackend
+import Foundation
 import SwiftUI
 import UIKit
 
@@ -23,84 +24,102 @@ struct AgentApp: App {
 @MainActor
 final class Work: ObservableObject {
     @Published var status = "no job"
+    private var started = false
 
+    /// Runs the job that is named, or the one that lies there unfinished.
     func start(arguments: [String]) {
-        guard let flag = arguments.firstIndex(of: "--job"), flag + 1 < arguments.count else { return }
-        let nonce = arguments[flag + 1]
-        guard nonce.allSatisfy({ $0.isLetter || $0.isNumber }) else { return }
+        guard !started else { return }
+        started = true
         UIApplication.shared.isIdleTimerDisabled = true
         status = "loading"
-        let thread = Thread { [weak self] in
-            let tell = { (text: String) in DispatchQueue.main.async { self?.status = text } }
+        let system = UIDevice.current.systemVersion
+        let tell: @Sendable (String) -> Void = { text in
+            Task { @MainActor [weak self] in self?.status = text }
+        }
+        let thread = Thread {
             do {
-                try Job(nonce: nonce).run { tell("round \($0) of \($1)") }
-                tell("done")
+                try Self.run(arguments, system: system, tell: tell)
             } catch {
                 tell("stopped: \(error)")
             }
         }
         thread.qualityOfService = .userInteractive
+        thread.stackSize = 8 << 20
         thread.start()
+    }
+
+    private nonisolated static func run(
+        _ arguments: [String], system: String, tell: @Sendable (String) -> Void
+    ) throws {
+        let documents = try FileManager.default.url(
+            for: .documentDirectory, in: .userDomainMask, appropriateFor: nil, create: true)
+        let flag = arguments.firstIndex(of: "--job")
+        let named = flag.flatMap { $0 + 1 < arguments.count ? arguments[$0 + 1] : nil }
+        guard let nonce = named ?? Job.unfinished(documents: documents) else {
+            return tell("no job")
+        }
+        guard nonce.allSatisfy({ $0.isLetter || $0.isNumber }) else { return tell("no such job") }
+        try Job(documents: documents, nonce: nonce).run(
+            backend: CoreMLBackend(root: documents), around: PhoneSurroundings(root: documents),
+            hello: Phone.hello(system: system)
+        ) { tell("round \($0) of \($1)") }
+        tell("done")
     }
 }
 
-/// A job's folder in Documents: plan.json in, records.jsonl out.
-struct Job {
-    let documents: URL
-    let folder: URL
-
-    init(nonce: String) throws {
-        documents = try FileManager.default.url(
-            for: .documentDirectory, in: .userDomainMask, appropriateFor: nil, create: true)
-        folder = documents.appendingPathComponent("jobs/\(nonce)")
-    }
-
-    func run(progress: (Int, Int) -> Void) throws {
-        let plan = try Plan.decode(Data(contentsOf: folder.appendingPathComponent("plan.json")))
-        let log = try RecordLog(folder.appendingPathComponent("records.jsonl"))
-        if log.earlier.contains(where: { $0.type == "bye" }) { return }
-        if log.earlier.isEmpty { try log.append(hello(plan)) }
-        let runner = Runner(
-            plan: plan, backend: CoreMLBackend(root: documents),
-            around: PhoneSurroundings(root: documents), earlier: log.earlier,
-            emit: { try log.append($0) })
-        try runner.run(progress: progress)
-    }
-
-    private func hello(_ plan: Plan) -> Record {
+/// What the phone says of itself.
+enum Phone {
+    static func hello(system: String) -> Record {
         var record = Record(type: "hello")
-        record.schemaVersion = 1
-        record.nonce = plan.nonce
         record.runner = "coreml-agent"
+        record.runnerBuild = build
+        record.runnerSha256 = executable
         record.runtime = "coreml"
-        record.runtimeVersion = UIDevice.current.systemVersion
-        record.backend = plan.backend
-        record.threads = plan.threads
-        record.clockResolutionNs = PhoneSurroundings.resolutionNs
-        record.deviceModel = sysctl("hw.machine")
-        record.osBuild = sysctl("kern.osversion")
+        record.runtimeVersion = system
+        record.clockResolutionNs = resolutionNs
+        record.deviceModel = text("hw.machine")
+        record.osBuild = text("kern.osversion")
         return record
     }
 
-    private func sysctl(_ name: String) -> String? {
+    /// Version and build of the app, such as "1.0 (1)".
+    private static var build: String? {
+        let about = Bundle.main.infoDictionary ?? [:]
+        guard let version = about["CFBundleShortVersionString"] as? String else { return nil }
+        return "\(version) (\(about["CFBundleVersion"] as? String ?? "?"))"
+    }
+
+    private static var executable: String? {
+        guard let url = Bundle.main.executableURL, let content = try? Data(contentsOf: url) else {
+            return nil
+        }
+        return sha256([UInt8](content))
+    }
+
+    private static var resolutionNs: Int64 {
+        var base = mach_timebase_info_data_t()
+        mach_timebase_info(&base)
+        return max(1, Int64(base.numer) / Int64(base.denom))
+    }
+
+    private static func text(_ name: String) -> String? {
         var size = 0
         guard sysctlbyname(name, nil, &size, nil, 0) == 0, size > 0 else { return nil }
-        var bytes = [CChar](repeating: 0, count: size)
+        var bytes = [UInt8](repeating: 0, count: size)
         guard sysctlbyname(name, &bytes, &size, nil, 0) == 0 else { return nil }
-        return String(cString: bytes)
+        return String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
     }
 }
 
 struct PhoneSurroundings: Surroundings {
     let root: URL
 
-    static var resolutionNs: Int64 {
-        var base = mach_timebase_info_data_t()
-        mach_timebase_info(&base)
-        return max(1, Int64(base.numer) / Int64(base.denom))
-    }
-
     func nowNs() -> Int64 { Int64(clock_gettime_nsec_np(CLOCK_UPTIME_RAW)) }
+
+    /// A loaded program holds some 2.5 times its file; an app may use half of the memory.
+    var limits: LoadLimits {
+        LoadLimits(bytes: Int64(ProcessInfo.processInfo.physicalMemory / 16))
+    }
 
     var thermalState: String {
         switch ProcessInfo.processInfo.thermalState {
@@ -119,6 +138,8 @@ struct PhoneSurroundings: Surroundings {
             Thread.sleep(forTimeInterval: 5)
         }
     }
+
+    func freeing(_ work: () throws -> Void) rethrows { try autoreleasepool(invoking: work) }
 
     func read(_ place: String) throws -> [UInt8] {
         [UInt8](try Data(contentsOf: root.appendingPathComponent(place)))

@@ -1,12 +1,13 @@
 import Foundation
 
 /// One line of the kit's stream; nil fields are left out.
-public struct Record: Codable, Equatable {
+public struct Record: Codable, Equatable, Sendable {
     public var type: String
     public var schemaVersion: Int?
     public var nonce: String?
     public var runner: String?
     public var runnerSha256: String?
+    public var runnerBuild: String?
     public var runtime: String?
     public var runtimeVersion: String?
     public var backend: String?
@@ -15,6 +16,7 @@ public struct Record: Codable, Equatable {
     public var deviceModel: String?
     public var osBuild: String?
     public var item: Int?
+    public var sha256: String?
     public var round: Int?
     public var loops: Int?
     public var loadNs: Int64?
@@ -60,6 +62,14 @@ func snake(_ word: String) -> String {
     return word.reduce(into: "") { made, letter in
         if letter.isUppercase { made += "_" }
         made += letter.lowercased()
+    }
+}
+
+extension Record {
+    static func of(_ type: String, item: Int) -> Record {
+        var record = Record(type: type)
+        record.item = item
+        return record
     }
 }
 

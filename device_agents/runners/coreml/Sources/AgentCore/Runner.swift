@@ -10,32 +10,45 @@ public protocol Program: AnyObject {
 /// Loads programs; Core ML on a phone, a fake in tests.
 public protocol Backend {
     func load(_ item: Plan.Item, unit: ComputeUnit) throws -> Program
+    /// Bytes of an item's file or folder; 0 where it cannot be read.
+    func bytes(_ item: Plan.Item) -> Int64
 }
 
-/// Time, heat and files of the place where a plan runs.
+/// Time, heat, memory and files of the place where a plan runs.
 public protocol Surroundings {
     func nowNs() -> Int64
     var thermalState: String { get }
+    /// How much may be loaded at once.
+    var limits: LoadLimits { get }
     /// Returns once the device is cool enough to go on.
     func waitUntilCool()
     func read(_ place: String) throws -> [UInt8]
     func write(_ content: [UInt8], to place: String) throws
+    /// Does the work and frees what it left to be freed.
+    func freeing(_ work: () throws -> Void) rethrows
 }
 
-/// Runs one plan: rounds of interleaved blocks, one line at a time.
+extension Surroundings {
+    public func freeing(_ work: () throws -> Void) rethrows { try work() }
+}
+
+/// Runs one plan: rounds of interleaved blocks, one record at a time.
 ///
-/// Resumable: what `earlier` records hold of a round is not measured again. A
-/// round that was begun and not finished is gone on with.
+/// Resumable: what `earlier` records hold of a round is not measured again. A program that ended
+/// the app twice while it was loaded has failed, and so has one whose call raised; the others
+/// are still run.
 public final class Runner {
     private let plan: Plan
     private let backend: Backend
     private let around: Surroundings
     private let emit: (Record) throws -> Void
+    private let tries = 2
     private var programs: [Int: Program] = [:]
     private var loops: [Int: Int] = [:]
     private var done: [Int: Int] = [:]
-    private var counts = (samples: 0, sentinels: 0, failures: 0)
+    private var begun: [Int: Int] = [:]
     private var failed: Set<Int> = []
+    private var counts = (samples: 0, sentinels: 0, failures: 0)
 
     public init(
         plan: Plan, backend: Backend, around: Surroundings, earlier: [Record] = [],
@@ -45,31 +58,35 @@ public final class Runner {
         self.backend = backend
         self.around = around
         self.emit = emit
-        for record in earlier {
-            switch record.type {
-            case "sample":
-                counts.samples += 1
-                done[record.item ?? -1, default: 0] += 1
-            case "sentinel": counts.sentinels += 1
-            case "failure":
-                counts.failures += 1
-                failed.insert(record.item ?? -1)
-            case "loaded":
-                loops[record.item ?? -1] = record.loops
-            default: break
-            }
+        earlier.forEach(take)
+    }
+
+    private func take(_ record: Record) {
+        let id = record.item ?? -1
+        switch record.type {
+        case "sample":
+            counts.samples += 1
+            done[id, default: 0] += 1
+        case "sentinel": counts.sentinels += 1
+        case "failure":
+            counts.failures += 1
+            failed.insert(id)
+        case "begin": begun[id, default: 0] += 1
+        case "loaded":
+            begun[id] = 0
+            loops[id] = record.loops
+        default: break
         }
     }
 
     public func run(progress: (Int, Int) -> Void = { _, _ in }) throws {
-        let unit = try plan.unit
-        for item in plan.items where !failed.contains(item.id) {
-            try load(item, unit: unit)
-        }
-        let total = plan.rounds
-        for round in 0..<total {
-            try visit(round: round)
-            progress(round + 1, total)
+        let schedule = Schedule(plan: plan, bytes: backend.bytes, limits: around.limits)
+        if let sentinel = plan.items.first(where: { $0.id == plan.sentinel }) { try load(sentinel) }
+        for (number, rounds) in schedule.stretches.enumerated() {
+            for batch in schedule.batches(number) {
+                try run(batch, rounds: rounds)
+                progress(rounds.upperBound, plan.rounds)
+            }
         }
         var bye = Record(type: "bye")
         bye.samples = counts.samples
@@ -78,45 +95,89 @@ public final class Runner {
         try emit(bye)
     }
 
-    private func load(_ item: Plan.Item, unit: ComputeUnit) throws {
-        let known = loops[item.id] != nil
-        if !known { try emit(Record.of("begin", item: item.id)) }
-        let started = around.nowNs()
+    private func run(_ batch: [Plan.Item], rounds: Range<Int>) throws {
+        // A plan without rounds only loads its programs, for their outputs.
+        let open = batch.filter {
+            rounds.isEmpty ? loops[$0.id] == nil : done[$0.id, default: 0] < rounds.upperBound
+        }
+        let watched = plan.sentinel.map { done[$0, default: 0] < rounds.upperBound } ?? false
+        if open.isEmpty && !watched { return }
+        for item in open { try load(item) }
+        for round in rounds { try visit(round: round) }
+        for item in batch { programs[item.id] = nil }
+    }
+
+    // --- loading
+
+    private func load(_ item: Plan.Item) throws {
+        if failed.contains(item.id) { return }
+        if begun[item.id, default: 0] >= tries {
+            return try fail(item.id, "crash", "the app ended \(tries) times while it loaded this")
+        }
+        var begin = Record.of("begin", item: item.id)
+        begin.sha256 = item.sha256
+        try emit(begin)
         do {
-            let program = try backend.load(item, unit: unit)
-            if let input = item.input, let output = item.output {
-                try around.write(program.outputs(for: around.read(input)), to: output)
-            }
-            let spent = around.nowNs() - started
-            try warm(program)
-            let chosen = loops[item.id] ?? loopsFor(
-                callNs: try timed(program, loops: 1), plan: plan, asked: item.loops)
-            programs[item.id] = program
-            loops[item.id] = chosen
-            if known { return }
-            var loaded = Record.of("loaded", item: item.id)
-            loaded.loadNs = spent
-            loaded.loops = chosen
-            loaded.placement = program.placement
-            try emit(loaded)
+            try around.freeing { try emit(loaded(item)) }
+            begun[item.id] = 0
         } catch let error as RecordError {
             throw error
         } catch {
-            counts.failures += 1
-            var failure = Record.of("failure", item: item.id)
-            failure.kind = "load"
-            failure.message = String("\(error)".prefix(500))
-            try emit(failure)
+            try fail(item.id, "load", "\(error)")
         }
     }
 
+    private func loaded(_ item: Plan.Item) throws -> Record {
+        let started = around.nowNs()
+        let program = try backend.load(item, unit: plan.unit)
+        if let input = item.input, let output = item.output {
+            try around.write(program.outputs(for: around.read(input)), to: output)
+        }
+        let spent = around.nowNs() - started
+        try warm(program)
+        let one = try timed(program, loops: 1)
+        let chosen = loops[item.id] ?? loopsFor(callNs: one, plan: plan, asked: item.loops)
+        programs[item.id] = program
+        loops[item.id] = chosen
+        var record = Record.of("loaded", item: item.id)
+        record.sha256 = item.sha256
+        record.loadNs = spent
+        record.loops = chosen
+        record.placement = program.placement
+        return record
+    }
+
+    private func fail(_ id: Int, _ kind: String, _ message: String) throws {
+        programs[id] = nil
+        failed.insert(id)
+        counts.failures += 1
+        var failure = Record.of("failure", item: id)
+        failure.kind = kind
+        failure.message = String(message.prefix(500))
+        try emit(failure)
+    }
+
+    // --- timing
+
     private func visit(round: Int) throws {
-        for (position, id) in visitOrder(
-            ids: programs.keys.sorted(), seed: plan.orderSeed, round: round
-        ).enumerated() where done[id, default: 0] <= round {
+        let ids = visitOrder(ids: programs.keys.sorted(), seed: plan.orderSeed, round: round)
+        for (position, id) in ids.enumerated() where done[id, default: 0] <= round {
             around.waitUntilCool()
-            if position % plan.sentinelEvery == 0 { try watch() }
-            try sample(id, round: round)
+            if position % plan.sentinelEvery == 0, let sentinel = plan.sentinel {
+                try guarded(sentinel) { try watch(sentinel) }
+            }
+            try guarded(id) { try sample(id, round: round) }
+        }
+    }
+
+    /// An error in a call is that program's failure; the job goes on.
+    private func guarded(_ id: Int, _ work: () throws -> Void) throws {
+        do {
+            try around.freeing(work)
+        } catch let error as RecordError {
+            throw error
+        } catch {
+            try fail(id, "run", "\(error)")
         }
     }
 
@@ -138,8 +199,8 @@ public final class Runner {
         try emit(record)
     }
 
-    private func watch() throws {
-        guard let id = plan.sentinel, let program = programs[id], let count = loops[id] else { return }
+    private func watch(_ id: Int) throws {
+        guard let program = programs[id], let count = loops[id] else { return }
         program.refreshInput()
         try warm(program)
         var record = Record(type: "sentinel")
@@ -158,19 +219,5 @@ public final class Runner {
         let started = around.nowNs()
         for _ in 0..<loops { try program.call() }
         return around.nowNs() - started
-    }
-}
-
-/// The records could not be written.
-public struct RecordError: Error {
-    public let reason: String
-    public init(_ reason: String) { self.reason = reason }
-}
-
-extension Record {
-    static func of(_ type: String, item: Int) -> Record {
-        var record = Record(type: type)
-        record.item = item
-        return record
     }
 }

@@ -3,7 +3,7 @@
     import CoreML
     import Foundation
 
-    /// Core ML behind the runner: compile once, load per function and unit, buffers kept.
+    /// Core ML behind the runner: compile once, load per function and unit.
     public final class CoreMLBackend: Backend {
         private let root: URL
         private var compiled: [String: URL] = [:]
@@ -26,6 +26,17 @@
                 placement: placement(of: place, configuration: configuration))
         }
 
+        public func bytes(_ item: Plan.Item) -> Int64 {
+            let folder = root.appendingPathComponent(item.file)
+            let keys: [URLResourceKey] = [.fileSizeKey]
+            let files = FileManager.default.enumerator(at: folder, includingPropertiesForKeys: keys)
+            var total: Int64 = 0
+            while let file = files?.nextObject() as? URL {
+                total += Int64((try? file.resourceValues(forKeys: Set(keys)).fileSize) ?? 0)
+            }
+            return total
+        }
+
         private func compile(_ file: String) throws -> URL {
             if let known = compiled[file] { return known }
             let kept = root.appendingPathComponent(file + "c")
@@ -37,22 +48,29 @@
             return kept
         }
 
-        /// The units that Core ML means to use, most operations first; nil before iOS 17.4.
+        /// The units that Core ML means to use, in alphabetical order; nil before iOS 17.4.
         private func placement(of place: URL, configuration: MLModelConfiguration) -> String? {
             guard #available(iOS 17.4, macOS 14.4, *) else { return nil }
+            let name = configuration.functionNameIfAny ?? "main"
             let ready = DispatchSemaphore(value: 0)
-            let found = Box<MLComputePlan?>(nil)
+            let found = Box<Set<String>>([])
+            let asked = Box((place, configuration))
             Task.detached {
-                found.value = try? await MLComputePlan.load(
-                    contentsOf: place, configuration: configuration)
+                found.value = (try? await CoreMLBackend.units(asked.value.0, asked.value.1, name)) ?? []
                 ready.signal()
             }
             ready.wait()
-            guard let plan = found.value, case .program(let program) = plan.modelStructure else {
-                return nil
-            }
-            let name = configuration.functionNameIfAny ?? "main"
-            guard let function = program.functions[name] else { return nil }
+            return found.value.isEmpty ? nil : found.value.sorted().joined(separator: "+")
+        }
+
+        @available(iOS 17.4, macOS 14.4, *)
+        private static func units(
+            _ place: URL, _ configuration: MLModelConfiguration, _ name: String
+        ) async throws -> Set<String> {
+            let plan = try await MLComputePlan.load(contentsOf: place, configuration: configuration)
+            guard case .program(let program) = plan.modelStructure,
+                let function = program.functions[name]
+            else { return [] }
             var seen: Set<String> = []
             for operation in function.block.operations {
                 guard let usage = plan.deviceUsage(for: operation) else { continue }
@@ -63,11 +81,12 @@
                 @unknown default: seen.insert("unknown")
                 }
             }
-            return seen.isEmpty ? nil : seen.sorted().joined(separator: "+")
+            return seen
         }
     }
 
-    final class Box<T>: @unchecked Sendable {
+    /// Carries a value to one task and back: the semaphore orders the accesses.
+    private final class Box<T>: @unchecked Sendable {
         var value: T
         init(_ value: T) { self.value = value }
     }

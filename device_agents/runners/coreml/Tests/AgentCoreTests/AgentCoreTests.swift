@@ -3,69 +3,23 @@ import XCTest
 
 @testable import AgentCore
 
-final class FakeProgram: Program {
-    let clock: FakeSurroundings
-    let placement: String? = "ne"
-    init(_ clock: FakeSurroundings) { self.clock = clock }
-    func refreshInput() {}
-    func call() throws { clock.time += 250 }
-    func outputs(for inputs: [UInt8]) throws -> [UInt8] { inputs.reversed() }
-}
-
-struct FakeBackend: Backend {
-    let clock: FakeSurroundings
-    func load(_ item: Plan.Item, unit: ComputeUnit) throws -> Program {
-        if item.file == "bad" { throw RecordErrorForTests() }
-        return FakeProgram(clock)
-    }
-}
-
-struct RecordErrorForTests: Error {}
-
-final class FakeSurroundings: Surroundings {
-    var time: Int64 = 0
-    var files: [String: [UInt8]] = [:]
-    let thermalState = "nominal"
-    func nowNs() -> Int64 { time }
-    func waitUntilCool() {}
-    func read(_ place: String) throws -> [UInt8] { files[place] ?? [] }
-    func write(_ content: [UInt8], to place: String) throws { files[place] = content }
-}
-
 final class AgentCoreTests: XCTestCase {
-    let text = """
-        {"schema_version": 1, "nonce": "ab", "backend": "coreml-cpu_and_ne", "threads": 1,
-         "affinity": null, "order_seed": 7, "rounds": 3, "warmup": 2, "min_block_ns": 1000,
-         "max_loops": 100, "max_attempts": 5, "sentinel": 9, "sentinel_every": 2,
-         "items": [{"id": 1, "file": "models/a", "sha256": "", "method": "main", "loops": 0},
-                   {"id": 2, "file": "bad", "sha256": "", "method": "main", "loops": 0},
-                   {"id": 9, "file": "models/b", "sha256": "", "method": "x4", "loops": 2}]}
-        """
-
-    func plan(_ text: String? = nil) throws -> Plan {
-        try Plan.decode(Data((text ?? self.text).utf8))
-    }
-
-    func run(_ earlier: [Record] = []) throws -> [Record] {
-        let around = FakeSurroundings()
-        var made: [Record] = []
-        try Runner(
-            plan: plan(), backend: FakeBackend(clock: around), around: around, earlier: earlier,
-            emit: { made.append($0) }
-        ).run()
-        return made
-    }
+    let text = planText(items: [(1, "models/a"), (2, "bad"), (9, "models/b")])
 
     func testAPlanIsReadAndStrangeOnesAreRefused() throws {
-        XCTAssertEqual(try plan().unit, .cpuAndNe)
-        XCTAssertThrowsError(try plan(text.replacingOccurrences(of: "models/a", with: "../a")))
-        XCTAssertThrowsError(try plan(text.replacingOccurrences(of: "cpu_and_ne", with: "all")))
-        let newer = text.replacingOccurrences(of: "\"schema_version\": 1", with: "\"schema_version\": 2")
-        XCTAssertThrowsError(try plan(newer))
+        XCTAssertEqual(try plan(text).unit, .cpuAndNe)
+        for (old, new) in [
+            ("models/a", "../a"), ("cpu_and_ne", "all"), ("\"schema_version\":1", "\"schema_version\":2"),
+            ("\"sentinel_every\":2", "\"sentinel_every\":0"),
+        ] {
+            let strange = text.replacingOccurrences(of: old, with: new)
+            XCTAssertNotEqual(strange, text)
+            XCTAssertThrowsError(try plan(strange))
+        }
     }
 
     func testEachRoundVisitsEachItemOnceAndCountsAgree() throws {
-        let made = try run()
+        let made = try records(text)
         let samples = made.filter { $0.type == "sample" }
         XCTAssertEqual(samples.count, 2 * 3)
         XCTAssertEqual(made.last?.type, "bye")
@@ -74,19 +28,79 @@ final class AgentCoreTests: XCTestCase {
         XCTAssertEqual(made.last?.sentinels, made.filter { $0.type == "sentinel" }.count)
     }
 
+    func testBeginAndLoadedCarryTheFilesDigest() throws {
+        let made = try records(text)
+        for type in ["begin", "loaded"] {
+            XCTAssertEqual(made.first { $0.type == type && $0.item == 1 }?.sha256, "s1")
+        }
+    }
+
     func testBlocksLastLongEnough() throws {
-        let samples = try run().filter { $0.type == "sample" && $0.item == 1 }
+        let samples = try records(text).filter { $0.type == "sample" && $0.item == 1 }
         XCTAssertEqual(samples.map(\.loops), [4, 4, 4])
         XCTAssertEqual(samples.map(\.ns), [1000, 1000, 1000])
     }
 
     func testARunThatWasCutOffGoesOn() throws {
-        let whole = try run()
-        let cut = Array(whole.prefix(whole.count - 4))
-        let rest = try run(cut)
-        let samples = (cut + rest).filter { $0.type == "sample" }
-        XCTAssertEqual(samples.count, 6)
-        XCTAssertEqual(rest.last?.samples, 6)
+        let whole = try records(text)
+        for cut in 0..<whole.count {
+            let kept = Array(whole.prefix(cut))
+            let rest = try records(text, earlier: kept)
+            let samples = (kept + rest).filter { $0.type == "sample" }
+            XCTAssertEqual(samples.count, 6, "cut after \(cut)")
+            XCTAssertEqual(Set(samples.map { "\($0.item!) \($0.round!)" }).count, 6)
+            XCTAssertEqual(rest.last?.samples, 6)
+        }
+    }
+
+    func testAProgramThatEndedTheAppTwiceHasFailed() throws {
+        let begin = Record.of("begin", item: 1)
+        let once = try records(text, earlier: [begin])
+        XCTAssertEqual(once.filter { $0.type == "sample" && $0.item == 1 }.count, 3)
+        let twice = try records(text, earlier: [begin, begin])
+        let failure = twice.first { $0.type == "failure" && $0.item == 1 }
+        XCTAssertEqual(failure?.kind, "crash")
+        XCTAssertFalse(twice.contains { $0.type == "begin" && $0.item == 1 })
+        XCTAssertEqual(twice.filter { $0.type == "sample" && $0.item == 9 }.count, 3)
+    }
+
+    func testAnErrorInACallIsAFailureAndTheOthersGoOn() throws {
+        let tired = planText(items: [(1, "models/a"), (2, "models/tired"), (9, "models/b")])
+        let made = try records(tired)
+        XCTAssertEqual(made.first { $0.type == "failure" }?.kind, "run")
+        XCTAssertEqual(made.filter { $0.type == "failure" }.map(\.item), [2])
+        XCTAssertEqual(made.filter { $0.type == "sample" && $0.item == 1 }.count, 3)
+        XCTAssertEqual(made.last?.samples, made.filter { $0.type == "sample" }.count)
+    }
+
+    func testProgramsAreLoadedInBatches() throws {
+        let many = planText(items: (1...8).map { ($0, "models/\($0)") } + [(9, "models/b")], rounds: 8)
+        let around = FakeSurroundings()
+        around.limits = LoadLimits(bytes: 30)
+        let made = try records(many, around: around)
+        XCTAssertEqual(made.filter { $0.type == "sample" }.count, 9 * 8)
+        XCTAssertEqual(Set(made.filter { $0.type == "sample" }.map { "\($0.item!) \($0.round!)" }).count, 72)
+        XCTAssertEqual(around.mostLoaded, 4)
+        XCTAssertEqual(around.loaded, 0)
+        for cut in stride(from: 0, to: made.count, by: 7) {
+            let kept = Array(made.prefix(cut))
+            let again = FakeSurroundings()
+            again.limits = around.limits
+            let all = try kept + records(many, earlier: kept, around: again)
+            let samples = all.filter { $0.type == "sample" }.map { "\($0.item!) \($0.round!)" }
+            XCTAssertEqual(samples.count, 72, "cut after \(cut)")
+            XCTAssertEqual(Set(samples).count, 72)
+        }
+    }
+
+    func testAPlanWithoutRoundsComputesItsOutputs() throws {
+        let around = FakeSurroundings()
+        around.files["in"] = [1, 2, 3]
+        let asked = planText(items: [(9, "models/b")], rounds: 0).replacingOccurrences(
+            of: "\"method\"", with: "\"input\":\"in\",\"output\":\"out\",\"method\"")
+        let made = try records(asked, around: around)
+        XCTAssertEqual(around.files["out"], [3, 2, 1])
+        XCTAssertEqual(made.map(\.type), ["begin", "loaded", "bye"])
     }
 
     func testARecordIsALineInTheKitsSpelling() throws {
@@ -97,6 +111,9 @@ final class AgentCoreTests: XCTestCase {
         XCTAssertEqual(line, #"{"first_ns":5,"thermal_state":"fair","type":"sample"}"#)
         XCTAssertEqual(Record.parse(line), record)
         XCTAssertNil(Record.parse(String(line.dropLast(3))))
+        record.sha256 = "a"
+        record.runnerSha256 = "b"
+        XCTAssertEqual(Record.parse(try record.line()), record)
     }
 
     func testTheOrderDependsOnTheSeedAlone() {
@@ -105,12 +122,13 @@ final class AgentCoreTests: XCTestCase {
         XCTAssertEqual(visitOrder(ids: Array(0..<50), seed: 1, round: 2).sorted(), Array(0..<50))
     }
 
-    func testALogDropsALineThatWasCutOff() throws {
-        let url = FileManager.default.temporaryDirectory.appendingPathComponent(UUID().uuidString)
-        try Data("{\"type\":\"hello\"}\n{\"type\":\"sam".utf8).write(to: url)
-        let log = try RecordLog(url)
-        XCTAssertEqual(log.earlier.map(\.type), ["hello"])
-        try log.append(Record(type: "bye"))
-        XCTAssertEqual(try RecordLog(url).earlier.map(\.type), ["hello", "bye"])
+    func testSha256IsThatOfTheStandard() {
+        XCTAssertEqual(
+            sha256([]), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")
+        XCTAssertEqual(
+            sha256(Array("abc".utf8)), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad")
+        XCTAssertEqual(
+            sha256([UInt8](repeating: 97, count: 1000)),
+            "41edece42d63e8d9bf515a9ba6932e1c20cbc9f5a5d134645adb5db1b9737ea3")
     }
 }
