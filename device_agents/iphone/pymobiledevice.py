@@ -112,7 +112,7 @@ class Pymobiledevice:
 
     def _json(self, *arguments: str) -> object:
         try:
-            answer: object = json.loads(self._run("--no-color", *arguments))
+            answer = parse_json(self._run("--no-color", *arguments))
         except ValueError as error:
             raise DeviceError(
                 f"pymobiledevice3 {arguments[0]} answered in another form.", "Update it."
