@@ -1,6 +1,7 @@
 """Networks of a table's exam as anchors."""
 
 from dataclasses import replace
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -15,7 +16,7 @@ from search.table.entries import Interval
 from search.table.store import Table
 
 
-def edited(table: Table, **columns: object) -> Table:
+def edited(table: Table, **columns: Any) -> Table:
     return replace(table, exam=pd.DataFrame(table.exam.assign(**columns)))
 
 
