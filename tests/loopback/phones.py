@@ -23,9 +23,16 @@ def _phone(maker: str, model: str, device: str, **facts: object) -> Phone:
     return Phone(**{**known, **facts})  # type: ignore[arg-type]
 
 
-def _cluster(first: int, last: int, part: str, max_khz: int, capacity: int) -> Cluster:
+def _cluster(
+    first: int,
+    last: int,
+    part: str,
+    max_khz: int,
+    capacity: int,
+    related: tuple[int, ...] | None = None,
+) -> Cluster:
     cpus = tuple(range(first, last + 1))
-    return Cluster(cpus=cpus, part=part, max_khz=max_khz, capacity=capacity)
+    return Cluster(cpus=cpus, part=part, max_khz=max_khz, capacity=capacity, related=related)
 
 
 PHONES: Mapping[str, Phone] = {
@@ -55,8 +62,8 @@ PHONES: Mapping[str, Phone] = {
         soc_model="SM8550",
         clusters=(
             _cluster(0, 2, "0xd46", 2_016_000, 326),
-            _cluster(3, 4, "0xd4d", 2_803_200, 693),
-            _cluster(5, 6, "0xd47", 2_803_200, 693),
+            _cluster(3, 4, "0xd4d", 2_803_200, 693, related=(3, 4, 5, 6)),
+            _cluster(5, 6, "0xd47", 2_803_200, 693, related=(3, 4, 5, 6)),
             _cluster(7, 7, "0xd4e", 3_360_000, 1024),
         ),
     ),
@@ -84,12 +91,13 @@ PHONES: Mapping[str, Phone] = {
             _cluster(6, 7, "0xd09", 1_560_000, 1024),
         ),
     ),
-    # As Android 7 was: no thermal service, no fixed-performance mode.
+    # As Android 7 was: no thermal service, no fixed-performance mode, no sha256sum.
     "moto-g5": _phone(
         *("motorola", "Moto G (5)", "cedric"),
         emulated_cpu="cortex-a53",
         sdk=24,
         release="7.0",
+        missing=("sha256sum",),
         clusters=(_cluster(0, 7, "0xd03", 1_401_600, 1024),),
     ),
     "vim3": _phone(
@@ -97,6 +105,7 @@ PHONES: Mapping[str, Phone] = {
         emulated_cpu="cortex-a53",
         sdk=28,
         release="9",
+        battery_present=False,
         clusters=(
             _cluster(0, 1, "0xd03", 1_800_000, 474),
             _cluster(2, 5, "0xd09", 2_208_000, 1024),
