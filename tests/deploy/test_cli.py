@@ -333,7 +333,7 @@ def test_without_a_phone_it_is_said_what_was_looked_for_and_what_to_do(
 ) -> None:
     program = deploy.folder / "bin" / "pymobiledevice3"
     program.parent.mkdir()
-    program.write_text("#!/bin/sh\necho '[]'\n")
+    program.write_text('#!/bin/sh\n[ "$1" = version ] && echo 11.45.0 || echo "[]"\n')
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(program.parent), prepend=os.pathsep)
     built: list[object] = []

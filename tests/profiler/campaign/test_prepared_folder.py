@@ -282,6 +282,16 @@ def test_other_devices_are_measured_directly(bench: Any, tmp_path: Path, option:
     assert f"{option} is for iPhones" in done.err
 
 
+def test_a_unit_that_the_phone_lacks_is_refused_before_anything_is_built(
+    bench: Any, tmp_path: Path
+) -> None:
+    words = ("--device", "iphonex", "--space", "fbnet-mini", "--backend", "coreml-cpu_and_ne")
+    done = bench.call(*words, "--prepare", str(tmp_path / "new"))
+    assert done.code == 2
+    assert "not open to Core ML" in done.err
+    assert not (tmp_path / "new").exists()
+
+
 class TestPackages:
     """One operator's chains as real packages."""
 
