@@ -36,9 +36,9 @@ def test_journals_of_the_default_runtime_are_those_from_before_there_was_another
     hashed: list[dict[str, object]] = []
     dumps = json.dumps
 
-    def remember(content: dict[str, object], **words: bool) -> str:
+    def remember(content: dict[str, object], sort_keys: bool) -> str:
         hashed.append(content)
-        return dumps(content, **words)
+        return dumps(content, sort_keys=sort_keys)
 
     monkeypatch.setattr("profiler.settings.json.dumps", remember)
     for settings in (bench.settings(), bench.settings(runtime="ndk")):
