@@ -176,7 +176,11 @@ def _check_and_run(
     check_program(program, expected)
     (function,) = program.functions.values()
     check_weights(function, weights, quantised=exporter.quantised_weights)
-    return evaluate(function, example)[0]
+    return _run(content, example)
+
+
+def _run(content: bytes, example: Tensor) -> Tensor:
+    return evaluate(_function(content), example)[0]
 
 
 def _function(content: bytes) -> Function:
