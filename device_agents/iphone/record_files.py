@@ -40,4 +40,5 @@ def read_lines(folder: Path) -> list[str]:
 
 def _read(path: Path) -> list[str]:
     # Whatever is no text is no record: the parser refuses it.
-    return read_at_most(path, _MOST_BYTES).decode("utf-8", "replace").split("\n")
+    text = read_at_most(path, _MOST_BYTES).decode("utf-8", "replace")
+    return text.removesuffix("\n").split("\n")

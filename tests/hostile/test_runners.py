@@ -49,7 +49,7 @@ def measure(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Tabl
         if hostile:
             Path(f"{log}.hostile").write_text(hostile)
         command = [sys.executable, str(RUNNER), str(log), str(die_after)]
-        monkeypatch.setattr("device_agents.host.agent._choose_runner", lambda _: (command, {}))
+        monkeypatch.setattr("device_agents.host.agent.choose_runner", lambda _: (command, {}))
         agent = HostAgent(AgentSettings(backend="xnnpack", threads=1, affinity=None))
         return bench.measure(agent=agent, settings=bench.settings(filter="k3_e6"), **request)
 

@@ -109,7 +109,7 @@ def test_the_offline_way_on_the_real_core(
     assert bench.call(*words, "--prepare", str(job)).code == 0
     nonce = lay_out(job, documents)
     contents = [path.read_bytes() for path in (job / "models").iterdir()]
-    facts = {"load_programs": 60, "ends_after": 3000, "noise": 0.001}
+    facts = {"load_programs": 60, "ends_after": 1500, "noise": 0.001}
     known = truth_of(contents, tmp_path / "truth.json", **facts)
     codes: list[int] = []
     while not codes or codes[-1] == 137:

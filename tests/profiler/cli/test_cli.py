@@ -172,7 +172,7 @@ def test_standard_output_holds_only_data_and_standard_error_only_progress(bench)
     assert len(content["entries"]) == content["manifest"]["space"]["operators_expected"]
     lines = ended.err.splitlines()
     assert any(line.startswith("build:") for line in lines)
-    assert any(line.startswith("pass 4 of 4:") for line in lines)
+    assert any(line.startswith("pass 6 of 6:") for line in lines)
     assert not any("\x1b" in line for line in lines)
 
 

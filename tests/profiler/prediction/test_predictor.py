@@ -288,7 +288,7 @@ def test_what_is_no_duration_is_refused(text: str) -> None:
 
 def test_a_longer_budget_never_measures_less(bench: Bench) -> None:
     plan = make_plan(bench.settings(space=FBNET.spec))
-    numbers = [operators_within(plan, seconds) for seconds in (20, 22, 30, 3600)]
+    numbers = [operators_within(plan, seconds) for seconds in (30, 35, 50, 3600)]
     assert numbers == sorted(numbers)
     assert numbers[-1] == plan.wanted
     with pytest.raises(UsageError, match="too small"):
