@@ -5,8 +5,9 @@ network between them are simulated. A history is a function of its seed and its 
 """
 
 import contextlib
+import functools
 import random
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
@@ -421,8 +422,12 @@ class Farm:
         phone = self.phone(lease.phone)
         home = rng.choice(phone.homes)
         host = next(host for host in self.hosts if host.node is home)
-        work = lambda answer: answer(host.open(phone, lease.token))  # noqa: E731
-        opened = yield ("ask", (host.node, work), 10.0)
+
+        def open_it(answer: Any) -> None:
+            host.open(phone, lease.token)
+            answer(None)
+
+        opened = yield ("ask", (host.node, open_it), 10.0)
         while opened is None and not held.is_over(self.net.clock(user)):
             task = yield self.registry_call(lambda r: r.claim(lease.key, CAMPAIGN), 10.0)
             if isinstance(task, LeaseLost):
@@ -432,16 +437,16 @@ class Farm:
                 return
             is_long = int(task.item.removeprefix("op-")) % 7 == 0
             takes_s = rng.uniform(2, 4) * TTL_S if is_long else rng.uniform(1, 20)
-            work = lambda answer, task=task, takes_s=takes_s: host.measure(  # noqa: E731
-                phone, lease.token, task, takes_s, answer
-            )
+            work = functools.partial(host.measure, phone, lease.token, task, takes_s)
             reply = yield ("ask", (host.node, work), takes_s + 15.0)
             if not isinstance(reply, tuple):
                 return
             if not (yield from self._submit(user, held, task)):
                 return
 
-    def _submit(self, user: Node, held: HeldLease, task: Task) -> Steps:
+    def _submit(
+        self, user: Node, held: HeldLease, task: Task
+    ) -> Generator[tuple[str, Any, float], Any, bool]:
         lease = held.lease
         result = Result(task=task, phone=lease.phone, token=lease.token, content="{}")
         while True:
@@ -559,9 +564,12 @@ class Farm:
         self.net.is_calm = True
         self.net.cut.clear()
         self.calm_from_s = self.net.now_s
-        self.net.after(2 * TTL_S, None, lambda: self.registry.queue(self.tasks))
+        self.net.after(2 * TTL_S, None, self._queue_all)
         if not self.head.is_up:
             self.found.append("the simulation left the registry dead")
+
+    def _queue_all(self) -> None:
+        self.registry.queue(self.tasks)
 
     def _look_around(self) -> None:
         """Every ten seconds: whether all is done, and was calm for long enough."""
