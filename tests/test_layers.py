@@ -63,6 +63,7 @@ ORDER = {
         "processor",
         "cpu",
         "lock",
+        "farm",
         "native",
         "base",
         "checkup_report",

@@ -1,0 +1,110 @@
+"""The registry's memory: one sqlite file, changed in whole transactions alone."""
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+from search.errors import StorageError, UsageError
+
+FARM_SCHEMA = 1
+_TABLES = """
+CREATE TABLE phones (
+    id TEXT PRIMARY KEY, model TEXT NOT NULL, token INTEGER NOT NULL,
+    temperature_c REAL, battery_percent REAL,
+    quarantine TEXT, failures INTEGER NOT NULL DEFAULT 0);
+CREATE TABLE marks (mark TEXT PRIMARY KEY, phone TEXT NOT NULL);
+CREATE TABLE hosts (id TEXT PRIMARY KEY, seen_at_s REAL NOT NULL);
+CREATE TABLE ways (
+    host TEXT NOT NULL, address TEXT NOT NULL, connection TEXT NOT NULL, phone TEXT NOT NULL,
+    PRIMARY KEY (host, address));
+CREATE TABLE leases (
+    key TEXT PRIMARY KEY, request TEXT NOT NULL UNIQUE, phone TEXT NOT NULL UNIQUE,
+    token INTEGER NOT NULL, owner TEXT NOT NULL, purpose TEXT NOT NULL,
+    expires_at_s REAL NOT NULL);
+CREATE TABLE tasks (
+    campaign TEXT NOT NULL, item TEXT NOT NULL, pass INTEGER NOT NULL, phone TEXT NOT NULL,
+    holder TEXT, done INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (campaign, item, pass, phone));
+CREATE TABLE results (
+    phone TEXT NOT NULL, campaign TEXT NOT NULL, item TEXT NOT NULL, pass INTEGER NOT NULL,
+    wanted TEXT NOT NULL, token INTEGER NOT NULL, content TEXT NOT NULL,
+    PRIMARY KEY (phone, campaign, item, pass, wanted));
+CREATE INDEX open_tasks ON tasks (campaign, done, holder);
+CREATE INDEX held_tasks ON tasks (holder);
+"""
+
+
+class FarmJournal:
+    """Phones, leases, tasks and results on disk; a killed registry goes on from there.
+
+    Args:
+        path: The sqlite file; made if it is not there. `:memory:` keeps nothing.
+
+    Raises:
+        UsageError: The file is no journal of a farm, or a newer one.
+        StorageError: It cannot be written.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self._path = path
+        with self._storage_errors():
+            self._database = sqlite3.connect(path, isolation_level=None)
+            try:
+                self._prepare()
+            except sqlite3.DatabaseError as error:
+                self._database.close()
+                if isinstance(error, sqlite3.OperationalError):
+                    raise
+                raise self._refused("is damaged, or no journal of a farm") from error
+            except BaseException:
+                self._database.close()
+                raise
+
+    def _prepare(self) -> None:
+        (version,) = self._database.execute("PRAGMA user_version").fetchone()
+        if version > FARM_SCHEMA:
+            raise self._refused(f"has schema {version}; this kit reads up to {FARM_SCHEMA}")
+        self._database.execute("PRAGMA journal_mode = WAL")
+        self._database.execute("PRAGMA synchronous = FULL")
+        if version == 0:
+            if self._database.execute("SELECT count(*) FROM sqlite_master").fetchone() != (0,):
+                raise self._refused("is no journal of a farm")
+            script = f"BEGIN IMMEDIATE; {_TABLES} PRAGMA user_version = {FARM_SCHEMA}; COMMIT;"
+            self._database.executescript(script)
+
+    def _refused(self, what: str) -> UsageError:
+        return UsageError(
+            f"{self._path} {what}.", "Name another file; it is made if it is not there."
+        )
+
+    @contextlib.contextmanager
+    def _storage_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            raise StorageError(
+                f"Cannot use the farm's journal {self._path}: {error}.",
+                "Make room or choose another file; what was written is kept.",
+            ) from error
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """All changes made inside, or none of them.
+
+        Raises:
+            StorageError: The disk is full, read-only or failing, or another registry writes.
+        """
+        with self._storage_errors():
+            self._database.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._database
+                self._database.execute("COMMIT")
+            except BaseException:
+                if self._database.in_transaction:
+                    self._database.execute("ROLLBACK")
+                raise
+
+    def close(self) -> None:
+        """Let the file go; works twice."""
+        self._database.close()
