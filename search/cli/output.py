@@ -58,7 +58,11 @@ def _summary(result: SearchResult) -> Iterator[str]:
     target = "no target" if result.target_us is None else _target(result.target_us)
     if result.cost != LATENCY:
         most = "no target" if result.most is None else f"target {result.most / 1e6:.4g}M"
-        cost = {"flops": chosen.flops, "params": chosen.params}[result.cost]
+        cost = {
+            "flops": chosen.flops,
+            "params": chosen.params,
+            "memory": chosen.memory_bytes or 0,
+        }[result.cost]
         target = "not searched for"
         yield f"{result.cost:<10} {cost / 1e6:.4g}M, {most}"
     certainty = "" if result.probability is None else f" met with {chosen.probability:.1%}"

@@ -68,7 +68,7 @@ def search(
     cost: Annotated[
         str,
         typer.Option(
-            help="What to weigh: latency, flops or params (fbnet, fbnetv2).",
+            help="What to weigh: latency, flops, params or memory.",
             rich_help_panel=PROBLEM,
         ),
     ] = "latency",
@@ -82,6 +82,13 @@ def search(
         float | None,
         typer.Option(
             help="With --cost params: millions of parameters to meet.", rich_help_panel=PROBLEM
+        ),
+    ] = None,
+    target_mb: Annotated[
+        float | None,
+        typer.Option(
+            help="With --cost memory: millions of bytes to meet, weights and all activations.",
+            rich_help_panel=PROBLEM,
         ),
     ] = None,
     probability: Probability = None,
@@ -162,7 +169,13 @@ def search(
     from search.pipeline.problem import Waivers, load_problem, weigh
 
     problem = load_problem(table, target_ms, gather(Waivers, parameters), probability)
-    problem = weigh(problem, cost, target_mflops=target_mflops, target_mparams=target_mparams)
+    problem = weigh(
+        problem,
+        cost,
+        target_mflops=target_mflops,
+        target_mparams=target_mparams,
+        target_mb=target_mb,
+    )
     from search.cli.output import show_search
     from search.pipeline.options import DataOptions, SearchOptions
     from search.pipeline.resources import ComputeOptions

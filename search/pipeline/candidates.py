@@ -177,4 +177,5 @@ def candidate_row(candidate: Candidate, problem: SearchProblem) -> CandidateRow:
         failed=candidate.failed,
         flops=network.flops,
         params=network.params,
+        memory_bytes=network.memory_bytes,
     )

@@ -11,6 +11,7 @@ from search.algorithms.baselines.search import BaselineResult, evolve, random_se
 from search.algorithms.baselines.trials import ShortTraining, TrialFile
 from search.algorithms.recipe import SearchRecipe
 from search.algorithms.registry import METHODS, load_method
+from search.costs.base import CostTarget
 from search.data.base import Data
 from search.data.split import split_indices
 from search.errors import GateFailed, UsageError
@@ -171,8 +172,6 @@ class ExactSelection:
 
     def run(self, context: RunContext) -> tuple[Candidate, list[Candidate]]:
         scores = read_scores(self.scores, context.problem.space)
-        if context.problem.target_us is None:
-            raise UsageError("The exact selection needs a latency target.", "Give --target-ms.")
         choices = exact_choice(scores, context.problem)
         total = float(sum(scores.values[layer, choice] for layer, choice in enumerate(choices)))
         candidate = Candidate(origin=f"exact selection by {scores.origin}", choices=choices)
@@ -192,7 +191,7 @@ class TrialSearch:
         return asdict(self.recipe)
 
     def run(self, context: RunContext) -> tuple[Candidate, list[Candidate]]:
-        target_us = self._check(context)
+        target = self._check(context)
         trials = TrialFile(
             context.options.folder / TRIALS,
             self._identity(context),
@@ -201,8 +200,8 @@ class TrialSearch:
         )
         result = _BASELINES[self.algorithm](
             self._scorer(trials, context),
-            context.problem.matrix,
-            target_us,
+            context.problem.costs,
+            target.value,
             budget=self.budget,
             seed=context.options.seed,
         )
@@ -210,18 +209,14 @@ class TrialSearch:
         candidates = self._candidates(result, trials)
         return candidates[0], candidates
 
-    def _check(self, context: RunContext) -> float:
-        """The target in microseconds."""
-        target_us = context.problem.target_us
-        if target_us is None:
-            raise UsageError(
-                f"The {self.algorithm} search needs a latency target.", "Give --target-ms."
-            )
+    def _check(self, context: RunContext) -> CostTarget:
+        target = context.problem.target
+        assert target is not None  # the options were checked
         if context.processes.world > 1:
             raise UsageError(
                 f"The {self.algorithm} search runs in one process.", "Start it without torchrun."
             )
-        return target_us
+        return target
 
     def _identity(self, context: RunContext) -> str:
         """Hash of everything that the score of a trial depends on."""

@@ -22,6 +22,13 @@ from search.table.store import Table, profile_command, read_table
 # Shared weights hide that (small networks inherit the best trained ones), so
 # candidates that use at least this share of the target go first.
 TARGET_UTILISATION = 0.9
+# The option that gives the target of each cost.
+TARGET_OPTIONS = {
+    LATENCY: "--target-ms",
+    "flops": "--target-mflops",
+    "params": "--target-mparams",
+    "memory": "--target-mb",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +56,7 @@ class SearchProblem:
 
     `target` is None where the search has none (FBNet's product loss).
     `probability` is that of meeting it, by the table's intervals; None asks
-    for the predicted latency alone. Where FLOPs or parameters are weighed
+    for the predicted latency alone. Where FLOPs, parameters or memory are weighed
     instead, `costs` and `target` hold those, and the table only predicts the
     latency of the networks found.
     """
@@ -76,7 +83,7 @@ class SearchProblem:
 
     @property
     def weighs_latency(self) -> bool:
-        """False where FLOPs or parameters are weighed."""
+        """False where FLOPs, parameters or memory are weighed."""
         return self.costs.unit.is_time
 
     @property
@@ -86,7 +93,7 @@ class SearchProblem:
 
     @property
     def counted_target(self) -> float | None:
-        """The most FLOPs or parameters; None without a target, or where latency is weighed."""
+        """The most FLOPs, parameters or bytes; None without a target, or where latency is weighed."""
         return None if self.target is None or self.weighs_latency else self.target.value
 
     @property
@@ -164,13 +171,14 @@ def weigh(
     *,
     target_mflops: float | None = None,
     target_mparams: float | None = None,
+    target_mb: float | None = None,
 ) -> SearchProblem:
     """The same problem with another cost than latency, where `cost` names one.
 
     Args:
         problem: Of a table.
-        cost: latency, flops or params.
-        target_mflops, target_mparams: In millions; None means no target.
+        cost: latency, flops, params or memory.
+        target_mflops, target_mparams, target_mb: In millions; None means no target.
 
     Raises:
         UsageError: An unknown cost, a target of another cost, or one that no
@@ -178,19 +186,22 @@ def weigh(
     """
     if cost not in COSTS:
         raise UsageError(f"Unknown --cost {cost!r}.", f"Known: {', '.join(COSTS)}.")
-    targets = {"flops": target_mflops, "params": target_mparams}
+    targets = {"flops": target_mflops, "params": target_mparams, "memory": target_mb}
     for name, value in (*targets.items(), (LATENCY, problem.target_us)):
         if value is not None and name != cost:
-            option = "--target-ms" if name == LATENCY else f"--target-m{name}"
-            raise UsageError(f"{option} is no target of --cost {cost}.", f"Give --cost {name}.")
+            raise UsageError(
+                f"{TARGET_OPTIONS[name]} is no target of --cost {cost}.", f"Give --cost {name}."
+            )
     if cost == LATENCY:
         return problem
+    if problem.probability is not None:
+        raise UsageError("--probability is that of meeting a latency target.", "Leave it out.")
     costs, target_m = counted_costs(problem.space, cost), targets[cost]
     least_m = math.ceil(costs.cheapest() / 1e2) / 1e4
     if target_m is not None and not least_m <= target_m < math.inf:
         raise UsageError(
-            f"No network of {problem.space.spec} has as few as {target_m:g}M {cost}.",
-            f"The smallest found has {least_m:.4f}M; give --target-m{cost} at least that.",
+            f"No network of {problem.space.spec} has as few as {target_m:g}M {costs.unit.noun}.",
+            f"The smallest has {least_m:.4f}M; give {TARGET_OPTIONS[cost]} at least that.",
         )
     target = None if target_m is None else CostTarget(value=target_m * 1e6, unit=costs.unit)
     return replace(problem, costs=costs, target=target)

@@ -36,13 +36,14 @@ class CandidateRow(_Part):
     failed: str | None = None
     flops: int
     params: int
+    memory_bytes: int | None = None
 
 
 class SearchResult(_Part):
     """Everything that a reader needs in order to check or repeat a search.
 
-    `cost` is what was weighed: latency, with its target `target_us`; or flops
-    or params, with `most` of them. `seconds` is over all parts of a resumed
+    `cost` is what was weighed: latency, with its target `target_us`; or flops,
+    params or memory (bytes), with `most` of them. `seconds` is over all parts of a resumed
     run, each up to its last saved state. `wide_rows` counts the table's rows that are
     wider than was asked for; `wide_rows_used` are those that the network holds.
     """
