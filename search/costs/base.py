@@ -98,7 +98,7 @@ class Costs(Protocol):
         ...
 
     def cheapest(self) -> float:
-        """The lowest cost of any network; of interacting variables, the lowest one found."""
+        """The lowest cost of any network."""
         ...
 
 

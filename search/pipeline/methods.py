@@ -26,7 +26,7 @@ from search.pipeline.candidates import (
 from search.pipeline.context import RunContext
 from search.pipeline.options import SearchOptions
 from search.pipeline.problem import SearchProblem
-from search.selection.scores import dump_scores, from_probabilities, read_scores
+from search.selection.scores import dump_scores, from_probabilities, read_scores_for
 from search.training.compute.seeds import fresh_weights
 from search.training.engine import train
 from search.training.progress import TrainingProgress
@@ -133,7 +133,7 @@ class SharedWeightsSearch:
             context.settings(self.recipe.batch),
             space=problem.space.spec,
             recipe=json.dumps({**asdict(self.recipe), **_target(problem)}, sort_keys=True),
-            table_id=problem.table.manifest.table_id,
+            table_id=problem.table_id,
             folder=options.folder,
             resume=options.resume,
             accept_changes=options.accept_changes,
@@ -155,7 +155,7 @@ def _write_scores(algorithm: SearchAlgorithm, context: RunContext) -> None:
     scores = from_probabilities(
         algorithm.probabilities().numpy(),
         problem.space,
-        f"{algorithm.name} on {problem.table.label}",
+        f"{algorithm.name} on {problem.origin}",
     )
     write_text(context.options.folder / SCORES, dump_scores(scores))
 
@@ -171,7 +171,7 @@ class ExactSelection:
         return {}
 
     def run(self, context: RunContext) -> tuple[Candidate, list[Candidate]]:
-        scores = read_scores(self.scores, context.problem.space)
+        scores = read_scores_for(self.scores, context.problem.space)
         choices = exact_choice(scores, context.problem)
         total = float(sum(scores.values[layer, choice] for layer, choice in enumerate(choices)))
         candidate = Candidate(origin=f"exact selection by {scores.origin}", choices=choices)
@@ -221,7 +221,7 @@ class TrialSearch:
     def _identity(self, context: RunContext) -> str:
         """Hash of everything that the score of a trial depends on."""
         parts = (
-            context.problem.table.manifest.table_id,
+            context.problem.table_id,
             context.problem.space.spec,
             context.data().identity,
             repr(sorted(asdict(self.recipe).items())),

@@ -20,7 +20,7 @@ TRIAL_EPOCHS = 3
 Number = TypeVar("Number", int, float)
 _BASELINES = ("evolution", "random")
 _MASKED = "fbnetv2"
-# Spaces whose layers are not independent, and the methods that can search them.
+# Spaces whose layers are not independent, and the shared weights that know them.
 _SEARCHED_BY: dict[type[LayeredSpace], tuple[str, ...]] = {
     MaskedSpace: (_MASKED,),
     SlicedSpace: ("fp-nas", "parsec"),
@@ -108,17 +108,14 @@ class SearchOptions:
         only = next(
             (names for kind, names in _SEARCHED_BY.items() if isinstance(problem.space, kind)), ()
         )
+        if self.algorithm not in METHODS:
+            return  # Exact selection and the baselines know every space.
         wrong = self.algorithm not in only if only else self.algorithm == _MASKED
         if wrong:
             remedy = f"Give --algorithm {' or '.join(only)}."
             raise UsageError(
                 f"--algorithm {self.algorithm} does not search {problem.space.spec}.",
                 remedy if only else "Measure --space fbnetv2-mini.",
-            )
-        if not problem.independent and problem.probability is not None:
-            raise UsageError(
-                f"--algorithm {self.algorithm} keeps to predicted latencies alone.",
-                "Leave out --probability, or lower --target-ms.",
             )
 
     def search_recipe(self) -> SearchRecipe:

@@ -1,12 +1,12 @@
 """The problem of a search, checked before any work: table, space, costs, target."""
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
 
+from search.architecture import Architecture
 from search.costs.base import COSTS, LATENCY, Costs, CostTarget, Unit
 from search.costs.matrix import CostMatrix, require_matrix
 from search.errors import GateFailed, TableError, UsageError
@@ -16,6 +16,7 @@ from search.latency.space_costs import counted_costs
 from search.latency.trust import pricing_problems
 from search.selection.chance_constrained import select_chance_constrained
 from search.spaces.base import LayeredSpace
+from search.spaces.registry import make_space, parse_space, space_names
 from search.table.store import Table, profile_command, read_table
 
 # A network that is much cheaper than its target has paid for it with accuracy.
@@ -58,28 +59,62 @@ class SearchProblem:
     `probability` is that of meeting it, by the table's intervals; None asks
     for the predicted latency alone. Where FLOPs, parameters or memory are weighed
     instead, `costs` and `target` hold those, and the table only predicts the
-    latency of the networks found.
+    latency of the networks found; such a problem may have no table, but a space.
     """
 
-    priced: PricedTable
+    priced: PricedTable | None
     costs: Costs
     target: CostTarget | None
     waivers: Waivers
     probability: float | None = None
+    without_table: LayeredSpace | None = None
 
     @property
     def table(self) -> Table:
-        return self.priced.table
+        """The table.
+
+        Raises:
+            UsageError: There is none.
+        """
+        return self._priced.table
 
     @property
     def space(self) -> LayeredSpace:
-        """The space of the table."""
-        return self.priced.space
+        """The space of the table, or the one without a table."""
+        return self.without_table or self._priced.space
 
     @property
     def model(self) -> LatencyModel:
-        """The latency model of the table."""
-        return self.priced.model
+        """The latency model of the table.
+
+        Raises:
+            UsageError: There is no table.
+        """
+        return self._priced.model
+
+    @property
+    def _priced(self) -> PricedTable:
+        if self.priced is None:
+            raise UsageError("No latency table is given.", "Add --table tables/<device>/<name>.")
+        return self.priced
+
+    @property
+    def table_id(self) -> str:
+        """That of the table; of a problem without one, the hash of its space."""
+        return self.space.sha256 if self.priced is None else self.table.manifest.table_id
+
+    @property
+    def origin(self) -> str:
+        """What the costs come from, as text."""
+        return (
+            f"the {self.costs.unit} of {self.space.spec}"
+            if self.priced is None
+            else self.table.label
+        )
+
+    def estimate(self, network: Architecture) -> Estimate | None:
+        """The predicted latency of a network; None without a table."""
+        return None if self.priced is None else self.model.estimate(network)
 
     @property
     def weighs_latency(self) -> bool:
@@ -93,7 +128,7 @@ class SearchProblem:
 
     @property
     def counted_target(self) -> float | None:
-        """The most FLOPs, parameters or bytes; None without a target, or where latency is weighed."""
+        """The most FLOPs, parameters or bytes; None without, or where latency is weighed."""
         return None if self.target is None or self.weighs_latency else self.target.value
 
     @property
@@ -110,16 +145,17 @@ class SearchProblem:
         """
         return require_matrix(self.costs, self.space.spec)
 
-    def met_by(self, cost: float, estimate: Estimate) -> bool:
+    def met_by(self, cost: float, estimate: Estimate | None) -> bool:
         """True when a network keeps to the target as the selection understands it.
 
         Args:
             cost: By `costs`.
             estimate: By the model; of a latency, the same up to rounding, with its interval.
+                None without a table.
         """
         if self.target is None:
             return True
-        if self.probability is None:
+        if self.probability is None or estimate is None:
             return self.target.met_by(cost)
         return estimate.probability_below(self.target.value) >= self.probability
 
@@ -163,6 +199,33 @@ def load_problem(
     )
     _check_probability(problem)
     return problem
+
+
+def untimed_problem(name: str, classes: int | None, cost: str, waivers: Waivers) -> SearchProblem:
+    """A problem without a table, of a cost that is counted; its target comes from `weigh`.
+
+    Args:
+        name: Of a space, or its whole spec.
+        classes: Of a space that is given by its name; None means its default.
+        cost: flops, params or memory.
+        waivers: As given.
+
+    Raises:
+        UsageError: An unknown space or cost, or latency, which needs a table.
+    """
+    if cost == LATENCY:
+        raise UsageError(
+            "A latency is known from a table alone.",
+            "Add --table tables/<device>/<name>, or --cost flops, params or memory.",
+        )
+    space = make_space(name, classes=classes) if name in space_names() else parse_space(name)
+    return SearchProblem(
+        priced=None,
+        costs=counted_costs(space, cost),
+        target=None,
+        waivers=waivers,
+        without_table=space,
+    )
 
 
 def weigh(
@@ -282,31 +345,16 @@ def _check_probability(problem: SearchProblem) -> None:
         return
     if problem.target_us is None:
         raise UsageError("--probability is that of meeting a latency target.", "Give --target-ms.")
-    if not problem.independent:
-        return  # No method of such spaces takes a probability; their options are refused.
     equal = np.where(problem.costs.legal, 0.0, -np.inf)
     select_chance_constrained(
         equal, problem.model, problem.space, problem.target_us, problem.probability
     )
 
 
-def check_independent(problems: Iterable[SearchProblem]) -> None:
-    """Refuse tables of spaces that the exact selection does not know.
+def check_classes(space: LayeredSpace, classes: int, table: Table | None) -> None:
+    """The data must have as many classes as the networks of the space.
 
-    Raises:
-        UsageError: One is of such a space.
-    """
-    for problem in problems:
-        if not problem.independent:
-            raise UsageError(
-                f"{problem.table.label} is of {problem.space.spec}, "
-                "whose layers are not independent.",
-                "Search each table on its own.",
-            )
-
-
-def check_classes(space: LayeredSpace, classes: int, table: Table) -> None:
-    """The data must have as many classes as the table's networks.
+    `table` is that of the space, if there is one.
 
     Raises:
         UsageError: They differ; names the command that measures the right one.
@@ -315,6 +363,11 @@ def check_classes(space: LayeredSpace, classes: int, table: Table) -> None:
     if classes == wanted:
         return
     spec = space.spec.replace(f"-c{wanted}-", f"-c{classes}-")
+    if table is None:
+        raise UsageError(
+            f"The data have {classes} classes, the networks of {space.spec} have {wanted}.",
+            f"Give --space {spec}.",
+        )
     info = table.manifest.space.model_copy(update={"spec": spec})
     command = profile_command(table.manifest.model_copy(update={"space": info}))
     fewer = f"; or choose {wanted} of them with --classes {wanted}" if classes > wanted else ""

@@ -92,3 +92,38 @@ def test_what_does_not_go_together_is_refused_before_any_work(
     assert said in ended.err
     assert not desk.path("a.json").exists()
     assert not desk.path("a.run").exists()
+
+
+@pytest.mark.parametrize("algorithm", ["fbnet", "random"])
+def test_what_is_counted_needs_no_table(desk: Desk, algorithm: str) -> None:
+    space = make_space("fbnet-mini", resolution=16)
+    most_m = 1.5 * counted_costs(space, "flops").cheapest() / 1e6
+    words = ["--space", space.spec, "--algorithm", algorithm, "--cost", "flops", "--quiet"]
+    words += ["--target-mflops", f"{most_m:.6f}", "--epochs", "1", "--budget", "2"]
+    ended = desk.call(*words, *desk.data(40), "-o", str(desk.path("arch.json")))
+    assert ended.code == 0, ended.err
+    assert read_architecture(desk.path("arch.json")).flops <= 1e6 * most_m
+    result = desk.json("arch.result.json")
+    assert (result["table"], result["table_source"], result["space"]) == ("", "none", space.spec)
+    assert result["chosen"]["predicted_us"] is None
+    assert "latency    unknown: no table was given" in ended.out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--space", "fbnet-mini"], "from a table alone"),
+        (["--space", "fbnet-mini", "--cost", "latency", "--target-ms", "1"], "need a latency"),
+        (["--space", "fbnet-large", "--cost", "flops"], "Unknown space"),
+        (["--space", "fbnet-mini", "--cost", "weight"], "Unknown cost"),
+        (["--space", "fbnet-mini", "--table", "t", "--cost", "flops"], "its own space"),
+        (["--space", "fbnet-mini", "--cost", "flops", "--classes", "7"], "classes"),
+    ],
+)
+def test_a_search_without_a_table_is_refused_where_it_needs_one(
+    desk: Desk, words: list[str], said: str
+) -> None:
+    ended = desk.call(*words, "-o", str(desk.path("a.json")))
+    assert is_refusal(ended), ended
+    assert said in ended.err
+    assert not desk.path("a.json").exists()
