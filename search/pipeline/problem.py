@@ -132,11 +132,6 @@ class SearchProblem:
         return None if self.target is None or self.weighs_latency else self.target.value
 
     @property
-    def independent(self) -> bool:
-        """True where layers are independent, so that selection is exact."""
-        return isinstance(self.costs, CostMatrix)
-
-    @property
     def matrix(self) -> CostMatrix:
         """The costs of independent layers.
 
