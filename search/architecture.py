@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from search.documents import parse_document, read_text
 from search.errors import UsageError
 from search.files import write_text
-from search.operators.counts import count
+from search.operators.counts import count, memory_bytes
 from search.operators.spec import OperatorSpec, parse_key
 
 ARCHITECTURE_SCHEMA = 1
@@ -68,6 +68,11 @@ class Architecture:
     def params(self) -> int:
         """Trainable parameters, batch norm included."""
         return sum(count(operator).params for operator in self.operators)
+
+    @property
+    def memory_bytes(self) -> int:
+        """Bytes of weights and of all activations of one call, none overwritten."""
+        return sum(memory_bytes(operator) for operator in self.operators)
 
     def with_dtype(self, dtype: str) -> "Architecture":
         """The same network in another number format."""

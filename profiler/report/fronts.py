@@ -1,5 +1,6 @@
 """Pareto fronts and candidates of searches, read from the files that a search writes."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,16 +84,26 @@ def _front(file: _FrontFile) -> Front:
 
 
 def _candidates(result: SearchResult) -> Front:
+    if result.table_source == "none":
+        raise UsageError(
+            f"The search of {result.architecture} had no table, so that no latency is known.",
+            "Name the result of a search with --table.",
+        )
     points = tuple(
         FrontPoint(
             name=candidate.origin,
-            predicted_ms=candidate.predicted_us / 1e3,
+            predicted_ms=_ms(candidate.predicted_us),
             value=100 * candidate.accuracy,
-            low_ms=candidate.low_us / 1e3,
-            high_ms=candidate.high_us / 1e3,
+            low_ms=_ms(candidate.low_us),
+            high_ms=_ms(candidate.high_us),
         )
         for candidate in result.candidates
         if candidate.accuracy is not None
     )
     title = f"candidates of {result.algorithm}, by {result.table}"
     return Front(title=title, value_name="accuracy %", line=False, points=points)
+
+
+def _ms(us: float | None) -> float:
+    """Milliseconds of a latency that a result with a table always holds."""
+    return math.nan if us is None else us / 1e3

@@ -58,14 +58,21 @@ def _summary(result: SearchResult) -> Iterator[str]:
     target = "no target" if result.target_us is None else _target(result.target_us)
     if result.cost != LATENCY:
         most = "no target" if result.most is None else f"target {result.most / 1e6:.4g}M"
-        cost = {"flops": chosen.flops, "params": chosen.params}[result.cost]
+        cost = {
+            "flops": chosen.flops,
+            "params": chosen.params,
+            "memory": chosen.memory_bytes or 0,
+        }[result.cost]
         target = "not searched for"
         yield f"{result.cost:<10} {cost / 1e6:.4g}M, {most}"
     certainty = "" if result.probability is None else f" met with {chosen.probability:.1%}"
-    yield (
-        f"latency    {_ms(chosen.predicted_us)} predicted "
-        f"[{_ms(chosen.low_us)}, {_ms(chosen.high_us)}], {target}{certainty}, by {result.table}"
-    )
+    if chosen.predicted_us is None or chosen.low_us is None or chosen.high_us is None:
+        yield "latency    unknown: no table was given"
+    else:
+        yield (
+            f"latency    {_ms(chosen.predicted_us)} predicted "
+            f"[{_ms(chosen.low_us)}, {_ms(chosen.high_us)}], {target}{certainty}, by {result.table}"
+        )
     failures = [candidate.failed for candidate in result.candidates if candidate.failed]
     if failures:
         share = f"{len(failures)} of {len(result.candidates)} trials"
@@ -89,7 +96,7 @@ def _candidate_row(candidate: CandidateRow) -> dict[str, object]:
     return {
         "origin": candidate.origin,
         "accuracy_percent": None if accuracy is None else round(100 * accuracy, 2),
-        "predicted_ms": round(candidate.predicted_us / 1000, 6),
+        "predicted_ms": candidate.predicted_us and round(candidate.predicted_us / 1000, 6),
         "meets_target": candidate.meets_target,
         "mflops": round(candidate.flops / 1e6, 2),
         "params_k": round(candidate.params / 1e3, 1),

@@ -51,6 +51,13 @@ def search(
     table: Annotated[
         Path | None, typer.Option(help="Folder of a latency table.", rich_help_panel=PROBLEM)
     ] = None,
+    space: Annotated[
+        str | None,
+        typer.Option(
+            help="Without --table: a space, for --cost flops, params or memory.",
+            rich_help_panel=PROBLEM,
+        ),
+    ] = None,
     algorithm: Annotated[
         str,
         typer.Option(
@@ -68,7 +75,7 @@ def search(
     cost: Annotated[
         str,
         typer.Option(
-            help="What to weigh: latency, flops or params (fbnet, fbnetv2).",
+            help="What to weigh: latency, flops, params or memory.",
             rich_help_panel=PROBLEM,
         ),
     ] = "latency",
@@ -82,6 +89,13 @@ def search(
         float | None,
         typer.Option(
             help="With --cost params: millions of parameters to meet.", rich_help_panel=PROBLEM
+        ),
+    ] = None,
+    target_mb: Annotated[
+        float | None,
+        typer.Option(
+            help="With --cost memory: millions of bytes to meet, weights and all activations.",
+            rich_help_panel=PROBLEM,
         ),
     ] = None,
     probability: Probability = None,
@@ -150,8 +164,13 @@ def search(
     if context.invoked_subcommand is not None:
         return
     check_format(output_format)
-    if table is None:
-        raise UsageError("No latency table is given.", "Add --table tables/<device>/<name>.")
+    if table is None and space is None:
+        raise UsageError(
+            "No latency table is given.",
+            "Add --table tables/<device>/<name>, or --space NAME --cost flops.",
+        )
+    if table is not None and space is not None:
+        raise UsageError("A table has its own space.", "Give --table or --space, not both.")
     if algorithm not in ALGORITHMS:
         raise UsageError(f"Unknown --algorithm {algorithm!r}.", f"Known: {', '.join(ALGORITHMS)}.")
     if (algorithm == "exact") != (scores is not None):
@@ -159,10 +178,22 @@ def search(
             "--algorithm exact and --scores go together.",
             "A search leaves its scores.json in the folder of its run.",
         )
-    from search.pipeline.problem import Waivers, load_problem, weigh
+    from search.pipeline.problem import Waivers, load_problem, untimed_problem, weigh
 
-    problem = load_problem(table, target_ms, gather(Waivers, parameters), probability)
-    problem = weigh(problem, cost, target_mflops=target_mflops, target_mparams=target_mparams)
+    waivers = gather(Waivers, parameters)
+    if table is not None:
+        problem = load_problem(table, target_ms, waivers, probability)
+    else:
+        if target_ms is not None or probability is not None:
+            raise UsageError("--target-ms and --probability need a latency.", "Give --table.")
+        problem = untimed_problem(space or "", classes, cost, waivers)
+    problem = weigh(
+        problem,
+        cost,
+        target_mflops=target_mflops,
+        target_mparams=target_mparams,
+        target_mb=target_mb,
+    )
     from search.cli.output import show_search
     from search.pipeline.options import DataOptions, SearchOptions
     from search.pipeline.resources import ComputeOptions

@@ -18,11 +18,12 @@ LATENCY = "latency"
 
 
 class Unit(StrEnum):
-    """The unit of a cost: microseconds, multiply-adds of one call, or parameters."""
+    """The unit of a cost: microseconds, multiply-adds of one call, parameters, or bytes."""
 
     US = "us"
     FLOPS = "flops"
     PARAMS = "params"
+    MEMORY = "memory"
 
     @property
     def is_time(self) -> bool:
@@ -42,9 +43,15 @@ class Unit(StrEnum):
     @property
     def noun(self) -> str:
         """The unit in a sentence."""
-        return {"us": "microseconds", "flops": "multiply-adds", "params": "parameters"}[self.value]
+        return _NOUNS[self.value]
 
 
+_NOUNS = {
+    "us": "microseconds",
+    "flops": "multiply-adds",
+    "params": "parameters",
+    "memory": "bytes",
+}
 COSTS = tuple(unit.cost for unit in Unit)
 
 
@@ -69,7 +76,7 @@ class Costs(Protocol):
 
     @property
     def unit(self) -> Unit:
-        """Microseconds, multiply-adds or parameters; the same for every value here."""
+        """The same for every value here."""
         ...
 
     @property
@@ -91,7 +98,7 @@ class Costs(Protocol):
         ...
 
     def cheapest(self) -> float:
-        """The lowest cost of any network; of interacting variables, the lowest one found."""
+        """The lowest cost of any network."""
         ...
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from search.costs.base import Array, Mask, Unit, legal_options, require_options
-from search.costs.descent import descend
+from search.costs.chain import ChainCosts, Transition
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -54,5 +54,41 @@ class FactorCosts:
         return total
 
     def cheapest(self) -> float:
-        """The lowest cost that descent over single variables reaches."""
-        return float(self.cost_of([descend(self, [0] * len(self.widths))])[0])
+        """The lowest cost that any network has."""
+        return self.chain().cheapest()
+
+    def chain(self) -> ChainCosts:
+        """The same costs along a chain, whose states are what later factors still ask for.
+
+        A state is one combination of options of the variables before it that
+        a factor after it depends on; a factor is paid where its last variable
+        is chosen.
+        """
+        last_use = list(range(len(self.widths)))
+        for factor in self.factors:
+            for variable in factor.variables:
+                last_use[variable] = max(last_use[variable], *factor.variables)
+        held: tuple[int, ...] = ()
+        transitions = []
+        for variable in range(len(self.widths)):
+            joint = (*held, variable)
+            kept = tuple(v for v in joint if last_use[v] > variable)
+            transitions.append(self._transition(joint, kept))
+            held = kept
+        return ChainCosts(
+            fixed=self.fixed, transitions=tuple(transitions), last=np.zeros(1), unit=self.unit
+        )
+
+    def _transition(self, joint: tuple[int, ...], kept: tuple[int, ...]) -> Transition:
+        """The choice of the last of the variables `joint`, after which `kept` matter."""
+        shape = tuple(self.widths[variable] for variable in joint)
+        options = dict(zip(joint, np.indices(shape), strict=True))
+        costs = np.zeros(shape)
+        for factor in self.factors:
+            if max(factor.variables) == joint[-1]:
+                costs += factor.values[tuple(options[v] for v in factor.variables)]
+        next_state = np.zeros(shape, dtype=np.int64)
+        for variable in kept:
+            next_state = next_state * self.widths[variable] + options[variable]
+        flat = (-1, shape[-1])
+        return Transition(costs=costs.reshape(flat), next_state=next_state.reshape(flat))

@@ -1,16 +1,20 @@
-"""FLOPs and parameters of a whole space as costs."""
+"""FLOPs, parameters and memory of a whole space as costs."""
 
 from collections.abc import Callable
 
 from search.costs.base import COSTS, Costs, Unit
 from search.errors import UsageError
-from search.operators.counts import count
+from search.operators.counts import count, memory_bytes
 from search.operators.spec import OperatorSpec
 from search.spaces.base import LayeredSpace
 
 
 def counted_costs(space: LayeredSpace, cost: str) -> Costs:
-    """FLOPs (multiply-adds of one call) or parameters of a space's networks.
+    """FLOPs (multiply-adds of one call), parameters or bytes of memory of a space's networks.
+
+    Memory is that of the weights and of all activations of one call, none of
+    them overwritten: the peak of a runtime that re-uses buffers is lower, and
+    is no sum over operators.
 
     Raises:
         UsageError: Another word.
@@ -18,6 +22,7 @@ def counted_costs(space: LayeredSpace, cost: str) -> Costs:
     counts: dict[str, Callable[[OperatorSpec], float]] = {
         "flops": lambda operator: count(operator).flops,
         "params": lambda operator: count(operator).params,
+        "memory": memory_bytes,
     }
     if cost not in counts:
         raise UsageError(f"Unknown cost {cost!r}.", f"Known: {', '.join(COSTS)}.")

@@ -93,3 +93,11 @@ def count(spec: OperatorSpec) -> Counts:
         middle_bytes=size * batch * middle,
         weight_bytes=params * (1 if spec.dtype == "w8" else size),
     )
+
+
+def memory_bytes(spec: OperatorSpec) -> int:
+    """Bytes that an operator adds to a network: weights, intermediate results, output."""
+    if spec.kind == "skip":
+        return 0
+    counts = count(spec)
+    return counts.weight_bytes + counts.middle_bytes + counts.output_bytes

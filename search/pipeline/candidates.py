@@ -39,8 +39,6 @@ class Candidate:
 def exact_choice(scores: Scores, problem: SearchProblem) -> tuple[int, ...]:
     """The best network by these scores that meets the problem's target, as surely as it asks.
 
-    Where layers are not independent it is a good one (`search.selection.by_costs`).
-
     Args:
         scores: Of the problem's space.
         problem: Has a target.
@@ -70,8 +68,7 @@ def candidates_of(
     scores = from_probabilities(probabilities, problem.space, f"log-probabilities of {method.name}")
     named: list[tuple[str, tuple[int, ...]]] = []
     if problem.target is not None:
-        origin = "exact selection" if problem.independent else "selection"
-        named.append((origin, exact_choice(scores, problem)))
+        named.append(("exact selection", exact_choice(scores, problem)))
     named.append(("argmax", method.argmax()))
     drawn = method.sample(samples, generator_for("samples", seed))
     named += [(f"sample {number}", choices) for number, choices in enumerate(drawn, 1)]
@@ -156,7 +153,7 @@ def choose_candidate(ranked: Sequence[Candidate], problem: SearchProblem) -> Can
 def candidate_row(candidate: Candidate, problem: SearchProblem) -> CandidateRow:
     """The candidate in numbers, its latency by the problem's table."""
     network = network_of(problem.space, candidate.choices, candidate.origin)
-    estimate = problem.model.estimate(network)
+    estimate = problem.estimate(network)
     cost = float(problem.costs.cost_of([candidate.choices])[0])
     return CandidateRow(
         origin=candidate.origin,
@@ -164,12 +161,12 @@ def candidate_row(candidate: Candidate, problem: SearchProblem) -> CandidateRow:
             layer.choices[number].name
             for layer, number in zip(problem.space.layers, candidate.choices, strict=True)
         ),
-        predicted_us=cost if problem.weighs_latency else estimate.value_us,
-        low_us=estimate.low_us,
-        high_us=estimate.high_us,
+        predicted_us=cost if problem.weighs_latency else estimate and estimate.value_us,
+        low_us=estimate and estimate.low_us,
+        high_us=estimate and estimate.high_us,
         meets_target=problem.met_by(cost, estimate),
         probability=None
-        if problem.target_us is None
+        if problem.target_us is None or estimate is None
         else estimate.probability_below(problem.target_us),
         log_probability=candidate.log_probability,
         accuracy=candidate.accuracy,
@@ -177,4 +174,5 @@ def candidate_row(candidate: Candidate, problem: SearchProblem) -> CandidateRow:
         failed=candidate.failed,
         flops=network.flops,
         params=network.params,
+        memory_bytes=network.memory_bytes,
     )

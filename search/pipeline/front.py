@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from search.architecture import Architecture, write_architecture
-from search.errors import UsageError
 from search.files import check_folder
 from search.pipeline.problem import SearchProblem, check_target
 from search.pipeline.result import FrontResult, write_result
-from search.selection.exact import Selection, network_of, pareto_front, select_many
-from search.selection.scores import Scores, read_scores
+from search.selection.by_costs import front_of, select_many_within
+from search.selection.exact import Selection, network_of
+from search.selection.scores import Scores, read_scores_for
 
 FRONT = "front.json"
 
@@ -27,19 +27,14 @@ def run_front(
     """
     if output is not None:
         check_folder(output, "--output")
-    if not problem.independent:
-        raise UsageError(
-            f"The front of {problem.space.spec} is not known: its layers are not independent.",
-            "Search under each target.",
-        )
-    values = read_scores(scores, problem.space)
+    values = read_scores_for(scores, problem.space)
     targets_us = [target * 1000 for target in targets_ms]
     for target_us in targets_us:
         check_target(target_us, problem.costs, problem.table)
     selections = (
-        select_many(values, problem.matrix, targets_us)
+        select_many_within(problem.costs, values.values, targets_us)
         if targets_us
-        else pareto_front(values, problem.matrix)
+        else front_of(problem.costs, values.values)
     )
     rows: list[dict[str, object]] = []
     for number, selection in enumerate(selections):

@@ -11,6 +11,7 @@ from search.algorithms.baselines.search import BaselineResult, evolve, random_se
 from search.algorithms.baselines.trials import ShortTraining, TrialFile
 from search.algorithms.recipe import SearchRecipe
 from search.algorithms.registry import METHODS, load_method
+from search.costs.base import CostTarget
 from search.data.base import Data
 from search.data.split import split_indices
 from search.errors import GateFailed, UsageError
@@ -25,7 +26,7 @@ from search.pipeline.candidates import (
 from search.pipeline.context import RunContext
 from search.pipeline.options import SearchOptions
 from search.pipeline.problem import SearchProblem
-from search.selection.scores import dump_scores, from_probabilities, read_scores
+from search.selection.scores import dump_scores, from_probabilities, read_scores_for
 from search.training.compute.seeds import fresh_weights
 from search.training.engine import train
 from search.training.progress import TrainingProgress
@@ -132,7 +133,7 @@ class SharedWeightsSearch:
             context.settings(self.recipe.batch),
             space=problem.space.spec,
             recipe=json.dumps({**asdict(self.recipe), **_target(problem)}, sort_keys=True),
-            table_id=problem.table.manifest.table_id,
+            table_id=problem.table_id,
             folder=options.folder,
             resume=options.resume,
             accept_changes=options.accept_changes,
@@ -154,7 +155,7 @@ def _write_scores(algorithm: SearchAlgorithm, context: RunContext) -> None:
     scores = from_probabilities(
         algorithm.probabilities().numpy(),
         problem.space,
-        f"{algorithm.name} on {problem.table.label}",
+        f"{algorithm.name} on {problem.origin}",
     )
     write_text(context.options.folder / SCORES, dump_scores(scores))
 
@@ -170,9 +171,7 @@ class ExactSelection:
         return {}
 
     def run(self, context: RunContext) -> tuple[Candidate, list[Candidate]]:
-        scores = read_scores(self.scores, context.problem.space)
-        if context.problem.target_us is None:
-            raise UsageError("The exact selection needs a latency target.", "Give --target-ms.")
+        scores = read_scores_for(self.scores, context.problem.space)
         choices = exact_choice(scores, context.problem)
         total = float(sum(scores.values[layer, choice] for layer, choice in enumerate(choices)))
         candidate = Candidate(origin=f"exact selection by {scores.origin}", choices=choices)
@@ -192,7 +191,7 @@ class TrialSearch:
         return asdict(self.recipe)
 
     def run(self, context: RunContext) -> tuple[Candidate, list[Candidate]]:
-        target_us = self._check(context)
+        target = self._check(context)
         trials = TrialFile(
             context.options.folder / TRIALS,
             self._identity(context),
@@ -201,8 +200,8 @@ class TrialSearch:
         )
         result = _BASELINES[self.algorithm](
             self._scorer(trials, context),
-            context.problem.matrix,
-            target_us,
+            context.problem.costs,
+            target.value,
             budget=self.budget,
             seed=context.options.seed,
         )
@@ -210,23 +209,19 @@ class TrialSearch:
         candidates = self._candidates(result, trials)
         return candidates[0], candidates
 
-    def _check(self, context: RunContext) -> float:
-        """The target in microseconds."""
-        target_us = context.problem.target_us
-        if target_us is None:
-            raise UsageError(
-                f"The {self.algorithm} search needs a latency target.", "Give --target-ms."
-            )
+    def _check(self, context: RunContext) -> CostTarget:
+        target = context.problem.target
+        assert target is not None  # the options were checked
         if context.processes.world > 1:
             raise UsageError(
                 f"The {self.algorithm} search runs in one process.", "Start it without torchrun."
             )
-        return target_us
+        return target
 
     def _identity(self, context: RunContext) -> str:
         """Hash of everything that the score of a trial depends on."""
         parts = (
-            context.problem.table.manifest.table_id,
+            context.problem.table_id,
             context.problem.space.spec,
             context.data().identity,
             repr(sorted(asdict(self.recipe).items())),

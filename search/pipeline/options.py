@@ -8,7 +8,7 @@ from search.algorithms.recipe import SearchRecipe
 from search.algorithms.registry import METHODS, make_search_recipe
 from search.errors import UsageError
 from search.files import check_file
-from search.pipeline.problem import SearchProblem
+from search.pipeline.problem import TARGET_OPTIONS, SearchProblem
 from search.pipeline.run_folder import check_run
 from search.spaces.base import LayeredSpace
 from search.spaces.fbnetv2.space import MaskedSpace
@@ -19,10 +19,8 @@ from search.training.recipe import TrainingRecipe, make_training_recipe
 TRIAL_EPOCHS = 3
 Number = TypeVar("Number", int, float)
 _BASELINES = ("evolution", "random")
-# Methods that can weigh FLOPs or parameters instead of latency.
-_COUNTING = ("fbnet", "fbnetv2")
 _MASKED = "fbnetv2"
-# Spaces whose layers are not independent, and the methods that can search them.
+# Spaces whose layers are not independent, and the shared weights that know them.
 _SEARCHED_BY: dict[type[LayeredSpace], tuple[str, ...]] = {
     MaskedSpace: (_MASKED,),
     SlicedSpace: ("fp-nas", "parsec"),
@@ -83,11 +81,6 @@ class SearchOptions:
             UsageError: Files that cannot be written, options that do not go
                 together.
         """
-        if not problem.weighs_latency and self.algorithm not in _COUNTING:
-            raise UsageError(
-                f"--algorithm {self.algorithm} weighs latency alone.",
-                f"Leave out --cost, or give --algorithm {' or '.join(_COUNTING)}.",
-            )
         check_file(self.output, "--output", (".json",))
         check_file(self.result, "--output", (".json",))
         if self.retrain:
@@ -96,9 +89,11 @@ class SearchOptions:
             check_run(self.folder, self.resume)
         elif self.resume:
             raise UsageError("--algorithm exact has nothing to resume.", "Leave --resume out.")
-        if self.algorithm not in METHODS and problem.target_us is None:
+        if self.algorithm not in METHODS and problem.target is None:
+            cost = problem.costs.unit.cost
             raise UsageError(
-                f"--algorithm {self.algorithm} needs a latency target.", "Give --target-ms."
+                f"--algorithm {self.algorithm} needs a {cost} target.",
+                f"Give {TARGET_OPTIONS[cost]}.",
             )
         self._check_space(problem)
         if self.algorithm in _BASELINES and problem.probability is not None:
@@ -113,17 +108,14 @@ class SearchOptions:
         only = next(
             (names for kind, names in _SEARCHED_BY.items() if isinstance(problem.space, kind)), ()
         )
+        if self.algorithm not in METHODS:
+            return  # Exact selection and the baselines know every space.
         wrong = self.algorithm not in only if only else self.algorithm == _MASKED
         if wrong:
             remedy = f"Give --algorithm {' or '.join(only)}."
             raise UsageError(
                 f"--algorithm {self.algorithm} does not search {problem.space.spec}.",
                 remedy if only else "Measure --space fbnetv2-mini.",
-            )
-        if not problem.independent and problem.probability is not None:
-            raise UsageError(
-                f"--algorithm {self.algorithm} keeps to predicted latencies alone.",
-                "Leave out --probability, or lower --target-ms.",
             )
 
     def search_recipe(self) -> SearchRecipe:

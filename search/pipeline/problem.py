@@ -1,12 +1,12 @@
 """The problem of a search, checked before any work: table, space, costs, target."""
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
 
+from search.architecture import Architecture
 from search.costs.base import COSTS, LATENCY, Costs, CostTarget, Unit
 from search.costs.matrix import CostMatrix, require_matrix
 from search.errors import GateFailed, TableError, UsageError
@@ -16,12 +16,20 @@ from search.latency.space_costs import counted_costs
 from search.latency.trust import pricing_problems
 from search.selection.chance_constrained import select_chance_constrained
 from search.spaces.base import LayeredSpace
+from search.spaces.registry import make_space, parse_space, space_names
 from search.table.store import Table, profile_command, read_table
 
 # A network that is much cheaper than its target has paid for it with accuracy.
 # Shared weights hide that (small networks inherit the best trained ones), so
 # candidates that use at least this share of the target go first.
 TARGET_UTILISATION = 0.9
+# The option that gives the target of each cost.
+TARGET_OPTIONS = {
+    LATENCY: "--target-ms",
+    "flops": "--target-mflops",
+    "params": "--target-mparams",
+    "memory": "--target-mb",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,34 +57,68 @@ class SearchProblem:
 
     `target` is None where the search has none (FBNet's product loss).
     `probability` is that of meeting it, by the table's intervals; None asks
-    for the predicted latency alone. Where FLOPs or parameters are weighed
+    for the predicted latency alone. Where FLOPs, parameters or memory are weighed
     instead, `costs` and `target` hold those, and the table only predicts the
-    latency of the networks found.
+    latency of the networks found; such a problem may have no table, but a space.
     """
 
-    priced: PricedTable
+    priced: PricedTable | None
     costs: Costs
     target: CostTarget | None
     waivers: Waivers
     probability: float | None = None
+    without_table: LayeredSpace | None = None
 
     @property
     def table(self) -> Table:
-        return self.priced.table
+        """The table.
+
+        Raises:
+            UsageError: There is none.
+        """
+        return self._priced.table
 
     @property
     def space(self) -> LayeredSpace:
-        """The space of the table."""
-        return self.priced.space
+        """The space of the table, or the one without a table."""
+        return self.without_table or self._priced.space
 
     @property
     def model(self) -> LatencyModel:
-        """The latency model of the table."""
-        return self.priced.model
+        """The latency model of the table.
+
+        Raises:
+            UsageError: There is no table.
+        """
+        return self._priced.model
+
+    @property
+    def _priced(self) -> PricedTable:
+        if self.priced is None:
+            raise UsageError("No latency table is given.", "Add --table tables/<device>/<name>.")
+        return self.priced
+
+    @property
+    def table_id(self) -> str:
+        """That of the table; of a problem without one, the hash of its space."""
+        return self.space.sha256 if self.priced is None else self.table.manifest.table_id
+
+    @property
+    def origin(self) -> str:
+        """What the costs come from, as text."""
+        return (
+            f"the {self.costs.unit} of {self.space.spec}"
+            if self.priced is None
+            else self.table.label
+        )
+
+    def estimate(self, network: Architecture) -> Estimate | None:
+        """The predicted latency of a network; None without a table."""
+        return None if self.priced is None else self.model.estimate(network)
 
     @property
     def weighs_latency(self) -> bool:
-        """False where FLOPs or parameters are weighed."""
+        """False where FLOPs, parameters or memory are weighed."""
         return self.costs.unit.is_time
 
     @property
@@ -86,13 +128,8 @@ class SearchProblem:
 
     @property
     def counted_target(self) -> float | None:
-        """The most FLOPs or parameters; None without a target, or where latency is weighed."""
+        """The most FLOPs, parameters or bytes; None without, or where latency is weighed."""
         return None if self.target is None or self.weighs_latency else self.target.value
-
-    @property
-    def independent(self) -> bool:
-        """True where layers are independent, so that selection is exact."""
-        return isinstance(self.costs, CostMatrix)
 
     @property
     def matrix(self) -> CostMatrix:
@@ -103,16 +140,17 @@ class SearchProblem:
         """
         return require_matrix(self.costs, self.space.spec)
 
-    def met_by(self, cost: float, estimate: Estimate) -> bool:
+    def met_by(self, cost: float, estimate: Estimate | None) -> bool:
         """True when a network keeps to the target as the selection understands it.
 
         Args:
             cost: By `costs`.
             estimate: By the model; of a latency, the same up to rounding, with its interval.
+                None without a table.
         """
         if self.target is None:
             return True
-        if self.probability is None:
+        if self.probability is None or estimate is None:
             return self.target.met_by(cost)
         return estimate.probability_below(self.target.value) >= self.probability
 
@@ -158,19 +196,47 @@ def load_problem(
     return problem
 
 
+def untimed_problem(name: str, classes: int | None, cost: str, waivers: Waivers) -> SearchProblem:
+    """A problem without a table, of a cost that is counted; its target comes from `weigh`.
+
+    Args:
+        name: Of a space, or its whole spec.
+        classes: Of a space that is given by its name; None means its default.
+        cost: flops, params or memory.
+        waivers: As given.
+
+    Raises:
+        UsageError: An unknown space or cost, or latency, which needs a table.
+    """
+    if cost == LATENCY:
+        raise UsageError(
+            "A latency is known from a table alone.",
+            "Add --table tables/<device>/<name>, or --cost flops, params or memory.",
+        )
+    space = make_space(name, classes=classes) if name in space_names() else parse_space(name)
+    return SearchProblem(
+        priced=None,
+        costs=counted_costs(space, cost),
+        target=None,
+        waivers=waivers,
+        without_table=space,
+    )
+
+
 def weigh(
     problem: SearchProblem,
     cost: str,
     *,
     target_mflops: float | None = None,
     target_mparams: float | None = None,
+    target_mb: float | None = None,
 ) -> SearchProblem:
     """The same problem with another cost than latency, where `cost` names one.
 
     Args:
         problem: Of a table.
-        cost: latency, flops or params.
-        target_mflops, target_mparams: In millions; None means no target.
+        cost: latency, flops, params or memory.
+        target_mflops, target_mparams, target_mb: In millions; None means no target.
 
     Raises:
         UsageError: An unknown cost, a target of another cost, or one that no
@@ -178,19 +244,22 @@ def weigh(
     """
     if cost not in COSTS:
         raise UsageError(f"Unknown --cost {cost!r}.", f"Known: {', '.join(COSTS)}.")
-    targets = {"flops": target_mflops, "params": target_mparams}
+    targets = {"flops": target_mflops, "params": target_mparams, "memory": target_mb}
     for name, value in (*targets.items(), (LATENCY, problem.target_us)):
         if value is not None and name != cost:
-            option = "--target-ms" if name == LATENCY else f"--target-m{name}"
-            raise UsageError(f"{option} is no target of --cost {cost}.", f"Give --cost {name}.")
+            raise UsageError(
+                f"{TARGET_OPTIONS[name]} is no target of --cost {cost}.", f"Give --cost {name}."
+            )
     if cost == LATENCY:
         return problem
+    if problem.probability is not None:
+        raise UsageError("--probability is that of meeting a latency target.", "Leave it out.")
     costs, target_m = counted_costs(problem.space, cost), targets[cost]
     least_m = math.ceil(costs.cheapest() / 1e2) / 1e4
     if target_m is not None and not least_m <= target_m < math.inf:
         raise UsageError(
-            f"No network of {problem.space.spec} has as few as {target_m:g}M {cost}.",
-            f"The smallest found has {least_m:.4f}M; give --target-m{cost} at least that.",
+            f"No network of {problem.space.spec} has as few as {target_m:g}M {costs.unit.noun}.",
+            f"The smallest has {least_m:.4f}M; give {TARGET_OPTIONS[cost]} at least that.",
         )
     target = None if target_m is None else CostTarget(value=target_m * 1e6, unit=costs.unit)
     return replace(problem, costs=costs, target=target)
@@ -271,31 +340,16 @@ def _check_probability(problem: SearchProblem) -> None:
         return
     if problem.target_us is None:
         raise UsageError("--probability is that of meeting a latency target.", "Give --target-ms.")
-    if not problem.independent:
-        return  # No method of such spaces takes a probability; their options are refused.
     equal = np.where(problem.costs.legal, 0.0, -np.inf)
     select_chance_constrained(
         equal, problem.model, problem.space, problem.target_us, problem.probability
     )
 
 
-def check_independent(problems: Iterable[SearchProblem]) -> None:
-    """Refuse tables of spaces that the exact selection does not know.
+def check_classes(space: LayeredSpace, classes: int, table: Table | None) -> None:
+    """The data must have as many classes as the networks of the space.
 
-    Raises:
-        UsageError: One is of such a space.
-    """
-    for problem in problems:
-        if not problem.independent:
-            raise UsageError(
-                f"{problem.table.label} is of {problem.space.spec}, "
-                "whose layers are not independent.",
-                "Search each table on its own.",
-            )
-
-
-def check_classes(space: LayeredSpace, classes: int, table: Table) -> None:
-    """The data must have as many classes as the table's networks.
+    `table` is that of the space, if there is one.
 
     Raises:
         UsageError: They differ; names the command that measures the right one.
@@ -304,6 +358,11 @@ def check_classes(space: LayeredSpace, classes: int, table: Table) -> None:
     if classes == wanted:
         return
     spec = space.spec.replace(f"-c{wanted}-", f"-c{classes}-")
+    if table is None:
+        raise UsageError(
+            f"The data have {classes} classes, the networks of {space.spec} have {wanted}.",
+            f"Give --space {spec}.",
+        )
     info = table.manifest.space.model_copy(update={"spec": spec})
     command = profile_command(table.manifest.model_copy(update={"space": info}))
     fewer = f"; or choose {wanted} of them with --classes {wanted}" if classes > wanted else ""

@@ -18,16 +18,17 @@ class CandidateRow(_Part):
 
     `accuracy` was measured on images that trained no weight, with the
     weights named by `scored_by`; it ranks candidates and is not a final accuracy.
-    `probability` is that of meeting the target, by the table's intervals;
+    Latencies are None without a table. `probability` is that of meeting the target,
+    by the table's intervals;
     `meets_target` means as surely as was asked, or on average. `failed` is the
     reason why its trial gave no accuracy.
     """
 
     origin: str
     choices: tuple[str, ...]
-    predicted_us: Finite
-    low_us: Finite
-    high_us: Finite
+    predicted_us: Finite | None
+    low_us: Finite | None
+    high_us: Finite | None
     meets_target: bool
     probability: Share | None = None
     log_probability: Finite | None = None
@@ -36,15 +37,17 @@ class CandidateRow(_Part):
     failed: str | None = None
     flops: int
     params: int
+    memory_bytes: int | None = None
 
 
 class SearchResult(_Part):
     """Everything that a reader needs in order to check or repeat a search.
 
-    `cost` is what was weighed: latency, with its target `target_us`; or flops
-    or params, with `most` of them. `seconds` is over all parts of a resumed
+    `cost` is what was weighed: latency, with its target `target_us`; or flops,
+    params or memory (bytes), with `most` of them. `seconds` is over all parts of a resumed
     run, each up to its last saved state. `wide_rows` counts the table's rows that are
-    wider than was asked for; `wide_rows_used` are those that the network holds.
+    wider than was asked for; `wide_rows_used` are those that the network holds. Without
+    a table, `table_source` is "none".
     """
 
     schema_version: Literal[1] = 1

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -80,7 +81,8 @@ def _open_images(context: RunContext) -> None:
     """Refuse images that do not suit the table, before any work."""
     data, problem = context.data(), context.problem
     report_images(data, context.progress.say)
-    check_classes(problem.space, len(data.classes), problem.table)
+    table = None if problem.priced is None else problem.table
+    check_classes(problem.space, len(data.classes), table)
 
 
 def _search(method: SearchMethod, context: RunContext) -> tuple[Architecture, SearchResult]:
@@ -117,8 +119,7 @@ def _result(
 ) -> SearchResult:
     """The result, with all that it rests on."""
     problem, options = context.problem, context.options
-    manifest = problem.table.manifest
-    held = network_of(problem.space, tuple(chosen.choices), options.output.stem).operators
+    network = network_of(problem.space, tuple(chosen.choices), options.output.stem)
     return SearchResult(
         architecture=options.output.name,
         algorithm=options.algorithm,
@@ -128,20 +129,30 @@ def _result(
         target_us=problem.target_us,
         most=problem.counted_target,
         probability=problem.probability,
-        table_id=manifest.table_id,
-        table=problem.table.label,
-        device=manifest.device.id,
-        table_source=manifest.source,
+        **_table_of(problem, network),
         space=problem.space.spec,
         data=context.images.describe(),
         recipe=method.hyperparameters(),
         seed=options.seed,
         seconds=round(context.stopwatch.seconds(), 1),
         waivers=problem.waivers.as_flags(),
-        wide_rows=len(wide_rows(problem.table)),
-        wide_rows_used=wide_rows_held(problem.table, held),
         command=shlex.join(["python", "-m", "search", *sys.argv[1:]]),
     )
+
+
+def _table_of(problem: SearchProblem, network: Architecture) -> dict[str, Any]:
+    """The fields of a result that its table gives; those of no table without one."""
+    if problem.priced is None:
+        return {"table_id": "", "table": "", "device": "", "table_source": "none"}
+    table = problem.table
+    return {
+        "table_id": table.manifest.table_id,
+        "table": table.label,
+        "device": table.manifest.device.id,
+        "table_source": table.manifest.source,
+        "wide_rows": len(wide_rows(table)),
+        "wide_rows_used": wide_rows_held(table, network.operators),
+    }
 
 
 def _write_candidates(candidates: Sequence[Candidate], context: RunContext) -> None:

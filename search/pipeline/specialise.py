@@ -14,10 +14,10 @@ from search.console.progress import Progress
 from search.errors import UsageError
 from search.files import check_folder, write_text
 from search.pipeline.candidates import exact_choice
-from search.pipeline.problem import SearchProblem, Waivers, check_independent, load_problem
-from search.pipeline.supernet_scores import Scoring, for_space, scores_of
+from search.pipeline.problem import SearchProblem, Waivers, load_problem
+from search.pipeline.supernet_scores import Scoring, scores_of
 from search.selection.exact import network_of
-from search.selection.scores import Scores
+from search.selection.scores import Scores, for_space
 
 Array = npt.NDArray[np.float64]
 RESULT = "specialise.json"
@@ -63,7 +63,6 @@ def specialise(scores: Scores, problems: Sequence[SearchProblem]) -> list[Specia
     Raises:
         UsageError: A table of another space.
     """
-    check_independent(problems)
     networks = []
     for name, problem in zip(_names(problems), problems, strict=True):
         own = for_space(scores, problem.space)
@@ -175,7 +174,6 @@ def run_specialise(
         UsageError: As the parts do.
     """
     check_folder(output, "--output")
-    check_independent(problems)
     return write_specialised(scores_of(supernet, scoring, progress), problems, output)
 
 

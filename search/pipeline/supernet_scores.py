@@ -221,29 +221,6 @@ def _solve(networks: IntArray, entropies: Array, widths: Sequence[int]) -> Array
     return values
 
 
-def for_space(scores: Scores, space: LayeredSpace) -> Scores:
-    """The same scores for a table of another dtype or batch: quality is the network's own.
-
-    Raises:
-        UsageError: Another space.
-    """
-    if scores.space == space.spec:
-        return scores
-    if _shapes(parse_space(scores.space)) != _shapes(space):
-        raise UsageError(
-            f"These scores belong to the space {scores.space}, not to {space.spec}.",
-            "Use a table of the supernet's space.",
-        )
-    return Scores(values=scores.values, space=space.spec, origin=scores.origin)
-
-
-def _shapes(space: LayeredSpace) -> list[str]:
-    """Keys without batch and dtype, their last two parts."""
-    searched = (choice.operator for layer in space.layers for choice in layer.choices)
-    operators = (*space.before, *searched, *space.after)
-    return [operator.key.rsplit("_", 2)[0] for operator in operators]
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scoring:
     """Options of scoring a supernet.

@@ -1,24 +1,27 @@
 """Selection and sampling under a target, each the way that the kind of costs allows.
 
-Independent layers: exactly. Any other costs: by local search, and by drawing
-and rejecting. A new kind of costs registers its own functions here, or takes
-these.
+Both are exact for every kind: of independent layers by one knapsack, of all
+others along their chain of states. A new kind of costs registers its own
+functions here.
 """
 
+from collections.abc import Sequence
 from functools import singledispatch
 
 import numpy as np
 
 from search.costs.base import Array, Costs, CostTarget, IntArray
+from search.costs.chain import ChainCosts
+from search.costs.factors import FactorCosts
 from search.costs.matrix import CostMatrix
-from search.selection.exact import select
-from search.selection.local_search import local_search, sample_by_rejection
-from search.selection.sampling import FeasibleSampler
+from search.selection.along_chain import front_along_chain, select_many_along_chain
+from search.selection.chain_sampling import ChainSampler
+from search.selection.exact import Selection, pareto_front, select_many
+from search.selection.sampling import FeasibleSampler, Sampler
 
 
-@singledispatch
 def select_within(costs: Costs, scores: Array, target: CostTarget) -> tuple[int, ...]:
-    """A network of the highest score within a target, or of a high one.
+    """The network of the highest score within a target.
 
     Args:
         costs: Of a space.
@@ -26,17 +29,53 @@ def select_within(costs: Costs, scores: Array, target: CostTarget) -> tuple[int,
         target: In the unit of `costs`.
 
     Raises:
-        UsageError: There is no network within the target, or none is found.
+        UsageError: There is no network within the target.
     """
-    return local_search(scores, costs, target.value)
-
-
-@select_within.register(CostMatrix)
-def _select_exactly(costs: CostMatrix, scores: Array, target: CostTarget) -> tuple[int, ...]:
-    return select(scores, costs, target.value).choices
+    return select_many_within(costs, scores, [target.value])[0].choices
 
 
 @singledispatch
+def select_many_within(
+    costs: Costs,
+    scores: Array,  # noqa: ARG001
+    targets: Sequence[float],  # noqa: ARG001
+) -> tuple[Selection, ...]:
+    """The best network under each target, in their order.
+
+    Raises:
+        UsageError: There is no network within one of them.
+        TypeError: Costs of a kind that is not registered.
+    """
+    raise _unknown(costs)
+
+
+@singledispatch
+def front_of(costs: Costs, scores: Array) -> tuple[Selection, ...]:  # noqa: ARG001
+    """All networks that no other one dominates, from the cheapest to the best.
+
+    Raises:
+        UsageError: There are too many partial networks on the way.
+        TypeError: Costs of a kind that is not registered.
+    """
+    raise _unknown(costs)
+
+
+@singledispatch
+def sampler_of(
+    costs: Costs,
+    high: float,  # noqa: ARG001
+    low: float | None = None,  # noqa: ARG001
+    weights: Array | None = None,  # noqa: ARG001
+) -> Sampler:
+    """A source of random networks with low <= cost <= high; arguments as `FeasibleSampler`.
+
+    Raises:
+        UsageError: There is no network in the band.
+        TypeError: Costs of a kind that is not registered.
+    """
+    raise _unknown(costs)
+
+
 def sample_between(
     costs: Costs,
     weights: Array,
@@ -50,22 +89,75 @@ def sample_between(
         costs: Of a space.
         weights: (layers, widest), above 0 where a candidate is legal.
         band: Lowest and highest cost.
-        number: How many; fewer, or none, where they are rare and layers interact.
+        number: How many.
         generator: The source of randomness.
 
     Raises:
         UsageError: There is no network in the band, or they are too rare to be drawn.
     """
-    return sample_by_rejection(weights, costs, band, number, generator)
-
-
-@sample_between.register(CostMatrix)
-def _sample_exactly(
-    costs: CostMatrix,
-    weights: Array,
-    band: tuple[float, float],
-    number: int,
-    generator: np.random.Generator,
-) -> IntArray:
     low, high = band
-    return FeasibleSampler(costs, high, low, weights).draw(number, generator)
+    return sampler_of(costs, high, low, weights).draw(number, generator)
+
+
+def _unknown(costs: Costs) -> TypeError:
+    return TypeError(f"Costs of the type {type(costs).__name__} have no selection.")
+
+
+# --- independent layers, chains, factors ---------------------------------------
+
+
+@select_many_within.register(CostMatrix)
+def _select_of_matrix(
+    costs: CostMatrix, scores: Array, targets: Sequence[float]
+) -> tuple[Selection, ...]:
+    return select_many(scores, costs, targets)
+
+
+@select_many_within.register(ChainCosts)
+def _select_of_chain(
+    costs: ChainCosts, scores: Array, targets: Sequence[float]
+) -> tuple[Selection, ...]:
+    return select_many_along_chain(scores, costs, targets)
+
+
+@select_many_within.register(FactorCosts)
+def _select_of_factors(
+    costs: FactorCosts, scores: Array, targets: Sequence[float]
+) -> tuple[Selection, ...]:
+    return select_many_along_chain(scores, costs.chain(), targets, judged_by=costs)
+
+
+@front_of.register(CostMatrix)
+def _front_of_matrix(costs: CostMatrix, scores: Array) -> tuple[Selection, ...]:
+    return pareto_front(scores, costs)
+
+
+@front_of.register(ChainCosts)
+def _front_of_chain(costs: ChainCosts, scores: Array) -> tuple[Selection, ...]:
+    return front_along_chain(scores, costs)
+
+
+@front_of.register(FactorCosts)
+def _front_of_factors(costs: FactorCosts, scores: Array) -> tuple[Selection, ...]:
+    return front_along_chain(scores, costs.chain(), judged_by=costs)
+
+
+@sampler_of.register(CostMatrix)
+def _sampler_of_matrix(
+    costs: CostMatrix, high: float, low: float | None = None, weights: Array | None = None
+) -> Sampler:
+    return FeasibleSampler(costs, high, low, weights)
+
+
+@sampler_of.register(ChainCosts)
+def _sampler_of_chain(
+    costs: ChainCosts, high: float, low: float | None = None, weights: Array | None = None
+) -> Sampler:
+    return ChainSampler(costs, high, low, weights)
+
+
+@sampler_of.register(FactorCosts)
+def _sampler_of_factors(
+    costs: FactorCosts, high: float, low: float | None = None, weights: Array | None = None
+) -> Sampler:
+    return ChainSampler(costs.chain(), high, low, weights, judged_by=costs)

@@ -11,12 +11,12 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from search.costs.matrix import CostMatrix
 from search.errors import UsageError
 from search.latency.model import LatencyModel
-from search.selection.dynamic_program import MOST_STATES, Frontier, enumerate_frontier
+from search.selection.dynamic_program import MOST_STATES
 from search.selection.exact import Selection, score_matrix, score_sums
-from search.selection.knapsack import Array, IntArray, KnapsackProblem, make_problem
+from search.selection.frontiers import Networks, Summable, networks_within
+from search.selection.knapsack import Array, IntArray
 from search.selection.latency_quantile import LatencyQuantile, QuantileBound
 from search.selection.scores import Scores
 from search.spaces.base import LayeredSpace
@@ -53,9 +53,8 @@ def select_chance_constrained(
     that the last tangent allows, and check each.
 
     Raises:
-        UsageError: The probability is not in [0.5, 1), no network is that
-            sure (states the lowest target that one meets), or the space's
-            layers are not independent.
+        UsageError: The probability is not in [0.5, 1), or no network is that
+            sure (states the lowest target that one meets).
         TableError: The calibration's covariance has a negative variance.
         MissingOperator: The table does not cover the space.
     """
@@ -100,36 +99,36 @@ class _Search:
             raise self._hopeless(start)
         return self._selection(self._best)
 
-    def _walk_front(self, cut: CostMatrix) -> bool:
+    def _walk_front(self, cut: Summable) -> bool:
         """Look for a better network on the front under a tangent; lower the bound."""
-        problem = make_problem(self._values, cut, self._target_us)
-        frontier = self._frontier(problem, dominance=True, most=MOST_STATES)
-        states = np.arange(len(frontier.costs))[::-1]
-        top = score_sums(self._values, frontier.choices(states[:1]))
-        self._lower_bound(problem, frontier, float(top.max(initial=-math.inf)))
-        return self._consider_all(frontier, states)
+        found = self._networks(cut, dominance=True, most=MOST_STATES)
+        states = np.arange(len(found.scores))[::-1]
+        top = score_sums(self._values, found.choices(states[:1]))
+        self._lower_bound(found, float(top.max(initial=-math.inf)))
+        return self._consider_all(found, states)
 
-    def _list_all(self, cut: CostMatrix) -> None:
+    def _list_all(self, cut: Summable) -> None:
         """Check every network above the best one that a tangent allows."""
-        problem = make_problem(self._values, cut, self._target_us, dominated=True)
-        frontier = self._frontier(problem, dominance=False, most=self._most_networks)
-        self._consider_all(frontier, np.argsort(-frontier.scores, kind="stable"))
-        self._lower_bound(problem, frontier, self._score)
+        found = self._networks(cut, dominance=False, most=self._most_networks)
+        self._consider_all(found, np.argsort(-found.scores, kind="stable"))
+        self._lower_bound(found, self._score)
 
-    def _frontier(self, problem: KnapsackProblem, *, dominance: bool, most: int) -> Frontier:
-        capacity = self._target_us - problem.cheapest
-        floor = self._score - problem.highest
-        return enumerate_frontier(
-            problem, [capacity], floor=floor, dominance=dominance, most_states=most
+    def _networks(self, cut: Summable, *, dominance: bool, most: int) -> Networks:
+        return networks_within(
+            cut,
+            self._values,
+            self._target_us,
+            floor=self._score,
+            dominance=dominance,
+            most_states=most,
         )
 
-    def _lower_bound(self, problem: KnapsackProblem, frontier: Frontier, seen: float) -> None:
-        pruned = problem.highest + frontier.pruned_bound[0]
-        self._bound = min(self._bound, max(seen, pruned, self._score))
+    def _lower_bound(self, found: Networks, seen: float) -> None:
+        self._bound = min(self._bound, max(seen, found.pruned_bound, self._score))
 
-    def _consider_all(self, frontier: Frontier, states: IntArray) -> bool:
+    def _consider_all(self, found: Networks, states: IntArray) -> bool:
         blocks = (states[i : i + BLOCK] for i in range(0, len(states), BLOCK))
-        return any(self._consider(frontier.choices(block)) for block in blocks)
+        return any(self._consider(found.choices(block)) for block in blocks)
 
     def _consider(self, choices: IntArray) -> bool:
         """Take the first of these that meets the target, if it is better; scores fall."""

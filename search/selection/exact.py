@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from search.architecture import Architecture
+from search.costs.base import Unit
 from search.costs.matrix import CostMatrix
 from search.errors import UsageError
 from search.selection.dynamic_program import MOST_STATES, Frontier, enumerate_frontier
@@ -105,12 +106,7 @@ def select_many(
     Raises:
         UsageError: As `select`; the lowest target decides.
     """
-    unit = costs.unit
-    if not len(targets):
-        raise UsageError(f"No {unit.cost} target is given.")
-    for target in targets:
-        if not math.isfinite(target):
-            raise UsageError(f"The {unit.cost} target {target} is not a number of {unit.noun}.")
+    require_targets(targets, costs.unit)
     values = score_matrix(scores)
     problem = make_problem(values, costs, max(targets))
     require_feasible(problem, costs, min(targets))
@@ -119,6 +115,19 @@ def select_many(
     return tuple(
         _best(frontier, number, values, costs, target) for number, target in enumerate(targets)
     )
+
+
+def require_targets(targets: Sequence[float], unit: Unit) -> None:
+    """Refuse targets that mean nothing.
+
+    Raises:
+        UsageError: There is none, or one is not a number.
+    """
+    if not len(targets):
+        raise UsageError(f"No {unit.cost} target is given.")
+    for target in targets:
+        if not math.isfinite(target):
+            raise UsageError(f"The {unit.cost} target {target} is not a number of {unit.noun}.")
 
 
 def pareto_front(

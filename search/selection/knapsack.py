@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from search.costs.base import Unit
 from search.costs.matrix import CostMatrix
 from search.errors import UsageError
 
@@ -116,14 +117,22 @@ def require_feasible(problem: KnapsackProblem, costs: CostMatrix, target: float)
     Raises:
         UsageError: There is none; states the lowest cost possible.
     """
-    cheapest = float(costs.cost_of([problem.cheapest_choices()])[0])
+    refuse_infeasible(float(costs.cost_of([problem.cheapest_choices()])[0]), target, costs.unit)
+
+
+def refuse_infeasible(cheapest: float, target: float, unit: Unit) -> None:
+    """Make sure that the cheapest network meets the target.
+
+    Raises:
+        UsageError: It does not; states its cost.
+    """
     if cheapest <= target:
         return
     # Rounded up, so that the number in the message is itself a possible target.
     least = math.ceil(cheapest * 10) / 10
-    if not costs.unit.is_time:
+    if not unit.is_time:
         raise UsageError(
-            f"No network has as few as {target:.1f} {costs.unit}; the lowest is {least:.1f}.",
+            f"No network has as few as {target:.1f} {unit}; the lowest is {least:.1f}.",
             f"Ask for at least {least:.1f}, or search another space.",
         )
     raise UsageError(

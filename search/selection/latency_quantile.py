@@ -13,16 +13,17 @@ everywhere and touches it there.
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from statistics import NormalDist
 
 import numpy as np
 
-from search.costs.matrix import CostMatrix
 from search.errors import TableError
 from search.latency.model import LatencyModel, feature_vector
 from search.operators.spec import OperatorSpec
 from search.selection.exact import network_of
-from search.selection.knapsack import Array, IntArray, make_problem
+from search.selection.frontiers import Summable, cheapest_choices, summable, weighted_sum
+from search.selection.knapsack import Array, IntArray
 from search.spaces.base import LayeredSpace
 from search.table.manifest import Calibration
 
@@ -31,8 +32,7 @@ class LatencyQuantile:
     """v + z d of networks, its tangents, and the true probability.
 
     Raises:
-        UsageError: The scores do not fit the space, or its layers are not
-            independent.
+        UsageError: The scores do not fit the space.
         TableError: The calibration's covariance has a negative variance.
         MissingOperator: The table does not cover the space.
     """
@@ -41,10 +41,10 @@ class LatencyQuantile:
         self, model: LatencyModel, space: LayeredSpace, values: Array, probability: float
     ) -> None:
         self._model, self._space, self.wanted = model, space, probability
-        self.costs = model.cost_matrix(space)
-        make_problem(values, self.costs, math.inf)  # refuses what does not fit
-        self._legal = np.isfinite(values) & self.costs.legal
-        self._candidates, self._fixed = _features(model, space, values.shape[1])
+        self.costs = summable(model.space_costs(space))
+        cheapest_choices(values, self.costs)  # refuses what does not fit
+        self._values = values
+        self._parts = _features(model, space)
         calibration = model.table.manifest.calibration
         if calibration is not None:
             self._weights = np.array([calibration.intercept_us, *calibration.slopes])
@@ -56,8 +56,8 @@ class LatencyQuantile:
 
     def summed(self, choices: IntArray) -> Array:
         """(1, F) of networks: networks x (1 + features)."""
-        features = self._candidates[np.arange(choices.shape[1]), choices].sum(axis=1) + self._fixed
-        return np.hstack([np.ones((len(choices), 1)), features])
+        features = [part.cost_of(choices) for part in self._parts]
+        return np.column_stack([np.ones(len(choices)), *features])
 
     def of(self, choices: IntArray) -> Array:
         """The quantiles of networks, in microseconds."""
@@ -65,14 +65,13 @@ class LatencyQuantile:
         quantiles: Array = row @ self._weights + np.linalg.norm(row @ self._root.T, axis=1)
         return quantiles
 
-    def tangent(self, choices: IntArray) -> CostMatrix:
+    def tangent(self, choices: IntArray) -> Summable:
         """Costs whose sum is at most the quantile, and equal to it for this network."""
         row = self.summed(choices[np.newaxis])[0]
         pulled = self._root @ row
         length = float(np.linalg.norm(pulled))
         slopes = self._weights + (self._root.T @ pulled / length if length > 0 else 0.0)
-        costs = np.where(self._legal, self._candidates @ slopes[1:], np.inf)
-        return CostMatrix(costs=costs, fixed=float(slopes[0] + self._fixed @ slopes[1:]))
+        return weighted_sum(self._parts, slopes[1:], float(slopes[0]))
 
     def probability(self, choices: IntArray, target_us: float) -> float:
         """P(latency <= target) of one network, by the model's own estimate."""
@@ -89,14 +88,14 @@ class LatencyQuantile:
         Each tangent's cheapest network bounds all quantiles from below; the
         walk ends where it comes back to a network, or below the target.
         """
-        choices = np.where(self._legal, self.costs.costs, np.inf).argmin(axis=1)
+        choices = cheapest_choices(self._values, self.costs)
         best, least = choices, float(self.of(choices[np.newaxis])[0])
         bound = -math.inf
         seen: set[bytes] = set()
         while choices.tobytes() not in seen and least > target_us:
             seen.add(choices.tobytes())
             cut = self.tangent(choices)
-            choices = cut.costs.argmin(axis=1)
+            choices = cheapest_choices(self._values, cut)
             bound = max(bound, float(cut.cost_of([choices])[0]))
             quantile_us = float(self.of(choices[np.newaxis])[0])
             if quantile_us < least:
@@ -113,22 +112,20 @@ class QuantileBound:
     bound_us: float
 
 
-def _features(model: LatencyModel, space: LayeredSpace, widest: int) -> tuple[Array, Array]:
-    """Features of all candidates (layers x widest x features) and of the fixed parts."""
+def _features(model: LatencyModel, space: LayeredSpace) -> list[Summable]:
+    """Every feature of the latency model as costs of the space's networks."""
     calibration = model.table.manifest.calibration
     names = ("steady_us",) if calibration is None else calibration.features
+    rows: dict[OperatorSpec, Array] = {}
 
-    def row(operator: OperatorSpec) -> Array:
+    def feature(operator: OperatorSpec, number: int) -> float:
         if operator.kind == "skip":
-            return np.zeros(len(names))
-        return feature_vector(model.table.lookup(operator), names)
+            return 0.0
+        if operator not in rows:
+            rows[operator] = feature_vector(model.table.lookup(operator), names)
+        return float(rows[operator][number])
 
-    candidates = np.zeros((len(space.layers), widest, len(names)))
-    for number, layer in enumerate(space.layers):
-        for column, choice in enumerate(layer.choices):
-            candidates[number, column] = row(choice.operator)
-    fixed = sum((row(operator) for operator in (*space.before, *space.after)), np.zeros(len(names)))
-    return candidates, fixed
+    return [summable(space.costs(partial(feature, number=number))) for number in range(len(names))]
 
 
 def _root(calibration: Calibration) -> Array:

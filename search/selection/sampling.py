@@ -11,9 +11,11 @@ candidates' weights instead of one.
 """
 
 import math
+from typing import Protocol
 
 import numpy as np
 
+from search.costs.base import Unit
 from search.costs.matrix import CostMatrix
 from search.errors import UsageError
 from search.selection.knapsack import Array, IntArray, Mask, make_problem, require_feasible
@@ -25,6 +27,43 @@ BATCH = 65_536
 # A band is given up where, after so many draws, fewer than one in so many is inside.
 MOST_VAIN, RAREST = 200_000, 10_000
 _SMALL = 1e-9
+
+
+class Sampler(Protocol):
+    """A source of random networks of a band of costs."""
+
+    @property
+    def listed(self) -> IntArray | None:
+        """All networks, networks x layers, where they are few enough to list."""
+        ...
+
+    def draw(self, number: int, generator: np.random.Generator) -> IntArray:
+        """Draw networks independently of each other, with replacement: (number, layers).
+
+        Raises:
+            UsageError: Networks of this band are too rare to be drawn.
+        """
+        ...
+
+
+def require_band(high: float, low: float | None, unit: Unit) -> None:
+    """Refuse a band of costs that means nothing.
+
+    Raises:
+        UsageError: A limit that is not a number, or an empty band.
+    """
+    for limit in (high, low or 0.0):
+        if not math.isfinite(limit):
+            raise UsageError(f"The {unit.cost} {limit} is not a number of {unit.noun}.")
+    if low is not None and low > high:
+        raise UsageError(f"The band from {low:.1f} {unit} to {high:.1f} {unit} is empty.")
+
+
+def no_network(verb: str, low: float, high: float, unit: Unit) -> UsageError:
+    """The error of a band in which there is no network."""
+    return UsageError(
+        f"No network {verb} between {low:.1f} {unit} and {high:.1f} {unit}.", "Widen the band."
+    )
 
 
 class FeasibleSampler:
@@ -49,12 +88,7 @@ class FeasibleSampler:
         low: float | None = None,
         weights: Array | None = None,
     ) -> None:
-        unit = costs.unit
-        for limit in (high, low or 0.0):
-            if not math.isfinite(limit):
-                raise UsageError(f"The {unit.cost} {limit} is not a number of {unit.noun}.")
-        if low is not None and low > high:
-            raise UsageError(f"The band from {low:.1f} {unit} to {high:.1f} {unit} is empty.")
+        require_band(high, low, costs.unit)
         self._costs, self._high = costs, high
         self._low = -math.inf if low is None else low
         scores = np.where(costs.legal, 0.0, -np.inf)
@@ -155,11 +189,7 @@ class FeasibleSampler:
         return networks[self._inside(networks)]
 
     def _none(self, verb: str) -> UsageError:
-        return UsageError(
-            f"No network {verb} between {self._low:.1f} {self._costs.unit} and "
-            f"{self._high:.1f} {self._costs.unit}.",
-            "Widen the band.",
-        )
+        return no_network(verb, self._low, self._high, self._costs.unit)
 
 
 def _on_a_grid(

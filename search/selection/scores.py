@@ -19,6 +19,7 @@ from search.documents import parse_document, read_text
 from search.errors import UsageError
 from search.files import write_text
 from search.spaces.base import LayeredSpace
+from search.spaces.registry import parse_space
 from search.table.values import MOST_NUMBER, Finite
 
 Array = npt.NDArray[np.float64]
@@ -168,6 +169,38 @@ def read_scores(path: Path, space: LayeredSpace) -> Scores:
     scores = parse_scores(read_text(path), str(path))
     scores.require(space)
     return scores
+
+
+def read_scores_for(path: Path, space: LayeredSpace) -> Scores:
+    """Read scores for this space, of it or of the same one in another dtype or batch.
+
+    Raises:
+        UsageError: As `read_scores`.
+    """
+    return for_space(parse_scores(read_text(path), str(path)), space)
+
+
+def for_space(scores: Scores, space: LayeredSpace) -> Scores:
+    """The same scores for a table of another dtype or batch: quality is the network's own.
+
+    Raises:
+        UsageError: Another space.
+    """
+    if scores.space != space.spec:
+        if _shapes(parse_space(scores.space)) != _shapes(space):
+            raise UsageError(
+                f"These scores belong to the space {scores.space}, not to {space.spec}.",
+                "Use a table and scores of the same space.",
+            )
+        scores = Scores(values=scores.values, space=space.spec, origin=scores.origin)
+    scores.require(space)
+    return scores
+
+
+def _shapes(space: LayeredSpace) -> list[str]:
+    """Names of all choices, and keys of all operators without batch and dtype, their last parts."""
+    names = [f"{layer.name}={choice.name}" for layer in space.layers for choice in layer.choices]
+    return [*names, *(operator.key.rsplit("_", 2)[0] for operator in space.operators)]
 
 
 def write_scores(scores: Scores, path: Path) -> None:

@@ -35,8 +35,8 @@ from search.operators.counts import count
 from search.pipeline.options import DataOptions
 from search.pipeline.problem import SearchProblem, Waivers
 from search.pipeline.specialise import load_problems, write_specialised
-from search.pipeline.supernet_scores import Scoring, for_space, scores_of
-from search.selection.scores import Scores
+from search.pipeline.supernet_scores import Scoring, scores_of
+from search.selection.scores import Scores, for_space
 from search.spaces.base import LayeredSpace
 from search.spaces.registry import parse_space
 from search.table.entries import Entry

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from search.costs.matrix import CostMatrix
+from search.costs.base import Costs
 from search.errors import UsageError
+from search.selection.by_costs import sampler_of
 from search.selection.knapsack import IntArray, Mask
-from search.selection.sampling import FeasibleSampler
 
 Choices = tuple[int, ...]
 # Expensive: the scores of some networks, higher is better, in their order.
@@ -73,7 +73,7 @@ class Evolution:
 
 
 def random_search(
-    evaluate: Evaluate, costs: CostMatrix, target: float, *, budget: int, seed: int = 0
+    evaluate: Evaluate, costs: Costs, target: float, *, budget: int, seed: int = 0
 ) -> BaselineResult:
     """Evaluate different networks, drawn uniformly among those that meet the target.
 
@@ -96,7 +96,7 @@ def random_search(
 
 def evolve(
     evaluate: Evaluate,
-    costs: CostMatrix,
+    costs: Costs,
     target: float,
     *,
     budget: int,
@@ -127,13 +127,13 @@ class _Harness:
     """Counts evaluations, proposes networks under the target, remembers all of them."""
 
     def __init__(
-        self, evaluate: Evaluate, costs: CostMatrix, target: float, budget: int, seed: int
+        self, evaluate: Evaluate, costs: Costs, target: float, budget: int, seed: int
     ) -> None:
         if budget < 1:
             raise UsageError(f"A budget of {budget} evaluations is too small.")
         self._evaluate, self._costs, self._target = evaluate, costs, target
         self._budget = budget
-        self._sampler = FeasibleSampler(costs, target)
+        self._sampler = sampler_of(costs, target)
         self._generator = np.random.default_rng(seed)
         self._legal: Mask = costs.legal
         self._trials: dict[Choices, Trial] = {}

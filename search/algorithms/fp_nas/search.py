@@ -222,7 +222,7 @@ class CategoricalSearch(IndependentLayers):
             cross_entropy=mean,
             correct=results[int(weights.argmax())][1],
             images=len(batch.labels),
-            latency_us=float((shares * costs).sum()),
+            latency_us=float((shares * costs).sum()) if self._costs.unit.is_time else None,
         )
 
     # --- results -------------------------------------------------------------
@@ -239,9 +239,10 @@ class CategoricalSearch(IndependentLayers):
         """Mean entropy of the layers in nats, latencies, networks drawn, weight of the cost."""
         layers = entropy(self.probabilities())
         likely = torch.tensor([self.argmax()]).numpy()
+        column = self._costs.unit.column
         numbers = {
-            "expected_latency_us": float(self._expected_cost()),
-            "argmax_latency_us": float(self._costs.cost_of(likely)[0]),
+            f"expected_{column}": float(self._expected_cost()),
+            f"argmax_{column}": float(self._costs.cost_of(likely)[0]),
             "entropy": float(layers.mean()),
             "draws": float(self.recipe.draws_at(float(layers.sum()))),
             "networks_drawn": float(self.module.drawn),

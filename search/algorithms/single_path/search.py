@@ -191,7 +191,7 @@ class SinglePathSearch(IndependentLayers):
             cross_entropy=float(cross_entropy.detach()),
             correct=int((logits.argmax(1) == batch.labels).sum()),
             images=len(batch.labels),
-            latency_us=float(runtime.detach()),
+            latency_us=float(runtime.detach()) if self._costs.unit.is_time else None,
         )
 
     def _dropout(self, gates: Tensor, generator: torch.Generator) -> Tensor:
@@ -227,9 +227,10 @@ class SinglePathSearch(IndependentLayers):
         """Runtime of the indicators by the search's formula and by the table, entropy."""
         gates = (self.module.supernet.margins().detach() > 0).float()
         chosen = torch.tensor([self.argmax()]).numpy()
+        column = self._costs.unit.column
         numbers = {
-            "expected_latency_us": float(self.module.runtime(gates)),
-            "argmax_latency_us": float(self._costs.cost_of(chosen)[0]),
+            f"expected_{column}": float(self.module.runtime(gates)),
+            f"argmax_{column}": float(self._costs.cost_of(chosen)[0]),
             "entropy": float(entropy(self.probabilities()).mean()),
         }
         if self.target is not None:

@@ -20,14 +20,12 @@ from search.algorithms.fbnet.search import THETA, WEIGHTS
 from search.algorithms.fbnetv2.recipe import FBNetV2Recipe
 from search.algorithms.fbnetv2.search import FBNetV2Search
 from search.algorithms.registry import make_search_recipe
-from search.costs.descent import descend, neighbours
 from search.costs.factors import Factor, FactorCosts
 from search.errors import UsageError
 from search.operators.counts import count
 from search.operators.modules import build_network
 from search.operators.spec import OperatorSpec
 from search.selection.exact import network_of
-from search.selection.local_search import local_search, sample_by_rejection
 from search.spaces.fbnetv2.space import MaskedSpace
 from search.spaces.registry import make_space, parse_space
 from search.supernets.base import legal_mask
@@ -185,36 +183,6 @@ def test_the_expected_cost_is_the_mean_over_all_networks() -> None:
     shares = [np.prod([float(rows[v][o]) for v, o in enumerate(network)]) for network in networks]
     expected = float(np.dot(shares, costs.cost_of(networks)))
     assert float(ExpectedFactorCosts(costs)(weights)) == pytest.approx(expected, rel=1e-12)
-
-
-def test_the_selection_meets_its_target_and_no_single_change_is_better() -> None:
-    draw = np.random.default_rng(1)
-    scores = np.where(legal_mask(SPACE).numpy(), draw.normal(size=COSTS.legal.shape), -np.inf)
-    for share in (0.3, 0.6, 1.0):
-        best_us = float(COSTS.cost_of([scores.argmax(1)])[0])
-        target = COSTS.cheapest() + share * (best_us - COSTS.cheapest())
-        found = local_search(scores, COSTS, target)
-        assert COSTS.cost_of([found])[0] <= target
-        near = neighbours(COSTS, found)
-        within = near[COSTS.cost_of(near) <= target]
-        rows = np.arange(len(WIDTHS))
-        assert scores[rows, within].sum(1).max() <= scores[rows, found].sum() + 1e-9
-    with pytest.raises(UsageError, match="No network within"):
-        local_search(scores, COSTS, 1.0)
-
-
-def test_networks_drawn_within_a_band_lie_there_even_if_the_distribution_does_not() -> None:
-    legal = legal_mask(SPACE).numpy()
-    cheapest = descend(COSTS, [0] * len(WIDTHS))
-    weights = np.where(legal, 1e-6, 0.0)
-    weights[np.arange(len(WIDTHS)), cheapest] = 1.0
-    low_us = 2 * COSTS.cheapest()
-    for band in ((low_us, 1.1 * low_us), (0.0, low_us)):
-        drawn = sample_by_rejection(weights, COSTS, band, 24, np.random.default_rng(0))
-        assert len(drawn) == 24
-        assert ((COSTS.cost_of(drawn) >= band[0]) & (COSTS.cost_of(drawn) <= band[1])).all()
-    assert (drawn == cheapest).mean() > 0.99  # and there by the distribution itself
-    assert len(sample_by_rejection(weights, COSTS, (0.0, 1e-3), 24, np.random.default_rng(0))) == 0
 
 
 # --- derived networks --------------------------------------------------------

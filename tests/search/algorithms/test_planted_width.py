@@ -10,7 +10,7 @@ from torch import nn
 
 from search.algorithms.fbnetv2.recipe import FBNetV2Recipe
 from search.algorithms.fbnetv2.search import FBNetV2Search
-from search.selection.local_search import local_search
+from search.selection.by_costs import select_within
 from search.supernets.masked import MaskedSupernet
 from tests.search.algorithms import planted_width as planted
 from tests.search.algorithms.training_walk import walk
@@ -50,7 +50,7 @@ def search(table: str, seed: int) -> tuple[int, ...]:
     own = int(method.splits[0] * NUMBER)
     walk(method, [(x[:own], y[:own]), (x[own:], y[own:])], RECIPE.batch, seed=seed)
     scores = method.scores().numpy()
-    found = local_search(scores, planted.costs(table), planted.TARGET_US)
+    found = select_within(planted.costs(table), scores, latency_target(planted.TARGET_US))
     return tuple(found[variable] for variable in planted.WIDTHS)
 
 

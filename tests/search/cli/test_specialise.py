@@ -11,9 +11,9 @@ from search.latency.model import LatencyModel
 from search.latency.priced_table import PricedTable
 from search.pipeline.problem import SearchProblem, Waivers
 from search.pipeline.specialise import cross_latencies, specialise
-from search.pipeline.supernet_scores import draw_balanced, fit_additive_scores, for_space
+from search.pipeline.supernet_scores import draw_balanced, fit_additive_scores
 from search.selection.exact import select
-from search.selection.scores import Scores
+from search.selection.scores import Scores, for_space
 from search.spaces.registry import make_space
 from search.table.store import read_table
 from tests.search.cli.conftest import Searched

@@ -14,13 +14,14 @@ from search.algorithms.expected_cost import expected_cost_of
 from search.algorithms.fp_nas.categorical import shared_weights
 from search.algorithms.fp_nas.factored import FactoredLogits
 from search.algorithms.fp_nas.factors import factorise
+from search.costs.base import CostTarget, Unit
 from search.costs.chain import ChainCosts, Transition
 from search.errors import UsageError
 from search.operators.counts import count
 from search.operators.modules import build_network
 from search.operators.spec import OperatorSpec
+from search.selection.by_costs import select_within
 from search.selection.exact import network_of
-from search.selection.local_search import local_search
 from search.spaces.fp_nas.space import SlicedSpace
 from search.spaces.registry import make_space, parse_space
 from search.supernets.batch_norm import recalibrate
@@ -193,7 +194,7 @@ def test_a_network_within_a_target_is_found() -> None:
     drawn = np.random.default_rng(0).normal(size=COSTS.legal.shape)
     scores = np.where(COSTS.legal, drawn, -np.inf)
     target_us = 1.2 * COSTS.cheapest()
-    found = local_search(scores, COSTS, target_us)
+    found = select_within(COSTS, scores, CostTarget(value=target_us, unit=Unit.US))
     assert COSTS.cost_of([found])[0] <= target_us
 
 
