@@ -154,6 +154,9 @@ def candidate_row(candidate: Candidate, problem: SearchProblem) -> CandidateRow:
     """The candidate in numbers, its latency by the problem's table."""
     network = network_of(problem.space, candidate.choices, candidate.origin)
     estimate = problem.estimate(network)
+    value_us = low_us = high_us = None
+    if estimate is not None:
+        value_us, low_us, high_us = estimate.value_us, estimate.low_us, estimate.high_us
     cost = float(problem.costs.cost_of([candidate.choices])[0])
     return CandidateRow(
         origin=candidate.origin,
@@ -161,9 +164,9 @@ def candidate_row(candidate: Candidate, problem: SearchProblem) -> CandidateRow:
             layer.choices[number].name
             for layer, number in zip(problem.space.layers, candidate.choices, strict=True)
         ),
-        predicted_us=cost if problem.weighs_latency else estimate and estimate.value_us,
-        low_us=estimate and estimate.low_us,
-        high_us=estimate and estimate.high_us,
+        predicted_us=cost if problem.weighs_latency else value_us,
+        low_us=low_us,
+        high_us=high_us,
         meets_target=problem.met_by(cost, estimate),
         probability=None
         if problem.target_us is None or estimate is None

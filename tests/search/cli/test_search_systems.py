@@ -54,7 +54,6 @@ def test_a_search_writes_a_network_within_its_target_and_can_be_resumed(
         ("fbnet", "fbnetv2-mini"),
         ("single-path", "fbnet-mini"),
         ("fbnet", "fp-nas-mini"),
-        ("random", "fp-nas-mini"),
     ],
 )
 def test_a_table_of_a_space_that_a_method_cannot_search_is_refused(
