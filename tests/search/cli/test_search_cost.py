@@ -22,6 +22,7 @@ CASES = [
     ("evolution", "fp-nas-mini", "memory"),
     ("random", "fbnetv2-mini-free", "params"),
 ]
+SEVEN = make_space("fbnet-mini", resolution=16, classes=7).spec
 OPTION = {"flops": "--target-mflops", "params": "--target-mparams", "memory": "--target-mb"}
 
 
@@ -117,13 +118,13 @@ def test_what_is_counted_needs_no_table(desk: Desk, algorithm: str) -> None:
         (["--space", "fbnet-large", "--cost", "flops"], "Unknown space"),
         (["--space", "fbnet-mini", "--cost", "weight"], "Unknown cost"),
         (["--space", "fbnet-mini", "--table", "t", "--cost", "flops"], "its own space"),
-        (["--space", "fbnet-mini", "--cost", "flops", "--classes", "7"], "classes"),
+        (["--space", SEVEN, "--cost", "flops"], "The data have 10 classes"),
     ],
 )
 def test_a_search_without_a_table_is_refused_where_it_needs_one(
     desk: Desk, words: list[str], said: str
 ) -> None:
-    ended = desk.call(*words, "-o", str(desk.path("a.json")))
+    ended = desk.call(*words, *desk.data(), "-o", str(desk.path("a.json")))
     assert is_refusal(ended), ended
     assert said in ended.err
     assert not desk.path("a.json").exists()
