@@ -18,7 +18,7 @@ def key_path() -> Path:
     return (Path(chosen) if chosen else Path.home() / ".android") / "adbkey"
 
 
-class VendorSigner(CryptographySigner):
+class VendorSigner(CryptographySigner):  # type: ignore[misc]  # adb-shell has no types
     """A private key that signs and is never offered: its public half lies on devices already."""
 
     def __init__(self, path: Path) -> None:
