@@ -18,7 +18,6 @@ from search.documents import shortened
 from search.errors import UsageError
 from search.operators.spec import OperatorSpec
 
-
 # Published tables have 10 to 15 thousand. YAML is read at 100 to 200 thousand a second.
 _MOST_CHARACTERS = 2**18
 
