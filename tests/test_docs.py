@@ -155,7 +155,7 @@ def test_every_option_that_a_package_readme_explains_exists(package: str) -> Non
         for module in APPS
         for _, command in _verbs(module)
         for option in command.params
-        for name in option.opts
+        for name in (*option.opts, *option.secondary_opts)
     }.union(_TYPERS)
     spans = [span for span in _package_readme(package).spans if span.startswith("--")]
     assert {

@@ -6,6 +6,7 @@ reads them together with any table's costs.
 """
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -190,11 +191,19 @@ def for_space(scores: Scores, space: LayeredSpace) -> Scores:
         if _shapes(parse_space(scores.space)) != _shapes(space):
             raise UsageError(
                 f"These scores belong to the space {scores.space}, not to {space.spec}.",
-                "Use a table and scores of the same space.",
+                _PART_POINTWISE
+                if re.sub("-p[01]-", "-", scores.space) == re.sub("-p[01]-", "-", space.spec)
+                else "Use a table and scores of the same space.",
             )
         scores = Scores(values=scores.values, space=space.spec, origin=scores.origin)
     scores.require(space)
     return scores
+
+
+_PART_POINTWISE = (
+    "They differ in the first 1x1 at expansion 1: p1 keeps it, p0 drops it. Measure a table with "
+    "--keep-pointwise or --drop-pointwise, or search again."
+)
 
 
 def _shapes(space: LayeredSpace) -> list[str]:
