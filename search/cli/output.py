@@ -73,6 +73,9 @@ def _summary(result: SearchResult) -> Iterator[str]:
             f"latency    {_ms(chosen.predicted_us)} predicted "
             f"[{_ms(chosen.low_us)}, {_ms(chosen.high_us)}], {target}{certainty}, by {result.table}"
         )
+    if result.priced_classes is not None:
+        yield f"classes    {result.classes}; the table prices a classifier of "
+        yield f"           {result.priced_classes}, so latencies are those of that network"
     failures = [candidate.failed for candidate in result.candidates if candidate.failed]
     if failures:
         share = f"{len(failures)} of {len(result.candidates)} trials"
@@ -112,11 +115,14 @@ def show_trained(output: "TrainOutput", output_format: str) -> None:
         "top5": round(test.top5, 6),
         "images": test.images,
         "weights": str(output.weights),
+        "architecture": None if output.architecture is None else str(output.architecture),
     }
 
     def table(_: Console) -> None:
         print(f"{name}: top-1 {test.top1:.2%} on {test.images} test images")
         print(f"written to {output.weights}")
+        if output.architecture is not None:
+            print(f"network    {output.architecture}, with {output.network.classes} classes")
 
     emit(output_format, table=table, content=lambda: row, rows=lambda: [row])
 

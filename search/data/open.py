@@ -13,6 +13,7 @@ from search.data.archive import archive_name, unpacked
 from search.data.augment import Shift
 from search.data.base import IMAGENET, Broken, Data, ImageSet, PixelScaling
 from search.data.build_once import data_cache
+from search.data.digits import NAMES as DIGIT_NAMES
 from search.data.digits import open_digits
 from search.data.folder import ImageFolder, Listing, read_folder
 from search.data.in_memory import InMemoryImages
@@ -80,6 +81,27 @@ def open_data(
     path, kept = Path(source).expanduser(), data_cache(cache)
     images, name = _listed(path, kept, train_folder, val_folder)
     return _open_folder(images, name, options, kept)
+
+
+def class_names(
+    source: str | os.PathLike[str],
+    *,
+    train_folder: str | None = None,
+    val_folder: str | None = None,
+    cache: Path | None = None,
+) -> tuple[str, ...]:
+    """Names of all classes of a source; no image is opened.
+
+    Args:
+        source, train_folder, val_folder, cache: As of `open_data`.
+
+    Raises:
+        UsageError: No such source, or one that cannot be trained on.
+    """
+    if source == DIGITS:
+        return DIGIT_NAMES
+    path = Path(source).expanduser()
+    return tuple(_listed(path, data_cache(cache), train_folder, val_folder)[0].classes)
 
 
 def _listed(

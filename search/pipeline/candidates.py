@@ -152,7 +152,7 @@ def choose_candidate(ranked: Sequence[Candidate], problem: SearchProblem) -> Can
 
 def candidate_row(candidate: Candidate, problem: SearchProblem) -> CandidateRow:
     """The candidate in numbers, its latency by the problem's table."""
-    network = network_of(problem.space, candidate.choices, candidate.origin)
+    network = problem.network(candidate.choices, candidate.origin)
     estimate = problem.estimate(network)
     value_us = low_us = high_us = None
     if estimate is not None:

@@ -105,7 +105,7 @@ class SharedWeightsSearch:
         problem, data, seed = context.problem, context.data(), context.options.seed
         with fresh_weights(seed):
             algorithm = load_method(self.algorithm)(
-                problem.space,
+                context.searched_space(),
                 problem.costs,
                 recipe=self.recipe,
                 target=problem.target,
@@ -131,7 +131,7 @@ class SharedWeightsSearch:
             algorithm,
             data.train,
             context.settings(self.recipe.batch),
-            space=problem.space.spec,
+            space=context.searched_space().spec,
             recipe=json.dumps({**asdict(self.recipe), **_target(problem)}, sort_keys=True),
             table_id=problem.table_id,
             folder=options.folder,
@@ -222,7 +222,7 @@ class TrialSearch:
         """Hash of everything that the score of a trial depends on."""
         parts = (
             context.problem.table_id,
-            context.problem.space.spec,
+            context.searched_space().spec,
             context.data().identity,
             repr(sorted(asdict(self.recipe).items())),
             context.settings(self.recipe.batch).fixed,
@@ -235,7 +235,7 @@ class TrialSearch:
             images.labels, (1 - _VALIDATION_SHARE, _VALIDATION_SHARE), context.options.seed
         )
         return ShortTraining(
-            context.problem.space,
+            context.searched_space(),
             images,
             train_indices,
             validation_indices,

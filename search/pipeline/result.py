@@ -47,7 +47,8 @@ class SearchResult(_Part):
     params or memory (bytes), with `most` of them. `seconds` is over all parts of a resumed
     run, each up to its last saved state. `wide_rows` counts the table's rows that are
     wider than was asked for; `wide_rows_used` are those that the network holds. Without
-    a table, `table_source` is "none".
+    a table, `table_source` is "none". `classes` is how many the network tells apart;
+    `priced_classes` is stated where the table prices it with a classifier of other classes.
     """
 
     schema_version: Literal[1] = 1
@@ -69,6 +70,8 @@ class SearchResult(_Part):
     seed: int
     seconds: float
     waivers: tuple[str, ...] = ()
+    classes: int | None = None
+    priced_classes: int | None = None
     wide_rows: int = 0
     wide_rows_used: tuple[str, ...] = ()
     command: str = ""
