@@ -90,8 +90,8 @@ def _blocks(names: Iterable[str], pattern: re.Pattern[str]) -> list[str]:
 
 
 def _timm(_: list[str], blocks: list[str], operators: list[_Numbered]) -> _Layers:
-    (stem, *middle, (head, _), (last, classifier)) = operators
-    yield _normalised("conv_stem", "bn1", f"{stem[0]}")
+    first, *middle, head, (last, classifier) = operators
+    yield _normalised("conv_stem", "bn1", f"{first[0]}")
     for block, (number, spec) in _matched(blocks, middle):
         parts = [("conv_pw", "bn1"), ("conv_dw", "bn2"), ("conv_pwl", "bn3")]
         if spec.kind == "ir" and not spec.first_pointwise:
@@ -102,7 +102,7 @@ def _timm(_: list[str], blocks: list[str], operators: list[_Numbered]) -> _Layer
         else:
             placed = [(f"{block}.{conv}", f"{block}.{norm}") for conv, norm in parts]
             yield from _inverted(spec, number, placed, squeeze)
-    yield _normalised("conv_head", "bn2", f"{head}")
+    yield _normalised("conv_head", "bn2", f"{head[0]}")
     yield Pair("classifier", f"{last}.{_last_child(classifier)}")
 
 
