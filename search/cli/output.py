@@ -75,6 +75,8 @@ def _summary(result: SearchResult) -> Iterator[str]:
             f"latency    {_ms(chosen.predicted_us)} predicted "
             f"[{_ms(chosen.low_us)}, {_ms(chosen.high_us)}], {target}{certainty}, by {result.table}"
         )
+    if result.target_used is not None and result.target_used < TARGET_UTILISATION:
+        yield f"target     does not bind: the network uses {result.target_used:.0%} of it"
     if result.priced_classes is not None:
         yield f"classes    {result.classes}; the table prices a classifier of "
         yield f"           {result.priced_classes}, so latencies are those of that network"

@@ -11,9 +11,10 @@ import numpy as np
 import torch
 
 from search.architecture import Architecture, write_architecture
+from search.costs.base import slack_target
 from search.data.base import Data
 from search.latency.trust import wide_rows, wide_rows_held
-from search.pipeline.candidates import Candidate, candidate_row
+from search.pipeline.candidates import Candidate, candidate_row, candidates_at_chance
 from search.pipeline.context import RunContext
 from search.pipeline.images import RunImages, report_images
 from search.pipeline.methods import SearchMethod, make_method
@@ -21,9 +22,9 @@ from search.pipeline.networks.class_counts import settle_classes
 from search.pipeline.options import SearchOptions
 from search.pipeline.problem import SearchProblem
 from search.pipeline.resources import ComputeOptions, joined_processes
-from search.pipeline.result import SearchResult, write_result
+from search.pipeline.result import SearchResult, TrainedRow, write_result
 from search.pipeline.run_folder import RETRAIN
-from search.pipeline.train import keep_weights
+from search.pipeline.train import keep_weights, warn_of_chance
 from search.spaces.classes import classes_of
 from search.training.compute.distributed import ProcessGroup, peers
 from search.training.evaluate import Accuracy
@@ -72,10 +73,14 @@ def run_search(
             progress=progress,
             stopwatch=stopwatch,
         )
+        if slack := slack_target(problem.costs, problem.target):
+            progress.say(slack)
         if method.needs_images or options.retrain:
             context = _open_images(context)
         network, result = _search(method, context)
         test = _retrain(network, retraining, context) if options.retrain else None
+        if test is not None:
+            result = _with_accuracy(result, test, context)
     return _output(result, test, options) if processes.leads else None
 
 
@@ -93,6 +98,10 @@ def _search(method: SearchMethod, context: RunContext) -> tuple[Architecture, Se
     """The chosen network and the result; the first process has written both."""
     options = context.options
     chosen, candidates = method.run(context)
+    if method.needs_images:
+        poor = candidates_at_chance(candidates, context.data().train.labels)
+        if poor:
+            context.progress.say(poor)
     choices = _agreed(chosen.choices, context.processes)
     network = context.problem.network(choices, options.output.stem)
     result = _result(method, chosen, candidates, context)
@@ -101,6 +110,23 @@ def _search(method: SearchMethod, context: RunContext) -> tuple[Architecture, Se
         write_result(result, options.result)
         _write_candidates(candidates, context)
     return network, result
+
+
+def _with_accuracy(result: SearchResult, test: Accuracy, context: RunContext) -> SearchResult:
+    """The result with the accuracy of the trained network; the first process writes it again."""
+    (low, high), options = test.top1_interval, context.options
+    trained = TrainedRow(
+        top1=test.top1,
+        top1_low=low,
+        top1_high=high,
+        top5=test.top5,
+        images=test.images,
+        weights=options.weights.name,
+    )
+    result = result.model_copy(update={"trained": trained})
+    if context.processes.leads:
+        write_result(result, options.result)
+    return result
 
 
 def _agreed(choices: Sequence[int], processes: ProcessGroup) -> tuple[int, ...]:
@@ -124,6 +150,7 @@ def _result(
     """The result, with all that it rests on."""
     problem, options = context.problem, context.options
     network = problem.network(chosen.choices, options.output.stem)
+    cost = float(problem.costs.cost_of([chosen.choices])[0])
     return SearchResult(
         architecture=options.output.name,
         algorithm=options.algorithm,
@@ -132,6 +159,7 @@ def _result(
         cost=problem.costs.unit.cost,
         target_us=problem.target_us,
         most=problem.counted_target,
+        target_used=None if problem.target is None else cost / problem.target.value,
         probability=problem.probability,
         **_table_of(problem, network),
         space=problem.space.spec,
@@ -195,6 +223,7 @@ def _retrain(network: Architecture, recipe: TrainingRecipe, context: RunContext)
     )
     if context.processes.leads:
         keep_weights(trained, data, options.weights)
+        warn_of_chance(trained.test, data, context.progress)
     return trained.test
 
 

@@ -4,12 +4,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from search.architecture import Architecture
+from search.console.progress import Progress
 from search.data.base import Data
 from search.data.preprocessing import Preparation, write_preparation
 from search.pipeline.images import RunImages, report_images
 from search.pipeline.networks.fitting import fit_classes, keep_architecture
 from search.pipeline.options import TrainOptions
 from search.pipeline.resources import ComputeOptions, joined_processes
+from search.training.chance import chance_warning
 from search.training.evaluate import Accuracy
 from search.training.progress import TrainingProgress
 from search.training.retrain import TrainedNetwork, check_network, retrain, write_weights
@@ -64,12 +66,20 @@ def run_training(options: TrainOptions, compute: ComputeOptions) -> TrainOutput 
         if not processes.leads:
             return None
         keep_weights(trained, data, options.output)
+        warn_of_chance(trained.test, data, progress)
     return TrainOutput(
         network=fitted,
         test=trained.test,
         weights=options.output,
         architecture=keep_architecture(fitted, network, options.output),
     )
+
+
+def warn_of_chance(accuracy: Accuracy, data: Data, progress: Progress) -> None:
+    """Say that a network is no better than chance on the test images, if so."""
+    warning = chance_warning(accuracy, data.test.labels)
+    if warning:
+        progress.say(warning)
 
 
 def keep_weights(trained: TrainedNetwork, data: Data, weights: Path) -> None:

@@ -16,7 +16,7 @@ from search.files import check_file
 from search.pipeline.images import report_images
 from search.pipeline.options import DataOptions
 from search.pipeline.resources import ComputeOptions, compute_resources
-from search.pipeline.train import keep_weights
+from search.pipeline.train import keep_weights, warn_of_chance
 from search.spaces.classes import network_with_classes
 from search.training.evaluate import Accuracy, evaluate
 from search.training.retrain import TrainedNetwork, check_network
@@ -95,6 +95,8 @@ def run_evaluation(options: EvaluateOptions, compute: ComputeOptions) -> Evaluat
         report_images(data, progress.say)
         module = build_weighted(network.operators, weights)
         accuracy = _judge(module, data, options, compute, progress)
+        if options.split == "test":
+            warn_of_chance(accuracy, data, progress)
         if options.output is not None:
             keep_weights(TrainedNetwork(network=module, test=accuracy), data, options.output)
             write_architecture(network, options.output.with_suffix(".json"))

@@ -22,7 +22,7 @@ from search.pipeline.images import RunImages, report_images
 from search.pipeline.networks.fitting import fit_classes
 from search.pipeline.options import TrainOptions
 from search.pipeline.resources import ComputeOptions, joined_processes
-from search.pipeline.train import keep_weights
+from search.pipeline.train import keep_weights, warn_of_chance
 from search.training.compute.distributed import ProcessGroup
 from search.training.evaluate import Accuracy, evaluate
 from search.training.progress import TrainingProgress
@@ -196,6 +196,7 @@ class _Trainings:
         data, output = self._images.at(best.network.resolution), self._options.output
         test = evaluate(self._best.network, data.test)
         keep_weights(replace(self._best, test=test), data, output)
+        warn_of_chance(test, data, self._progress)
         architecture = output.with_suffix(".json")
         write_architecture(replace(best.network, name=output.stem), architecture)
         return TrainAllOutput(
