@@ -34,6 +34,7 @@ ORDER = {
         "architecture",
         "data",
         "spaces",
+        "recipes",
         "training",
         "latency",
         "zoo",

@@ -21,6 +21,7 @@ from search.cli.options import (
     Recipe,
     Resume,
     Seed,
+    Settings,
     Source,
     Threads,
     TrainFolder,
@@ -28,6 +29,7 @@ from search.cli.options import (
     examples,
     gather,
 )
+from search.cli.recipes import LIST, show_recipes
 from search.console.app import check_format
 
 EXAMPLES = examples(
@@ -46,6 +48,7 @@ def train(
     train_folder: TrainFolder = None,
     val_folder: ValFolder = None,
     recipe: Recipe = "cpu",
+    settings: Settings = None,
     epochs: Annotated[
         int | None, typer.Option(help="Instead of the recipe's.", min=1, rich_help_panel=EFFORT)
     ] = None,
@@ -69,8 +72,11 @@ def train(
     output_format: OutputFormat = "table",
 ) -> None:
     """Train one network from scratch and judge it on the test images."""
-    parameters = locals()
+    parameters = locals() | {"settings": tuple(settings or ())}
     check_format(output_format)
+    if recipe == LIST:
+        show_recipes(output_format)
+        return
     from search.cli.output import show_trained
     from search.pipeline.options import DataOptions, TrainOptions
     from search.pipeline.resources import ComputeOptions

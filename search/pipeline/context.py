@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from search.algorithms.recipe import SearchRecipe
 from search.console.progress import Progress
 from search.data.base import Data
 from search.pipeline.images import RunImages
@@ -9,6 +10,7 @@ from search.pipeline.options import SearchOptions
 from search.pipeline.problem import SearchProblem
 from search.pipeline.resources import ComputeOptions
 from search.training.compute.distributed import ProcessGroup
+from search.training.recipe import TrainingRecipe
 from search.training.run.run_control import Stopwatch
 from search.training.settings import TrainingSettings
 
@@ -33,8 +35,12 @@ class RunContext:
         """
         return self.images.at(self.problem.space.before[0].height)
 
-    def settings(self, batch: int) -> TrainingSettings:
-        """Settings of a training with this many images a step."""
+    def settings(self, recipe: SearchRecipe | TrainingRecipe) -> TrainingSettings:
+        """Settings of the engine, as far as a recipe decides them."""
         return TrainingSettings(
-            batch=batch, seed=self.options.seed, compute=self.compute.to_compute()
+            batch=recipe.batch,
+            seed=self.options.seed,
+            clip_norm=recipe.clip_norm,
+            synchronous=recipe.sync_batch_norm,
+            compute=self.compute.to_compute(),
         )

@@ -10,7 +10,9 @@ from search.pipeline.images import RunImages, report_images
 from search.pipeline.options import TrainOptions
 from search.pipeline.resources import ComputeOptions, joined_processes
 from search.training.evaluate import Accuracy
+from search.training.ingredients.teacher import Teacher, read_teacher
 from search.training.progress import TrainingProgress
+from search.training.recipe import TrainingRecipe
 from search.training.retrain import TrainedNetwork, check_network, retrain, write_weights
 from search.training.settings import TrainingSettings
 from search.zoo.resolve import find_network
@@ -18,11 +20,15 @@ from search.zoo.resolve import find_network
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainOutput:
-    """A trained network, its accuracy on the test images and its file of weights."""
+    """A trained network, its accuracy on the test images and its file of weights.
+
+    `best_epoch` is where the test images chose the weights; None for the last epoch's.
+    """
 
     network: Architecture
     test: Accuracy
     weights: Path
+    best_epoch: int | None = None
 
 
 def run_training(options: TrainOptions, compute: ComputeOptions) -> TrainOutput | None:
@@ -45,17 +51,42 @@ def run_training(options: TrainOptions, compute: ComputeOptions) -> TrainOutput 
             network,
             data,
             recipe,
-            TrainingSettings(batch=recipe.batch, seed=options.seed, compute=compute.to_compute()),
+            TrainingSettings(
+                batch=recipe.batch,
+                seed=options.seed,
+                clip_norm=recipe.clip_norm,
+                synchronous=recipe.sync_batch_norm,
+                compute=compute.to_compute(),
+            ),
             folder=options.folder,
             resume=options.resume,
             accept_changes=options.accept_changes,
             progress=TrainingProgress(progress),
             processes=processes,
+            teacher=find_teacher(recipe, data),
         )
         if not processes.leads:
             return None
         keep_weights(trained, data, options.output)
-    return TrainOutput(network=network, test=trained.test, weights=options.output)
+    return TrainOutput(
+        network=network,
+        test=trained.test,
+        weights=options.output,
+        best_epoch=trained.best_epoch,
+    )
+
+
+def find_teacher(recipe: TrainingRecipe, data: Data) -> Teacher | None:
+    """The recipe's teacher, read; None where it names none.
+
+    Raises:
+        UsageError: There is no such network, it tells other classes apart, or its
+            weights cannot be read.
+    """
+    if not recipe.teacher:
+        return None
+    architecture = find_network(recipe.teacher).architecture
+    return read_teacher(architecture, Path(recipe.teacher_weights), data)
 
 
 def keep_weights(trained: TrainedNetwork, data: Data, weights: Path) -> None:
