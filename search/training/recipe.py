@@ -208,7 +208,7 @@ def trial_recipe(
 ) -> TrainingRecipe:
     """One trial of a baseline: the training with the changes of the table `trial`.
 
-    A trial learns without a teacher.
+    A trial learns without a teacher and looks at no test images.
 
     Raises:
         UsageError: As `training_recipe`.
@@ -216,6 +216,7 @@ def trial_recipe(
     changes = {"epochs": epochs, "batch": batch, "learning_rate": learning_rate}
     short = {"epochs": TRIAL_EPOCHS, **recipe.tables.get(TRIAL, {})}
     short |= {"distillation.teacher": "", "distillation.weights": ""}
+    short |= {"validation.every": 0, "validation.keep": "last"}
     return build(TrainingRecipe, {**recipe.table(TRAIN), **short}, TRIAL, changes)
 
 

@@ -9,22 +9,23 @@ import torch
 from torch import nn
 
 from search.architecture import Architecture
-from search.data.base import Data
+from search.data.base import Data, ImageSet
 from search.data.policies.images import PolicyImages
 from search.data.policies.policy import make_policy
 from search.errors import UsageError
 from search.files import write_bytes
 from search.operators.modules import build_network
 from search.training.compute.distributed import ProcessGroup
+from search.training.compute.precision import Compute
 from search.training.compute.seeds import fresh_weights
 from search.training.engine import train
-from search.training.evaluate import Accuracy, evaluate
+from search.training.evaluate import Accuracy
 from search.training.ingredients.teacher import Teacher
 from search.training.progress import TrainingProgress
 from search.training.recipe import TrainingRecipe
 from search.training.settings import TrainingSettings, recipe_text
 from search.training.single_network import SingleNetworkTraining
-from search.training.validation import Validation
+from search.training.validation import Validation, judge_together
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,9 +122,14 @@ def retrain(
         processes.agree_on(method.result)
     return TrainedNetwork(
         network=method.result,
-        test=evaluate(method.result, data.test),
+        test=_judged(method.result, data.test, processes),
         best_epoch=best.epoch if best else None,
     )
+
+
+def _judged(network: nn.Module, images: ImageSet, processes: ProcessGroup) -> Accuracy:
+    every = torch.arange(len(images))
+    return judge_together(network, images, every, Compute(), processes)
 
 
 def _validation(

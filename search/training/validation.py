@@ -1,5 +1,6 @@
 """A look at images that are not learnt from, after an epoch, by all processes together."""
 
+import math
 import time
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import torch
 from torch import nn
 
 from search.data.base import ImageSet
+from search.errors import GateFailed
 from search.training.compute.distributed import ProcessGroup
 from search.training.compute.precision import Compute, peak_memory_mb
 from search.training.evaluate import Accuracy, evaluate
@@ -52,12 +54,21 @@ class Validation:
         """The line of the trace after an epoch counted from 0; None where none is due.
 
         Every process must come here; the first keeps the best weights.
+
+        Raises:
+            GateFailed: The network says what is no number.
         """
         done = epoch + 1
         if done % self._every and done != epochs:
             return None
         began = time.monotonic()
         found = judge_together(self._network, self._images, self._indices, compute, processes)
+        if not math.isfinite(found.loss):
+            raise GateFailed(
+                f"The loss on the test images is {found.loss} after epoch {done}.",
+                "Lower the learning rate (--learning-rate) or clip the gradient "
+                "(--set optimizer.clip_norm=5).",
+            )
         if processes.leads:
             self.best.offer(self._network, done, found.top1)
         seconds = time.monotonic() - began

@@ -1,5 +1,6 @@
 """A look at the test images after epochs, and the best weights of all looks."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import torch
 
 from search.data.base import Data
 from search.data.open import open_data
-from search.errors import UsageError
+from search.errors import GateFailed, UsageError
 from search.training.compute.distributed import ProcessGroup
 from search.training.compute.precision import Compute
 from search.training.evaluate import evaluate
@@ -63,6 +64,13 @@ def test_looks_are_every_few_epochs_at_some_images_and_at_the_end(data: Data) ->
     looks = [validation.look(epoch, 5, CPU, ProcessGroup()) for epoch in range(5)]
     assert [look is not None for look in looks] == [False, True, False, True, True]
     assert {look.images for look in looks if look} == {20}
+
+
+def test_a_network_that_says_no_numbers_ends_the_run() -> None:
+    network = small_network()
+    first(network).data.fill_(math.nan)
+    with pytest.raises(GateFailed, match="loss on the test images is nan after epoch 1"):
+        Validation(network, Pictures(20)).look(0, 2, CPU, ProcessGroup())
 
 
 def first(network: torch.nn.Module) -> torch.Tensor:
