@@ -42,6 +42,7 @@ ORDER = {
         "selection",
         "algorithms",
         "pipeline",
+        "sweep",
         "cli",
         "__main__",
     ),
