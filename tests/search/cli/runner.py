@@ -33,6 +33,7 @@ from search.table.manifest import (
     SpaceInfo,
 )
 from search.table.store import EXAM_COLUMNS, write_table
+from tests.prepared import start_module
 
 ROOT = Path(__file__).resolve().parents[3]
 # At 16 px a step takes a quarter of the time; the digits have ten classes too.
@@ -231,14 +232,12 @@ class Desk:
 
     def start(self, *words: str, launcher: tuple[str, ...] = ()) -> "subprocess.Popen[str]":
         """Start a command in a process of its own."""
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        if not launcher:
+            return start_module("search", *words, environment=environment, cwd=self.folder)
         return subprocess.Popen(
             [sys.executable, *launcher, "-m", "search", *words],
-            env={
-                **os.environ,
-                "PYTHONPATH": str(ROOT),
-                "PYTHONUNBUFFERED": "1",
-                "OMP_NUM_THREADS": "1",
-            },
+            env={**environment, "PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": "1"},
             cwd=self.folder,
             text=True,
             stdout=subprocess.PIPE,
