@@ -67,7 +67,7 @@ def _parse(module: str, words: list[str], whole: bool) -> None:
     """
     command: Any = typer.main.get_command(app_of(module))
     while True:
-        context = command.context_class(command, info_name=module)
+        context = command.context_class(command, info_name=module, **command.context_settings)
         _, rest, _ = command.make_parser(context).parse_args(list(words))
         if not rest or not hasattr(command, "commands"):
             break

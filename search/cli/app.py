@@ -4,7 +4,7 @@ from typing import NoReturn
 
 import typer
 
-from search.cli import evaluate, front, plot, search, specialise, train
+from search.cli import evaluate, front, plot, recipes, search, specialise, sweep, train
 from search.console.app import run_app
 
 app = typer.Typer(
@@ -16,12 +16,15 @@ app = typer.Typer(
 app.callback(invoke_without_command=True, epilog=search.EXAMPLES)(search.search)
 app.command(epilog=train.EXAMPLES)(train.train)
 app.command(epilog=evaluate.EXAMPLES)(evaluate.evaluate)
+app.add_typer(recipes.app, name="recipes")
 app.command(epilog=front.EXAMPLES)(front.front)
 app.command(epilog=plot.EXAMPLES)(plot.plot)
 app.command(epilog=specialise.EXAMPLES)(specialise.specialise)
+app.command(epilog=sweep.EXAMPLES, context_settings=sweep.CONTEXT)(sweep.sweep)
 
 _INTERRUPTED = (
-    "Interrupted. Finished work is kept; the same command with --resume continues from there."
+    "Interrupted. Finished work is kept; the same command with --resume continues from there "
+    "(a sweep without it)."
 )
 
 

@@ -30,7 +30,7 @@ from search.selection.scores import dump_scores, from_probabilities, read_scores
 from search.training.compute.seeds import fresh_weights
 from search.training.engine import train
 from search.training.progress import TrainingProgress
-from search.training.recipe import TrainingRecipe, make_training_recipe
+from search.training.recipe import TrainingRecipe
 from search.training.run.plot import write_plot
 from search.training.run.trace import TraceLine
 
@@ -77,7 +77,7 @@ def make_method(options: SearchOptions) -> SearchMethod:
     Raises:
         UsageError: Unknown recipe, or values out of range.
     """
-    make_training_recipe(options.recipe)  # refuses an unknown one, needed or not
+    options.open_recipe()  # refuses an unknown one, needed or not
     if options.scores is not None:
         return ExactSelection(scores=options.scores)
     if options.algorithm in METHODS:
@@ -131,7 +131,7 @@ class SharedWeightsSearch:
         return train(
             algorithm,
             data.train,
-            context.settings(self.recipe.batch),
+            context.settings(self.recipe),
             space=context.searched_space().spec,
             recipe=json.dumps({**asdict(self.recipe), **_target(problem)}, sort_keys=True),
             table_id=problem.table_id,
@@ -228,7 +228,7 @@ class TrialSearch:
             context.searched_space().spec,
             context.data().identity,
             repr(sorted(asdict(self.recipe).items())),
-            context.settings(self.recipe.batch).fixed,
+            context.settings(self.recipe).fixed,
         )
         return sha256_bytes("\n".join(parts).encode())
 
@@ -243,7 +243,7 @@ class TrialSearch:
             train_indices,
             validation_indices,
             self.recipe,
-            context.settings(self.recipe.batch),
+            context.settings(self.recipe),
             trials,
             context.progress.say,
         )

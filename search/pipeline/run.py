@@ -24,7 +24,7 @@ from search.pipeline.problem import SearchProblem
 from search.pipeline.resources import ComputeOptions, joined_processes
 from search.pipeline.result import SearchResult, TrainedRow, write_result
 from search.pipeline.run_folder import RETRAIN
-from search.pipeline.train import keep_weights, warn_of_chance
+from search.pipeline.train import find_teacher, keep_weights, warn_of_chance
 from search.spaces.classes import classes_of
 from search.training.compute.distributed import ProcessGroup, peers
 from search.training.evaluate import Accuracy
@@ -62,7 +62,8 @@ def run_search(
     """
     stopwatch = Stopwatch()
     options.check(problem)
-    method, retraining = make_method(options), options.retrain_recipe()
+    method = make_method(options)
+    retraining = options.retrain_recipe() if options.retrain else None
     with joined_processes(compute, quiet=options.quiet) as (processes, progress):
         context = RunContext(
             problem=problem,
@@ -78,7 +79,7 @@ def run_search(
         if method.needs_images or options.retrain:
             context = _open_images(context)
         network, result = _search(method, context)
-        test = _retrain(network, retraining, context) if options.retrain else None
+        test = None if retraining is None else _retrain(network, retraining, context)
         if test is not None:
             result = _with_accuracy(result, test, context)
     return _output(result, test, options) if processes.leads else None
@@ -214,12 +215,13 @@ def _retrain(network: Architecture, recipe: TrainingRecipe, context: RunContext)
         network,
         data,
         recipe,
-        context.settings(recipe.batch),
+        context.settings(recipe),
         folder=options.folder / RETRAIN,
         resume=options.resume,
         accept_changes=options.accept_changes,
         progress=TrainingProgress(context.progress),
         processes=context.processes,
+        teacher=find_teacher(recipe, data),
     )
     if context.processes.leads:
         keep_weights(trained, data, options.weights)
