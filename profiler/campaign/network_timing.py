@@ -30,8 +30,11 @@ from profiler.settings import CampaignSettings
 from search.console.progress import Progress
 from search.errors import DeviceError, UsageError
 from search.operators.counts import count
+from search.operators.spec import parse_key
 
 _SENTINEL = "sentinel "
+# Watched where there are no networks of operators: a block of some 100 us on most cores.
+_USUAL = "ir_k3_e6_m144_g1_relu_i24_o24_h28_w28_s1_r1_p1_b1_fp32"
 _ANCHOR = "anchor "
 _T = TypeVar("_T")
 
@@ -100,8 +103,11 @@ def time_networks(
     progress: Progress,
     workers: int | None = None,
     anchors: Sequence[ExportSpec] = (),
+    ready: Sequence[TimedItem] = (),
 ) -> NetworkTimes:
     """Build what is not built yet, then time all networks in one interleaved run.
+
+    Those that are `ready`, files that are no list of operators, are timed among them.
 
     A network that cannot be built or executed is named in `failed`; the
     others continue. Anchors are timed as a campaign times them, never cause extra passes,
@@ -116,7 +122,7 @@ def time_networks(
     """
     settings = replace(settings, effort=replace(settings.effort, networks_every=1))
     check_device_cores(agent.info(), settings.threads, settings.affinity)
-    names = [export.name for export in exports]
+    names = [*(export.name for export in exports), *(item.name for item in ready)]
     if not (names or anchors) or len(set(names)) != len(names):
         raise UsageError("Networks to be timed must be named, and differently.")
     singles = [replace(anchor, name=_ANCHOR + anchor.name) for anchor in anchors]
@@ -130,6 +136,8 @@ def time_networks(
         TimedItem(name=name, artefact=artefact, is_network=name in whole)
         for name, artefact in artefacts.items()
     ]
+    items += ready
+    artefacts |= {item.name: item.artefact for item in ready}
     networks = tuple(name for name in artefacts if name in names)
     with (
         tempfile.TemporaryDirectory(prefix="kit-timing-") as folder,
@@ -168,10 +176,10 @@ def _build(
 
 
 def sentinel_of(exports: Sequence[ExportSpec]) -> ExportSpec:
-    """The operator of median FLOPs among those of the networks."""
+    """The operator of median FLOPs among those of the networks; a fixed one without any."""
     operators = {
         operator for export in exports for operator in export.operators if operator.kind != "skip"
-    }
+    } or {parse_key(_USUAL)}
     ranked = sorted(operators, key=lambda operator: (count(operator).flops, operator.key))
     operator = ranked[len(ranked) // 2]
     return ExportSpec(name=_SENTINEL + operator.key, operators=(operator,))

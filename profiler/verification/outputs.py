@@ -1,6 +1,5 @@
 """Outputs of the device for real images, compared with those of torch."""
 
-import hashlib
 import tempfile
 import uuid
 from collections.abc import Iterable
@@ -16,6 +15,7 @@ from device_agents.protocol import Failure, Plan, PlanItem
 from profiler.settings import CampaignSettings
 from search.console.progress import Progress
 from search.errors import DeviceError, Transient, UsageError
+from search.files import sha256_file
 
 _TRIES = 2
 
@@ -58,18 +58,30 @@ def run_images(
     with tempfile.TemporaryDirectory(prefix="kit-images-") as folder:
         path = Path(folder) / f"{uuid.uuid4().hex}.bin"
         path.write_bytes(content)
-        input_name = agent.deliver(path, hashlib.sha256(content).hexdigest())
-        for attempt in range(_TRIES):
-            output_name = agent.reserve()
-            item = PlanItem(
-                id=0, file=file, sha256=sha256, input=input_name, output=output_name, loops=1
-            )
-            try:
-                _run(agent, settings, item)
-                return _read(agent.collect(output_name), chunk)
-            except Transient:
-                if attempt + 1 == _TRIES:
-                    raise
+        return _read(run_file(agent, settings, file, sha256, path), chunk)
+
+
+def run_file(
+    agent: DeviceAgent, settings: CampaignSettings, file: str, sha256: str, inputs: Path
+) -> bytes:
+    """The device's outputs for a tensor file of inputs, one set after the other.
+
+    Raises:
+        DeviceError: The runner failed on them.
+        DeviceLost, DeviceTimeout: Twice.
+    """
+    input_name = agent.deliver(inputs, sha256_file(inputs))
+    for attempt in range(_TRIES):
+        output_name = agent.reserve()
+        item = PlanItem(
+            id=0, file=file, sha256=sha256, input=input_name, output=output_name, loops=1
+        )
+        try:
+            _run(agent, settings, item)
+            return agent.collect(output_name)
+        except Transient:
+            if attempt + 1 == _TRIES:
+                raise
     raise AssertionError("the last try returns or raises")
 
 
@@ -86,7 +98,7 @@ def _run(agent: DeviceAgent, settings: CampaignSettings, item: PlanItem) -> None
     for record in agent.run(plan):
         if isinstance(record, Failure):
             raise DeviceError(
-                f"The device failed on the images ({record.kind}): {record.message}.",
+                f"The device failed on the inputs ({record.kind}): {record.message}.",
                 "Nothing was compared.",
             )
 
