@@ -19,7 +19,13 @@ app = typer.Typer(add_completion=True, pretty_exceptions_enable=False)
 
 @app.command()
 def deploy(
-    net: Annotated[str, typer.Argument(help="Architecture file, or a published name.")],
+    net: Annotated[
+        str,
+        typer.Argument(
+            help="Architecture file, published name, or a model of your own: .pt2, .onnx, .pte, "
+            "or module.py:factory (that file is executed)."
+        ),
+    ],
     device: Annotated[
         str | None, typer.Option(help="Device to verify it on.", rich_help_panel=_DEVICE)
     ] = None,
@@ -69,10 +75,23 @@ def deploy(
             rich_help_panel=_NETWORK,
         ),
     ] = None,
+    shape: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Own model: name=1x3x224x224 fixes an input's open dimensions (repeatable).",
+            rich_help_panel=_NETWORK,
+        ),
+    ] = None,
+    inputs: Annotated[
+        Path | None,
+        typer.Option(help="Own model: real inputs by name (.npz).", rich_help_panel=_NETWORK),
+    ] = None,
     images: Annotated[
         int | None,
         typer.Option(
-            help="Test images at most (all with weights, else 64).", min=1, rich_help_panel=_NETWORK
+            help="Test images at most (all with weights, else 64); own model: random inputs (4).",
+            min=1,
+            rich_help_panel=_NETWORK,
         ),
     ] = None,
     calibration: Annotated[
@@ -93,6 +112,12 @@ def deploy(
         float | None,
         typer.Option(help="Latency to be met now, milliseconds.", rich_help_panel=_TARGET),
     ] = None,
+    profile: Annotated[
+        bool,
+        typer.Option(
+            "--profile", help="Tell the time of each operator too.", rich_help_panel=_EFFORT
+        ),
+    ] = False,
     threads: Annotated[
         int | None, typer.Option(help="Threads of the runtime.", rich_help_panel=_DEVICE)
     ] = None,
@@ -139,6 +164,7 @@ def deploy(
     \b
     Examples:
       python -m deploy FBNet-S8 --device pixel --target-ms 20
+      python -m deploy model.pt2 --device host --profile
       python -m deploy arch.json --export-format onnx -o deployed
     """
     typed = dict(locals())  # all options by name, before any other local variable

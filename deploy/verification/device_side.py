@@ -113,6 +113,7 @@ class OutputErrors:
     device_top1: float | None = None
     torch_top1: float | None = None
     reference: str = "torch"
+    of: str = "images"
 
     @property
     def passed(self) -> bool:

@@ -48,11 +48,15 @@ class DeployOptions:
     rigorous: bool
     timeout_s: float
     quiet: bool
+    shape: tuple[str, ...] = ()
+    inputs: Path | None = None
+    profile: bool = False
 
     @classmethod
     def of(cls, typed: Mapping[str, Any]) -> Self:
         """The options among the parameters of the command, by name."""
-        return cls(**{field.name: typed[field.name] for field in fields(cls)})
+        values = {field.name: typed[field.name] for field in fields(cls)}
+        return cls(**{**values, "shape": tuple(typed["shape"] or ())})
 
     @property
     def target_us(self) -> float | None:
@@ -119,6 +123,20 @@ class DeployOptions:
             raise UsageError("An export needs a folder to go to.", "Add -o FOLDER.")
         if self.target_ms is not None or self.table is not None:
             raise UsageError("--target-ms and --table need a device to be held against: --device.")
+        if self.profile:
+            raise UsageError("--profile needs a device to run on: --device.")
+
+    def check_network(self) -> None:
+        """Refuse what is for models of the user's own.
+
+        Raises:
+            UsageError: Shapes or inputs.
+        """
+        if self.shape or self.inputs is not None:
+            raise UsageError(
+                "--shape and --inputs are for models of your own (.pt2, .onnx, .pte, "
+                "module.py:factory); a network of this kit has its shape, and images by --data.",
+            )
 
 
 def split_formats(

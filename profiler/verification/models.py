@@ -135,6 +135,7 @@ def compare_model(agent: DeviceAgent, settings: CampaignSettings, model: OwnMode
         limit=model.limit[1],
         agreement=same / len(model.cases),
         reference=model.reference,
+        of="calls",
     )
 
 
