@@ -51,6 +51,7 @@ ORDER = {
         "coreml",
         "chains",
         "exporters",
+        "models",
         "build",
         "verification",
         "cli",

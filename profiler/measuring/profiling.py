@@ -17,6 +17,7 @@ from search.files import sha256_file
 LAUNCHES = 5
 _CALLS_NS = 1_500_000_000
 _FEWEST_CALLS, _MOST_CALLS = 6, 400
+_TOO_SHORT = 0.02
 _DELEGATE_CALL = "DELEGATE_CALL"
 _KERNEL = "native_call_"
 _STRUCTURE = ("Method::execute", "OPERATOR_CALL", "model_run", "SequentialExecutor::Execute")
@@ -124,21 +125,29 @@ def breakdown(
         for step, inner in _with_inner(steps)
         if inner
     ]
+    whole_us = sum(profile.whole_ns for profile, _ in told) / calls / 1e3
     source: ProfileSource = "profiler" if backend == "onnxruntime" else "tracer"
     return TimeProfile(
         source=source,
         runtime=runtime,
         calls=calls,
-        whole_us=sum(profile.whole_ns for profile, _ in told) / calls / 1e3,
+        whole_us=whole_us,
         traced_us=sum(profile.traced_ns for profile, _ in told) / calls / 1e3,
         parts=parts,
         boundary_us=sum(us for name, us in own if name == _DELEGATE_CALL),
         dispatch_us=sum(us for name, us in own if name != _DELEGATE_CALL),
-        notes=(
-            "the runtime counts an operator's time in whole microseconds: "
-            f"up to {len(parts)} us of the rest are that",
-        ),
+        notes=tuple(_notes(parts, whole_us)),
     )
+
+
+def _notes(parts: Sequence[Part], whole_us: float) -> Iterator[str]:
+    """What the runtimes' resolution does to small operators."""
+    yield (
+        "the runtime counts an operator's time in whole microseconds: "
+        f"up to {len(parts)} us of the rest are that"
+    )
+    if sum(part.us for part in parts) > (1 + _TOO_SHORT) * whole_us:
+        yield "operators are too short for this profiler: they add up to more than the whole"
 
 
 @dataclass(frozen=True, slots=True)

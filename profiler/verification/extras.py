@@ -54,20 +54,24 @@ def with_profile(
 
     By the runner where it tells, else by the rows of the table that predicts the network.
     """
-    latency = report.latency
-    if latency is None:
-        return report
+    expected_us = _expected_us(report)
     if target.platform in _TRACING:
         try:
-            profile = _traced(target, settings, subject, latency.centre_us)
+            profile = _traced(target, settings, subject, expected_us)
             return replace(report, profile=profile)
         except KitError as error:
             report = replace(report, notes=(*report.notes, f"no trace: {error}"))
-    if subject.table is None or subject.architecture is None:
+    if subject.table is None or subject.architecture is None or report.latency is None:
         note = "no time by operator: this device's runner tells none, and no table predicts it"
         return replace(report, notes=(*report.notes, note))
-    profile = by_rows(subject.table, subject.architecture.operators, latency.centre_us)
+    profile = by_rows(subject.table, subject.architecture.operators, expected_us)
     return replace(report, profile=profile)
+
+
+def _expected_us(report: VerificationReport) -> float:
+    """About what a call takes, to choose how many are traced."""
+    first = report.footprint.first_us if report.footprint else None
+    return report.latency.centre_us if report.latency else first or 1e5
 
 
 def _traced(

@@ -11,13 +11,10 @@ import numpy as np
 from deploy.artefact import Artefact
 from deploy.verification.device_side import Chunk, Floats, OutputErrors
 from device_agents.base import DeviceAgent
-from device_agents.protocol import Failure, Plan, PlanItem
+from profiler.measuring.calls import run_file
 from profiler.settings import CampaignSettings
 from search.console.progress import Progress
-from search.errors import DeviceError, Transient, UsageError
-from search.files import sha256_file
-
-_TRIES = 2
+from search.errors import DeviceError, UsageError
 
 
 def compare_outputs(
@@ -59,48 +56,6 @@ def run_images(
         path = Path(folder) / f"{uuid.uuid4().hex}.bin"
         path.write_bytes(content)
         return _read(run_file(agent, settings, file, sha256, path), chunk)
-
-
-def run_file(
-    agent: DeviceAgent, settings: CampaignSettings, file: str, sha256: str, inputs: Path
-) -> bytes:
-    """The device's outputs for a tensor file of inputs, one set after the other.
-
-    Raises:
-        DeviceError: The runner failed on them.
-        DeviceLost, DeviceTimeout: Twice.
-    """
-    input_name = agent.deliver(inputs, sha256_file(inputs))
-    for attempt in range(_TRIES):
-        output_name = agent.reserve()
-        item = PlanItem(
-            id=0, file=file, sha256=sha256, input=input_name, output=output_name, loops=1
-        )
-        try:
-            _run(agent, settings, item)
-            return agent.collect(output_name)
-        except Transient:
-            if attempt + 1 == _TRIES:
-                raise
-    raise AssertionError("the last try returns or raises")
-
-
-def _run(agent: DeviceAgent, settings: CampaignSettings, item: PlanItem) -> None:
-    plan = Plan(
-        nonce=uuid.uuid4().hex,
-        backend=settings.backend,
-        threads=settings.threads,
-        affinity=settings.affinity,
-        order_seed=0,
-        rounds=0,
-        items=(item,),
-    )
-    for record in agent.run(plan):
-        if isinstance(record, Failure):
-            raise DeviceError(
-                f"The device failed on the inputs ({record.kind}): {record.message}.",
-                "Nothing was compared.",
-            )
 
 
 def _read(content: bytes, chunk: Chunk) -> Floats:
