@@ -40,6 +40,21 @@ def deploy(
         Path | None,
         typer.Option("--output", "-o", help="Folder for the files.", rich_help_panel=_OUTPUT),
     ] = None,
+    bundle: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder to ship: file, labels, preparation, card, samples.",
+            rich_help_panel=_OUTPUT,
+        ),
+    ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(help="Bundle: names of the outputs, one a line.", rich_help_panel=_OUTPUT),
+    ] = None,
+    licence: Annotated[
+        str | None,
+        typer.Option(help="Bundle: the model's licence, such as MIT.", rich_help_panel=_OUTPUT),
+    ] = None,
     dtype: Annotated[
         str | None, typer.Option(help="fp32, int8, fp16 or w8.", rich_help_panel=_NETWORK)
     ] = None,
@@ -173,9 +188,16 @@ def deploy(
     from deploy.verification.run import run_deployment
 
     export_format, output_format = split_formats(export_format, output_format, older_output_format)
-    result = run_deployment(DeployOptions.of({**typed, "export_format": export_format}))
+    options = DeployOptions.of({**typed, "export_format": export_format})
+    result = run_deployment(options)
     if output is not None:
         write_folder(result, output)
+    if bundle is not None:
+        from deploy.bundle.facts import gather_facts
+        from deploy.bundle.write import write_bundle
+
+        facts = gather_facts(result, weights=weights, labels=labels, licence=licence)
+        write_bundle(facts, bundle)
     show_result(result, output_format)
     if result.problems:
         raise typer.Exit(EXIT_GATE)

@@ -54,6 +54,7 @@ ORDER = {
         "models",
         "build",
         "verification",
+        "bundle",
         "cli",
         "__main__",
     ),

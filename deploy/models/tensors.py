@@ -60,6 +60,12 @@ class TensorSpec:
         """Size of one value in memory."""
         return prod(self.sizes) * np.dtype(self.dtype).itemsize
 
+    def content(self) -> dict[str, object]:
+        """As JSON types."""
+        order = None if self.order is None else list(self.order)
+        shape = list(self.sizes)
+        return {"name": self.name, "shape": shape, "dtype": self.dtype, "memory_order": order}
+
     def to_bytes(self, value: Array) -> bytes:
         """A value as a tensor file holds it: little-endian, in memory order."""
         ordered = value if self.order is None else value.transpose(self.order)

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
 from deploy.models.prepare import OwnModel
-from deploy.models.tensors import TensorSpec
 from deploy.verification.breakdown import Footprint, TimeProfile, by_kind
 
 _SHOWN = 12
@@ -18,21 +17,11 @@ def model_content(model: OwnModel) -> dict[str, object]:
         "dtype": "fp32",
         "source": model.source.text,
         "format": model.source.kind,
-        "inputs": [_tensor(spec) for spec in model.inputs],
-        "outputs": [_tensor(spec) for spec in model.outputs],
+        "inputs": [spec.content() for spec in model.inputs],
+        "outputs": [spec.content() for spec in model.outputs],
         "reference": model.reference,
         "delegates": model.delegates,
         "outside": dict(model.outside),
-    }
-
-
-def _tensor(spec: TensorSpec) -> dict[str, object]:
-    order = None if spec.order is None else list(spec.order)
-    return {
-        "name": spec.name,
-        "shape": list(spec.sizes),
-        "dtype": spec.dtype,
-        "memory_order": order,
     }
 
 

@@ -51,6 +51,9 @@ class DeployOptions:
     shape: tuple[str, ...] = ()
     inputs: Path | None = None
     profile: bool = False
+    bundle: Path | None = None
+    labels: Path | None = None
+    licence: str | None = None
 
     @classmethod
     def of(cls, typed: Mapping[str, Any]) -> Self:
@@ -62,6 +65,11 @@ class DeployOptions:
     def target_us(self) -> float | None:
         """Latency to be met, microseconds."""
         return None if self.target_ms is None else self.target_ms * 1e3
+
+    @property
+    def folder(self) -> Path | None:
+        """Where the file goes, if anywhere."""
+        return self.output or self.bundle
 
     @property
     def preset(self) -> str:
@@ -110,8 +118,13 @@ class DeployOptions:
             raise UsageError("--train-folder and --val-folder are folders in --data.")
         if self.table is not None:
             read_manifest(self.table)
-        if self.output is not None and self.output.exists() and not self.output.is_dir():
-            raise UsageError(f"{self.output} is not a folder.")
+        for folder in (self.output, self.bundle):
+            if folder is not None and folder.exists() and not folder.is_dir():
+                raise UsageError(f"{folder} is not a folder.")
+        if self.bundle is None and (self.labels is not None or self.licence is not None):
+            raise UsageError("--labels and --licence go into a bundle: add --bundle FOLDER.")
+        if self.labels is not None and not self.labels.is_file():
+            raise UsageError(f"There are no labels at {self.labels}.")
 
     def _check_export(self) -> None:
         if self.export_format is None:
@@ -119,7 +132,7 @@ class DeployOptions:
                 "Say where the network is to go.",
                 "--device host verifies it there; --export-format pte -o FOLDER only exports it.",
             )
-        if self.output is None:
+        if self.folder is None:
             raise UsageError("An export needs a folder to go to.", "Add -o FOLDER.")
         if self.target_ms is not None or self.table is not None:
             raise UsageError("--target-ms and --table need a device to be held against: --device.")

@@ -43,7 +43,7 @@ def show_result(result: DeployResult, output_format: str) -> None:
     emit(
         output_format,
         table=print_lines,
-        content=lambda: _finite(result_content(result)),
+        content=lambda: finite(result_content(result)),
         rows=lambda: [as_row(result)],
     )
 
@@ -63,7 +63,7 @@ def write_folder(result: DeployResult, folder: Path) -> None:
     name = result.file.name
     if result.architecture is not None:
         write_architecture(result.architecture, folder / f"{name}.architecture.json")
-    write_text(folder / f"{name}.deploy.json", to_json(_finite(result_content(result))) + "\n")
+    write_text(folder / f"{name}.deploy.json", to_json(finite(result_content(result))) + "\n")
 
 
 def _copy(result: DeployResult, folder: Path) -> None:
@@ -116,11 +116,12 @@ def _proof(report: VerificationReport) -> dict[str, object]:
     return {**asdict(replace(report, profile=None)), "profile": profile}
 
 
-def _finite(content: object) -> object:
+def finite(content: object) -> object:
+    """The same with null for numbers that JSON cannot hold."""
     if isinstance(content, dict):
-        return {name: _finite(value) for name, value in content.items()}
+        return {name: finite(value) for name, value in content.items()}
     if isinstance(content, list | tuple):
-        return [_finite(value) for value in content]
+        return [finite(value) for value in content]
     if isinstance(content, float) and not math.isfinite(content):
         return None
     return content

@@ -60,8 +60,8 @@ def run_model(options: DeployOptions, source: ModelSource) -> DeployResult:
         backend=backend,
         weights=source.text,
         calibration="none",
-        file=options.output / file_name(model.name, _DTYPE, BACKENDS[backend])
-        if options.output
+        file=options.folder / file_name(model.name, _DTYPE, BACKENDS[backend])
+        if options.folder
         else None,
         report=report,
         notes=model.notes,

@@ -83,7 +83,7 @@ def run_deployment(options: DeployOptions) -> DeployResult:
         backend=backend,
         weights=str(options.weights) if options.weights else "seeded",
         calibration=_calibration_text(export, data, options),
-        file=export_path(options.output, architecture, entry) if options.output else None,
+        file=export_path(options.folder, architecture, entry) if options.folder else None,
         report=report,
         notes=_notes(data),
     )

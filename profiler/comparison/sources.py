@@ -210,7 +210,10 @@ def _ready(
     stack: ExitStack,
 ) -> tuple[OwnModel, Path]:
     """A model's checked file, and a tensor file of its inputs that lives with the stack."""
-    model = prepare_model(source, settings.backend, options or ModelOptions(shapes={}))
+    options = options or ModelOptions(shapes={})
+    if source.kind == "pte":  # lowered for fixed shapes; they are for the others
+        options = replace(options, shapes={})
+    model = prepare_model(source, settings.backend, options)
     refuse_missing_kernels(model, target, settings)
     given = stack.enter_context(input_file(model.inputs, model.cases[:1]))
     return replace(model, name=name), given
