@@ -14,7 +14,8 @@ def model_card(facts: BundleFacts) -> str:
 def _lines(facts: BundleFacts) -> Iterator[str]:
     yield f"# {_plain(facts.name)}"
     yield ""
-    yield f"`{facts.file}` for {facts.runtime}{_of(facts.runtime_version)}, backend {facts.backend}, {facts.dtype}."
+    runtime = f"{facts.runtime}{_of(facts.runtime_version)}"
+    yield f"`{facts.file}` for {runtime}, backend {facts.backend}, {facts.dtype}."
     yield ""
     yield "| fact | value |"
     yield "|---|---|"
@@ -84,7 +85,9 @@ def _image_lines(image: ImageInput) -> Iterator[str]:
 
 
 def _measured(report: VerificationReport) -> Iterator[str]:
-    yield f"On {report.model or report.device} ({report.source}), {report.runtime}, {report.backend}, {report.threads} thread(s):"
+    device = report.model or report.device
+    runtime = f"{report.runtime}, {report.backend}, {report.threads} thread(s)"
+    yield f"On {_plain(device)} ({report.source}), {runtime}:"
     yield ""
     latency, prediction, numbers = report.latency, report.prediction, report.numbers
     if latency is not None:

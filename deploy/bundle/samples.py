@@ -165,6 +165,11 @@ def _width(spec: TensorSpec) -> int:
     return max(1, spec.nbytes // max(count, 1))
 
 
+def _kotlin_text(text: str) -> str:
+    """A string of Kotlin, in which a dollar would begin a template."""
+    return json.dumps(text).replace("$", "\\$")
+
+
 def _kotlin_call(facts: BundleFacts) -> str:
     file = json.dumps(facts.file)
     shape = ", ".join(map(str, facts.inputs[0].sizes))
@@ -173,8 +178,10 @@ def _kotlin_call(facts: BundleFacts) -> str:
             "fun run(folder: String, x: FloatArray): Any {\n"
             "    val env = OrtEnvironment.getEnvironment()\n"
             f'    val session = env.createSession("$folder/" + {file})\n'
-            f"    val tensor = OnnxTensor.createTensor(env, FloatBuffer.wrap(x), longArrayOf({shape}))\n"
-            f"    return session.run(mapOf({json.dumps(facts.inputs[0].name)} to tensor))[0].value\n}}\n"
+            f"    val shape = longArrayOf({shape})\n"
+            "    val tensor = OnnxTensor.createTensor(env, FloatBuffer.wrap(x), shape)\n"
+            f"    return session.run(mapOf({_kotlin_text(facts.inputs[0].name)} to tensor))[0].value\n"
+            "}\n"
         )
     if facts.image is not None:
         return (
@@ -219,9 +226,8 @@ def swift_sample(facts: BundleFacts) -> str:
         else f"Tensor<{_SWIFT_TYPES[spec.dtype]}>(values, shape: {list(spec.sizes)})"
         for n, spec in enumerate(facts.inputs)
     )
-    kinds = {_SWIFT_TYPES[spec.dtype] for spec in facts.inputs}
-    kind = kinds.pop() if len(facts.inputs) == 1 else None
-    values = f"_ values: [{kind}]" if kind else "_ values: [[Any]]"
+    kind = _SWIFT_TYPES[facts.inputs[0].dtype] if len(facts.inputs) == 1 else "[Any]"
+    values = f"_ values: [{kind}]"
     return _SWIFT_PTE.format(file=file, tensors=tensors, values=values, note=_swift_note(facts))
 
 
@@ -238,7 +244,7 @@ def _swift_note(facts: BundleFacts) -> str:
 
 
 _SWIFT_PTE = """\
-// Package: https://github.com/pytorch/executorch (branch swiftpm-1.1.0): ExecuTorch, backend_xnnpack
+// Package: https://github.com/pytorch/executorch, branch swiftpm-1.1.0 (with backend_xnnpack)
 import ExecuTorch
 import Foundation
 

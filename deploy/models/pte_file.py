@@ -10,6 +10,7 @@ from deploy.xnnpack.flatbuffer import PROGRAM_SCHEMA, read_flatbuffer
 from search.errors import UsageError
 
 _IDENTIFIER = b"ET12"
+_LONGEST = 100
 _RUNNABLE = "XnnpackBackend"
 _DTYPES = {
     "FLOAT": "float32",
@@ -50,11 +51,11 @@ def read_program_facts(content: bytes, origin: str, method: str = "forward") -> 
     plans = {plan["name"]: plan for plan in program["execution_plan"]}
     if method not in plans:
         raise UsageError(
-            f"{origin} has no method {method!r}, but {', '.join(plans) or 'none'}.",
+            f"{origin} has no method {method!r}, but {', '.join(map(_plain, plans)) or 'none'}.",
             "Export the model with a forward method.",
         )
     plan = plans[method]
-    foreign = sorted({delegate["id"] for delegate in plan["delegates"]} - {_RUNNABLE})
+    foreign = sorted({_plain(delegate["id"]) for delegate in plan["delegates"]} - {_RUNNABLE})
     if foreign:
         raise UsageError(
             f"{origin} is made for the backend {', '.join(foreign)}.",
@@ -94,7 +95,7 @@ def _parsed(content: bytes, origin: str) -> Any:
 
 
 def _facts(plan: Any, origin: str) -> ProgramFacts:
-    names = [f"{one['name']}.{one['overload']}".rstrip(".") for one in plan["operators"]]
+    names = [_plain(f"{one['name']}.{one['overload']}".rstrip(".")) for one in plan["operators"]]
     outside: Counter[str] = Counter()
     delegates: Counter[str] = Counter()
     for chain in plan["chains"]:
@@ -111,6 +112,11 @@ def _facts(plan: Any, origin: str) -> ProgramFacts:
         outside=dict(outside),
         planned_bytes=sum(plan["non_const_buffer_sizes"]),
     )
+
+
+def _plain(text: str) -> str:
+    """A name from the file without what a terminal would obey."""
+    return "".join(c if c.isprintable() else "?" for c in text[:_LONGEST])
 
 
 def _specs(plan: Any, which: str, origin: str) -> tuple[TensorSpec, ...]:

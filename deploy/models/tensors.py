@@ -20,6 +20,7 @@ DTYPES = (
     *("int8", "int16", "int32", "int64", "uint8"),
 )
 _MOST_CASES = 10_000
+_LONGEST_NAME = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +34,14 @@ class TensorSpec:
     shape: tuple[int | str, ...]
     dtype: str
     order: tuple[int, ...] | None = None
+
+    def __post_init__(self) -> None:
+        # Names stand in messages, cards and samples.
+        if not self.name.isprintable() or not 0 < len(self.name) <= _LONGEST_NAME:
+            raise UsageError(
+                f"An input or output is named {self.name[:40]!r}.",
+                f"Export it with printable names of {_LONGEST_NAME} characters at most.",
+            )
 
     @property
     def sizes(self) -> tuple[int, ...]:
