@@ -180,7 +180,8 @@ def _kotlin_call(facts: BundleFacts) -> str:
             f'    val session = env.createSession("$folder/" + {file})\n'
             f"    val shape = longArrayOf({shape})\n"
             "    val tensor = OnnxTensor.createTensor(env, FloatBuffer.wrap(x), shape)\n"
-            f"    return session.run(mapOf({_kotlin_text(facts.inputs[0].name)} to tensor))[0].value\n"
+            f"    val inputs = mapOf({_kotlin_text(facts.inputs[0].name)} to tensor)\n"
+            "    return session.run(inputs)[0].value\n"
             "}\n"
         )
     if facts.image is not None:
