@@ -103,6 +103,7 @@ def _pinned(
         if isinstance(value, Tensor)
     ]
     pinned = pin_shapes(specs, shapes)
+    _check_ranges(program, specs, pinned)
     own = _own_flat(program, pinned)
     waiting = iter(pinned)
     flat = own or tuple(
@@ -113,6 +114,24 @@ def _pinned(
         args, kwargs = torch.utils._pytree.tree_unflatten(list(flat), program.call_spec.in_spec)
         program = _exported(program.module(check_guards=False), args, kwargs)
     return TorchModel(program, pinned, flat, own_inputs=own is not None)
+
+
+def _check_ranges(
+    program: torch.export.ExportedProgram,
+    specs: Sequence[TensorSpec],
+    pinned: Sequence[TensorSpec],
+) -> None:
+    """Refuse sizes that the program was not exported for."""
+    ranges = {str(symbol): bounds for symbol, bounds in program.range_constraints.items()}
+    for spec, chosen in zip(specs, pinned, strict=True):
+        for size, number in zip(spec.shape, chosen.sizes, strict=True):
+            bounds = ranges.get(str(size))
+            if bounds is not None and not bounds.lower <= number <= bounds.upper:
+                raise UsageError(
+                    f"The input {spec.name} was exported for a size between {bounds.lower} and "
+                    f"{bounds.upper}, not for {number}.",
+                    "Choose another --shape, or export the model for that size.",
+                )
 
 
 def _own_flat(

@@ -118,12 +118,14 @@ class _PlanRun:
         started = time.perf_counter_ns()
         program = LOADERS[self.plan.backend][2](item, self.plan.threads)
         load_ns = time.perf_counter_ns() - started
-        first_ns = _time_calls(program.call, 1)
         if item.input is not None or item.output is not None:
             if program.tensors is None:
                 raise TensorFileError("input", "this runtime takes no tensor files")
+            infer(program.tensors, item.input, None)
+        first_ns = _time_calls(program.call, 1)
+        if item.output is not None and program.tensors is not None:
             infer(program.tensors, item.input, item.output)
-        for _ in range(self.plan.warmup):
+        for _ in range(self.plan.warmup - 1):
             program.call()
         self.programs[item.id] = program
         self.loops[item.id] = item.loops or self._choose_loops(program)

@@ -30,11 +30,8 @@ from profiler.settings import CampaignSettings
 from search.console.progress import Progress
 from search.errors import DeviceError, UsageError
 from search.operators.counts import count
-from search.operators.spec import parse_key
 
 _SENTINEL = "sentinel "
-# Watched where there are no networks of operators: a block of some 100 us on most cores.
-_USUAL = "ir_k3_e6_m144_g1_relu_i24_o24_h28_w28_s1_r1_p1_b1_fp32"
 _ANCHOR = "anchor "
 _T = TypeVar("_T")
 
@@ -126,11 +123,15 @@ def time_networks(
     if not (names or anchors) or len(set(names)) != len(names):
         raise UsageError("Networks to be timed must be named, and differently.")
     singles = [replace(anchor, name=_ANCHOR + anchor.name) for anchor in anchors]
-    sentinel = sentinel_of(exports or singles)
-    artefacts, failed = _build((*exports, *singles), sentinel, settings, progress, workers)
-    reference = TimedItem(
-        name=sentinel.name, artefact=artefacts.pop(sentinel.name), is_network=False
-    )
+    artefacts: dict[str, Artefact] = {}
+    failed: dict[str, str] = {}
+    reference: TimedItem | None = None
+    if exports or singles:
+        sentinel = sentinel_of(exports or singles)
+        artefacts, failed = _build((*exports, *singles), sentinel, settings, progress, workers)
+        reference = TimedItem(
+            name=sentinel.name, artefact=artefacts.pop(sentinel.name), is_network=False
+        )
     whole = {*names, *(anchor.name for anchor in singles if len(anchor.operators) > 1)}
     items = [
         TimedItem(name=name, artefact=artefact, is_network=name in whole)
@@ -149,7 +150,7 @@ def time_networks(
                 agent=agent,
                 journal=journal,
                 items=items,
-                sentinel=reference,
+                sentinel=reference or _smallest(ready),
                 progress=progress,
                 unsettled=partial(unstable_networks, networks, journal, settings),
             ).run()
@@ -175,11 +176,17 @@ def _build(
     return artefacts, failed
 
 
+def _smallest(ready: Sequence[TimedItem]) -> TimedItem:
+    """Where no operator is built, the smallest of the networks is what drift is watched by."""
+    item = min(ready, key=lambda one: (one.artefact.size_bytes, one.name))
+    return replace(item, name=_SENTINEL + item.name, is_network=False)
+
+
 def sentinel_of(exports: Sequence[ExportSpec]) -> ExportSpec:
-    """The operator of median FLOPs among those of the networks; a fixed one without any."""
+    """The operator of median FLOPs among those of the networks."""
     operators = {
         operator for export in exports for operator in export.operators if operator.kind != "skip"
-    } or {parse_key(_USUAL)}
+    }
     ranked = sorted(operators, key=lambda operator: (count(operator).flops, operator.key))
     operator = ranked[len(ranked) // 2]
     return ExportSpec(name=_SENTINEL + operator.key, operators=(operator,))
