@@ -1,5 +1,6 @@
 """A bundle's folder, written file by file; its list of contents comes last."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from deploy.bundle.card import model_card
@@ -14,7 +15,8 @@ BUNDLE_SCHEMA = 1
 
 def write_bundle(facts: BundleFacts, folder: Path) -> None:
     """Write everything; `bundle.json` names each file with its sha256."""
-    write_folder(facts.result, folder)
+    # With -o too, the result's own file lies in another folder.
+    write_folder(replace(facts.result, file=folder / facts.file), folder)
     texts = {"README.md": model_card(facts), **samples(facts)}
     if facts.labels:
         texts["labels.txt"] = "".join(f"{label}\n" for label in facts.labels)

@@ -98,7 +98,11 @@ def read_proof(path: Path) -> ProofChart:
     by = f"{profile.calls} calls traced by {profile.runtime}" if profile.runtime else "by rows"
     if profile.tracer_us is not None:
         by += f", which costs {profile.tracer_us:+.1f} us a call"
-    kinds = [Part(name=f"{n} x{c}" if c > 1 else n, us=us, where="") for n, c, us in by_kind(parts)]
+    where = {part.name.partition(" #")[0]: part.where for part in parts}
+    kinds = [
+        Part(name=f"{name} x{count}" if count > 1 else name, us=us, where=where[name])
+        for name, count, us in by_kind(parts)
+    ]
     return ProofChart(
         title=f"{file.network.name} {file.network.dtype} on {file.proof.device} "
         f"({file.proof.backend}, {file.proof.source})",

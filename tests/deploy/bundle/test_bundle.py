@@ -11,11 +11,12 @@ import pytest
 
 pytest.importorskip("onnx", reason="the model is written with onnx")
 pytest.importorskip("onnxruntime", reason="the sample runs the model")
-Image = pytest.importorskip("PIL.Image", reason="the sample reads an image")
+pytest.importorskip("PIL", reason="the sample reads an image")
 pytest.importorskip("torch", reason="images are scaled by torch")
 
 import torch
 from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
 
 from deploy.artefact import Artefact
 from deploy.bundle.card import model_card
@@ -111,8 +112,8 @@ def test_the_python_sample_prepares_an_image_as_training_did(
         cwd=folder,
         capture_output=True,
         text=True,
-        check=True,
     )
+    assert done.returncode == 0, done.stderr
     pixels = torch.from_numpy(read_image(photo, side, area).copy())  # type: ignore[arg-type]
     image = PixelScaling(mean=MEAN, std=STD).apply(pixels.permute(2, 0, 1)[None])
     wanted = dict(zip(CLASSES, image.mean((2, 3))[0].tolist(), strict=True))
@@ -143,7 +144,7 @@ def test_samples_are_short_and_name_the_file(tmp_path: Path, suffix: str, note: 
     assert ("sample.py" in made) == (suffix != ".mlpackage")
     for text in made.values():
         assert facts.file in text
-        assert len(text.splitlines()) <= 24
+        assert len(text.splitlines()) <= 26
         assert text.count("{") == text.count("}")
         assert text.count("(") == text.count(")")
     if "sample.py" in made:
