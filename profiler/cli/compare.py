@@ -24,7 +24,13 @@ _TABLES = "Tables"
 
 
 def compare(
-    networks: Annotated[list[str], typer.Argument(help="Architecture files, published names.")],
+    networks: Annotated[
+        list[str],
+        typer.Argument(
+            help="Architecture files, published names, models of your own (.pt2, .onnx, .pte, "
+            "module.py:factory)."
+        ),
+    ],
     table: Annotated[
         list[Path] | None,
         typer.Option(help="Table to predict by (repeatable).", rich_help_panel=_TABLES),
@@ -39,6 +45,17 @@ def compare(
     ] = None,
     backend: Annotated[
         str | None, typer.Option(help="xnnpack or onnxruntime.", rich_help_panel=DEVICE)
+    ] = None,
+    shape: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Own models: name=1x3x224x224 fixes open dimensions (repeatable).",
+            rich_help_panel=DEVICE,
+        ),
+    ] = None,
+    inputs: Annotated[
+        Path | None,
+        typer.Option(help="Own models: real inputs by name (.npz).", rich_help_panel=DEVICE),
     ] = None,
     threads: ThreadsOption = None,
     affinity: AffinityOption = "auto",
@@ -68,7 +85,10 @@ def compare(
     Examples:
       python -m profiler compare FBNet-S8 FBNet-iPhoneX --device pixel
       python -m profiler compare arch.json FBNet-A --table tables/host/fbnet-v1
+      python -m profiler compare mine.pt2 FBNet-C --device host
     """
+    from deploy.models.prepare import ModelOptions
+    from deploy.models.tensors import parse_shapes
     from profiler.comparison.output import show_comparison
     from profiler.comparison.sources import collect_sources
     from profiler.measuring.agents import TimingOptions
@@ -96,6 +116,7 @@ def compare(
             measuring=timing,
             allow_simulated=allow_simulated,
             progress=progress,
+            options=ModelOptions(shapes=parse_shapes(shape or ()), inputs=inputs),
         )
     show_comparison(comparison, output_format, top)
     if not comparison.stable:
