@@ -5,7 +5,8 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from search.console.app import run_app
+from search.console.app import make_app, run_app
+from search.console.help import PanelCommand, VersionOption
 from search.errors import EXIT_GATE
 
 _NETWORK = "Network"
@@ -14,12 +15,14 @@ _EFFORT = "Effort"
 _TARGET = "Prediction and target"
 _OUTPUT = "Output"
 
-app = typer.Typer(add_completion=True, pretty_exceptions_enable=False)
+app = make_app()
 
 
-@app.command()
+@app.command(cls=PanelCommand)
 def deploy(
-    net: Annotated[str, typer.Argument(help="Architecture file, or a published name.")],
+    net: Annotated[
+        str, typer.Argument(metavar="NET", help="Architecture file, or a published name.")
+    ],
     device: Annotated[
         str | None, typer.Option(help="Device to verify it on.", rich_help_panel=_DEVICE)
     ] = None,
@@ -133,6 +136,7 @@ def deploy(
         str | None,
         typer.Option("--output-format", help="The older name of --format.", hidden=True),
     ] = None,
+    version: VersionOption = False,
 ) -> None:
     """Export NET, run it on the device, check its outputs, time it (exit 1 if it fails).
 

@@ -30,6 +30,7 @@ from profiler.cli.options import (
     TimeoutOption,
 )
 from search.console.app import check_format
+from search.console.help import VersionOption
 from search.errors import EXIT_GATE
 
 
@@ -149,6 +150,7 @@ def measure(
     ] = None,
     quiet: QuietOption = False,
     output_format: FormatOption = "table",
+    version: VersionOption = False,
 ) -> None:
     """Measure a latency table on a device; the commands below read, check and compare tables.
 

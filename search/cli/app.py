@@ -2,22 +2,16 @@
 
 from typing import NoReturn
 
-import typer
-
 from search.cli import front, plot, search, specialise, train
-from search.console.app import run_app
+from search.console.app import make_app, run_app
+from search.console.help import PanelCommand
 
-app = typer.Typer(
-    add_completion=True,
-    no_args_is_help=False,
-    pretty_exceptions_enable=False,
-    help="Find a network for a device from its latency table, and train it.",
-)
+app = make_app(help="Find a network for a device from its latency table, and train it.")
 app.callback(invoke_without_command=True, epilog=search.EXAMPLES)(search.search)
-app.command(epilog=train.EXAMPLES)(train.train)
-app.command(epilog=front.EXAMPLES)(front.front)
-app.command(epilog=plot.EXAMPLES)(plot.plot)
-app.command(epilog=specialise.EXAMPLES)(specialise.specialise)
+app.command(cls=PanelCommand, epilog=train.EXAMPLES)(train.train)
+app.command(cls=PanelCommand, epilog=front.EXAMPLES)(front.front)
+app.command(cls=PanelCommand, epilog=plot.EXAMPLES)(plot.plot)
+app.command(cls=PanelCommand, epilog=specialise.EXAMPLES)(specialise.specialise)
 
 _INTERRUPTED = (
     "Interrupted. Finished work is kept; the same command with --resume continues from there."

@@ -152,4 +152,4 @@ def gather(kind: "type[Kind]", parameters: Mapping[str, object], **others: objec
 
 def examples(*commands: str) -> str:
     """Commands as the text below a verb's help, one a line."""
-    return "\n\n".join(("Examples:", *commands))
+    return "\n".join(("\b", "Examples:", *(f"  {command}" for command in commands)))

@@ -37,6 +37,7 @@ from search.cli.options import (
     gather,
 )
 from search.console.app import check_format
+from search.console.help import VersionOption
 from search.errors import UsageError
 
 ALGORITHMS = (*METHODS, "exact", "evolution", "random")
@@ -158,6 +159,7 @@ def search(
     simulated: Simulated = False,
     imported: Imported = False,
     predicted: Predicted = False,
+    version: VersionOption = False,
 ) -> None:
     """Search a network for the device of a table (the default verb)."""
     parameters = locals()
