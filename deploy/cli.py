@@ -26,6 +26,23 @@ def deploy(
     device: Annotated[
         str | None, typer.Option(help="Device to verify it on.", rich_help_panel=_DEVICE)
     ] = None,
+    serial: Annotated[
+        str | None,
+        typer.Option(help="Which of several Android devices.", rich_help_panel=_DEVICE),
+    ] = None,
+    adb_server: Annotated[
+        str | None,
+        typer.Option(
+            help="HOST:PORT of the adb server (default 127.0.0.1:5037).", rich_help_panel=_DEVICE
+        ),
+    ] = None,
+    connect: Annotated[
+        str | None,
+        typer.Option(
+            help="HOST:PORT of a device's own adb daemon: no server needed.",
+            rich_help_panel=_DEVICE,
+        ),
+    ] = None,
     export_format: Annotated[
         str | None,
         typer.Option(
@@ -149,8 +166,11 @@ def deploy(
     from deploy.verification.options import DeployOptions, split_formats
     from deploy.verification.output import show_result, write_folder
     from deploy.verification.run import run_deployment
+    from search.table.query import find_table
 
     export_format, output_format = split_formats(export_format, output_format, older_output_format)
+    if table is not None:
+        typed["table"] = find_table(table, tables)
     result = run_deployment(DeployOptions.of({**typed, "export_format": export_format}))
     if output is not None:
         write_folder(result, output)

@@ -9,10 +9,13 @@ from profiler.cli.options import (
     DEVICE,
     EFFORT,
     AffinityOption,
+    ConnectOption,
     FormatOption,
     QuietOption,
     RunnerOption,
     RuntimeOption,
+    SerialOption,
+    ServerOption,
     SimulatedOption,
     ThreadsOption,
     TimeoutOption,
@@ -33,6 +36,9 @@ def compare(
         list[str] | None,
         typer.Option(help="Device to measure on (repeatable).", rich_help_panel=DEVICE),
     ] = None,
+    serial: SerialOption = None,
+    adb_server: ServerOption = None,
+    connect: ConnectOption = None,
     dtype: Annotated[
         list[str] | None,
         typer.Option(help="fp32 or int8, on devices (repeatable).", rich_help_panel=DEVICE),
@@ -69,6 +75,7 @@ def compare(
       python -m profiler compare FBNet-S8 FBNet-iPhoneX --device pixel
       python -m profiler compare arch.json FBNet-A --table tables/host/fbnet-v1
     """
+    from device_agents.registry import find_devices
     from profiler.comparison.output import show_comparison
     from profiler.comparison.sources import collect_sources
     from profiler.measuring.agents import TimingOptions
@@ -86,12 +93,13 @@ def compare(
         timeout_s=timeout_s,
         workers=jobs,
     )
+    chosen = find_devices(device or (), serial=serial, adb_server=adb_server, connect=connect)
     with make_progress(quiet) as progress:
         comparison = collect_sources(
             networks,
             tables=table or (),
             root=tables,
-            devices=device or (),
+            devices=chosen,
             dtypes=dtype or (),
             measuring=timing,
             allow_simulated=allow_simulated,

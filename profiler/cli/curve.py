@@ -29,10 +29,10 @@ def curve(
     """
     from profiler.tables.cost_curve import cost_curve
     from search.console.app import check_format
-    from search.table.store import read_table
+    from search.table.query import read_named
 
     check_format(output_format)
-    read = read_table(table)
+    read = read_named(table)
     show_curve(read, cost_curve(read), output_format)
 
 

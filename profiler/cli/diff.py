@@ -37,13 +37,13 @@ def diff(
       python -m profiler diff OLD NEW --threshold 0.1 --format json
     """
     from profiler.tables.diff import compare_tables
-    from search.table.store import read_table
+    from search.table.query import read_named
 
     check_format(output_format)
     if threshold < 0 or not 0 < fdr < 1:
         raise UsageError("--threshold must not be negative, --fdr must lie between 0 and 1.")
-    newer = read_table(new)
-    difference = compare_tables(read_table(old), newer, threshold=threshold, fdr=fdr)
+    newer = read_named(new)
+    difference = compare_tables(read_named(old), newer, threshold=threshold, fdr=fdr)
     show_difference(difference, output_format)
     beyond = difference.is_state_beyond_bounds
     if beyond or difference.common_kind == "unequal":

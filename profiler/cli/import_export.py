@@ -95,9 +95,9 @@ def export(
     """
     from profiler.tables.export import export_tables
     from search.files import write_text
-    from search.table.store import read_table
+    from search.table.query import read_named
 
-    text = export_tables(name, [read_table(folder) for folder in tables])
+    text = export_tables(name, [read_named(folder) for folder in tables])
     if output is None:
         typer.echo(text, nl=False)
     else:

@@ -166,8 +166,11 @@ def measure(
     from profiler.cli.campaign import measure_table, show_coverage, write_prepared_folder
     from profiler.planning.coverage import coverage
     from profiler.planning.options import MeasureOptions, plan_campaign
+    from search.table.query import find_table
 
     check_format(output_format)
+    if from_table is not None:
+        typed["from_table"] = find_table(from_table, output)
     options = MeasureOptions.of(typed)
     target = find_device(device, serial=serial, adb_server=adb_server, connect=connect)
     plan = plan_campaign(options, target)

@@ -75,11 +75,11 @@ def refine(
     from profiler.measuring.agents import open_agent
     from profiler.planning.plan import make_plan
     from profiler.planning.refine import refined_settings, unsure
-    from search.table.store import read_table
+    from search.table.query import read_named
     from search.zoo.resolve import find_network
 
     check_format(output_format)
-    read = read_table(table)
+    read = read_named(table, output)
     architectures = [find_network(text).architecture for text in networks]
     target = find_device(device or _own_device(read))
     effort = _effort(read, fast, rigorous, precision)

@@ -40,11 +40,11 @@ def report(
     from profiler.report.page import write_page
     from search.console.app import check_format
     from search.console.output import emit
-    from search.table.store import read_table
+    from search.table.query import read_named
     from search.zoo import network_names
 
     check_format(output_format)
-    read = tuple(read_table(folder) for folder in tables)
+    read = tuple(read_named(folder) for folder in tables)
     refuse_mixture([table.manifest.source == "simulated" for table in read], allow_simulated)
     contents = PageContents(
         tables=read,

@@ -33,10 +33,10 @@ def show(
       python -m profiler show tables/host/fbnet-v1 --match k5_e6
       python -m profiler show tables/host/fbnet-v1 --format csv > entries.csv
     """
-    from search.table.store import read_table
+    from search.table.query import read_named
 
     check_format(output_format)
-    show_table(read_table(table), output_format, None if every else _SLOWEST, match, keys)
+    show_table(read_named(table), output_format, None if every else _SLOWEST, match, keys)
 
 
 def show_table(
@@ -109,10 +109,10 @@ def validate(
     """
     from profiler.tables.checks import validation_problems
     from search.console.output import emit
-    from search.table.store import read_table
+    from search.table.query import read_named
 
     check_format(output_format)
-    label, problems = (read := read_table(table)).label, validation_problems(read)
+    label, problems = (read := read_named(table)).label, validation_problems(read)
 
     def print_problems(_: "Console") -> None:
         for problem in problems:

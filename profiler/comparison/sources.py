@@ -8,7 +8,6 @@ from pathlib import Path
 from deploy.artefact import ExportSpec
 from device_agents.device import Device
 from device_agents.lock import device_lock
-from device_agents.registry import find_device
 from profiler.campaign.network_timing import time_networks
 from profiler.comparison.compare import compare, refuse_mixture, try_predict
 from profiler.comparison.model import Comparison, Run
@@ -19,6 +18,7 @@ from profiler.tables.predict import predict_network
 from profiler.tables.versions import newest_tables
 from search.console.progress import Progress
 from search.errors import KitError, MissingOperator, TableError, UsageError
+from search.table.query import read_named
 from search.table.store import Table, read_table
 from search.zoo.resolve import NamedNetwork, find_network
 
@@ -28,7 +28,7 @@ def collect_sources(
     *,
     tables: Sequence[Path],
     root: Path,
-    devices: Sequence[str],
+    devices: Sequence[Device],
     dtypes: Sequence[str],
     measuring: TimingOptions,
     allow_simulated: bool,
@@ -44,11 +44,11 @@ def collect_sources(
         KitError: As the functions below and `compare`.
     """
     named = find_networks(networks)
-    chosen = tuple(read_table(folder) for folder in tables)
+    chosen = tuple(read_named(folder, root) for folder in tables)
     if not tables and not devices:
         chosen = choose_tables(root, named, progress)
     sources = [table.manifest.source == "simulated" for table in chosen]
-    sources += [find_device(name).platform == "simulated" for name in devices]
+    sources += [device.platform == "simulated" for device in devices]
     refuse_mixture(sources, allow_simulated)
     if dtypes and not devices:
         raise UsageError("--dtype is for devices; a table has a number format of its own.")
@@ -57,8 +57,8 @@ def collect_sources(
             try_predict(table, network)
     runs = [
         run
-        for name in devices
-        for run in run_on_device(name, dtypes, named, measuring, progress, chosen)
+        for device in devices
+        for run in run_on_device(device, dtypes, named, measuring, progress, chosen)
     ]
     return compare(named, chosen, runs, allow_simulated=allow_simulated)
 
@@ -114,14 +114,15 @@ def choose_tables(
     if not tables:
         raise UsageError(
             f"There is no table below {root}.",
-            "Name one with --table, measure one (python -m profiler), or name a --device.",
+            "Name one with --table, name a --device, or measure one: "
+            "python -m profiler --device host",
         )
     measured = [table for table in tables if table.manifest.source == "measured"]
     return tuple(measured or tables)
 
 
 def run_on_device(
-    device: str,
+    target: Device,
     dtypes: Sequence[str],
     networks: Sequence[NamedNetwork],
     measuring: TimingOptions,
@@ -136,7 +137,6 @@ def run_on_device(
         UsageError: Unknown device, backend or dtype, or a busy device.
         DeviceError, DeviceLost, DeviceTimeout: The device.
     """
-    target = find_device(device)
     return [
         _run(
             target, timing_settings(target, dtype, measuring), networks, measuring, progress, tables

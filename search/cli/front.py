@@ -56,6 +56,7 @@ def front(
     from search.cli.output import show_front
     from search.pipeline.front import run_front
     from search.pipeline.problem import Waivers, load_problem
+    from search.table.query import find_table
 
-    problem = load_problem(table, None, gather(Waivers, parameters))
+    problem = load_problem(find_table(table), None, gather(Waivers, parameters))
     show_front(run_front(problem, scores, targets_ms or [], output), output_format)

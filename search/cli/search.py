@@ -181,10 +181,11 @@ def search(
             "A search leaves its scores.json in the folder of its run.",
         )
     from search.pipeline.problem import Waivers, load_problem, untimed_problem, weigh
+    from search.table.query import find_table
 
     waivers = gather(Waivers, parameters)
     if table is not None:
-        problem = load_problem(table, target_ms, waivers, probability)
+        problem = load_problem(find_table(table), target_ms, waivers, probability)
     else:
         if target_ms is not None or probability is not None:
             raise UsageError("--target-ms and --probability need a latency.", "Give --table.")

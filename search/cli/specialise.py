@@ -101,7 +101,9 @@ def specialise(
     from search.pipeline.resources import ComputeOptions, compute_resources
     from search.pipeline.specialise import load_problems, run_specialise
     from search.pipeline.supernet_scores import Scoring
+    from search.table.query import find_table
 
+    folders = [find_table(folder) for folder in folders]
     problems = load_problems(folders, target_ms, gather(Waivers, parameters), probability)
     scoring = gather(Scoring, parameters, images=gather(DataOptions, parameters))
     compute = gather(ComputeOptions, parameters)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from search.errors import TableError, UsageError
 from search.table.manifest import Manifest
-from search.table.store import MANIFEST, read_manifest
+from search.table.store import MANIFEST, Table, read_manifest, read_table
 
 ROOT = Path("tables")
 LATEST = "latest"
@@ -146,6 +146,16 @@ def find_table(named: Path | str, root: Path = ROOT) -> Path:
         f"{len(found)} tables fit {str(named)!r}: {_labels(found)}.",
         "Add a word that only one of them has, its version, or 'latest'.",
     )
+
+
+def read_named(named: Path | str, root: Path = ROOT) -> Table:
+    """Read and verify a table by path or words.
+
+    Raises:
+        UsageError: As `find_table`.
+        TableError: As `read_table`.
+    """
+    return read_table(find_table(named, root))
 
 
 def _labels(tables: Sequence[TableFacts]) -> str:
