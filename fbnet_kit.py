@@ -12,6 +12,7 @@ hides the package `search`. This module has no such name, and its command does
 not look into the current folder.
 """
 
+import os
 import runpy
 import sys
 from collections.abc import Iterable
@@ -61,9 +62,30 @@ def refuse_hidden_packages() -> None:
     sys.exit(_USAGE)
 
 
+def _completed_program() -> str | None:
+    """The program of a line that a shell is completing, made to see its own words alone."""
+    shell = os.environ.pop("_FBNET_KIT_COMPLETE", None)
+    if shell is None:
+        return None
+    variable, between = ("COMP_WORDS", "\n") if "bash" in shell else ("_TYPER_COMPLETE_ARGS", " ")
+    words = os.environ.get(variable, "").split(between)
+    program = PROGRAMS.get(words[1], _PROFILER) if len(words) > 1 else _PROFILER
+    typed = int(os.environ.get("COMP_CWORD", len(words) - 1))
+    if typed == 1 and variable == "COMP_WORDS":
+        print("\n".join(name for name in PROGRAMS if name.startswith(words[1])))
+    elif typed > 1 and words[1] in PROGRAMS:
+        del words[1]
+        os.environ["COMP_CWORD"] = str(typed - 1)
+    os.environ[variable] = between.join(words)
+    os.environ[f"_{program.upper()}_COMPLETE"] = shell
+    return program
+
+
 def main() -> NoReturn:
     """Hand the rest of the words to the program that the first one names."""
     refuse_hidden_packages()
+    if (completed := _completed_program()) is not None:
+        runpy.run_module(completed, run_name="__main__")
     name, words = (sys.argv[1], sys.argv[2:]) if sys.argv[1:] else ("--help", [])
     if name in ("-h", "--help"):
         print((__doc__ or "").strip())

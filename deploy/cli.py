@@ -7,6 +7,8 @@ import typer
 
 from search.console.app import make_app, run_app
 from search.console.help import PanelCommand, VersionOption
+from search.console.suggestions import one_of
+from search.console.suggestions import tables as complete_table
 from search.errors import EXIT_GATE
 
 _NETWORK = "Network"
@@ -14,6 +16,14 @@ _DEVICE = "Device"
 _EFFORT = "Effort"
 _TARGET = "Prediction and target"
 _OUTPUT = "Output"
+
+
+@one_of
+def _complete_device() -> tuple[str, ...]:
+    from deploy.verification.device_side import load_device_verifier
+
+    return load_device_verifier().names()
+
 
 app = make_app()
 
@@ -24,7 +34,12 @@ def deploy(
         str, typer.Argument(metavar="NET", help="Architecture file, or a published name.")
     ],
     device: Annotated[
-        str | None, typer.Option(help="Device to verify it on.", rich_help_panel=_DEVICE)
+        str | None,
+        typer.Option(
+            help="Device to verify it on.",
+            rich_help_panel=_DEVICE,
+            autocompletion=_complete_device,
+        ),
     ] = None,
     serial: Annotated[
         str | None,
@@ -104,7 +119,12 @@ def deploy(
         typer.Option(help="Seed of the images' choice and split.", min=0, rich_help_panel=_NETWORK),
     ] = 0,
     table: Annotated[
-        Path | None, typer.Option(help="Table to predict by.", rich_help_panel=_TARGET)
+        Path | None,
+        typer.Option(
+            help="Table to predict by: its folder, or words such as latest.",
+            rich_help_panel=_TARGET,
+            autocompletion=complete_table,
+        ),
     ] = None,
     tables: Annotated[
         Path, typer.Option(help="Where to look without --table.", rich_help_panel=_TARGET)

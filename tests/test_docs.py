@@ -24,8 +24,8 @@ APPS = {
     "device_agents.runtime": "device_agents.runtime.cli",
 }
 READMES = all_readmes()
-# Added to every command line by typer.
-_TYPERS = ("--install-completion", "--show-completion", "--help")
+# Every command line has them.
+_COMMON = ("--version", "--help")
 
 
 def app_of(module: str) -> typer.Typer:
@@ -52,7 +52,7 @@ def _options(command: Any) -> list[str]:
         for option in command.params
         if not getattr(option, "hidden", False)
     ]
-    return [name for name in long if name and name not in _TYPERS]
+    return [name for name in long if name and name not in _COMMON]
 
 
 def _parse(module: str, words: list[str], whole: bool) -> None:
@@ -156,7 +156,7 @@ def test_every_option_that_a_package_readme_explains_exists(package: str) -> Non
         for _, command in _verbs(module)
         for option in command.params
         for name in option.opts
-    }.union(_TYPERS)
+    }.union(_COMMON)
     spans = [span for span in _package_readme(package).spans if span.startswith("--")]
     assert {
         word for span in spans for word in span.split() if word.startswith("--")

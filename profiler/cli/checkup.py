@@ -14,6 +14,7 @@ from profiler.cli.options import (
     RuntimeOption,
     SerialOption,
     ServerOption,
+    complete_table,
 )
 from search.console.app import check_format
 from search.errors import EXIT_GATE, UsageError
@@ -30,7 +31,11 @@ def checkup(
     ] = 60.0,
     table: Annotated[
         Path | None,
-        typer.Option(help="Table to compare the machine with.", rich_help_panel=DEVICE),
+        typer.Option(
+            help="Table to compare the machine with.",
+            rich_help_panel=DEVICE,
+            autocompletion=complete_table,
+        ),
     ] = None,
     tables: Annotated[
         Path, typer.Option(help="Where to look without --table.", rich_help_panel=DEVICE)

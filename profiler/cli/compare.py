@@ -19,6 +19,9 @@ from profiler.cli.options import (
     SimulatedOption,
     ThreadsOption,
     TimeoutOption,
+    complete_device,
+    complete_network,
+    complete_table,
 )
 from search.console.app import check_format
 from search.errors import EXIT_GATE
@@ -27,14 +30,27 @@ _TABLES = "Tables"
 
 
 def compare(
-    networks: Annotated[list[str], typer.Argument(help="Architecture files, published names.")],
+    networks: Annotated[
+        list[str],
+        typer.Argument(
+            help="Architecture files, published names.", autocompletion=complete_network
+        ),
+    ],
     table: Annotated[
         list[Path] | None,
-        typer.Option(help="Table to predict by (repeatable).", rich_help_panel=_TABLES),
+        typer.Option(
+            help="Table to predict by (repeatable).",
+            rich_help_panel=_TABLES,
+            autocompletion=complete_table,
+        ),
     ] = None,
     device: Annotated[
         list[str] | None,
-        typer.Option(help="Device to measure on (repeatable).", rich_help_panel=DEVICE),
+        typer.Option(
+            help="Device to measure on (repeatable).",
+            rich_help_panel=DEVICE,
+            autocompletion=complete_device,
+        ),
     ] = None,
     serial: SerialOption = None,
     adb_server: ServerOption = None,

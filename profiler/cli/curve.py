@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
-from profiler.cli.options import FormatOption
+from profiler.cli.options import (
+    FormatOption,
+    TableArgument,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def curve(
-    table: Annotated[Path, typer.Argument(help="Folder of a table with an exam.")],
+    table: TableArgument,
     output_format: FormatOption = "table",
 ) -> None:
     """What fewer measured operators would have cost: their number against the exam's error.

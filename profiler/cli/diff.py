@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from profiler.cli.options import FormatOption
+from profiler.cli.options import (
+    FormatOption,
+    complete_table,
+)
 from search.console.app import check_format
 from search.errors import EXIT_GATE, UsageError
 
@@ -23,8 +26,10 @@ _NAMED, _COLUMNS = 3, 80
 
 
 def diff(
-    old: Annotated[Path, typer.Argument(help="Table to compare with.")],
-    new: Annotated[Path, typer.Argument(help="Table to judge.")],
+    old: Annotated[
+        Path, typer.Argument(help="Table to compare with.", autocompletion=complete_table)
+    ],
+    new: Annotated[Path, typer.Argument(help="Table to judge.", autocompletion=complete_table)],
     threshold: Annotated[float, typer.Option(help="Smallest change that counts.")] = 0.05,
     fdr: Annotated[float, typer.Option(help="False discovery rate.")] = 0.05,
     output_format: FormatOption = "table",

@@ -5,7 +5,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from profiler.cli.options import FormatOption, TablesOption
+from profiler.cli.options import (
+    FormatOption,
+    TablesArgument,
+    TablesOption,
+)
 from search.console.app import check_format
 
 if TYPE_CHECKING:
@@ -81,7 +85,7 @@ def export(
         str,
         typer.Argument(metavar="FORMAT", help="csv, once-for-all, or what it was imported from."),
     ],
-    tables: Annotated[list[Path], typer.Argument(help="Folder of a table.")],
+    tables: TablesArgument,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="File (default: standard output).")
     ] = None,

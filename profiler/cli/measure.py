@@ -28,6 +28,8 @@ from profiler.cli.options import (
     TablesOption,
     ThreadsOption,
     TimeoutOption,
+    complete_space,
+    complete_table,
 )
 from search.console.app import check_format
 from search.console.help import VersionOption
@@ -45,6 +47,7 @@ def measure(
         typer.Option(
             help="fbnet, fbnet-cifar, fbnet-mini, single-path, fbnetv2-f, … or a full spec.",
             rich_help_panel=SPACE,
+            autocompletion=complete_space,
         ),
     ] = "fbnet",
     resolution: Annotated[
@@ -110,7 +113,9 @@ def measure(
     from_table: Annotated[
         Path | None,
         typer.Option(
-            help="Another device's table to start the prediction from.", rich_help_panel=BUDGET
+            help="Another device's table to start the prediction from.",
+            rich_help_panel=BUDGET,
+            autocompletion=complete_table,
         ),
     ] = None,
     cooldown_s: Annotated[

@@ -17,6 +17,7 @@ from profiler.cli.options import (
     RestartOption,
     ResumeOption,
     RigorousOption,
+    TableArgument,
     TablesOption,
 )
 from search.console.app import check_format
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 
 def refine(
-    table: Annotated[Path, typer.Argument(help="Folder of a table with predicted rows.")],
+    table: TableArgument,
     networks: Annotated[
         list[str],
         typer.Option(

@@ -5,11 +5,15 @@ from typing import Annotated
 
 import typer
 
-from profiler.cli.options import FormatOption, SimulatedOption
+from profiler.cli.options import (
+    FormatOption,
+    SimulatedOption,
+    TablesArgument,
+)
 
 
 def report(
-    tables: Annotated[list[Path], typer.Argument(help="Folders of tables.")],
+    tables: TablesArgument,
     output: Annotated[Path, typer.Option("--output", "-o", help="The page.")] = Path("report.html"),
     network: Annotated[
         list[str] | None,

@@ -1,12 +1,14 @@
 """The verbs `show` and `validate`: one table, printed or checked."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from profiler.cli.options import FormatOption
+from profiler.cli.options import (
+    FormatOption,
+    TableArgument,
+)
 from search.console.app import check_format
 from search.errors import EXIT_GATE
 
@@ -20,7 +22,7 @@ _SLOWEST = 20
 
 
 def show(
-    table: Annotated[Path, typer.Argument(help="Folder of a table.")],
+    table: TableArgument,
     every: Annotated[bool, typer.Option("--all", help="All rows, not the 20 slowest.")] = False,
     match: Annotated[str | None, typer.Option(help="Only operators that contain this.")] = None,
     keys: Annotated[bool, typer.Option("--keys", help="Whole keys, not short words.")] = False,
@@ -97,7 +99,7 @@ def _cells(entry: "Entry") -> tuple[str, ...]:
 
 
 def validate(
-    table: Annotated[Path, typer.Argument(help="Folder of a table.")],
+    table: TableArgument,
     output_format: FormatOption = "table",
 ) -> None:
     """Check that a table is whole, unedited, complete and examined (exit 1 if not).

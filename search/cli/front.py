@@ -17,6 +17,7 @@ from search.cli.options import (
     gather,
 )
 from search.console.app import check_format
+from search.console.suggestions import tables as complete_table
 
 EXAMPLES = examples(
     "python -m search front --table TABLE --scores net.run/scores.json -o front",
@@ -26,7 +27,12 @@ EXAMPLES = examples(
 
 def front(
     table: Annotated[
-        Path, typer.Option(help="Folder of a latency table.", rich_help_panel=PROBLEM)
+        Path,
+        typer.Option(
+            help="A latency table: its folder, or words such as latest.",
+            rich_help_panel=PROBLEM,
+            autocompletion=complete_table,
+        ),
     ],
     scores: Annotated[
         Path,

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from search.console.suggestions import one_of
+
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
@@ -131,6 +133,14 @@ Predicted = Annotated[
         rich_help_panel=WAIVERS,
     ),
 ]
+
+
+@one_of
+def complete_space() -> tuple[str, ...]:
+    """Search spaces, for a shell that completes them."""
+    from search.spaces.registry import space_names
+
+    return space_names()
 
 
 def gather(kind: "type[Kind]", parameters: Mapping[str, object], **others: object) -> "Kind":

@@ -33,11 +33,14 @@ from search.cli.options import (
     TrainFolder,
     Unexamined,
     ValFolder,
+    complete_space,
     examples,
     gather,
 )
 from search.console.app import check_format
 from search.console.help import VersionOption
+from search.console.suggestions import one_of
+from search.console.suggestions import tables as complete_table
 from search.errors import UsageError
 
 ALGORITHMS = (*METHODS, "exact", "evolution", "random")
@@ -50,13 +53,19 @@ EXAMPLES = examples(
 def search(
     context: typer.Context,
     table: Annotated[
-        Path | None, typer.Option(help="Folder of a latency table.", rich_help_panel=PROBLEM)
+        Path | None,
+        typer.Option(
+            help="A latency table: its folder, or words such as latest.",
+            rich_help_panel=PROBLEM,
+            autocompletion=complete_table,
+        ),
     ] = None,
     space: Annotated[
         str | None,
         typer.Option(
             help="Without --table: a space, for --cost flops, params or memory.",
             rich_help_panel=PROBLEM,
+            autocompletion=complete_space,
         ),
     ] = None,
     algorithm: Annotated[
@@ -64,6 +73,7 @@ def search(
         typer.Option(
             help=f"{', '.join(METHODS)}, exact (needs --scores), evolution or random.",
             rich_help_panel=PROBLEM,
+            autocompletion=one_of(lambda: ALGORITHMS),
         ),
     ] = "fbnet",
     target_ms: Annotated[

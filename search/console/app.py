@@ -1,6 +1,7 @@
 """Run of a command line: errors become a sentence and an exit code."""
 
 import contextlib
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -72,6 +73,10 @@ def run_app(
 
 def _run(app: typer.Typer, module: str, words: list[str]) -> int:
     called = program_name(module)
+    if variable_of(module) in os.environ:
+        from typer.completion import completion_init
+
+        completion_init()  # as typer does for those who let it write into a shell's files
     try:
         # Without its standalone mode typer returns exit codes, 130 for Ctrl-C.
         result = app(

@@ -141,7 +141,11 @@ def find_table(named: Path | str, root: Path = ROOT) -> Path:
     if path.exists() or not tables:
         return path
     if not found:
-        raise UsageError(f"No table below {root} fits {str(named)!r}.", LIST_THEM)
+        raise UsageError(
+            f"{str(named)!r} is not a table: there is no such folder, and no table below {root} "
+            "fits it.",
+            LIST_THEM,
+        )
     raise UsageError(
         f"{len(found)} tables fit {str(named)!r}: {_labels(found)}.",
         "Add a word that only one of them has, its version, or 'latest'.",

@@ -82,7 +82,7 @@ def test_a_wrong_option_is_refused_before_any_training(
 
 
 def test_without_a_table_the_option_is_named(desk: Desk) -> None:
-    ended = desk.call()
+    ended = desk.call("--target-ms", "3")
     assert is_refusal(ended)
     assert "--table" in ended.err
 
