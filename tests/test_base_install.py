@@ -109,4 +109,5 @@ def test_what_needs_an_extra_says_which(base: Path, words: list[str]) -> None:
     done = call(base, *words)
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr
-    assert "pip install -e '.[profile]'" in done.stderr
+    assert "nstall the kit with its" in done.stderr
+    assert "'profile'" in done.stderr
