@@ -165,6 +165,7 @@ def all_readmes() -> list[Readme]:
         ROOT / "README.md",
         *(ROOT / package / "README.md" for package in PACKAGES),
         ROOT / "tests" / "benchmarks" / "README.md",
+        ROOT / "tests" / "journeys" / "README.md",
         ROOT / "tables" / "README.md",
         *sorted((ROOT / "device_agents" / "runners").glob("*/README.md")),
         *sorted((ROOT / ".github").glob("*.md")),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from profiler.cli.options import (
     FormatOption,
+    QuietOption,
     TableArgument,
 )
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 def curve(
     table: TableArgument,
+    quiet: QuietOption = False,
     output_format: FormatOption = "table",
 ) -> None:
     """What fewer measured operators would have cost: their number against the exam's error.
@@ -29,11 +31,14 @@ def curve(
     """
     from profiler.tables.cost_curve import cost_curve
     from search.console.app import check_format
+    from search.console.progress import make_progress
     from search.table.query import read_named
 
     check_format(output_format)
     read = read_named(table)
-    show_curve(read, cost_curve(read), output_format)
+    with make_progress(quiet) as progress:
+        points = cost_curve(read, progress=progress)
+    show_curve(read, points, output_format)
 
 
 def show_curve(table: "Table", points: Sequence["CurvePoint"], output_format: str) -> None:

@@ -7,6 +7,7 @@ import typer
 
 from profiler.cli.options import (
     FormatOption,
+    QuietOption,
     SimulatedOption,
     TablesArgument,
 )
@@ -28,6 +29,7 @@ def report(
     no_curves: Annotated[
         bool, typer.Option("--no-curves", help="Leave the cost curves out (they take seconds).")
     ] = False,
+    quiet: QuietOption = False,
     output_format: FormatOption = "table",
 ) -> None:
     """Write tables, exams, networks and fronts to one page that opens in any browser.
@@ -44,6 +46,8 @@ def report(
     from profiler.report.page import write_page
     from search.console.app import check_format
     from search.console.output import emit
+    from search.console.progress import make_progress
+    from search.files import check_file
     from search.table.query import read_named
     from search.zoo import network_names
 
@@ -56,7 +60,9 @@ def report(
         fronts=tuple(read_front(path) for path in front or ()),
         curves=not no_curves,
     )
-    size = write_page(contents, output, title)
+    check_file(output, "--output", (".html", ".htm"))
+    with make_progress(quiet) as progress:
+        size = write_page(contents, output, title, progress)
     rows = [{"page": str(output), "bytes": size, "tables": len(read)}]
     emit(
         output_format,
