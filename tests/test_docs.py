@@ -14,6 +14,7 @@ pytest.importorskip("typer", reason="the command lines are built on typer")
 import typer
 from typer.testing import CliRunner
 
+import fbnet_kit
 from tests.readmes import PACKAGES, ROOT, Command, Readme, all_readmes
 
 APPS = {
@@ -87,6 +88,12 @@ def _problem(command: Command) -> str:
         names = [word.split("=")[0] for word in words[1:]]
         known = [re.search(rf"^{re.escape(name)}\b *[:?]", makefile, re.M) for name in names]
         return "" if all(known) else "no such target or variable"
+    if words[0] == "fbnet-kit":
+        module = fbnet_kit.PROGRAMS.get(words[1], "profiler")
+        rest = words[2:] if words[1] in fbnet_kit.PROGRAMS else words[1:]
+        if module == fbnet_kit.PROGRAMS["rehearse"]:
+            module = "tests.loopback"
+        words = ["python", "-m", module, *rest]
     if words[0] == "torchrun":
         words = ["python", *words[words.index("-m") :]]
     module, arguments = (words[2], words[3:]) if words[1] == "-m" else (words[1], words[2:])
@@ -275,6 +282,8 @@ def test_python_in_a_readme_runs(
     "line",
     [
         "python -m profiler shwo TABLE",
+        "fbnet-kit shwo TABLE",
+        "fbnet-kit deploy NET --no-such-option",
         "python -m profiler show TABLE --no-such-option",
         "python -m profiler diff OLD",
         "python -m search --target-ms soon",

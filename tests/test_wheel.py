@@ -90,7 +90,7 @@ def test_show_and_validate_of_a_wheel_run_elsewhere(installed: Path) -> None:
     assert json.loads(shown.stdout)["manifest"]["title"] == "complete", shown.stderr
     valid = run(installed, "-m", "profiler", "validate", str(GOLDEN))
     assert (valid.returncode, valid.stderr) == (1, "")  # one row of it has failed
-    assert "1 operator(s) failed" in valid.stdout
+    assert "1 operator failed" in valid.stdout
 
 
 _FACTS = """

@@ -18,6 +18,7 @@ from deploy.verification.device_side import (
 from deploy.verification.machine import MachineNow, TodaysPrediction
 from deploy.verification.run import DeployResult
 from search.architecture import write_architecture
+from search.console.messages import counted
 from search.console.output import emit, to_json
 from search.files import write_text
 
@@ -187,7 +188,7 @@ def _report_lines(report: VerificationReport) -> Iterator[str]:
     simulated = "" if report.source == "measured" else f"  ** {report.source.upper()} **"
     yield (
         f"  device      {report.device}, {report.runtime}, {report.backend}, "
-        f"{report.threads} thread(s){simulated}"
+        f"{counted(report.threads, 'thread')}{simulated}"
     )
     if report.numbers is not None:
         yield from _number_lines(report.numbers)

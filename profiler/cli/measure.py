@@ -169,6 +169,7 @@ def measure(
         return
     from device_agents.registry import find_device
     from profiler.cli.campaign import measure_table, show_coverage, write_prepared_folder
+    from profiler.journal import journal_path, require_unfinished
     from profiler.planning.coverage import coverage
     from profiler.planning.options import MeasureOptions, plan_campaign
     from search.table.query import find_table
@@ -179,6 +180,8 @@ def measure(
     options = MeasureOptions.of(typed)
     target = find_device(device, serial=serial, adb_server=adb_server, connect=connect)
     plan = plan_campaign(options, target)
+    if dry_run and resume:
+        require_unfinished(journal_path(output, plan.settings))
     if dry_run:
         show_coverage(coverage(plan, output), output_format)
     elif prepare is not None:

@@ -5,8 +5,7 @@ from typing import Annotated
 
 import typer
 
-from search.console.suggestions import one_of
-from search.console.suggestions import tables as complete_table
+from search.console.suggestions import one_of, tables
 
 DEVICE = "Device"
 SPACE = "Space"
@@ -43,6 +42,7 @@ def complete_network() -> tuple[str, ...]:
 
 # --- tables
 
+complete_table = tables
 TABLE_HELP = "A table: its folder, or words such as latest, fbnet-mini, 'fbnet int8 v1'."
 TableArgument = Annotated[Path, typer.Argument(help=TABLE_HELP, autocompletion=complete_table)]
 TablesArgument = Annotated[

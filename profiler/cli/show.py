@@ -110,6 +110,7 @@ def validate(
       python -m profiler validate tables/host/fbnet-v1 --format json
     """
     from profiler.tables.checks import validation_problems
+    from search.console.messages import counted
     from search.console.output import emit
     from search.table.query import read_named
 
@@ -119,7 +120,7 @@ def validate(
     def print_problems(_: "Console") -> None:
         for problem in problems:
             typer.echo(f"PROBLEM: {problem}")
-        verdict = f"{len(problems)} problem(s)" if problems else "whole, complete and examined"
+        verdict = counted(len(problems), "problem") if problems else "whole, complete and examined"
         typer.echo(f"{label}: {verdict}")
 
     emit(

@@ -16,6 +16,7 @@ from profiler.measuring.agents import TimingOptions, open_agent, timing_settings
 from profiler.settings import CampaignSettings
 from profiler.tables.predict import predict_network
 from profiler.tables.versions import newest_tables
+from search.console.messages import counted
 from search.console.progress import Progress
 from search.errors import KitError, MissingOperator, TableError, UsageError
 from search.table.query import read_named
@@ -163,7 +164,7 @@ def _run(
         info = agent.info()
         device = info.id
         label = setting_label(device, settings.dtype, settings.backend, settings.threads)
-        progress.say(f"{label}: {len(specs)} network(s), {settings.effort.preset}")
+        progress.say(f"{label}: {counted(len(specs), 'network')}, {settings.effort.preset}")
         with device_lock(device, device):
             anchors = anchors_to_time(tables, networks, label, info)
             timing = time_networks(specs, agent, settings, progress, measuring.workers, anchors)

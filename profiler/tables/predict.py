@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from profiler.planning.networks import published_operators
 from search.architecture import Architecture
+from search.console.messages import counted
 from search.errors import MissingOperator, UsageError
 from search.latency.model import Estimate, LatencyModel
 from search.spaces.registry import parse_space
@@ -57,7 +58,7 @@ def predict_network(table: Table, network: NamedNetwork) -> TablePrediction:
         note = f"{network.name} with the first 1x1 at expansion 1 {how}, unlike as published"
         return _predict(model, other.architecture, note)
     first, *more = missing.values()
-    others = f" {len(more)} more operator(s) of {network.name} lack theirs." if more else ""
+    others = f" {counted(len(more), 'more operator')} of {network.name} have none." if more else ""
     raise MissingOperator(f"{first.message}{others}", _remedy(table, set(missing), first.remedy))
 
 

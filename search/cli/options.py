@@ -1,5 +1,6 @@
 """Options that several verbs share, and their way into typed options."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from search.console.suggestions import one_of
+from search.errors import UsageError
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -86,8 +88,28 @@ Precision = Annotated[
 Compile = Annotated[
     bool, typer.Option("--compile", help="Use torch.compile.", rich_help_panel=COMPUTE)
 ]
+
+
+def check_threads(threads: int | None) -> int | None:
+    """Refuse more threads than this machine runs at once, before any work.
+
+    Raises:
+        UsageError: More.
+    """
+    cores = os.cpu_count()
+    if threads is not None and cores is not None and threads > cores:
+        raise UsageError(
+            f"--threads {threads} is more than this machine's {cores} cores.",
+            f"Give at most {cores}, or leave it out.",
+        )
+    return threads
+
+
 Threads = Annotated[
-    int | None, typer.Option(help="CPU threads of torch.", min=1, rich_help_panel=COMPUTE)
+    int | None,
+    typer.Option(
+        help="CPU threads of torch.", min=1, callback=check_threads, rich_help_panel=COMPUTE
+    ),
 ]
 
 Resume = Annotated[

@@ -74,7 +74,7 @@ def run_app(
 def _run(app: typer.Typer, module: str, words: list[str]) -> int:
     called = program_name(module)
     if variable_of(module) in os.environ:
-        from typer.completion import completion_init
+        from typer.completion import completion_init  # type: ignore[attr-defined]
 
         completion_init()  # as typer does for those who let it write into a shell's files
     try:

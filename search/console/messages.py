@@ -40,6 +40,11 @@ def _fold(line: str, width: int) -> list[str]:
     return lines if command is None else [*lines, f"{indent}  {command}"]
 
 
+def counted(number: int, noun: str) -> str:
+    """A number with its noun in the right form: 1 operator, 2 operators."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def for_reader(text: str) -> str:
     """Text for standard error: folded to a terminal, as it is for a log."""
     if not sys.stderr.isatty():

@@ -133,7 +133,7 @@ function whyEmpty() {
   if (!operators.count) return "The tables hold no operators.";
   const asked = [view.filter && `all the words of “${view.filter}”`, view.status && `the status ${view.status}`]
     .filter(Boolean).join(" and ");
-  const hidden = view.shared ? ` ${operators.count - sharedCount} operators that not every table holds are hidden.` : "";
+  const hidden = view.shared && sharedCount < operators.count ? ` ${operators.count - sharedCount} operators that not every table holds are hidden.` : "";
   return `No operator has ${asked || "what is asked"}.${hidden}`;
 }
 

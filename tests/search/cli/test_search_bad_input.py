@@ -52,6 +52,7 @@ def left(desk: Desk) -> list[str]:
         (["--device", "cuda:7"], "GPU 7"),
         (["--precision", "int4"], "float32, bfloat16"),
         (["--threads", "0"], "--threads"),
+        (["--threads", "4000"], "cores"),
         (["--epochs", "0"], "--epochs"),
         (["--batch", "1"], "--batch"),
         (["--limit", "0"], "--limit"),
