@@ -2,7 +2,7 @@
 
 from typing import NoReturn
 
-from search.cli import front, plot, search, specialise, train
+from search.cli import front, plot, search, specialise, train, watch
 from search.console.app import make_app, run_app
 from search.console.help import PanelCommand
 
@@ -11,6 +11,7 @@ app.callback(invoke_without_command=True, epilog=search.EXAMPLES)(search.search)
 app.command(cls=PanelCommand, epilog=train.EXAMPLES)(train.train)
 app.command(cls=PanelCommand, epilog=front.EXAMPLES)(front.front)
 app.command(cls=PanelCommand, epilog=plot.EXAMPLES)(plot.plot)
+app.command(cls=PanelCommand, epilog=watch.EXAMPLES)(watch.watch)
 app.command(cls=PanelCommand, epilog=specialise.EXAMPLES)(specialise.specialise)
 
 _INTERRUPTED = (

@@ -3,9 +3,11 @@
 import html
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from search.console.messages import counted
+from search.console.output import to_csv
 from search.files import write_text
 from search.training.run.trace import TraceLine
 
@@ -24,7 +26,8 @@ _STYLE = """
 body { margin: 2rem auto; max-width: 1400px; padding: 0 1rem; background: var(--paper);
   color: var(--ink); font: 15px/1.45 system-ui, sans-serif; }
 h1 { font-size: 1.35rem; margin: 0 0 .2rem; } p { color: var(--faint); margin: 0 0 1.2rem; }
-main { display: grid; grid-template-columns: repeat(auto-fill, minmax(380px, 1fr)); gap: 1.4rem; }
+main { display: grid; gap: 1.4rem;
+  grid-template-columns: repeat(auto-fill, minmax(min(380px, 100%), 1fr)); }
 figure { margin: 0; } figcaption { font-weight: 600; }
 .key { font-weight: 400; color: var(--faint); margin-left: .8em; white-space: nowrap; }
 .key i { display: inline-block; width: 1.1em; height: 3px; margin-right: .35em;
@@ -32,6 +35,7 @@ figure { margin: 0; } figcaption { font-weight: 600; }
 svg { width: 100%; height: auto; display: block; }
 svg text { fill: var(--faint); font-size: 12px; font-variant-numeric: tabular-nums; }
 .grid { stroke: var(--line); stroke-width: 1; } .axis { stroke: var(--faint); stroke-width: 1; }
+.target { stroke: var(--ink); stroke-width: 1; stroke-dasharray: 5 4; }
 .curve { fill: none; stroke-width: 2; stroke-linejoin: round; }
 """ + "".join(
     f".s{n} {{ stroke: var(--c{n}); }} .d{n} {{ fill: var(--c{n}); }} "
@@ -42,14 +46,18 @@ svg text { fill: var(--faint); font-size: 12px; font-variant-numeric: tabular-nu
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Panel:
-    """One plot: its title with the unit, and its curves over epochs by name."""
+    """One plot: its title with the unit, its curves over epochs by name, and a line to be met."""
 
     title: str
     curves: Mapping[str, Points]
+    target: float | None = None
 
 
-def panels(lines: Iterable[TraceLine]) -> tuple[Panel, ...]:
-    """The plots of a trace; a quantity that no line has is left out."""
+def panels(lines: Iterable[TraceLine], target_ms: float | None = None) -> tuple[Panel, ...]:
+    """The plots of a trace; a quantity that no line has is left out.
+
+    `target_ms` is drawn wherever a latency of networks is.
+    """
     curves_by_title: dict[str, dict[str, list[tuple[float, float]]]] = {}
     for line in lines:
         for title, curve, value in _values(line):
@@ -57,7 +65,14 @@ def panels(lines: Iterable[TraceLine]) -> tuple[Panel, ...]:
                 curves_by_title.setdefault(title, {}).setdefault(curve, []).append(
                     (line.epoch + 1, value)
                 )
-    return tuple(Panel(title=title, curves=curves) for title, curves in curves_by_title.items())
+    return tuple(
+        Panel(
+            title=title,
+            curves=curves,
+            target=target_ms if "latency, ms" in title.lower() else None,
+        )
+        for title, curves in curves_by_title.items()
+    )
 
 
 def _values(line: TraceLine) -> Iterable[tuple[str, str, float | None]]:
@@ -93,26 +108,48 @@ def _words(name: str) -> str:
     return name.replace("_", " ").capitalize()
 
 
-def plot_page(lines: Sequence[TraceLine], title: str) -> str:
-    """A complete HTML page; nothing in it is loaded from elsewhere."""
-    figures = "\n".join(_figure(panel) for panel in panels(lines))
+def plot_page(
+    lines: Sequence[TraceLine],
+    title: str,
+    *,
+    target_ms: float | None = None,
+    refresh_s: float | None = None,
+) -> str:
+    """A complete HTML page; nothing in it is loaded from elsewhere.
+
+    Args:
+        lines: The trace.
+        title: The heading.
+        target_ms: Latency to be met, drawn as a line.
+        refresh_s: A page that is served: loaded again after so many seconds, with a link to
+            the trace as CSV.
+    """
+    figures = "\n".join(_figure(panel) for panel in panels(lines, target_ms))
     epochs = len({line.epoch for line in lines})
     seconds = sum(line.seconds for line in lines)
     name = html.escape(title)
+    served = refresh_s is not None
+    refresh = f'<meta http-equiv="refresh" content="{refresh_s:g}">' if served else ""
+    link = '; <a href="trace.csv">CSV</a>' if served else ""
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{name}</title>
-<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="viewport" content="width=device-width, initial-scale=1">{refresh}
 <style>{_STYLE}</style></head>
-<body><h1>{name}</h1><p>{epochs} epochs, {seconds / 60:.1f} minutes of training</p>
+<body><h1>{name}</h1><p>{counted(epochs, "epoch")}, {seconds / 60:.1f} minutes of training{link}</p>
 <main>
 {figures}
 </main></body></html>
 """
 
 
-def write_plot(lines: Sequence[TraceLine], path: Path, title: str = "Training") -> None:
+def write_plot(
+    lines: Sequence[TraceLine],
+    path: Path,
+    title: str = "Training",
+    target_ms: float | None = None,
+) -> None:
     """Write the page atomically."""
-    write_text(path, plot_page(lines, title))
+    write_text(path, plot_page(lines, title, target_ms=target_ms))
 
 
 def _figure(panel: Panel) -> str:
@@ -123,11 +160,13 @@ def _figure(panel: Panel) -> str:
     caption = f"<figcaption>{html.escape(panel.title)}{keys}</figcaption>"
     values = [point for points in panel.curves.values() for point in points]
     across = _Axis([x for x, _ in values], _LEFT, _WIDTH - _RIGHT, whole=True)
-    up = _Axis([y for _, y in values], _HEIGHT - _BOTTOM, _TOP)
+    met = [] if panel.target is None else [panel.target]
+    up = _Axis([*(y for _, y in values), *met], _HEIGHT - _BOTTOM, _TOP)
     curves = "".join(
         _curve(points, number % _COLOURS, across, up)
         for number, points in enumerate(panel.curves.values())
     )
+    curves += "".join(_target_line(value, up) for value in met)
     label = html.escape(f"{panel.title} over epochs")
     return (
         f'<figure>{caption}<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
@@ -145,6 +184,25 @@ def _curve(points: Points, number: int, across: "_Axis", up: "_Axis") -> str:
         for (px, py), (x, y) in zip(places, points, strict=True)
     )
     return f'<polyline class="curve s{number}" points="{path}"/>{dots}'
+
+
+def _target_line(value: float, up: "_Axis") -> str:
+    y, right = up.at(value), _WIDTH - _RIGHT
+    return (
+        f'<line class="target" x1="{_LEFT}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}"/>'
+        f'<text x="{right}" y="{y - 4:.1f}" text-anchor="end">target {value:g}</text>'
+    )
+
+
+def trace_csv(lines: Sequence[TraceLine]) -> str:
+    """The trace as CSV: one row an epoch and phase, the method's own numbers as columns too."""
+    own = dict.fromkeys(name for line in lines for name in line.progress)
+    rows = []
+    for line in lines:
+        row = asdict(line)
+        progress = row.pop("progress")
+        rows.append({**row, **{name: progress.get(name) for name in own}})
+    return to_csv(rows)
 
 
 def _frame(across: "_Axis", up: "_Axis") -> str:
