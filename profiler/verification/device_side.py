@@ -11,6 +11,7 @@ from deploy.verification.device_side import (
 )
 from deploy.verification.machine import TodaysPrediction
 from device_agents.base import DeviceAgent
+from device_agents.device import Device, device_names
 from device_agents.lock import device_lock
 from device_agents.registry import find_device
 from profiler.analysis.machine_factor import MachineFactor
@@ -42,20 +43,24 @@ from search.zoo.resolve import NamedNetwork
 class AgentVerifier:
     """A `DeviceVerifier` over the kit's agents and its measuring loop."""
 
-    def defaults(self, device: str) -> DeviceDefaults:
+    def names(self) -> tuple[str, ...]:
+        """Devices that come with the kit."""
+        return device_names()
+
+    def defaults(self, device: DeviceOptions) -> DeviceDefaults:
         """Backend and dtype of a device file."""
-        known = find_device(device)
+        known = _find(device)
         return DeviceDefaults(backend=known.backend, dtype=known.dtype)
 
     def reach(self, device: DeviceOptions, dtype: str) -> None:
         """Open the device, and close it again."""
-        with open_agent(find_device(device.name), _settings(device, dtype)) as agent:
+        with open_agent(_find(device), _settings(device, dtype)) as agent:
             agent.info()
 
     def verify(self, request: VerificationRequest) -> VerificationReport:
         """Compare outputs first, so that nothing wrong is timed for long; then time."""
         settings = _settings(request.device, request.architecture.dtype)
-        target = find_device(request.device.name)
+        target = _find(request.device)
         with (
             open_agent(target, settings) as agent,
             make_progress(request.quiet) as progress,
@@ -73,10 +78,17 @@ class AgentVerifier:
 
     def verify_model(self, request: ModelRequest) -> VerificationReport:
         """The same for a model of the user's own."""
-        return verify_model(request, _settings(request.device, "fp32"))
+        device = request.device
+        return verify_model(request, _find(device), _settings(device, "fp32"))
 
 
 device_side = AgentVerifier()
+
+
+def _find(device: DeviceOptions) -> Device:
+    return find_device(
+        device.name, serial=device.serial, adb_server=device.adb_server, connect=device.connect
+    )
 
 
 def _settings(device: DeviceOptions, dtype: str) -> CampaignSettings:
@@ -91,7 +103,7 @@ def _settings(device: DeviceOptions, dtype: str) -> CampaignSettings:
         runtime=device.runtime,
         timeout_s=device.timeout_s,
     )
-    return timing_settings(find_device(device.name), dtype, timing)
+    return timing_settings(_find(device), dtype, timing)
 
 
 def _verify(

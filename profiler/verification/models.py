@@ -4,8 +4,8 @@ from dataclasses import replace
 
 from deploy.verification.device_side import ModelRequest, OutputErrors, VerificationReport
 from device_agents.base import DeviceAgent
+from device_agents.device import Device
 from device_agents.lock import device_lock
-from device_agents.registry import find_device
 from profiler.anchors.machine import TableAnchors, machine_now
 from profiler.campaign.network_timing import NetworkTimes, time_networks
 from profiler.measuring.agents import open_agent
@@ -23,13 +23,15 @@ from search.latency.trust import preempted_sentence
 from search.table.store import Table
 
 
-def verify_model(request: ModelRequest, settings: CampaignSettings) -> VerificationReport:
+def verify_model(
+    request: ModelRequest, target: Device, settings: CampaignSettings
+) -> VerificationReport:
     """Compare outputs, time the model, compare the machine with a table's.
 
     Raises:
         As `DeviceVerifier.verify_model`.
     """
-    model, target = request.model, find_device(request.device.name)
+    model = request.model
     refuse_missing_kernels(model, target, settings)
     with input_file(model.inputs, model.cases[:1]) as given:
         subject = Subject(artefact=model.artefact, input_file=given)
