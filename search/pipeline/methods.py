@@ -31,6 +31,7 @@ from search.training.compute.seeds import fresh_weights
 from search.training.engine import train
 from search.training.progress import TrainingProgress
 from search.training.recipe import TrainingRecipe
+from search.training.retrain import with_policy
 from search.training.run.plot import write_plot
 from search.training.run.trace import TraceLine
 
@@ -233,7 +234,7 @@ class TrialSearch:
         return sha256_bytes("\n".join(parts).encode())
 
     def _scorer(self, trials: TrialFile, context: RunContext) -> ShortTraining:
-        images = context.data().train
+        images = with_policy(context.data(), self.recipe).train
         train_indices, validation_indices = split_indices(
             images.labels, _SHARES, context.options.seed
         )
