@@ -55,7 +55,7 @@ PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 LIGHT := tests/test_layers.py tests/test_sizes.py tests/search/test_architecture.py \
   tests/search/test_files.py tests/search/test_light_imports.py tests/search/console \
   tests/search/latency tests/search/operators/test_counts.py \
-  tests/search/operators/test_spec.py tests/search/selection/test_scores.py \
+  tests/search/operators/test_spec.py tests/search/recipes tests/search/selection/test_scores.py \
   tests/search/spaces/test_spaces.py tests/search/table tests/search/zoo tests/test_wheel.py
 
 .PHONY: install profile check test test-light lint coverage runner network clean

@@ -31,7 +31,12 @@ app = make_app()
 @app.command(cls=PanelCommand)
 def deploy(
     net: Annotated[
-        str, typer.Argument(metavar="NET", help="Architecture file, or a published name.")
+        str,
+        typer.Argument(
+            metavar="NET",
+            help="Architecture file, published name, or a model of your own: .pt2, .onnx, .pte, "
+            "or module.py:factory (that file is executed).",
+        ),
     ],
     device: Annotated[
         str | None,
@@ -69,6 +74,21 @@ def deploy(
         Path | None,
         typer.Option("--output", "-o", help="Folder for the files.", rich_help_panel=_OUTPUT),
     ] = None,
+    bundle: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder to ship: file, labels, preparation, card, samples.",
+            rich_help_panel=_OUTPUT,
+        ),
+    ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(help="Bundle: names of the outputs, one a line.", rich_help_panel=_OUTPUT),
+    ] = None,
+    licence: Annotated[
+        str | None,
+        typer.Option(help="Bundle: the model's licence, such as MIT.", rich_help_panel=_OUTPUT),
+    ] = None,
     dtype: Annotated[
         str | None, typer.Option(help="fp32, int8, fp16 or w8.", rich_help_panel=_NETWORK)
     ] = None,
@@ -104,10 +124,23 @@ def deploy(
             rich_help_panel=_NETWORK,
         ),
     ] = None,
+    shape: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Own model: name=1x3x224x224 fixes an input's open dimensions (repeatable).",
+            rich_help_panel=_NETWORK,
+        ),
+    ] = None,
+    inputs: Annotated[
+        Path | None,
+        typer.Option(help="Own model: real inputs by name (.npz).", rich_help_panel=_NETWORK),
+    ] = None,
     images: Annotated[
         int | None,
         typer.Option(
-            help="Test images at most (all with weights, else 64).", min=1, rich_help_panel=_NETWORK
+            help="Test images at most (all with weights, else 64); own model: random inputs (4).",
+            min=1,
+            rich_help_panel=_NETWORK,
         ),
     ] = None,
     calibration: Annotated[
@@ -133,6 +166,12 @@ def deploy(
         float | None,
         typer.Option(help="Latency to be met now, milliseconds.", rich_help_panel=_TARGET),
     ] = None,
+    profile: Annotated[
+        bool,
+        typer.Option(
+            "--profile", help="Tell the time of each operator too.", rich_help_panel=_EFFORT
+        ),
+    ] = False,
     threads: Annotated[
         int | None, typer.Option(help="Threads of the runtime.", rich_help_panel=_DEVICE)
     ] = None,
@@ -180,6 +219,7 @@ def deploy(
     \b
     Examples:
       python -m deploy FBNet-S8 --device pixel --target-ms 20
+      python -m deploy model.pt2 --device host --profile
       python -m deploy arch.json --export-format onnx -o deployed
     """
     typed = dict(locals())  # all options by name, before any other local variable
@@ -191,9 +231,16 @@ def deploy(
     export_format, output_format = split_formats(export_format, output_format, older_output_format)
     if table is not None:
         typed["table"] = find_table(table, tables)
-    result = run_deployment(DeployOptions.of({**typed, "export_format": export_format}))
+    options = DeployOptions.of({**typed, "export_format": export_format})
+    result = run_deployment(options)
     if output is not None:
         write_folder(result, output)
+    if bundle is not None:
+        from deploy.bundle.facts import gather_facts
+        from deploy.bundle.write import write_bundle
+
+        facts = gather_facts(result, weights=weights, labels=labels, licence=licence)
+        write_bundle(facts, bundle)
     show_result(result, output_format)
     if result.problems:
         raise typer.Exit(EXIT_GATE)

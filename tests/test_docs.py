@@ -15,6 +15,10 @@ import typer
 from typer.testing import CliRunner
 
 import fbnet_kit
+from search.architecture import write_architecture
+from search.operators.modules import build_network
+from search.spaces.registry import make_space
+from search.training.retrain import write_weights
 from tests.readmes import PACKAGES, ROOT, Command, Readme, all_readmes
 
 APPS = {
@@ -64,7 +68,7 @@ def _parse(module: str, words: list[str], whole: bool) -> None:
     """
     command: Any = typer.main.get_command(app_of(module))
     while True:
-        context = command.context_class(command, info_name=module)
+        context = command.context_class(command, info_name=module, **command.context_settings)
         _, rest, _ = command.make_parser(context).parse_args(list(words))
         if not rest or not hasattr(command, "commands"):
             break
@@ -162,7 +166,7 @@ def test_every_option_that_a_package_readme_explains_exists(package: str) -> Non
         for module in APPS
         for _, command in _verbs(module)
         for option in command.params
-        for name in option.opts
+        for name in (*option.opts, *option.secondary_opts)
     }.union(_COMMON)
     spans = [span for span in _package_readme(package).spans if span.startswith("--")]
     assert {
@@ -269,7 +273,12 @@ PYTHON = [(r.name, block.text) for r in READMES for block in r.blocks if block.l
 def test_python_in_a_readme_runs(
     name: str, text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(ROOT)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tables").symlink_to(ROOT / "tables")
+    space = make_space("fbnet-mini")
+    network = space.architecture([layer.choices[0].name for layer in space.layers], "net")
+    write_architecture(network, tmp_path / "net.json")
+    write_weights(build_network(network.operators), tmp_path / "net.pt")
     script = tmp_path / "example.py"
     script.write_text(text)
     runpy.run_path(str(script))

@@ -100,8 +100,11 @@ def time_networks(
     progress: Progress,
     workers: int | None = None,
     anchors: Sequence[ExportSpec] = (),
+    ready: Sequence[TimedItem] = (),
 ) -> NetworkTimes:
     """Build what is not built yet, then time all networks in one interleaved run.
+
+    Those that are `ready`, files that are no list of operators, are timed among them.
 
     A network that cannot be built or executed is named in `failed`; the
     others continue. Anchors are timed as a campaign times them, never cause extra passes,
@@ -116,20 +119,26 @@ def time_networks(
     """
     settings = replace(settings, effort=replace(settings.effort, networks_every=1))
     check_device_cores(agent.info(), settings.threads, settings.affinity)
-    names = [export.name for export in exports]
+    names = [*(export.name for export in exports), *(item.name for item in ready)]
     if not (names or anchors) or len(set(names)) != len(names):
         raise UsageError("Networks to be timed must be named, and differently.")
     singles = [replace(anchor, name=_ANCHOR + anchor.name) for anchor in anchors]
-    sentinel = sentinel_of(exports or singles)
-    artefacts, failed = _build((*exports, *singles), sentinel, settings, progress, workers)
-    reference = TimedItem(
-        name=sentinel.name, artefact=artefacts.pop(sentinel.name), is_network=False
-    )
+    artefacts: dict[str, Artefact] = {}
+    failed: dict[str, str] = {}
+    reference: TimedItem | None = None
+    if exports or singles:
+        sentinel = sentinel_of(exports or singles)
+        artefacts, failed = _build((*exports, *singles), sentinel, settings, progress, workers)
+        reference = TimedItem(
+            name=sentinel.name, artefact=artefacts.pop(sentinel.name), is_network=False
+        )
     whole = {*names, *(anchor.name for anchor in singles if len(anchor.operators) > 1)}
     items = [
         TimedItem(name=name, artefact=artefact, is_network=name in whole)
         for name, artefact in artefacts.items()
     ]
+    items += ready
+    artefacts |= {item.name: item.artefact for item in ready}
     networks = tuple(name for name in artefacts if name in names)
     with (
         tempfile.TemporaryDirectory(prefix="kit-timing-") as folder,
@@ -141,7 +150,7 @@ def time_networks(
                 agent=agent,
                 journal=journal,
                 items=items,
-                sentinel=reference,
+                sentinel=reference or _smallest(ready),
                 progress=progress,
                 unsettled=partial(unstable_networks, networks, journal, settings),
             ).run()
@@ -165,6 +174,12 @@ def _build(
             "Nothing can be timed without it.",
         )
     return artefacts, failed
+
+
+def _smallest(ready: Sequence[TimedItem]) -> TimedItem:
+    """Where no operator is built, the smallest of the networks is what drift is watched by."""
+    item = min(ready, key=lambda one: (one.artefact.size_bytes, one.name))
+    return replace(item, name=_SENTINEL + item.name, is_network=False)
 
 
 def sentinel_of(exports: Sequence[ExportSpec]) -> ExportSpec:

@@ -33,7 +33,9 @@ def compare(
     networks: Annotated[
         list[str],
         typer.Argument(
-            help="Architecture files, published names.", autocompletion=complete_network
+            help="Architecture files, published names, models of your own (.pt2, .onnx, .pte, "
+            "module.py:factory).",
+            autocompletion=complete_network,
         ),
     ],
     table: Annotated[
@@ -61,6 +63,17 @@ def compare(
     ] = None,
     backend: Annotated[
         str | None, typer.Option(help="xnnpack or onnxruntime.", rich_help_panel=DEVICE)
+    ] = None,
+    shape: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Own models: name=1x3x224x224 fixes open dimensions (repeatable).",
+            rich_help_panel=DEVICE,
+        ),
+    ] = None,
+    inputs: Annotated[
+        Path | None,
+        typer.Option(help="Own models: real inputs by name (.npz).", rich_help_panel=DEVICE),
     ] = None,
     threads: ThreadsOption = None,
     affinity: AffinityOption = "auto",
@@ -90,7 +103,10 @@ def compare(
     Examples:
       python -m profiler compare FBNet-S8 FBNet-iPhoneX --device pixel
       python -m profiler compare arch.json FBNet-A --table tables/host/fbnet-v1
+      python -m profiler compare mine.pt2 FBNet-C --device host
     """
+    from deploy.models.prepare import ModelOptions
+    from deploy.models.tensors import parse_shapes
     from device_agents.registry import find_devices
     from profiler.comparison.output import show_comparison
     from profiler.comparison.sources import collect_sources
@@ -120,6 +136,7 @@ def compare(
             measuring=timing,
             allow_simulated=allow_simulated,
             progress=progress,
+            options=ModelOptions(shapes=parse_shapes(shape or ()), inputs=inputs),
         )
     show_comparison(comparison, output_format, top)
     if not comparison.stable:

@@ -62,11 +62,14 @@ def measure(
         typer.Option("--head", help="Channels of the last 1x1 convolution.", rich_help_panel=SPACE),
     ] = None,
     keep_pointwise: Annotated[
-        bool,
+        bool | None,
         typer.Option(
-            help="Keep the first 1x1 at expansion 1, as the paper draws it.", rich_help_panel=SPACE
+            "--keep-pointwise/--drop-pointwise",
+            help="Keep the first 1x1 at expansion 1, as FBNet's paper draws it (and as its spaces "
+            "do), or drop it, as a later release does (and as the other spaces do).",
+            rich_help_panel=SPACE,
         ),
-    ] = False,
+    ] = None,
     dtype: Annotated[
         str | None, typer.Option(help="fp32, int8; fp16, w8 on iPhones.", rich_help_panel=DEVICE)
     ] = None,

@@ -9,6 +9,7 @@ from profiler.comparison.compare import predicted_cell, published_columns, table
 from profiler.comparison.model import Cell, ComparisonColumn
 from profiler.report.drift import drift_of
 from profiler.report.fronts import Front
+from profiler.report.proofs import ProofChart
 from profiler.report.views import accuracy_view, flops_view, layer_view, table_labels
 from profiler.tables.cost_curve import cost_curve
 from profiler.tables.predict import TablePrediction, predict_network
@@ -32,6 +33,7 @@ class PageContents:
     networks: tuple[NamedNetwork, ...]
     fronts: tuple[Front, ...]
     curves: bool = True
+    proofs: tuple[ProofChart, ...] = ()
 
 
 def page_data(contents: PageContents, progress: Progress | None = None) -> dict[str, Any]:

@@ -54,12 +54,18 @@ def render(contents: PageContents, title: str, progress: Progress | None = None)
         lstrip_blocks=True,
     )
     assets = files("profiler.report") / "assets"
+    common = {
+        "title": title,
+        "version": __version__,
+        "written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "style": (assets / "page.css").read_text(encoding="utf-8"),
+        "proofs": contents.proofs,
+    }
+    if not contents.tables:
+        return environment.get_template("proof_page.html.j2").render(common)
     data = page_data(contents, progress)
     return environment.get_template("page.html.j2").render(
-        title=title,
-        version=__version__,
-        written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        style=(assets / "page.css").read_text(encoding="utf-8"),
+        **common,
         script=(assets / "page.js").read_text(encoding="utf-8"),
         views_script=(assets / "views.js").read_text(encoding="utf-8"),
         tables_script=(assets / "operators.js").read_text(encoding="utf-8"),

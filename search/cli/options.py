@@ -60,7 +60,23 @@ ValFolder = Annotated[
     ),
 ]
 
-Recipe = Annotated[str, typer.Option(help="Hyperparameters: cpu or paper.", rich_help_panel=EFFORT)]
+Recipe = Annotated[
+    str,
+    typer.Option(
+        help="Hyperparameters: a name ('list' lists them), 'paper' (the method's own), or a "
+        ".toml file.",
+        rich_help_panel=EFFORT,
+    ),
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="A value in place of the recipe's; may be repeated.",
+        rich_help_panel=EFFORT,
+    ),
+]
 Batch = Annotated[
     int | None,
     typer.Option(help="Images a step; the recipe's by default.", min=2, rich_help_panel=EFFORT),
@@ -83,7 +99,10 @@ Device = Annotated[
     ),
 ]
 Precision = Annotated[
-    str, typer.Option(help="float32, or bfloat16 (mixed precision).", rich_help_panel=COMPUTE)
+    str,
+    typer.Option(
+        help="float32, or bfloat16 or float16 (mixed precision).", rich_help_panel=COMPUTE
+    ),
 ]
 Compile = Annotated[
     bool, typer.Option("--compile", help="Use torch.compile.", rich_help_panel=COMPUTE)

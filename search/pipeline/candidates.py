@@ -17,6 +17,7 @@ from search.selection.by_costs import sample_between, select_within
 from search.selection.chance_constrained import select_chance_constrained
 from search.selection.exact import network_of
 from search.selection.scores import Array, Scores, from_probabilities
+from search.training.chance import chance_level, is_at_chance
 from search.training.compute.seeds import generator_for
 
 _NEAR_SAMPLES = 24
@@ -26,7 +27,7 @@ _LEAST_WEIGHT = 1e-6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """One network of the space, its origin and its accuracy."""
+    """One network of the space, its origin and its accuracy on so many images."""
 
     origin: str
     choices: tuple[int, ...]
@@ -34,6 +35,7 @@ class Candidate:
     accuracy: float | None = None
     scored_by: str | None = None
     failed: str | None = None
+    images: int | None = None
 
 
 def exact_choice(scores: Scores, problem: SearchProblem) -> tuple[int, ...]:
@@ -132,6 +134,7 @@ def rank_candidates(
                 weights, candidate.choices, images, train_indices, validation_indices
             ),
             scored_by="inherited weights, batch norm recalibrated",
+            images=len(validation_indices),
         )
         for candidate in candidates
     ]
@@ -150,9 +153,27 @@ def choose_candidate(ranked: Sequence[Candidate], problem: SearchProblem) -> Can
     return (using or within)[0]
 
 
+def candidates_at_chance(candidates: Sequence[Candidate], labels: Tensor) -> str:
+    """A sentence on candidates that are no better than chance; empty where there are none.
+
+    Args:
+        candidates: Of one search.
+        labels: Of its images.
+    """
+    chance = chance_level(labels)
+    judged = [one for one in candidates if one.accuracy is not None and one.images]
+    poor = [one for one in judged if is_at_chance(one.accuracy or 0.0, one.images or 1, chance)]
+    if not poor:
+        return ""
+    return (
+        f"Warning: {len(poor)} of {len(judged)} candidates are at chance level ({chance:.1%}): "
+        "their order means nothing. Give more --epochs, or more images."
+    )
+
+
 def candidate_row(candidate: Candidate, problem: SearchProblem) -> CandidateRow:
     """The candidate in numbers, its latency by the problem's table."""
-    network = network_of(problem.space, candidate.choices, candidate.origin)
+    network = problem.network(candidate.choices, candidate.origin)
     estimate = problem.estimate(network)
     value_us = low_us = high_us = None
     if estimate is not None:

@@ -30,14 +30,15 @@ from search.selection.scores import dump_scores, from_probabilities, read_scores
 from search.training.compute.seeds import fresh_weights
 from search.training.engine import train
 from search.training.progress import TrainingProgress
-from search.training.recipe import TrainingRecipe, make_training_recipe
+from search.training.recipe import TrainingRecipe
 from search.training.run.plot import write_plot
 from search.training.run.trace import TraceLine
 
 SCORES = "scores.json"
 TRIALS = "trials.jsonl"
 PLOT = "trace.html"
-_VALIDATION_SHARE = 0.2
+# Of the training images: those that train a trial, and those that judge it.
+_SHARES = (0.8, 0.2)
 _BASELINES: dict[str, Callable[..., BaselineResult]] = {
     "random": random_search,
     "evolution": evolve,
@@ -76,7 +77,7 @@ def make_method(options: SearchOptions) -> SearchMethod:
     Raises:
         UsageError: Unknown recipe, or values out of range.
     """
-    make_training_recipe(options.recipe)  # refuses an unknown one, needed or not
+    options.open_recipe()  # refuses an unknown one, needed or not
     if options.scores is not None:
         return ExactSelection(scores=options.scores)
     if options.algorithm in METHODS:
@@ -105,7 +106,7 @@ class SharedWeightsSearch:
         problem, data, seed = context.problem, context.data(), context.options.seed
         with fresh_weights(seed):
             algorithm = load_method(self.algorithm)(
-                problem.space,
+                context.searched_space(),
                 problem.costs,
                 recipe=self.recipe,
                 target=problem.target,
@@ -130,8 +131,8 @@ class SharedWeightsSearch:
         return train(
             algorithm,
             data.train,
-            context.settings(self.recipe.batch),
-            space=problem.space.spec,
+            context.settings(self.recipe),
+            space=context.searched_space().spec,
             recipe=json.dumps({**asdict(self.recipe), **_target(problem)}, sort_keys=True),
             table_id=problem.table_id,
             folder=options.folder,
@@ -206,7 +207,9 @@ class TrialSearch:
             seed=context.options.seed,
         )
         _check_some_succeeded(result, trials)
-        candidates = self._candidates(result, trials)
+        labels = context.data().train.labels
+        judged_on = len(split_indices(labels, _SHARES, context.options.seed)[1])
+        candidates = self._candidates(result, trials, judged_on)
         return candidates[0], candidates
 
     def _check(self, context: RunContext) -> CostTarget:
@@ -222,30 +225,32 @@ class TrialSearch:
         """Hash of everything that the score of a trial depends on."""
         parts = (
             context.problem.table_id,
-            context.problem.space.spec,
+            context.searched_space().spec,
             context.data().identity,
             repr(sorted(asdict(self.recipe).items())),
-            context.settings(self.recipe.batch).fixed,
+            context.settings(self.recipe).fixed,
         )
         return sha256_bytes("\n".join(parts).encode())
 
     def _scorer(self, trials: TrialFile, context: RunContext) -> ShortTraining:
         images = context.data().train
         train_indices, validation_indices = split_indices(
-            images.labels, (1 - _VALIDATION_SHARE, _VALIDATION_SHARE), context.options.seed
+            images.labels, _SHARES, context.options.seed
         )
         return ShortTraining(
-            context.problem.space,
+            context.searched_space(),
             images,
             train_indices,
             validation_indices,
             self.recipe,
-            context.settings(self.recipe.batch),
+            context.settings(self.recipe),
             trials,
             context.progress.say,
         )
 
-    def _candidates(self, result: BaselineResult, trials: TrialFile) -> list[Candidate]:
+    def _candidates(
+        self, result: BaselineResult, trials: TrialFile, images: int
+    ) -> list[Candidate]:
         """All trials, the best first; of equal accuracies the fastest."""
         return [
             Candidate(
@@ -254,6 +259,7 @@ class TrialSearch:
                 accuracy=None if trial.choices in trials.failures else trial.score,
                 scored_by=f"{self.recipe.epochs} epochs of training",
                 failed=trials.failures.get(trial.choices),
+                images=images,
             )
             for trial in sorted(result.history, key=lambda trial: (-trial.score, trial.cost))
         ]

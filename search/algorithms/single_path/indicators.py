@@ -12,11 +12,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from search.algorithms.single_path.recipe import FORMULAS
 from search.costs.matrix import CostMatrix
 from search.errors import UsageError
 from search.spaces.base import Layer, SearchSpace
 
-FORMULAS = ("paper", "exact")
 _SKIP = (0, 0, 0)
 
 
