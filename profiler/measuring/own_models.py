@@ -108,8 +108,8 @@ def _split(content: bytes, specs: Sequence[TensorSpec], cases: int) -> Iterator[
     size = sum(spec.nbytes for spec in specs)
     if len(content) != size * cases:
         raise DeviceError(
-            f"The device wrote {len(content)} bytes for {counted(cases, 'call')}, {size * cases} were "
-            "expected."
+            f"The device wrote {len(content)} bytes for {counted(cases, 'call')}, "
+            f"{size * cases} were expected."
         )
     for number in range(cases):
         values, offset = [], number * size
