@@ -142,6 +142,7 @@ def test_a_phone_can_be_rehearsed_with_a_wheel(installed: Path, tmp_path: Path) 
     """The stand-in that goes along answers, and its tools can be run."""
     if sys.platform != "linux":
         pytest.skip("the stand-in uses Linux's tools")
+    pytest.importorskip("adbutils", reason="phones are reached through adbutils")
     for script in (installed / "fbnet_kit_loopback" / "bin").iterdir():
         script.chmod(0o755)  # as pip does, and the archive's reader here does not
     command = [sys.executable, "-m", "fbnet_kit", "rehearse", "--root", str(tmp_path)]

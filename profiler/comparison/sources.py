@@ -61,7 +61,7 @@ def collect_sources(
     own = {text: source for text in networks if (source := find_source(text)) is not None}
     models = _named_models(list(own.values()))
     named = find_networks([text for text in networks if text not in own])
-    _check_models(models, devices, dtypes)
+    _check_models(models, bool(devices), dtypes)
     chosen = tuple(read_named(folder, root) for folder in tables)
     if not tables and not devices:
         chosen = choose_tables(root, named, progress)
@@ -75,9 +75,9 @@ def collect_sources(
             try_predict(table, network)
     runs = [
         run
-        for target in devices
+        for device in devices
         for run in run_on_device(
-            target, dtypes, named, measuring, progress, chosen, models, options
+            device, dtypes, named, measuring, progress, chosen, models, options
         )
     ]
     entries = [ModelEntry(name=name, source=source.text) for name, source in models.items()]
@@ -98,10 +98,10 @@ def _named_models(sources: Sequence[ModelSource]) -> dict[str, ModelSource]:
 
 
 def _check_models(
-    models: Mapping[str, ModelSource], devices: Sequence[Device], dtypes: Sequence[str]
+    models: Mapping[str, ModelSource], on_device: bool, dtypes: Sequence[str]
 ) -> None:
     """Refuse models of the user's own where nothing can be said of them."""
-    if models and not devices:
+    if models and not on_device:
         raise UsageError(
             f"No table predicts {next(iter(models))}: it is no network of the kit's operators.",
             "Name a device to measure it on, such as --device host.",

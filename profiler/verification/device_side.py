@@ -11,9 +11,8 @@ from deploy.verification.device_side import (
 )
 from deploy.verification.machine import TodaysPrediction
 from device_agents.base import DeviceAgent
-from device_agents.device import Device, device_names
+from device_agents.device import device_names
 from device_agents.lock import device_lock
-from device_agents.registry import find_device
 from profiler.analysis.machine_factor import MachineFactor
 from profiler.anchors.machine import TableAnchors, for_today, machine_now
 from profiler.campaign.network_timing import NetworkTime, time_networks
@@ -21,6 +20,7 @@ from profiler.measuring.agents import TimingOptions, open_agent, timing_settings
 from profiler.settings import PRESETS, CampaignSettings
 from profiler.tables.predict import TablePrediction, predict_network
 from profiler.tables.versions import newest_tables
+from profiler.verification.devices import device_of
 from profiler.verification.extras import Subject, with_footprint, with_profile
 from profiler.verification.models import verify_model
 from profiler.verification.outputs import compare_outputs
@@ -49,18 +49,18 @@ class AgentVerifier:
 
     def defaults(self, device: DeviceOptions) -> DeviceDefaults:
         """Backend and dtype of a device file."""
-        known = _find(device)
+        known = device_of(device)
         return DeviceDefaults(backend=known.backend, dtype=known.dtype)
 
     def reach(self, device: DeviceOptions, dtype: str) -> None:
         """Open the device, and close it again."""
-        with open_agent(_find(device), _settings(device, dtype)) as agent:
+        with open_agent(device_of(device), _settings(device, dtype)) as agent:
             agent.info()
 
     def verify(self, request: VerificationRequest) -> VerificationReport:
         """Compare outputs first, so that nothing wrong is timed for long; then time."""
         settings = _settings(request.device, request.architecture.dtype)
-        target = _find(request.device)
+        target = device_of(request.device)
         with (
             open_agent(target, settings) as agent,
             make_progress(request.quiet) as progress,
@@ -78,17 +78,10 @@ class AgentVerifier:
 
     def verify_model(self, request: ModelRequest) -> VerificationReport:
         """The same for a model of the user's own."""
-        device = request.device
-        return verify_model(request, _find(device), _settings(device, "fp32"))
+        return verify_model(request, _settings(request.device, "fp32"))
 
 
 device_side = AgentVerifier()
-
-
-def _find(device: DeviceOptions) -> Device:
-    return find_device(
-        device.name, serial=device.serial, adb_server=device.adb_server, connect=device.connect
-    )
 
 
 def _settings(device: DeviceOptions, dtype: str) -> CampaignSettings:
@@ -103,7 +96,7 @@ def _settings(device: DeviceOptions, dtype: str) -> CampaignSettings:
         runtime=device.runtime,
         timeout_s=device.timeout_s,
     )
-    return timing_settings(_find(device), dtype, timing)
+    return timing_settings(device_of(device), dtype, timing)
 
 
 def _verify(

@@ -4,7 +4,6 @@ from dataclasses import replace
 
 from deploy.verification.device_side import ModelRequest, OutputErrors, VerificationReport
 from device_agents.base import DeviceAgent
-from device_agents.device import Device
 from device_agents.lock import device_lock
 from profiler.anchors.machine import TableAnchors, machine_now
 from profiler.campaign.network_timing import NetworkTimes, time_networks
@@ -16,6 +15,7 @@ from profiler.measuring.own_models import (
     timed_model,
 )
 from profiler.settings import CampaignSettings
+from profiler.verification.devices import device_of
 from profiler.verification.extras import Subject, with_footprint, with_profile
 from profiler.verification.settings import latency_of, network_time, table_of_setting
 from search.console.progress import make_progress
@@ -23,15 +23,13 @@ from search.latency.trust import preempted_sentence
 from search.table.store import Table
 
 
-def verify_model(
-    request: ModelRequest, target: Device, settings: CampaignSettings
-) -> VerificationReport:
+def verify_model(request: ModelRequest, settings: CampaignSettings) -> VerificationReport:
     """Compare outputs, time the model, compare the machine with a table's.
 
     Raises:
         As `DeviceVerifier.verify_model`.
     """
-    model = request.model
+    model, target = request.model, device_of(request.device)
     refuse_missing_kernels(model, target, settings)
     with input_file(model.inputs, model.cases[:1]) as given:
         subject = Subject(artefact=model.artefact, input_file=given)

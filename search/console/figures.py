@@ -35,23 +35,23 @@ svg text { fill: var(--faint); font-size: 12px; font-variant-numeric: tabular-nu
 )
 
 
-def page(
-    title: str, note: str, figures: str, *, link: str = "", refresh_s: float | None = None
-) -> str:
+def page(title: str, note: str, figures: str, *, refresh_s: float | None = None) -> str:
     """A complete HTML page; nothing in it is loaded from elsewhere.
 
     Args:
         title: Plain text.
         note: Plain text, below the title.
         figures: HTML.
-        link: HTML after the note.
-        refresh_s: A page that is served: loaded again after so many seconds.
+        refresh_s: A page that is served: loaded again after so many seconds, with a link to
+            its numbers, trace.csv.
     """
     name = html.escape(title)
-    again = "" if refresh_s is None else f'<meta http-equiv="refresh" content="{refresh_s:g}">'
+    served = refresh_s is not None
+    refresh = f'<meta http-equiv="refresh" content="{refresh_s:g}">' if served else ""
+    link = '; <a href="trace.csv">CSV</a>' if served else ""
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{name}</title>
-<meta name="viewport" content="width=device-width, initial-scale=1">{again}
+<meta name="viewport" content="width=device-width, initial-scale=1">{refresh}
 <style>{_STYLE}</style></head>
 <body><h1>{name}</h1><p>{html.escape(note)}{link}</p>
 <main>

@@ -109,10 +109,8 @@ def plot_page(
     figures = "\n".join(_figure(panel) for panel in panels(lines, target_ms))
     epochs = len({line.epoch for line in lines})
     seconds = sum(line.seconds for line in lines)
-    served = refresh_s is not None
-    note = f"{counted(epochs, 'epoch')}, {seconds / 60:.1f} minutes of training"
-    link = '; <a href="trace.csv">CSV</a>' if served else ""
-    return page(title, note, figures, link=link, refresh_s=refresh_s)
+    text = f"{counted(epochs, 'epoch')}, {seconds / 60:.1f} minutes of training"
+    return page(title, text, figures, refresh_s=refresh_s)
 
 
 def write_plot(
