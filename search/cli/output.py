@@ -73,6 +73,8 @@ def _summary(result: SearchResult) -> Iterator[str]:
             f"latency    {_ms(chosen.predicted_us)} predicted "
             f"[{_ms(chosen.low_us)}, {_ms(chosen.high_us)}], {target}{certainty}, by {result.table}"
         )
+    for row in chosen.limits:
+        yield f"limit      {row.limit}: {row.share:.1%} of it used"
     failures = [candidate.failed for candidate in result.candidates if candidate.failed]
     if failures:
         share = f"{len(failures)} of {len(result.candidates)} trials"

@@ -106,7 +106,7 @@ class SharedWeightsSearch:
         with fresh_weights(seed):
             algorithm = load_method(self.algorithm)(
                 problem.space,
-                problem.costs,
+                problem.weighed,
                 recipe=self.recipe,
                 target=problem.target,
                 recompute=context.compute.recompute,
@@ -145,9 +145,10 @@ class SharedWeightsSearch:
 
 def _target(problem: SearchProblem) -> dict[str, object]:
     """The target, which with the recipe decides a search with shared weights."""
+    limits = {"limits": [limit.label for limit in problem.limits]} if problem.limits else {}
     if problem.weighs_latency:
-        return {"target_us": problem.target_us}
-    return {"cost": problem.costs.unit.cost, "most": problem.counted_target}
+        return {"target_us": problem.target_us, **limits}
+    return {"cost": problem.costs.unit.cost, "most": problem.counted_target, **limits}
 
 
 def _write_scores(algorithm: SearchAlgorithm, context: RunContext) -> None:
@@ -200,7 +201,7 @@ class TrialSearch:
         )
         result = _BASELINES[self.algorithm](
             self._scorer(trials, context),
-            context.problem.costs,
+            context.problem.weighed,
             target.value,
             budget=self.budget,
             seed=context.options.seed,

@@ -8,6 +8,7 @@ import numpy as np
 
 from search.architecture import Architecture
 from search.costs.base import COSTS, LATENCY, Costs, CostTarget, Unit
+from search.costs.joint import JointCosts, Limit
 from search.costs.matrix import CostMatrix, require_matrix
 from search.errors import GateFailed, TableError, UsageError
 from search.latency.model import Estimate, LatencyModel
@@ -60,6 +61,7 @@ class SearchProblem:
     for the predicted latency alone. Where FLOPs, parameters or memory are weighed
     instead, `costs` and `target` hold those, and the table only predicts the
     latency of the networks found; such a problem may have no table, but a space.
+    `limits` are kept to beside the target.
     """
 
     priced: PricedTable | None
@@ -68,6 +70,26 @@ class SearchProblem:
     waivers: Waivers
     probability: float | None = None
     without_table: LayeredSpace | None = None
+    limits: tuple[Limit, ...] = ()
+
+    def with_target(self, value: float) -> "SearchProblem":
+        """The same problem with a target, in the unit of its costs."""
+        return replace(self, target=CostTarget(value=value, unit=self.costs.unit))
+
+    @property
+    def all_limits(self) -> tuple[Limit, ...]:
+        """The target, in the words of `--most`, and the limits beside it."""
+        assert self.target is not None
+        value = self.target.value / (1e3 if self.weighs_latency else 1e6)
+        label = f"{TARGET_OPTIONS[self.costs.unit.cost].removeprefix('--target-')}={value:g}"
+        return (Limit(label=label, costs=self.costs, most=self.target.value), *self.limits)
+
+    @property
+    def weighed(self) -> Costs:
+        """What a method weighs: the costs, or those under all limits where there are more."""
+        if not self.limits:
+            return self.costs
+        return JointCosts(limits=self.all_limits)
 
     @property
     def table(self) -> Table:
@@ -144,7 +166,7 @@ class SearchProblem:
         """True when a network keeps to the target as the selection understands it.
 
         Args:
-            cost: By `costs`.
+            cost: By `weighed`.
             estimate: By the model; of a latency, the same up to rounding, with its interval.
                 None without a table.
         """

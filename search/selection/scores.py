@@ -188,7 +188,7 @@ def for_space(scores: Scores, space: LayeredSpace) -> Scores:
         UsageError: Another space.
     """
     if scores.space != space.spec:
-        if _shapes(parse_space(scores.space)) != _shapes(space):
+        if not same_choices(parse_space(scores.space), space):
             raise UsageError(
                 f"These scores belong to the space {scores.space}, not to {space.spec}.",
                 _PART_POINTWISE
@@ -204,6 +204,11 @@ _PART_POINTWISE = (
     "They differ in the first 1x1 at expansion 1: p1 keeps it, p0 drops it. Measure a table with "
     "--keep-pointwise or --drop-pointwise, or search again."
 )
+
+
+def same_choices(one: LayeredSpace, other: LayeredSpace) -> bool:
+    """Whether two spaces hold the same networks, whatever their dtype and batch."""
+    return _shapes(one) == _shapes(other)
 
 
 def _shapes(space: LayeredSpace) -> list[str]:
