@@ -59,7 +59,7 @@ PRESETS = {
         ),
         Effort(
             preset="default",
-            passes=18,
+            passes=28,
             extra_passes=22,
             rounds=3,
             networks_every=2,
@@ -69,8 +69,8 @@ PRESETS = {
         ),
         Effort(
             preset="rigorous",
-            passes=28,
-            extra_passes=20,
+            passes=36,
+            extra_passes=24,
             rounds=3,
             networks_every=2,
             target_relative_ci=0.04,

@@ -14,6 +14,10 @@ pytest.importorskip("typer", reason="the command lines are built on typer")
 import typer
 from typer.testing import CliRunner
 
+from search.architecture import write_architecture
+from search.operators.modules import build_network
+from search.spaces.registry import make_space
+from search.training.retrain import write_weights
 from tests.readmes import PACKAGES, ROOT, Command, Readme, all_readmes
 
 APPS = {
@@ -262,7 +266,12 @@ PYTHON = [(r.name, block.text) for r in READMES for block in r.blocks if block.l
 def test_python_in_a_readme_runs(
     name: str, text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(ROOT)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tables").symlink_to(ROOT / "tables")
+    space = make_space("fbnet-mini")
+    network = space.architecture([layer.choices[0].name for layer in space.layers], "net")
+    write_architecture(network, tmp_path / "net.json")
+    write_weights(build_network(network.operators), tmp_path / "net.pt")
     script = tmp_path / "example.py"
     script.write_text(text)
     runpy.run_path(str(script))

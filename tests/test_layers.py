@@ -57,6 +57,7 @@ ORDER = {
         "__main__",
     ),
     "device_agents": (
+        "tools",
         "protocol",
         "device",
         "arm_cores",

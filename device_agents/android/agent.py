@@ -66,6 +66,7 @@ class AndroidAgent:
         self._serial = serial
         self._open = contextlib.ExitStack()
         self._running: int | None = None
+        self._may_have_restarted = False
         self._said: set[str] = set()
         self._remarks: list[str] = []
 
@@ -197,6 +198,9 @@ class AndroidAgent:
         if plan.affinity is None and self.pinned is not None:
             plan = plan.model_copy(update={"affinity": self.pinned})
         self._kill_leftover_runner()
+        if self._may_have_restarted:
+            self._performance_mode.renew(self._remark)
+            self._may_have_restarted = False
         limit_c = plan.max_temperature_c
         thermal = wait_until_cool(self.adb_device, limit_c, self._settings.say)
         if limit_c is not None and thermal.cpu_c is None:
@@ -215,6 +219,7 @@ class AndroidAgent:
             self._running = None
         except ConnectionLost:
             self._forget_files()
+            self._may_have_restarted = True
             raise
         except DeviceLost as error:
             with contextlib.suppress(Transient):

@@ -87,7 +87,8 @@ def choose_tables(
     """The newest tables below a folder that can predict every network.
 
     A table that cannot be read is reported, one of other networks is passed over.
-    Tables that were not measured are taken only where there is no other.
+    Tables that were not measured are taken only where there is no other, and so are
+    those that lend a network the classifier of other classes.
 
     Raises:
         UsageError: There are no tables.
@@ -95,12 +96,12 @@ def choose_tables(
             reason of the one that comes closest.
     """
     tables: list[Table] = []
+    lending: list[Table] = []
     reasons: list[KitError] = []
     for folder in newest_tables(root):
         try:
             table = read_table(folder)
-            for network in networks:
-                predict_network(table, network)
+            predictions = [predict_network(table, network) for network in networks]
         except MissingOperator as error:
             reasons.insert(0, error)
         except (TableError, UsageError) as error:
@@ -108,7 +109,9 @@ def choose_tables(
             if isinstance(error, TableError):
                 progress.say(f"left out: {error.message}")
         else:
-            tables.append(table)
+            lends = any(prediction.lends_classifier for prediction in predictions)
+            (lending if lends else tables).append(table)
+    tables = tables or lending
     if not tables and reasons:
         raise reasons[0]
     if not tables:

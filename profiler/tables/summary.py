@@ -44,8 +44,9 @@ def summary(table: Table) -> list[str]:
 
 
 def _programs(manifest: Manifest) -> str:
-    exporter = exporter_of(manifest)
-    return f", programs by {exporter}" if exporter else ""
+    exporter, runtime = exporter_of(manifest), manifest.runtime
+    other = exporter not in (None, f"{runtime.name} {runtime.version}")
+    return f", programs by {exporter}" if other else ""
 
 
 def _wrapped(line: str) -> list[str]:

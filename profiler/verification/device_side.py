@@ -200,7 +200,8 @@ def _find_table(
                 f"{profile_command(table.manifest)}",
             )
         doubts = processor_doubts(table.manifest, device)
-        return (table, predict_network(table, network)), (*doubts, *_trust(table))
+        prediction = predict_network(table, network)
+        return (table, prediction), (*doubts, *_trust(table), *_stand_in(prediction))
     return _newest(request, network, settings, device)
 
 
@@ -210,8 +211,12 @@ def _newest(
     settings: CampaignSettings,
     device: DeviceInfo,
 ) -> tuple[tuple[Table, TablePrediction] | None, tuple[str, ...]]:
-    """The first newest table that is known to be of this setting and predicts the network."""
+    """The first newest table that is known to be of this setting and predicts the network.
+
+    One that holds its very classifier goes before one that lends another.
+    """
     reasons: list[str] = []
+    lent: tuple[tuple[Table, TablePrediction], tuple[str, ...]] | None = None
     for folder in newest_tables(request.tables):
         try:
             manifest = read_manifest(folder)
@@ -221,9 +226,14 @@ def _newest(
                 reasons.append(f"{doubts[0]}; if it is, name it with --table {folder}")
                 continue
             table = read_table(folder)
-            return (table, predict_network(table, network)), _trust(table)
+            prediction = predict_network(table, network)
+            if not prediction.lends_classifier:
+                return (table, prediction), _trust(table)
+            lent = lent or ((table, prediction), (*_trust(table), *_stand_in(prediction)))
         except KitError as error:
             reasons.append(error.message)
+    if lent is not None:
+        return lent
     why = reasons[0] if reasons else f"no table of this setting below {request.tables}"
     return None, (f"no prediction: {why}",)
 
@@ -256,6 +266,11 @@ def setting_differences(
     return found + [
         f"{name} {theirs}, not {ours}" for name, (theirs, ours) in pairs.items() if theirs != ours
     ]
+
+
+def _stand_in(prediction: TablePrediction) -> tuple[str, ...]:
+    """That another classifier than the network's was priced, if so."""
+    return (f"predicted {prediction.note}",) if prediction.note else ()
 
 
 def _trust(table: Table) -> tuple[str, ...]:

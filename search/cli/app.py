@@ -4,7 +4,7 @@ from typing import NoReturn
 
 import typer
 
-from search.cli import front, plot, search, specialise, train
+from search.cli import evaluate, front, plot, search, specialise, train
 from search.console.app import run_app
 
 app = typer.Typer(
@@ -15,6 +15,7 @@ app = typer.Typer(
 )
 app.callback(invoke_without_command=True, epilog=search.EXAMPLES)(search.search)
 app.command(epilog=train.EXAMPLES)(train.train)
+app.command(epilog=evaluate.EXAMPLES)(evaluate.evaluate)
 app.command(epilog=front.EXAMPLES)(front.front)
 app.command(epilog=plot.EXAMPLES)(plot.plot)
 app.command(epilog=specialise.EXAMPLES)(specialise.specialise)

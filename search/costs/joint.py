@@ -76,3 +76,7 @@ class JointCosts:
         Whether one network keeps to all of them, `search.selection.joint` says.
         """
         return max(one.costs.cheapest() / one.most for one in self.limits) * self.first.most
+
+    def dearest(self) -> float:
+        """The highest cost of any network."""
+        return max(one.costs.dearest() / one.most for one in self.limits) * self.first.most

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from search.costs.base import LATENCY, Costs
-from search.costs.joint import Limit
+from search.costs.base import LATENCY, Costs, CostTarget
+from search.costs.joint import JointCosts, Limit
 from search.errors import UsageError
 from search.latency.space_costs import counted_costs
 from search.pipeline.problem import TARGET_OPTIONS, SearchProblem, load_problem
@@ -48,10 +48,25 @@ def with_limits(problem: SearchProblem, most: Sequence[str]) -> SearchProblem:
         if not own:
             option = TARGET_OPTIONS[problem.costs.unit.cost]
             raise UsageError("--most adds limits to a target.", f"Give {option} as well.")
-        problem = problem.with_target(limits.pop(own[0]).most)
+        value = limits.pop(own[0]).most
+        problem = replace(problem, target=CostTarget(value=value, unit=problem.costs.unit))
     problem = replace(problem, limits=tuple(limits))
-    require_limits(problem.all_limits)
+    require_limits(all_limits(problem))
     return problem
+
+
+def all_limits(problem: SearchProblem) -> tuple[Limit, ...]:
+    """The target, in the words of `--most`, and the limits beside it."""
+    assert problem.target is not None
+    value = problem.target.value / (1e3 if problem.weighs_latency else 1e6)
+    option = TARGET_OPTIONS[problem.costs.unit.cost]
+    label = f"{option.removeprefix('--target-')}={value:g}"
+    return (Limit(label=label, costs=problem.costs, most=problem.target.value), *problem.limits)
+
+
+def weighed(problem: SearchProblem) -> Costs:
+    """What a method weighs: the costs, or those under all limits where there are more."""
+    return JointCosts(limits=all_limits(problem)) if problem.limits else problem.costs
 
 
 def _limit(problem: SearchProblem, text: str) -> Limit:

@@ -24,6 +24,7 @@ from search.pipeline.candidates import (
     rank_candidates,
 )
 from search.pipeline.context import RunContext
+from search.pipeline.limits import weighed
 from search.pipeline.options import SearchOptions
 from search.pipeline.problem import SearchProblem
 from search.selection.scores import dump_scores, from_probabilities, read_scores_for
@@ -37,7 +38,8 @@ from search.training.run.trace import TraceLine
 SCORES = "scores.json"
 TRIALS = "trials.jsonl"
 PLOT = "trace.html"
-_VALIDATION_SHARE = 0.2
+# Of the training images: those that train a trial, and those that judge it.
+_SHARES = (0.8, 0.2)
 _BASELINES: dict[str, Callable[..., BaselineResult]] = {
     "random": random_search,
     "evolution": evolve,
@@ -105,8 +107,8 @@ class SharedWeightsSearch:
         problem, data, seed = context.problem, context.data(), context.options.seed
         with fresh_weights(seed):
             algorithm = load_method(self.algorithm)(
-                problem.space,
-                problem.weighed,
+                context.searched_space(),
+                weighed(problem),
                 recipe=self.recipe,
                 target=problem.target,
                 recompute=context.compute.recompute,
@@ -131,7 +133,7 @@ class SharedWeightsSearch:
             algorithm,
             data.train,
             context.settings(self.recipe.batch),
-            space=problem.space.spec,
+            space=context.searched_space().spec,
             recipe=json.dumps({**asdict(self.recipe), **_target(problem)}, sort_keys=True),
             table_id=problem.table_id,
             folder=options.folder,
@@ -201,13 +203,15 @@ class TrialSearch:
         )
         result = _BASELINES[self.algorithm](
             self._scorer(trials, context),
-            context.problem.weighed,
+            weighed(context.problem),
             target.value,
             budget=self.budget,
             seed=context.options.seed,
         )
         _check_some_succeeded(result, trials)
-        candidates = self._candidates(result, trials)
+        labels = context.data().train.labels
+        judged_on = len(split_indices(labels, _SHARES, context.options.seed)[1])
+        candidates = self._candidates(result, trials, judged_on)
         return candidates[0], candidates
 
     def _check(self, context: RunContext) -> CostTarget:
@@ -223,7 +227,7 @@ class TrialSearch:
         """Hash of everything that the score of a trial depends on."""
         parts = (
             context.problem.table_id,
-            context.problem.space.spec,
+            context.searched_space().spec,
             context.data().identity,
             repr(sorted(asdict(self.recipe).items())),
             context.settings(self.recipe.batch).fixed,
@@ -233,10 +237,10 @@ class TrialSearch:
     def _scorer(self, trials: TrialFile, context: RunContext) -> ShortTraining:
         images = context.data().train
         train_indices, validation_indices = split_indices(
-            images.labels, (1 - _VALIDATION_SHARE, _VALIDATION_SHARE), context.options.seed
+            images.labels, _SHARES, context.options.seed
         )
         return ShortTraining(
-            context.problem.space,
+            context.searched_space(),
             images,
             train_indices,
             validation_indices,
@@ -246,7 +250,9 @@ class TrialSearch:
             context.progress.say,
         )
 
-    def _candidates(self, result: BaselineResult, trials: TrialFile) -> list[Candidate]:
+    def _candidates(
+        self, result: BaselineResult, trials: TrialFile, images: int
+    ) -> list[Candidate]:
         """All trials, the best first; of equal accuracies the fastest."""
         return [
             Candidate(
@@ -255,6 +261,7 @@ class TrialSearch:
                 accuracy=None if trial.choices in trials.failures else trial.score,
                 scored_by=f"{self.recipe.epochs} epochs of training",
                 failed=trials.failures.get(trial.choices),
+                images=images,
             )
             for trial in sorted(result.history, key=lambda trial: (-trial.score, trial.cost))
         ]

@@ -4,11 +4,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from search.architecture import Architecture
+from search.console.progress import Progress
 from search.data.base import Data
 from search.data.preprocessing import Preparation, write_preparation
 from search.pipeline.images import RunImages, report_images
+from search.pipeline.networks.fitting import fit_classes, keep_architecture
 from search.pipeline.options import TrainOptions
 from search.pipeline.resources import ComputeOptions, joined_processes
+from search.training.chance import chance_warning
 from search.training.evaluate import Accuracy
 from search.training.progress import TrainingProgress
 from search.training.retrain import TrainedNetwork, check_network, retrain, write_weights
@@ -18,15 +21,22 @@ from search.zoo.resolve import find_network
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainOutput:
-    """A trained network, its accuracy on the test images and its file of weights."""
+    """A trained network, its accuracy on the test images and its file of weights.
+
+    `architecture` is the file of the network where it has other classes than the one named.
+    """
 
     network: Architecture
     test: Accuracy
     weights: Path
+    architecture: Path | None = None
 
 
 def run_training(options: TrainOptions, compute: ComputeOptions) -> TrainOutput | None:
     """Train a named network and write its weights.
+
+    Where the images have another number of classes, the network gets a classifier for
+    them, and its file is written beside the weights.
 
     Returns:
         None in every process but the first.
@@ -41,8 +51,9 @@ def run_training(options: TrainOptions, compute: ComputeOptions) -> TrainOutput 
     with joined_processes(compute, quiet=options.quiet) as (processes, progress):
         data = RunImages(options.images, options.seed).at(network.resolution)
         report_images(data, progress.say)
+        fitted = fit_classes(network, data, progress)
         trained = retrain(
-            network,
+            fitted,
             data,
             recipe,
             TrainingSettings(batch=recipe.batch, seed=options.seed, compute=compute.to_compute()),
@@ -55,7 +66,20 @@ def run_training(options: TrainOptions, compute: ComputeOptions) -> TrainOutput 
         if not processes.leads:
             return None
         keep_weights(trained, data, options.output)
-    return TrainOutput(network=network, test=trained.test, weights=options.output)
+        warn_of_chance(trained.test, data, progress)
+    return TrainOutput(
+        network=fitted,
+        test=trained.test,
+        weights=options.output,
+        architecture=keep_architecture(fitted, network, options.output),
+    )
+
+
+def warn_of_chance(accuracy: Accuracy, data: Data, progress: Progress) -> None:
+    """Say that a network is no better than chance on the test images, if so."""
+    warning = chance_warning(accuracy, data.test.labels)
+    if warning:
+        progress.say(warning)
 
 
 def keep_weights(trained: TrainedNetwork, data: Data, weights: Path) -> None:

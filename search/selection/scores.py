@@ -20,6 +20,7 @@ from search.documents import parse_document, read_text
 from search.errors import UsageError
 from search.files import write_text
 from search.spaces.base import LayeredSpace
+from search.spaces.classes import classes_of, space_with_classes
 from search.spaces.registry import parse_space
 from search.table.values import MOST_NUMBER, Finite
 
@@ -173,7 +174,7 @@ def read_scores(path: Path, space: LayeredSpace) -> Scores:
 
 
 def read_scores_for(path: Path, space: LayeredSpace) -> Scores:
-    """Read scores for this space, of it or of the same one in another dtype or batch.
+    """Read scores for this space, of it or of the same one in another dtype, batch or class count.
 
     Raises:
         UsageError: As `read_scores`.
@@ -182,13 +183,17 @@ def read_scores_for(path: Path, space: LayeredSpace) -> Scores:
 
 
 def for_space(scores: Scores, space: LayeredSpace) -> Scores:
-    """The same scores for a table of another dtype or batch: quality is the network's own.
+    """The same scores for a table of another dtype, batch or class count.
+
+    Quality is the network's own, and a search on some of the classes ranks networks for
+    all of them (FBNet, arXiv 1812.03443, section 4.1).
 
     Raises:
         UsageError: Another space.
     """
     if scores.space != space.spec:
-        if not same_choices(parse_space(scores.space), space):
+        own = space_with_classes(parse_space(scores.space), classes_of(space))
+        if not same_choices(own, space):
             raise UsageError(
                 f"These scores belong to the space {scores.space}, not to {space.spec}.",
                 _PART_POINTWISE

@@ -18,6 +18,7 @@ from search.training.run.checkpoint import dump_checkpoint, parse_checkpoint
 from search.training.run.trace import read_trace
 from tests.search.cli.conftest import Searched
 from tests.search.cli.runner import Desk, Finished
+from tests.search.training.two_processes import places_of_two
 from tests.waiting import PATIENCE_S
 
 FILES = ("arch.json", "arch.run/scores.json", "arch.run/candidates/candidate-1.json")
@@ -210,11 +211,11 @@ def test_a_killed_process_goes_on_from_its_last_epoch(desk: Desk) -> None:
 
 
 def test_two_processes_write_one_result_and_both_end_well(desk: Desk) -> None:
-    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
     words = desk.words(*RETRAIN, "--format", "json")
-    with desk.start(*words, launcher=launcher) as process:
-        out, err = process.communicate(timeout=2 * PATIENCE_S)
-    assert process.returncode == 0, err
+    processes = [desk.start(*words, environment=place) for place in places_of_two()]
+    said = [process.communicate(timeout=2 * PATIENCE_S) for process in processes]
+    out, err = ("".join(texts) for texts in zip(*said, strict=True))
+    assert [process.returncode for process in processes] == [0, 0], err
     assert out.count('"schema_version"') == 1
     assert err.count("digits: 10 classes") == 1
     results = [path.name for path in desk.folder.glob("*.json")]
