@@ -77,6 +77,8 @@ def _summary(result: SearchResult) -> Iterator[str]:
             f"latency    {_ms(chosen.predicted_us)} predicted "
             f"[{_ms(chosen.low_us)}, {_ms(chosen.high_us)}], {target}{certainty}, by {result.table}"
         )
+    for row in chosen.limits:
+        yield f"limit      {row.limit}: {row.share:.1%} of it used"
     if result.target_used is not None and result.target_used < TARGET_UTILISATION:
         yield f"target     does not bind: the network uses {result.target_used:.0%} of it"
     if result.priced_classes is not None:

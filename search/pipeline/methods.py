@@ -24,6 +24,7 @@ from search.pipeline.candidates import (
     rank_candidates,
 )
 from search.pipeline.context import RunContext
+from search.pipeline.limits import weighed
 from search.pipeline.options import SearchOptions
 from search.pipeline.problem import SearchProblem
 from search.selection.scores import dump_scores, from_probabilities, read_scores_for
@@ -108,7 +109,7 @@ class SharedWeightsSearch:
         with fresh_weights(seed):
             algorithm = load_method(self.algorithm)(
                 context.searched_space(),
-                problem.costs,
+                weighed(problem),
                 recipe=self.recipe,
                 target=problem.target,
                 recompute=context.compute.recompute,
@@ -147,9 +148,10 @@ class SharedWeightsSearch:
 
 def _target(problem: SearchProblem) -> dict[str, object]:
     """The target, which with the recipe decides a search with shared weights."""
+    limits = {"limits": [limit.label for limit in problem.limits]} if problem.limits else {}
     if problem.weighs_latency:
-        return {"target_us": problem.target_us}
-    return {"cost": problem.costs.unit.cost, "most": problem.counted_target}
+        return {"target_us": problem.target_us, **limits}
+    return {"cost": problem.costs.unit.cost, "most": problem.counted_target, **limits}
 
 
 def _write_scores(algorithm: SearchAlgorithm, context: RunContext) -> None:
@@ -202,7 +204,7 @@ class TrialSearch:
         )
         result = _BASELINES[self.algorithm](
             self._scorer(trials, context),
-            context.problem.costs,
+            weighed(context.problem),
             target.value,
             budget=self.budget,
             seed=context.options.seed,
