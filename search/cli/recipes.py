@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from search.cli.options import OUTPUT, OutputFormat, examples
-from search.console.app import check_format
+from search.console.app import check_format, make_app
+from search.console.help import PanelCommand
 from search.errors import UsageError
 from search.files import check_file, write_text
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = examples("python -m search recipes", "python -m search recipes show fbnet -o mine.toml")
 LIST = "list"
-app = typer.Typer(help="List recipes, or show the file of one.", epilog=EXAMPLES)
+app = make_app(help="List recipes, or show the file of one.", epilog=EXAMPLES)
 
 
 @app.callback(invoke_without_command=True)
@@ -25,7 +26,7 @@ def recipes(context: typer.Context, output_format: OutputFormat = "table") -> No
         show_recipes(output_format)
 
 
-@app.command(epilog=examples("python -m search recipes show single-path"))
+@app.command(cls=PanelCommand, epilog=examples("python -m search recipes show single-path"))
 def show(
     name: Annotated[str, typer.Argument(help="Name of a recipe, or path of a .toml file.")],
     output: Annotated[

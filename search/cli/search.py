@@ -19,6 +19,7 @@ from search.cli.options import (
     Imported,
     LearningRate,
     Limit,
+    Most,
     OutputFormat,
     Precision,
     Predicted,
@@ -34,11 +35,15 @@ from search.cli.options import (
     TrainFolder,
     Unexamined,
     ValFolder,
+    complete_space,
     examples,
     gather,
 )
 from search.cli.recipes import LIST, show_recipes
 from search.console.app import check_format
+from search.console.help import VersionOption
+from search.console.suggestions import one_of
+from search.console.suggestions import tables as complete_table
 from search.errors import UsageError
 
 ALGORITHMS = (*METHODS, "exact", "evolution", "random")
@@ -51,13 +56,19 @@ EXAMPLES = examples(
 def search(
     context: typer.Context,
     table: Annotated[
-        Path | None, typer.Option(help="Folder of a latency table.", rich_help_panel=PROBLEM)
+        Path | None,
+        typer.Option(
+            help="A latency table: its folder, or words such as latest.",
+            rich_help_panel=PROBLEM,
+            autocompletion=complete_table,
+        ),
     ] = None,
     space: Annotated[
         str | None,
         typer.Option(
             help="Without --table: a space, for --cost flops, params or memory.",
             rich_help_panel=PROBLEM,
+            autocompletion=complete_space,
         ),
     ] = None,
     algorithm: Annotated[
@@ -66,6 +77,7 @@ def search(
             help=f"{', '.join(METHODS)}, exact (needs --scores), evolution or random; by default "
             "the recipe's, or fbnet.",
             rich_help_panel=PROBLEM,
+            autocompletion=one_of(lambda: ALGORITHMS),
         ),
     ] = None,
     target_ms: Annotated[
@@ -101,6 +113,7 @@ def search(
             rich_help_panel=PROBLEM,
         ),
     ] = None,
+    most: Most = None,
     probability: Probability = None,
     scores: Annotated[
         Path | None,
@@ -162,6 +175,7 @@ def search(
     simulated: Simulated = False,
     imported: Imported = False,
     predicted: Predicted = False,
+    version: VersionOption = False,
 ) -> None:
     """Search a network for the device of a table (the default verb)."""
     parameters = locals() | {"settings": tuple(settings or ())}
@@ -174,12 +188,13 @@ def search(
     _check_together(table, space, algorithm, scores)
     from search.algorithms.recipes import method_of, open_recipe
     from search.pipeline.problem import Waivers, load_problem, untimed_problem, weigh
+    from search.table.query import find_table
 
     algorithm = parameters["algorithm"] = algorithm or method_of(recipe)
     open_recipe(recipe, settings or (), algorithm)  # refused before the table is read
     waivers = gather(Waivers, parameters)
     if table is not None:
-        problem = load_problem(table, target_ms, waivers, probability)
+        problem = load_problem(find_table(table), target_ms, waivers, probability)
     else:
         if target_ms is not None or probability is not None:
             raise UsageError("--target-ms and --probability need a latency.", "Give --table.")
@@ -191,6 +206,9 @@ def search(
         target_mparams=target_mparams,
         target_mb=target_mb,
     )
+    from search.pipeline.limits import with_limits
+
+    problem = with_limits(problem, most or [])
     from search.cli.output import show_search
     from search.pipeline.options import DataOptions, SearchOptions
     from search.pipeline.resources import ComputeOptions

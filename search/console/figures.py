@@ -17,7 +17,8 @@ _STYLE = """
 body { margin: 2rem auto; max-width: 1400px; padding: 0 1rem; background: var(--paper);
   color: var(--ink); font: 15px/1.45 system-ui, sans-serif; }
 h1 { font-size: 1.35rem; margin: 0 0 .2rem; } p { color: var(--faint); margin: 0 0 1.2rem; }
-main { display: grid; grid-template-columns: repeat(auto-fill, minmax(380px, 1fr)); gap: 1.4rem; }
+main { display: grid; gap: 1.4rem;
+  grid-template-columns: repeat(auto-fill, minmax(min(380px, 100%), 1fr)); }
 figure { margin: 0; } figcaption { font-weight: 600; }
 .key { font-weight: 400; color: var(--faint); margin-left: .8em; white-space: nowrap; }
 .key i { display: inline-block; width: 1.1em; height: 3px; margin-right: .35em;
@@ -25,6 +26,7 @@ figure { margin: 0; } figcaption { font-weight: 600; }
 svg { width: 100%; height: auto; display: block; }
 svg text { fill: var(--faint); font-size: 12px; font-variant-numeric: tabular-nums; }
 .grid { stroke: var(--line); stroke-width: 1; } .axis { stroke: var(--faint); stroke-width: 1; }
+.target { stroke: var(--ink); stroke-width: 1; stroke-dasharray: 5 4; }
 .curve { fill: none; stroke-width: 2; stroke-linejoin: round; }
 """ + "".join(
     f".s{n} {{ stroke: var(--c{n}); }} .d{n} {{ fill: var(--c{n}); }} "
@@ -33,20 +35,25 @@ svg text { fill: var(--faint); font-size: 12px; font-variant-numeric: tabular-nu
 )
 
 
-def page(title: str, note: str, figures: str) -> str:
+def page(title: str, note: str, figures: str, *, refresh_s: float | None = None) -> str:
     """A complete HTML page; nothing in it is loaded from elsewhere.
 
     Args:
         title: Plain text.
         note: Plain text, below the title.
         figures: HTML.
+        refresh_s: A page that is served: loaded again after so many seconds, with a link to
+            its numbers, trace.csv.
     """
     name = html.escape(title)
+    served = refresh_s is not None
+    refresh = f'<meta http-equiv="refresh" content="{refresh_s:g}">' if served else ""
+    link = '; <a href="trace.csv">CSV</a>' if served else ""
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{name}</title>
-<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="viewport" content="width=device-width, initial-scale=1">{refresh}
 <style>{_STYLE}</style></head>
-<body><h1>{name}</h1><p>{html.escape(note)}</p>
+<body><h1>{name}</h1><p>{html.escape(note)}{link}</p>
 <main>
 {figures}
 </main></body></html>

@@ -9,6 +9,8 @@ from search.pipeline.images import RunImages
 from search.pipeline.options import SearchOptions
 from search.pipeline.problem import SearchProblem
 from search.pipeline.resources import ComputeOptions
+from search.spaces.base import LayeredSpace
+from search.spaces.classes import space_with_classes
 from search.training.compute.distributed import ProcessGroup
 from search.training.recipe import TrainingRecipe
 from search.training.run.run_control import Stopwatch
@@ -34,6 +36,14 @@ class RunContext:
             UsageError: As `search.data.open.open_data`.
         """
         return self.images.at(self.problem.space.before[0].height)
+
+    def searched_space(self) -> LayeredSpace:
+        """The space with as many classes as the images of the search have.
+
+        Raises:
+            UsageError: As `data`.
+        """
+        return space_with_classes(self.problem.space, len(self.data().classes))
 
     def settings(self, recipe: SearchRecipe | TrainingRecipe) -> TrainingSettings:
         """Settings of the engine, as far as a recipe decides them."""

@@ -116,7 +116,7 @@ class CategoricalSearch(IndependentLayers):
     @torch.no_grad()
     def _draw(self, generator: torch.Generator) -> Tensor:
         probabilities = self.probabilities()
-        number = self.recipe.draws_at(float(entropy(probabilities).sum()))
+        number = self.recipe.draws_at(self.module.nats(probabilities))
         self.module.drawn.add_(number)
         return draw_choices(probabilities, number, generator)
 
@@ -236,14 +236,14 @@ class CategoricalSearch(IndependentLayers):
 
     def progress(self) -> Mapping[str, float]:
         """Mean entropy of the layers in nats, latencies, networks drawn, weight of the cost."""
-        layers = entropy(self.probabilities())
+        probabilities = self.probabilities()
         likely = torch.tensor([self.argmax()]).numpy()
         column = self._costs.unit.column
         numbers = {
             f"expected_{column}": float(self._expected_cost()),
             f"argmax_{column}": float(self._costs.cost_of(likely)[0]),
-            "entropy": float(layers.mean()),
-            "draws": float(self.recipe.draws_at(float(layers.sum()))),
+            "entropy": float(entropy(probabilities).mean()),
+            "draws": float(self.recipe.draws_at(self.module.nats(probabilities))),
             "networks_drawn": float(self.module.drawn),
             "networks_run": float(self.module.ran),
         }

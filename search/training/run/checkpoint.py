@@ -211,7 +211,11 @@ def restore(
         for name, state in checkpoint.optimizers.items():
             optimizers[name].load_state_dict(dict(state))
     except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
-        raise UsageError(f"The checkpoint does not fit the method's modules: {error}") from error
+        raise UsageError(
+            "The checkpoint does not fit the method's modules: names or shapes of its weights "
+            "differ from theirs.",
+            "Resume with the options that the run was begun with.",
+        ) from error
 
 
 def _check_numbers(state: Mapping[str, Tensor]) -> None:

@@ -3,7 +3,7 @@
 import html
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from search.console.figures import (
@@ -18,6 +18,8 @@ from search.console.figures import (
     frame,
     page,
 )
+from search.console.messages import counted
+from search.console.output import to_csv
 from search.files import write_text
 from search.training.run.trace import TraceLine
 
@@ -26,14 +28,18 @@ Points = Sequence[tuple[float, float]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Panel:
-    """One plot: its title with the unit, and its curves over epochs by name."""
+    """One plot: its title with the unit, its curves over epochs by name, and a line to be met."""
 
     title: str
     curves: Mapping[str, Points]
+    target: float | None = None
 
 
-def panels(lines: Iterable[TraceLine]) -> tuple[Panel, ...]:
-    """The plots of a trace; a quantity that no line has is left out."""
+def panels(lines: Iterable[TraceLine], target_ms: float | None = None) -> tuple[Panel, ...]:
+    """The plots of a trace; a quantity that no line has is left out.
+
+    `target_ms` is drawn wherever a latency of networks is.
+    """
     curves_by_title: dict[str, dict[str, list[tuple[float, float]]]] = {}
     for line in lines:
         for title, curve, value in _values(line):
@@ -41,7 +47,14 @@ def panels(lines: Iterable[TraceLine]) -> tuple[Panel, ...]:
                 curves_by_title.setdefault(title, {}).setdefault(curve, []).append(
                     (line.epoch + 1, value)
                 )
-    return tuple(Panel(title=title, curves=curves) for title, curves in curves_by_title.items())
+    return tuple(
+        Panel(
+            title=title,
+            curves=curves,
+            target=target_ms if "latency, ms" in title.lower() else None,
+        )
+        for title, curves in curves_by_title.items()
+    )
 
 
 def _values(line: TraceLine) -> Iterable[tuple[str, str, float | None]]:
@@ -77,17 +90,37 @@ def _words(name: str) -> str:
     return name.replace("_", " ").capitalize()
 
 
-def plot_page(lines: Sequence[TraceLine], title: str) -> str:
-    """A complete HTML page; nothing in it is loaded from elsewhere."""
-    figures = "\n".join(_figure(panel) for panel in panels(lines))
+def plot_page(
+    lines: Sequence[TraceLine],
+    title: str,
+    *,
+    target_ms: float | None = None,
+    refresh_s: float | None = None,
+) -> str:
+    """A complete HTML page; nothing in it is loaded from elsewhere.
+
+    Args:
+        lines: The trace.
+        title: The heading.
+        target_ms: Latency to be met, drawn as a line.
+        refresh_s: A page that is served: loaded again after so many seconds, with a link to
+            the trace as CSV.
+    """
+    figures = "\n".join(_figure(panel) for panel in panels(lines, target_ms))
     epochs = len({line.epoch for line in lines})
     seconds = sum(line.seconds for line in lines)
-    return page(title, f"{epochs} epochs, {seconds / 60:.1f} minutes of training", figures)
+    text = f"{counted(epochs, 'epoch')}, {seconds / 60:.1f} minutes of training"
+    return page(title, text, figures, refresh_s=refresh_s)
 
 
-def write_plot(lines: Sequence[TraceLine], path: Path, title: str = "Training") -> None:
+def write_plot(
+    lines: Sequence[TraceLine],
+    path: Path,
+    title: str = "Training",
+    target_ms: float | None = None,
+) -> None:
     """Write the page atomically."""
-    write_text(path, plot_page(lines, title))
+    write_text(path, plot_page(lines, title, target_ms=target_ms))
 
 
 def _figure(panel: Panel) -> str:
@@ -98,11 +131,13 @@ def _figure(panel: Panel) -> str:
     caption = f"<figcaption>{html.escape(panel.title)}{keys}</figcaption>"
     values = [point for points in panel.curves.values() for point in points]
     across = Axis([x for x, _ in values], LEFT, WIDTH - RIGHT, whole=True)
-    up = Axis([y for _, y in values], HEIGHT - BOTTOM, TOP)
+    met = [] if panel.target is None else [panel.target]
+    up = Axis([*(y for _, y in values), *met], HEIGHT - BOTTOM, TOP)
     curves = "".join(
         _curve(points, number % COLOURS, across, up)
         for number, points in enumerate(panel.curves.values())
     )
+    curves += "".join(_target_line(value, up) for value in met)
     label = html.escape(f"{panel.title} over epochs")
     return (
         f'<figure>{caption}<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
@@ -120,3 +155,22 @@ def _curve(points: Points, number: int, across: Axis, up: Axis) -> str:
         for (px, py), (x, y) in zip(places, points, strict=True)
     )
     return f'<polyline class="curve s{number}" points="{path}"/>{dots}'
+
+
+def _target_line(value: float, up: Axis) -> str:
+    y, right = up.at(value), WIDTH - RIGHT
+    return (
+        f'<line class="target" x1="{LEFT}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}"/>'
+        f'<text x="{right}" y="{y - 4:.1f}" text-anchor="end">target {value:g}</text>'
+    )
+
+
+def trace_csv(lines: Sequence[TraceLine]) -> str:
+    """The trace as CSV: one row an epoch and phase, the method's own numbers as columns too."""
+    own = dict.fromkeys(name for line in lines for name in line.progress)
+    rows = []
+    for line in lines:
+        row = asdict(line)
+        progress = row.pop("progress")
+        rows.append({**row, **{name: progress.get(name) for name in own}})
+    return to_csv(rows)

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from profiler.comparison.compare import compare
 from profiler.comparison.sources import choose_tables, find_networks
+from profiler.tables.predict import predict_network
 from profiler.tables.versions import newest_tables
 from search.architecture import write_architecture
 from search.console.progress import Silent
@@ -51,9 +53,30 @@ def test_tables_are_chosen_that_can_price_every_network(bench: Bench) -> None:
 
 def test_if_operators_are_missing_everywhere_that_is_the_reason(bench: Bench) -> None:
     bench.measure()
-    other = make_space("fbnet-mini", classes=7).architecture(SMALL)
-    with pytest.raises(MissingOperator, match="classifier"):
+    other = make_space("fbnet-mini", head_channels=128).architecture(SMALL)
+    with pytest.raises(MissingOperator, match="conv_k1"):
         choose_tables(bench.output, [NamedNetwork(name="x", architecture=other)], Silent())
+
+
+def test_a_network_of_other_classes_is_priced_with_the_tables_classifier_and_that_is_said(
+    bench: Bench,
+) -> None:
+    ten = bench.measure()
+    seven = make_space("fbnet-mini", classes=7).architecture(SMALL, "seven")
+    named = NamedNetwork(name="seven", architecture=seven)
+    (lent,) = choose_tables(bench.output, [named], Silent())
+    assert lent.manifest.table_id == ten.manifest.table_id
+    found = predict_network(ten, named)
+    assert found.architecture.classes == 10
+    assert found.lends_classifier
+    assert "classifier of 10 classes, as it has none of 7" in found.note
+    (cell,) = compare([named], [ten]).cells
+    assert cell.note == found.note
+    usual = NamedNetwork(name="ten", architecture=make_space("fbnet-mini").architecture(SMALL))
+    assert cell.latency_us == predict_network(ten, usual).estimate.value_us
+    own = bench.measure(settings=bench.settings(space=make_space("fbnet-mini", classes=7).spec))
+    chosen = choose_tables(bench.output, [named], Silent())
+    assert [one.manifest.table_id for one in chosen] == [own.manifest.table_id]
 
 
 def test_without_any_table_the_next_step_is_named(tmp_path: Path) -> None:
