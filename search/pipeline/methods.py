@@ -24,6 +24,7 @@ from search.pipeline.candidates import (
     exact_choice,
 )
 from search.pipeline.context import RunContext
+from search.pipeline.limits import weighed
 from search.pipeline.networks.judging import Judge, choose_images
 from search.pipeline.options import SearchOptions
 from search.pipeline.problem import SearchProblem
@@ -31,7 +32,8 @@ from search.selection.scores import dump_scores, from_probabilities, read_scores
 from search.training.compute.seeds import fresh_weights
 from search.training.engine import train
 from search.training.progress import TrainingProgress
-from search.training.recipe import TrainingRecipe, make_training_recipe
+from search.training.recipe import TrainingRecipe
+from search.training.retrain import with_policy
 from search.training.run.plot import write_plot
 from search.training.run.trace import TraceLine
 
@@ -78,7 +80,7 @@ def make_method(options: SearchOptions) -> SearchMethod:
     Raises:
         UsageError: Unknown recipe, or values out of range.
     """
-    make_training_recipe(options.recipe)  # refuses an unknown one, needed or not
+    options.open_recipe()  # refuses an unknown one, needed or not
     if options.scores is not None:
         return ExactSelection(scores=options.scores)
     if options.algorithm in METHODS:
@@ -108,7 +110,7 @@ class SharedWeightsSearch:
         with fresh_weights(seed):
             algorithm = load_method(self.algorithm)(
                 context.searched_space(),
-                problem.costs,
+                weighed(problem),
                 recipe=self.recipe,
                 target=problem.target,
                 recompute=context.compute.recompute,
@@ -157,7 +159,7 @@ class SharedWeightsSearch:
         return train(
             algorithm,
             data.train,
-            context.settings(self.recipe.batch),
+            context.settings(self.recipe),
             space=context.searched_space().spec,
             recipe=json.dumps({**asdict(self.recipe), **_target(problem)}, sort_keys=True),
             table_id=problem.table_id,
@@ -172,9 +174,10 @@ class SharedWeightsSearch:
 
 def _target(problem: SearchProblem) -> dict[str, object]:
     """The target, which with the recipe decides a search with shared weights."""
+    limits = {"limits": [limit.label for limit in problem.limits]} if problem.limits else {}
     if problem.weighs_latency:
-        return {"target_us": problem.target_us}
-    return {"cost": problem.costs.unit.cost, "most": problem.counted_target}
+        return {"target_us": problem.target_us, **limits}
+    return {"cost": problem.costs.unit.cost, "most": problem.counted_target, **limits}
 
 
 def _write_scores(algorithm: SearchAlgorithm, context: RunContext) -> None:
@@ -227,7 +230,7 @@ class TrialSearch:
         )
         result = _BASELINES[self.algorithm](
             self._scorer(trials, context),
-            context.problem.costs,
+            weighed(context.problem),
             target.value,
             budget=self.budget,
             seed=context.options.seed,
@@ -254,12 +257,12 @@ class TrialSearch:
             context.searched_space().spec,
             context.data().identity,
             repr(sorted(asdict(self.recipe).items())),
-            context.settings(self.recipe.batch).fixed,
+            context.settings(self.recipe).fixed,
         )
         return sha256_bytes("\n".join(parts).encode())
 
     def _scorer(self, trials: TrialFile, context: RunContext) -> ShortTraining:
-        images = context.data().train
+        images = with_policy(context.data(), self.recipe).train
         train_indices, validation_indices = split_indices(
             images.labels, _SHARES, context.options.seed
         )
@@ -269,7 +272,7 @@ class TrialSearch:
             train_indices,
             validation_indices,
             self.recipe,
-            context.settings(self.recipe.batch),
+            context.settings(self.recipe),
             trials,
             context.progress.say,
         )

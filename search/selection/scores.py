@@ -6,6 +6,7 @@ reads them together with any table's costs.
 """
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -192,14 +193,27 @@ def for_space(scores: Scores, space: LayeredSpace) -> Scores:
     """
     if scores.space != space.spec:
         own = space_with_classes(parse_space(scores.space), classes_of(space))
-        if _shapes(own) != _shapes(space):
+        if not same_choices(own, space):
             raise UsageError(
                 f"These scores belong to the space {scores.space}, not to {space.spec}.",
-                "Use a table and scores of the same space.",
+                _PART_POINTWISE
+                if re.sub("-p[01]-", "-", scores.space) == re.sub("-p[01]-", "-", space.spec)
+                else "Use a table and scores of the same space.",
             )
         scores = Scores(values=scores.values, space=space.spec, origin=scores.origin)
     scores.require(space)
     return scores
+
+
+_PART_POINTWISE = (
+    "They differ in the first 1x1 at expansion 1: p1 keeps it, p0 drops it. Measure a table with "
+    "--keep-pointwise or --drop-pointwise, or search again."
+)
+
+
+def same_choices(one: LayeredSpace, other: LayeredSpace) -> bool:
+    """Whether two spaces hold the same networks, whatever their dtype and batch."""
+    return _shapes(one) == _shapes(other)
 
 
 def _shapes(space: LayeredSpace) -> list[str]:

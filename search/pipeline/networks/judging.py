@@ -16,7 +16,7 @@ from search.algorithms.baselines.trials import TrialFile
 from search.console.progress import Progress, Silent
 from search.data.base import ImageSet
 from search.pipeline.candidates import Candidate
-from search.pipeline.inherited import CALIBRATION_IMAGES, Shared, inherited_accuracy
+from search.pipeline.networks.inherited import CALIBRATION_IMAGES, Shared, inherited_accuracy
 from search.training.compute.distributed import ProcessGroup
 from search.training.compute.precision import Compute
 from search.training.compute.seeds import generator_for

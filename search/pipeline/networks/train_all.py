@@ -20,12 +20,16 @@ from search.pipeline.images import RunImages, report_images
 from search.pipeline.networks.fitting import fit_classes
 from search.pipeline.options import TrainOptions
 from search.pipeline.resources import ComputeOptions, joined_processes
-from search.pipeline.train import keep_weights, warn_of_chance
+from search.pipeline.train import (
+    engine_settings,
+    find_teacher,
+    keep_weights,
+    warn_of_chance,
+)
 from search.training.compute.distributed import ProcessGroup
 from search.training.evaluate import Accuracy, evaluate
 from search.training.progress import TrainingProgress
 from search.training.retrain import TrainedNetwork, check_network, retrain
-from search.training.settings import TrainingSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,14 +161,13 @@ class _Trainings:
                 fitted,
                 hold_out(data, self._held_out, options.seed),
                 recipe,
-                TrainingSettings(
-                    batch=recipe.batch, seed=options.seed, compute=self._compute.to_compute()
-                ),
+                engine_settings(recipe, options.seed, self._compute),
                 folder=options.folder / file,
                 resume=options.resume,
                 accept_changes=options.accept_changes,
                 progress=TrainingProgress(self._progress),
                 processes=self._processes,
+                teacher=find_teacher(recipe, data),
             )
         except GateFailed as error:
             self._progress.say(f"{file} failed: {error.message}")

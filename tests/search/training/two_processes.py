@@ -31,15 +31,20 @@ def gradients(algorithm: TrainingMethod, processes: ProcessGroup) -> list[dict[s
     return steps
 
 
-def start_two(*words: str) -> list[subprocess.Popen[str]]:
-    """`python -m words...` twice, as processes of one group, without torchrun."""
+def places_of_two() -> list[dict[str, str]]:
+    """What tells each of two processes of one group its place, as torchrun does."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    place = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    group = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    return [{**group, "RANK": str(rank)} for rank in (0, 1)]
+
+
+def start_two(*words: str) -> list[subprocess.Popen[str]]:
+    """`python -m words...` twice, as processes of one group, without torchrun."""
     return [
-        start_module(*words, environment={**os.environ, **place, "RANK": str(rank)}, cwd=ROOT)
-        for rank in (0, 1)
+        start_module(*words, environment={**os.environ, **place}, cwd=ROOT)
+        for place in places_of_two()
     ]
 
 
