@@ -12,7 +12,7 @@ from search.data.base import Data, PixelScaling
 from search.data.preprocessing import read_preparation
 from search.errors import UsageError
 from search.files import read_at_most
-from search.operators.modules import build_network
+from search.training.weights.load import build_weighted, read_weights
 
 _MOST_BYTES = 8 * 2**30
 
@@ -65,8 +65,8 @@ def read_teacher(architecture: Architecture, weights: Path, data: Data) -> Teach
         raise UsageError(
             f"Cannot read the teacher's weights {weights}: {error.strerror or error}."
         ) from error
-    network = build_network(architecture.operators)
-    _load(network, weights)
+    found = read_weights(weights, architecture.operators, f"the teacher {architecture.name}")
+    network = build_weighted(architecture.operators, found)
     mean, std = (torch.tensor(each).view(1, 3, 1, 1) for each in data.normalisation)
     own_mean, own_std = (torch.tensor(each).view(1, 3, 1, 1) for each in scaling)
     digest = hashlib.sha256(content).hexdigest()[:16]
@@ -91,20 +91,6 @@ def _scaling(weights: Path, data: Data) -> PixelScaling:
             "Give distillation.weights of a network that was trained on these classes.",
         )
     return PixelScaling(mean=note.mean, std=note.std)
-
-
-def _load(network: nn.Module, weights: Path) -> None:
-    try:
-        state = torch.load(weights, map_location="cpu", weights_only=True)
-        network.load_state_dict(state)
-    except Exception as error:  # torch raises many kinds for a damaged file
-        raise UsageError(
-            f"{weights} does not hold weights of the teacher's architecture.",
-            "Give the file that python -m search train wrote for it.",
-        ) from error
-    for name, tensor in network.state_dict().items():
-        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
-            raise UsageError(f"The teacher's weights {weights} are no numbers (in {name}).")
 
 
 def distillation_loss(logits: Tensor, taught: Tensor, temperature: float) -> Tensor:

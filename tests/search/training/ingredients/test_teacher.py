@@ -155,7 +155,7 @@ def test_files_that_hold_no_weights_of_the_teacher_are_refused(
     state = torch.load(weights, weights_only=True)
     next(iter(state.values())).fill_(math.nan)
     torch.save(state, weights)
-    with pytest.raises(UsageError, match="are no numbers"):
+    with pytest.raises(UsageError, match="are NaN"):
         read_teacher(NETWORK, weights, data)
 
 
