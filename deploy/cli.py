@@ -5,7 +5,10 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from search.console.app import run_app
+from search.console.app import make_app, run_app
+from search.console.help import PanelCommand, VersionOption
+from search.console.suggestions import one_of
+from search.console.suggestions import tables as complete_table
 from search.errors import EXIT_GATE
 
 _NETWORK = "Network"
@@ -14,20 +17,51 @@ _EFFORT = "Effort"
 _TARGET = "Prediction and target"
 _OUTPUT = "Output"
 
-app = typer.Typer(add_completion=True, pretty_exceptions_enable=False)
+
+@one_of
+def _complete_device() -> tuple[str, ...]:
+    from deploy.verification.device_side import load_device_verifier
+
+    return load_device_verifier().names()
 
 
-@app.command()
+app = make_app()
+
+
+@app.command(cls=PanelCommand)
 def deploy(
     net: Annotated[
         str,
         typer.Argument(
+            metavar="NET",
             help="Architecture file, published name, or a model of your own: .pt2, .onnx, .pte, "
-            "or module.py:factory (that file is executed)."
+            "or module.py:factory (that file is executed).",
         ),
     ],
     device: Annotated[
-        str | None, typer.Option(help="Device to verify it on.", rich_help_panel=_DEVICE)
+        str | None,
+        typer.Option(
+            help="Device to verify it on.",
+            rich_help_panel=_DEVICE,
+            autocompletion=_complete_device,
+        ),
+    ] = None,
+    serial: Annotated[
+        str | None,
+        typer.Option(help="Which of several Android devices.", rich_help_panel=_DEVICE),
+    ] = None,
+    adb_server: Annotated[
+        str | None,
+        typer.Option(
+            help="HOST:PORT of the adb server (default 127.0.0.1:5037).", rich_help_panel=_DEVICE
+        ),
+    ] = None,
+    connect: Annotated[
+        str | None,
+        typer.Option(
+            help="HOST:PORT of a device's own adb daemon: no server needed.",
+            rich_help_panel=_DEVICE,
+        ),
     ] = None,
     export_format: Annotated[
         str | None,
@@ -118,7 +152,12 @@ def deploy(
         typer.Option(help="Seed of the images' choice and split.", min=0, rich_help_panel=_NETWORK),
     ] = 0,
     table: Annotated[
-        Path | None, typer.Option(help="Table to predict by.", rich_help_panel=_TARGET)
+        Path | None,
+        typer.Option(
+            help="Table to predict by: its folder, or words such as latest.",
+            rich_help_panel=_TARGET,
+            autocompletion=complete_table,
+        ),
     ] = None,
     tables: Annotated[
         Path, typer.Option(help="Where to look without --table.", rich_help_panel=_TARGET)
@@ -173,6 +212,7 @@ def deploy(
         str | None,
         typer.Option("--output-format", help="The older name of --format.", hidden=True),
     ] = None,
+    version: VersionOption = False,
 ) -> None:
     """Export NET, run it on the device, check its outputs, time it (exit 1 if it fails).
 
@@ -186,8 +226,11 @@ def deploy(
     from deploy.verification.options import DeployOptions, split_formats
     from deploy.verification.output import show_result, write_folder
     from deploy.verification.run import run_deployment
+    from search.table.query import find_table
 
     export_format, output_format = split_formats(export_format, output_format, older_output_format)
+    if table is not None:
+        typed["table"] = find_table(table, tables)
     options = DeployOptions.of({**typed, "export_format": export_format})
     result = run_deployment(options)
     if output is not None:

@@ -1,19 +1,16 @@
 """Torch modules of operators, with weights, ready for an exporter."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from search.errors import UsageError
 from search.operators.modules import ConvNorm, build_network
 from search.operators.spec import OperatorSpec
-
-_CHECKPOINTS = ("state_dict", "model", "model_state_dict", "weights")
-_PREFIXES = ("module.", "_orig_mod.")
-_LONGEST = 120
+from search.training.weights.load import read_weights
 
 
 def seeded_network(operators: Sequence[OperatorSpec], seed: int = 0) -> nn.Sequential:
@@ -35,81 +32,21 @@ def seeded_network(operators: Sequence[OperatorSpec], seed: int = 0) -> nn.Seque
     return network.eval()
 
 
-def load_weights(network: nn.Module, path: Path) -> None:
-    """Load a state dict; never executes what the file holds.
-
-    A checkpoint that holds one is opened, and prefixes that wrappers of training
-    add (`module.`, `_orig_mod.`) are taken off.
+def load_weights(network: nn.Module, path: Path, operators: Sequence[OperatorSpec]) -> None:
+    """Load weights in the kit's layout or that of a released FBNet; executes nothing.
 
     Raises:
-        UsageError: The file is unreadable, of another network, or holds NaN.
+        UsageError: The file is unreadable, of another network, or holds NaN; or the
+            release computes what the kit's operators do not.
     """
-    state = _plain_names(_state_dict(_read(path), path))
-    _require_same(network.state_dict(), state, path)
-    for name, tensor in state.items():
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            what = "NaN" if bool(torch.isnan(tensor).any()) else "infinite"
-            raise UsageError(
-                f"The weights in {path} are {what} (the first in {name!r}).",
-                "Their training diverged: train again with a lower learning rate.",
-            )
-    network.load_state_dict(state)
-
-
-def _read(path: Path) -> object:
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever torch raises on files that are none
-        if type(error).__name__ == "UnpicklingError":
-            raise UsageError(
-                f"{path} does not hold weights of this network: it holds more than tensors, or is "
-                "damaged, and is not loaded, since that could run a program.",
-                "Save the weights alone where you trust it: torch.save(model.state_dict(), FILE).",
-            ) from error
-        why = str(error).strip().partition("\n")[0][:_LONGEST] or type(error).__name__
+    weights = read_weights(path, operators)
+    if weights.squeezes_activated:
         raise UsageError(
-            f"{path} does not hold weights of this network: it cannot be read ({why}).",
-            "Give a file that torch.save wrote.",
-        ) from error
-
-
-def _state_dict(content: object, path: Path) -> Mapping[str, Tensor]:
-    """The state dict in what was loaded, or in the checkpoint that was."""
-    for candidate in (content, *(_get(content, name) for name in _CHECKPOINTS)):
-        values = candidate.values() if isinstance(candidate, Mapping) else ()
-        if isinstance(candidate, Mapping) and values and all(isinstance(v, Tensor) for v in values):
-            return candidate
-    raise UsageError(
-        f"{path} does not hold weights of this network: it holds no tensors by name.",
-        "Save them so: torch.save(model.state_dict(), FILE).",
-    )
-
-
-def _get(content: object, name: str) -> object:
-    return content.get(name) if isinstance(content, Mapping) else None
-
-
-def _plain_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    names = list(state)
-    while prefix := next((p for p in _PREFIXES if all(n.startswith(p) for n in names)), None):
-        names = [name.removeprefix(prefix) for name in names]
-    return dict(zip(names, state.values(), strict=True))
-
-
-def _require_same(wanted: Mapping[str, Tensor], state: Mapping[str, Tensor], path: Path) -> None:
-    lacking = [name for name in wanted if name not in state]
-    strange = [name for name in state if name not in wanted]
-    other = [n for n in wanted if n in state and state[n].shape != wanted[n].shape]
-    found = [
-        f"{len(names)} {what} (such as {names[0]!r})"
-        for names, what in ((lacking, "missing"), (strange, "unknown"), (other, "of another shape"))
-        if names
-    ]
-    if found:
-        raise UsageError(
-            f"{path} does not hold weights of this network: of {len(wanted)}, {', '.join(found)}.",
-            "Give the weights that were trained for it.",
+            f"The network of {path} activates inside squeeze-excite as its block does; the "
+            "kit's operators take ReLU there.",
+            "python -m search evaluate judges it; to deploy it, train the network here.",
         )
+    network.load_state_dict(dict(weights.state))
 
 
 def fold_batch_norm(network: nn.Module) -> nn.Module:

@@ -34,6 +34,7 @@ ORDER = {
         "architecture",
         "data",
         "spaces",
+        "recipes",
         "training",
         "latency",
         "zoo",
@@ -41,6 +42,7 @@ ORDER = {
         "selection",
         "algorithms",
         "pipeline",
+        "sweep",
         "cli",
         "__main__",
     ),
@@ -59,6 +61,7 @@ ORDER = {
         "__main__",
     ),
     "device_agents": (
+        "tools",
         "protocol",
         "device",
         "arm_cores",

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from deploy.bundle.facts import BundleFacts, ImageInput
 from deploy.verification.device_side import VerificationReport
+from search.console.messages import counted
 
 
 def model_card(facts: BundleFacts) -> str:
@@ -86,7 +87,7 @@ def _image_lines(image: ImageInput) -> Iterator[str]:
 
 def _measured(report: VerificationReport) -> Iterator[str]:
     device = report.model or report.device
-    runtime = f"{report.runtime}, {report.backend}, {report.threads} thread(s)"
+    runtime = f"{report.runtime}, {report.backend}, {counted(report.threads, 'thread')}"
     yield f"On {_plain(device)} ({report.source}), {runtime}:"
     yield ""
     latency, prediction, numbers = report.latency, report.prediction, report.numbers

@@ -53,11 +53,18 @@ def _inverted_residual(operator: OperatorSpec) -> Counter[str]:
         total += _conv(operator)
     if operator.splits > 1:
         return total + _split_attention(operator)
-    total += _conv(operator)
+    for _ in range(operator.depthwise):
+        total += _conv(operator)
     if operator.squeeze_channels:
         gate = _GATES[operator.gate]
         total += Counter({"reduce_mean": 1, "conv": 2, "relu": 1, "mul": 1}) + Counter({gate: 1})
     return total
+
+
+def _universal(operator: OperatorSpec) -> Counter[str]:
+    plain = Counter({"conv": 1 + bool(operator.start_kernel), "add": int(operator.residual)})
+    total = plain + _conv(operator)
+    return total + _conv(operator) if operator.kernel else total
 
 
 def _split_attention(operator: OperatorSpec) -> Counter[str]:
@@ -92,6 +99,7 @@ def _nothing(_: OperatorSpec) -> Counter[str]:
 
 _OPERATIONS: dict[str, Callable[[OperatorSpec], Counter[str]]] = {
     "ir": _inverted_residual,
+    "uib": _universal,
     "conv": _conv,
     "classifier": _classifier,
     "skip": _nothing,

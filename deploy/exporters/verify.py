@@ -30,7 +30,7 @@ def export_and_verify(
     """
     network = seeded_network(spec.operators)
     if spec.weights:
-        load_weights(network, spec.weights)
+        load_weights(network, spec.weights, spec.operators)
     images = load_images(spec)
     example = example_input(spec.operators) if images is None else images[:1]
     with torch.no_grad():

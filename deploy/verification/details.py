@@ -5,6 +5,7 @@ from dataclasses import asdict
 
 from deploy.models.prepare import OwnModel
 from deploy.verification.breakdown import Footprint, TimeProfile, by_kind
+from search.console.messages import counted
 
 _SHOWN = 12
 _BAR = 24
@@ -35,9 +36,9 @@ def model_lines(model: OwnModel) -> Iterator[str]:
     if model.backend != "xnnpack":
         return
     if not model.outside:
-        yield f"  delegated   all of it, in {model.delegates} part(s)"
+        yield f"  delegated   all of it, in {counted(model.delegates, 'part')}"
         return
-    yield f"  delegated   {model.delegates} part(s); outside of XNNPACK:"
+    yield f"  delegated   {counted(model.delegates, 'part')}; outside of XNNPACK:"
     ranked = sorted(model.outside.items(), key=lambda item: (-item[1], item[0]))
     for name, count in ranked[:_SHOWN]:
         yield f"              {count} x {name}"

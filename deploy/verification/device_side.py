@@ -40,9 +40,16 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceOptions:
-    """A device by name, and how its runtime is to be started; None means the device's own."""
+    """A device by name and address, and how its runtime is to be started.
+
+    None means the device's own. `serial`, `adb_server` and `connect` (HOST:PORT)
+    choose one of several Android devices, and the way to it.
+    """
 
     name: str
+    serial: str | None = None
+    adb_server: str | None = None
+    connect: str | None = None
     backend: str | None = None
     threads: int | None = None
     affinity: str = "auto"
@@ -233,7 +240,11 @@ class VerificationReport:
 class DeviceVerifier(Protocol):
     """Runs deployed networks on devices."""
 
-    def defaults(self, device: str) -> DeviceDefaults:
+    def names(self) -> tuple[str, ...]:
+        """The devices that are known by name, to be completed in a shell."""
+        ...
+
+    def defaults(self, device: DeviceOptions) -> DeviceDefaults:
         """Backend and dtype of the device of this name; touches no device.
 
         Raises:

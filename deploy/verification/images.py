@@ -71,7 +71,7 @@ def reference(export: ExportSpec) -> nn.Module:
     """
     network = seeded_network(export.operators)
     if export.weights:
-        load_weights(network, export.weights)
+        load_weights(network, export.weights, export.operators)
     return network
 
 

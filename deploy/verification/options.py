@@ -25,6 +25,9 @@ class DeployOptions:
 
     net: str
     device: str | None
+    serial: str | None
+    adb_server: str | None
+    connect: str | None
     export_format: str | None
     output: Path | None
     dtype: str | None
@@ -92,6 +95,9 @@ class DeployOptions:
             return None
         return DeviceOptions(
             name=self.device,
+            serial=self.serial,
+            adb_server=self.adb_server,
+            connect=self.connect,
             backend=self.backend,
             threads=self.threads,
             affinity=self.affinity,
@@ -110,6 +116,11 @@ class DeployOptions:
         """
         if self.device is None:
             self._check_export()
+            if self.serial or self.adb_server or self.connect:
+                raise UsageError(
+                    "--serial, --adb-server and --connect reach a device.",
+                    "Say which with --device.",
+                )
         if self.weights is not None and not self.weights.is_file():
             raise UsageError(f"There are no weights at {self.weights}.")
         if self.target_us is not None and not 0 < self.target_us < float("inf"):

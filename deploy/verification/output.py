@@ -24,6 +24,7 @@ from deploy.verification.device_side import (
 from deploy.verification.machine import MachineNow, TodaysPrediction
 from deploy.verification.result import DeployResult
 from search.architecture import Architecture, write_architecture
+from search.console.messages import counted
 from search.console.output import emit, to_json
 from search.files import write_text
 
@@ -225,7 +226,7 @@ def _report_lines(report: VerificationReport) -> Iterator[str]:
     simulated = "" if report.source == "measured" else f"  ** {report.source.upper()} **"
     yield (
         f"  device      {report.device}, {report.runtime}, {report.backend}, "
-        f"{report.threads} thread(s){simulated}"
+        f"{counted(report.threads, 'thread')}{simulated}"
     )
     if report.numbers is not None:
         yield from _number_lines(report.numbers)

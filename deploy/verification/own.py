@@ -98,5 +98,6 @@ def _backend(options: DeployOptions, source: ModelSource, verifier: DeviceVerifi
         return backend_for(options.export_format, options.backend)
     if options.backend is not None:
         return options.backend
-    own = verifier.defaults(options.device).backend if verifier and options.device else None
+    device = options.device_options()
+    own = verifier.defaults(device).backend if verifier and device else None
     return default_backend(source, own)

@@ -97,7 +97,8 @@ def choose_exporter(
     Raises:
         UsageError: Unknown, or not to be had together.
     """
-    defaults = verifier.defaults(options.device) if verifier and options.device else None
+    device = options.device_options()
+    defaults = verifier.defaults(device) if verifier and device else None
     backend = options.backend
     if options.export_format is not None:
         backend = backend_for(options.export_format, options.backend)

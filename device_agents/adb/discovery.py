@@ -12,7 +12,7 @@ from device_agents.adb.device import AdbDevice
 from device_agents.adb.server import (
     NoServer,
     ServerTransport,
-    is_network,
+    can_call_back,
     is_place,
     server_devices,
     server_name,
@@ -87,7 +87,7 @@ def list_devices(
         return _list_usb(address)
     devices = []
     for listed in listing:
-        lost = call_back and listed.state == OFFLINE and is_network(listed.serial)
+        lost = call_back and listed.state == OFFLINE and can_call_back(listed.serial)
         selected = not address.serials or listed.serial in address.serials
         state = USABLE if lost and selected else listed.state  # querying connects
         devices.append(_query(ServerTransport(listed.serial, address.server), state))

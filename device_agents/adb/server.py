@@ -144,6 +144,11 @@ def is_wireless(serial: str) -> bool:
     return re.search(r"\._adb(-tls-connect|-tls-pairing)?\._tcp\.?$", serial) is not None
 
 
+def can_call_back(serial: str) -> bool:
+    """Whether the server can connect to this name over the network again."""
+    return is_network(serial) or is_wireless(serial)
+
+
 def is_place(serial: str) -> bool:
     """Whether this names a USB port or a transport of the server, not a serial number."""
     return serial.startswith((_PORT, _TRANSPORT_ID))
@@ -179,7 +184,7 @@ class ServerTransport:
             try:
                 self._features = frozenset(self._device.get_features().split(","))
             except AdbError as error:
-                if not is_network(self.serial):
+                if not can_call_back(self.serial):
                     raise
                 # Connecting alone would answer that an offline device is connected.
                 with contextlib.suppress(AdbError):

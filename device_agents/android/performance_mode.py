@@ -100,6 +100,19 @@ class PerformanceMode:
                 f"{self.refused['fixed-performance']}: its clocks stay free, the table says so."
             )
 
+    def renew(self, remark: Callable[[str], None]) -> None:
+        """Switch on again what a device forgets when it restarts; for after a broken connection."""
+        if "fixed-performance" not in self._changed:
+            return
+        result = self._device.run([*_FIXED, "true"])
+        if not _accepted(result):
+            self.fixed_performance = False
+            self.refused["fixed-performance"] = _refusal(result)
+            remark(
+                "After the connection broke the device did not accept fixed-performance mode "
+                f"again, {_refusal(result)}: its clocks have been free since, the table says so."
+            )
+
     def _keep_awake(self, sources: tuple[str, ...] | None, remark: Callable[[str], None]) -> None:
         if sources == ():
             remark(

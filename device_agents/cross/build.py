@@ -2,10 +2,8 @@
 
 import hashlib
 import os
-import re
 import shutil
 import struct
-import subprocess
 import tempfile
 from pathlib import Path
 
@@ -23,12 +21,12 @@ from device_agents.cross.checks import (
 from device_agents.cross.targets import EXECUTORCH_VERSION, RECORDED, Target
 from device_agents.native.build import SOURCES
 from device_agents.native.record import FILE, RunnerBuild, runners_folder
+from device_agents.tools import Task, check_tool
 from search.errors import DeviceError, UsageError
 from search.files import sha256_file, write_text
 
 BUILD_TIMEOUT_S = 1800
 START_TIMEOUT_S = 60
-SHOWN_LINES = 15
 _ELF_AARCH64 = 183
 
 
@@ -160,16 +158,5 @@ def _describe(
 
 
 def _run(command: list[str], failure: str, timeout_s: float = BUILD_TIMEOUT_S) -> str:
-    try:
-        process = subprocess.run(
-            command, capture_output=True, text=True, errors="replace", timeout=timeout_s
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise DeviceError(f"{failure}: {error}.", "Correct that and try again.") from error
-    if process.returncode != 0:
-        lines = re.split(r"\n+", f"{process.stdout}\n{process.stderr}".strip())
-        raise DeviceError(
-            f"{failure} (exit code {process.returncode}):\n" + "\n".join(lines[-SHOWN_LINES:]),
-            "\nCheck that ExecuTorch was built and installed for this target.",
-        )
-    return process.stdout
+    remedy = "Check that ExecuTorch was built and installed for this target."
+    return check_tool(command, Task(failure=failure, remedy=remedy, timeout_s=timeout_s))

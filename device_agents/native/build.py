@@ -10,7 +10,6 @@ import hashlib
 import os
 import shlex
 import shutil
-import subprocess
 import sys
 import sysconfig
 import tempfile
@@ -20,6 +19,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from device_agents.native.record import FILE, RunnerBuild, runners_folder
+from device_agents.tools import Task, check_tool
 from search.errors import DeviceError, UsageError
 from search.files import sha256_file
 
@@ -27,7 +27,6 @@ SOURCES = Path(__file__).parents[1] / "runners" / "executorch"
 COMPILERS = ("c++", "g++", "clang++")
 COMPILE_TIMEOUT_S = 600
 CHECK_TIMEOUT_S = 60
-SHOWN_LINES = 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,17 +205,8 @@ def find_compiler() -> list[str]:
 
 
 def _run(command: list[str], timeout_s: float, failure: str) -> str:
-    try:
-        process = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise DeviceError(f"{failure}: {error}.", "Try another compiler by CXX.") from error
-    if process.returncode != 0:
-        last = "\n".join(process.stderr.strip().splitlines()[-SHOWN_LINES:])
-        raise DeviceError(
-            f"{failure} (exit code {process.returncode}):\n{last}\n",
-            "Try another compiler by CXX, or measure with the Python runtime.",
-        )
-    return process.stdout
+    remedy = "Try another compiler by CXX, or measure with the Python runtime."
+    return check_tool(command, Task(failure=failure, remedy=remedy, timeout_s=timeout_s))
 
 
 def _describe(installed: _Installed, compiler: list[str], command: list[str], binary: Path) -> str:

@@ -3,9 +3,8 @@
 import os
 import platform
 import shutil
-import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -23,11 +22,12 @@ from device_agents.runtime.downloads import Downloads, unpack_wheel
 from device_agents.runtime.folder import Runtime, find, hash_files, hash_folder, place_of
 from device_agents.runtime.pins import DEBIAN_PACKAGES
 from device_agents.runtime.targets import RUNNER, Target
-from search.errors import DeviceError
+from device_agents.tools import Task, check_tool
 from search.files import write_text
 
-COMPILE_TIMEOUT_S = 1800
-_SHOWN_LINES = 12
+_COMPILING = Task(
+    failure="The runner did not compile", remedy="Try another --compiler.", timeout_s=1800
+)
 _FLAGS = (
     *("-std=c++17", "-O2", "-fPIE", "-Wall", "-Wextra"),
     "-DC10_USING_CUSTOM_GENERATED_MACROS",
@@ -118,8 +118,12 @@ def _compile(target: Target, compiler: Compiler, unpacked: Path, folder: Path) -
         for source, made in zip(sources, objects, strict=True)
     ]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for _ in pool.map(lambda command: _run(command, compiler.environment), commands):
-            pass
+        compiling = [
+            pool.submit(check_tool, command, _COMPILING, compiler.environment)
+            for command in commands
+        ]
+        for one in compiling:
+            one.result()
     # Nothing names the backend: it registers itself. The system's libraries are not the
     # compiler's, so what those of the wheel refer to is checked afterwards, not here.
     linking = ["-pie", "-s", "-Wl,--no-as-needed", "-Wl,--allow-shlib-undefined"]
@@ -127,29 +131,10 @@ def _compile(target: Target, compiler: Compiler, unpacked: Path, folder: Path) -
     libraries = [str(folder / "files" / name) for name in target.libraries]
     runner = folder / "files" / RUNNER
     command = [*compiler.command, "-o", str(runner), *map(str, objects), *libraries]
-    _run([*command[: -len(libraries)], *linking, *libraries], compiler.environment)
+    linked = [*command[: -len(libraries)], *linking, *libraries]
+    check_tool(linked, _COMPILING, compiler.environment)
     runner.chmod(0o755)
     return [*flags, *linking]
-
-
-def _run(command: Sequence[str], environment: Mapping[str, str]) -> None:
-    try:
-        done = subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=COMPILE_TIMEOUT_S,
-            env={**os.environ, **environment},
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise DeviceError(f"The runner did not compile: {error}.") from error
-    if done.returncode:
-        lines = "\n".join(done.stderr.strip().splitlines()[-_SHOWN_LINES:])
-        raise DeviceError(
-            f"The runner did not compile (exit code {done.returncode}):\n{lines}\n",
-            "Try another --compiler.",
-        )
 
 
 def _describe(

@@ -1,12 +1,12 @@
 """Checks of a runtime folder before anything is sent: whether it can start on a phone at all."""
 
 import shutil
-import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from device_agents.runtime.elf import ElfFacts, read_elf
 from device_agents.runtime.targets import RUNNER, Target
+from device_agents.tools import Task, check_tool
 from search.errors import DeviceError
 
 # Phones may have pages of 16 KiB: no LOAD segment may ask for less.
@@ -85,20 +85,12 @@ def _try_to_start(target: Target, folder: Path) -> bool:
         if emulator is None:
             return False
         command = [emulator, *command]
-    try:
-        done = subprocess.run(
-            [*command, "--version"],
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=START_TIMEOUT_S,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise DeviceError(f"{folder / RUNNER} does not start: {error}.") from error
-    if done.returncode or _BACKEND not in done.stdout:
-        said = (done.stderr.strip().splitlines() or [done.stdout.strip()])[-1]
-        raise DeviceError(
-            f"{folder / RUNNER} does not start (exit code {done.returncode}): {said}",
-            "Make it again with another --compiler.",
-        )
+    task = Task(
+        failure=f"{folder / RUNNER} does not start",
+        remedy="Make it again with another --compiler.",
+        timeout_s=START_TIMEOUT_S,
+    )
+    said = check_tool([*command, "--version"], task)
+    if _BACKEND not in said:
+        raise DeviceError(f"{task.failure} as it should: it said {said.strip()!r}.", task.remedy)
     return True

@@ -4,11 +4,9 @@ For a phone: Debian's cross compiler where it is installed with glibc's librarie
 `ziglang` wheel, which brings all it needs. For this machine: its own C++ compiler.
 """
 
-import os
 import platform
 import re
 import shutil
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +15,7 @@ from device_agents.cross.targets import CROSS_COMPILER
 from device_agents.native.build import find_compiler
 from device_agents.runtime.downloads import Downloads, unpack_wheel
 from device_agents.runtime.pins import SYSTEM_LIBRARIES, ZIG, ZIG_WHEELS
+from device_agents.tools import Task, check_tool
 from search.cache import cache_root
 from search.errors import DeviceError, UsageError
 
@@ -124,18 +123,6 @@ def _library_of(compiler: str, name: str) -> Path | None:
 
 
 def _first_line(*command: str) -> str:
-    try:
-        done = subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=_QUICK_S,
-            env={**os.environ, "LC_ALL": "C"},
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError) as error:
-        raise DeviceError(
-            f"The compiler {command[0]} does not start: {error}.", "Install it again."
-        ) from error
-    return done.stdout.partition("\n")[0].strip()
+    failure = f"The compiler {command[0]} does not start"
+    task = Task(failure=failure, remedy="Install it again.", timeout_s=_QUICK_S)
+    return check_tool(command, task, {"LC_ALL": "C"}).partition("\n")[0].strip()

@@ -5,9 +5,7 @@ Debian's packages come over HTTPS. A folder given by the user takes the place of
 nothing is asked of any network.
 """
 
-import os
 import shutil
-import subprocess
 import sys
 import tempfile
 import urllib.error
@@ -18,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from device_agents.runtime.pins import DebianPackage, Wheel
+from device_agents.tools import Task, require_success, run_tool
 from search.cache import cache_root
 from search.errors import DeviceError
 from search.files import sha256_bytes, sha256_file, write_bytes
@@ -25,7 +24,6 @@ from search.files import sha256_bytes, sha256_file, write_bytes
 PIP_TIMEOUT_S = 1800
 _HTTP_TIMEOUT_S = 60
 _MOST_BYTES = 64 * 2**20
-_SHOWN_LINES = 6
 
 Say = Callable[[str], None]
 
@@ -158,24 +156,17 @@ def _run_pip(wheel: Wheel, place: Path, offline: Path | None) -> None:
     command += ["--only-binary=:all:", "--platform", wheel.platform, "-d", str(place)]
     command += ["--python-version", wheel.python] if wheel.python else []
     command += ["--no-index", "--find-links", str(offline)] if offline is not None else []
-    remedy = "Connect to the Internet, or give a folder with it by --find-links."
-    try:
-        done = subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=PIP_TIMEOUT_S,
-            # A file of constraints speaks of what is installed; this is not.
-            env={**os.environ, "PIP_CONSTRAINT": ""},
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise DeviceError(f"pip cannot fetch {wheel.name}: {error}.", remedy) from error
+    task = Task(
+        failure=f"pip cannot fetch {wheel.name}",
+        remedy="Connect to the Internet, or give a folder with it by --find-links.",
+        timeout_s=PIP_TIMEOUT_S,
+        shown_lines=6,
+    )
+    # A file of constraints speaks of what is installed; this is not.
+    done = run_tool(command, task, {"PIP_CONSTRAINT": ""})
     if done.returncode and "No module named pip" in done.stderr:
         raise DeviceError(
             "This Python has no pip, with which the runtime is fetched.",
             "Install it: python -m ensurepip.",
         )
-    if done.returncode:
-        lines = "\n".join(done.stderr.strip().splitlines()[-_SHOWN_LINES:])
-        raise DeviceError(f"pip cannot fetch {wheel.name}:\n{lines}\n", remedy)
+    require_success(done, task)

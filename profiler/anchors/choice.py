@@ -13,7 +13,7 @@ from search.table.store import Table
 # Between two runs of one machine an operator's ratio scatters by 0.5 to 1 % (diff takes 1 %
 # a table, 1.4 % a ratio, as the most). Eight of them leave a standard error of 0.2 to 0.5 %,
 # well below the 1 % that a table's good prediction is off by; sixteen would save another
-# 0.1 %. In the default effort eight cost 8 anchors * 18 passes * 3 rounds * 1.3 ms = 0.6 s.
+# 0.1 %. In the default effort eight cost 8 anchors * 28 passes * 3 rounds * 1.3 ms = 0.9 s.
 # Eight are also one of each class below.
 ANCHORS = 8
 # A wider interval would add more noise than knowledge; narrow ones come first.

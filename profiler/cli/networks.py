@@ -57,15 +57,24 @@ def _row(name: str, network: "Network") -> Row:
         "flops_m_dropped": round(dropped.flops / 1e6, 2),
         "flops_m_kept": round(kept.flops / 1e6, 2),
         "flops_m_printed": printed.flops_m,
-        "flops_difference": round(own.flops / 1e6 / printed.flops_m - 1, 4),
+        "flops_difference": _difference(own.flops, printed.flops_m),
         "params_m": round(own.params / 1e6, 3),
         "params_m_printed": printed.params_m,
-        "params_difference": round(own.params / 1e6 / printed.params_m - 1, 4),
+        "params_difference": _difference(own.params, printed.params_m),
         "top1_printed": printed.top1,
         "latency_ms_printed": "; ".join(f"{ms} {where}" for where, ms in printed.latency_ms),
         "source": printed.source,
         "remark": network.remark,
     }
+
+
+def _difference(counted: int, printed_m: float | None) -> float | None:
+    """Relative to what is printed, in millions; None where nothing is."""
+    return None if printed_m is None else round(counted / 1e6 / printed_m - 1, 4)
+
+
+def _shown(value: float | None, form: str = "{}") -> str:
+    return "-" if value is None else form.format(value)
 
 
 def _print_networks(rows: list[Row], out: "Console") -> None:
@@ -79,12 +88,12 @@ def _print_networks(rows: list[Row], out: "Console") -> None:
         grid.add_row(
             row["network"],
             f"{row['flops_m']:.1f}",
-            f"{row['flops_m_printed']}",
-            f"{row['flops_difference']:+.1%}",
+            _shown(row["flops_m_printed"]),
+            _shown(row["flops_difference"], "{:+.1%}"),
             f"{row['params_m']:.2f}",
-            f"{row['params_m_printed']}",
-            f"{row['params_difference']:+.1%}",
-            f"{row['top1_printed']} %",
+            _shown(row["params_m_printed"]),
+            _shown(row["params_difference"], "{:+.1%}"),
+            _shown(row["top1_printed"], "{} %"),
         )
     out.print(grid)
     for row in rows:

@@ -5,12 +5,21 @@ from typing import Annotated
 
 import typer
 
-from profiler.cli.options import FormatOption, SimulatedOption
+from profiler.cli.options import (
+    FormatOption,
+    QuietOption,
+    SimulatedOption,
+    complete_table,
+)
 
 
 def report(
     tables: Annotated[
-        list[Path] | None, typer.Argument(help="Folders of tables; none with --proof alone.")
+        list[Path] | None,
+        typer.Argument(
+            help="Tables: folders or words; none with --proof alone.",
+            autocompletion=complete_table,
+        ),
     ] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="The page.")] = Path("report.html"),
     network: Annotated[
@@ -30,6 +39,7 @@ def report(
     no_curves: Annotated[
         bool, typer.Option("--no-curves", help="Leave the cost curves out (they take seconds).")
     ] = False,
+    quiet: QuietOption = False,
     output_format: FormatOption = "table",
 ) -> None:
     """Write tables, exams, networks and fronts to one page that opens in any browser.
@@ -48,14 +58,16 @@ def report(
     from profiler.report.proofs import read_proof
     from search.console.app import check_format
     from search.console.output import emit
+    from search.console.progress import make_progress
     from search.errors import UsageError
-    from search.table.store import read_table
+    from search.files import check_file
+    from search.table.query import read_named
     from search.zoo import network_names
 
     check_format(output_format)
     if not tables and not proof:
         raise UsageError("There is nothing to report.", "Name a table, or a --proof of deploy.")
-    read = tuple(read_table(folder) for folder in tables or ())
+    read = tuple(read_named(folder) for folder in tables or ())
     refuse_mixture([table.manifest.source == "simulated" for table in read], allow_simulated)
     contents = PageContents(
         tables=read,
@@ -64,7 +76,9 @@ def report(
         curves=not no_curves,
         proofs=tuple(read_proof(path) for path in proof or ()),
     )
-    size = write_page(contents, output, title)
+    check_file(output, "--output", (".html", ".htm"))
+    with make_progress(quiet) as progress:
+        size = write_page(contents, output, title, progress)
     rows = [{"page": str(output), "bytes": size, "tables": len(read)}]
     emit(
         output_format,

@@ -12,7 +12,6 @@ from deploy.models.routes import check_route
 from deploy.models.source import ModelSource, find_source
 from device_agents.device import Device
 from device_agents.lock import device_lock
-from device_agents.registry import find_device
 from profiler.campaign.network_timing import time_networks
 from profiler.comparison.compare import compare, refuse_mixture, try_predict
 from profiler.comparison.model import Comparison, ModelEntry, Run
@@ -28,8 +27,10 @@ from profiler.measuring.own_models import (
 from profiler.settings import CampaignSettings
 from profiler.tables.predict import predict_network
 from profiler.tables.versions import newest_tables
+from search.console.messages import counted
 from search.console.progress import Progress
 from search.errors import KitError, MissingOperator, TableError, UsageError
+from search.table.query import read_named
 from search.table.store import Table, read_table
 from search.zoo.resolve import NamedNetwork, find_network
 
@@ -41,7 +42,7 @@ def collect_sources(
     *,
     tables: Sequence[Path],
     root: Path,
-    devices: Sequence[str],
+    devices: Sequence[Device],
     dtypes: Sequence[str],
     measuring: TimingOptions,
     allow_simulated: bool,
@@ -60,12 +61,12 @@ def collect_sources(
     own = {text: source for text in networks if (source := find_source(text)) is not None}
     models = _named_models(list(own.values()))
     named = find_networks([text for text in networks if text not in own])
-    _check_models(models, devices, dtypes)
-    chosen = tuple(read_table(folder) for folder in tables)
+    _check_models(models, bool(devices), dtypes)
+    chosen = tuple(read_named(folder, root) for folder in tables)
     if not tables and not devices:
         chosen = choose_tables(root, named, progress)
     sources = [table.manifest.source == "simulated" for table in chosen]
-    sources += [find_device(name).platform == "simulated" for name in devices]
+    sources += [device.platform == "simulated" for device in devices]
     refuse_mixture(sources, allow_simulated)
     if dtypes and not devices:
         raise UsageError("--dtype is for devices; a table has a number format of its own.")
@@ -74,8 +75,10 @@ def collect_sources(
             try_predict(table, network)
     runs = [
         run
-        for name in devices
-        for run in run_on_device(name, dtypes, named, measuring, progress, chosen, models, options)
+        for device in devices
+        for run in run_on_device(
+            device, dtypes, named, measuring, progress, chosen, models, options
+        )
     ]
     entries = [ModelEntry(name=name, source=source.text) for name, source in models.items()]
     return compare(named, chosen, runs, allow_simulated=allow_simulated, models=entries)
@@ -95,10 +98,10 @@ def _named_models(sources: Sequence[ModelSource]) -> dict[str, ModelSource]:
 
 
 def _check_models(
-    models: Mapping[str, ModelSource], devices: Sequence[str], dtypes: Sequence[str]
+    models: Mapping[str, ModelSource], on_device: bool, dtypes: Sequence[str]
 ) -> None:
     """Refuse models of the user's own where nothing can be said of them."""
-    if models and not devices:
+    if models and not on_device:
         raise UsageError(
             f"No table predicts {next(iter(models))}: it is no network of the kit's operators.",
             "Name a device to measure it on, such as --device host.",
@@ -134,7 +137,8 @@ def choose_tables(
     """The newest tables below a folder that can predict every network.
 
     A table that cannot be read is reported, one of other networks is passed over.
-    Tables that were not measured are taken only where there is no other.
+    Tables that were not measured are taken only where there is no other, and so are
+    those that lend a network the classifier of other classes.
 
     Raises:
         UsageError: There are no tables.
@@ -142,12 +146,12 @@ def choose_tables(
             reason of the one that comes closest.
     """
     tables: list[Table] = []
+    lending: list[Table] = []
     reasons: list[KitError] = []
     for folder in newest_tables(root):
         try:
             table = read_table(folder)
-            for network in networks:
-                predict_network(table, network)
+            predictions = [predict_network(table, network) for network in networks]
         except MissingOperator as error:
             reasons.insert(0, error)
         except (TableError, UsageError) as error:
@@ -155,20 +159,23 @@ def choose_tables(
             if isinstance(error, TableError):
                 progress.say(f"left out: {error.message}")
         else:
-            tables.append(table)
+            lends = any(prediction.lends_classifier for prediction in predictions)
+            (lending if lends else tables).append(table)
+    tables = tables or lending
     if not tables and reasons:
         raise reasons[0]
     if not tables:
         raise UsageError(
             f"There is no table below {root}.",
-            "Name one with --table, measure one (python -m profiler), or name a --device.",
+            "Name one with --table, name a --device, or measure one: "
+            "python -m profiler --device host",
         )
     measured = [table for table in tables if table.manifest.source == "measured"]
     return tuple(measured or tables)
 
 
 def run_on_device(
-    device: str,
+    target: Device,
     dtypes: Sequence[str],
     networks: Sequence[NamedNetwork],
     measuring: TimingOptions,
@@ -185,7 +192,6 @@ def run_on_device(
         UsageError: Unknown device, backend or dtype, or a busy device.
         DeviceError, DeviceLost, DeviceTimeout: The device.
     """
-    target = find_device(device)
     own = ("fp32",) if models else (target.dtype,)
     runs = []
     for dtype in dict.fromkeys(dtypes or own):
@@ -238,8 +244,8 @@ def _run(
         info = agent.info()
         device = info.id
         label = setting_label(device, settings.dtype, settings.backend, settings.threads)
-        count = len(specs) + len(models)
-        progress.say(f"{label}: {count} network(s), {settings.effort.preset}")
+        count = counted(len(specs) + len(models), "network")
+        progress.say(f"{label}: {count}, {settings.effort.preset}")
         with device_lock(device, device):
             numbers = {model.name: compare_model(agent, settings, model) for model, _ in models}
             anchors = anchors_to_time(tables, networks, label, info)

@@ -15,6 +15,7 @@ from device_agents.device import Device
 from profiler.measuring.calls import run_file
 from profiler.measuring.items import TimedItem
 from profiler.settings import CampaignSettings
+from search.console.messages import counted
 from search.errors import DeviceError
 
 _CHUNK_BYTES = 64 * 2**20
@@ -107,8 +108,8 @@ def _split(content: bytes, specs: Sequence[TensorSpec], cases: int) -> Iterator[
     size = sum(spec.nbytes for spec in specs)
     if len(content) != size * cases:
         raise DeviceError(
-            f"The device wrote {len(content)} bytes for {cases} call(s), {size * cases} were "
-            "expected."
+            f"The device wrote {len(content)} bytes for {counted(cases, 'call')}, "
+            f"{size * cases} were expected."
         )
     for number in range(cases):
         values, offset = [], number * size

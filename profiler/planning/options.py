@@ -147,7 +147,7 @@ class MeasureOptions:
     width: float
     classes: int | None
     head_channels: int | None
-    keep_pointwise: bool
+    keep_pointwise: bool | None
     dtype: str | None
     backend: str | None
     threads: int | None
@@ -230,7 +230,10 @@ def choose_space(options: MeasureOptions, device: Device) -> LayeredSpace:
         )
     space = parse_space(options.space)
     shape = (options.resolution, options.width != 1.0, options.classes, options.head_channels)
-    if any((*shape, options.keep_pointwise)) or options.dtype not in (None, space.before[0].dtype):
+    if any((*shape, options.keep_pointwise is not None)) or options.dtype not in (
+        None,
+        space.before[0].dtype,
+    ):
         raise UsageError(
             f"--space {options.space} already says resolution, width, classes, head and dtype.",
             "Leave those options out, or name the space alone (such as fbnet).",

@@ -94,8 +94,10 @@ _CURVED = ("hswish", "hswish6", "swish")
 
 
 def _activated(operator: OperatorSpec) -> tuple[Convolution, ...]:
-    """Convolutions that an activation follows: all but a block's last one."""
+    """Convolutions that an activation follows: all but a block's last one, and a `uib`'s start."""
     convs = convolutions(operator)
+    if operator.kind == "uib":
+        return convs[bool(operator.start_kernel) : -1]
     return convs[:-1] if operator.kind == "ir" else convs
 
 
@@ -109,7 +111,7 @@ def _descriptors(operator: OperatorSpec) -> tuple[float, ...]:
         math.log(counts.output_bytes + 1),
         math.log(counts.weight_bytes + 1),
         math.log(counts.middle_bytes + _OFFSET),
-        float(operator.kernel),
+        float(max(operator.kernel, operator.start_kernel)),
         float(operator.groups > 1),
         math.log(max(operator.mid_channels, 1)),
         math.log(max(operator.height, 1)),

@@ -51,7 +51,7 @@ class Drawing:
 
 def draw_network(network: Architecture) -> Drawing:
     """The searched layers of a network as bars; stem, head and classifier are left out."""
-    layers = [o for o in network.operators if o.kind in ("ir", "skip")]
+    layers = [o for o in network.operators if o.kind in ("ir", "uib", "skip")]
     tallest = max([_LEAST_EXPANSION_SHOWN, *map(_expansion, layers)])
     base = _TOP + _TALLEST_PX
     return Drawing(
@@ -84,7 +84,8 @@ def _bar(operator: OperatorSpec, x: float, base: float, tallest: float) -> Bar:
 
 def _expansion(operator: OperatorSpec) -> float:
     """The ratio as built, which keys do not spell where channels are absolute."""
-    return operator.mid_channels / operator.in_channels if operator.kind == "ir" else 0.0
+    block = operator.kind in ("ir", "uib")
+    return operator.mid_channels / operator.in_channels if block else 0.0
 
 
 def _stages(layers: list[OperatorSpec]) -> Iterator[DrawnStage]:

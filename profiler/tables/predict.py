@@ -1,11 +1,13 @@
 """Predict a network's latency from a table."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from profiler.planning.networks import published_operators
 from search.architecture import Architecture
+from search.console.messages import counted
 from search.errors import MissingOperator, UsageError
 from search.latency.model import Estimate, LatencyModel
+from search.spaces.classes import network_with_classes
 from search.spaces.registry import parse_space
 from search.table.store import Table
 from search.zoo.resolve import NamedNetwork
@@ -16,15 +18,18 @@ class TablePrediction:
     """What a table predicts for a network.
 
     `architecture` is the network that was looked up: in the table's number format,
-    and with the table's convention for the first 1x1 where `note` states it.
+    and with the table's convention for the first 1x1, or its own number of classes,
+    where `note` states it.
     Without a calibration (`calibrated` false) the error is not known, and the
-    estimate's interval means nothing.
+    estimate's interval means nothing. `lends_classifier` where that of other classes
+    stands in for the network's own.
     """
 
     architecture: Architecture
     estimate: Estimate
     note: str = ""
     calibrated: bool = True
+    lends_classifier: bool = False
 
     @property
     def interval_us(self) -> tuple[float, float] | tuple[None, None]:
@@ -38,7 +43,9 @@ def predict_network(table: Table, network: NamedNetwork) -> TablePrediction:
     """Predict the latency of a network.
 
     A published network is looked up as published first; if operators are
-    missing, with the other convention for the first 1x1 at expansion 1.
+    missing, with the other convention for the first 1x1 at expansion 1. Where the
+    classifier alone is missing, that of the table's own classes stands in: all networks
+    of a search end in the same one.
 
     Raises:
         UsageError: The table is of another resolution.
@@ -56,9 +63,32 @@ def predict_network(table: Table, network: NamedNetwork) -> TablePrediction:
         how = "kept" if kept else "dropped"
         note = f"{network.name} with the first 1x1 at expansion 1 {how}, unlike as published"
         return _predict(model, other.architecture, note)
+    stand_in = _with_own_classifier(model, network.architecture, set(missing))
+    if stand_in is not None:
+        note = (
+            f"with the table's classifier of {stand_in.classes} classes, as it has none of "
+            f"{network.architecture.classes}"
+        )
+        return replace(_predict(model, stand_in, note), lends_classifier=True)
     first, *more = missing.values()
-    others = f" {len(more)} more operator(s) of {network.name} lack theirs." if more else ""
+    others = f" {counted(len(more), 'more operator')} of {network.name} have none." if more else ""
     raise MissingOperator(f"{first.message}{others}", _remedy(table, set(missing), first.remedy))
+
+
+def _with_own_classifier(
+    model: LatencyModel, network: Architecture, missing: set[str]
+) -> Architecture | None:
+    """The network for as many classes as the table has, where nothing else is missing."""
+    last = network.operators[-1]
+    if last.kind != "classifier" or missing != {last.key}:
+        return None
+    for entry in model.table.entries:
+        own = entry.operator
+        if own.kind == last.kind and replace(own, out_channels=last.out_channels) == last:
+            other = network_with_classes(network, own.out_channels)
+            if not missing_operators(model, other):
+                return other
+    return None
 
 
 def missing_operators(

@@ -29,8 +29,8 @@ def table_stem(settings: CampaignSettings) -> str:
 def exporter_of(manifest: Manifest) -> str | None:
     """What made the programs of ExecuTorch, which may be another release than ran them."""
     version = manifest.kit.packages.get("executorch")
-    known = manifest.runtime.name == "executorch" and manifest.runtime.version != version
-    return f"executorch {version}" if version and known else None
+    known = version is not None and manifest.runtime.name == "executorch"
+    return f"executorch {version}" if known else None
 
 
 def next_version(output: Path, device: DeviceInfo, stem: str) -> tuple[Path, str | None]:

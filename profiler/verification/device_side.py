@@ -11,8 +11,8 @@ from deploy.verification.device_side import (
 )
 from deploy.verification.machine import TodaysPrediction
 from device_agents.base import DeviceAgent
+from device_agents.device import device_names
 from device_agents.lock import device_lock
-from device_agents.registry import find_device
 from profiler.analysis.machine_factor import MachineFactor
 from profiler.anchors.machine import TableAnchors, for_today, machine_now
 from profiler.campaign.network_timing import NetworkTime, time_networks
@@ -20,6 +20,7 @@ from profiler.measuring.agents import TimingOptions, open_agent, timing_settings
 from profiler.settings import PRESETS, CampaignSettings
 from profiler.tables.predict import TablePrediction, predict_network
 from profiler.tables.versions import newest_tables
+from profiler.verification.devices import device_of
 from profiler.verification.extras import Subject, with_footprint, with_profile
 from profiler.verification.models import verify_model
 from profiler.verification.outputs import compare_outputs
@@ -42,20 +43,24 @@ from search.zoo.resolve import NamedNetwork
 class AgentVerifier:
     """A `DeviceVerifier` over the kit's agents and its measuring loop."""
 
-    def defaults(self, device: str) -> DeviceDefaults:
+    def names(self) -> tuple[str, ...]:
+        """Devices that come with the kit."""
+        return device_names()
+
+    def defaults(self, device: DeviceOptions) -> DeviceDefaults:
         """Backend and dtype of a device file."""
-        known = find_device(device)
+        known = device_of(device)
         return DeviceDefaults(backend=known.backend, dtype=known.dtype)
 
     def reach(self, device: DeviceOptions, dtype: str) -> None:
         """Open the device, and close it again."""
-        with open_agent(find_device(device.name), _settings(device, dtype)) as agent:
+        with open_agent(device_of(device), _settings(device, dtype)) as agent:
             agent.info()
 
     def verify(self, request: VerificationRequest) -> VerificationReport:
         """Compare outputs first, so that nothing wrong is timed for long; then time."""
         settings = _settings(request.device, request.architecture.dtype)
-        target = find_device(request.device.name)
+        target = device_of(request.device)
         with (
             open_agent(target, settings) as agent,
             make_progress(request.quiet) as progress,
@@ -91,7 +96,7 @@ def _settings(device: DeviceOptions, dtype: str) -> CampaignSettings:
         runtime=device.runtime,
         timeout_s=device.timeout_s,
     )
-    return timing_settings(find_device(device.name), dtype, timing)
+    return timing_settings(device_of(device), dtype, timing)
 
 
 def _verify(
@@ -192,7 +197,8 @@ def _find_table(
     table = table_of_setting(request.table, settings, device)
     if table is not None:
         doubts = processor_doubts(table.manifest, device)
-        return (table, predict_network(table, network)), (*doubts, *_trust(table))
+        prediction = predict_network(table, network)
+        return (table, prediction), (*doubts, *_trust(table), *_stand_in(prediction))
     return _newest(request, network, settings, device)
 
 
@@ -202,8 +208,12 @@ def _newest(
     settings: CampaignSettings,
     device: DeviceInfo,
 ) -> tuple[tuple[Table, TablePrediction] | None, tuple[str, ...]]:
-    """The first newest table that is known to be of this setting and predicts the network."""
+    """The first newest table that is known to be of this setting and predicts the network.
+
+    One that holds its very classifier goes before one that lends another.
+    """
     reasons: list[str] = []
+    lent: tuple[tuple[Table, TablePrediction], tuple[str, ...]] | None = None
     for folder in newest_tables(request.tables):
         try:
             manifest = read_manifest(folder)
@@ -213,11 +223,21 @@ def _newest(
                 reasons.append(f"{doubts[0]}; if it is, name it with --table {folder}")
                 continue
             table = read_table(folder)
-            return (table, predict_network(table, network)), _trust(table)
+            prediction = predict_network(table, network)
+            if not prediction.lends_classifier:
+                return (table, prediction), _trust(table)
+            lent = lent or ((table, prediction), (*_trust(table), *_stand_in(prediction)))
         except KitError as error:
             reasons.append(error.message)
+    if lent is not None:
+        return lent
     why = reasons[0] if reasons else f"no table of this setting below {request.tables}"
     return None, (f"no prediction: {why}",)
+
+
+def _stand_in(prediction: TablePrediction) -> tuple[str, ...]:
+    """That another classifier than the network's was priced, if so."""
+    return (f"predicted {prediction.note}",) if prediction.note else ()
 
 
 def _trust(table: Table) -> tuple[str, ...]:

@@ -5,7 +5,6 @@ from dataclasses import replace
 from deploy.verification.device_side import ModelRequest, OutputErrors, VerificationReport
 from device_agents.base import DeviceAgent
 from device_agents.lock import device_lock
-from device_agents.registry import find_device
 from profiler.anchors.machine import TableAnchors, machine_now
 from profiler.campaign.network_timing import NetworkTimes, time_networks
 from profiler.measuring.agents import open_agent
@@ -16,6 +15,7 @@ from profiler.measuring.own_models import (
     timed_model,
 )
 from profiler.settings import CampaignSettings
+from profiler.verification.devices import device_of
 from profiler.verification.extras import Subject, with_footprint, with_profile
 from profiler.verification.settings import latency_of, network_time, table_of_setting
 from search.console.progress import make_progress
@@ -29,7 +29,7 @@ def verify_model(request: ModelRequest, settings: CampaignSettings) -> Verificat
     Raises:
         As `DeviceVerifier.verify_model`.
     """
-    model, target = request.model, find_device(request.device.name)
+    model, target = request.model, device_of(request.device)
     refuse_missing_kernels(model, target, settings)
     with input_file(model.inputs, model.cases[:1]) as given:
         subject = Subject(artefact=model.artefact, input_file=given)

@@ -17,6 +17,7 @@ from search.cli.options import (
     gather,
 )
 from search.console.app import check_format
+from search.console.suggestions import tables as complete_table
 
 EXAMPLES = examples(
     "python -m search front --table TABLE --scores net.run/scores.json -o front",
@@ -26,7 +27,12 @@ EXAMPLES = examples(
 
 def front(
     table: Annotated[
-        Path, typer.Option(help="Folder of a latency table.", rich_help_panel=PROBLEM)
+        Path,
+        typer.Option(
+            help="A latency table: its folder, or words such as latest.",
+            rich_help_panel=PROBLEM,
+            autocompletion=complete_table,
+        ),
     ],
     scores: Annotated[
         Path,
@@ -56,6 +62,7 @@ def front(
     from search.cli.output import show_front
     from search.pipeline.front import run_front
     from search.pipeline.problem import Waivers, load_problem
+    from search.table.query import find_table
 
-    problem = load_problem(table, None, gather(Waivers, parameters))
+    problem = load_problem(find_table(table), None, gather(Waivers, parameters))
     show_front(run_front(problem, scores, targets_ms or [], output), output_format)

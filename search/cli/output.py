@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.table import Table as Grid
 
 from search.console.output import emit
@@ -13,6 +13,8 @@ from search.pipeline.problem import TARGET_UTILISATION
 from search.pipeline.result import CandidateRow, FrontResult, SearchResult
 
 if TYPE_CHECKING:  # they import torch, which a front does not need
+    from search.pipeline.networks.evaluate import EvaluateOutput
+    from search.pipeline.networks.train_all import TrainAllOutput, Trained
     from search.pipeline.run import SearchOutput
     from search.pipeline.specialise import Specialisation, SpecialisationRow
     from search.pipeline.train import TrainOutput
@@ -39,6 +41,8 @@ def show_search(output: "SearchOutput", output_format: str) -> None:
         if test is not None:
             accuracy = f"top-1 {test.top1:.2%} on {test.images} test images"
             print(f"trained    {accuracy}, {output.weights}")
+            if output.best_epoch is not None:
+                print(f"           {_chosen_by_test(output.best_epoch)}")
 
     emit(
         output_format,
@@ -73,6 +77,13 @@ def _summary(result: SearchResult) -> Iterator[str]:
             f"latency    {_ms(chosen.predicted_us)} predicted "
             f"[{_ms(chosen.low_us)}, {_ms(chosen.high_us)}], {target}{certainty}, by {result.table}"
         )
+    for row in chosen.limits:
+        yield f"limit      {row.limit}: {row.share:.1%} of it used"
+    if result.target_used is not None and result.target_used < TARGET_UTILISATION:
+        yield f"target     does not bind: the network uses {result.target_used:.0%} of it"
+    if result.priced_classes is not None:
+        yield f"classes    {result.classes}; the table prices a classifier of "
+        yield f"           {result.priced_classes}, so latencies are those of that network"
     failures = [candidate.failed for candidate in result.candidates if candidate.failed]
     if failures:
         share = f"{len(failures)} of {len(result.candidates)} trials"
@@ -112,13 +123,101 @@ def show_trained(output: "TrainOutput", output_format: str) -> None:
         "top5": round(test.top5, 6),
         "images": test.images,
         "weights": str(output.weights),
+        "architecture": None if output.architecture is None else str(output.architecture),
+        "best_epoch": output.best_epoch,
     }
 
     def table(_: Console) -> None:
         print(f"{name}: top-1 {test.top1:.2%} on {test.images} test images")
+        if output.best_epoch is not None:
+            print(_chosen_by_test(output.best_epoch))
         print(f"written to {output.weights}")
+        if output.architecture is not None:
+            print(f"network    {output.architecture}, with {output.network.classes} classes")
 
     emit(output_format, table=table, content=lambda: row, rows=lambda: [row])
+
+
+def _chosen_by_test(epoch: int) -> str:
+    return f"weights of epoch {epoch}, which these images chose: a little too good"
+
+
+def show_trained_all(output: "TrainAllOutput", output_format: str) -> None:
+    """Print all networks of a folder by their accuracy, and the files of the best."""
+    rows = [_trained_row(one, chosen=number == 0) for number, one in enumerate(output.trained)]
+    test = output.test
+
+    def table(console: Console) -> None:
+        console.print(grid_of(rows))
+        failures = [one for one in output.trained if one.failed]
+        if failures:
+            print(f"failed     {len(failures)}; the first: {failures[0].failed}")
+        accuracy = f"top-1 {test.top1:.2%} on {test.images} test images"
+        print(f"chosen     {output.trained[0].file}: {accuracy}")
+        print(f"written to {output.weights}, {output.architecture}")
+
+    emit(
+        output_format,
+        table=table,
+        content=lambda: {
+            "networks": rows,
+            "test_top1": round(test.top1, 6),
+            "test_images": test.images,
+            "weights": str(output.weights),
+            "architecture": str(output.architecture),
+        },
+        rows=lambda: rows,
+    )
+
+
+def _trained_row(one: "Trained", *, chosen: bool) -> Row:
+    found = one.accuracy
+    low, high = (None, None) if found is None else found.top1_interval
+    return {
+        "network": one.file,
+        "accuracy_percent": None if found is None else round(100 * found.top1, 2),
+        "low_percent": None if low is None else round(100 * low, 2),
+        "high_percent": None if high is None else round(100 * high, 2),
+        "mflops": round(one.network.flops / 1e6, 2),
+        "params_k": round(one.network.params / 1e3, 1),
+        "chosen": chosen,
+    }
+
+
+def show_evaluation(output: "EvaluateOutput", output_format: str) -> None:
+    """Print the accuracy of given weights, with its intervals."""
+    judged, network = output.accuracy, output.network
+    row: dict[str, object] = {
+        "network": network.name,
+        **_share("top1", judged.top1, judged.top1_interval),
+        **_share("top5", judged.top5, judged.top5_interval),
+        "loss": round(judged.loss, 6),
+        "images": judged.images,
+        "split": output.split,
+        "classes": network.classes,
+        "weights": str(output.weights),
+        "layout": output.layout,
+        "output": None if output.output is None else str(output.output),
+    }
+
+    def table(_: Console) -> None:
+        print(f"{network.name}: {network.classes} classes of {output.data}, {output.split} images")
+        print(f"  top-1  {_percent(judged.top1, judged.top1_interval)}")
+        print(f"  top-5  {_percent(judged.top5, judged.top5_interval)}")
+        print(f"  loss   {judged.loss:.4f} on {judged.images:,} images")
+        if output.output is not None:
+            print(f"written to {output.output}, {output.output.with_suffix('.json')}")
+
+    emit(output_format, table=table, content=lambda: row, rows=lambda: [row])
+
+
+def _share(name: str, value: float, interval: tuple[float, float]) -> Row:
+    low, high = interval
+    return {name: round(value, 6), f"{name}_low": round(low, 6), f"{name}_high": round(high, 6)}
+
+
+def _percent(value: float, interval: tuple[float, float]) -> str:
+    return f"{value:.2%} [{interval[0]:.2%}, {interval[1]:.2%}]"
 
 
 def show_front(result: FrontResult, output_format: str) -> None:
@@ -171,14 +270,18 @@ def _columns(network: "SpecialisationRow", networks: "Sequence[SpecialisationRow
     }
 
 
-def grid_of(rows: Sequence[Row]) -> Grid:
-    """Rows of equal columns as a rich table; columns without any value are left out."""
+def grid_of(rows: Sequence[Row], left: Sequence[str] = ()) -> Grid:
+    """Rows of equal columns as a rich table; columns without any value are left out.
+
+    Numbers stand at the right, the first column and those of `left` at the left.
+    """
     grid = Grid(box=None, pad_edge=False)
     names = [name for name in rows[0] if any(row[name] is not None for row in rows)] if rows else []
     for number, name in enumerate(names):
         # A title on two lines keeps ten columns within 80 characters.
         title = name.replace("_percent", " %").replace("_", "\n", 1)
-        grid.add_column(title, justify="left" if number == 0 else "right", overflow="fold")
+        justify: JustifyMethod = "left" if number == 0 or name in left else "right"
+        grid.add_column(title, justify=justify, overflow="fold")
     for row in rows:
         grid.add_row(*(_cell(row[name]) for name in names))
     return grid

@@ -101,6 +101,21 @@ class Costs(Protocol):
         """The lowest cost of any network."""
         ...
 
+    def dearest(self) -> float:
+        """The highest cost of any network."""
+        ...
+
+
+def slack_target(costs: Costs, target: CostTarget | None) -> str:
+    """A sentence where a target restricts nothing, as every network meets it; else empty."""
+    if target is None or not target.met_by(costs.dearest()):
+        return ""
+    scale, word = (1e3, " ms") if costs.unit.is_time else (1e6, f"M {costs.unit.noun}")
+    return (
+        f"The target of {target.value / scale:.4g}{word} restricts nothing: every network of the "
+        f"space meets it, the dearest with {costs.dearest() / scale:.4g}{word}."
+    )
+
 
 def legal_options(widths: tuple[int, ...]) -> Mask:
     """(variables, widest): True for the options that each variable has."""

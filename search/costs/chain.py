@@ -65,3 +65,10 @@ class ChainCosts:
         for transition in reversed(self.transitions):
             least = (transition.costs + least[transition.next_state]).min(axis=1)
         return float(least[0] + self.fixed)
+
+    def dearest(self) -> float:
+        """The highest cost that any network has."""
+        most = self.last
+        for transition in reversed(self.transitions):
+            most = (transition.costs + most[transition.next_state]).max(axis=1)
+        return float(most[0] + self.fixed)

@@ -57,6 +57,10 @@ class FactorCosts:
         """The lowest cost that any network has."""
         return self.chain().cheapest()
 
+    def dearest(self) -> float:
+        """The highest cost that any network has."""
+        return self.chain().dearest()
+
     def chain(self) -> ChainCosts:
         """The same costs along a chain, whose states are what later factors still ask for.
 

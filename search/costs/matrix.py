@@ -47,6 +47,10 @@ class CostMatrix:
         """The lowest cost that any network of the space can have."""
         return float(self.costs.min(axis=1).sum() + self.fixed)
 
+    def dearest(self) -> float:
+        """The highest cost that any network of the space can have."""
+        return float(np.where(self.legal, self.costs, -np.inf).max(axis=1).sum() + self.fixed)
+
 
 def require_matrix(costs: Costs, space: str) -> CostMatrix:
     """The costs of a space whose layers are independent, as exact selection needs them.

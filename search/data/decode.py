@@ -54,6 +54,15 @@ def central(size: Size) -> Box:
     centre of R x R cut out, taken in one step.
     """
     side = min(size) * 224 / 256
+    return _middle(size, side)
+
+
+def central_share(share: float) -> Callable[[Size], Box]:
+    """The middle square of this share of the shorter side, which is at most 1."""
+    return lambda size: _middle(size, min(size) * share)
+
+
+def _middle(size: Size, side: float) -> Box:
     left, top = (size[0] - side) / 2, (size[1] - side) / 2
     return left, top, left + side, top + side
 

@@ -41,16 +41,22 @@ class OnDemandImages:
         resolution: Pixels a side.
         normalisation: Applied to every batch.
         broken: Told about every image that cannot be decoded.
+        area: What is cut out of an image that is not augmented.
     """
 
     def __init__(
-        self, listing: Listing, resolution: int, normalisation: PixelScaling, broken: Broken
+        self,
+        listing: Listing,
+        resolution: int,
+        normalisation: PixelScaling,
+        broken: Broken,
+        area: Callable[[Size], Box] = central,
     ) -> None:
         self.labels = listing.labels
         self._listing = listing
         self._resolution = resolution
         self._normalisation = normalisation
-        self._broken = broken
+        self._broken, self._area = broken, area
         self._pool = ThreadPoolExecutor(workers(), thread_name_prefix="decoder")
 
     def __len__(self) -> int:
@@ -73,7 +79,7 @@ class OnDemandImages:
         return self._normalisation.apply(torch.from_numpy(pixels)), self.labels[indices]
 
     def _decode(self, index: int, crop: Crop | None) -> Pixels:
-        area: Callable[[Size], Box] = central if crop is None else crop.box
+        area = self._area if crop is None else crop.box
         for candidate in self._candidates(index):
             name = self._listing.names[candidate]
             try:

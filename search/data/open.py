@@ -13,6 +13,8 @@ from search.data.archive import archive_name, unpacked
 from search.data.augment import Shift
 from search.data.base import IMAGENET, Broken, Data, ImageSet, PixelScaling
 from search.data.build_once import data_cache
+from search.data.decode import central, central_share
+from search.data.digits import NAMES as DIGIT_NAMES
 from search.data.digits import open_digits
 from search.data.folder import ImageFolder, Listing, read_folder
 from search.data.in_memory import InMemoryImages
@@ -38,6 +40,7 @@ def open_data(
     val_folder: str | None = None,
     cache: Path | None = None,
     normalisation: PixelScaling | None = None,
+    resize: int | None = None,
 ) -> Data:
     """Open a set of labelled images for training and evaluation.
 
@@ -60,6 +63,8 @@ def open_data(
         cache: In place of $KIT_CACHE and the user's cache folder.
         normalisation: How trained weights want their pixels scaled; None
             takes ImageNet's or, of small images, the training set's own.
+        resize: Pixels of the shorter side, out of which evaluation cuts the central
+            square. None takes the whole image up to 64 px, and R * 256 / 224 beyond.
 
     Raises:
         UsageError: No such source, or one that cannot be trained on.
@@ -72,14 +77,38 @@ def open_data(
         test_limit=test_limit,
         seed=seed,
         normalisation=normalisation,
+        resize=resize,
     )
     if source == DIGITS:
+        if resize is not None:
+            raise UsageError("The digits have no margin to cut off.", "Leave out --resize.")
         if train_folder is not None or val_folder is not None:
             raise UsageError("The digits lie in no folders.", "Leave out --train-folder.")
         return open_digits(options)
     path, kept = Path(source).expanduser(), data_cache(cache)
     images, name = _listed(path, kept, train_folder, val_folder)
     return _open_folder(images, name, options, kept)
+
+
+def class_names(
+    source: str | os.PathLike[str],
+    *,
+    train_folder: str | None = None,
+    val_folder: str | None = None,
+    cache: Path | None = None,
+) -> tuple[str, ...]:
+    """Names of all classes of a source; no image is opened.
+
+    Args:
+        source, train_folder, val_folder, cache: As of `open_data`.
+
+    Raises:
+        UsageError: No such source, or one that cannot be trained on.
+    """
+    if source == DIGITS:
+        return DIGIT_NAMES
+    path = Path(source).expanduser()
+    return tuple(_listed(path, data_cache(cache), train_folder, val_folder)[0].classes)
 
 
 def _listed(
@@ -122,7 +151,7 @@ def _open_folder(images: ImageFolder, name: str, options: SubsetOptions, cache: 
         name=name, classes=classes, train=train, test=test, options=options, notes=images.notes
     )
     needed = (len(train) + len(test)) * 3 * options.resolution**2
-    small = options.resolution <= SMALL_PX and needed <= MEMORY_BYTES
+    small = options.resolution <= SMALL_PX and needed <= MEMORY_BYTES and not options.resize
     return _in_memory(chosen, cache) if small else _on_demand(chosen, cache)
 
 
@@ -201,8 +230,9 @@ def _on_demand(chosen: _Chosen, cache: Path) -> Data:
     numbers = (broken_headers(part, cache) for part in (chosen.train, chosen.test))
     train, test, broken = chosen.readable(*numbers)
     normalisation = chosen.options.normalisation or IMAGENET
+    side, resize = chosen.options.resolution, chosen.options.resize
+    area = central if resize is None else central_share(side / resize)
     first, second = (
-        OnDemandImages(part, chosen.options.resolution, normalisation, broken)
-        for part in (train, test)
+        OnDemandImages(part, side, normalisation, broken, area) for part in (train, test)
     )
     return chosen.data(first, second, normalisation, broken)

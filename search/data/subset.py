@@ -28,11 +28,17 @@ class SubsetOptions:
     test_limit: int | None = None
     seed: int = 0
     normalisation: PixelScaling | None = None
+    resize: int | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= self.resolution <= 4096:
             raise UsageError(
                 f"Images of {self.resolution} px cannot be made.", "Ask for 1 to 4096 px."
+            )
+        if self.resize is not None and self.resize < self.resolution:
+            raise UsageError(
+                f"Images resized to {self.resize} px hold no square of {self.resolution} px.",
+                f"Resize to {self.resolution} px at least.",
             )
         if self.classes is not None and self.classes < 2:
             raise UsageError(f"{self.classes} classes leave nothing to tell apart.", "Ask for two.")

@@ -56,13 +56,30 @@ def convolutions(spec: OperatorSpec) -> tuple[Convolution, ...]:
         return (
             Convolution(spec.kernel, spec.groups, spec.in_channels, spec.out_channels, pixels_out),
         )
+    if spec.kind == "uib":
+        return _universal(spec)
     if spec.kind != "ir":
         return ()
     mid = spec.mid_channels
     first = Convolution(1, spec.groups, spec.in_channels, mid, pixels_in)
     depthwise = Convolution(spec.kernel, mid, mid, mid * spec.splits, pixels_out)
     last = Convolution(1, spec.groups, mid, spec.out_channels, pixels_out)
-    return (first, depthwise, last) if spec.first_pointwise else (depthwise, last)
+    middle = (depthwise,) * spec.depthwise
+    return (first, *middle, last) if spec.first_pointwise else (*middle, last)
+
+
+def _universal(spec: OperatorSpec) -> tuple[Convolution, ...]:
+    """Depthwise, 1x1, depthwise, 1x1; the first and the third may be absent."""
+    into, mid = spec.in_channels, spec.mid_channels
+    after = spec.out_height * spec.out_width
+    between = spec.height * spec.width if spec.kernel else after
+    parts = [
+        Convolution(spec.start_kernel, into, into, into, between),
+        Convolution(1, 1, into, mid, between),
+        Convolution(spec.kernel, mid, mid, mid, after),
+        Convolution(1, 1, mid, spec.out_channels, after),
+    ]
+    return tuple(part for part in parts if part.kernel)
 
 
 def count(spec: OperatorSpec) -> Counts:

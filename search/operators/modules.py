@@ -179,12 +179,51 @@ def _depthwise(spec: OperatorSpec) -> list[nn.Module]:
                 activation=spec.activation,
             )
         ]
-    plain = ConvNorm(
-        mid, mid, spec.kernel, stride=spec.stride, groups=mid, activation=spec.activation
-    )
+    plain = [
+        ConvNorm(
+            mid,
+            mid,
+            spec.kernel,
+            stride=spec.stride if number == 0 else 1,
+            groups=mid,
+            activation=spec.activation,
+        )
+        for number in range(spec.depthwise)
+    ]
     if not spec.squeeze_channels:
-        return [plain]
-    return [plain, SqueezeExcite(mid, spec.squeeze_channels, spec.gate)]
+        return list(plain)
+    return [*plain, SqueezeExcite(mid, spec.squeeze_channels, spec.gate)]
+
+
+class UniversalBottleneck(nn.Module):
+    """One `uib` operator: MobileNetV4's universal inverted bottleneck.
+
+    Source: MobileNetV4 (arXiv 2404.10518), Figure 4: depthwise at the start,
+    1x1, depthwise in the middle, 1x1. Neither the start nor the last 1x1 has an
+    activation; without the start it is an inverted residual, without the middle
+    ConvNeXt's block, with both extra depthwise, with neither a feed-forward.
+    """
+
+    def __init__(self, spec: OperatorSpec) -> None:
+        super().__init__()
+        into, mid, act = spec.in_channels, spec.mid_channels, spec.activation
+        layers: list[nn.Module] = []
+        if spec.start_kernel:
+            stride = 1 if spec.kernel else spec.stride
+            layers.append(ConvNorm(into, into, spec.start_kernel, stride=stride, groups=into))
+        layers.append(ConvNorm(into, mid, 1, activation=act))
+        if spec.kernel:
+            layers.append(
+                ConvNorm(mid, mid, spec.kernel, stride=spec.stride, groups=mid, activation=act)
+            )
+        layers.append(ConvNorm(mid, spec.out_channels, 1))
+        self.body = nn.Sequential(*layers)
+        self.residual = spec.residual
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, in, h, w) to (batch, out, h / stride, w / stride)."""
+        y: Tensor = self.body(x)
+        return x + y if self.residual else y
 
 
 def _conv(spec: OperatorSpec) -> nn.Module:
@@ -214,6 +253,7 @@ def _nothing(_: OperatorSpec) -> nn.Module:
 
 _BUILDERS: dict[str, Callable[[OperatorSpec], nn.Module]] = {
     "ir": InvertedResidual,
+    "uib": UniversalBottleneck,
     "conv": _conv,
     "classifier": _classifier,
     "skip": _nothing,

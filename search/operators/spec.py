@@ -6,6 +6,7 @@ changes its speed, and is the only name that tables, artefacts and
 architectures use:
 
     ir_k3_e6_m144_g1_relu_i24_o32_h56_w56_s2_r0_p1_b1_fp32
+    uib_d5_k3_e4_m128_relu_i32_o64_h56_w56_s2_r0_b1_fp32
     conv_k3_g1_relu_i3_o16_h224_w224_s2_b1_fp32
     classifier_i1984_o1000_h7_w7_b1_fp32
     classifier_m1984-hswish_i1344_o1000_h7_w7_b1_fp32
@@ -17,6 +18,8 @@ architectures use:
     se squeezed channels and their gate (left out without squeeze-excite)
     m of a classifier: hidden channels after its pool, and their activation
     sa splits and squeezed channels of Split-Attention, as sa2-36, in place of se
+    dw depthwise convolutions in a row, as dw-2 (left out where there is one)
+    d kernel of a depthwise convolution before the first 1x1; 0 is none, as k0 is
     i, o channels in, out    h, w height and width in    s stride
     r residual add           p first 1x1 present         b batch
 """
@@ -30,7 +33,7 @@ from typing import Any
 from search.errors import UsageError
 
 # A global average pool of its own only occurs in tables that others published.
-KINDS = ("ir", "conv", "classifier", "pool", "skip", "empty")
+KINDS = ("ir", "uib", "conv", "classifier", "pool", "skip", "empty")
 ACTIVATIONS = ("relu", "relu6", "hswish", "hswish6", "swish", "none")
 GATES = ("hsigmoid", "sigmoid")
 DTYPES = ("fp32", "fp16", "int8", "w8")
@@ -46,7 +49,10 @@ class OperatorSpec:
     `expansion` is descriptive, `mid_channels` is what is built. `hswish6` is
     h-swish spelled x * relu6(x + 3) / 6, which compilers lower differently
     from the `hswish` operator. More than one of `splits` make squeeze-excite a
-    Split-Attention, whose gate is a softmax over the splits.
+    Split-Attention, whose gate is a softmax over the splits. `uib` is
+    MobileNetV4's universal inverted bottleneck (arXiv 2404.10518): its
+    `start_kernel` and its `kernel` in the middle may each be 0, for none; the
+    stride is that of the middle, or else of the start.
 
     Raises:
         UsageError: The fields contradict each other.
@@ -62,6 +68,8 @@ class OperatorSpec:
     squeeze_channels: int = 0
     gate: str = "hsigmoid"
     splits: int = 1
+    depthwise: int = 1
+    start_kernel: int = 0
     activation: str = "none"
     in_channels: int = 0
     out_channels: int = 0
@@ -114,13 +122,20 @@ _CONTRADICTIONS: tuple[tuple[str, Callable[[OperatorSpec], bool]], ...] = (
     ("batch below 1", lambda o: o.batch < 1),
     ("larger than any device computes", lambda o: _largest(o) > LARGEST),
     ("no channels or no pixels", lambda o: o.kind != "empty" and not _has_size(o)),
-    ("even kernel", lambda o: o.kernel % 2 == 0 or o.kernel < 1),
+    ("even kernel", lambda o: not (_is_odd(o.kernel) or (o.kind == "uib" and o.kernel == 0))),
+    ("even kernel at the start", lambda o: not (o.start_kernel == 0 or _is_odd(o.start_kernel))),
     ("stride below 1", lambda o: o.stride < 1),
-    ("no middle channels", lambda o: o.kind == "ir" and o.mid_channels < 1),
+    ("no middle channels", lambda o: o.kind in ("ir", "uib") and o.mid_channels < 1),
     ("middle channels below 0", lambda o: o.mid_channels < 0),
     ("squeezed channels below 0", lambda o: o.squeeze_channels < 0),
     ("splits below 1", lambda o: o.splits < 1),
     ("splits need squeezed channels", lambda o: o.splits > 1 and not o.squeeze_channels),
+    ("depthwise convolutions below 1", lambda o: o.depthwise < 1),
+    ("splits are of one depthwise convolution", lambda o: o.splits > 1 and o.depthwise > 1),
+    (
+        "without a depthwise convolution it cannot stride",
+        lambda o: o.kind == "uib" and o.stride > 1 and not (o.kernel or o.start_kernel),
+    ),
     ("groups do not divide the channels", lambda o: not _groups_divide(o)),
     (
         "a residual add needs stride 1 and equal widths",
@@ -136,10 +151,14 @@ _CONTRADICTIONS: tuple[tuple[str, Callable[[OperatorSpec], bool]], ...] = (
 )
 
 
+def _is_odd(kernel: int) -> bool:
+    return kernel >= 1 and kernel % 2 == 1
+
+
 def _largest(spec: OperatorSpec) -> int:
-    sizes = (spec.kernel, spec.stride, spec.groups, spec.splits, spec.batch)
+    sizes = (spec.kernel, spec.start_kernel, spec.stride, spec.groups, spec.splits, spec.batch)
     channels = (spec.in_channels, spec.mid_channels, spec.out_channels, spec.squeeze_channels)
-    return max(*sizes, *channels, spec.height, spec.width)
+    return max(*sizes, *channels, spec.height, spec.width, spec.depthwise)
 
 
 def _has_size(spec: OperatorSpec) -> bool:
@@ -173,6 +192,7 @@ def _hides_a_field(spec: OperatorSpec) -> bool:
 # --- the key's grammar -------------------------------------------------------
 
 _LETTERS = {
+    "d": "start_kernel",
     "k": "kernel",
     "e": "expansion",
     "m": "mid_channels",
@@ -190,6 +210,7 @@ _NUMBER = re.compile(r"(?:0|[1-9]\d*)(?:\.\d*[1-9])?")
 # Words that may be left out, with how they are spelled.
 _OPTIONAL = {
     "se": re.compile(r"se(?P<squeeze_channels>[1-9]\d*)-(?P<gate>[a-z][a-z0-9]*)"),
+    "dw": re.compile(r"dw-(?P<depthwise>[2-9]|[1-9]\d+)"),
     "sa": re.compile(r"sa(?P<splits>[2-9]|[1-9]\d+)-(?P<squeeze_channels>[1-9]\d*)"),
     "m": re.compile(r"m(?P<mid_channels>[1-9]\d*)-(?P<activation>[a-z][a-z0-9]*)"),
 }
@@ -230,6 +251,8 @@ class _Tokens:
 def _write_optional(letter: str, spec: OperatorSpec) -> list[str]:
     if letter == "m":
         return [f"m{spec.mid_channels}-{spec.activation}"] if spec.mid_channels else []
+    if letter == "dw":
+        return [f"dw-{spec.depthwise}"] if spec.depthwise > 1 else []
     if not spec.squeeze_channels or (letter == "sa") != (spec.splits > 1):
         return []
     if letter == "sa":
@@ -264,8 +287,9 @@ def _read_word(letter: str, word: str) -> dict[str, Any]:
 
 _GRAMMAR = {
     "ir": _Tokens(
-        ("k", "e", "m", "g", "se-", "sa-", "act", "i", "o", "h", "w", "s", "r", "p", "b")
+        ("k", "e", "m", "g", "dw-", "se-", "sa-", "act", "i", "o", "h", "w", "s", "r", "p", "b")
     ),
+    "uib": _Tokens(("d", "k", "e", "m", "act", "i", "o", "h", "w", "s", "r", "b")),
     "conv": _Tokens(("k", "g", "act", "i", "o", "h", "w", "s", "b")),
     "classifier": _Tokens(("m-", "i", "o", "h", "w", "b")),
     "pool": _Tokens(("i", "h", "w", "b")),

@@ -13,9 +13,13 @@ def short_name(key: str) -> str:
     words = {"conv": f"conv{spec.kernel}", "classifier": "classifier"}.get(spec.kind, "")
     if spec.kind == "classifier" and spec.mid_channels:
         words += f"_m{spec.mid_channels}"
+    if spec.kind == "uib":
+        words = f"uib_d{spec.start_kernel}_k{spec.kernel}_e{spec.expansion:g}"
+        words += f"_{spec.activation.replace('hswish', 'hs')}" if spec.activation != "relu" else ""
     if spec.kind == "ir":
         spelled = spec.mid_channels == spec.expansion * spec.in_channels
-        words = f"k{spec.kernel}_" + (
+        twice = f"x{spec.depthwise}" if spec.depthwise > 1 else ""
+        words = f"k{spec.kernel}{twice}_" + (
             f"e{spec.expansion:g}" if spelled else f"m{spec.mid_channels}"
         )
         words += f"_{spec.activation.replace('hswish', 'hs')}" if spec.activation != "relu" else ""

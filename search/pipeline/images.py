@@ -1,9 +1,10 @@
 """Images of a run."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from search.data.base import Data
-from search.data.open import open_data
+from search.data.open import class_names, open_data
 from search.pipeline.options import DataOptions
 
 
@@ -36,6 +37,22 @@ class RunImages:
                 val_folder=self._options.val_folder,
             )
         return self._opened[resolution]
+
+    def classes_in_all(self) -> int:
+        """How many classes the source has, whatever part of them is used.
+
+        Raises:
+            UsageError: As `search.data.open.open_data`.
+        """
+        options = self._options
+        names = class_names(
+            options.source, train_folder=options.train_folder, val_folder=options.val_folder
+        )
+        return len(names)
+
+    def of_all_classes(self) -> "RunImages":
+        """The same images without the choice of classes."""
+        return RunImages(replace(self._options, classes=None), self._seed)
 
     def describe(self) -> str:
         """The images opened first as text; "none" where nothing was opened."""

@@ -1,6 +1,7 @@
 """The problem of a search, checked before any work: table, space, costs, target."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import numpy as np
 
 from search.architecture import Architecture
 from search.costs.base import COSTS, LATENCY, Costs, CostTarget, Unit
+from search.costs.joint import Limit
 from search.costs.matrix import CostMatrix, require_matrix
 from search.errors import GateFailed, TableError, UsageError
 from search.latency.model import Estimate, LatencyModel
@@ -15,7 +17,9 @@ from search.latency.priced_table import PricedTable
 from search.latency.space_costs import counted_costs
 from search.latency.trust import pricing_problems
 from search.selection.chance_constrained import select_chance_constrained
+from search.selection.exact import network_of
 from search.spaces.base import LayeredSpace
+from search.spaces.classes import classes_of, network_with_classes, space_with_classes
 from search.spaces.registry import make_space, parse_space, space_names
 from search.table.store import Table, profile_command, read_table
 
@@ -60,6 +64,10 @@ class SearchProblem:
     for the predicted latency alone. Where FLOPs, parameters or memory are weighed
     instead, `costs` and `target` hold those, and the table only predicts the
     latency of the networks found; such a problem may have no table, but a space.
+    `limits` are kept to beside the target.
+
+    `classes` is how many the networks found tell apart, where that differs from the
+    table: its rows then still price them, with the classifier of the table's own classes.
     """
 
     priced: PricedTable | None
@@ -68,6 +76,37 @@ class SearchProblem:
     waivers: Waivers
     probability: float | None = None
     without_table: LayeredSpace | None = None
+    limits: tuple[Limit, ...] = ()
+    classes: int | None = None
+
+    def with_classes(self, classes: int) -> "SearchProblem":
+        """The same problem, whose networks tell that many classes apart.
+
+        What is counted is counted with the new classifier; what was measured stays.
+
+        Raises:
+            UsageError: The space cannot be made for them.
+        """
+        space = space_with_classes(self.space, classes)
+        cost = self.costs.unit.cost
+        return replace(
+            self,
+            classes=classes,
+            costs=self.costs if self.weighs_latency else counted_costs(space, cost),
+            limits=tuple(_recounted(limit, space) for limit in self.limits),
+            without_table=space if self.priced is None else None,
+        )
+
+    def network(self, choices: Sequence[int], name: str) -> Architecture:
+        """The network of these choices, with as many classes as the problem asks for."""
+        network = network_of(self.space, tuple(choices), name)
+        return network_with_classes(network, self.classes or network.classes)
+
+    @property
+    def prices_other_classes(self) -> bool:
+        """True where latencies are those of networks of another class count than is written."""
+        own = classes_of(self.space)
+        return self.priced is not None and (self.classes or own) != own
 
     @property
     def table(self) -> Table:
@@ -113,8 +152,13 @@ class SearchProblem:
         )
 
     def estimate(self, network: Architecture) -> Estimate | None:
-        """The predicted latency of a network; None without a table."""
-        return None if self.priced is None else self.model.estimate(network)
+        """The predicted latency of a network; None without a table.
+
+        It is priced with the classifier of the table's own classes.
+        """
+        if self.priced is None:
+            return None
+        return self.model.estimate(network_with_classes(network, classes_of(self.space)))
 
     @property
     def weighs_latency(self) -> bool:
@@ -144,7 +188,7 @@ class SearchProblem:
         """True when a network keeps to the target as the selection understands it.
 
         Args:
-            cost: By `costs`.
+            cost: By what the search weighs.
             estimate: By the model; of a latency, the same up to rounding, with its interval.
                 None without a table.
         """
@@ -157,6 +201,12 @@ class SearchProblem:
     def used_by(self, cost: float) -> bool:
         """True when a network of this cost uses nearly all of the target."""
         return self.target is not None and cost >= TARGET_UTILISATION * self.target.value
+
+
+def _recounted(limit: Limit, space: LayeredSpace) -> Limit:
+    """A limit on what is counted, for another classifier; what was measured stays."""
+    unit = limit.costs.unit
+    return limit if unit.is_time else replace(limit, costs=counted_costs(space, unit.cost))
 
 
 def load_problem(
@@ -343,30 +393,4 @@ def _check_probability(problem: SearchProblem) -> None:
     equal = np.where(problem.costs.legal, 0.0, -np.inf)
     select_chance_constrained(
         equal, problem.model, problem.space, problem.target_us, problem.probability
-    )
-
-
-def check_classes(space: LayeredSpace, classes: int, table: Table | None) -> None:
-    """The data must have as many classes as the networks of the space.
-
-    `table` is that of the space, if there is one.
-
-    Raises:
-        UsageError: They differ; names the command that measures the right one.
-    """
-    wanted = space.after[-1].out_channels
-    if classes == wanted:
-        return
-    spec = space.spec.replace(f"-c{wanted}-", f"-c{classes}-")
-    if table is None:
-        raise UsageError(
-            f"The data have {classes} classes, the networks of {space.spec} have {wanted}.",
-            f"Give --space {spec}.",
-        )
-    info = table.manifest.space.model_copy(update={"spec": spec})
-    command = profile_command(table.manifest.model_copy(update={"space": info}))
-    fewer = f"; or choose {wanted} of them with --classes {wanted}" if classes > wanted else ""
-    raise UsageError(
-        f"The data have {classes} classes, the networks of {table.label} have {wanted}.",
-        f"Measure a table for them: {command}{fewer}.",
     )

@@ -13,6 +13,13 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class LimitRow(_Part):
+    """A limit as it was asked for (`--most`), and the share of it that a network uses."""
+
+    limit: str
+    share: Finite
+
+
 class CandidateRow(_Part):
     """One candidate of a search in numbers.
 
@@ -38,6 +45,21 @@ class CandidateRow(_Part):
     flops: int
     params: int
     memory_bytes: int | None = None
+    limits: tuple[LimitRow, ...] = ()
+
+
+class TrainedRow(_Part):
+    """Accuracy of the network found on the test images, after training from scratch.
+
+    `top1_low` and `top1_high` are Wilson's 95 % interval; `weights` is the file.
+    """
+
+    top1: Share
+    top1_low: Share
+    top1_high: Share
+    top5: Share
+    images: int
+    weights: str
 
 
 class SearchResult(_Part):
@@ -47,7 +69,10 @@ class SearchResult(_Part):
     params or memory (bytes), with `most` of them. `seconds` is over all parts of a resumed
     run, each up to its last saved state. `wide_rows` counts the table's rows that are
     wider than was asked for; `wide_rows_used` are those that the network holds. Without
-    a table, `table_source` is "none".
+    a table, `table_source` is "none". `classes` is how many the network tells apart;
+    `target_used` is the share of the target that the network takes, `trained` its accuracy
+    where it was trained.
+    `priced_classes` is stated where the table prices it with a classifier of other classes.
     """
 
     schema_version: Literal[1] = 1
@@ -58,6 +83,7 @@ class SearchResult(_Part):
     cost: str = "latency"
     target_us: float | None
     most: float | None = None
+    target_used: Finite | None = None
     probability: float | None
     table_id: str
     table: str
@@ -69,6 +95,9 @@ class SearchResult(_Part):
     seed: int
     seconds: float
     waivers: tuple[str, ...] = ()
+    classes: int | None = None
+    priced_classes: int | None = None
+    trained: TrainedRow | None = None
     wide_rows: int = 0
     wide_rows_used: tuple[str, ...] = ()
     command: str = ""

@@ -3,7 +3,7 @@
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,23 +11,26 @@ import numpy as np
 import torch
 
 from search.architecture import Architecture, write_architecture
+from search.costs.base import slack_target
+from search.data.base import Data
 from search.latency.trust import wide_rows, wide_rows_held
-from search.pipeline.candidates import Candidate, candidate_row
+from search.pipeline.candidates import Candidate, candidate_row, candidates_at_chance
 from search.pipeline.context import RunContext
 from search.pipeline.images import RunImages, report_images
 from search.pipeline.methods import SearchMethod, make_method
+from search.pipeline.networks.class_counts import settle_classes
 from search.pipeline.options import SearchOptions
-from search.pipeline.problem import SearchProblem, check_classes
+from search.pipeline.problem import SearchProblem
 from search.pipeline.resources import ComputeOptions, joined_processes
-from search.pipeline.result import SearchResult, write_result
+from search.pipeline.result import SearchResult, TrainedRow, write_result
 from search.pipeline.run_folder import RETRAIN
-from search.pipeline.train import keep_weights
-from search.selection.exact import network_of
+from search.pipeline.train import find_teacher, keep_weights, warn_of_chance
+from search.spaces.classes import classes_of
 from search.training.compute.distributed import ProcessGroup, peers
 from search.training.evaluate import Accuracy
 from search.training.progress import TrainingProgress
 from search.training.recipe import TrainingRecipe
-from search.training.retrain import retrain
+from search.training.retrain import TrainedNetwork, retrain
 from search.training.run.run_control import Stopwatch
 
 _MOST_WRITTEN = 40
@@ -37,13 +40,15 @@ _MOST_WRITTEN = 40
 class SearchOutput:
     """The result of a search and the files it was written to.
 
-    `test` and `weights` are those of the retrained network, None without one.
+    `test` and `weights` are those of the retrained network, None without one;
+    `best_epoch` is where the test images chose its weights.
     """
 
     result: SearchResult
     architecture: Path
     test: Accuracy | None = None
     weights: Path | None = None
+    best_epoch: int | None = None
 
 
 def run_search(
@@ -59,7 +64,8 @@ def run_search(
     """
     stopwatch = Stopwatch()
     options.check(problem)
-    method, retraining = make_method(options), options.retrain_recipe()
+    method = make_method(options)
+    retraining = options.retrain_recipe() if options.retrain else None
     with joined_processes(compute, quiet=options.quiet) as (processes, progress):
         context = RunContext(
             problem=problem,
@@ -70,33 +76,60 @@ def run_search(
             progress=progress,
             stopwatch=stopwatch,
         )
+        if slack := slack_target(problem.costs, problem.target):
+            progress.say(slack)
         if method.needs_images or options.retrain:
-            _open_images(context)
+            context = _open_images(context)
         network, result = _search(method, context)
-        test = _retrain(network, retraining, context) if options.retrain else None
-    return _output(result, test, options) if processes.leads else None
+        trained = None if retraining is None else _retrain(network, retraining, context)
+        if trained is not None:
+            result = _with_accuracy(result, trained.test, context)
+    return _output(result, trained, options) if processes.leads else None
 
 
-def _open_images(context: RunContext) -> None:
-    """Refuse images that do not suit the table, before any work."""
-    data, problem = context.data(), context.problem
+def _open_images(context: RunContext) -> RunContext:
+    """The context for the classes of its images, which are opened before any work."""
+    data = context.data()
     report_images(data, context.progress.say)
-    table = None if problem.priced is None else problem.table
-    check_classes(problem.space, len(data.classes), table)
+    problem, note = settle_classes(context.problem, data, context.images)
+    if note:
+        context.progress.say(note)
+    return replace(context, problem=problem)
 
 
 def _search(method: SearchMethod, context: RunContext) -> tuple[Architecture, SearchResult]:
     """The chosen network and the result; the first process has written both."""
     options = context.options
     chosen, candidates = method.run(context)
+    if method.needs_images:
+        poor = candidates_at_chance(candidates, context.data().train.labels)
+        if poor:
+            context.progress.say(poor)
     choices = _agreed(chosen.choices, context.processes)
-    network = network_of(context.problem.space, choices, options.output.stem)
+    network = context.problem.network(choices, options.output.stem)
     result = _result(method, chosen, candidates, context)
     if context.processes.leads:
         write_architecture(network, options.output)
         write_result(result, options.result)
         _write_candidates(candidates, context)
     return network, result
+
+
+def _with_accuracy(result: SearchResult, test: Accuracy, context: RunContext) -> SearchResult:
+    """The result with the accuracy of the trained network; the first process writes it again."""
+    (low, high), options = test.top1_interval, context.options
+    trained = TrainedRow(
+        top1=test.top1,
+        top1_low=low,
+        top1_high=high,
+        top5=test.top5,
+        images=test.images,
+        weights=options.weights.name,
+    )
+    result = result.model_copy(update={"trained": trained})
+    if context.processes.leads:
+        write_result(result, options.result)
+    return result
 
 
 def _agreed(choices: Sequence[int], processes: ProcessGroup) -> tuple[int, ...]:
@@ -119,7 +152,8 @@ def _result(
 ) -> SearchResult:
     """The result, with all that it rests on."""
     problem, options = context.problem, context.options
-    network = network_of(problem.space, tuple(chosen.choices), options.output.stem)
+    network = problem.network(chosen.choices, options.output.stem)
+    cost = float(problem.costs.cost_of([chosen.choices])[0])
     return SearchResult(
         architecture=options.output.name,
         algorithm=options.algorithm,
@@ -128,9 +162,12 @@ def _result(
         cost=problem.costs.unit.cost,
         target_us=problem.target_us,
         most=problem.counted_target,
+        target_used=None if problem.target is None else cost / problem.target.value,
         probability=problem.probability,
         **_table_of(problem, network),
         space=problem.space.spec,
+        classes=network.classes,
+        priced_classes=classes_of(problem.space) if problem.prices_other_classes else None,
         data=context.images.describe(),
         recipe=method.hyperparameters(),
         seed=options.seed,
@@ -166,32 +203,56 @@ def _write_candidates(candidates: Sequence[Candidate], context: RunContext) -> N
     for number, candidate in enumerate(sound[:_MOST_WRITTEN], 1):
         name = f"candidate-{number}"
         write_architecture(
-            network_of(context.problem.space, candidate.choices, name),
+            context.problem.network(candidate.choices, name),
             context.options.folder / "candidates" / f"{name}.json",
         )
 
 
-def _retrain(network: Architecture, recipe: TrainingRecipe, context: RunContext) -> Accuracy:
+def _retrain(network: Architecture, recipe: TrainingRecipe, context: RunContext) -> TrainedNetwork:
     """Train the chosen network from scratch; the first process writes its weights."""
     options = context.options
     context.progress.say(f"training {network.name} for {recipe.epochs} epochs")
-    data = context.images.at(network.resolution)  # the search may choose a smaller input
+    data = _images_of(network, context)
     trained = retrain(
         network,
         data,
         recipe,
-        context.settings(recipe.batch),
+        context.settings(recipe),
         folder=options.folder / RETRAIN,
         resume=options.resume,
         accept_changes=options.accept_changes,
         progress=TrainingProgress(context.progress),
         processes=context.processes,
+        teacher=find_teacher(recipe, data),
     )
     if context.processes.leads:
         keep_weights(trained, data, options.weights)
-    return trained.test
+        warn_of_chance(trained.test, data, context.progress)
+    return trained
 
 
-def _output(result: SearchResult, test: Accuracy | None, options: SearchOptions) -> SearchOutput:
-    weights = None if test is None else options.weights
-    return SearchOutput(result=result, architecture=options.output, test=test, weights=weights)
+def _images_of(network: Architecture, context: RunContext) -> Data:
+    """Images to train the network on: at its own resolution, and of all its classes.
+
+    A search may choose a smaller input, and may itself use some of the classes.
+    """
+    data = context.images.at(network.resolution)
+    if len(data.classes) == network.classes:
+        return data
+    data = context.images.of_all_classes().at(network.resolution)
+    report_images(data, context.progress.say)
+    return data
+
+
+def _output(
+    result: SearchResult, trained: TrainedNetwork | None, options: SearchOptions
+) -> SearchOutput:
+    if trained is None:
+        return SearchOutput(result=result, architecture=options.output)
+    return SearchOutput(
+        result=result,
+        architecture=options.output,
+        test=trained.test,
+        weights=options.weights,
+        best_epoch=trained.best_epoch,
+    )

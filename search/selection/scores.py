@@ -6,6 +6,7 @@ reads them together with any table's costs.
 """
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from search.documents import parse_document, read_text
 from search.errors import UsageError
 from search.files import write_text
 from search.spaces.base import LayeredSpace
+from search.spaces.classes import classes_of, space_with_classes
 from search.spaces.registry import parse_space
 from search.table.values import MOST_NUMBER, Finite
 
@@ -172,7 +174,7 @@ def read_scores(path: Path, space: LayeredSpace) -> Scores:
 
 
 def read_scores_for(path: Path, space: LayeredSpace) -> Scores:
-    """Read scores for this space, of it or of the same one in another dtype or batch.
+    """Read scores for this space, of it or of the same one in another dtype, batch or class count.
 
     Raises:
         UsageError: As `read_scores`.
@@ -181,20 +183,37 @@ def read_scores_for(path: Path, space: LayeredSpace) -> Scores:
 
 
 def for_space(scores: Scores, space: LayeredSpace) -> Scores:
-    """The same scores for a table of another dtype or batch: quality is the network's own.
+    """The same scores for a table of another dtype, batch or class count.
+
+    Quality is the network's own, and a search on some of the classes ranks networks for
+    all of them (FBNet, arXiv 1812.03443, section 4.1).
 
     Raises:
         UsageError: Another space.
     """
     if scores.space != space.spec:
-        if _shapes(parse_space(scores.space)) != _shapes(space):
+        own = space_with_classes(parse_space(scores.space), classes_of(space))
+        if not same_choices(own, space):
             raise UsageError(
                 f"These scores belong to the space {scores.space}, not to {space.spec}.",
-                "Use a table and scores of the same space.",
+                _PART_POINTWISE
+                if re.sub("-p[01]-", "-", scores.space) == re.sub("-p[01]-", "-", space.spec)
+                else "Use a table and scores of the same space.",
             )
         scores = Scores(values=scores.values, space=space.spec, origin=scores.origin)
     scores.require(space)
     return scores
+
+
+_PART_POINTWISE = (
+    "They differ in the first 1x1 at expansion 1: p1 keeps it, p0 drops it. Measure a table with "
+    "--keep-pointwise or --drop-pointwise, or search again."
+)
+
+
+def same_choices(one: LayeredSpace, other: LayeredSpace) -> bool:
+    """Whether two spaces hold the same networks, whatever their dtype and batch."""
+    return _shapes(one) == _shapes(other)
 
 
 def _shapes(space: LayeredSpace) -> list[str]:

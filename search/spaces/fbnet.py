@@ -3,6 +3,8 @@
 Source: FBNet (arXiv 1812.03443), Table 1 (macro-architecture) and Table 2
 (candidate blocks). Skip is legal only where input and output agree, which
 leaves 192 candidates and 9^16 * 8^6 networks (the paper's 9^22 ignores that).
+The first 1x1 of a block is kept at expansion 1 too, as in Figure 3, unless
+`always_pointwise` is false.
 """
 
 from collections.abc import Mapping
@@ -39,6 +41,7 @@ class FBNetSpace(PresetSpace):
     candidates: ClassVar[tuple[str, ...]] = (*BLOCKS, SKIP)
 
     preset: str = "fbnet"
+    always_pointwise: bool = True
 
     def _build(self, macro: Macro) -> Parts:
         channels, size = scale_channels(macro.stem_channels, self.width), self.resolution

@@ -48,8 +48,9 @@ class PresetSpace(LayeredSpace, ABC):
         resolution, classes, head_channels: 0 takes the preset's.
         width: Multiplier of all channels.
         always_pointwise: Keep the first 1x1 convolution of a block whose
-            expansion is 1, as FBNet's paper draws it; the authors' release
-            drops it, and so does the default.
+            expansion is 1. FBNet's spaces do by default, as the paper's Figure
+            3 and the release of 2019 do; a later release drops it, and so do
+            the other families.
 
     Raises:
         UsageError: The strides do not divide the resolution, or a value is

@@ -23,7 +23,7 @@ def make_space(
     width: float = 1.0,
     classes: int | None = None,
     head_channels: int | None = None,
-    always_pointwise: bool = False,
+    always_pointwise: bool | None = None,
     batch: int = 1,
     dtype: str = "fp32",
 ) -> LayeredSpace:
@@ -48,7 +48,7 @@ def make_space(
         width=width,
         classes=classes or 0,
         head_channels=head_channels or 0,
-        always_pointwise=always_pointwise,
+        always_pointwise=family.always_pointwise if always_pointwise is None else always_pointwise,
         batch=batch,
         dtype=dtype,
     )

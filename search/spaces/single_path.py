@@ -47,3 +47,4 @@ class SinglePathSpace(FBNetSpace):
     candidates: ClassVar[tuple[str, ...]] = ("k3_e3", "k3_e6", "k5_e3", "k5_e6", SKIP)
 
     preset: str = "single-path"
+    always_pointwise: bool = False

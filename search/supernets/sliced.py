@@ -19,7 +19,7 @@ from torch.utils.checkpoint import checkpoint as run_recomputed
 from search.errors import UsageError
 from search.operators.modules import build_operator
 from search.operators.spec import OperatorSpec
-from search.spaces.fp_nas.space import SlicedSpace
+from search.spaces.fp_nas.space import SlicedSpace, is_bypass
 from search.supernets.base import legal_mask, one_hot
 from search.supernets.batch_norm import batch_norms, freeze_statistics
 from search.training.compute.sync_batch_norm import SharedBatchNorm, convert_sync_batchnorm
@@ -56,8 +56,12 @@ class SlicedSupernet(nn.Module):
         widest: dict[str, tuple[OperatorSpec, ...]] = {}
         into = self.space.groups[number].inputs[-1]
         for choice, shown in enumerate(self.space.layers[number].choices):
-            if not shown.is_skip:  # expansions and channels rise: the last one is the largest
+            if not is_bypass(
+                shown.operator
+            ):  # expansions and channels rise: the last one is the largest
                 widest[kind_of(shown.operator)] = self.space.blocks(number, choice, into)
+        if (bypass := self.space.largest_bypass(number)) is not None:
+            widest[kind_of(bypass)] = (bypass,)
         return nn.ModuleDict(
             {kind: nn.ModuleList(map(build_operator, blocks)) for kind, blocks in widest.items()}
         )

@@ -10,12 +10,12 @@ A table is a folder that is never edited after it was written:
 Reading one imports neither torch nor any runtime, and executes nothing.
 """
 
+import contextlib
 import io
 import json
 import os
-import shutil
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -135,17 +135,28 @@ def write_table(
     parse_entries(parts[ENTRIES].decode(), str(folder / ENTRIES), manifest.schema_version)
     check_exam_columns(exam, folder / EXAM)
     _check_counts(table)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-    try:
+    with _new_folder(folder) as temporary:
         for name, content in parts.items():
             _write_synced(temporary / name, content)
-        temporary.chmod(0o755)
-        temporary.rename(folder)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
     return table
+
+
+@contextlib.contextmanager
+def _new_folder(folder: Path) -> Iterator[Path]:
+    """A hidden folder that gets this name at the end; a failure leaves no folder behind."""
+    is_first = not folder.parent.exists()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as place:
+            temporary = Path(place) / folder.name
+            temporary.mkdir()
+            yield temporary
+            temporary.rename(folder)
+    except BaseException:
+        if is_first:
+            with contextlib.suppress(OSError):  # another table may lie there meanwhile
+                folder.parent.rmdir()
+        raise
 
 
 def _write_synced(path: Path, content: bytes) -> None:

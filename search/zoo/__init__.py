@@ -2,11 +2,16 @@
 
 from search.architecture import Architecture
 from search.errors import UsageError
-from search.zoo import fbnet, fbnetv2
+from search.zoo import baselines, fbnet, fbnet_mobile_cv, fbnetv2
 from search.zoo.definition import Network as Network
 from search.zoo.definition import Published as Published
 
-_NETWORKS = (*fbnet.NETWORKS, *fbnetv2.NETWORKS)
+_NETWORKS = (
+    *fbnet.NETWORKS,
+    *fbnet_mobile_cv.NETWORKS,
+    *fbnetv2.NETWORKS,
+    *baselines.NETWORKS,
+)
 
 
 def network_names() -> tuple[str, ...]:

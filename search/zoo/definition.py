@@ -1,9 +1,11 @@
 """Definition of a published network as strings, and its operators.
 
 A stage is written `channels stride: block block ...`. A block is a name of the
-FBNet space (its Table 2), as `k5_e3`; or, where middle channels are absolute,
-kernel, middle channels, activation and perhaps squeeze-excite, as
-`k5_m112_hswish_se`. `-` is a skip, which costs something between different widths.
+FBNet space (its Table 2), as `k5_e3`; or kernel, middle channels, activation
+and perhaps squeeze-excite, as `k5_m112_hswish_se`. The middle channels are
+absolute (m112) or an expansion (e6); `k3sep` is two depthwise convolutions in a
+row. Squeezed channels are a quarter of the middle ones, or stated with their
+gate, as `se8-sigmoid`. `-` is a skip, which costs something between different widths.
 """
 
 import re
@@ -15,15 +17,18 @@ from search.errors import UsageError
 from search.operators.spec import OperatorSpec
 from search.spaces.frame import BLOCKS, AbsoluteFrame
 
-_ABSOLUTE = re.compile(r"(?P<kernel>k\d+)_m(?P<mid>\d+)(?P<more>_[a-z0-9]+(?:_se)?)")
+_BLOCK = re.compile(
+    r"(?P<kernel>k\d+)(?P<twice>sep)?_(?P<unit>[em])(?P<middle>\d+)(?P<activation>_[a-z]+6?)?"
+    r"(?:_se(?P<squeezed>\d+-[a-z]+)?(?P<quarter>))?"
+)
 
 
 class Published(NamedTuple):
-    """Figures that a paper prints of a network; latency in ms, None where not printed."""
+    """Figures that a paper prints of a network, None where it does not; latencies in ms."""
 
-    flops_m: float
-    params_m: float
-    top1: float
+    flops_m: float | None
+    params_m: float | None
+    top1: float | None
     latency_ms: tuple[tuple[str, float], ...]
     source: str
 
@@ -86,8 +91,30 @@ def _block(
         block = frame.block(word, into, out, size, stride)
         assert block is not None
         return block
-    absolute = _ABSOLUTE.fullmatch(word)
-    if absolute is None:
+    match = _BLOCK.fullmatch(word)
+    if match is None:
         raise UsageError(f"{word!r} is no block of a published network at stride {stride}.")
-    words = absolute["kernel"] + absolute["more"]
-    return frame.inverted(words, (into, int(absolute["mid"]), out), size, stride)
+    return _inverted(frame, match, (into, out), size, stride)
+
+
+def _inverted(
+    frame: AbsoluteFrame, match: re.Match[str], channels: tuple[int, int], size: int, stride: int
+) -> OperatorSpec:
+    into, out = channels
+    middle, relative = int(match["middle"]), match["unit"] == "e"
+    plain = match["kernel"] + (match["activation"] or "_relu")
+    squeezes = match["quarter"] is not None and match["squeezed"] is None
+    block = frame.inverted(
+        plain + ("_se" if squeezes else ""),
+        (into, middle * into if relative else middle, out),
+        size,
+        stride,
+    )
+    if relative:
+        block = replace(block, expansion=float(middle))
+    if match["twice"]:
+        block = replace(block, depthwise=2)
+    if match["squeezed"]:
+        squeezed, gate = match["squeezed"].split("-")
+        block = replace(block, squeeze_channels=int(squeezed), gate=gate)
+    return block

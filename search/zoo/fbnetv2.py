@@ -46,6 +46,19 @@ _L1_L2 = (
     "k5_m896_hswish_se k5_m896_hswish_se",
     "224 1: -",
 )
+_L3 = (
+    "24 1: k3_m24_relu",
+    "32 2: k5_m128_relu k5_m56_relu k3_m56_relu k5_m56_relu",
+    "48 2: k5_m168_relu_se",
+    "40 1: k5_m168_relu_se k5_m184_relu_se k5_m184_relu_se",
+    "72 2: k5_m232_hswish k3_m152_hswish - k3_m224_hswish",
+    "120 1: k3_m360_hswish k5_m304_hswish_se k5_m216_hswish_se k5_m336_hswish_se "
+    "k5_m456_hswish_se k5_m456_hswish_se k5_m456_hswish_se",
+    "192 2: k3_m672_hswish_se k5_m544_hswish_se k5_m544_hswish_se "
+    "k5_m936_hswish_se k5_m936_hswish_se",
+    "240 1: -",
+)
+_OLDER = "facebookresearch/mobile-vision at b95ef33, fbnet_v2; not in the paper"
 NETWORKS = (
     Network(
         name="FBNetV2-F1",
@@ -115,5 +128,17 @@ NETWORKS = (
         activation="hswish",
         always_pointwise=False,
         published=Published(423.9, 8.5, 78.2, (), _RELEASE),
+    ),
+    Network(
+        name="FBNetV2-L3",
+        resolution=288,
+        stem_channels=24,
+        stages=_L3,
+        head_channels=1440,
+        hidden_channels=1984,
+        activation="hswish",
+        always_pointwise=False,
+        published=Published(753.1, 9.4, 78.9, (), _OLDER),
+        remark="of an older state of the release",
     ),
 )

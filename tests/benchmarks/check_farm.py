@@ -15,7 +15,8 @@ import argparse
 import concurrent.futures
 import sys
 
-from tests.device_agents.farm.simulation import BUGS, Bug, Plan, play
+from tests.device_agents.farm.plan import BUGS, Bug, Plan
+from tests.device_agents.farm.simulation import play
 
 _CHUNK = 50
 

@@ -21,6 +21,10 @@ SPECS = {
     "stride": ("ir_k3_e6_m96_g1_relu_i16_o24_h12_w12_s2_r0_p1_b1_{dtype}",),
     "squeeze-excite": ("ir_k3_e3_m48_g1_se16-sigmoid_hswish_i16_o16_h12_w12_s1_r1_p1_b1_{dtype}",),
     "split-attention": ("ir_k3_e3_m48_g1_sa4-16_swish_i16_o16_h12_w12_s1_r1_p1_b1_{dtype}",),
+    "two depthwise": ("ir_k3_e3_m48_g1_dw-2_relu_i16_o16_h12_w12_s1_r1_p1_b1_{dtype}",),
+    "extra depthwise": ("uib_d5_k3_e3_m48_relu_i16_o24_h12_w12_s2_r0_b1_{dtype}",),
+    "depthwise at the start": ("uib_d3_k0_e4_m64_relu_i16_o16_h12_w12_s1_r1_b1_{dtype}",),
+    "feed-forward": ("uib_d0_k0_e2_m32_relu_i16_o16_h12_w12_s1_r1_b1_{dtype}",),
     "classifier": ("classifier_i64_o100_h3_w3_b1_{dtype}",),
     "empty": ("empty_b1_{dtype}",),
     "network": (

@@ -101,6 +101,22 @@ class TestAndroid(AgentContract):
         list(agent.run(self.plan([], rounds=0)))
         wait_until(lambda: not Path(f"/proc/{hello.pid}").exists(), "the end of the runner")
 
+    @pytest.mark.parametrize("accepts", [True, False])
+    def test_a_device_that_restarted_measures_in_performance_mode_again_or_says_so(
+        self, agent: AndroidAgent, files: list[str], accepts: bool
+    ) -> None:
+        stream = agent.run(self.plan(files, rounds=FOREVER))
+        next(stream)
+        with self.device.settings.after_a_restart(accepts):
+            self.device.drop_connections()
+            with pytest.raises(ConnectionLost):
+                drain(stream)
+            assert not self.device.settings.fixed_performance
+            list(agent.run(self.plan(files)))
+            assert self.device.settings.fixed_performance is accepts
+            assert agent.state().fixed_performance_mode is accepts
+            assert any("again" in remark for remark in agent.remarks()) is not accepts
+
     def test_a_frozen_runner_is_a_timeout(
         self, files: list[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -5,14 +5,16 @@ those of the host's programs that a phone has too. Their facts and their state
 are files in `loopback/`, so a test can look at what was changed.
 """
 
+import contextlib
 import os
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.loopback.emulation import FEATURES, write_emulation
-from tests.loopback.files import RootFolder
-from tests.loopback.phone import Phone
+from .emulation import FEATURES, write_emulation
+from .files import RootFolder
+from .phone import Phone
 
 _COMPLETE = "complete"  # the last file that is written
 SCRIPTS = Path(__file__).parent / "bin"
@@ -99,6 +101,18 @@ class Settings:
     def stay_on(self) -> int:
         """Bits of `svc power stayon`: 1 mains, 2 USB, 4 wireless; 0 is off."""
         return int(self._read("settings/global/stay_on_while_plugged_in"))
+
+    @contextlib.contextmanager
+    def after_a_restart(self, accepts: bool) -> Iterator[None]:
+        """The mode is forgotten, and whether it is accepted again; as before afterwards."""
+        fails = self.folder / "fixed_performance_fails"
+        _write(self.folder / "fixed_performance", "false\n")
+        if not accepts:
+            _write(fails, "")
+        try:
+            yield
+        finally:
+            fails.unlink(missing_ok=True)
 
     def history(self) -> list[str]:
         """Every change, in order, each as the command that made it."""

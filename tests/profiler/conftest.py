@@ -24,6 +24,7 @@ from profiler.settings import PRESETS, CampaignSettings
 from search.console.progress import Silent
 from search.spaces.registry import make_space
 from search.table.store import Table
+from tests.prepared import start_module
 from tests.waiting import PATIENCE_S
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -178,15 +179,8 @@ class Bench:
         paths = os.pathsep.join([str(ROOT), str(self.folder / "outside")])
         held = 10**9 if hold_after is None else hold_after
         hold = {"HOLD_AFTER": str(held), "HOLD_UNTIL": str(self.go_on)}
-        return subprocess.Popen(
-            [sys.executable, "-m", "profiler", *words],
-            env={**os.environ, **hold, "PYTHONPATH": paths, "PYTHONUNBUFFERED": "1"},
-            cwd=self.folder,
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            **popen,
-        )
+        environment = {**os.environ, **hold, "PYTHONPATH": paths}
+        return start_module("profiler", *words, environment=environment, cwd=self.folder, **popen)
 
     def run(self, *words: str, **popen: Any) -> Finished:
         """Run a command in a process of its own."""

@@ -155,7 +155,7 @@ def once_for_all_key(operator: OperatorSpec) -> str:
         return f"Conv-{before}-{after}"
     if o.kind == "conv" and (o.kernel, o.stride, o.groups) == (1, 1, 1):
         return f"Conv_{2 if o.height == 1 else 1}-{before}-{after}"
-    if o.kind == "ir":
+    if o.kind == "ir" and o.depthwise == 1:
         more = f"-groups:{o.groups}" if o.groups > 1 else ""
         more += "-pointwise:1" if o.first_pointwise and o.mid_channels == o.in_channels else ""
         return (

@@ -26,6 +26,15 @@ def shared_weights(
     return MixtureSupernet(space, build=build, recompute=recompute)
 
 
+def combinations_of(space: SearchSpace, legal: Tensor) -> Tensor:
+    """(layers, widest) float64 numbers of combinations that the candidates stand for."""
+    times = torch.ones(legal.shape, dtype=torch.float64)
+    if isinstance(space, SlicedSpace):
+        for row, numbers in zip(times, space.times, strict=True):
+            row[: len(numbers)] = torch.tensor(numbers)
+    return times
+
+
 class CategoricalModule(nn.Module):
     """All that the search learns: supernet, distribution, weight of the cost.
 
@@ -40,6 +49,7 @@ class CategoricalModule(nn.Module):
     """
 
     legal: Tensor
+    log_times: Tensor
     is_joint: Tensor
     beta: Tensor
     drawn: Tensor
@@ -59,7 +69,10 @@ class CategoricalModule(nn.Module):
         self.supernet = shared_weights(space, build=build, recompute=recompute)
         self.factors = FactoredLogits(space)
         legal = legal_mask(space)
-        self.theta = nn.Parameter(torch.zeros(legal.shape))
+        # One candidate for many combinations has the share of all of them, and their entropy.
+        times = combinations_of(space, legal)
+        self.theta = nn.Parameter(times.log().float())
+        self.register_buffer("log_times", times.log(), persistent=False)
         self.costs = expected_cost_of(costs)
         self.register_buffer("legal", legal, persistent=False)
         self.register_buffer("is_joint", torch.tensor(joint))
@@ -74,6 +87,11 @@ class CategoricalModule(nn.Module):
             logits: Tensor = self.factors()
             return logits
         return self.theta.masked_fill(~self.legal, -math.inf)
+
+    def nats(self, probabilities: Tensor) -> float:
+        """Entropy over all layers, each combination of a candidate's variables counted apart."""
+        times = self.log_times.to(probabilities)
+        return float(torch.special.entr(probabilities).sum() + (probabilities * times).sum())
 
     @torch.no_grad()
     def join(self) -> None:

@@ -6,10 +6,13 @@ activation, splits of Split-Attention (0: none, 1: squeeze-excite), expansion
 and channels. Channels are free, so a layer's operators depend on the width
 that the layers before it leave: costs are a chain (`search.costs.chain`).
 
-Where the paper is silent: a skip passes its input on, whatever its width,
-and is legal where the channels' range stays and the stride is 1; a residual is
-added where widths agree; expansion counts from the *largest* input width, as
-in FBNetV2, and operators hold absolute channels.
+The middle channels are the expansion times the width that comes in, as chosen
+(section 3.3); operators hold absolute channels. The kernel 0, "a skip connection to
+bypass this layer" (Table 2), is a candidate of every layer and width: the
+identity where widths and sizes agree, else a 1x1 convolution with batch norm
+and ReLU, as FBNetV2's release builds it. Activation, splits and expansion make
+no other network of it, so one candidate stands for all those combinations
+(`times`). A residual is added where widths agree.
 """
 
 import hashlib
@@ -51,10 +54,19 @@ class Group(NamedTuple):
         return tuple(int(width) for width in steps(*self.row.widths))
 
     @property
-    def leaves(self) -> tuple[int, ...]:
-        """Widths that may go out: a skip leaves the input's."""
-        through = self.inputs if self.row.skippable else ()
-        return tuple(sorted({*self.widths, *through}))
+    def keeps_shape(self) -> bool:
+        """Whether every network may bypass it by the identity."""
+        return self.row.stride == 1 and self.inputs == self.widths and len(self.widths) == 1
+
+
+def is_bypass(operator: OperatorSpec) -> bool:
+    """Whether a candidate is the kernel 0."""
+    return operator.kind != "ir"
+
+
+def width_after(operator: OperatorSpec) -> int:
+    """The channels that an operator hands on."""
+    return operator.out_channels or operator.in_channels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +94,7 @@ class SlicedSpace(PresetSpace):
         size = self.resolution
         stem = self._shared.conv(3, 3, macro.stem_channels, size, macro.stem_stride, ACTIVATION)
         layers = tuple(self._layer(group) for group in self.groups)
-        return (stem,), layers, self._tail(self.groups[-1].leaves[-1])
+        return (stem,), layers, self._tail(self.groups[-1].widths[-1])
 
     @property
     def macro(self) -> SlicedMacro:
@@ -105,16 +117,26 @@ class SlicedSpace(PresetSpace):
         size = self.resolution // self.macro.frame.stem_stride
         for number, row in enumerate(self.macro.rows, 1):
             groups.append(Group(f"group{number}", row, inputs, size))
-            inputs, size = groups[-1].leaves, size // row.stride
+            inputs, size = groups[-1].widths, size // row.stride
         return tuple(groups)
 
     @property
     def printed_networks(self) -> int:
-        """Networks as the paper counts: kernel 0 everywhere, each of its combinations apart."""
+        """Networks as the paper counts: each combination of kernel 0 apart."""
+        return prod(sum(times) for times in self.times)
+
+    @cached_property
+    def times(self) -> tuple[tuple[int, ...], ...]:
+        """How many combinations of the variables each candidate stands for, by layer."""
         macro = self.macro
-        same = (len(macro.kernels) + 1) * len(macro.activations) * len(macro.splits)
-        return prod(
-            same * len(steps(*row.expansions)) * len(steps(*row.widths)) for row in macro.rows
+        return tuple(
+            tuple(
+                len(macro.activations) * len(macro.splits) * len(steps(*group.row.expansions))
+                if is_bypass(choice.operator)
+                else 1
+                for choice in layer.choices
+            )
+            for group, layer in zip(self.groups, self.layers, strict=True)
         )
 
     # --- operators -----------------------------------------------------------
@@ -132,10 +154,24 @@ class SlicedSpace(PresetSpace):
             block = self._block(group, kernel, activation, splits, expansion, group.inputs[-1], out)
             name = f"k{kernel}_{activation}{attention}_e{expansion:g}_c{out}"
             choices.append(Choice(name=name, operator=block))
-        if group.row.skippable:
-            skip = self._shared.identity(group.inputs[-1], group.size)
-            choices.append(Choice(name=SKIP, operator=skip))
+        for out in group.widths:
+            bypass = self._bypass(group, group.inputs[-1], out)
+            choices.append(Choice(name=f"{SKIP}_c{out}", operator=bypass))
         return Layer(name=group.name, choices=tuple(choices))
+
+    def _bypass(self, group: Group, into: int, out: int) -> OperatorSpec:
+        """The kernel 0."""
+        if into == out and group.row.stride == 1:
+            return self._shared.identity(into, group.size)
+        return self._shared.conv(1, into, out, group.size, group.row.stride)
+
+    def largest_bypass(self, layer: int) -> OperatorSpec | None:
+        """The widest convolution that the kernel 0 of a layer may be; None for none."""
+        group = self.groups[layer]
+        if group.keeps_shape:
+            return None
+        into, out = group.inputs[-1], group.widths[-1]
+        return self._shared.conv(1, into, out, group.size, group.row.stride)
 
     def _block(
         self,
@@ -150,8 +186,7 @@ class SlicedSpace(PresetSpace):
         inner: bool = False,
     ) -> OperatorSpec:
         row = group.row
-        most = group.widths[-1] if inner else group.inputs[-1]
-        mid = max(1, round(expansion * most))
+        mid = max(1, round(expansion * into))
         stride = 1 if inner else row.stride
         size = group.size // row.stride if inner else group.size
         fixed = len(group.inputs) == 1 and row.expansions == (1, 1, 1) and not inner
@@ -176,10 +211,10 @@ class SlicedSpace(PresetSpace):
         )
 
     def blocks(self, layer: int, choice: int, into: int) -> tuple[OperatorSpec, ...]:
-        """The operators of a candidate after `into` channels: equal blocks, or a skip."""
+        """The operators of a candidate after `into` channels: equal blocks, or a bypass."""
         group, shown = self.groups[layer], self.layers[layer].choices[choice].operator
-        if shown.kind == SKIP:
-            return (self._shared.identity(into, group.size),)
+        if is_bypass(shown):
+            return (self._bypass(group, into, width_after(shown)),)
         splits = shown.splits if shown.squeeze_channels else 0
         common = (group, shown.kernel, shown.activation, splits, shown.expansion)
         out = shown.out_channels
@@ -198,9 +233,8 @@ class SlicedSpace(PresetSpace):
             for state, into in enumerate(group.inputs):
                 for choice in range(len(layer.choices)):
                     operators = self.blocks(number, choice, into)
-                    last = operators[-1]
-                    width = into if last.kind == SKIP else last.out_channels
-                    yield number, state, choice, group.leaves.index(width), operators
+                    width = group.widths.index(width_after(operators[-1]))
+                    yield number, state, choice, width, operators
 
     @cached_property
     def operators(self) -> tuple[OperatorSpec, ...]:
@@ -208,7 +242,7 @@ class SlicedSpace(PresetSpace):
         unique = dict.fromkeys(self.before)
         for *_, operators in self._parts():
             unique.update(dict.fromkeys(operators))
-        for width in self.groups[-1].leaves:
+        for width in self.groups[-1].widths:
             unique.update(dict.fromkeys(self._tail(width)))
         return tuple(operator for operator in unique if operator.kind != SKIP)
 
@@ -216,6 +250,7 @@ class SlicedSpace(PresetSpace):
     def sha256(self) -> str:
         """Hash of all that the space allows: every layer's choices, inputs and repeats."""
         lines = [operator.key for operator in (*self.before, *self.after)]
+        lines.append("middle channels follow the width chosen")
         for group, layer in zip(self.groups, self.layers, strict=True):
             lines.append(f"{group.inputs} x{group.row.repeats}")
             lines += [f"{choice.name}={choice.operator.key}" for choice in layer.choices]
@@ -233,8 +268,7 @@ class SlicedSpace(PresetSpace):
         parts, into = [], self.groups[0].inputs[0]
         for layer, choice in enumerate(choices):
             parts.append(self.blocks(layer, choice, into))
-            last = parts[-1][-1]
-            into = into if last.kind == SKIP else last.out_channels
+            into = width_after(parts[-1][-1])
         return (*parts, self._tail(into))
 
     def architecture(self, choices: Sequence[str], name: str = "custom") -> Architecture:
@@ -270,7 +304,7 @@ class SlicedSpace(PresetSpace):
         for layer, state, choice, following, operators in self._parts():
             costs[layer][state, choice] = sum(cost(operator) for operator in operators)
             next_state[layer][state, choice] = following
-        leaves = self.groups[-1].leaves
+        leaves = self.groups[-1].widths
         return ChainCosts(
             fixed=fixed + sum(cost(operator) for operator in self.before),
             transitions=tuple(

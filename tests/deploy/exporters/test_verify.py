@@ -113,7 +113,7 @@ def saved(path: Path, seed: int) -> Path:
 
 def test_weights_that_were_saved_come_back(tmp_path: Path) -> None:
     network = seeded_network(OPERATORS)
-    load_weights(network, saved(tmp_path / "weights.pt", seed=7))
+    load_weights(network, saved(tmp_path / "weights.pt", seed=7), OPERATORS)
     x = example_input(OPERATORS)
     assert torch.equal(network(x), seeded_network(OPERATORS, 7)(x))
 
@@ -129,7 +129,7 @@ def test_weights_never_execute_what_their_file_holds(tmp_path: Path) -> None:
     Bomb.fuse = tmp_path / "went off"
     (tmp_path / "bomb.pt").write_bytes(pickle.dumps({"weight": Bomb()}, protocol=2))
     with pytest.raises(UsageError, match=r"bomb\.pt does not hold weights"):
-        load_weights(seeded_network(OPERATORS), tmp_path / "bomb.pt")
+        load_weights(seeded_network(OPERATORS), tmp_path / "bomb.pt", OPERATORS)
     assert not Bomb.fuse.exists()
 
 
@@ -143,7 +143,7 @@ def test_what_are_no_weights_of_this_network_is_told(what: str, tmp_path: Path) 
     if what == "cut short":
         path.write_bytes(saved(path, 0).read_bytes()[:1000])
     with pytest.raises(UsageError, match=r"weights\.pt does not hold weights of this network"):
-        load_weights(seeded_network(OPERATORS), path)
+        load_weights(seeded_network(OPERATORS), path, OPERATORS)
 
 
 def test_reasons_are_short_and_advise_nothing_unsafe(tmp_path: Path) -> None:
@@ -154,7 +154,7 @@ def test_reasons_are_short_and_advise_nothing_unsafe(tmp_path: Path) -> None:
         if content is not None:
             torch.save(content, path)
         with pytest.raises(UsageError, match="does not hold weights of this network") as caught:
-            load_weights(network, path)
+            load_weights(network, path, OPERATORS)
         messages.append(str(caught.value))
     assert all(len(message) < 500 + len(str(path)) for message in messages)
     assert not any("weights_only" in message for message in messages)
@@ -168,7 +168,7 @@ def test_checkpoints_and_prefixes_of_training_are_understood(
     state = {f"{prefix}{n}": t for n, t in seeded_network(OPERATORS, 7).state_dict().items()}
     torch.save({inside: state, "epoch": 3} if inside else state, tmp_path / "weights.pt")
     network, x = seeded_network(OPERATORS), example_input(OPERATORS)
-    load_weights(network, tmp_path / "weights.pt")
+    load_weights(network, tmp_path / "weights.pt", OPERATORS)
     assert torch.equal(network(x), seeded_network(OPERATORS, 7)(x))
 
 
@@ -181,7 +181,7 @@ def test_weights_that_are_no_numbers_are_said_to_be(
     state[name].view(-1)[0] = value
     torch.save(state, tmp_path / "weights.pt")
     with pytest.raises(UsageError, match=f"are {word}.*{name}"):
-        load_weights(seeded_network(OPERATORS), tmp_path / "weights.pt")
+        load_weights(seeded_network(OPERATORS), tmp_path / "weights.pt", OPERATORS)
 
 
 def test_a_network_depends_on_its_seed_alone() -> None:

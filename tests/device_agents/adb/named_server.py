@@ -7,7 +7,7 @@ import contextlib
 import socket
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from device_agents.adb.direct import tcp_transport
@@ -23,6 +23,8 @@ class Listed:
     port: str = ""
     state: str = "device"
     device: LoopbackDevice | None = None
+    # Offline until the server is told to connect to it.
+    returns: bool = False
 
 
 class NamedServer:
@@ -67,14 +69,27 @@ class NamedServer:
                 return connected.sendall(b"OKAY" + _block("0029"))
             if question in ("host:devices", "host:devices-l"):
                 return connected.sendall(b"OKAY" + _block(self._lines(question.endswith("-l"))))
+            if question.startswith(("host:connect:", "host:disconnect:")):
+                return connected.sendall(b"OKAY" + _block(self._call(question)))
             found = self._find(question)
             if len(found) != 1:
                 reason = "more than one device" if found else "device not found"
                 return connected.sendall(b"FAIL" + _block(reason))
+            if found[0].state == "offline":
+                return connected.sendall(b"FAIL" + _block("device offline"))
             if question.endswith(":features"):
                 return connected.sendall(b"OKAY" + _block("cmd"))
             connected.sendall(b"OKAY" + (b"\1\0\0\0\0\0\0\0" if ":tport:" in question else b""))
             return self._service(connected, found[0])
+
+    def _call(self, question: str) -> str:
+        """Connect to what was told to come back; its name stays in the list either way."""
+        _, verb, name = question.split(":", 2)
+        for number, one in self._listing.items():
+            if one.serial == name and one.returns and verb == "connect":
+                self._listing[number] = replace(one, state="device")
+                return f"connected to {name}"
+        return f"failed to {verb} {name}"
 
     def _lines(self, long: bool) -> str:
         if not long:

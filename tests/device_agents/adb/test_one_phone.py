@@ -217,6 +217,15 @@ def test_a_wireless_phone_that_is_offline_is_called_back_over_wifi(serve: Serve,
     assert "unplug" not in str(told.value)
 
 
+def test_a_wireless_phone_that_can_be_called_back_is_used(
+    connect_device: Callable[..., Connection], serve: Serve
+) -> None:
+    device, _ = connect_device("tcp")
+    address = serve(Listed(serial=WIRELESS, state="offline", device=device, returns=True))
+    (found,) = discovery.select_devices(ANDROID, address)
+    assert (found.serial, found.state) == (WIRELESS, "device")
+
+
 # --- adb's variables
 
 

@@ -1,14 +1,18 @@
 """What every way to an Android device promises: commands, lines, files, losses."""
 
 import hashlib
+import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from adb_shell.auth.keygen import keygen
 
 from device_agents.adb.device import AdbDevice
-from search.errors import ConnectionLost, DeviceError, DeviceTimeout, KitError
+from device_agents.adb.direct import tcp_transport
+from device_agents.adb.keys import load_signers
+from search.errors import ConnectionLost, DeviceError, DeviceTimeout, KitError, UsageError
 from tests.device_agents.conftest import TRANSPORTS, Connection
 from tests.loopback.device import LoopbackDevice
 from tests.loopback.faults import HOSTILE
@@ -200,6 +204,39 @@ def test_a_refused_key_is_told_apart_from_a_missing_device(
     with pytest.raises(KitError, match=r"unauthorized|refused") as told:
         transport.connect(3)
     assert "accept the question" in told.value.remedy
+
+
+@pytest.mark.parametrize("named", ["file", "folder"])
+def test_a_vendors_key_opens_a_device_that_accepts_no_other(
+    named: str,
+    connect_device: Callable[..., Connection],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    key = tmp_path / "vendor" / "lab.adb_key"
+    key.parent.mkdir()
+    keygen(str(key))
+    public = key.with_name("lab.adb_key.pub")
+    device, transport = connect_device("tcp", keys=[public.read_bytes()], accept_offers=False)
+    public.unlink()
+    with pytest.raises(KitError, match=r"unauthorized|refused"):
+        transport.connect(3)
+    chosen = key if named == "file" else key.parent
+    monkeypatch.setenv("ADB_VENDOR_KEYS", os.pathsep.join([str(tmp_path), str(chosen)]))
+    again = tcp_transport("127.0.0.1", device.port)
+    again.connect(10)
+    assert AdbDevice(again).run(["echo", "in"]).text == "in"
+
+
+def test_a_vendors_key_that_is_none_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "no-key"
+    path.write_text("nothing")
+    monkeypatch.setenv("ADB_VENDOR_KEYS", str(path))
+    with pytest.raises(UsageError, match="no-key cannot be used") as told:
+        load_signers()
+    assert "ADB_VENDOR_KEYS" in told.value.remedy
 
 
 def test_a_new_key_is_made_once_and_accepted(connect_device: Callable[..., Connection]) -> None:

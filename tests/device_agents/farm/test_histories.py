@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.device_agents.farm.simulation import BUGS, Bug, Plan, play
+from tests.device_agents.farm.plan import BUGS, Bug, Plan
+from tests.device_agents.farm.simulation import play
 
 
 def small(bug: Bug = "", faults: int = 8) -> Plan:

@@ -58,7 +58,7 @@ def test_a_campaign_whose_time_is_up_still_writes_a_whole_table(
     space = table.manifest.space
     assert 20 <= space.operators_measured < 60
     assert space.operators_missing == 0
-    assert space.operators_measured + space.operators_predicted == 103
+    assert space.operators_measured + space.operators_predicted == 113
     assert table.path is not None
     assert read_table(table.path).manifest.prediction == table.manifest.prediction
 

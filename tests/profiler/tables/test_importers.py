@@ -273,3 +273,9 @@ def test_a_measured_table_becomes_once_for_alls_style_but_no_other(measured: Tab
         export_tables("proxylessnas", [measured])
     with pytest.raises(UsageError, match="one table a file"):
         export_tables("csv", [measured, measured])
+
+
+@pytest.mark.parametrize("form", ["proxylessnas", "once-for-all"])
+def test_yaml_far_longer_than_any_published_table_is_refused_unread(form: str) -> None:
+    with pytest.raises(TableError, match="longer than 262144 characters"):
+        find_format(form).read("- [" * 2**17, "the file")

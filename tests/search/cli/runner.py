@@ -8,9 +8,10 @@ import random
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
@@ -33,6 +34,7 @@ from search.table.manifest import (
     SpaceInfo,
 )
 from search.table.store import EXAM_COLUMNS, write_table
+from tests.prepared import start_module
 
 ROOT = Path(__file__).resolve().parents[3]
 # At 16 px a step takes a quarter of the time; the digits have ten classes too.
@@ -212,7 +214,8 @@ class Desk:
 
     def call(self, *words: str) -> Finished:
         """Run a command in this process: `python -m search` less the start of Python."""
-        terminated = signal.getsignal(signal.SIGTERM)
+        kills = (signal.SIGTERM, signal.SIGHUP)
+        before = {number: signal.getsignal(number) for number in kills}
         out, err = io.StringIO(), io.StringIO()
         code: object = None
         with pytest.MonkeyPatch.context() as patch:
@@ -223,25 +226,17 @@ class Desk:
             except SystemExit as end:
                 code = end.code
             finally:
-                signal.signal(signal.SIGTERM, terminated)
+                for number, handler in before.items():
+                    signal.signal(number, handler)
         assert isinstance(code, int)
         return Finished(code, out.getvalue(), err.getvalue())
 
-    def start(self, *words: str, launcher: tuple[str, ...] = ()) -> "subprocess.Popen[str]":
+    def start(
+        self, *words: str, environment: Mapping[str, str] = MappingProxyType({})
+    ) -> "subprocess.Popen[str]":
         """Start a command in a process of its own."""
-        return subprocess.Popen(
-            [sys.executable, *launcher, "-m", "search", *words],
-            env={
-                **os.environ,
-                "PYTHONPATH": str(ROOT),
-                "PYTHONUNBUFFERED": "1",
-                "OMP_NUM_THREADS": "1",
-            },
-            cwd=self.folder,
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
+        whole = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
+        return start_module("search", *words, environment=whole, cwd=self.folder)
 
 
 def is_refusal(ended: Finished) -> bool:

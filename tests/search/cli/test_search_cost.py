@@ -22,7 +22,6 @@ CASES = [
     ("evolution", "fp-nas-mini", "memory"),
     ("random", "fbnetv2-mini-free", "params"),
 ]
-SEVEN = make_space("fbnet-mini", resolution=16, classes=7).spec
 OPTION = {"flops": "--target-mflops", "params": "--target-mparams", "memory": "--target-mb"}
 
 
@@ -118,7 +117,6 @@ def test_what_is_counted_needs_no_table(desk: Desk, algorithm: str) -> None:
         (["--space", "fbnet-large", "--cost", "flops"], "Unknown space"),
         (["--space", "fbnet-mini", "--cost", "weight"], "Unknown cost"),
         (["--space", "fbnet-mini", "--table", "t", "--cost", "flops"], "its own space"),
-        (["--space", SEVEN, "--cost", "flops"], "The data have 10 classes"),
     ],
 )
 def test_a_search_without_a_table_is_refused_where_it_needs_one(

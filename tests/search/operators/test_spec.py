@@ -34,6 +34,7 @@ def _ir(draw: st.DrawFn) -> dict[str, Any]:
     stride, squeeze = draw(st.integers(1, 4)), draw(st.integers(0, 64))
     splits = draw(st.sampled_from([1, 1, 2, 4, 12])) if squeeze else 1
     return {
+        "depthwise": draw(st.sampled_from([1, 1, 2, 12])) if splits == 1 else 1,
         "kernel": draw(_ODD),
         "expansion": draw(_EXPANSIONS),
         "mid_channels": draw(channels) if first else in_channels,
@@ -49,6 +50,27 @@ def _ir(draw: st.DrawFn) -> dict[str, Any]:
         "stride": stride,
         "residual": stride == 1 and in_channels == out_channels and draw(st.booleans()),
         "first_pointwise": first,
+    }
+
+
+@st.composite
+def _uib(draw: st.DrawFn) -> dict[str, Any]:
+    start, kernel = draw(st.one_of(st.just(0), _ODD)), draw(st.one_of(st.just(0), _ODD))
+    into = draw(_SMALL)
+    out = draw(st.one_of(st.just(into), _SMALL))
+    stride = draw(st.integers(1, 3)) if start or kernel else 1
+    return {
+        "start_kernel": start,
+        "kernel": kernel,
+        "expansion": draw(_EXPANSIONS),
+        "mid_channels": draw(_SMALL),
+        "activation": draw(st.sampled_from(ACTIVATIONS)),
+        "in_channels": into,
+        "out_channels": out,
+        "height": draw(_SMALL),
+        "width": draw(_SMALL),
+        "stride": stride,
+        "residual": stride == 1 and into == out and draw(st.booleans()),
     }
 
 
@@ -78,6 +100,7 @@ def _classifier(draw: st.DrawFn) -> dict[str, Any]:
 
 _FIELDS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
     "ir": _ir(),
+    "uib": _uib(),
     "conv": _conv(),
     "classifier": _classifier(),
     "pool": st.fixed_dictionaries(dict.fromkeys(("in_channels", "height", "width"), _SMALL)),
@@ -162,6 +185,9 @@ def test_a_key_that_is_cut_short_is_refused(spec: OperatorSpec, data: st.DataObj
         ("relu", "m8-hsigmoid_relu"),
         ("relu", "sa1-8_relu"),
         ("relu", "sa2-0_relu"),
+        ("relu", "dw-1_relu"),
+        ("relu", "dw2_relu"),
+        ("relu", "dw-2_sa2-8_relu"),
         ("relu", "sa2-8-sigmoid_relu"),
         ("relu", "sa2-8_se8-sigmoid_relu"),
         ("r0", "r2"),
@@ -208,6 +234,10 @@ def test_digits_of_another_script_are_refused_and_the_canonical_key_is_named() -
         ({"width": -1}, "no pixels"),
         ({"kernel": 4}, "even kernel"),
         ({"kernel": -1}, "even kernel"),
+        ({"kernel": 0}, "even kernel"),
+        ({"start_kernel": 4}, "even kernel at the start"),
+        ({"depthwise": 0}, "depthwise convolutions below 1"),
+        ({"depthwise": 2, "splits": 2, "squeeze_channels": 8}, "one depthwise"),
         ({"stride": 0}, "stride"),
         ({"mid_channels": 0}, "no middle channels"),
         ({"mid_channels": -8}, "middle channels"),
@@ -246,6 +276,9 @@ def test_an_expansion_that_the_key_would_round_is_refused(expansion: float) -> N
         ("skip_i24_h56_w56_b1_fp32", {"out_channels": 24}),
         ("empty_b1_fp32", {"kernel": 3}),
         (EXAMPLE_KEY, {"gate": "sigmoid"}),
+        (EXAMPLE_KEY, {"start_kernel": 3}),
+        ("uib_d0_k3_e2_m16_relu_i8_o8_h9_w9_s1_r0_b1_fp32", {"groups": 2}),
+        ("uib_d0_k3_e2_m16_relu_i8_o8_h9_w9_s1_r0_b1_fp32", {"squeeze_channels": 2}),
         (EXAMPLE_KEY, {"gate": "sigmoid", "splits": 2, "squeeze_channels": 8}),
         ("conv_k3_g1_relu_i3_o8_h9_w9_s1_b1_fp32", {"splits": 2, "squeeze_channels": 8}),
     ],
@@ -272,3 +305,11 @@ def test_same_padding_rounds_the_output_up(size: int, stride: int, out: int) -> 
     )
     assert (spec.out_height, spec.out_width) == (out, -(-9 // stride))
     assert spec.input_shape == (1, 3, size, 9)
+
+
+def test_a_universal_bottleneck_strides_only_by_a_depthwise_convolution() -> None:
+    feed_forward = parse_key("uib_d0_k0_e2_m16_relu_i8_o8_h9_w9_s1_r0_b1_fp32")
+    values = {name: getattr(feed_forward, name) for name in FIELD_NAMES}
+    with pytest.raises(UsageError, match="cannot stride"):
+        OperatorSpec(**{**values, "stride": 2})
+    assert OperatorSpec(**{**values, "stride": 2, "start_kernel": 3}).out_height == 5

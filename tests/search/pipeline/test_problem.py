@@ -5,14 +5,21 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from search.data.augment import Shift
+from search.data.base import IMAGENET, Data
+from search.data.in_memory import InMemoryImages
 from search.errors import GateFailed, MissingOperator, TableError, UsageError
 from search.latency.model import LatencyModel
-from search.pipeline.problem import SearchProblem, Waivers, check_classes, load_problem
+from search.pipeline.images import RunImages
+from search.pipeline.networks.class_counts import settle_classes
+from search.pipeline.options import DataOptions
+from search.pipeline.problem import Waivers, load_problem, untimed_problem
 from search.spaces.registry import make_space
-from search.table.store import Table, read_table
+from search.table.store import read_table
 from tests.search.cli.runner import CALIBRATION, SPACE, exam, write
 
 NONE = Waivers()
@@ -21,11 +28,6 @@ NONE = Waivers()
 @pytest.fixture(scope="module")
 def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write(tmp_path_factory.mktemp("tables") / "table")
-
-
-@pytest.fixture(scope="module")
-def read(table: Path) -> Table:
-    return read_table(table)
 
 
 # --- trust -------------------------------------------------------------------
@@ -168,21 +170,63 @@ def test_a_network_keeps_to_the_target_on_average_or_as_surely_as_asked(table: P
 # --- the data ----------------------------------------------------------------
 
 
-def test_data_of_another_number_of_classes_are_refused_with_the_command_for_theirs(
-    table: Path, read: Table
-) -> None:
-    problem: SearchProblem = load_problem(table, None, NONE)
-    check_classes(problem.space, 10, read)
-    with pytest.raises(UsageError, match=r"100 classes.*have 10") as refused:
-        check_classes(problem.space, 100, read)
-    assert (
-        f"--space {make_space('fbnet-mini', resolution=16, classes=100).spec}"
-        in refused.value.remedy
+class FourClasses(RunImages):
+    """Images of four classes in all."""
+
+    def classes_in_all(self) -> int:
+        return 4
+
+
+def images_of(classes: int) -> Data:
+    """Data of so many classes; nothing else of them is looked at."""
+    none = torch.zeros(0, dtype=torch.int64)
+    empty = InMemoryImages(
+        torch.zeros(0, 3, 1, 1), none, IMAGENET, Shift(pad=0, fill=(0, 0, 0), flip=False)
     )
-    assert "--classes 10." in refused.value.remedy
-    with pytest.raises(UsageError, match=r"3 classes.*have 10") as refused:
-        check_classes(problem.space, 3, read)
-    assert "--classes" not in refused.value.remedy
+    names = tuple(map(str, range(classes)))
+    return Data(
+        name="images", classes=names, resolution=1, train=empty, test=empty, normalisation=IMAGENET
+    )
+
+
+IMAGES = FourClasses(DataOptions(source="images"), 0)
+
+
+def test_networks_get_the_classes_of_the_images_and_the_table_keeps_its_own_prices(
+    table: Path,
+) -> None:
+    problem = load_problem(table, 6.0, NONE)
+    same, silent = settle_classes(problem, images_of(10), IMAGES)
+    assert (same, silent) == (problem, "")
+    other, said = settle_classes(problem, images_of(3), IMAGES)
+    network, usual = other.network([0] * 6, "net"), problem.network([0] * 6, "net")
+    assert (network.classes, usual.classes) == (3, 10)
+    assert network.space == make_space("fbnet-mini", resolution=16, classes=3).spec
+    assert other.estimate(network) == problem.estimate(usual)
+    assert other.prices_other_classes
+    assert not problem.prices_other_classes
+    assert "no classifier of 3 classes" in said
+    assert f"--space {network.space}" in said
+
+
+def test_a_search_on_some_classes_finds_a_network_for_all_where_the_table_is_for_all(
+    tmp_path: Path,
+) -> None:
+    four = write(tmp_path / "four", space=make_space("fbnet-mini", resolution=16, classes=4))
+    problem, said = settle_classes(load_problem(four, 6.0, NONE), images_of(3), IMAGES)
+    assert problem.network([0] * 6, "net").classes == 4
+    assert not problem.prices_other_classes
+    assert "3 of 4 classes" in said
+
+
+def test_what_is_counted_is_counted_with_the_classes_of_the_images() -> None:
+    problem, said = settle_classes(
+        untimed_problem("fbnet-mini", None, "params", NONE), images_of(3), IMAGES
+    )
+    network = problem.network([0] * 6, "net")
+    assert network.classes == 3
+    assert float(problem.costs.cost_of([[0] * 6])[0]) == network.params
+    assert "3 classes" in said
 
 
 def test_the_calibration_of_the_table_prices_the_networks(table: Path) -> None:

@@ -193,7 +193,7 @@ def test_a_result_that_is_not_proven_keeps_an_honest_bound(
     make_table: MakeTable, mini: LayeredSpace
 ) -> None:
     unproven = worse = 0
-    for seed in range(40):
+    for seed in range(120):
         model = LatencyModel(make_table(seed, _calibration(seed, _SUMMED, 60.0, 0.0)))
         scores = _few(mini, seed, 9)
         target_us = 4 * model.cost_matrix(mini).cheapest()

@@ -11,19 +11,26 @@ import pytest
 import torch
 
 from search.algorithms.expected_cost import expected_cost_of
-from search.algorithms.fp_nas.categorical import shared_weights
+from search.algorithms.fp_nas.categorical import (
+    CategoricalModule,
+    combinations_of,
+    shared_weights,
+)
 from search.algorithms.fp_nas.factored import FactoredLogits
 from search.algorithms.fp_nas.factors import factorise
+from search.algorithms.fp_nas.recipe import CategoricalRecipe
+from search.algorithms.recipes import make_search_recipe
 from search.costs.base import CostTarget, Unit
 from search.costs.chain import ChainCosts, Transition
 from search.errors import UsageError
 from search.operators.counts import count
-from search.operators.modules import build_network
+from search.operators.modules import build_network, build_operator
 from search.operators.spec import OperatorSpec
 from search.selection.by_costs import select_within
 from search.selection.exact import network_of
 from search.spaces.fp_nas.space import SlicedSpace
 from search.spaces.registry import make_space, parse_space
+from search.supernets.base import legal_mask
 from search.supernets.batch_norm import recalibrate
 from search.supernets.sliced import SlicedSupernet
 
@@ -85,13 +92,81 @@ def test_the_widest_row_has_the_papers_23_logits_for_720_combinations() -> None:
     assert sorted(factorise(space_of("fp-nas-f++").layers[-1]).sizes) == [2, 3, 4, 6, 10]
 
 
-def test_a_skip_is_offered_where_stride_and_range_of_channels_stay() -> None:
-    skips = {
-        name: [any(choice.is_skip for choice in layer.choices) for layer in space_of(name).layers]
-        for name in ("fp-nas-f", "fp-nas-f-fine")
-    }
-    assert [n for n, skip in enumerate(skips["fp-nas-f"], 1) if skip] == [3, 5, 7, 10]
-    assert sum(skips["fp-nas-f-fine"]) == 2 + 2 + 2 + 2 + 3
+@pytest.mark.parametrize("name", SlicedSpace.presets)
+def test_the_kernel_0_is_a_candidate_of_every_layer_and_width(name: str) -> None:
+    space = space_of(name)
+    for group, layer, times in zip(space.groups, space.layers, space.times, strict=True):
+        found = {c.name: n for c, n in zip(layer.choices, times, strict=True) if n > 1}
+        macro, expansions = space.macro, len({c.operator.expansion for c in layer.choices[:-1]})
+        bypasses = [c.name for c in layer.choices if c.name.startswith("skip_")]
+        assert bypasses == [f"skip_c{width}" for width in group.widths]
+        assert sum(times) == (len(macro.kernels) + 1) / len(macro.kernels) * times.count(1)
+        if len(macro.activations) * len(macro.splits) * expansions > 1:
+            assert list(found) == bypasses
+
+
+def test_a_bypass_is_the_identity_where_shapes_agree_and_else_a_convolution() -> None:
+    names = [f"skip_c{group.widths[-1]}" for group in MINI.groups]
+    bypasses = MINI.architecture(names).operators[1:-2]
+    assert [o.kind for o in bypasses] == ["skip", "conv", "skip", "conv", "skip", "conv"]
+    assert [o.stride for o in bypasses] == [1, 2, 1, 2, 1, 2]
+    assert {o.activation for o in bypasses if o.kind == "conv"} == {"relu"}
+
+
+def test_the_middle_channels_are_the_expansion_times_the_width_chosen() -> None:
+    space = space_of("fp-nas-f")
+    names = ["k3_relu_e1_c16", "k3_relu_e4.5_c16", "k5_relu_e0.75_c16"]
+    names += [layer.choices[0].name for layer in space.layers[3:]]
+    blocks = [o for o in space.architecture(names).operators if o.kind == "ir"]
+    for block in blocks:
+        assert block.mid_channels == round(block.expansion * block.in_channels)
+    # The second block of a group counts from the width that the first one leaves.
+    assert [b.mid_channels for b in blocks[:4]] == [16, 72, 12, 12]
+
+
+def test_as_many_networks_are_drawn_at_first_as_the_paper_draws() -> None:
+    for name, joint in (("fp-nas-f", True), ("fp-nas-f", False), ("fp-nas-f-sa2", True)):
+        space = space_of(name)
+        module = CategoricalModule.__new__(CategoricalModule)
+        torch.nn.Module.__init__(module)
+        legal = legal_mask(space)
+        times = combinations_of(space, legal)
+        module.register_buffer("log_times", times.log())
+        start = times.log().masked_fill(~legal, -math.inf) if joint else FactoredLogits(space)()
+        nats = module.nats(start.detach().double().softmax(1))
+        assert nats == pytest.approx(math.log(space.printed_networks), abs=1e-4)
+        recipe = make_search_recipe("fp-nas", "paper")
+        assert isinstance(recipe, CategoricalRecipe)
+        assert recipe.draws_at(nats) == 14
+
+
+def test_the_kernel_0_begins_with_its_third_of_the_joint_distribution() -> None:
+    torch.manual_seed(0)
+    module = CategoricalModule(
+        MINI, COSTS, beta=0.0, joint=True, build=build_operator, recompute=False
+    )
+    shares = module.logits.detach().softmax(1)
+    for layer, row in zip(MINI.layers, shares, strict=True):
+        bypassed = sum(
+            float(share)
+            for choice, share in zip(layer.choices, row, strict=False)
+            if choice.name.startswith("skip_")
+        )
+        assert bypassed == pytest.approx(1 / 3, abs=1e-6)
+    torch.testing.assert_close(shares, FactoredLogits(MINI)().detach().exp(), atol=1e-6, rtol=0)
+
+
+LARGEST_128 = {"": 104.4, "_se": 106.1, "_sa2": 123.8, "_sa4": 159.1}
+
+
+@pytest.mark.parametrize("attention", LARGEST_128)
+def test_the_largest_networks_at_128_pixels_count_what_is_documented(attention: str) -> None:
+    space = space_of("fp-nas-f++", resolution=128)
+    names = [
+        [c.name for c in layer.choices if c.name.startswith(f"k5_relu{attention}_e")][-1]
+        for layer in space.layers
+    ]
+    assert space.architecture(names).flops / 1e6 == pytest.approx(LARGEST_128[attention], abs=0.05)
 
 
 @pytest.mark.parametrize("name", SlicedSpace.presets)
@@ -111,7 +186,7 @@ def test_resolutions_and_widths_that_do_not_fit_are_refused() -> None:
 # --- networks ----------------------------------------------------------------
 
 
-def test_every_network_is_made_of_the_spaces_operators_and_keeps_skipped_widths() -> None:
+def test_every_network_is_made_of_the_spaces_operators() -> None:
     known = set(MINI.operators)
     for row in random_choices(50).tolist():
         network = network_of(MINI, row, "drawn")
@@ -211,10 +286,7 @@ def supernet() -> SlicedSupernet:
 
 def test_a_network_of_the_supernet_equals_the_derived_one(supernet: SlicedSupernet) -> None:
     images = torch.randn(6, 3, 16, 16, generator=torch.Generator().manual_seed(0))
-    skipped = [
-        layer.choices[-1].is_skip * (width - 1)
-        for layer, width in zip(MINI.layers, WIDTHS, strict=True)
-    ]
+    skipped = [width - 1 for width in WIDTHS]
     for row in [*random_choices(5).tolist(), skipped]:
         derived = supernet.derive(row).train()
         with torch.no_grad():

@@ -23,7 +23,7 @@ CHANGES: dict[str, Any] = {
     "width": 0.5,
     "classes": 10,
     "head_channels": 1504,
-    "always_pointwise": True,
+    "always_pointwise": False,
     "batch": 2,
     "dtype": "int8",
 }
@@ -184,7 +184,9 @@ def test_an_unknown_space_is_refused_and_the_known_ones_are_named() -> None:
 
 def test_the_hash_of_the_default_space_never_changes() -> None:
     # Tables name this hash; another one means that they describe another space.
-    assert make_space("fbnet").sha256[:16] == "51a6a019c33dd883"
+    dropped = make_space("fbnet", always_pointwise=False)
+    assert dropped.sha256[:16] == "51a6a019c33dd883"
+    assert make_space("fbnet").sha256[:16] == "01ba1870213e283e"
 
 
 @pytest.mark.parametrize("name", CHANGES)
@@ -194,7 +196,13 @@ def test_the_hash_changes_with_everything_that_changes_an_operator(name: str) ->
     assert changed.sha256 == make_space("fbnet", **{name: CHANGES[name]}).sha256
 
 
-def test_the_first_1x1_at_expansion_1_is_kept_only_when_asked() -> None:
+@pytest.mark.parametrize("name", space_names())
+def test_the_spaces_of_fbnet_keep_the_first_1x1_and_the_others_drop_it(name: str) -> None:
+    kept = "p1" if name in FBNetSpace.presets else "p0"
+    assert kept in make_space(name).spec.split("-")
+
+
+def test_the_first_1x1_at_expansion_1_is_kept_or_dropped_as_asked() -> None:
     for keep in (False, True):
         for layer in make_space("fbnet", always_pointwise=keep).layers:
             kept = {c.name: c.operator.first_pointwise for c in layer.choices if not c.is_skip}
@@ -211,7 +219,7 @@ def test_random_networks_repeat_with_the_seed_and_differ_without_it(mini: Layere
     assert len({network.operators for network in draw(1)}) > 1
     # Pinned: plans and exams name their networks by seed.
     first = mini.random_architecture(random.Random(7), "n").operators[1]
-    assert first.key == "ir_k5_e1_m16_g2_relu_i16_o16_h32_w32_s1_r1_p0_b1_fp32"
+    assert first.key == "ir_k5_e1_m16_g2_relu_i16_o16_h32_w32_s1_r1_p1_b1_fp32"
 
 
 def test_random_networks_reach_every_choice(mini: LayeredSpace) -> None:

@@ -31,7 +31,7 @@ from search.table.manifest import (
 )
 from search.table.store import EXAM_COLUMNS, write_table
 
-_SPACE = make_space("fbnet-mini")
+_SPACE = make_space("fbnet-mini", always_pointwise=False)
 _OPERATORS = _SPACE.operators[:4]
 _KEYS = tuple(operator.key for operator in _OPERATORS)
 

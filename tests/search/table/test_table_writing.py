@@ -50,7 +50,7 @@ def test_a_full_disk_leaves_nothing_behind(
         patch.setattr("os.fsync", full)
         with pytest.raises(OSError, match="No space left"):
             write()
-    assert list((tmp_path / "device").iterdir()) == []
+    assert not (tmp_path / "device").exists()
     assert read_table(write()).entries == ROWS
 
 
@@ -62,7 +62,7 @@ def test_an_interrupt_while_writing_leaves_nothing_behind(
         patch.setattr(step, _interrupted)
         with pytest.raises(KeyboardInterrupt):
             write()
-    assert list((tmp_path / "device").iterdir()) == []
+    assert not (tmp_path / "device").exists()
 
 
 def test_writing_fills_in_the_hash_of_every_file(write: Write) -> None:

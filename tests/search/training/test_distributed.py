@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +17,7 @@ from search.training.compute.sync_batch_norm import SharedBatchNorm, convert_syn
 from search.training.run.trace import read_trace
 from tests.search.training.process import NUMBER, fbnet_like_one, like_one
 from tests.search.training.standins import Pictures, TinySearch, run, same_bits, small_network
+from tests.search.training.two_processes import start_two
 from tests.waiting import PATIENCE_S
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -27,21 +27,7 @@ ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 def start_pair(mode: str, folder: Path) -> list[subprocess.Popen[str]]:
     """Two processes without torchrun, which would end one when it sees the other die."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    place = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    return [
-        subprocess.Popen(
-            [sys.executable, "-m", WORKER, mode, str(folder)],
-            cwd=ROOT,
-            env={**ENVIRONMENT, **place, "RANK": str(rank)},
-            stderr=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for rank in (0, 1)
-    ]
+    return start_two(WORKER, mode, str(folder))
 
 
 @pytest.fixture(scope="module")

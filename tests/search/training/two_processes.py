@@ -1,6 +1,7 @@
 """Two processes that compute what one would, for every search method: `python -m ... FOLDER`."""
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from search.training.compute.distributed import ProcessGroup, join
 from search.training.protocol import TrainingMethod
+from tests.prepared import start_module
 from tests.search.training.process import recorded
 from tests.search.training.standins import Pictures, run
 from tests.search.training.systems import NUMBER, SIDE, SYSTEMS
@@ -29,16 +31,28 @@ def gradients(algorithm: TrainingMethod, processes: ProcessGroup) -> list[dict[s
     return steps
 
 
+def places_of_two() -> list[dict[str, str]]:
+    """What tells each of two processes of one group its place, as torchrun does."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    group = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    return [{**group, "RANK": str(rank)} for rank in (0, 1)]
+
+
+def start_two(*words: str) -> list[subprocess.Popen[str]]:
+    """`python -m words...` twice, as processes of one group, without torchrun."""
+    return [
+        start_module(*words, environment={**os.environ, **place}, cwd=ROOT)
+        for place in places_of_two()
+    ]
+
+
 def run_pair(folder: Path) -> list[dict[str, list[dict[str, Tensor]]]]:
     """What each of two processes recorded, by method."""
-    words = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", __name__]
-    subprocess.run(
-        [sys.executable, *words, str(folder)],
-        cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        check=True,
-        timeout=4 * PATIENCE_S,
-    )
+    for process in start_two(__name__, str(folder)):
+        _, errors = process.communicate(timeout=4 * PATIENCE_S)
+        assert process.returncode == 0, errors
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in (0, 1)]
 
 
