@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import TypeVar
+from typing import Self, TypeVar
 
 from deploy.artefact import Artefact, ExportSpec
 from deploy.build import collect
@@ -123,15 +123,8 @@ def time_networks(
     if not (names or anchors) or len(set(names)) != len(names):
         raise UsageError("Networks to be timed must be named, and differently.")
     singles = [replace(anchor, name=_ANCHOR + anchor.name) for anchor in anchors]
-    artefacts: dict[str, Artefact] = {}
-    failed: dict[str, str] = {}
-    reference: TimedItem | None = None
-    if exports or singles:
-        sentinel = sentinel_of(exports or singles)
-        artefacts, failed = _build((*exports, *singles), sentinel, settings, progress, workers)
-        reference = TimedItem(
-            name=sentinel.name, artefact=artefacts.pop(sentinel.name), is_network=False
-        )
+    built = _Built.of(exports, singles, settings, progress, workers)
+    artefacts, failed = dict(built.artefacts), built.failed
     whole = {*names, *(anchor.name for anchor in singles if len(anchor.operators) > 1)}
     items = [
         TimedItem(name=name, artefact=artefact, is_network=name in whole)
@@ -150,11 +143,39 @@ def time_networks(
                 agent=agent,
                 journal=journal,
                 items=items,
-                sentinel=reference or _smallest(ready),
+                sentinel=built.sentinel or _smallest(ready),
                 progress=progress,
                 unsettled=partial(unstable_networks, networks, journal, settings),
             ).run()
         return _timing(journal, settings, artefacts, failed, names)
+
+
+@dataclass(frozen=True, slots=True)
+class _Built:
+    """Files by name, why others have none, and the operator that drift is watched by."""
+
+    artefacts: Mapping[str, Artefact]
+    failed: Mapping[str, str]
+    sentinel: TimedItem | None
+
+    @classmethod
+    def of(
+        cls,
+        exports: Sequence[ExportSpec],
+        singles: Sequence[ExportSpec],
+        settings: CampaignSettings,
+        progress: Progress,
+        workers: int | None,
+    ) -> Self:
+        """Build networks, anchors and sentinel; nothing where there are none."""
+        if not (exports or singles):
+            return cls({}, {}, None)
+        sentinel = sentinel_of(exports or singles)
+        artefacts, failed = _build((*exports, *singles), sentinel, settings, progress, workers)
+        artefact = artefacts.pop(sentinel.name)
+        return cls(
+            artefacts, failed, TimedItem(name=sentinel.name, artefact=artefact, is_network=False)
+        )
 
 
 def _build(

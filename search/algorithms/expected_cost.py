@@ -5,6 +5,7 @@ the unit of the costs. Each is multilinear: exact for one-hot weights, and the
 mean over all networks for independent distributions. None is in a state dict.
 """
 
+from collections.abc import Callable
 from functools import singledispatch
 
 import numpy as np
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from search.costs.base import Costs
 from search.costs.chain import ChainCosts
 from search.costs.factors import FactorCosts
+from search.costs.joint import JointCosts
 from search.costs.matrix import CostMatrix
 
 
@@ -109,3 +111,30 @@ def expected_cost_of(costs: Costs) -> nn.Module:
 expected_cost_of.register(CostMatrix, ExpectedMatrixCosts)
 expected_cost_of.register(FactorCosts, ExpectedFactorCosts)
 expected_cost_of.register(ChainCosts, ExpectedChainCosts)
+
+
+class LargestShare(nn.Module):
+    """The largest share of a limit that is expected, times the most of the first one.
+
+    Its gradient is that of the limit of which most is used.
+
+    Args:
+        costs: The limits.
+        model_of: The expected cost of one limit's costs.
+    """
+
+    def __init__(self, costs: JointCosts, model_of: Callable[[Costs], nn.Module]) -> None:
+        super().__init__()
+        self.parts = nn.ModuleList(model_of(limit.costs) for limit in costs.limits)
+        self.most = [limit.most for limit in costs.limits]
+
+    def forward(self, weights: Tensor) -> Tensor:
+        """As of one kind of costs."""
+        pairs = zip(self.parts, self.most, strict=True)
+        shares = torch.stack([part(weights) / most for part, most in pairs])
+        return shares.max() * self.most[0]
+
+
+@expected_cost_of.register(JointCosts)
+def _expected_jointly(costs: JointCosts) -> nn.Module:
+    return LargestShare(costs, expected_cost_of)

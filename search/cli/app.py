@@ -2,17 +2,7 @@
 
 from typing import NoReturn
 
-from search.cli import (
-    evaluate,
-    front,
-    plot,
-    recipes,
-    search,
-    specialise,
-    sweep,
-    train,
-    watch,
-)
+from search.cli import evaluate, front, plot, recipes, search, specialise, sweep, train, watch
 from search.console.app import make_app, run_app
 from search.console.help import PanelCommand
 

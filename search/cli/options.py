@@ -26,6 +26,14 @@ Probability = Annotated[
     ),
 ]
 
+Most = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="One more limit: mflops=300, mparams=5, mb=12, ms=20, or ms@TABLE=8 by another table.",
+        rich_help_panel=PROBLEM,
+    ),
+]
+
 Source = Annotated[
     str,
     typer.Option(

@@ -41,6 +41,8 @@ def show_search(output: "SearchOutput", output_format: str) -> None:
         if test is not None:
             accuracy = f"top-1 {test.top1:.2%} on {test.images} test images"
             print(f"trained    {accuracy}, {output.weights}")
+            if output.best_epoch is not None:
+                print(f"           {_chosen_by_test(output.best_epoch)}")
 
     emit(
         output_format,
@@ -75,6 +77,8 @@ def _summary(result: SearchResult) -> Iterator[str]:
             f"latency    {_ms(chosen.predicted_us)} predicted "
             f"[{_ms(chosen.low_us)}, {_ms(chosen.high_us)}], {target}{certainty}, by {result.table}"
         )
+    for row in chosen.limits:
+        yield f"limit      {row.limit}: {row.share:.1%} of it used"
     if result.target_used is not None and result.target_used < TARGET_UTILISATION:
         yield f"target     does not bind: the network uses {result.target_used:.0%} of it"
     if result.priced_classes is not None:
@@ -126,12 +130,16 @@ def show_trained(output: "TrainOutput", output_format: str) -> None:
     def table(_: Console) -> None:
         print(f"{name}: top-1 {test.top1:.2%} on {test.images} test images")
         if output.best_epoch is not None:
-            print(f"weights of epoch {output.best_epoch}, chosen by test images")
+            print(_chosen_by_test(output.best_epoch))
         print(f"written to {output.weights}")
         if output.architecture is not None:
             print(f"network    {output.architecture}, with {output.network.classes} classes")
 
     emit(output_format, table=table, content=lambda: row, rows=lambda: [row])
+
+
+def _chosen_by_test(epoch: int) -> str:
+    return f"weights of epoch {epoch}, which these images chose: a little too good"
 
 
 def show_trained_all(output: "TrainAllOutput", output_format: str) -> None:

@@ -19,6 +19,7 @@ from search.cli.options import (
     Imported,
     LearningRate,
     Limit,
+    Most,
     OutputFormat,
     Precision,
     Predicted,
@@ -112,6 +113,7 @@ def search(
             rich_help_panel=PROBLEM,
         ),
     ] = None,
+    most: Most = None,
     probability: Probability = None,
     scores: Annotated[
         Path | None,
@@ -204,6 +206,9 @@ def search(
         target_mparams=target_mparams,
         target_mb=target_mb,
     )
+    from search.pipeline.limits import with_limits
+
+    problem = with_limits(problem, most or [])
     from search.cli.output import show_search
     from search.pipeline.options import DataOptions, SearchOptions
     from search.pipeline.resources import ComputeOptions

@@ -1,5 +1,6 @@
 """`python -m search sweep`: a grid of searches over seeds, with intervals and a front."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -73,6 +74,8 @@ def sweep(
     from search.recipes.document import recipe_source
     from search.sweep.grid import parse_seeds, runs_of, settings_of
 
+    if os.environ.get("WORLD_SIZE", "1") != "1":
+        raise UsageError("A sweep runs in one process.", "Start it without torchrun.")
     if recipe.startswith("-"):
         raise UsageError("The recipe stands first.", "For example: search sweep cpu --table T.")
     rest, text = list(context.args), recipe_source(recipe)

@@ -1,18 +1,17 @@
 """Candidates of a search: collected, ranked with the weights they share, chosen."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from torch import Tensor
 
 from search.algorithms.base import SearchAlgorithm
-from search.data.base import ImageSet
 from search.errors import UsageError
 from search.operators.spec import OperatorSpec
-from search.pipeline.inherited import Shared, inherited_accuracy
+from search.pipeline.limits import weighed
 from search.pipeline.problem import TARGET_UTILISATION, SearchProblem
-from search.pipeline.result import CandidateRow
+from search.pipeline.result import CandidateRow, LimitRow
 from search.selection.by_costs import sample_between, select_within
 from search.selection.chance_constrained import select_chance_constrained
 from search.selection.exact import network_of
@@ -51,7 +50,7 @@ def exact_choice(scores: Scores, problem: SearchProblem) -> tuple[int, ...]:
     assert problem.target is not None
     scores.require(problem.space)
     if problem.probability is None:
-        return select_within(problem.costs, scores.values, problem.target)
+        return select_within(weighed(problem), scores.values, problem.target)
     return select_chance_constrained(
         scores, problem.model, problem.space, problem.target.value, problem.probability
     ).choices
@@ -102,43 +101,10 @@ def _near_target(probabilities: Array, problem: SearchProblem, seed: int) -> lis
     band = TARGET_UTILISATION * problem.target.value, problem.target.value
     weights, generator = np.maximum(probabilities, _LEAST_WEIGHT), np.random.default_rng(seed)
     try:
-        drawn = sample_between(problem.costs, weights, band, _NEAR_SAMPLES, generator)
+        drawn = sample_between(weighed(problem), weights, band, _NEAR_SAMPLES, generator)
     except UsageError:  # No network is that slow.
         return []
     return [tuple(row) for row in drawn.tolist()]
-
-
-def rank_candidates(
-    candidates: Iterable[Candidate],
-    weights: Shared,
-    images: ImageSet,
-    train_indices: Tensor,
-    validation_indices: Tensor,
-) -> list[Candidate]:
-    """Judge all by inherited weights.
-
-    Args:
-        candidates: Of one space.
-        weights: Trained, shared by all networks of the space.
-        images: Training images.
-        train_indices: Those that trained the weights.
-        validation_indices: Those to judge on.
-
-    Returns:
-        Candidates with their accuracies, the best first.
-    """
-    judged = [
-        replace(
-            candidate,
-            accuracy=inherited_accuracy(
-                weights, candidate.choices, images, train_indices, validation_indices
-            ),
-            scored_by="inherited weights, batch norm recalibrated",
-            images=len(validation_indices),
-        )
-        for candidate in candidates
-    ]
-    return sorted(judged, key=lambda candidate: -(candidate.accuracy or 0.0))
 
 
 def choose_candidate(ranked: Sequence[Candidate], problem: SearchProblem) -> Candidate:
@@ -146,7 +112,7 @@ def choose_candidate(ranked: Sequence[Candidate], problem: SearchProblem) -> Can
     if problem.target is None:
         return ranked[0]
     within = [candidate for candidate in ranked if candidate_row(candidate, problem).meets_target]
-    costs = problem.costs.cost_of([candidate.choices for candidate in within])
+    costs = weighed(problem).cost_of([candidate.choices for candidate in within])
     using = [
         candidate for candidate, cost in zip(within, costs, strict=True) if problem.used_by(cost)
     ]
@@ -179,6 +145,7 @@ def candidate_row(candidate: Candidate, problem: SearchProblem) -> CandidateRow:
     if estimate is not None:
         value_us, low_us, high_us = estimate.value_us, estimate.low_us, estimate.high_us
     cost = float(problem.costs.cost_of([candidate.choices])[0])
+    joint = float(weighed(problem).cost_of([candidate.choices])[0])
     return CandidateRow(
         origin=candidate.origin,
         choices=tuple(
@@ -188,7 +155,14 @@ def candidate_row(candidate: Candidate, problem: SearchProblem) -> CandidateRow:
         predicted_us=cost if problem.weighs_latency else value_us,
         low_us=low_us,
         high_us=high_us,
-        meets_target=problem.met_by(cost, estimate),
+        meets_target=problem.met_by(joint, estimate),
+        limits=tuple(
+            LimitRow(
+                limit=limit.label,
+                share=float(limit.costs.cost_of([candidate.choices])[0] / limit.most),
+            )
+            for limit in problem.limits
+        ),
         probability=None
         if problem.target_us is None or estimate is None
         else estimate.probability_below(problem.target_us),

@@ -9,6 +9,7 @@ from typing import ClassVar, Protocol
 from search.algorithms.base import SearchAlgorithm
 from search.algorithms.baselines.search import BaselineResult, evolve, random_search
 from search.algorithms.baselines.trials import ShortTraining, TrialFile
+from search.algorithms.fp_nas.recipe import CategoricalRecipe
 from search.algorithms.recipe import SearchRecipe
 from search.algorithms.registry import METHODS, load_method
 from search.costs.base import CostTarget
@@ -21,9 +22,10 @@ from search.pipeline.candidates import (
     candidates_of,
     choose_candidate,
     exact_choice,
-    rank_candidates,
 )
 from search.pipeline.context import RunContext
+from search.pipeline.limits import weighed
+from search.pipeline.networks.judging import Judge, choose_images
 from search.pipeline.options import SearchOptions
 from search.pipeline.problem import SearchProblem
 from search.selection.scores import dump_scores, from_probabilities, read_scores_for
@@ -31,6 +33,7 @@ from search.training.compute.seeds import fresh_weights
 from search.training.engine import train
 from search.training.progress import TrainingProgress
 from search.training.recipe import TrainingRecipe
+from search.training.retrain import with_policy
 from search.training.run.plot import write_plot
 from search.training.run.trace import TraceLine
 
@@ -107,7 +110,7 @@ class SharedWeightsSearch:
         with fresh_weights(seed):
             algorithm = load_method(self.algorithm)(
                 context.searched_space(),
-                problem.costs,
+                weighed(problem),
                 recipe=self.recipe,
                 target=problem.target,
                 recompute=context.compute.recompute,
@@ -118,11 +121,36 @@ class SharedWeightsSearch:
             plot = context.options.folder / PLOT
             write_plot(trace, plot, f"{algorithm.name} search, {data.name}")
         candidates = candidates_of(algorithm, problem, seed=seed, samples=self.recipe.samples)
-        train_indices, validation_indices = split_indices(data.train.labels, algorithm.splits, seed)
-        ranked = rank_candidates(
-            candidates, algorithm, data.train, train_indices, validation_indices
-        )
+        ranked = self._judge(algorithm, data, context, len(candidates)).rank(candidates)
         return choose_candidate(ranked, problem), ranked
+
+    def _judge(
+        self, algorithm: SearchAlgorithm, data: Data, context: RunContext, candidates: int
+    ) -> Judge:
+        train_indices, validation_indices = split_indices(
+            data.train.labels, algorithm.splits, context.options.seed
+        )
+        passes = self.recipe.epochs * len(data.train) * self._networks_a_step(context)
+        return Judge(
+            weights=algorithm,
+            module=algorithm.module,
+            images=data.train,
+            train=train_indices,
+            chosen=choose_images(candidates, train_indices, validation_indices, passes),
+            folder=context.options.folder,
+            compute=context.compute.to_compute(),
+            processes=context.processes,
+            progress=context.progress,
+        )
+
+    def _networks_a_step(self, context: RunContext) -> float:
+        """How many networks an image passes in a step of the search."""
+        layers = context.problem.space.layers
+        if self.algorithm == "fbnet":  # all candidates of every layer
+            return sum(len(layer.choices) for layer in layers) / len(layers)
+        if isinstance(self.recipe, CategoricalRecipe):
+            return self.recipe.draws or self.recipe.least_draws
+        return 1.0
 
     def _train(
         self, algorithm: SearchAlgorithm, data: Data, context: RunContext
@@ -146,9 +174,10 @@ class SharedWeightsSearch:
 
 def _target(problem: SearchProblem) -> dict[str, object]:
     """The target, which with the recipe decides a search with shared weights."""
+    limits = {"limits": [limit.label for limit in problem.limits]} if problem.limits else {}
     if problem.weighs_latency:
-        return {"target_us": problem.target_us}
-    return {"cost": problem.costs.unit.cost, "most": problem.counted_target}
+        return {"target_us": problem.target_us, **limits}
+    return {"cost": problem.costs.unit.cost, "most": problem.counted_target, **limits}
 
 
 def _write_scores(algorithm: SearchAlgorithm, context: RunContext) -> None:
@@ -201,7 +230,7 @@ class TrialSearch:
         )
         result = _BASELINES[self.algorithm](
             self._scorer(trials, context),
-            context.problem.costs,
+            weighed(context.problem),
             target.value,
             budget=self.budget,
             seed=context.options.seed,
@@ -233,7 +262,7 @@ class TrialSearch:
         return sha256_bytes("\n".join(parts).encode())
 
     def _scorer(self, trials: TrialFile, context: RunContext) -> ShortTraining:
-        images = context.data().train
+        images = with_policy(context.data(), self.recipe).train
         train_indices, validation_indices = split_indices(
             images.labels, _SHARES, context.options.seed
         )

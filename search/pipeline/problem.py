@@ -9,6 +9,7 @@ import numpy as np
 
 from search.architecture import Architecture
 from search.costs.base import COSTS, LATENCY, Costs, CostTarget, Unit
+from search.costs.joint import Limit
 from search.costs.matrix import CostMatrix, require_matrix
 from search.errors import GateFailed, TableError, UsageError
 from search.latency.model import Estimate, LatencyModel
@@ -63,6 +64,7 @@ class SearchProblem:
     for the predicted latency alone. Where FLOPs, parameters or memory are weighed
     instead, `costs` and `target` hold those, and the table only predicts the
     latency of the networks found; such a problem may have no table, but a space.
+    `limits` are kept to beside the target.
 
     `classes` is how many the networks found tell apart, where that differs from the
     table: its rows then still price them, with the classifier of the table's own classes.
@@ -74,6 +76,7 @@ class SearchProblem:
     waivers: Waivers
     probability: float | None = None
     without_table: LayeredSpace | None = None
+    limits: tuple[Limit, ...] = ()
     classes: int | None = None
 
     def with_classes(self, classes: int) -> "SearchProblem":
@@ -90,6 +93,7 @@ class SearchProblem:
             self,
             classes=classes,
             costs=self.costs if self.weighs_latency else counted_costs(space, cost),
+            limits=tuple(_recounted(limit, space) for limit in self.limits),
             without_table=space if self.priced is None else None,
         )
 
@@ -184,7 +188,7 @@ class SearchProblem:
         """True when a network keeps to the target as the selection understands it.
 
         Args:
-            cost: By `costs`.
+            cost: By what the search weighs.
             estimate: By the model; of a latency, the same up to rounding, with its interval.
                 None without a table.
         """
@@ -197,6 +201,12 @@ class SearchProblem:
     def used_by(self, cost: float) -> bool:
         """True when a network of this cost uses nearly all of the target."""
         return self.target is not None and cost >= TARGET_UTILISATION * self.target.value
+
+
+def _recounted(limit: Limit, space: LayeredSpace) -> Limit:
+    """A limit on what is counted, for another classifier; what was measured stays."""
+    unit = limit.costs.unit
+    return limit if unit.is_time else replace(limit, costs=counted_costs(space, unit.cost))
 
 
 def load_problem(

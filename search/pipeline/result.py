@@ -13,6 +13,13 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class LimitRow(_Part):
+    """A limit as it was asked for (`--most`), and the share of it that a network uses."""
+
+    limit: str
+    share: Finite
+
+
 class CandidateRow(_Part):
     """One candidate of a search in numbers.
 
@@ -38,6 +45,7 @@ class CandidateRow(_Part):
     flops: int
     params: int
     memory_bytes: int | None = None
+    limits: tuple[LimitRow, ...] = ()
 
 
 class TrainedRow(_Part):

@@ -30,7 +30,7 @@ from search.training.compute.distributed import ProcessGroup, peers
 from search.training.evaluate import Accuracy
 from search.training.progress import TrainingProgress
 from search.training.recipe import TrainingRecipe
-from search.training.retrain import retrain
+from search.training.retrain import TrainedNetwork, retrain
 from search.training.run.run_control import Stopwatch
 
 _MOST_WRITTEN = 40
@@ -40,13 +40,15 @@ _MOST_WRITTEN = 40
 class SearchOutput:
     """The result of a search and the files it was written to.
 
-    `test` and `weights` are those of the retrained network, None without one.
+    `test` and `weights` are those of the retrained network, None without one;
+    `best_epoch` is where the test images chose its weights.
     """
 
     result: SearchResult
     architecture: Path
     test: Accuracy | None = None
     weights: Path | None = None
+    best_epoch: int | None = None
 
 
 def run_search(
@@ -79,10 +81,10 @@ def run_search(
         if method.needs_images or options.retrain:
             context = _open_images(context)
         network, result = _search(method, context)
-        test = None if retraining is None else _retrain(network, retraining, context)
-        if test is not None:
-            result = _with_accuracy(result, test, context)
-    return _output(result, test, options) if processes.leads else None
+        trained = None if retraining is None else _retrain(network, retraining, context)
+        if trained is not None:
+            result = _with_accuracy(result, trained.test, context)
+    return _output(result, trained, options) if processes.leads else None
 
 
 def _open_images(context: RunContext) -> RunContext:
@@ -206,7 +208,7 @@ def _write_candidates(candidates: Sequence[Candidate], context: RunContext) -> N
         )
 
 
-def _retrain(network: Architecture, recipe: TrainingRecipe, context: RunContext) -> Accuracy:
+def _retrain(network: Architecture, recipe: TrainingRecipe, context: RunContext) -> TrainedNetwork:
     """Train the chosen network from scratch; the first process writes its weights."""
     options = context.options
     context.progress.say(f"training {network.name} for {recipe.epochs} epochs")
@@ -226,7 +228,7 @@ def _retrain(network: Architecture, recipe: TrainingRecipe, context: RunContext)
     if context.processes.leads:
         keep_weights(trained, data, options.weights)
         warn_of_chance(trained.test, data, context.progress)
-    return trained.test
+    return trained
 
 
 def _images_of(network: Architecture, context: RunContext) -> Data:
@@ -242,6 +244,15 @@ def _images_of(network: Architecture, context: RunContext) -> Data:
     return data
 
 
-def _output(result: SearchResult, test: Accuracy | None, options: SearchOptions) -> SearchOutput:
-    weights = None if test is None else options.weights
-    return SearchOutput(result=result, architecture=options.output, test=test, weights=weights)
+def _output(
+    result: SearchResult, trained: TrainedNetwork | None, options: SearchOptions
+) -> SearchOutput:
+    if trained is None:
+        return SearchOutput(result=result, architecture=options.output)
+    return SearchOutput(
+        result=result,
+        architecture=options.output,
+        test=trained.test,
+        weights=options.weights,
+        best_epoch=trained.best_epoch,
+    )

@@ -160,7 +160,7 @@ def _value(
     field: "dataclasses.Field[Any]", kind: TypeAdapter[Any], value: object, name: str
 ) -> object:
     """A value of a file as the field's, checked; shares are checked as shares."""
-    if value == "none":
+    if value == "none" and _may_be_none(kind):
         value = None
     if isinstance(value, list):
         value = tuple(value)
@@ -171,6 +171,14 @@ def _value(
     if isinstance(value, tuple):
         return tuple(_share(part, name) for part in value)
     return _share(value, name)
+
+
+def _may_be_none(kind: TypeAdapter[Any]) -> bool:
+    try:
+        kind.validate_python(None)
+    except ValidationError:
+        return False
+    return True
 
 
 def _share(value: object, name: str) -> float:

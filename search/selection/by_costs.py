@@ -1,7 +1,8 @@
 """Selection and sampling under a target, each the way that the kind of costs allows.
 
 Both are exact for every kind: of independent layers by one knapsack, of all
-others along their chain of states. A new kind of costs registers its own
+others along their chain of states, under several limits by the knapsack of as many
+dimensions. A new kind of costs registers its own
 functions here.
 """
 
@@ -13,10 +14,13 @@ import numpy as np
 from search.costs.base import Array, Costs, CostTarget, IntArray
 from search.costs.chain import ChainCosts
 from search.costs.factors import FactorCosts
+from search.costs.joint import JointCosts
 from search.costs.matrix import CostMatrix
+from search.errors import UsageError
 from search.selection.along_chain import front_along_chain, select_many_along_chain
 from search.selection.chain_sampling import ChainSampler
 from search.selection.exact import Selection, pareto_front, select_many
+from search.selection.joint import JointSampler, select_many_jointly
 from search.selection.sampling import FeasibleSampler, Sampler
 
 
@@ -161,3 +165,27 @@ def _sampler_of_factors(
     costs: FactorCosts, high: float, low: float | None = None, weights: Array | None = None
 ) -> Sampler:
     return ChainSampler(costs.chain(), high, low, weights, judged_by=costs)
+
+
+# --- several limits ------------------------------------------------------------
+
+
+@select_many_within.register(JointCosts)
+def _select_jointly(
+    costs: JointCosts, scores: Array, targets: Sequence[float]
+) -> tuple[Selection, ...]:
+    return select_many_jointly(scores, costs, targets, select_many_within)
+
+
+@front_of.register(JointCosts)
+def _front_jointly(costs: JointCosts, scores: Array) -> tuple[Selection, ...]:  # noqa: ARG001
+    raise UsageError(
+        "The whole front under several limits is not listed.", "Give targets along it."
+    )
+
+
+@sampler_of.register(JointCosts)
+def _sampler_jointly(
+    costs: JointCosts, high: float, low: float | None = None, weights: Array | None = None
+) -> Sampler:
+    return JointSampler(costs, high, low, weights, sampler_of)

@@ -16,12 +16,10 @@ from search.selection.chain_items import ChainProblem, complete, make_chain_prob
 from search.selection.chain_program import enumerate_chain
 from search.selection.knapsack import Array, IntArray, Mask, refuse_infeasible
 from search.selection.sampling import (
-    BATCH,
     LEAST_BINS,
     LISTED,
     MOST_BINS,
-    MOST_VAIN,
-    RAREST,
+    draw_inside,
     no_network,
     require_band,
 )
@@ -91,16 +89,9 @@ class ChainSampler:
         """
         if self._list is not None:
             return self._list[generator.choice(len(self._list), number, p=self._shares)]
-        networks = [np.empty((0, len(self._bins)), dtype=np.intp)]
-        have = tried = 0
-        while have < number:
-            drawn = self._draw_from_grid(min(max(256, 2 * (number - have)), BATCH), generator)
-            tried += len(drawn)
-            networks.append(drawn[self._inside(drawn)])
-            have += len(networks[-1])
-            if tried > MOST_VAIN and have * RAREST < tried:
-                raise self._none("was found")
-        return np.concatenate(networks)[:number]
+        return draw_inside(
+            lambda wanted: self._draw_from_grid(wanted, generator), self._inside, number, self._none
+        )
 
     def _weigh(self, weights: Array) -> None:
         rows = zip(weights, self._problem.layers, strict=True)

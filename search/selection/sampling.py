@@ -11,6 +11,7 @@ candidates' weights instead of one.
 """
 
 import math
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
@@ -64,6 +65,35 @@ def no_network(verb: str, low: float, high: float, unit: Unit) -> UsageError:
     return UsageError(
         f"No network {verb} between {low:.1f} {unit} and {high:.1f} {unit}.", "Widen the band."
     )
+
+
+def draw_inside(
+    propose: Callable[[int], IntArray],
+    inside: Callable[[IntArray], Mask],
+    number: int,
+    none: Callable[[str], UsageError],
+) -> IntArray:
+    """So many proposed networks that are inside, (number, layers).
+
+    Args:
+        propose: Draws so many networks.
+        inside: Which of them count.
+        number: How many.
+        none: The error where they are too rare, by a verb.
+
+    Raises:
+        UsageError: Too few of the proposed ones are inside.
+    """
+    networks: list[IntArray] = []
+    have = tried = 0
+    while have < number or not networks:
+        drawn = propose(min(max(256, 2 * (number - have)), BATCH))
+        tried += len(drawn)
+        networks.append(drawn[inside(drawn)])
+        have += len(networks[-1])
+        if tried > MOST_VAIN and have * RAREST < tried:
+            raise none("was found")
+    return np.concatenate(networks)[:number]
 
 
 class FeasibleSampler:
@@ -130,16 +160,9 @@ class FeasibleSampler:
         """
         if self._list is not None:
             return self._list[generator.choice(len(self._list), number, p=self._shares)]
-        networks = [np.empty((0, len(self._bins)), dtype=np.intp)]
-        have = tried = 0
-        while have < number:
-            drawn = self._draw_from_grid(min(max(256, 2 * (number - have)), BATCH), generator)
-            tried += len(drawn)
-            networks.append(drawn[self._inside(drawn)])
-            have += len(networks[-1])
-            if tried > MOST_VAIN and have * RAREST < tried:
-                raise self._none("was found")
-        return np.concatenate(networks)[:number]
+        return draw_inside(
+            lambda wanted: self._draw_from_grid(wanted, generator), self._inside, number, self._none
+        )
 
     def _weigh(self, weights: Array, lowest: int) -> None:
         if weights.shape != self._costs.costs.shape:

@@ -193,7 +193,7 @@ def for_space(scores: Scores, space: LayeredSpace) -> Scores:
     """
     if scores.space != space.spec:
         own = space_with_classes(parse_space(scores.space), classes_of(space))
-        if _shapes(own) != _shapes(space):
+        if not same_choices(own, space):
             raise UsageError(
                 f"These scores belong to the space {scores.space}, not to {space.spec}.",
                 _PART_POINTWISE
@@ -209,6 +209,11 @@ _PART_POINTWISE = (
     "They differ in the first 1x1 at expansion 1: p1 keeps it, p0 drops it. Measure a table with "
     "--keep-pointwise or --drop-pointwise, or search again."
 )
+
+
+def same_choices(one: LayeredSpace, other: LayeredSpace) -> bool:
+    """Whether two spaces hold the same networks, whatever their dtype and batch."""
+    return _shapes(one) == _shapes(other)
 
 
 def _shapes(space: LayeredSpace) -> list[str]:

@@ -38,8 +38,8 @@ from search.pipeline.candidates import (
     candidate_row,
     candidates_of,
     choose_candidate,
-    rank_candidates,
 )
+from search.pipeline.networks.judging import rank_candidates
 from search.pipeline.problem import SearchProblem, Waivers, load_problem
 from search.selection.exact import network_of
 from search.selection.sampling import FeasibleSampler

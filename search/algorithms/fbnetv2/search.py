@@ -16,6 +16,7 @@ from search.algorithms.fbnet.search import FBNetSearch
 from search.algorithms.fbnetv2.recipe import FBNetV2Recipe
 from search.costs.base import Costs
 from search.costs.factors import FactorCosts
+from search.costs.joint import JointCosts
 from search.errors import UsageError
 from search.spaces.base import SearchSpace
 from search.spaces.fbnetv2.space import MaskedSpace
@@ -37,7 +38,10 @@ class FBNetV2Search(FBNetSearch):
         Raises:
             UsageError: The space's layers are independent.
         """
-        if not isinstance(space, MaskedSpace) or not isinstance(costs, FactorCosts):
+        limits = costs.limits if isinstance(costs, JointCosts) else ()
+        parts = [limit.costs for limit in limits] or [costs]
+        factors = all(isinstance(part, FactorCosts) for part in parts)
+        if not isinstance(space, MaskedSpace) or not factors:
             raise UsageError(
                 f"--algorithm fbnetv2 does not search {space.spec}.",
                 "Measure a table of its own space: --space fbnetv2-mini.",

@@ -4,7 +4,15 @@ import math
 from dataclasses import dataclass, field
 
 from search.algorithms.recipe import SearchRecipe
-from search.recipes.keys import Count, NonNegative, Positive, ShareOfAll, key, whole_epochs
+from search.recipes.keys import (
+    BelowOne,
+    Count,
+    NonNegative,
+    Positive,
+    ShareOfAll,
+    key,
+    whole_epochs,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,7 +27,7 @@ class CategoricalRecipe(SearchRecipe):
         joint_epoch: From this epoch on a layer's candidates have one joint
             distribution; before it, independent ones over their variables.
             0 is joint throughout, None never.
-        alpha_rate: Adam of the distribution.
+        alpha_rate, alpha_beta1, alpha_beta2: Adam of the distribution.
         beta: Weight of the cost (equation 6) at first.
         beta_rate: How fast a step raises it while the mean cost is above the
             target (dual ascent); 0 keeps the paper's fixed weight, which may
@@ -39,6 +47,8 @@ class CategoricalRecipe(SearchRecipe):
     least_draws: Count = field(default=2, metadata=key("draws.least"))
     joint_epoch: int | None = field(default=0, metadata=key("joint", whole_epochs))
     alpha_rate: Positive = field(default=0.016, metadata=key("alpha.rate"))
+    alpha_beta1: BelowOne = field(default=0.9, metadata=key("alpha.beta1"))
+    alpha_beta2: BelowOne = field(default=0.999, metadata=key("alpha.beta2"))
     beta: NonNegative = field(default=0.3, metadata=key("cost.beta"))
     beta_rate: NonNegative = field(default=0.0, metadata=key("cost.beta_rate"))
     beta_damping: NonNegative = field(default=0.0, metadata=key("cost.beta_damping"))

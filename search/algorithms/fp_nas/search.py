@@ -8,7 +8,7 @@ distributions over the variables of a candidate.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -80,8 +80,8 @@ class CategoricalSearch(IndependentLayers):
         # One Adam for each form: moments of the factors mean nothing to the joint logits.
         self._optimizers: dict[str, torch.optim.Optimizer] = {
             WEIGHTS: weight_optimizer(weight_groups(self.module.supernet, recipe), recipe),
-            FACTORS: torch.optim.Adam(self.module.factors.parameters(), lr=recipe.alpha_rate),
-            JOINT: torch.optim.Adam([self.module.theta], lr=recipe.alpha_rate),
+            FACTORS: _adam(self.module.factors.parameters(), recipe),
+            JOINT: _adam([self.module.theta], recipe),
         }
 
     # --- training ------------------------------------------------------------
@@ -250,6 +250,11 @@ class CategoricalSearch(IndependentLayers):
         if self.target is not None:
             numbers["lambda"] = float(self.module.beta)
         return numbers
+
+
+def _adam(parameters: Iterable[nn.Parameter], recipe: CategoricalRecipe) -> torch.optim.Adam:
+    betas = recipe.alpha_beta1, recipe.alpha_beta2
+    return torch.optim.Adam(parameters, lr=recipe.alpha_rate, betas=betas)
 
 
 class Parsec(CategoricalSearch):

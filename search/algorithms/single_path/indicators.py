@@ -12,8 +12,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from search.algorithms.expected_cost import LargestShare
 from search.algorithms.single_path.recipe import FORMULAS
-from search.costs.matrix import CostMatrix
+from search.costs.base import Costs
+from search.costs.joint import JointCosts
+from search.costs.matrix import CostMatrix, require_matrix
 from search.errors import UsageError
 from search.spaces.base import Layer, SearchSpace
 
@@ -116,6 +119,17 @@ def runtime_of(space: SearchSpace, matrix: CostMatrix, formula: str) -> RuntimeM
             for expand in (0, 1):
                 corner[kernel, expand] = _corner(known, kernel, expand)
     return RuntimeModel(costs, matrix.fixed, formula=formula)
+
+
+def runtime_model_of(space: SearchSpace, costs: Costs, formula: str) -> nn.Module:
+    """The runtime model by any costs of independent layers, of one kind or under several limits.
+
+    Raises:
+        UsageError: As `runtime_of`; the layers are not independent.
+    """
+    if isinstance(costs, JointCosts):
+        return LargestShare(costs, lambda part: runtime_model_of(space, part, formula))
+    return runtime_of(space, require_matrix(costs, space.spec), formula)
 
 
 def _corner(known: dict[tuple[int, int, int], float], kernel: int, expand: int) -> float:

@@ -16,11 +16,10 @@ from search.algorithms.optimizers import weight_groups, weight_optimizer
 from search.algorithms.single_path.indicators import (
     candidates_of_gates,
     gates_of_candidate,
-    runtime_of,
+    runtime_model_of,
 )
 from search.algorithms.single_path.recipe import SinglePathRecipe
 from search.costs.base import Costs, CostTarget
-from search.costs.matrix import require_matrix
 from search.errors import UsageError
 from search.operators.modules import build_operator
 from search.spaces.base import SearchSpace
@@ -129,7 +128,7 @@ class SinglePathSearch(IndependentLayers):
         self.module = SinglePathModule(
             space,
             SuperkernelSupernet(space, norm=recipe.norm, build=build, layer=layer),
-            runtime_of(space, require_matrix(costs, space.spec), recipe.formula),
+            runtime_model_of(space, costs, recipe.formula),
             recipe.multiplier,
         )
         self._optimizer = self._make_optimizer()

@@ -11,8 +11,10 @@ import pytest
 import torch
 
 import search.pipeline.methods
+import search.pipeline.networks.judging as judging
 import search.pipeline.resources
 from search.console.progress import Lines
+from search.pipeline.networks.inherited import inherited_accuracy
 from search.training.engine import train
 from search.training.run.checkpoint import dump_checkpoint, parse_checkpoint
 from search.training.run.trace import read_trace
@@ -42,7 +44,7 @@ def check_same(desk: Desk, unbroken: Desk) -> None:
 
 
 class Impatient(Lines):
-    """Is interrupted after so many steps of this process."""
+    """Is interrupted after so many training steps of this process."""
 
     def __init__(self, steps: int, number: signal.Signals = signal.SIGINT) -> None:
         super().__init__()
@@ -50,8 +52,9 @@ class Impatient(Lines):
 
     def advance(self, steps: int = 1, note: str = "") -> None:
         super().advance(steps, note)
-        self._steps_left -= steps
-        if self._steps_left == 0:
+        trained = steps if note.startswith("loss") else 0
+        self._steps_left -= trained
+        if trained and self._steps_left == 0:
             signal.raise_signal(self._number)
 
 
@@ -134,12 +137,44 @@ def test_ctrl_c_while_candidates_are_judged_does_not_train_again(
 
     words = desk.words(*RETRAIN)
     with monkeypatch.context() as patch:
-        patch.setattr(search.pipeline.methods, "rank_candidates", interrupted)
+        patch.setattr(judging.Judge, "rank", interrupted)
         assert desk.call(*words).code == 130
     before = desk.path("arch.run/last.pt").read_bytes()
     resumed = desk.call(*words, "--resume")
     assert resumed.code == 0, resumed.err
     assert desk.path("arch.run/last.pt").read_bytes() == before
+    check_same(desk, searched.desk)
+
+
+def test_candidates_that_were_judged_before_an_interruption_are_not_judged_again(
+    desk: Desk, searched: Searched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged: list[tuple[int, ...]] = []
+    real = inherited_accuracy
+
+    def third_interrupted(weights: Any, choices: Any, *rest: Any, **more: Any) -> float:
+        if len(judged) == 2:
+            raise KeyboardInterrupt
+        judged.append(choices)
+        return real(weights, choices, *rest, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(judging, "inherited_accuracy", third_interrupted)
+        assert desk.call(*desk.words(*RETRAIN)).code == 130
+    again: list[tuple[int, ...]] = []
+
+    def counted(weights: Any, choices: Any, *rest: Any, **more: Any) -> float:
+        again.append(choices)
+        return real(weights, choices, *rest, **more)
+
+    monkeypatch.setattr(judging, "inherited_accuracy", counted)
+    resumed = desk.call(*desk.words(*RETRAIN), "--resume")
+    assert resumed.code == 0, resumed.err
+    assert not set(judged) & set(again)
+    total = len(desk.json("arch.result.json")["candidates"])
+    assert len(again) == total - 2
+    assert f"judging {total} candidates" in resumed.err
+    assert "2 of them judged before" in resumed.err
     check_same(desk, searched.desk)
 
 

@@ -134,6 +134,15 @@ def test_a_file_extends_another_by_single_keys(tmp_path: Path) -> None:
     assert recipe.warmup_epochs == pytest.approx(4)
 
 
+def test_none_takes_a_value_away_where_there_may_be_none() -> None:
+    from search.algorithms.recipes import search_recipe
+
+    recipe = open_recipe("cpu", ("draws.fixed=none", "joint=none"), "parsec")
+    found = search_recipe(recipe, "parsec")
+    assert (getattr(found, "draws"), getattr(found, "joint_epoch")) == (None, None)  # noqa: B009
+    assert training_recipe(open_recipe("cpu", ("augment.policy=none",))).policy == "none"
+
+
 def test_a_methods_file_decides_the_method(tmp_path: Path) -> None:
     mine = write(tmp_path, 'extends = "cpu"\n[parsec]\nepochs = 5\n')
     assert method_of(mine) == "parsec"

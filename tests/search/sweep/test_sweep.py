@@ -368,6 +368,11 @@ def test_what_every_search_would_refuse_is_refused_before_the_first(
     assert not desk.path("sweep").exists()
 
 
+def test_a_sweep_under_torchrun_is_refused(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert "Start it without torchrun" in desk.call("sweep", "cpu").err
+
+
 def test_a_dry_run_lists_the_searches_and_starts_none(desk: Desk) -> None:
     words = ["sweep", "cpu", "--set", "ema=0,0.9", "--seeds", "0-1", "--dry-run"]
     ended = desk.call(*words, "-o", str(desk.path("sweep")))

@@ -1,0 +1,105 @@
+"""Several limits of one search: `--most mflops=300 --most ms@TABLE=8`, read and checked."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from search.costs.base import LATENCY, Costs, CostTarget
+from search.costs.joint import JointCosts, Limit
+from search.errors import UsageError
+from search.latency.space_costs import counted_costs
+from search.pipeline.problem import TARGET_OPTIONS, SearchProblem, load_problem
+from search.selection.joint import require_limits
+from search.selection.scores import same_choices
+
+# The cost that each word of `--most` limits, and how much of its unit one of them is.
+WORDS: Mapping[str, tuple[str, float]] = {
+    "ms": (LATENCY, 1e3),
+    "mflops": ("flops", 1e6),
+    "mparams": ("params", 1e6),
+    "mb": ("memory", 1e6),
+}
+_EXAMPLES = "Write --most mflops=300, mparams=5, mb=12, ms=20 or ms@tables/<device>/<name>=8."
+
+
+def with_limits(problem: SearchProblem, most: Sequence[str]) -> SearchProblem:
+    """The same problem with more limits, each of which every network found keeps to.
+
+    Args:
+        problem: With its target, if it has one.
+        most: Words as `mflops=300`; `ms@FOLDER=8` is by the table in that folder. Without a
+            target the first limit on the cost that is weighed becomes the target.
+
+    Raises:
+        UsageError: A word that is none, no target, or limits that no network
+            keeps to, with the lowest that can be met.
+        TableError, GateFailed: As `load_problem`, of a table that is named.
+    """
+    if not most:
+        return problem
+    if problem.probability is not None:
+        raise UsageError(
+            "--probability and --most exclude each other.", "Leave out one, or lower --target-ms."
+        )
+    limits = [_limit(problem, text) for text in most]
+    if problem.target is None:
+        own = [n for n, limit in enumerate(limits) if limit.costs is problem.costs]
+        if not own:
+            option = TARGET_OPTIONS[problem.costs.unit.cost]
+            raise UsageError("--most adds limits to a target.", f"Give {option} as well.")
+        value = limits.pop(own[0]).most
+        problem = replace(problem, target=CostTarget(value=value, unit=problem.costs.unit))
+    problem = replace(problem, limits=tuple(limits))
+    require_limits(all_limits(problem))
+    return problem
+
+
+def all_limits(problem: SearchProblem) -> tuple[Limit, ...]:
+    """The target, in the words of `--most`, and the limits beside it."""
+    assert problem.target is not None
+    value = problem.target.value / (1e3 if problem.weighs_latency else 1e6)
+    option = TARGET_OPTIONS[problem.costs.unit.cost]
+    label = f"{option.removeprefix('--target-')}={value:g}"
+    return (Limit(label=label, costs=problem.costs, most=problem.target.value), *problem.limits)
+
+
+def weighed(problem: SearchProblem) -> Costs:
+    """What a method weighs: the costs, or those under all limits where there are more."""
+    return JointCosts(limits=all_limits(problem)) if problem.limits else problem.costs
+
+
+def _limit(problem: SearchProblem, text: str) -> Limit:
+    name, equals, number = text.rpartition("=")
+    word, at, folder = name.partition("@")
+    try:
+        value = float(number)
+    except ValueError:
+        value = math.nan
+    if not equals or word not in WORDS or not 0 < value < math.inf or (at and word != "ms"):
+        raise UsageError(f"--most {text!r} is no limit.", _EXAMPLES)
+    cost, scale = WORDS[word]
+    costs = _costs_by(problem, Path(folder)) if at else _own_costs(problem, cost, text)
+    return Limit(label=text, costs=costs, most=value * scale)
+
+
+def _own_costs(problem: SearchProblem, cost: str, text: str) -> Costs:
+    """Costs of the problem's own space, by its own table."""
+    if cost == problem.costs.unit.cost:
+        return problem.costs
+    if cost != LATENCY:
+        return counted_costs(problem.space, cost)
+    if problem.priced is None:
+        raise UsageError(f"--most {text} needs a table.", "Give --table, or ms@TABLE=8.")
+    return problem.priced.costs
+
+
+def _costs_by(problem: SearchProblem, folder: Path) -> Costs:
+    """Latencies of the same networks by another table."""
+    other = load_problem(folder, None, problem.waivers)
+    if not same_choices(other.space, problem.space):
+        raise UsageError(
+            f"{other.table.label} is of the space {other.space.spec}, not of {problem.space.spec}.",
+            "Limit a search by tables of its own space, of any dtype and batch.",
+        )
+    return other.costs

@@ -1,0 +1,252 @@
+"""Exact selection and sampling under several limits at once."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import NoReturn
+
+import numpy as np
+
+from search.costs.base import Array, Costs, IntArray, Mask
+from search.costs.chain import ChainCosts, Transition
+from search.costs.factors import FactorCosts
+from search.costs.joint import JointCosts, Limit
+from search.costs.matrix import CostMatrix
+from search.errors import UsageError
+from search.selection.exact import Selection, require_targets, score_sums
+from search.selection.joint_program import JointSolution, make_joint_problem, solve
+from search.selection.sampling import Sampler, draw_inside, no_network, require_band
+
+_PROBES, _CLEARLY = 512, 1e-9
+
+
+Select = Callable[[Costs, Array, Sequence[float]], tuple[Selection, ...]]
+
+
+def select_many_jointly(
+    scores: Array, costs: JointCosts, targets: Sequence[float], select: Select
+) -> tuple[Selection, ...]:
+    """The best network whose joint cost is at most each target: within all limits, scaled.
+
+    Args:
+        scores: (layers, widest), -inf where not legal.
+        costs: The limits.
+        targets: In the unit of the first limit.
+        select: The same under one limit.
+
+    Raises:
+        UsageError: There is none within one of them; names the lowest of each limit.
+    """
+    require_targets(targets, costs.unit)
+    return tuple(_select(scores, costs, target, select) for target in targets)
+
+
+def _select(scores: Array, costs: JointCosts, target: float, select: Select) -> Selection:
+    share = target / costs.first.most
+    refuse_single_limits(costs.limits, share)
+    alone = [select(one.costs, scores, [share * one.most])[0] for one in costs.limits]
+    for one in alone:  # one limit may be all that matters
+        cost = float(costs.cost_of([one.choices])[0])
+        if cost <= target:
+            return replace(one, cost=cost)
+    selected = _select_together(scores, costs, target, share)
+    # No network within all limits is better than the best within one of them.
+    return replace(selected, bound=min(selected.bound, *(one.bound for one in alone)))
+
+
+def _select_together(scores: Array, costs: JointCosts, target: float, share: float) -> Selection:
+    found = _solve(costs.limits, scores, share)
+    if found.choices is not None and costs.cost_of([found.choices])[0] > target:
+        # Above a limit by rounding alone: what is clearly inside.
+        found = _solve(costs.limits, scores, share * (1 - _CLEARLY))
+    if found.choices is None:
+        refuse_limits(costs.limits, share)
+    assert found.choices is not None
+    score = float(score_sums(scores, np.array([found.choices]))[0])
+    return Selection(
+        choices=tuple(int(choice) for choice in found.choices),
+        score=score,
+        cost=float(costs.cost_of([found.choices])[0]),
+        bound=max(score, found.bound) if found.bound > found.score else score,
+    )
+
+
+def require_limits(limits: Sequence[Limit]) -> None:
+    """Make sure that some network keeps to all limits.
+
+    Raises:
+        UsageError: There is none; states the lowest of each that the others leave.
+    """
+    refuse_single_limits(limits, 1.0)
+    first, *others = limits
+    least = least_cost(first, others)
+    if least is None or least > first.most:
+        refuse_limits(limits, 1.0)
+
+
+def refuse_single_limits(limits: Sequence[Limit], share: float) -> None:
+    """Say which limit no network keeps to, whatever the others.
+
+    Raises:
+        UsageError: There is one; states the lowest that can be met.
+    """
+    for limit in limits:
+        least = limit.costs.cheapest()
+        if not least <= share * limit.most < math.inf:
+            raise UsageError(
+                f"No network keeps to {limit.label}: the lowest is {_amount(limit, least)}.",
+                "Raise that limit, or search another space.",
+            )
+
+
+def refuse_limits(limits: Sequence[Limit], share: float) -> NoReturn:
+    """Say of limits that no network keeps to all of how low each can be within the others.
+
+    Raises:
+        UsageError: Always.
+    """
+    refuse_single_limits(limits, share)
+    lowest = []
+    for number, limit in enumerate(limits):
+        others = [one for place, one in enumerate(limits) if place != number]
+        least = least_cost(limit, others, share)
+        if least is None or least <= share * limit.most:
+            continue
+        names = " and ".join(other.label for other in others)
+        lowest.append(f"within {names} the lowest is {_amount(limit, least)}")
+    names = " and ".join(one.label for one in limits)
+    if not lowest:
+        raise UsageError(f"No network was found that keeps to {names} together.", "Raise them.")
+    raise UsageError(
+        f"No network keeps to {names} together: {'; '.join(lowest)}.",
+        "Raise one of the limits to that, or search another space.",
+    )
+
+
+def least_cost(limit: Limit, others: Sequence[Limit], share: float = 1.0) -> float | None:
+    """The lowest cost of one kind of all networks within the other limits; None for none."""
+    chain = chain_of(limit.costs)
+    scores = [-transition.costs for transition in chain.transitions]
+    # What comes after the last layer is paid with it.
+    after = chain.transitions[-1].next_state
+    scores[-1] = scores[-1] - chain.last[after]
+    chains = [chain_of(other.costs) for other in others]
+    found = solve(make_joint_problem(scores, chains, [share * other.most for other in others]))
+    if found.choices is None:
+        return None
+    return float(limit.costs.cost_of([found.choices])[0])
+
+
+def _amount(limit: Limit, cost: float) -> str:
+    """A cost in the limit's own words, rounded up so that it can itself be asked for."""
+    name, _, _ = limit.label.rpartition("=")
+    scale = 1e3 if limit.costs.unit.is_time else 1e6
+    return f"{name}={math.ceil(cost / scale * 1e4) / 1e4:.4f}"
+
+
+def _solve(limits: Sequence[Limit], scores: Array, share: float) -> JointSolution:
+    chains = [chain_of(limit.costs) for limit in limits]
+    rows = [
+        row[: transition.costs.shape[1]]
+        for row, transition in zip(scores, chains[0].transitions, strict=True)
+    ]
+    return solve(make_joint_problem(rows, chains, [share * limit.most for limit in limits]))
+
+
+def chain_of(costs: Costs) -> ChainCosts:
+    """Any costs along a chain of states.
+
+    Raises:
+        TypeError: A kind that is no chain.
+    """
+    if isinstance(costs, ChainCosts):
+        return costs
+    if isinstance(costs, FactorCosts):
+        return costs.chain()
+    if not isinstance(costs, CostMatrix):
+        raise TypeError(f"Costs of the type {type(costs).__name__} are no chain.")
+    transitions = tuple(
+        Transition(
+            costs=row[None, : int(legal.sum())],
+            next_state=np.zeros((1, int(legal.sum())), dtype=np.int64),
+        )
+        for row, legal in zip(costs.costs, costs.legal, strict=True)
+    )
+    return ChainCosts(fixed=costs.fixed, transitions=transitions, last=np.zeros(1), unit=costs.unit)
+
+
+class JointSampler:
+    """Draws networks of a band of joint costs; a `Sampler`.
+
+    Networks within the limit that rejects most are drawn as for that limit
+    alone, and those outside the band rejected: what remains is exactly as likely
+    as among all networks of the band.
+
+    Args:
+        costs: Of the space.
+        high: Highest joint cost.
+        low: Lowest joint cost; None for no limit.
+        weights: As `search.selection.sampling.FeasibleSampler`.
+        sampler_of: A sampler within one limit.
+
+    Raises:
+        UsageError: No network keeps to a limit.
+    """
+
+    def __init__(
+        self,
+        costs: JointCosts,
+        high: float,
+        low: float | None,
+        weights: Array | None,
+        sampler_of: Callable[..., Sampler],
+    ) -> None:
+        require_band(high, low, costs.unit)
+        self._costs, self._high = costs, high
+        self._low = -math.inf if low is None else low
+        share = high / costs.first.most
+        samplers = [sampler_of(one.costs, share * one.most, None, weights) for one in costs.limits]
+        self._list, self._shares = self._listed(samplers, weights)
+        probe = np.random.default_rng(0)
+        hits = [self._inside(one.draw(_PROBES, probe)).sum() for one in samplers]
+        self._sampler = samplers[int(np.argmax(hits))]
+        if self._list is not None and not len(self._list):
+            raise self._none("lies")
+
+    @property
+    def listed(self) -> IntArray | None:
+        """All networks, networks x layers, where they are few enough to list."""
+        return self._list
+
+    def draw(self, number: int, generator: np.random.Generator) -> IntArray:
+        """Draw networks independently of each other, with replacement: (number, layers).
+
+        Raises:
+            UsageError: Networks of this band are too rare to be drawn.
+        """
+        if self._list is not None:
+            return self._list[generator.choice(len(self._list), number, p=self._shares)]
+        return draw_inside(
+            lambda wanted: self._sampler.draw(wanted, generator), self._inside, number, self._none
+        )
+
+    def _listed(
+        self, samplers: Sequence[Sampler], weights: Array | None
+    ) -> tuple[IntArray | None, Array | None]:
+        for sampler in samplers:
+            if sampler.listed is not None:
+                networks = sampler.listed[self._inside(sampler.listed)]
+                if weights is None or not len(networks):
+                    return networks, None
+                logs = np.log(weights[np.arange(len(weights)), networks]).sum(axis=1)
+                shares = np.exp(logs - logs.max())
+                return networks, shares / shares.sum()
+        return None, None
+
+    def _inside(self, choices: IntArray) -> Mask:
+        totals = self._costs.cost_of(choices)
+        inside: Mask = (self._low <= totals) & (totals <= self._high)
+        return inside
+
+    def _none(self, verb: str) -> UsageError:
+        return no_network(verb, self._low, self._high, self._costs.unit)
