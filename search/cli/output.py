@@ -243,7 +243,7 @@ def _specialised_rows(networks: "Sequence[SpecialisationRow]", *, wide: bool) ->
     return [
         {
             "network": network.network,
-            "target_ms": round(network.target_us / 1000, 6),
+            **_own_target(network),
             "own_ms": round(network.own_us / 1000, 6),
             "score": round(network.score, 6),
             "others_slower": network.slowdown_of_others and round(network.slowdown_of_others, 4),
@@ -251,6 +251,12 @@ def _specialised_rows(networks: "Sequence[SpecialisationRow]", *, wide: bool) ->
         }
         for network in networks
     ]
+
+
+def _own_target(network: "SpecialisationRow") -> dict[str, object]:
+    if network.cost == LATENCY:
+        return {"target_ms": network.target_us and round(network.target_us / 1000, 6)}
+    return {f"target_m_{network.cost}": network.most and round(network.most / 1e6, 6)}
 
 
 def _columns(network: "SpecialisationRow", networks: "Sequence[SpecialisationRow]") -> Row:

@@ -15,6 +15,7 @@ from search.cli.options import (
     Batch,
     Classes,
     Compile,
+    Cost,
     Device,
     Imported,
     LearningRate,
@@ -73,13 +74,7 @@ def search(
             rich_help_panel=PROBLEM,
         ),
     ] = None,
-    cost: Annotated[
-        str,
-        typer.Option(
-            help="What to weigh: latency, flops, params or memory.",
-            rich_help_panel=PROBLEM,
-        ),
-    ] = "latency",
+    cost: Cost = "latency",
     target_mflops: Annotated[
         float | None,
         typer.Option(
@@ -196,7 +191,7 @@ def search(
         target_mparams=target_mparams,
         target_mb=target_mb,
     )
-    from search.pipeline.limits import with_limits
+    from search.pipeline.limits.most import with_limits
 
     problem = with_limits(problem, most or [])
     from search.cli.output import show_search

@@ -114,6 +114,7 @@ class FrontResult(_Part):
     device: str
     table_source: str
     space: str
+    limits: tuple[str, ...] = ()
     waivers: tuple[str, ...] = ()
 
 

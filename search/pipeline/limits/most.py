@@ -91,7 +91,7 @@ def _own_costs(problem: SearchProblem, cost: str, text: str) -> Costs:
         return counted_costs(problem.space, cost)
     if problem.priced is None:
         raise UsageError(f"--most {text} needs a table.", "Give --table, or ms@TABLE=8.")
-    return problem.priced.costs
+    return problem.latencies
 
 
 def _costs_by(problem: SearchProblem, folder: Path) -> Costs:
