@@ -7,8 +7,15 @@ from search.spaces.fbnetv2.space import MaskedSpace
 from search.spaces.fp_nas.space import SlicedSpace
 from search.spaces.preset import PresetSpace, parse_spec
 from search.spaces.single_path import SinglePathSpace
+from search.spaces.uib import UniversalSpace
 
-_FAMILIES: tuple[type[PresetSpace], ...] = (FBNetSpace, SinglePathSpace, MaskedSpace, SlicedSpace)
+_FAMILIES: tuple[type[PresetSpace], ...] = (
+    FBNetSpace,
+    SinglePathSpace,
+    UniversalSpace,
+    MaskedSpace,
+    SlicedSpace,
+)
 
 
 def space_names() -> tuple[str, ...]:
