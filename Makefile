@@ -1,4 +1,5 @@
-# Two commands do everything: `make profile` and `make test`.
+# Two commands do everything: `make profile` and `make test`. `make install` makes the
+# environment alone: its programs lie in .venv/bin.
 # `make check` runs what continuous integration runs: `test`, `lint` and
 # `test-light`, the tests of what needs no torch, in an environment without it.
 # `make coverage` runs the tests and reports which branches none has taken.
@@ -54,10 +55,12 @@ PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 LIGHT := tests/test_layers.py tests/test_sizes.py tests/search/test_architecture.py \
   tests/search/test_files.py tests/search/test_light_imports.py tests/search/console \
   tests/search/latency tests/search/operators/test_counts.py \
-  tests/search/operators/test_spec.py tests/search/selection/test_scores.py \
+  tests/search/operators/test_spec.py tests/search/recipes tests/search/selection/test_scores.py \
   tests/search/spaces/test_spaces.py tests/search/table tests/search/zoo tests/test_wheel.py
 
-.PHONY: profile check test test-light lint coverage runner network clean
+.PHONY: install profile check test test-light lint coverage runner network clean
+
+install: $(STAMP) runner
 
 profile: $(STAMP) runner
 	$(BIN)/python -m profiler --device $(DEVICE) $(ARGS)
@@ -89,9 +92,11 @@ network: $(STAMP) runner
 runner: $(STAMP)
 	@$(BIN)/python -m device_agents.native || echo "going on without the native runner" >&2
 
-$(STAMP): pyproject.toml constraints.txt $(wildcard constraints/*.txt)
+$(STAMP): pyproject.toml setup.py constraints.txt $(wildcard constraints/*.txt)
 	$(PYTHON) -m venv $(VENV)
+	@echo "installing PyTorch (its CPU wheel is 183 MB; the plain one brings several GB of CUDA)" >&2
 	$(BIN)/python $(PIP) $(call CONSTRAINTS,$(PYTHON)) torch==2.13.0 $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
+	@echo "installing the kit and its runtimes (270 MB)" >&2
 	$(BIN)/python $(PIP) $(call CONSTRAINTS,$(PYTHON)) -e '.[profile]'
 	touch $@
 
@@ -99,7 +104,7 @@ $(STAMP_TEST): $(STAMP)
 	$(BIN)/python $(PIP) $(call CONSTRAINTS,$(PYTHON)) -e '.[profile,test]'
 	touch $@
 
-$(STAMP_LIGHT): pyproject.toml constraints.txt $(wildcard constraints/*.txt)
+$(STAMP_LIGHT): pyproject.toml setup.py constraints.txt $(wildcard constraints/*.txt)
 	$(PYTHON_LIGHT) -m venv $(VENV_LIGHT)
 	$(BIN_LIGHT)/python $(PIP) $(call CONSTRAINTS,$(PYTHON_LIGHT)) -e '.[light-test]'
 	touch $@

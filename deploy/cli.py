@@ -5,7 +5,10 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from search.console.app import run_app
+from search.console.app import make_app, run_app
+from search.console.help import PanelCommand, VersionOption
+from search.console.suggestions import one_of
+from search.console.suggestions import tables as complete_table
 from search.errors import EXIT_GATE
 
 _NETWORK = "Network"
@@ -14,14 +17,51 @@ _EFFORT = "Effort"
 _TARGET = "Prediction and target"
 _OUTPUT = "Output"
 
-app = typer.Typer(add_completion=True, pretty_exceptions_enable=False)
+
+@one_of
+def _complete_device() -> tuple[str, ...]:
+    from deploy.verification.device_side import load_device_verifier
+
+    return load_device_verifier().names()
 
 
-@app.command()
+app = make_app()
+
+
+@app.command(cls=PanelCommand)
 def deploy(
-    net: Annotated[str, typer.Argument(help="Architecture file, or a published name.")],
+    net: Annotated[
+        str,
+        typer.Argument(
+            metavar="NET",
+            help="Architecture file, published name, or a model of your own: .pt2, .onnx, .pte, "
+            "or module.py:factory (that file is executed).",
+        ),
+    ],
     device: Annotated[
-        str | None, typer.Option(help="Device to verify it on.", rich_help_panel=_DEVICE)
+        str | None,
+        typer.Option(
+            help="Device to verify it on.",
+            rich_help_panel=_DEVICE,
+            autocompletion=_complete_device,
+        ),
+    ] = None,
+    serial: Annotated[
+        str | None,
+        typer.Option(help="Which of several Android devices.", rich_help_panel=_DEVICE),
+    ] = None,
+    adb_server: Annotated[
+        str | None,
+        typer.Option(
+            help="HOST:PORT of the adb server (default 127.0.0.1:5037).", rich_help_panel=_DEVICE
+        ),
+    ] = None,
+    connect: Annotated[
+        str | None,
+        typer.Option(
+            help="HOST:PORT of a device's own adb daemon: no server needed.",
+            rich_help_panel=_DEVICE,
+        ),
     ] = None,
     export_format: Annotated[
         str | None,
@@ -33,6 +73,21 @@ def deploy(
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="Folder for the files.", rich_help_panel=_OUTPUT),
+    ] = None,
+    bundle: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder to ship: file, labels, preparation, card, samples.",
+            rich_help_panel=_OUTPUT,
+        ),
+    ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(help="Bundle: names of the outputs, one a line.", rich_help_panel=_OUTPUT),
+    ] = None,
+    licence: Annotated[
+        str | None,
+        typer.Option(help="Bundle: the model's licence, such as MIT.", rich_help_panel=_OUTPUT),
     ] = None,
     dtype: Annotated[
         str | None, typer.Option(help="fp32, int8, fp16 or w8.", rich_help_panel=_NETWORK)
@@ -69,10 +124,23 @@ def deploy(
             rich_help_panel=_NETWORK,
         ),
     ] = None,
+    shape: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Own model: name=1x3x224x224 fixes an input's open dimensions (repeatable).",
+            rich_help_panel=_NETWORK,
+        ),
+    ] = None,
+    inputs: Annotated[
+        Path | None,
+        typer.Option(help="Own model: real inputs by name (.npz).", rich_help_panel=_NETWORK),
+    ] = None,
     images: Annotated[
         int | None,
         typer.Option(
-            help="Test images at most (all with weights, else 64).", min=1, rich_help_panel=_NETWORK
+            help="Test images at most (all with weights, else 64); own model: random inputs (4).",
+            min=1,
+            rich_help_panel=_NETWORK,
         ),
     ] = None,
     calibration: Annotated[
@@ -84,7 +152,12 @@ def deploy(
         typer.Option(help="Seed of the images' choice and split.", min=0, rich_help_panel=_NETWORK),
     ] = 0,
     table: Annotated[
-        Path | None, typer.Option(help="Table to predict by.", rich_help_panel=_TARGET)
+        Path | None,
+        typer.Option(
+            help="Table to predict by: its folder, or words such as latest.",
+            rich_help_panel=_TARGET,
+            autocompletion=complete_table,
+        ),
     ] = None,
     tables: Annotated[
         Path, typer.Option(help="Where to look without --table.", rich_help_panel=_TARGET)
@@ -93,6 +166,12 @@ def deploy(
         float | None,
         typer.Option(help="Latency to be met now, milliseconds.", rich_help_panel=_TARGET),
     ] = None,
+    profile: Annotated[
+        bool,
+        typer.Option(
+            "--profile", help="Tell the time of each operator too.", rich_help_panel=_EFFORT
+        ),
+    ] = False,
     threads: Annotated[
         int | None, typer.Option(help="Threads of the runtime.", rich_help_panel=_DEVICE)
     ] = None,
@@ -133,23 +212,35 @@ def deploy(
         str | None,
         typer.Option("--output-format", help="The older name of --format.", hidden=True),
     ] = None,
+    version: VersionOption = False,
 ) -> None:
     """Export NET, run it on the device, check its outputs, time it (exit 1 if it fails).
 
     \b
     Examples:
       python -m deploy FBNet-S8 --device pixel --target-ms 20
+      python -m deploy model.pt2 --device host --profile
       python -m deploy arch.json --export-format onnx -o deployed
     """
     typed = dict(locals())  # all options by name, before any other local variable
     from deploy.verification.options import DeployOptions, split_formats
     from deploy.verification.output import show_result, write_folder
     from deploy.verification.run import run_deployment
+    from search.table.query import find_table
 
     export_format, output_format = split_formats(export_format, output_format, older_output_format)
-    result = run_deployment(DeployOptions.of({**typed, "export_format": export_format}))
+    if table is not None:
+        typed["table"] = find_table(table, tables)
+    options = DeployOptions.of({**typed, "export_format": export_format})
+    result = run_deployment(options)
     if output is not None:
         write_folder(result, output)
+    if bundle is not None:
+        from deploy.bundle.facts import gather_facts
+        from deploy.bundle.write import write_bundle
+
+        facts = gather_facts(result, weights=weights, labels=labels, licence=licence)
+        write_bundle(facts, bundle)
     show_result(result, output_format)
     if result.problems:
         raise typer.Exit(EXIT_GATE)

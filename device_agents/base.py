@@ -35,6 +35,8 @@ class AgentSettings:
     timeout_s: float = 120.0
     # Without `affinity`: whether the agent may choose the cores itself.
     pin: bool = True
+    # A runner that tells where a program's time goes; on the host it has its own runtime.
+    profile: bool = False
     say: Callable[[str], None] = say_on_stderr
 
 

@@ -96,7 +96,9 @@ class PlanItem(Wire):
     memory order, inputs concatenated); null means a seeded random input and
     no output kept. An input file may hold several sets of inputs: while the
     item is loaded the method runs on each in turn, once, and `output` gets
-    their outputs, concatenated. Time is always taken on the first set.
+    their outputs, concatenated. Time is always taken on the first set. With
+    `profile` the runner tells, once the item is loaded, where the time of so
+    many calls goes (`Profile` and its `Event`s).
     """
 
     id: int = Field(ge=0)
@@ -106,6 +108,7 @@ class PlanItem(Wire):
     loops: int = Field(default=0, ge=0)
     input: str | None = None
     output: str | None = None
+    profile: int = Field(default=0, ge=0, le=100_000)
 
 
 class Plan(Wire):
@@ -172,7 +175,9 @@ class Loaded(Wire):
     """An item is ready: `loops` is the number of calls in each of its blocks.
 
     `placement` names the compute units that the runtime means to use, if known;
-    `sha256` is the file's, where the runner states it.
+    `sha256` is the file's, where the runner states it; `first_ns` is the first call
+    after it was loaded, `planned_bytes` the memory that the program was planned to
+    compute in.
     """
 
     type: Literal["loaded"] = "loaded"
@@ -181,6 +186,37 @@ class Loaded(Wire):
     load_ns: Nanoseconds
     loops: Count
     placement: str | None = None
+    first_ns: Nanoseconds | None = None
+    planned_bytes: Count | None = None
+
+
+class Profile(Wire):
+    """Where an item's time goes: sums over `calls` calls, the quieter half of those asked for.
+
+    `whole_ns` is of calls as they are timed, `traced_ns` of the calls between them whose
+    steps were written down: the difference is what that costs. Its `Event`s follow.
+    """
+
+    type: Literal["profile"] = "profile"
+    item: Item
+    calls: PositiveCount
+    whole_ns: PositiveNanoseconds
+    traced_ns: PositiveNanoseconds
+
+
+class Event(Wire):
+    """One step of the traced calls of an item, summed over them, in order of execution.
+
+    `depth` counts the steps around it. A `delegated` one is an operator that a delegate
+    told of at its end; it lies in the step one less deep before it.
+    """
+
+    type: Literal["event"] = "event"
+    item: Item
+    name: Annotated[str, Field(max_length=4096)]
+    kind: Literal["step", "delegated"]
+    depth: Count
+    ns: Nanoseconds
 
 
 class Sample(Wire):
@@ -232,14 +268,19 @@ class Bye(Wire):
 
 
 Record = Annotated[
-    Hello | Begin | Loaded | Sample | Sentinel | Failure | Bye, Field(discriminator="type")
+    Hello | Begin | Loaded | Profile | Event | Sample | Sentinel | Failure | Bye,
+    Field(discriminator="type"),
 ]
 _RECORD: TypeAdapter[Record] = TypeAdapter(Record)
 
 
 def dump_plan(plan: Plan) -> str:
-    """Return the plan as one line of JSON, without the newline."""
-    return plan.model_dump_json()
+    """Return the plan as one line of JSON, without the newline.
+
+    What came later and is not asked for is left out: runners from before know no such field.
+    """
+    unasked = {n: {"profile"} for n, item in enumerate(plan.items) if not item.profile}
+    return plan.model_dump_json(exclude={"items": unasked} if unasked else None)
 
 
 def load_plan(text: str) -> Plan:

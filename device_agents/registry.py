@@ -1,6 +1,6 @@
 """Devices by name and agents by platform; outside agents use the entry point `device_agents`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from importlib.metadata import entry_points
 
@@ -114,6 +114,50 @@ def find_device(
             "Give one of them.",
         )
     return device.model_copy(update={"options": together})
+
+
+def find_devices(
+    texts: Sequence[str],
+    *,
+    serial: str | None = None,
+    adb_server: str | None = None,
+    connect: str | None = None,
+) -> tuple[Device, ...]:
+    """Several devices; the addresses are those of the Android ones among them.
+
+    Raises:
+        UsageError: As `find_device`, or one phone's address for several of them or for none.
+    """
+    given = {"serial": serial, "adb_server": adb_server, "connect": connect}
+    addresses = {option: value for option, value in given.items() if value}
+    phones = [text for text in texts if _may_be_android(text)]
+    if addresses and not phones:
+        raise UsageError(
+            f"{_as_options(addresses)} would reach a phone, and no --device is one.",
+            "Name the phone too, such as --device android.",
+        )
+    single = {option: value for option, value in addresses.items() if option != "adb_server"}
+    if single and len(phones) > 1:
+        raise UsageError(
+            f"{_as_options(single)} reaches one phone, and {len(phones)} are named.",
+            "Give each its serial: --device NAME@SERIAL.",
+        )
+    return tuple(find_device(text, **(addresses if text in phones else {})) for text in texts)
+
+
+def _as_options(addresses: Mapping[str, str]) -> str:
+    return " and ".join(
+        f"--{option.replace('_', '-')} {text}" for option, text in addresses.items()
+    )
+
+
+def _may_be_android(text: str) -> bool:
+    """Whether this names an Android device, or is no name and so may be a serial."""
+    name, _, _ = text.partition("@")
+    try:
+        return load_device(name).platform == "android"
+    except UsageError:
+        return not text.endswith(".toml")
 
 
 def _is_attached(serial: str, adb_server: str | None) -> bool:

@@ -324,3 +324,16 @@ class Journal:
 def journal_path(output: Path, settings: CampaignSettings) -> Path:
     """The journal of an unfinished campaign with these settings."""
     return output / ".journal" / f"{settings.device}-{settings.identity}.sqlite"
+
+
+def require_unfinished(path: Path) -> None:
+    """Refuse to resume what was never begun, or is finished.
+
+    Raises:
+        UsageError: There is no such journal.
+    """
+    if not path.exists():
+        raise UsageError(
+            "There is no unfinished campaign with these settings to resume.",
+            "Leave --resume out, or use the settings it was begun with.",
+        )

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, replace
 
 from device_agents.base import RUNTIMES, default_runtime
 from device_agents.native.record import runtime_of_target
+from search.console.messages import counted
 from search.errors import UsageError
 from search.table.manifest import Manifest
 from search.table.values import MOST_COUNT
@@ -162,7 +163,8 @@ class CampaignSettings:
             raise UsageError(f"--threads must be at least 1, not {self.threads}.")
         if self.affinity is not None and len(self.affinity) < self.threads:
             raise UsageError(
-                f"{self.threads} threads cannot be pinned to {len(self.affinity)} core(s).",
+                f"{self.threads} threads cannot be pinned to "
+                f"{counted(len(self.affinity), 'core')}.",
                 "Give --affinity at least one core a thread.",
             )
         if max((self.threads, *(self.affinity or ()))) > _MOST_CORES:

@@ -86,7 +86,7 @@ class Readme:
         return tuple(re.findall(r"^\| `([^`]+)` \|", rows, re.MULTILINE))
 
     def commands(self) -> Iterator[Command]:
-        """Command lines of this project's Python and its Makefile."""
+        """Command lines of this project's Python, its Makefile and `fbnet-kit`."""
         for block in self.blocks:
             for line in block.text.replace("\\\n", " ").splitlines():
                 if match := _COMMAND.match(line.strip().removeprefix("$ ")):
@@ -148,7 +148,9 @@ class Readme:
         return tuple(parts)
 
 
-_COMMAND = re.compile(r'^(?:eval "\$\()?((?:python (?:-m )?[\w./]+|torchrun |make ).*?)(?:\)")?$')
+_COMMAND = re.compile(
+    r'^(?:eval "\$\()?((?:python (?:-m )?[\w./]+|torchrun |make |fbnet-kit ).*?)(?:\)")?$'
+)
 
 
 def _is_ours(name: str) -> bool:
@@ -165,6 +167,7 @@ def all_readmes() -> list[Readme]:
         ROOT / "README.md",
         *(ROOT / package / "README.md" for package in PACKAGES),
         ROOT / "tests" / "benchmarks" / "README.md",
+        ROOT / "tests" / "journeys" / "README.md",
         ROOT / "tables" / "README.md",
         *sorted((ROOT / "device_agents" / "runners").glob("*/README.md")),
         *sorted((ROOT / ".github").glob("*.md")),

@@ -14,6 +14,7 @@ pytest.importorskip("typer", reason="the command lines are built on typer")
 import typer
 from typer.testing import CliRunner
 
+import fbnet_kit
 from search.architecture import write_architecture
 from search.operators.modules import build_network
 from search.spaces.registry import make_space
@@ -28,8 +29,8 @@ APPS = {
     "device_agents.runtime": "device_agents.runtime.cli",
 }
 READMES = all_readmes()
-# Added to every command line by typer.
-_TYPERS = ("--install-completion", "--show-completion", "--help")
+# Every command line has them.
+_COMMON = ("--version", "--help")
 
 
 def app_of(module: str) -> typer.Typer:
@@ -56,7 +57,7 @@ def _options(command: Any) -> list[str]:
         for option in command.params
         if not getattr(option, "hidden", False)
     ]
-    return [name for name in long if name and name not in _TYPERS]
+    return [name for name in long if name and name not in _COMMON]
 
 
 def _parse(module: str, words: list[str], whole: bool) -> None:
@@ -67,7 +68,7 @@ def _parse(module: str, words: list[str], whole: bool) -> None:
     """
     command: Any = typer.main.get_command(app_of(module))
     while True:
-        context = command.context_class(command, info_name=module)
+        context = command.context_class(command, info_name=module, **command.context_settings)
         _, rest, _ = command.make_parser(context).parse_args(list(words))
         if not rest or not hasattr(command, "commands"):
             break
@@ -91,6 +92,12 @@ def _problem(command: Command) -> str:
         names = [word.split("=")[0] for word in words[1:]]
         known = [re.search(rf"^{re.escape(name)}\b *[:?]", makefile, re.M) for name in names]
         return "" if all(known) else "no such target or variable"
+    if words[0] == "fbnet-kit":
+        module = fbnet_kit.PROGRAMS.get(words[1], "profiler")
+        rest = words[2:] if words[1] in fbnet_kit.PROGRAMS else words[1:]
+        if module == fbnet_kit.PROGRAMS["rehearse"]:
+            module = "tests.loopback"
+        words = ["python", "-m", module, *rest]
     if words[0] == "torchrun":
         words = ["python", *words[words.index("-m") :]]
     module, arguments = (words[2], words[3:]) if words[1] == "-m" else (words[1], words[2:])
@@ -160,7 +167,7 @@ def test_every_option_that_a_package_readme_explains_exists(package: str) -> Non
         for _, command in _verbs(module)
         for option in command.params
         for name in (*option.opts, *option.secondary_opts)
-    }.union(_TYPERS)
+    }.union(_COMMON)
     spans = [span for span in _package_readme(package).spans if span.startswith("--")]
     assert {
         word for span in spans for word in span.split() if word.startswith("--")
@@ -284,6 +291,8 @@ def test_python_in_a_readme_runs(
     "line",
     [
         "python -m profiler shwo TABLE",
+        "fbnet-kit shwo TABLE",
+        "fbnet-kit deploy NET --no-such-option",
         "python -m profiler show TABLE --no-such-option",
         "python -m profiler diff OLD",
         "python -m search --target-ms soon",

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from deploy.coreml.program import Function, Operation, TensorType, Value
+from search.console.messages import counted
 from search.errors import ExportError
 
 # Tensors mostly; each operation knows the types of its arguments.
@@ -41,7 +42,7 @@ def evaluate_all(function: Function, *inputs: Tensor) -> dict[str, Value]:
     """
     values: dict[str, Value] = dict(function.constants)
     if len(inputs) != len(function.inputs):
-        raise ExportError(f"{function.name} takes {len(function.inputs)} input(s).")
+        raise ExportError(f"{function.name} takes {counted(len(function.inputs), 'input')}.")
     for (name, kind), value in zip(function.inputs, inputs, strict=True):
         values[name] = _rounded(value.float().contiguous(), kind, name)
     for op in function.operations:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from deploy.coreml.interpreter import OPERATIONS
 from deploy.coreml.program import Function
+from search.console.messages import counted
 from search.errors import ExportError
 
 # 16-bit floats keep 11 bits; quantised weights lie within half a step of 1/127 of the
@@ -42,7 +43,7 @@ def check_weights(function: Function, wanted: Sequence[Tensor], *, quantised: bo
             )
         left.pop(best)
     if left:
-        raise ExportError(f"{len(left)} weight(s) of the module are not in the package.")
+        raise ExportError(f"{counted(len(left), 'weight')} of the module not in the package.")
 
 
 def _stored(function: Function) -> Iterator[tuple[str, Tensor]]:

@@ -14,6 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from deploy.artefact import Artefact, ExportSpec
+from deploy.models.prepare import OwnModel
+from deploy.verification.breakdown import Footprint, TimeProfile
 from deploy.verification.machine import MachineNow, TodaysPrediction
 from search.architecture import Architecture
 from search.errors import UsageError
@@ -38,9 +40,16 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceOptions:
-    """A device by name, and how its runtime is to be started; None means the device's own."""
+    """A device by name and address, and how its runtime is to be started.
+
+    None means the device's own. `serial`, `adb_server` and `connect` (HOST:PORT)
+    choose one of several Android devices, and the way to it.
+    """
 
     name: str
+    serial: str | None = None
+    adb_server: str | None = None
+    connect: str | None = None
     backend: str | None = None
     threads: int | None = None
     affinity: str = "auto"
@@ -75,11 +84,27 @@ class VerificationRequest:
     tables: Path = Path("tables")
     target_us: float | None = None
     quiet: bool = False
+    profile: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ModelRequest:
+    """A model of the user's own, to be run, compared and timed.
+
+    With a `table` of the setting, the machine is compared with its state then, by anchors.
+    """
+
+    model: OwnModel
+    device: DeviceOptions
+    table: Path | None = None
+    target_us: float | None = None
+    quiet: bool = False
+    profile: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutputErrors:
-    """Outputs of the device against torch's, over all images.
+    """Outputs of the device against torch's, over all images; of a model, over all calls.
 
     `largest_error` is relative to the largest expected magnitude, `rms_error`
     to the expected outputs' own size; `judged` names the one that `limit`
@@ -94,6 +119,8 @@ class OutputErrors:
     agreement: float
     device_top1: float | None = None
     torch_top1: float | None = None
+    reference: str = "torch"
+    of: str = "images"
 
     @property
     def passed(self) -> bool:
@@ -164,13 +191,17 @@ class VerificationReport:
     target_us: float | None
     disturbed: str = ""
     notes: tuple[str, ...] = ()
+    machine: MachineNow | None = None
+    footprint: Footprint | None = None
+    profile: TimeProfile | None = None
 
     @property
     def problems(self) -> tuple[str, ...]:
         """Why the network is not good enough on this device; empty if it is."""
         problems = []
         if self.numbers is not None and not self.numbers.passed:
-            problems.append("the device computes something else than torch")
+            reference = self.numbers.reference
+            problems.append(f"the device computes something else than {reference}")
         if self.disturbed:
             problems.append(self.disturbed)
         if self.latency is None:
@@ -209,7 +240,11 @@ class VerificationReport:
 class DeviceVerifier(Protocol):
     """Runs deployed networks on devices."""
 
-    def defaults(self, device: str) -> DeviceDefaults:
+    def names(self) -> tuple[str, ...]:
+        """The devices that are known by name, to be completed in a shell."""
+        ...
+
+    def defaults(self, device: DeviceOptions) -> DeviceDefaults:
         """Backend and dtype of the device of this name; touches no device.
 
         Raises:
@@ -223,6 +258,16 @@ class DeviceVerifier(Protocol):
         Raises:
             UsageError: Options that it does not take.
             DeviceError, DeviceLost, DeviceTimeout: It cannot be reached.
+        """
+        ...
+
+    def verify_model(self, request: ModelRequest) -> VerificationReport:
+        """The same for a model of the user's own; there is no prediction.
+
+        Raises:
+            UsageError: The table is of another setting.
+            DeviceError: The device has no kernel for an operator that is not delegated.
+            DeviceLost, DeviceTimeout: The device.
         """
         ...
 

@@ -25,6 +25,9 @@ class DeployOptions:
 
     net: str
     device: str | None
+    serial: str | None
+    adb_server: str | None
+    connect: str | None
     export_format: str | None
     output: Path | None
     dtype: str | None
@@ -48,16 +51,28 @@ class DeployOptions:
     rigorous: bool
     timeout_s: float
     quiet: bool
+    shape: tuple[str, ...] = ()
+    inputs: Path | None = None
+    profile: bool = False
+    bundle: Path | None = None
+    labels: Path | None = None
+    licence: str | None = None
 
     @classmethod
     def of(cls, typed: Mapping[str, Any]) -> Self:
         """The options among the parameters of the command, by name."""
-        return cls(**{field.name: typed[field.name] for field in fields(cls)})
+        values = {field.name: typed[field.name] for field in fields(cls)}
+        return cls(**{**values, "shape": tuple(typed["shape"] or ())})
 
     @property
     def target_us(self) -> float | None:
         """Latency to be met, microseconds."""
         return None if self.target_ms is None else self.target_ms * 1e3
+
+    @property
+    def folder(self) -> Path | None:
+        """Where the file goes, if anywhere."""
+        return self.output or self.bundle
 
     @property
     def preset(self) -> str:
@@ -80,6 +95,9 @@ class DeployOptions:
             return None
         return DeviceOptions(
             name=self.device,
+            serial=self.serial,
+            adb_server=self.adb_server,
+            connect=self.connect,
             backend=self.backend,
             threads=self.threads,
             affinity=self.affinity,
@@ -98,6 +116,11 @@ class DeployOptions:
         """
         if self.device is None:
             self._check_export()
+            if self.serial or self.adb_server or self.connect:
+                raise UsageError(
+                    "--serial, --adb-server and --connect reach a device.",
+                    "Say which with --device.",
+                )
         if self.weights is not None and not self.weights.is_file():
             raise UsageError(f"There are no weights at {self.weights}.")
         if self.target_us is not None and not 0 < self.target_us < float("inf"):
@@ -106,8 +129,13 @@ class DeployOptions:
             raise UsageError("--train-folder and --val-folder are folders in --data.")
         if self.table is not None:
             read_manifest(self.table)
-        if self.output is not None and self.output.exists() and not self.output.is_dir():
-            raise UsageError(f"{self.output} is not a folder.")
+        for folder in (self.output, self.bundle):
+            if folder is not None and folder.exists() and not folder.is_dir():
+                raise UsageError(f"{folder} is not a folder.")
+        if self.bundle is None and (self.labels is not None or self.licence is not None):
+            raise UsageError("--labels and --licence go into a bundle: add --bundle FOLDER.")
+        if self.labels is not None and not self.labels.is_file():
+            raise UsageError(f"There are no labels at {self.labels}.")
 
     def _check_export(self) -> None:
         if self.export_format is None:
@@ -115,10 +143,24 @@ class DeployOptions:
                 "Say where the network is to go.",
                 "--device host verifies it there; --export-format pte -o FOLDER only exports it.",
             )
-        if self.output is None:
+        if self.folder is None:
             raise UsageError("An export needs a folder to go to.", "Add -o FOLDER.")
         if self.target_ms is not None or self.table is not None:
             raise UsageError("--target-ms and --table need a device to be held against: --device.")
+        if self.profile:
+            raise UsageError("--profile needs a device to run on: --device.")
+
+    def check_network(self) -> None:
+        """Refuse what is for models of the user's own.
+
+        Raises:
+            UsageError: Shapes or inputs.
+        """
+        if self.shape or self.inputs is not None:
+            raise UsageError(
+                "--shape and --inputs are for models of your own (.pt2, .onnx, .pte, "
+                "module.py:factory); a network of this kit has its shape, and images by --data.",
+            )
 
 
 def split_formats(

@@ -4,11 +4,17 @@ import math
 import shutil
 import tempfile
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deploy.coreml.package import replace_folder
+from deploy.verification.details import (
+    footprint_lines,
+    model_content,
+    model_lines,
+    profile_lines,
+)
 from deploy.verification.device_side import (
     Latency,
     LatencyPrediction,
@@ -16,8 +22,9 @@ from deploy.verification.device_side import (
     VerificationReport,
 )
 from deploy.verification.machine import MachineNow, TodaysPrediction
-from deploy.verification.run import DeployResult
-from search.architecture import write_architecture
+from deploy.verification.result import DeployResult
+from search.architecture import Architecture, write_architecture
+from search.console.messages import counted
 from search.console.output import emit, to_json
 from search.files import write_text
 
@@ -37,7 +44,7 @@ def show_result(result: DeployResult, output_format: str) -> None:
     emit(
         output_format,
         table=print_lines,
-        content=lambda: _finite(result_content(result)),
+        content=lambda: finite(result_content(result)),
         rows=lambda: [as_row(result)],
     )
 
@@ -55,8 +62,9 @@ def write_folder(result: DeployResult, folder: Path) -> None:
     else:
         _copy(result, folder)
     name = result.file.name
-    write_architecture(result.architecture, folder / f"{name}.architecture.json")
-    write_text(folder / f"{name}.deploy.json", to_json(_finite(result_content(result))) + "\n")
+    if result.architecture is not None:
+        write_architecture(result.architecture, folder / f"{name}.architecture.json")
+    write_text(folder / f"{name}.deploy.json", to_json(finite(result_content(result))) + "\n")
 
 
 def _copy(result: DeployResult, folder: Path) -> None:
@@ -69,17 +77,10 @@ def _copy(result: DeployResult, folder: Path) -> None:
 
 def result_content(result: DeployResult) -> dict[str, object]:
     """Everything; unknown is null, and so is what is not finite."""
-    artefact, architecture, report = result.artefact, result.architecture, result.report
+    artefact, report = result.artefact, result.report
     return {
         "schema_version": RESULT_SCHEMA,
-        "network": {
-            "name": architecture.name,
-            "dtype": architecture.dtype,
-            "resolution": architecture.resolution,
-            "classes": architecture.classes,
-            "flops": architecture.flops,
-            "params": architecture.params,
-        },
+        "network": _network(result),
         "artefact": {
             "file": result.file.name if result.file else None,
             "exporter": artefact.exporter,
@@ -90,17 +91,38 @@ def result_content(result: DeployResult) -> dict[str, object]:
             "weights": result.weights,
             "calibration": result.calibration,
         },
-        "proof": asdict(report) if report else None,
+        "proof": _proof(report) if report else None,
         "notes": list(result.notes),
         "problems": list(result.problems),
     }
 
 
-def _finite(content: object) -> object:
+def _network(result: DeployResult) -> dict[str, object]:
+    if result.model is not None:
+        return model_content(result.model)
+    architecture = result.architecture
+    assert architecture is not None
+    return {
+        "name": architecture.name,
+        "dtype": architecture.dtype,
+        "resolution": architecture.resolution,
+        "classes": architecture.classes,
+        "flops": architecture.flops,
+        "params": architecture.params,
+    }
+
+
+def _proof(report: VerificationReport) -> dict[str, object]:
+    profile = report.profile.content() if report.profile else None
+    return {**asdict(replace(report, profile=None)), "profile": profile}
+
+
+def finite(content: object) -> object:
+    """The same with null for numbers that JSON cannot hold."""
     if isinstance(content, dict):
-        return {name: _finite(value) for name, value in content.items()}
+        return {name: finite(value) for name, value in content.items()}
     if isinstance(content, list | tuple):
-        return [_finite(value) for value in content]
+        return [finite(value) for value in content]
     if isinstance(content, float) and not math.isfinite(content):
         return None
     return content
@@ -113,9 +135,10 @@ def as_row(result: DeployResult) -> dict[str, object]:
     prediction = report.prediction if report else None
     machine = prediction.machine if prediction else None
     today = prediction.today if prediction else None
+    footprint = report.footprint if report else None
     return {
-        "network": result.architecture.name,
-        "dtype": result.architecture.dtype,
+        "network": result.name,
+        "dtype": result.dtype,
         "backend": result.backend,
         "device": report.device if report else None,
         "source": report.source if report else None,
@@ -145,6 +168,11 @@ def as_row(result: DeployResult) -> dict[str, object]:
         "within_interval": today.within if today else None,
         "at_table_state_us": report.at_table_state_us if report else None,
         "target_us": report.target_us if report else None,
+        "load_us": footprint.load_us if footprint else None,
+        "first_call_us": footprint.first_us if footprint else None,
+        "peak_rss_kb": footprint.peak_rss_kb if footprint else None,
+        "base_rss_kb": footprint.base_rss_kb if footprint else None,
+        "planned_bytes": footprint.planned_bytes if footprint else None,
         "problems": "; ".join(result.problems),
     }
 
@@ -154,18 +182,14 @@ def as_row(result: DeployResult) -> dict[str, object]:
 
 def lines(result: DeployResult) -> Iterator[str]:
     """At most 80 characters each, paths and messages apart."""
-    artefact, architecture = result.artefact, result.architecture
-    counts = f"{architecture.flops / 1e6:.1f}M FLOPs, {architecture.params / 1e6:.2f}M parameters"
-    yield f"{architecture.name} {architecture.dtype} at {architecture.resolution} px, {counts}"
-    if result.weights == "seeded":
-        yield "  weights     seeded, not trained: its time is real, its answers mean nothing"
-    else:
-        yield f"  weights     {result.weights}"
-    if architecture.dtype == "int8":
-        yield _calibration(result.calibration)
+    artefact = result.artefact
+    if result.architecture is not None:
+        yield from _architecture_lines(result, result.architecture)
+    if result.model is not None:
+        yield from model_lines(result.model)
     yield (
         f"  file        {artefact.exporter}, {artefact.size_bytes / 1e6:.2f} MB, "
-        f"sha256 {artefact.sha256[:12]}, {artefact.relative_error:.1e} off torch"
+        f"sha256 {artefact.sha256[:12]}, {artefact.relative_error:.1e} off {_reference(result)}"
     )
     if result.report is not None:
         yield from _report_lines(result.report)
@@ -175,6 +199,21 @@ def lines(result: DeployResult) -> Iterator[str]:
         yield f"  PROBLEM     {problem}"
     if result.file is not None:
         yield f"written to {result.file.parent}"
+
+
+def _architecture_lines(result: DeployResult, architecture: Architecture) -> Iterator[str]:
+    counts = f"{architecture.flops / 1e6:.1f}M FLOPs, {architecture.params / 1e6:.2f}M parameters"
+    yield f"{architecture.name} {architecture.dtype} at {architecture.resolution} px, {counts}"
+    if result.weights == "seeded":
+        yield "  weights     seeded, not trained: its time is real, its answers mean nothing"
+    else:
+        yield f"  weights     {result.weights}"
+    if architecture.dtype == "int8":
+        yield _calibration(result.calibration)
+
+
+def _reference(result: DeployResult) -> str:
+    return "torch" if result.model is None else result.model.reference
 
 
 def _calibration(text: str) -> str:
@@ -187,7 +226,7 @@ def _report_lines(report: VerificationReport) -> Iterator[str]:
     simulated = "" if report.source == "measured" else f"  ** {report.source.upper()} **"
     yield (
         f"  device      {report.device}, {report.runtime}, {report.backend}, "
-        f"{report.threads} thread(s){simulated}"
+        f"{counted(report.threads, 'thread')}{simulated}"
     )
     if report.numbers is not None:
         yield from _number_lines(report.numbers)
@@ -199,6 +238,12 @@ def _report_lines(report: VerificationReport) -> Iterator[str]:
         yield from _prediction_lines(report.prediction)
     if report.target_us is not None and report.latency is not None:
         yield from _target_lines(report, report.latency, report.target_us)
+    if report.machine is not None:
+        yield from _machine_lines(report.machine)
+    if report.footprint is not None:
+        yield from footprint_lines(report.footprint)
+    if report.profile is not None:
+        yield from profile_lines(report.profile)
     for note in report.notes:
         yield f"  note        {note}"
 
@@ -221,11 +266,16 @@ def _number_lines(numbers: OutputErrors) -> Iterator[str]:
     error, kind = numbers.largest_error, "largest"
     if numbers.judged == "rms_error":
         error, kind = numbers.rms_error, "RMS"
+    by_torch = numbers.reference == "torch"
     verdict = "as torch's" if numbers.passed else "NOT torch's"
+    if not by_torch:
+        verdict = "as expected" if numbers.passed else "NOT as expected"
     yield (
-        f"  numbers     {verdict} on {numbers.images} images: {kind} error {error:.1e} "
+        f"  numbers     {verdict} on {numbers.images} {numbers.of}: {kind} error {error:.1e} "
         f"(allowed {numbers.limit:g})"
     )
+    if not by_torch:
+        yield f"              expected by {numbers.reference}"
     yield f"              same first class on {numbers.agreement:.2%}"
     if numbers.device_top1 is not None and numbers.torch_top1 is not None:
         yield (
@@ -256,12 +306,16 @@ def _prediction_lines(prediction: LatencyPrediction) -> Iterator[str]:
 
 def _today_lines(machine: MachineNow, today: TodaysPrediction) -> Iterator[str]:
     """How the machine is now, the prediction for that, and what is left as the table's error."""
-    for number, sentence in enumerate(machine.sentences()):
-        yield f"  {'machine' if number == 0 else '':<10}  {sentence}"
+    yield from _machine_lines(machine)
     value = _interval(today.value_us, today.low_us, today.high_us)
     yield f"  for today   {value}{_chance(today.probability)}"
     where = "inside" if today.within else "OUTSIDE"
     yield f"  table       measured is {today.table_error:+.1%} off that, {where} its interval"
+
+
+def _machine_lines(machine: MachineNow) -> Iterator[str]:
+    for number, sentence in enumerate(machine.sentences()):
+        yield f"  {'machine' if number == 0 else '':<10}  {sentence}"
 
 
 def _chance(probability: float | None) -> str:

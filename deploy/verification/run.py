@@ -1,7 +1,7 @@
 """One deployment from options to result: network, images, file, verification."""
 
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,13 +13,14 @@ from deploy.exporters.registry import (
     exporter_entry,
     with_deployment_target,
 )
+from deploy.models.source import find_source
 from deploy.verification.device_side import (
     DeviceVerifier,
-    VerificationReport,
     VerificationRequest,
     load_device_verifier,
 )
 from deploy.verification.options import EXPORT_FORMATS, DeployOptions, backend_for
+from deploy.verification.result import DeployResult, file_name
 from search.architecture import Architecture
 from search.console.progress import Silent
 from search.errors import ExportError, UsageError
@@ -32,28 +33,6 @@ if TYPE_CHECKING:
 _IMAGES_UNTRAINED = 64
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeployResult:
-    """A deployed network: its file, and the report of its device.
-
-    `file` is None where no folder was asked for, `report` where nothing ran on a device.
-    """
-
-    architecture: Architecture
-    artefact: Artefact
-    backend: str
-    weights: str
-    calibration: str
-    file: Path | None
-    report: VerificationReport | None
-    notes: tuple[str, ...] = ()
-
-    @property
-    def problems(self) -> tuple[str, ...]:
-        """Why this deployment is not good enough; empty if it is."""
-        return () if self.report is None else self.report.problems
-
-
 def run_deployment(options: DeployOptions) -> DeployResult:
     """Build the file and verify it; bad input is refused before anything is built.
 
@@ -62,8 +41,14 @@ def run_deployment(options: DeployOptions) -> DeployResult:
         ExportError: The network cannot become such a file.
         DeviceError, DeviceLost, DeviceTimeout: The device.
     """
+    source = find_source(options.net)
+    if source is not None:
+        from deploy.verification.own import run_model
+
+        return run_model(options, source)
     device = options.device_options()
     options.check()
+    options.check_network()
     verifier = load_device_verifier() if device else None
     network = find_network(options.net)
     dtype, entry, backend = choose_exporter(options, network, verifier)
@@ -89,6 +74,7 @@ def run_deployment(options: DeployOptions) -> DeployResult:
                 tables=options.tables,
                 target_us=options.target_us,
                 quiet=options.quiet,
+                profile=options.profile,
             )
         )
     return DeployResult(
@@ -97,7 +83,7 @@ def run_deployment(options: DeployOptions) -> DeployResult:
         backend=backend,
         weights=str(options.weights) if options.weights else "seeded",
         calibration=_calibration_text(export, data, options),
-        file=export_path(options.output, architecture, entry) if options.output else None,
+        file=export_path(options.folder, architecture, entry) if options.folder else None,
         report=report,
         notes=_notes(data),
     )
@@ -111,7 +97,8 @@ def choose_exporter(
     Raises:
         UsageError: Unknown, or not to be had together.
     """
-    defaults = verifier.defaults(options.device) if verifier and options.device else None
+    device = options.device_options()
+    defaults = verifier.defaults(device) if verifier and device else None
     backend = options.backend
     if options.export_format is not None:
         backend = backend_for(options.export_format, options.backend)
@@ -204,5 +191,4 @@ def _build(export: ExportSpec, entry: ExporterEntry, quiet: bool) -> Artefact:
 
 def export_path(folder: Path, architecture: Architecture, entry: ExporterEntry) -> Path:
     """Where the file goes: the network's name in plain letters, its dtype and its suffix."""
-    words = "".join(c if c.isalnum() else " " for c in architecture.name.lower()).split()
-    return folder / f"{'-'.join(words) or 'network'}-{architecture.dtype}{entry.suffix}"
+    return folder / file_name(architecture.name, architecture.dtype, entry.suffix)

@@ -6,6 +6,7 @@ records back.
 
 import contextlib
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -19,7 +20,7 @@ from device_agents.android.file_store import ROOT, FileStore
 from device_agents.android.identity import Identity, identify, read_offline
 from device_agents.android.parsers import pick_cluster, why_unpinned
 from device_agents.android.performance_mode import PerformanceMode, check_state, read_state
-from device_agents.android.runner import find_runner
+from device_agents.android.runner import PhoneRunner, find_runner
 from device_agents.android.thermal import wait_until_cool
 from device_agents.base import NO_TEMPERATURE, AgentSettings, DeviceState
 from device_agents.cpu import (
@@ -50,7 +51,14 @@ class AndroidAgent:
 
     source: Source = "measured"
 
-    def __init__(self, device: Device, settings: AgentSettings, serial: str | None = None) -> None:
+    def __init__(
+        self,
+        device: Device,
+        settings: AgentSettings,
+        serial: str | None = None,
+        *,
+        runner_later: bool = False,
+    ) -> None:
         if settings.backend != "xnnpack":
             raise UsageError(
                 f"Android devices cannot run the backend {settings.backend!r}.",
@@ -64,6 +72,7 @@ class AndroidAgent:
         self._settings = settings
         self._address = AdbAddress.of(device.options)
         self._serial = serial
+        self._runner_later = runner_later
         self._open = contextlib.ExitStack()
         self._running: int | None = None
         self._may_have_restarted = False
@@ -103,7 +112,8 @@ class AndroidAgent:
         self._performance_mode.restore_leftovers()
         if self.identity.rehearsal:
             self._settings.say("This is a rehearsal, not a phone: times are those of this machine.")
-        self._runner = find_runner(self.identity, self._settings.runtime, self._settings.say)
+        if not self._runner_later:
+            _ = self._runner  # what it lacks is told before the device is touched
         self._starts = False
         self._store = FileStore(self.adb_device)
         self._remark(cores_offline(self.identity.online, read_offline(self.adb_device)))
@@ -256,6 +266,10 @@ class AndroidAgent:
                 "with the NDK may be allowed: --runtime ndk.",
             )
         return answer.text
+
+    @cached_property
+    def _runner(self) -> PhoneRunner:
+        return find_runner(self.identity, self._settings.runtime, self._settings.say)
 
     @property
     def runner_sha256(self) -> str:

@@ -1,7 +1,8 @@
 """Checkup of a real phone before its first campaign: checks in turn, and a report.
 
-A check that fails reports why, and the next one runs. No table is made: the
-few times that are taken only show that measuring works.
+A check that fails reports why, and the next one runs; without a runner, all but
+those that need it. No table is made: the few times that are taken only show that
+measuring works.
 """
 
 import hashlib
@@ -24,7 +25,7 @@ from device_agents.checkup_report import Check, Report
 from device_agents.device import Device
 from device_agents.native.record import find_build
 from device_agents.protocol import Failure, Hello, Plan, PlanItem, Sample
-from search.console.progress import Silent
+from search.console.progress import Progress, Silent
 from search.errors import DeviceError, KitError, UsageError
 from search.files import sha256_bytes
 from search.operators.spec import parse_key
@@ -40,8 +41,12 @@ _KEYS = (
 )
 
 
-def check_up(device: Device, timeout_s: float, runtime: str = "auto") -> Report:
+def check_up(
+    device: Device, timeout_s: float, runtime: str = "auto", progress: Progress | None = None
+) -> Report:
     """Try everything that a campaign needs of a phone.
+
+    `progress` shows the check at hand, and whatever the device or the runtime has to say.
 
     Raises:
         UsageError: Not an Android device.
@@ -50,24 +55,43 @@ def check_up(device: Device, timeout_s: float, runtime: str = "auto") -> Report:
     if device.platform != "android":
         raise UsageError(f"The device {device.name} needs no checkup.", "Name an Android device.")
     said: list[str] = []
+    shown = progress or Silent()
+
+    def say(text: str) -> None:
+        said.append(text)
+        shown.say(text)
+
     settings = AgentSettings(
         backend=device.backend,
         threads=device.threads,
         affinity=None,
         runtime=runtime,
         timeout_s=timeout_s,
-        say=said.append,
+        say=say,
     )
-    agent = AndroidAgent(device, settings)
+    agent = AndroidAgent(device, settings, runner_later=True)
     with agent:
         info, rehearsal = agent.info(), agent.identity.rehearsal
-        checks = [_try(name, check, agent) for name, check in _CHECKS.items()]
+        checks = _try_all(agent, shown)
     restored = not agent.unrestored
     says = "changed settings are as before" if restored else "not restored; the next run does it"
     checks.append(Check(name="restored", passed=restored, says=says))
     return Report(
         device=info.model or info.id, rehearsal=rehearsal, said=tuple(said), checks=tuple(checks)
     )
+
+
+def _try_all(agent: AndroidAgent, progress: Progress) -> list[Check]:
+    checks: dict[str, Check] = {}
+    progress.stage("checkup", len(_CHECKS))
+    for name, check in _CHECKS.items():
+        progress.advance(0, name)
+        if name == "measurement" and not checks["runner"].passed:
+            checks[name] = Check(name=name, passed=False, says="not tried: the runner comes first")
+        else:
+            checks[name] = _try(name, check, agent)
+        progress.advance(1, name)
+    return list(checks.values())
 
 
 def _try(name: str, check: Callable[[AndroidAgent], Check], agent: AndroidAgent) -> Check:

@@ -5,16 +5,13 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from search.console.app import run_app
+from search.console.app import make_app, run_app
+from search.console.help import PanelCommand, VersionOption
 
-app = typer.Typer(
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    help="Build the native runner for a phone or another Linux machine.",
-)
+app = make_app(help="Build the native runner for a phone or another Linux machine.")
 
 
-@app.command()
+@app.command(cls=PanelCommand)
 def cross_build(
     target: Annotated[str, typer.Option(help="android-arm64 or linux-arm64.")],
     executorch: Annotated[
@@ -37,6 +34,7 @@ def cross_build(
     check: Annotated[
         bool, typer.Option("--check", help="Only say what is missing; build nothing.")
     ] = False,
+    _version: VersionOption = False,
 ) -> None:
     """Build the native runner for TARGET against an installed ExecuTorch.
 

@@ -24,11 +24,13 @@ from device_agents.host.tensor_files import TensorFileError, infer
 from device_agents.protocol import (
     Begin,
     Bye,
+    Event,
     Failure,
     Hello,
     Loaded,
     Plan,
     PlanItem,
+    Profile,
     Record,
     Sample,
     Sentinel,
@@ -119,12 +121,33 @@ class _PlanRun:
         if item.input is not None or item.output is not None:
             if program.tensors is None:
                 raise TensorFileError("input", "this runtime takes no tensor files")
+            infer(program.tensors, item.input, None)
+        first_ns = _time_calls(program.call, 1)
+        if item.output is not None and program.tensors is not None:
             infer(program.tensors, item.input, item.output)
-        for _ in range(self.plan.warmup):
+        for _ in range(self.plan.warmup - 1):
             program.call()
         self.programs[item.id] = program
         self.loops[item.id] = item.loops or self._choose_loops(program)
-        self.write(Loaded(item=item.id, load_ns=load_ns, loops=self.loops[item.id]))
+        loops = self.loops[item.id]
+        self.write(Loaded(item=item.id, load_ns=load_ns, loops=loops, first_ns=first_ns))
+        if item.profile:
+            self._guard(item.id, "profile", partial(self._profile, item, program))
+
+    def _profile(self, item: PlanItem, program: LoadedProgram) -> None:
+        if program.traced is None:
+            raise NotImplementedError("this runner does not tell where a program's time goes")
+        traced = program.traced(item.profile)
+        self.write(
+            Profile(
+                item=item.id,
+                calls=traced.calls,
+                whole_ns=traced.whole_ns,
+                traced_ns=traced.traced_ns,
+            )
+        )
+        for name, kind, depth, ns in traced.events:
+            self.write(Event(item=item.id, name=name, kind=kind, depth=depth, ns=ns))
 
     def _choose_loops(self, program: LoadedProgram) -> int:
         call_ns = min(_time_calls(program.call, 1) for _ in range(3))

@@ -6,8 +6,8 @@ from device_agents.base import AgentSettings, default_runtime
 from device_agents.native import build as native
 from device_agents.runtime.build import build as make_runtime
 from device_agents.runtime.downloads import Downloads
-from device_agents.runtime.folder import find, hash_files, hash_folder
-from device_agents.runtime.targets import find_target
+from device_agents.runtime.folder import Runtime, find, hash_files, hash_folder
+from device_agents.runtime.targets import HOST_KERNELS, Target, find_target
 from search.errors import DeviceError, KitError, UsageError
 from search.files import sha256_file
 
@@ -27,6 +27,8 @@ def choose_runner(settings: AgentSettings) -> Start:
         raise UsageError(f"Unknown runner {settings.runner!r}.", f"Known: {', '.join(RUNNERS)}.")
     wished = settings.runtime
     chosen = default_runtime("host") if wished == "auto" else wished
+    if settings.profile and settings.backend == "xnnpack":
+        return _profiling(settings)
     from_wheels = settings.runner != "python" and settings.backend == "xnnpack"
     if wished == "ndk" or (wished == "wheels" and not from_wheels):
         raise UsageError(
@@ -51,6 +53,16 @@ def _installed(settings: AgentSettings) -> Start:
     return command, {"OMP_NUM_THREADS": str(settings.threads)}
 
 
+def _profiling(settings: AgentSettings) -> Start:
+    """The runner that tells where time goes: that of the wheels, with kernels of all operators.
+
+    The runtime that is installed with Python was built without its event tracer.
+    """
+    target = find_target(HOST_KERNELS)
+    runtime = find(target) or make_runtime(target, Downloads(offline=None, say=settings.say))
+    return _checked(target, runtime)
+
+
 def _from_wheels(settings: AgentSettings) -> Start | None:
     """The runner of the runtime from wheels, made first where there is none yet.
 
@@ -64,9 +76,14 @@ def _from_wheels(settings: AgentSettings) -> Start | None:
             raise
         settings.say(f"{error} Going on without it.")
         return None
+    return _checked(target, runtime)
+
+
+def _checked(target: Target, runtime: Runtime) -> Start:
+    """The words that start a runtime's runner, if its files are those that were made."""
     if hash_folder(hash_files(runtime.path)) != runtime.sha256:
         raise DeviceError(
             f"{runtime.path} changed since it was made.",
-            "Make it again: python -m device_agents.runtime --target host --rebuild.",
+            f"Make it again: python -m device_agents.runtime --target {target.name} --rebuild.",
         )
     return [*target.command(str(runtime.path)), "--serve"], {"KIT_RUNNER_SHA256": runtime.sha256}

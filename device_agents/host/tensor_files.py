@@ -1,6 +1,6 @@
 """Raw tensor files of the Python runner: inputs read, outputs written."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from search.files import write_bytes
 
-Floats = npt.NDArray[np.float32]
+Array = npt.NDArray[Any]
 
 
 class TensorFileError(Exception):
@@ -23,36 +23,36 @@ class TensorFileError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class TensorIO:
-    """Access to a loaded program's one float input and its outputs.
+    """Access to a loaded program's inputs and outputs.
 
-    `size` is the number of floats of the input; `put` makes an image the input
-    of the next calls; `outputs` calls once and returns each output as a flat
-    array in memory order.
+    `size` is the number of bytes of one set of inputs; `put` makes a set (the inputs one
+    after the other, each in memory order) the input of the next calls; `outputs` calls once
+    and returns each output as a flat array in memory order.
     """
 
     size: int
-    put: Callable[[Floats], None]
-    outputs: Callable[[], list[npt.NDArray[Any]]]
+    put: Callable[[bytes], None]
+    outputs: Callable[[], list[Array]]
 
 
 def infer(tensors: TensorIO, source: str | None, target: str | None) -> None:
-    """Run on each image of `source`, write the outputs to `target`; the first image
+    """Run on each set of inputs of `source`, write the outputs to `target`; the first set
     stays the input.
 
     Raises:
         TensorFileError: A file cannot be read or written, or has another size.
     """
-    images = None if source is None else _read(source, tensors.size)
-    if images is not None:
-        tensors.put(images[0])
+    sets = None if source is None else _read(source, tensors.size)
+    if sets is not None:
+        tensors.put(sets[0])
     if target is None:
         return
     parts = [array.tobytes() for array in tensors.outputs()]
-    for image in () if images is None else images[1:]:
-        tensors.put(image)
+    for one in () if sets is None else sets[1:]:
+        tensors.put(one)
         parts += [array.tobytes() for array in tensors.outputs()]
-    if images is not None:
-        tensors.put(images[0])
+    if sets is not None:
+        tensors.put(sets[0])
     if not Path(target).parent.is_dir():  # the native runner creates no folders either
         raise TensorFileError("output", "write: No such file or directory")
     try:
@@ -61,14 +61,39 @@ def infer(tensors: TensorIO, source: str | None, target: str | None) -> None:
         raise TensorFileError("output", f"write: {error.strerror}") from error
 
 
-def _read(source: str, size: int) -> Floats:
-    """The images of a file, one a row."""
+def copy_set(content: bytes, arrays: Sequence[Array]) -> None:
+    """Write one set of inputs into the arrays that hold them."""
+    offset = 0
+    for array in arrays:
+        part = np.frombuffer(content, array.dtype, array.size, offset)
+        np.copyto(array, part.reshape(array.shape))
+        offset += array.nbytes
+
+
+def seeded_array(shape: Sequence[int], dtype: str, generator: np.random.Generator) -> Array:
+    """Values as the native runner draws them: floats in [-1, 1); 8 and 16 bits over their
+    range; booleans and wider integers 0 or 1, which are valid as indices."""
+    kind = np.dtype(dtype)
+    if kind.kind == "f":
+        return generator.uniform(-1, 1, shape).astype(kind)
+    if kind.kind == "b" or kind.itemsize > 2:
+        return generator.integers(0, 2, shape).astype(kind)
+    limits = np.iinfo(kind)
+    return generator.integers(limits.min, limits.max, shape, dtype=kind, endpoint=True)
+
+
+def _read(source: str, size: int) -> list[bytes]:
+    """The sets of inputs of a file."""
     try:
         content = Path(source).read_bytes()
     except OSError as error:
         raise TensorFileError("input", f"open: {error.strerror}") from error
-    if not content or len(content) % (4 * size):
+    if not size:
+        if content:
+            raise TensorFileError("input", f"the file has {len(content)} bytes, the inputs 0")
+        return [b""]
+    if not content or len(content) % size:
         raise TensorFileError(
-            "input", f"the file has {len(content)} bytes, the inputs {4 * size} or a multiple"
+            "input", f"the file has {len(content)} bytes, the inputs {size} or a multiple"
         )
-    return np.frombuffer(content, np.dtype("<f4")).astype(np.float32).reshape(-1, size)
+    return [content[start : start + size] for start in range(0, len(content), size)]

@@ -24,7 +24,7 @@ from device_agents.iphone.discovery import choose_phone, open_transport
 from device_agents.iphone.transport import IphoneInfo, IphoneTransport
 from device_agents.iphone.units import check_unit
 from device_agents.protocol import Failure, Hello, Loaded, Plan, PlanItem, Sample
-from search.console.progress import Silent
+from search.console.progress import Progress, Silent
 from search.errors import DeviceError, KitError, UsageError
 from search.operators.spec import parse_key
 
@@ -55,9 +55,14 @@ class _Path:
 
 
 def check_up_iphone(
-    device: Device, timeout_s: float, transport: IphoneTransport | None = None
+    device: Device,
+    timeout_s: float,
+    transport: IphoneTransport | None = None,
+    progress: Progress | None = None,
 ) -> Report:
     """Walk the path to a measurement; stops at the first step that fails.
+
+    `progress` shows the step at hand.
 
     Raises:
         UsageError: Not an iPhone, an unknown transport, or a unit that it lacks.
@@ -79,13 +84,15 @@ def check_up_iphone(
         settings=settings,
         said=said,
     )
-    checks = tuple(_walk(path))
+    checks = tuple(_walk(path, progress or Silent()))
     return Report(device=device.title, rehearsal=False, said=tuple(said), checks=checks)
 
 
-def _walk(path: _Path) -> Iterator[Check]:
+def _walk(path: _Path, progress: Progress) -> Iterator[Check]:
     failed = ""
+    progress.stage("checkup", len(_STEPS))
     for name, step in _STEPS.items():
+        progress.advance(0, name)
         if failed:
             yield Check(name=name, passed=False, says=f"not tried: {failed} comes first")
             continue
@@ -94,6 +101,7 @@ def _walk(path: _Path) -> Iterator[Check]:
         except KitError as error:
             check = Check(name=name, passed=False, says=f"{error.message} Next: {error.remedy}")
         failed = "" if check.passed else name
+        progress.advance(1, name)
         yield check
 
 

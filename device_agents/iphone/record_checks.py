@@ -10,6 +10,7 @@ from fnmatch import fnmatchcase
 from device_agents.device import Device
 from device_agents.iphone.units import PLACES, check_unit, compute_unit
 from device_agents.protocol import Failure, Hello, Loaded, Plan, Record, Sample
+from search.console.messages import counted
 from search.errors import DeviceError
 from search.table.manifest import Source
 
@@ -62,8 +63,8 @@ class RecordChecks:
             self.source = "simulated"
         if (hello.backend, hello.threads) != (plan.backend, plan.threads):
             raise DeviceError(
-                f"The records are of {hello.backend} with {hello.threads} thread(s); asked for "
-                f"was {plan.backend} with {plan.threads}.",
+                f"The records are of {hello.backend} with {counted(hello.threads, 'thread')}; "
+                f"asked for was {plan.backend} with {plan.threads}.",
                 _AGAIN,
             )
         self._check_phone(hello.device_model, hello.runtime_version)

@@ -21,7 +21,7 @@ from device_agents.runtime.debian import read_members
 from device_agents.runtime.downloads import Downloads, unpack_wheel
 from device_agents.runtime.folder import Runtime, find, hash_files, hash_folder, place_of
 from device_agents.runtime.pins import DEBIAN_PACKAGES
-from device_agents.runtime.targets import LIBRARIES, RUNNER, Target
+from device_agents.runtime.targets import RUNNER, Target
 from device_agents.tools import Task, check_tool
 from search.files import write_text
 
@@ -58,7 +58,7 @@ def build(target: Target, downloads: Downloads, compiler: str = "auto") -> Runti
     try:
         files = temporary / "files"
         files.mkdir()
-        for name in LIBRARIES:
+        for name in target.libraries:
             shutil.copy(unpacked / "lib" / name, files / name)
         libc = _gather_system(files, chosen, downloads) if target.has_libc else _own_libc()
         downloads.say(f"compiling the runner with {chosen.version}")
@@ -128,7 +128,7 @@ def _compile(target: Target, compiler: Compiler, unpacked: Path, folder: Path) -
     # compiler's, so what those of the wheel refer to is checked afterwards, not here.
     linking = ["-pie", "-s", "-Wl,--no-as-needed", "-Wl,--allow-shlib-undefined"]
     linking += [] if target.has_libc else ["-Wl,-rpath,$ORIGIN"]
-    libraries = [str(folder / "files" / name) for name in LIBRARIES]
+    libraries = [str(folder / "files" / name) for name in target.libraries]
     runner = folder / "files" / RUNNER
     command = [*compiler.command, "-o", str(runner), *map(str, objects), *libraries]
     linked = [*command[: -len(libraries)], *linking, *libraries]

@@ -5,16 +5,13 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from search.console.app import run_app
+from search.console.app import make_app, run_app
+from search.console.help import PanelCommand, VersionOption
 
-app = typer.Typer(
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    help="Make the runtime for a phone or for this machine from ExecuTorch's wheels.",
-)
+app = make_app(help="Make the runtime for a phone or for this machine from ExecuTorch's wheels.")
 
 
-@app.command()
+@app.command(cls=PanelCommand)
 def make_runtime(
     target: Annotated[
         str, typer.Option(help="phone (any 64-bit one, or an arm64 board), or host.")
@@ -29,6 +26,7 @@ def make_runtime(
     rebuild: Annotated[
         bool, typer.Option("--rebuild", help="Make it again, even if it is there.")
     ] = False,
+    _version: VersionOption = False,
 ) -> None:
     """Fetch, compile, gather and check the runtime for TARGET, and print its folder.
 
@@ -53,4 +51,9 @@ def make_runtime(
 
 def main() -> NoReturn:
     """Run the command line."""
-    run_app(app, "device_agents.runtime", "Interrupted; files that were fetched are kept.")
+    run_app(
+        app,
+        "device_agents.runtime",
+        "Interrupted; files that were fetched are kept.",
+        bare_is_help=False,
+    )

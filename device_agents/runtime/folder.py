@@ -6,7 +6,7 @@ from pathlib import Path
 
 from device_agents.native.build import SOURCES
 from device_agents.native.record import FILE, RunnerBuild, read_build, runners_folder
-from device_agents.runtime.targets import LIBRARIES, Target
+from device_agents.runtime.targets import Target
 from search.files import sha256_file
 
 
@@ -48,7 +48,7 @@ def find(target: Target) -> Runtime | None:
 
 def place_of(target: Target) -> Path:
     """The folder in the cache that holds the runtime and its record."""
-    digest = hashlib.sha256(f"{target} {target.wheel.sha256} {LIBRARIES}\n".encode())
+    digest = hashlib.sha256(f"{target} {target.wheel.sha256} {target.libraries}\n".encode())
     for source in sorted([*SOURCES.glob("*.cpp"), *SOURCES.glob("*.h")]):
         content = source.read_bytes()
         digest.update(f"{source.name} {len(content)}\n".encode() + content)

@@ -8,6 +8,9 @@ from device_agents.runtime.pins import EXECUTORCH_WHEELS, LOADER, Wheel
 from search.errors import UsageError
 
 RUNNER = "runner"
+HOST_KERNELS = "host-kernels"
+# Kernels of operators that are not delegated: twice as large as all others together.
+KERNELS = "libexecutorch_kernels_optimized.so"
 # All that a program that is one XNNPACK delegate needs; the kernel libraries are left out.
 LIBRARIES = (
     "libexecutorch.so",
@@ -22,7 +25,7 @@ class Target:
     """One kind of machine.
 
     Args:
-        name: `phone`, or `host` for this machine.
+        name: `phone`, or `host` for this machine; `host-kernels` where it has kernels too.
         machine: As `uname -m` names it.
         has_libc: Whether the folder brings glibc and its loader.
     """
@@ -30,6 +33,11 @@ class Target:
     name: str
     machine: str
     has_libc: bool
+
+    @property
+    def libraries(self) -> tuple[str, ...]:
+        """The wheel's libraries that the runner is linked with."""
+        return (*LIBRARIES, KERNELS) if self.name == HOST_KERNELS else LIBRARIES
 
     @property
     def wheel(self) -> Wheel:
@@ -58,8 +66,8 @@ class Target:
 PHONE = Target(name="phone", machine="aarch64", has_libc=True)
 
 
-def _host() -> Target:
-    return Target(name="host", machine=platform.machine(), has_libc=False)
+def _host(name: str) -> Target:
+    return Target(name=name, machine=platform.machine(), has_libc=False)
 
 
 def find_target(name: str) -> Target:
@@ -70,9 +78,9 @@ def find_target(name: str) -> Target:
     """
     if name == PHONE.name:
         return PHONE
-    if name != "host":
-        raise UsageError(f"Unknown target {name!r}.", "Known: phone, host.")
-    host = _host()
+    if name not in ("host", HOST_KERNELS):
+        raise UsageError(f"Unknown target {name!r}.", f"Known: {', '.join(TARGETS)}.")
+    host = _host(name)
     if platform.system() != "Linux" or host.machine not in EXECUTORCH_WHEELS:
         raise UsageError(
             f"There is no runtime for {platform.system()} on {host.machine} in wheels.",
@@ -84,4 +92,5 @@ def find_target(name: str) -> Target:
 TARGETS: Mapping[str, str] = {
     "phone": "64-bit Android phones and arm64 boards reached by adb",
     "host": "this machine",
+    HOST_KERNELS: "this machine, with kernels of operators that XNNPACK does not take",
 }

@@ -16,9 +16,10 @@ from profiler.campaign.network_timing import time_networks
 from profiler.measuring.agents import TimingOptions, open_agent, timing_settings
 from profiler.settings import PRESETS, CampaignSettings, runtime_of
 from profiler.tables.versions import newest_tables
-from search.console.progress import Silent
+from search.console.progress import Progress, Silent
 from search.errors import KitError, TableError, UsageError
 from search.table.manifest import Manifest
+from search.table.query import read_named
 from search.table.store import Table, read_manifest, read_table
 
 _EFFORT = PRESETS["fast"]
@@ -31,6 +32,7 @@ def check_up_device(
     tables: Path,
     table: Path | None = None,
     runtime: str = "auto",
+    progress: Progress | None = None,
 ) -> Report:
     """Try what a campaign needs of a phone; compare any device with its table, if it has one.
 
@@ -40,36 +42,40 @@ def check_up_device(
         tables: Where the newest table of the device is looked for.
         table: The table to compare with instead.
         runtime: The phone's; a table is compared with its own.
+        progress: Shows what is being tried.
 
     Raises:
         UsageError: Neither a phone nor a device with a table, or a table of another device.
         TableError: `table` is not a table.
         DeviceError, DeviceLost, DeviceTimeout: The device cannot be opened.
     """
+    shown = progress or Silent()
     if device.platform == "android":
-        report = check_up(device, timeout_s, runtime)
-        machine = _machine_check(device, timeout_s, tables, table)
+        report = check_up(device, timeout_s, runtime, shown)
+        if any(check.name == "measurement" and not check.passed for check in report.checks):
+            return report  # nothing can be timed, against a table neither
+        machine = _machine_check(device, timeout_s, tables, table, shown)
         return replace(report, checks=(*report.checks, *machine))
     if device.platform == "ios":
-        report = check_up_iphone(device, timeout_s)
+        report = check_up_iphone(device, timeout_s, progress=shown)
         known = table is not None or any(
             one.device.kind == "ios" for one in _manifests(tables).values()
         )
         if not report.passed or not known:
             return report
-        machine = _machine_check(device, timeout_s, tables, table)
+        machine = _machine_check(device, timeout_s, tables, table, shown)
         return replace(report, checks=(*report.checks, *machine))
-    checks = _machine_check(device, timeout_s, tables, table)
+    checks = _machine_check(device, timeout_s, tables, table, shown)
     if not checks:
         raise UsageError(
             f"The device {device.name} needs no checkup, and no table below {tables} is of it.",
-            "Name a phone, or measure a table first: python -m profiler.",
+            f"Name a phone, or measure a table first: python -m profiler --device {device.name}",
         )
     return Report(device=device.name, rehearsal=False, said=(), checks=checks)
 
 
 def _machine_check(
-    device: Device, timeout_s: float, tables: Path, folder: Path | None
+    device: Device, timeout_s: float, tables: Path, folder: Path | None, progress: Progress
 ) -> tuple[Check, ...]:
     """The machine against its table, as one check; none where there is no table of it."""
     known = _manifests(tables) if folder is None else {}
@@ -78,7 +84,7 @@ def _machine_check(
         return ()  # without opening the phone once more
     with open_agent(device, _settings(device, timeout_s)) as agent:
         own = agent.info().id
-    table = _newest(known, own, device) if folder is None else read_table(folder)
+    table = _newest(known, own, device) if folder is None else read_named(folder, tables)
     if table is None:
         return ()
     if table.manifest.device.id != own:
@@ -86,7 +92,7 @@ def _machine_check(
             f"The table {table.label} is of another device than {own}.", "Name one of this device."
         )
     try:
-        return (_compared(device, table, timeout_s),)
+        return (_compared(device, table, timeout_s, progress),)
     except KitError as error:
         return (Check(name="machine", passed=False, says=str(error)),)
 
@@ -128,13 +134,13 @@ def _settings(
     return timing_settings(device, protocol.dtype, own)
 
 
-def _compared(device: Device, table: Table, timeout_s: float) -> Check:
+def _compared(device: Device, table: Table, timeout_s: float, progress: Progress) -> Check:
     anchors = TableAnchors.of(table)
     if anchors.problem:
         return Check(name="machine", passed=True, says=anchors.problem)
     settings = _settings(device, timeout_s, table.manifest)
     with open_agent(device, settings) as agent, device_lock(agent.info().id, agent.info().id):
-        timing = time_networks((), agent, settings, Silent(), anchors=anchors.exports)
+        timing = time_networks((), agent, settings, progress, anchors=anchors.exports)
     factor, notes = anchors.factor_in(timing)
     if factor is None:
         return Check(name="machine", passed=False, says="; ".join(notes))

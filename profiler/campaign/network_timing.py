@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import TypeVar
+from typing import Self, TypeVar
 
 from deploy.artefact import Artefact, ExportSpec
 from deploy.build import collect
@@ -100,8 +100,11 @@ def time_networks(
     progress: Progress,
     workers: int | None = None,
     anchors: Sequence[ExportSpec] = (),
+    ready: Sequence[TimedItem] = (),
 ) -> NetworkTimes:
     """Build what is not built yet, then time all networks in one interleaved run.
+
+    Those that are `ready`, files that are no list of operators, are timed among them.
 
     A network that cannot be built or executed is named in `failed`; the
     others continue. Anchors are timed as a campaign times them, never cause extra passes,
@@ -116,20 +119,19 @@ def time_networks(
     """
     settings = replace(settings, effort=replace(settings.effort, networks_every=1))
     check_device_cores(agent.info(), settings.threads, settings.affinity)
-    names = [export.name for export in exports]
+    names = [*(export.name for export in exports), *(item.name for item in ready)]
     if not (names or anchors) or len(set(names)) != len(names):
         raise UsageError("Networks to be timed must be named, and differently.")
     singles = [replace(anchor, name=_ANCHOR + anchor.name) for anchor in anchors]
-    sentinel = sentinel_of(exports or singles)
-    artefacts, failed = _build((*exports, *singles), sentinel, settings, progress, workers)
-    reference = TimedItem(
-        name=sentinel.name, artefact=artefacts.pop(sentinel.name), is_network=False
-    )
+    built = _Built.of(exports, singles, settings, progress, workers)
+    artefacts, failed = dict(built.artefacts), built.failed
     whole = {*names, *(anchor.name for anchor in singles if len(anchor.operators) > 1)}
     items = [
         TimedItem(name=name, artefact=artefact, is_network=name in whole)
         for name, artefact in artefacts.items()
     ]
+    items += ready
+    artefacts |= {item.name: item.artefact for item in ready}
     networks = tuple(name for name in artefacts if name in names)
     with (
         tempfile.TemporaryDirectory(prefix="kit-timing-") as folder,
@@ -141,11 +143,39 @@ def time_networks(
                 agent=agent,
                 journal=journal,
                 items=items,
-                sentinel=reference,
+                sentinel=built.sentinel or _smallest(ready),
                 progress=progress,
                 unsettled=partial(unstable_networks, networks, journal, settings),
             ).run()
         return _timing(journal, settings, artefacts, failed, names)
+
+
+@dataclass(frozen=True, slots=True)
+class _Built:
+    """Files by name, why others have none, and the operator that drift is watched by."""
+
+    artefacts: Mapping[str, Artefact]
+    failed: Mapping[str, str]
+    sentinel: TimedItem | None
+
+    @classmethod
+    def of(
+        cls,
+        exports: Sequence[ExportSpec],
+        singles: Sequence[ExportSpec],
+        settings: CampaignSettings,
+        progress: Progress,
+        workers: int | None,
+    ) -> Self:
+        """Build networks, anchors and sentinel; nothing where there are none."""
+        if not (exports or singles):
+            return cls({}, {}, None)
+        sentinel = sentinel_of(exports or singles)
+        artefacts, failed = _build((*exports, *singles), sentinel, settings, progress, workers)
+        artefact = artefacts.pop(sentinel.name)
+        return cls(
+            artefacts, failed, TimedItem(name=sentinel.name, artefact=artefact, is_network=False)
+        )
 
 
 def _build(
@@ -165,6 +195,12 @@ def _build(
             "Nothing can be timed without it.",
         )
     return artefacts, failed
+
+
+def _smallest(ready: Sequence[TimedItem]) -> TimedItem:
+    """Where no operator is built, the smallest of the networks is what drift is watched by."""
+    item = min(ready, key=lambda one: (one.artefact.size_bytes, one.name))
+    return replace(item, name=_SENTINEL + item.name, is_network=False)
 
 
 def sentinel_of(exports: Sequence[ExportSpec]) -> ExportSpec:

@@ -28,6 +28,7 @@ from profiler.measuring.items import SENTINEL_ID
 from profiler.planning.plan import CampaignPlan
 from profiler.settings import CampaignSettings
 from search.console.progress import Progress
+from search.documents import first_problem
 from search.errors import DeviceError, UsageError
 from search.files import sha256_bytes, write_text
 
@@ -97,8 +98,9 @@ def recorded_plan(plan: CampaignPlan, folder: Path) -> CampaignPlan:
         job = Job.model_validate_json((folder / "job.json").read_text())
         wire = load_plan((folder / "plan.json").read_text())
     except (OSError, ValidationError, ValueError) as error:
+        why = first_problem(error) if isinstance(error, ValidationError) else error
         raise UsageError(
-            f"{folder} is no folder that this version prepared: {error}",
+            f"{folder} is no folder that this version prepared: {str(why).rstrip('.')}.",
             "Prepare one with --prepare FOLDER.",
         ) from error
     asked = _facts(plan.settings)

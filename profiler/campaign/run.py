@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from deploy.artefact import Artefact
 from device_agents.base import DeviceAgent, DeviceState, HasRemarks
 from device_agents.lock import device_lock
-from profiler.journal import Journal, journal_path
+from profiler.journal import Journal, journal_path, require_unfinished
 from profiler.measuring.artefacts import build_artefacts, check_sentinel
 from profiler.measuring.items import TimedItem
 from profiler.measuring.loop import MeasuringLoop
@@ -25,6 +25,7 @@ from profiler.results.rows import CampaignResult
 from profiler.results.settled import unsettled
 from profiler.settings import CampaignSettings
 from profiler.tables.versions import next_version, table_stem
+from search.console.messages import counted
 from search.console.progress import Progress
 from search.errors import Stable, StorageError, UsageError
 from search.files import check_folder
@@ -90,7 +91,7 @@ def _announcement(plan: CampaignPlan, device: DeviceInfo) -> str:
     return (
         f"{device.model}: {len(plan.operators)} operators for {size.candidates} candidates of "
         f"{plan.space.spec}, and {len(plan.networks)} whole networks "
-        f"({settings.backend}, {settings.threads} thread(s), {settings.effort.preset})"
+        f"({settings.backend}, {counted(settings.threads, 'thread')}, {settings.effort.preset})"
     )
 
 
@@ -125,11 +126,8 @@ def _open_journal(settings: CampaignSettings, options: RunOptions) -> Journal:
             "A campaign with these settings was begun and not finished.",
             "Add --resume to go on with it, or --restart to begin again.",
         )
-    if options.resume and not path.exists():
-        raise UsageError(
-            "There is no unfinished campaign with these settings to resume.",
-            "Leave --resume out, or use the settings it was begun with.",
-        )
+    if options.resume:
+        require_unfinished(path)
     return Journal(path, settings.identity)
 
 

@@ -1,12 +1,11 @@
-"""The command line: every verb in a file of its own, registered here."""
+"""The command line: verbs from their files, registered here."""
 
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
 from profiler.cli.checkup import checkup
 from profiler.cli.compare import compare
-from profiler.cli.completion import completion
 from profiler.cli.curve import curve
 from profiler.cli.devices import clean, devices
 from profiler.cli.diff import diff
@@ -16,26 +15,45 @@ from profiler.cli.networks import networks
 from profiler.cli.refine import refine
 from profiler.cli.report import report
 from profiler.cli.show import show, validate
-from search.console.app import run_app
+from profiler.cli.tables import tables
+from search.console.app import make_app, run_app
+from search.console.help import PanelCommand
 
-app = typer.Typer(add_completion=True, no_args_is_help=False, pretty_exceptions_enable=False)
+
+def completion(
+    shell: Annotated[str, typer.Argument(help="bash, zsh or fish.")] = "bash",
+) -> None:
+    """Print a shell's completion script: eval "$(python -m profiler completion bash)".
+
+    \b
+    Examples:
+      eval "$(python -m profiler completion bash)"
+      python -m profiler completion fish > ~/.config/fish/completions/kit.fish
+    """
+    from search.console.completion import completion_script
+
+    typer.echo(completion_script(shell), nl=False)
+
+
+app = make_app()
 app.callback(invoke_without_command=True)(measure)
-app.command()(networks)
-app.command()(show)
-app.command()(validate)
-app.command()(diff)
-app.command()(compare)
-app.command()(checkup)
-app.command("import")(import_)
-app.command()(export)
-app.command()(report)
-app.command()(curve)
-app.command()(refine)
-app.command()(completion)
+app.command(cls=PanelCommand)(networks)
+app.command(cls=PanelCommand)(tables)
+app.command(cls=PanelCommand)(show)
+app.command(cls=PanelCommand)(validate)
+app.command(cls=PanelCommand)(diff)
+app.command(cls=PanelCommand)(compare)
+app.command(cls=PanelCommand)(checkup)
+app.command("import", cls=PanelCommand)(import_)
+app.command(cls=PanelCommand)(export)
+app.command(cls=PanelCommand)(report)
+app.command(cls=PanelCommand)(curve)
+app.command(cls=PanelCommand)(refine)
+app.command(cls=PanelCommand)(completion)
 
-devices_app = typer.Typer()
+devices_app = make_app()
 devices_app.callback(invoke_without_command=True)(devices)
-devices_app.command()(clean)
+devices_app.command(cls=PanelCommand)(clean)
 app.add_typer(devices_app, name="devices")
 
 _INTERRUPTED = "Interrupted. Everything measured is kept; the same command with --resume goes on."

@@ -10,9 +10,11 @@ from profiler.cli.options import (
     OUTPUT,
     ConnectOption,
     DeviceOption,
+    QuietOption,
     RuntimeOption,
     SerialOption,
     ServerOption,
+    complete_table,
 )
 from search.console.app import check_format
 from search.errors import EXIT_GATE, UsageError
@@ -29,7 +31,11 @@ def checkup(
     ] = 60.0,
     table: Annotated[
         Path | None,
-        typer.Option(help="Table to compare the machine with.", rich_help_panel=DEVICE),
+        typer.Option(
+            help="Table to compare the machine with.",
+            rich_help_panel=DEVICE,
+            autocompletion=complete_table,
+        ),
     ] = None,
     tables: Annotated[
         Path, typer.Option(help="Where to look without --table.", rich_help_panel=DEVICE)
@@ -43,6 +49,7 @@ def checkup(
             rich_help_panel=OUTPUT,
         ),
     ] = None,
+    quiet: QuietOption = False,
     output_format: Annotated[
         str, typer.Option("--format", help="table (markdown) or json.", rich_help_panel=OUTPUT)
     ] = "table",
@@ -62,13 +69,19 @@ def checkup(
     from device_agents.registry import find_device
     from profiler.anchors.checkup import check_up_device
     from search.console.output import emit, to_json
-    from search.files import write_text
+    from search.console.progress import make_progress
+    from search.files import check_folder, write_text
 
     check_format(output_format)
     if output_format == "csv":
         raise UsageError("A checkup is no list: csv cannot hold it.", "Use table or json.")
     target = find_device(device, serial=serial, adb_server=adb_server, connect=connect)
-    report = check_up_device(target, timeout, runtime=runtime, tables=tables, table=table)
+    if output is not None:
+        check_folder(output.parent, "--output")
+    with make_progress(quiet) as progress:
+        report = check_up_device(
+            target, timeout, runtime=runtime, tables=tables, table=table, progress=progress
+        )
     if output is not None:
         write_text(output, to_json(report.to_dict()) + "\n")
     emit(

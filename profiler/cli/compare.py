@@ -9,13 +9,19 @@ from profiler.cli.options import (
     DEVICE,
     EFFORT,
     AffinityOption,
+    ConnectOption,
     FormatOption,
     QuietOption,
     RunnerOption,
     RuntimeOption,
+    SerialOption,
+    ServerOption,
     SimulatedOption,
     ThreadsOption,
     TimeoutOption,
+    complete_device,
+    complete_network,
+    complete_table,
 )
 from search.console.app import check_format
 from search.errors import EXIT_GATE
@@ -24,21 +30,50 @@ _TABLES = "Tables"
 
 
 def compare(
-    networks: Annotated[list[str], typer.Argument(help="Architecture files, published names.")],
+    networks: Annotated[
+        list[str],
+        typer.Argument(
+            help="Architecture files, published names, models of your own (.pt2, .onnx, .pte, "
+            "module.py:factory).",
+            autocompletion=complete_network,
+        ),
+    ],
     table: Annotated[
         list[Path] | None,
-        typer.Option(help="Table to predict by (repeatable).", rich_help_panel=_TABLES),
+        typer.Option(
+            help="Table to predict by (repeatable).",
+            rich_help_panel=_TABLES,
+            autocompletion=complete_table,
+        ),
     ] = None,
     device: Annotated[
         list[str] | None,
-        typer.Option(help="Device to measure on (repeatable).", rich_help_panel=DEVICE),
+        typer.Option(
+            help="Device to measure on (repeatable).",
+            rich_help_panel=DEVICE,
+            autocompletion=complete_device,
+        ),
     ] = None,
+    serial: SerialOption = None,
+    adb_server: ServerOption = None,
+    connect: ConnectOption = None,
     dtype: Annotated[
         list[str] | None,
         typer.Option(help="fp32 or int8, on devices (repeatable).", rich_help_panel=DEVICE),
     ] = None,
     backend: Annotated[
         str | None, typer.Option(help="xnnpack or onnxruntime.", rich_help_panel=DEVICE)
+    ] = None,
+    shape: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Own models: name=1x3x224x224 fixes open dimensions (repeatable).",
+            rich_help_panel=DEVICE,
+        ),
+    ] = None,
+    inputs: Annotated[
+        Path | None,
+        typer.Option(help="Own models: real inputs by name (.npz).", rich_help_panel=DEVICE),
     ] = None,
     threads: ThreadsOption = None,
     affinity: AffinityOption = "auto",
@@ -68,7 +103,11 @@ def compare(
     Examples:
       python -m profiler compare FBNet-S8 FBNet-iPhoneX --device pixel
       python -m profiler compare arch.json FBNet-A --table tables/host/fbnet-v1
+      python -m profiler compare mine.pt2 FBNet-C --device host
     """
+    from deploy.models.prepare import ModelOptions
+    from deploy.models.tensors import parse_shapes
+    from device_agents.registry import find_devices
     from profiler.comparison.output import show_comparison
     from profiler.comparison.sources import collect_sources
     from profiler.measuring.agents import TimingOptions
@@ -86,16 +125,18 @@ def compare(
         timeout_s=timeout_s,
         workers=jobs,
     )
+    chosen = find_devices(device or (), serial=serial, adb_server=adb_server, connect=connect)
     with make_progress(quiet) as progress:
         comparison = collect_sources(
             networks,
             tables=table or (),
             root=tables,
-            devices=device or (),
+            devices=chosen,
             dtypes=dtype or (),
             measuring=timing,
             allow_simulated=allow_simulated,
             progress=progress,
+            options=ModelOptions(shapes=parse_shapes(shape or ()), inputs=inputs),
         )
     show_comparison(comparison, output_format, top)
     if not comparison.stable:

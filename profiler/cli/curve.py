@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
-from profiler.cli.options import FormatOption
+from profiler.cli.options import (
+    FormatOption,
+    QuietOption,
+    TableArgument,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 
 
 def curve(
-    table: Annotated[Path, typer.Argument(help="Folder of a table with an exam.")],
+    table: TableArgument,
+    quiet: QuietOption = False,
     output_format: FormatOption = "table",
 ) -> None:
     """What fewer measured operators would have cost: their number against the exam's error.
@@ -29,11 +31,14 @@ def curve(
     """
     from profiler.tables.cost_curve import cost_curve
     from search.console.app import check_format
-    from search.table.store import read_table
+    from search.console.progress import make_progress
+    from search.table.query import read_named
 
     check_format(output_format)
-    read = read_table(table)
-    show_curve(read, cost_curve(read), output_format)
+    read = read_named(table)
+    with make_progress(quiet) as progress:
+        points = cost_curve(read, progress=progress)
+    show_curve(read, points, output_format)
 
 
 def show_curve(table: "Table", points: Sequence["CurvePoint"], output_format: str) -> None:

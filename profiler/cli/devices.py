@@ -128,6 +128,7 @@ def clean(
     """
     from device_agents.android.cleanup import open_file_stores
     from device_agents.registry import find_device
+    from search.console.messages import counted
 
     target = find_device(device, serial=serial, adb_server=adb_server, connect=connect)
     with open_file_stores(target) as stores:
@@ -140,4 +141,4 @@ def clean(
             done = "would be removed" if dry_run else "removed"
             if not dry_run:
                 store.clean()
-            typer.echo(f"{label}: {held.files} file(s), {size} MiB {done}")
+            typer.echo(f"{label}: {counted(held.files, 'file')}, {size} MiB {done}")

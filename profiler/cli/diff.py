@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from profiler.cli.options import FormatOption
+from profiler.cli.options import (
+    FormatOption,
+    complete_table,
+)
 from search.console.app import check_format
 from search.errors import EXIT_GATE, UsageError
 
@@ -23,8 +26,10 @@ _NAMED, _COLUMNS = 3, 80
 
 
 def diff(
-    old: Annotated[Path, typer.Argument(help="Table to compare with.")],
-    new: Annotated[Path, typer.Argument(help="Table to judge.")],
+    old: Annotated[
+        Path, typer.Argument(help="Table to compare with.", autocompletion=complete_table)
+    ],
+    new: Annotated[Path, typer.Argument(help="Table to judge.", autocompletion=complete_table)],
     threshold: Annotated[float, typer.Option(help="Smallest change that counts.")] = 0.05,
     fdr: Annotated[float, typer.Option(help="False discovery rate.")] = 0.05,
     output_format: FormatOption = "table",
@@ -37,13 +42,13 @@ def diff(
       python -m profiler diff OLD NEW --threshold 0.1 --format json
     """
     from profiler.tables.diff import compare_tables
-    from search.table.store import read_table
+    from search.table.query import read_named
 
     check_format(output_format)
     if threshold < 0 or not 0 < fdr < 1:
         raise UsageError("--threshold must not be negative, --fdr must lie between 0 and 1.")
-    newer = read_table(new)
-    difference = compare_tables(read_table(old), newer, threshold=threshold, fdr=fdr)
+    newer = read_named(new)
+    difference = compare_tables(read_named(old), newer, threshold=threshold, fdr=fdr)
     show_difference(difference, output_format)
     beyond = difference.is_state_beyond_bounds
     if beyond or difference.common_kind == "unequal":

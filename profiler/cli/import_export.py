@@ -5,7 +5,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from profiler.cli.options import FormatOption, TablesOption
+from profiler.cli.options import (
+    FormatOption,
+    TablesArgument,
+    TablesOption,
+)
 from search.console.app import check_format
 
 if TYPE_CHECKING:
@@ -81,7 +85,7 @@ def export(
         str,
         typer.Argument(metavar="FORMAT", help="csv, once-for-all, or what it was imported from."),
     ],
-    tables: Annotated[list[Path], typer.Argument(help="Folder of a table.")],
+    tables: TablesArgument,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="File (default: standard output).")
     ] = None,
@@ -95,9 +99,9 @@ def export(
     """
     from profiler.tables.export import export_tables
     from search.files import write_text
-    from search.table.store import read_table
+    from search.table.query import read_named
 
-    text = export_tables(name, [read_table(folder) for folder in tables])
+    text = export_tables(name, [read_named(folder) for folder in tables])
     if output is None:
         typer.echo(text, nl=False)
     else:

@@ -28,8 +28,11 @@ from profiler.cli.options import (
     TablesOption,
     ThreadsOption,
     TimeoutOption,
+    complete_space,
+    complete_table,
 )
 from search.console.app import check_format
+from search.console.help import VersionOption
 from search.errors import EXIT_GATE
 
 
@@ -44,6 +47,7 @@ def measure(
         typer.Option(
             help="fbnet, fbnet-cifar, fbnet-mini, single-path, fbnetv2-f, … or a full spec.",
             rich_help_panel=SPACE,
+            autocompletion=complete_space,
         ),
     ] = "fbnet",
     resolution: Annotated[
@@ -112,7 +116,9 @@ def measure(
     from_table: Annotated[
         Path | None,
         typer.Option(
-            help="Another device's table to start the prediction from.", rich_help_panel=BUDGET
+            help="Another device's table to start the prediction from.",
+            rich_help_panel=BUDGET,
+            autocompletion=complete_table,
         ),
     ] = None,
     cooldown_s: Annotated[
@@ -152,6 +158,7 @@ def measure(
     ] = None,
     quiet: QuietOption = False,
     output_format: FormatOption = "table",
+    version: VersionOption = False,
 ) -> None:
     """Measure a latency table on a device; the commands below read, check and compare tables.
 
@@ -165,13 +172,19 @@ def measure(
         return
     from device_agents.registry import find_device
     from profiler.cli.campaign import measure_table, show_coverage, write_prepared_folder
+    from profiler.journal import journal_path, require_unfinished
     from profiler.planning.coverage import coverage
     from profiler.planning.options import MeasureOptions, plan_campaign
+    from search.table.query import find_table
 
     check_format(output_format)
+    if from_table is not None:
+        typed["from_table"] = find_table(from_table, output)
     options = MeasureOptions.of(typed)
     target = find_device(device, serial=serial, adb_server=adb_server, connect=connect)
     plan = plan_campaign(options, target)
+    if dry_run and resume:
+        require_unfinished(journal_path(output, plan.settings))
     if dry_run:
         show_coverage(coverage(plan, output), output_format)
     elif prepare is not None:

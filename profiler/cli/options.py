@@ -5,18 +5,58 @@ from typing import Annotated
 
 import typer
 
+from search.console.suggestions import one_of, tables
+
 DEVICE = "Device"
 SPACE = "Space"
 EFFORT = "Effort"
 BUDGET = "Budget"
 OUTPUT = "Output"
 
+# --- names that a shell completes; their modules are imported when it asks
+
+
+@one_of
+def complete_device() -> tuple[str, ...]:
+    """Devices that come with the kit."""
+    from device_agents.device import device_names
+
+    return device_names()
+
+
+@one_of
+def complete_space() -> tuple[str, ...]:
+    """Search spaces."""
+    from search.spaces.registry import space_names
+
+    return space_names()
+
+
+@one_of
+def complete_network() -> tuple[str, ...]:
+    """Published networks."""
+    from search.zoo import network_names
+
+    return network_names()
+
+
+# --- tables
+
+complete_table = tables
+TABLE_HELP = "A table: its folder, or words such as latest, fbnet-mini, 'fbnet int8 v1'."
+TableArgument = Annotated[Path, typer.Argument(help=TABLE_HELP, autocompletion=complete_table)]
+TablesArgument = Annotated[
+    list[Path], typer.Argument(help="Tables: folders or words.", autocompletion=complete_table)
+]
+
 # --- device
 
 DeviceOption = Annotated[
     str,
     typer.Option(
-        help="Device name, TOML file, serial, or NAME@SERIAL[,SERIAL].", rich_help_panel=DEVICE
+        help="Device name, TOML file, serial, or NAME@SERIAL[,SERIAL].",
+        rich_help_panel=DEVICE,
+        autocompletion=complete_device,
     ),
 ]
 SerialOption = Annotated[

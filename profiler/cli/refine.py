@@ -17,6 +17,7 @@ from profiler.cli.options import (
     RestartOption,
     ResumeOption,
     RigorousOption,
+    TableArgument,
     TablesOption,
 )
 from search.console.app import check_format
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 
 def refine(
-    table: Annotated[Path, typer.Argument(help="Folder of a table with predicted rows.")],
+    table: TableArgument,
     networks: Annotated[
         list[str],
         typer.Option(
@@ -75,11 +76,11 @@ def refine(
     from profiler.measuring.agents import open_agent
     from profiler.planning.plan import make_plan
     from profiler.planning.refine import refined_settings, unsure
-    from search.table.store import read_table
+    from search.table.query import read_named
     from search.zoo.resolve import find_network
 
     check_format(output_format)
-    read = read_table(table)
+    read = read_named(table, output)
     architectures = [find_network(text).architecture for text in networks]
     target = find_device(device or _own_device(read))
     effort = _effort(read, fast, rigorous, precision)

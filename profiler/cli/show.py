@@ -1,12 +1,14 @@
 """The verbs `show` and `validate`: one table, printed or checked."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from profiler.cli.options import FormatOption
+from profiler.cli.options import (
+    FormatOption,
+    TableArgument,
+)
 from search.console.app import check_format
 from search.errors import EXIT_GATE
 
@@ -20,7 +22,7 @@ _SLOWEST = 20
 
 
 def show(
-    table: Annotated[Path, typer.Argument(help="Folder of a table.")],
+    table: TableArgument,
     every: Annotated[bool, typer.Option("--all", help="All rows, not the 20 slowest.")] = False,
     match: Annotated[str | None, typer.Option(help="Only operators that contain this.")] = None,
     keys: Annotated[bool, typer.Option("--keys", help="Whole keys, not short words.")] = False,
@@ -33,10 +35,10 @@ def show(
       python -m profiler show tables/host/fbnet-v1 --match k5_e6
       python -m profiler show tables/host/fbnet-v1 --format csv > entries.csv
     """
-    from search.table.store import read_table
+    from search.table.query import read_named
 
     check_format(output_format)
-    show_table(read_table(table), output_format, None if every else _SLOWEST, match, keys)
+    show_table(read_named(table), output_format, None if every else _SLOWEST, match, keys)
 
 
 def show_table(
@@ -97,7 +99,7 @@ def _cells(entry: "Entry") -> tuple[str, ...]:
 
 
 def validate(
-    table: Annotated[Path, typer.Argument(help="Folder of a table.")],
+    table: TableArgument,
     output_format: FormatOption = "table",
 ) -> None:
     """Check that a table is whole, unedited, complete and examined (exit 1 if not).
@@ -108,16 +110,17 @@ def validate(
       python -m profiler validate tables/host/fbnet-v1 --format json
     """
     from profiler.tables.checks import validation_problems
+    from search.console.messages import counted
     from search.console.output import emit
-    from search.table.store import read_table
+    from search.table.query import read_named
 
     check_format(output_format)
-    label, problems = (read := read_table(table)).label, validation_problems(read)
+    label, problems = (read := read_named(table)).label, validation_problems(read)
 
     def print_problems(_: "Console") -> None:
         for problem in problems:
             typer.echo(f"PROBLEM: {problem}")
-        verdict = f"{len(problems)} problem(s)" if problems else "whole, complete and examined"
+        verdict = counted(len(problems), "problem") if problems else "whole, complete and examined"
         typer.echo(f"{label}: {verdict}")
 
     emit(

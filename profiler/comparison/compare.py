@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from profiler.campaign.network_timing import NetworkTime
 from profiler.comparison.model import (
     Agreement,
     Cell,
@@ -15,6 +16,7 @@ from profiler.comparison.model import (
     ComparisonColumn,
     ComparisonVerdict,
     Kind,
+    ModelEntry,
     Ratio,
     Run,
 )
@@ -39,6 +41,7 @@ from search.table.store import Table
 from search.zoo.resolve import NamedNetwork
 
 _Z = 1.96
+_OWN = "a table predicts networks of the kit's operators, not models of your own"
 
 
 def compare(
@@ -47,6 +50,7 @@ def compare(
     runs: Sequence[Run] = (),
     *,
     allow_simulated: bool = False,
+    models: Sequence[ModelEntry] = (),
 ) -> Comparison:
     """Fill the matrix, find the winners and the operators that make the difference.
 
@@ -69,10 +73,14 @@ def compare(
         for number, row in enumerate(outcomes)
         for network, outcome in zip(networks, row, strict=True)
     ]
+    names = [*(network.name for network in networks), *(model.name for model in models)]
     cells += [
-        _measured_cell(network.name, number, run)
+        Cell(network=one.name, column=n, note=_OWN) for n in range(len(tables)) for one in models
+    ]
+    cells += [
+        _measured_cell(name, number, run)
         for number, run in enumerate(runs, len(tables))
-        for network in networks
+        for name in names
     ]
     _refuse_nothing(cells, bool(runs))
     for column, printed in published_columns(networks, len(columns)):
@@ -88,6 +96,7 @@ def compare(
         layers=tuple(_layers(tables, predictions)),
         shifts=tuple(_relative_costs(tables, predictions)),
         states=tuple(state for state, _ in states if state.machine or state.notes),
+        models=tuple(models),
     )
 
 
@@ -200,9 +209,27 @@ def _measured_cell(name: str, column: int, run: Run) -> Cell:
         latency_us=time.centre_us,
         low_us=time.low_us,
         high_us=time.high_us,
-        note="" if time.stable else f"unstable after {time.blocks} blocks",
-        stable=time.stable,
+        note="; ".join(_measured_notes(name, time, run)),
+        stable=time.stable and _as_expected(name, run),
+        footprint=run.footprints.get(name),
     )
+
+
+def _measured_notes(name: str, time: NetworkTime, run: Run) -> Iterator[str]:
+    if not time.stable:
+        yield f"unstable after {time.blocks} blocks"
+    if name in run.numbers:
+        numbers = run.numbers[name]
+        verdict = "as" if numbers.passed else "NOT as"
+        yield (
+            f"outputs {verdict} {numbers.reference}'s: error {numbers.largest_error:.1e} "
+            f"on {numbers.images} {numbers.of}"
+        )
+
+
+def _as_expected(name: str, run: Run) -> bool:
+    """False for a model that computes something else than its source."""
+    return name not in run.numbers or run.numbers[name].passed
 
 
 def published_columns(

@@ -1,8 +1,11 @@
 """The parts of a comparison of networks across settings."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
+from deploy.verification.breakdown import Footprint
+from deploy.verification.device_side import OutputErrors
 from deploy.verification.machine import MachineNow
 from profiler.campaign.network_timing import NetworkTimes
 from profiler.comparison.operators import LayerDifference, RelativeCost
@@ -38,6 +41,7 @@ class Cell:
     note: str = ""
     stable: bool = True
     table_us: float | None = None
+    footprint: Footprint | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +104,14 @@ class MachineState:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ModelEntry:
+    """A model of the user's own among the networks, as it was named."""
+
+    name: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
     """Networks x columns, one cell each, and what follows from them.
 
@@ -114,6 +126,12 @@ class Comparison:
     layers: tuple[LayerDifference, ...]
     shifts: tuple[RelativeCost, ...]
     states: tuple[MachineState, ...] = ()
+    models: tuple[ModelEntry, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of networks, then of the user's own models."""
+        return (*(n.name for n in self.networks), *(m.name for m in self.models))
 
     @property
     def stable(self) -> bool:
@@ -123,9 +141,14 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """Networks that were timed on one device at hand; `label` is its id and the setting."""
+    """Networks that were timed on one device at hand; `label` is its id and the setting.
+
+    `footprints` and `numbers` (the outputs of the user's own models) are by network.
+    """
 
     label: str
     simulated: bool
     timing: NetworkTimes
     device: DeviceInfo | None = None
+    footprints: Mapping[str, Footprint] = field(default_factory=dict)
+    numbers: Mapping[str, OutputErrors] = field(default_factory=dict)

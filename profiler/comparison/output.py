@@ -6,6 +6,7 @@ from dataclasses import asdict
 from rich.console import Console
 from rich.table import Table as RichTable
 
+from deploy.verification.breakdown import Footprint
 from profiler.comparison.model import (
     Agreement,
     Cell,
@@ -45,6 +46,7 @@ def comparison_content(comparison: Comparison) -> dict[str, object]:
             }
             for network in comparison.networks
         ],
+        "models": [asdict(model) for model in comparison.models],
         "columns": [asdict(column) for column in comparison.columns],
         "cells": [asdict(cell) for cell in comparison.cells],
         "verdicts": [asdict(verdict) for verdict in comparison.verdicts],
@@ -82,7 +84,19 @@ def as_rows(comparison: Comparison) -> Iterator[dict[str, object]]:
             "ratio_high": ratio.high if ratio else None,
             "note": cell.note,
             "table_us": cell.table_us,
+            **_footprint_columns(cell.footprint),
         }
+
+
+def _footprint_columns(footprint: Footprint | None) -> dict[str, object]:
+    return {
+        "file_bytes": footprint.file_bytes if footprint else None,
+        "load_us": footprint.load_us if footprint else None,
+        "first_call_us": footprint.first_us if footprint else None,
+        "peak_rss_kb": footprint.peak_rss_kb if footprint else None,
+        "base_rss_kb": footprint.base_rss_kb if footprint else None,
+        "planned_bytes": footprint.planned_bytes if footprint else None,
+    }
 
 
 def _print_comparison(comparison: Comparison, out: Console, top: int) -> None:
@@ -96,6 +110,7 @@ def _print_comparison(comparison: Comparison, out: Console, top: int) -> None:
         out.print(_matrix(comparison, numbers))
     for line in _notes(comparison.cells):
         out.print(line)
+    _print_footprints(comparison.cells, out)
     out.print("")
     for verdict in comparison.verdicts:
         for line in _verdict_lines(verdict, comparison.columns):
@@ -107,6 +122,34 @@ def _print_comparison(comparison: Comparison, out: Console, top: int) -> None:
         out.print(_agreement_line(agreement))
     _print_layers(comparison.layers, out, top)
     _print_relative_costs(comparison.shifts, out, top)
+
+
+def _print_footprints(cells: Sequence[Cell], out: Console) -> None:
+    """Size, loading and memory of what was measured, a row a network and column."""
+    known = [(cell, cell.footprint) for cell in cells if cell.footprint is not None]
+    if not known:
+        return
+    out.print("")
+    grid = RichTable(box=None, pad_edge=False)
+    grid.add_column("beside time", max_width=18, overflow="fold")
+    for name in ("", "file MB", "load ms", "first ms", "peak MB", "runner MB", "planned MB"):
+        grid.add_column(name, justify="right")
+    for cell, footprint in known:
+        grid.add_row(
+            cell.network,
+            _letter(cell.column),
+            _number(footprint.file_bytes, 1e6),
+            _number(footprint.load_us, 1e3),
+            _number(footprint.first_us, 1e3),
+            _number(footprint.peak_rss_kb, 1e3),
+            _number(footprint.base_rss_kb, 1e3),
+            _number(footprint.planned_bytes, 1e6),
+        )
+    out.print(grid)
+
+
+def _number(value: float | None, unit: float) -> str:
+    return "-" if value is None else f"{value / unit:.2f}"
 
 
 def _letter(number: int) -> str:
@@ -121,12 +164,9 @@ def _matrix(comparison: Comparison, numbers: Sequence[int]) -> RichTable:
         grid.add_column(f"{_letter(number)} {kind}", justify="right", no_wrap=True)
     cells = {(cell.column, cell.network): cell for cell in comparison.cells}
     winners = {(verdict.column, verdict.winner) for verdict in comparison.verdicts}
-    for network in comparison.networks:
-        row = [
-            _cell(cells.get((number, network.name)), (number, network.name) in winners)
-            for number in numbers
-        ]
-        grid.add_row(network.name, *row)
+    for name in comparison.names:
+        row = [_cell(cells.get((number, name)), (number, name) in winners) for number in numbers]
+        grid.add_row(name, *row)
     return grid
 
 

@@ -1,26 +1,40 @@
 """Resolve the networks, tables and devices of a comparison."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
 from deploy.artefact import ExportSpec
+from deploy.models.prepare import ModelOptions, OwnModel, prepare_model
+from deploy.models.routes import check_route
+from deploy.models.source import ModelSource, find_source
 from device_agents.device import Device
 from device_agents.lock import device_lock
-from device_agents.registry import find_device
 from profiler.campaign.network_timing import time_networks
 from profiler.comparison.compare import compare, refuse_mixture, try_predict
-from profiler.comparison.model import Comparison, Run
+from profiler.comparison.model import Comparison, ModelEntry, Run
 from profiler.comparison.states import anchors_to_time, setting_label
 from profiler.measuring.agents import TimingOptions, open_agent, timing_settings
+from profiler.measuring.footprint import measure_footprint
+from profiler.measuring.own_models import (
+    compare_model,
+    input_file,
+    refuse_missing_kernels,
+    timed_model,
+)
 from profiler.settings import CampaignSettings
 from profiler.tables.predict import predict_network
 from profiler.tables.versions import newest_tables
+from search.console.messages import counted
 from search.console.progress import Progress
 from search.errors import KitError, MissingOperator, TableError, UsageError
+from search.table.query import read_named
 from search.table.store import Table, read_table
 from search.zoo.resolve import NamedNetwork, find_network
+
+_NO_MODELS: Mapping[str, ModelSource] = {}
 
 
 def collect_sources(
@@ -28,11 +42,12 @@ def collect_sources(
     *,
     tables: Sequence[Path],
     root: Path,
-    devices: Sequence[str],
+    devices: Sequence[Device],
     dtypes: Sequence[str],
     measuring: TimingOptions,
     allow_simulated: bool,
     progress: Progress,
+    options: ModelOptions | None = None,
 ) -> Comparison:
     """Find, read and measure all that is named, and compare it.
 
@@ -43,12 +58,15 @@ def collect_sources(
     Raises:
         KitError: As the functions below and `compare`.
     """
-    named = find_networks(networks)
-    chosen = tuple(read_table(folder) for folder in tables)
+    own = {text: source for text in networks if (source := find_source(text)) is not None}
+    models = _named_models(list(own.values()))
+    named = find_networks([text for text in networks if text not in own])
+    _check_models(models, bool(devices), dtypes)
+    chosen = tuple(read_named(folder, root) for folder in tables)
     if not tables and not devices:
         chosen = choose_tables(root, named, progress)
     sources = [table.manifest.source == "simulated" for table in chosen]
-    sources += [find_device(name).platform == "simulated" for name in devices]
+    sources += [device.platform == "simulated" for device in devices]
     refuse_mixture(sources, allow_simulated)
     if dtypes and not devices:
         raise UsageError("--dtype is for devices; a table has a number format of its own.")
@@ -57,10 +75,42 @@ def collect_sources(
             try_predict(table, network)
     runs = [
         run
-        for name in devices
-        for run in run_on_device(name, dtypes, named, measuring, progress, chosen)
+        for device in devices
+        for run in run_on_device(
+            device, dtypes, named, measuring, progress, chosen, models, options
+        )
     ]
-    return compare(named, chosen, runs, allow_simulated=allow_simulated)
+    entries = [ModelEntry(name=name, source=source.text) for name, source in models.items()]
+    return compare(named, chosen, runs, allow_simulated=allow_simulated, models=entries)
+
+
+def _named_models(sources: Sequence[ModelSource]) -> dict[str, ModelSource]:
+    """Models by name; equal names become those of their files.
+
+    Raises:
+        UsageError: The same model twice.
+    """
+    counts = Counter(source.name for source in sources)
+    named = {source.name if counts[source.name] == 1 else source.text: source for source in sources}
+    if len(named) < len(sources):
+        raise UsageError("The same model is named twice.")
+    return named
+
+
+def _check_models(
+    models: Mapping[str, ModelSource], on_device: bool, dtypes: Sequence[str]
+) -> None:
+    """Refuse models of the user's own where nothing can be said of them."""
+    if models and not on_device:
+        raise UsageError(
+            f"No table predicts {next(iter(models))}: it is no network of the kit's operators.",
+            "Name a device to measure it on, such as --device host.",
+        )
+    if models and set(dtypes) - {"fp32"}:
+        raise UsageError(
+            "--dtype is for networks of this kit; a model of your own is taken as it is.",
+            "Quantise it before it is exported, and leave --dtype out.",
+        )
 
 
 def find_networks(texts: Sequence[str]) -> tuple[NamedNetwork, ...]:
@@ -117,19 +167,22 @@ def choose_tables(
     if not tables:
         raise UsageError(
             f"There is no table below {root}.",
-            "Name one with --table, measure one (python -m profiler), or name a --device.",
+            "Name one with --table, name a --device, or measure one: "
+            "python -m profiler --device host",
         )
     measured = [table for table in tables if table.manifest.source == "measured"]
     return tuple(measured or tables)
 
 
 def run_on_device(
-    device: str,
+    target: Device,
     dtypes: Sequence[str],
     networks: Sequence[NamedNetwork],
     measuring: TimingOptions,
     progress: Progress,
     tables: Sequence[Table] = (),
+    models: Mapping[str, ModelSource] = _NO_MODELS,
+    options: ModelOptions | None = None,
 ) -> list[Run]:
     """Time the networks on one device, once for each dtype (none: the device's own).
 
@@ -139,13 +192,37 @@ def run_on_device(
         UsageError: Unknown device, backend or dtype, or a busy device.
         DeviceError, DeviceLost, DeviceTimeout: The device.
     """
-    target = find_device(device)
-    return [
-        _run(
-            target, timing_settings(target, dtype, measuring), networks, measuring, progress, tables
-        )
-        for dtype in dict.fromkeys(dtypes or (target.dtype,))
-    ]
+    own = ("fp32",) if models else (target.dtype,)
+    runs = []
+    for dtype in dict.fromkeys(dtypes or own):
+        settings = timing_settings(target, dtype, measuring)
+        for source in models.values():
+            check_route(source, settings.backend)
+        with ExitStack() as stack:
+            ready = [
+                _ready(name, source, target, settings, options, stack)
+                for name, source in models.items()
+            ]
+            runs.append(_run(target, settings, networks, measuring, progress, tables, ready))
+    return runs
+
+
+def _ready(
+    name: str,
+    source: ModelSource,
+    target: Device,
+    settings: CampaignSettings,
+    options: ModelOptions | None,
+    stack: ExitStack,
+) -> tuple[OwnModel, Path]:
+    """A model's checked file, and a tensor file of its inputs that lives with the stack."""
+    options = options or ModelOptions(shapes={})
+    if source.kind == "pte":  # lowered for fixed shapes; they are for the others
+        options = replace(options, shapes={})
+    model = prepare_model(source, settings.backend, options)
+    refuse_missing_kernels(model, target, settings)
+    given = stack.enter_context(input_file(model.inputs, model.cases[:1]))
+    return replace(model, name=name), given
 
 
 def _run(
@@ -155,6 +232,7 @@ def _run(
     measuring: TimingOptions,
     progress: Progress,
     tables: Sequence[Table],
+    models: Sequence[tuple[OwnModel, Path]],
 ) -> Run:
     specs = [
         ExportSpec(
@@ -166,9 +244,26 @@ def _run(
         info = agent.info()
         device = info.id
         label = setting_label(device, settings.dtype, settings.backend, settings.threads)
-        progress.say(f"{label}: {len(specs)} network(s), {settings.effort.preset}")
+        count = counted(len(specs) + len(models), "network")
+        progress.say(f"{label}: {count}, {settings.effort.preset}")
         with device_lock(device, device):
+            numbers = {model.name: compare_model(agent, settings, model) for model, _ in models}
             anchors = anchors_to_time(tables, networks, label, info)
-            timing = time_networks(specs, agent, settings, progress, measuring.workers, anchors)
-        simulated = agent.source == "simulated"
-        return Run(label=label, simulated=simulated, timing=timing, device=info)
+            ready = [timed_model(model, given) for model, given in models]
+            timing = time_networks(
+                specs, agent, settings, progress, measuring.workers, anchors, ready
+            )
+            inputs = {model.name: given for model, given in models}
+            footprints = {
+                name: measure_footprint(target, agent, settings, artefact, inputs.get(name))
+                for name, artefact in timing.artefacts.items()
+                if name in timing.timed
+            }
+        return Run(
+            label=label,
+            simulated=agent.source == "simulated",
+            timing=timing,
+            device=info,
+            footprints=footprints,
+            numbers=numbers,
+        )

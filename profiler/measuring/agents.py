@@ -47,8 +47,8 @@ def timing_settings(device: Device, dtype: str, options: TimingOptions) -> Campa
     )
 
 
-def open_agent(device: Device, settings: CampaignSettings) -> DeviceAgent:
-    """The agent for these settings, not yet entered."""
+def open_agent(device: Device, settings: CampaignSettings, *, profile: bool = False) -> DeviceAgent:
+    """The agent for these settings, not yet entered; with `profile` it tells where time goes."""
     agent_settings = AgentSettings(
         backend=settings.backend,
         threads=settings.threads,
@@ -57,5 +57,6 @@ def open_agent(device: Device, settings: CampaignSettings) -> DeviceAgent:
         runtime=settings.runtime,
         timeout_s=settings.timeout_s,
         pin=settings.pin,
+        profile=profile,
     )
     return make_agent(device, agent_settings)

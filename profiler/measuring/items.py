@@ -2,22 +2,25 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from deploy.artefact import Artefact
 from device_agents.base import DeviceAgent, KeepsFiles
 from device_agents.protocol import PlanItem
 from search.console.progress import Progress
+from search.files import sha256_file
 
 SENTINEL_ID = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimedItem:
-    """One thing to be timed."""
+    """One thing to be timed, on the inputs of a tensor file where it has one."""
 
     name: str
     artefact: Artefact
     is_network: bool
+    input: Path | None = None
 
 
 @dataclass
@@ -44,10 +47,13 @@ class DeliveredFiles:
 
     def deliver(self, artefact: Artefact) -> str:
         """The name by which a plan calls this file on the device."""
-        if artefact.sha256 not in self._names:
-            name = self.agent.deliver(artefact.path, artefact.sha256)
-            self._names[artefact.sha256] = name
-        return self._names[artefact.sha256]
+        return self.deliver_file(artefact.path, artefact.sha256)
+
+    def deliver_file(self, path: Path, sha256: str) -> str:
+        """The name by which a plan calls a file of this content."""
+        if sha256 not in self._names:
+            self._names[sha256] = self.agent.deliver(path, sha256)
+        return self._names[sha256]
 
     def forget(self) -> None:
         """Deliver everything again when it is needed: the device may have lost its files."""
@@ -64,6 +70,7 @@ def plan_items(
             file=files.deliver(item.artefact),
             sha256=item.artefact.sha256,
             loops=network_loops if item.is_network else 0,
+            input=files.deliver_file(item.input, sha256_file(item.input)) if item.input else None,
         )
         for number, item in items
     ]

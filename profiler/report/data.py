@@ -2,16 +2,19 @@
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from profiler.comparison.compare import predicted_cell, published_columns, table_column
 from profiler.comparison.model import Cell, ComparisonColumn
 from profiler.report.drift import drift_of
 from profiler.report.fronts import Front
+from profiler.report.proofs import ProofChart
+from profiler.report.views import accuracy_view, flops_view, layer_view, table_labels
 from profiler.tables.cost_curve import cost_curve
 from profiler.tables.predict import TablePrediction, predict_network
 from profiler.tables.summary import summary
+from search.console.progress import Progress, Silent
 from search.errors import KitError
 from search.latency.trust import table_problems
 from search.operators.words import short_name
@@ -30,13 +33,23 @@ class PageContents:
     networks: tuple[NamedNetwork, ...]
     fronts: tuple[Front, ...]
     curves: bool = True
+    proofs: tuple[ProofChart, ...] = ()
 
 
-def page_data(contents: PageContents) -> dict[str, Any]:
-    """The page's data, ready to become JSON: unknown is None, no NaN."""
+def page_data(contents: PageContents, progress: Progress | None = None) -> dict[str, Any]:
+    """The page's data, ready to become JSON: unknown is None, no NaN.
+
+    `progress` is told of each table, whose cost curve takes seconds.
+    """
+    shown = progress or Silent()
     keys = _shared_keys(contents.tables)
+    labels = table_labels(contents.tables)
+    tables = []
+    for number, table in enumerate(contents.tables):
+        shown.say(f"{table_name(number)}: {table.label}")
+        tables.append(_table(table, number, labels[number], contents, shown))
     return {
-        "tables": [_table(table, n, contents) for n, table in enumerate(contents.tables)],
+        "tables": tables,
         "operators": {
             "keys": list(keys),
             "words": [short_name(key) for key in keys.values()],
@@ -45,6 +58,12 @@ def page_data(contents: PageContents) -> dict[str, Any]:
         },
         "matrix": _matrix(contents),
         "fronts": [asdict(front) for front in contents.fronts],
+        "flops": [flops_view(table) for table in contents.tables],
+        "layers": [
+            [layer_view(table, network) for network in contents.networks]
+            for table in contents.tables
+        ],
+        "accuracy": [accuracy_view(table, contents.networks) for table in contents.tables],
     }
 
 
@@ -53,15 +72,18 @@ def table_name(number: int) -> str:
     return chr(ord("A") + number) if number < 26 else f"T{number + 1}"
 
 
-def _table(table: Table, number: int, contents: PageContents) -> dict[str, Any]:
+def _table(
+    table: Table, number: int, label: str, contents: PageContents, progress: Progress
+) -> dict[str, Any]:
     manifest = table.manifest
     space = manifest.space
+    curve, no_curve = _curve(table, progress) if contents.curves else (None, "")
     return {
         "name": table_name(number),
         "label": table.label,
         "source": manifest.source,
         "device": manifest.device.model or manifest.device.id,
-        "setting": table_column(table).label,
+        "setting": label,
         "lines": summary(table)[1:],
         "problems": table_problems(table),
         "coverage": {
@@ -74,7 +96,8 @@ def _table(table: Table, number: int, contents: PageContents) -> dict[str, Any]:
         },
         "exam": _exam(table),
         "drift": _drift(table),
-        "curve": _curve(table) if contents.curves else None,
+        "curve": curve,
+        "no_curve": no_curve,
     }
 
 
@@ -95,14 +118,14 @@ def _exam(table: Table) -> dict[str, Any] | None:
     }
 
 
-def _curve(table: Table) -> dict[str, list[float | None]] | None:
-    """Columns of a cost curve; None where a table does not hold what it needs."""
+def _curve(table: Table, progress: Progress) -> tuple[dict[str, list[float | None]] | None, str]:
+    """Columns of a cost curve; or None and the reason, where a table lacks what it needs."""
     try:
-        points = cost_curve(table)
-    except KitError:
-        return None
+        points = cost_curve(table, progress=progress)
+    except KitError as error:
+        return None, error.message
     names = ("operators", "share", "exam_mape", "row_mape", "row_coverage")
-    return {name: [_short(getattr(point, name), 4) for point in points] for name in names}
+    return {name: [_short(getattr(point, name), 4) for point in points] for name in names}, ""
 
 
 def _drift(table: Table) -> dict[str, Any] | None:
@@ -176,7 +199,11 @@ def _short(value: float | None, digits: int = _DIGITS) -> float | None:
 
 
 def _matrix(contents: PageContents) -> dict[str, Any]:
-    columns = [table_column(table) for table in contents.tables]
+    labels = table_labels(contents.tables)
+    columns = [
+        replace(table_column(table), label=label)
+        for table, label in zip(contents.tables, labels, strict=True)
+    ]
     cells = [
         cell
         for number, table in enumerate(contents.tables)

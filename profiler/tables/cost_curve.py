@@ -26,6 +26,7 @@ from profiler.prediction.predictor import (
     predict_times,
 )
 from profiler.settings import BAR_MAPE, BAR_SPEARMAN
+from search.console.progress import Progress, Silent
 from search.errors import TableError
 from search.operators.spec import OperatorSpec
 from search.spaces.base import LayeredSpace
@@ -61,8 +62,10 @@ class CurvePoint:
     row_coverage: float | None
 
 
-def cost_curve(table: Table, sizes: Sequence[int] = _SIZES) -> tuple[CurvePoint, ...]:
-    """Points from few to all measured operators.
+def cost_curve(
+    table: Table, sizes: Sequence[int] = _SIZES, progress: Progress | None = None
+) -> tuple[CurvePoint, ...]:
+    """Points from few to all measured operators; `progress` is told of each.
 
     Raises:
         TableError: The table has no exam, no raw blocks of its networks, or
@@ -70,8 +73,14 @@ def cost_curve(table: Table, sizes: Sequence[int] = _SIZES) -> tuple[CurvePoint,
     """
     curve = _Curve(table)
     measured = len(curve.measured)
-    smaller = (size for size in sizes if size < measured)
-    return tuple(curve.point(size) for size in (*smaller, measured))
+    chosen = (*(size for size in sizes if size < measured), measured)
+    shown = progress or Silent()
+    shown.stage("cost curve", len(chosen))
+    points = []
+    for size in chosen:
+        points.append(curve.point(size))
+        shown.advance(1, f"{size} operators")
+    return tuple(points)
 
 
 class _Curve:

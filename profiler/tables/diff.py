@@ -40,6 +40,7 @@ from profiler.analysis.machine_factor import (
 )
 from profiler.tables.clocks import Clocks, clocks_of, processors_in_common
 from profiler.tables.versions import exporter_of, find_parent
+from search.console.messages import counted
 from search.errors import KitError, TableError
 from search.operators.spec import parse_key
 from search.table.entries import Entry
@@ -378,7 +379,7 @@ def report_changes(table: Table) -> None:
     common = difference.common_change
     together = "not determined" if common is None else f"{common:+.2%}"
     print(
-        f"since {parent.name}: {len(difference.regressions)} operator(s) slower, "
+        f"since {parent.name}: {counted(len(difference.regressions), 'operator')} slower, "
         f"{len(difference.improvements)} faster of {len(difference.changes)}; "
         f"{'the machine' if difference.common_kind == 'state' else 'all together'} "
         f"{together}, absolute difference median "

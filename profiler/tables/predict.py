@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 from profiler.planning.networks import published_operators
 from search.architecture import Architecture
+from search.console.messages import counted
 from search.errors import MissingOperator, UsageError
 from search.latency.model import Estimate, LatencyModel
 from search.spaces.classes import network_with_classes
@@ -70,7 +71,7 @@ def predict_network(table: Table, network: NamedNetwork) -> TablePrediction:
         )
         return replace(_predict(model, stand_in, note), lends_classifier=True)
     first, *more = missing.values()
-    others = f" {len(more)} more operator(s) of {network.name} lack theirs." if more else ""
+    others = f" {counted(len(more), 'more operator')} of {network.name} have none." if more else ""
     raise MissingOperator(f"{first.message}{others}", _remedy(table, set(missing), first.remedy))
 
 

@@ -4,6 +4,7 @@ import math
 import textwrap
 
 from profiler.tables.versions import exporter_of
+from search.console.messages import counted
 from search.latency.trust import table_problems, wide_rows
 from search.table.manifest import Calibration, Exam, Manifest, Origin, Prediction, Protocol, Score
 from search.table.store import Table
@@ -75,8 +76,8 @@ def _source_lines(source: str) -> list[str]:
 
 
 def _protocol(protocol: Protocol) -> str:
-    threads = "?" if protocol.threads is None else protocol.threads
-    text = f"{protocol.dtype}, {threads} thread(s), {protocol.preset}"
+    threads = "? threads" if protocol.threads is None else counted(protocol.threads, "thread")
+    text = f"{protocol.dtype}, {threads}, {protocol.preset}"
     if protocol.preset == "imported":
         return f"{text}: the publisher's, not known here"
     return f"{text}, {_floor(protocol.dispatch_floor_us)}{_clock(protocol)}"

@@ -4,55 +4,81 @@ from deploy.exporters.error_limits import deployment_limit
 from deploy.verification.device_side import (
     DeviceDefaults,
     DeviceOptions,
-    Latency,
     LatencyPrediction,
+    ModelRequest,
     VerificationReport,
     VerificationRequest,
 )
 from deploy.verification.machine import TodaysPrediction
 from device_agents.base import DeviceAgent
+from device_agents.device import device_names
 from device_agents.lock import device_lock
-from device_agents.registry import find_device
 from profiler.analysis.machine_factor import MachineFactor
 from profiler.anchors.machine import TableAnchors, for_today, machine_now
-from profiler.campaign.network_timing import NetworkTime, NetworkTimes, time_networks
+from profiler.campaign.network_timing import NetworkTime, time_networks
 from profiler.measuring.agents import TimingOptions, open_agent, timing_settings
-from profiler.settings import PRESETS, CampaignSettings, runtime_of
+from profiler.settings import PRESETS, CampaignSettings
 from profiler.tables.predict import TablePrediction, predict_network
 from profiler.tables.versions import newest_tables
+from profiler.verification.devices import device_of
+from profiler.verification.extras import Subject, with_footprint, with_profile
+from profiler.verification.models import verify_model
 from profiler.verification.outputs import compare_outputs
+from profiler.verification.settings import (
+    latency_of,
+    network_time,
+    processor_doubts,
+    setting_differences,
+    table_of_setting,
+)
 from search.console.progress import Progress, make_progress
-from search.errors import DeviceError, KitError, UsageError
+from search.errors import KitError, UsageError
 from search.latency.model import Estimate
 from search.latency.trust import preempted_sentence
-from search.table.manifest import DeviceInfo, Manifest
-from search.table.processors import compare_devices
-from search.table.store import Table, profile_command, read_manifest, read_table
+from search.table.manifest import DeviceInfo
+from search.table.store import Table, read_manifest, read_table
 from search.zoo.resolve import NamedNetwork
 
 
 class AgentVerifier:
     """A `DeviceVerifier` over the kit's agents and its measuring loop."""
 
-    def defaults(self, device: str) -> DeviceDefaults:
+    def names(self) -> tuple[str, ...]:
+        """Devices that come with the kit."""
+        return device_names()
+
+    def defaults(self, device: DeviceOptions) -> DeviceDefaults:
         """Backend and dtype of a device file."""
-        known = find_device(device)
+        known = device_of(device)
         return DeviceDefaults(backend=known.backend, dtype=known.dtype)
 
     def reach(self, device: DeviceOptions, dtype: str) -> None:
         """Open the device, and close it again."""
-        with open_agent(find_device(device.name), _settings(device, dtype)) as agent:
+        with open_agent(device_of(device), _settings(device, dtype)) as agent:
             agent.info()
 
     def verify(self, request: VerificationRequest) -> VerificationReport:
         """Compare outputs first, so that nothing wrong is timed for long; then time."""
         settings = _settings(request.device, request.architecture.dtype)
+        target = device_of(request.device)
         with (
-            open_agent(find_device(request.device.name), settings) as agent,
+            open_agent(target, settings) as agent,
             make_progress(request.quiet) as progress,
             device_lock(agent.info().id, agent.info().id),
         ):
-            return _verify(request, settings, agent, progress)
+            found, notes = _find_table(request, settings, agent.info())
+            report = _verify(request, settings, agent, progress, found, notes)
+            subject = Subject(
+                artefact=request.artefact,
+                table=found[0] if found else None,
+                architecture=found[1].architecture if found else None,
+            )
+            report = with_footprint(report, target, agent, settings, subject)
+        return with_profile(report, target, settings, subject) if request.profile else report
+
+    def verify_model(self, request: ModelRequest) -> VerificationReport:
+        """The same for a model of the user's own."""
+        return verify_model(request, _settings(request.device, "fp32"))
 
 
 device_side = AgentVerifier()
@@ -70,13 +96,17 @@ def _settings(device: DeviceOptions, dtype: str) -> CampaignSettings:
         runtime=device.runtime,
         timeout_s=device.timeout_s,
     )
-    return timing_settings(find_device(device.name), dtype, timing)
+    return timing_settings(device_of(device), dtype, timing)
 
 
 def _verify(
-    request: VerificationRequest, settings: CampaignSettings, agent: DeviceAgent, progress: Progress
+    request: VerificationRequest,
+    settings: CampaignSettings,
+    agent: DeviceAgent,
+    progress: Progress,
+    found: tuple[Table, TablePrediction] | None,
+    notes: tuple[str, ...],
 ) -> VerificationReport:
-    found, notes = _find_table(request, settings, agent.info())
     numbers = None
     if agent.source == "simulated":
         notes = (*notes, "a simulated device computes nothing: no numbers to compare")
@@ -93,7 +123,7 @@ def _verify(
     singles = anchors.exports if anchors else ()
     timing = time_networks([request.export], agent, settings, progress, anchors=singles)
     name = request.export.name
-    time = _network_time(timing, name)
+    time = network_time(timing, name)
     rejected, blocks = (time.rejected, time.blocks) if time else (timing.preempted[name], 0)
     prediction = None
     if found and anchors and time:
@@ -111,37 +141,11 @@ def _verify(
         backend=settings.backend,
         threads=hello.threads,
         numbers=numbers,
-        latency=_latency(time) if time else None,
+        latency=latency_of(time) if time else None,
         disturbed=preempted_sentence(rejected, blocks, agent.state().load_average),
         prediction=prediction,
         target_us=request.target_us,
         notes=notes,
-    )
-
-
-def _network_time(timing: NetworkTimes, name: str) -> NetworkTime | None:
-    """The network's time; None where no block of it ran undisturbed."""
-    if name in timing.preempted:
-        return None
-    if name not in timing.timed:
-        raise DeviceError(
-            f"The device could not run {name}: {timing.failed[name]}.",
-            "Nothing was timed.",
-        )
-    return timing.timed[name]
-
-
-def _latency(time: NetworkTime) -> Latency:
-    return Latency(
-        centre_us=time.centre_us,
-        low_us=time.low_us,
-        high_us=time.high_us,
-        first_us=time.first_us,
-        passes=time.passes,
-        blocks=time.blocks,
-        stable=time.stable,
-        rejected=time.rejected,
-        clock_khz=time.clock_khz,
     )
 
 
@@ -190,15 +194,8 @@ def _find_table(
     """The table with its prediction, and the notes of the report on it."""
     # The deployed network itself must be predicted: no other convention stands in.
     network = NamedNetwork(name=request.architecture.name, architecture=request.architecture)
-    if request.table is not None:
-        table = read_table(request.table)
-        differences = setting_differences(table.manifest, settings, device)
-        if differences:
-            raise UsageError(
-                f"The table {table.label} is of another setting: {'; '.join(differences)}.",
-                f"Name a table of this one, leave --table out, or measure one: "
-                f"{profile_command(table.manifest)}",
-            )
+    table = table_of_setting(request.table, settings, device)
+    if table is not None:
         doubts = processor_doubts(table.manifest, device)
         prediction = predict_network(table, network)
         return (table, prediction), (*doubts, *_trust(table), *_stand_in(prediction))
@@ -236,36 +233,6 @@ def _newest(
         return lent
     why = reasons[0] if reasons else f"no table of this setting below {request.tables}"
     return None, (f"no prediction: {why}",)
-
-
-def processor_doubts(manifest: Manifest, device: DeviceInfo) -> tuple[str, ...]:
-    """Why it is not known that a table is of this device; empty if it is known."""
-    likeness = compare_devices(manifest.device, device)
-    if likeness.verdict != "unknown":
-        return ()
-    return (
-        f"the table {manifest.device.id}/{manifest.title} may be of another machine "
-        f"than {device.id}: {likeness.reason}",
-    )
-
-
-def setting_differences(
-    manifest: Manifest, settings: CampaignSettings, device: DeviceInfo
-) -> list[str]:
-    """Differences of a table's setting to the one at hand, as far as they are known."""
-    pairs = {
-        "dtype": (manifest.protocol.dtype, settings.dtype),
-        "backend": (manifest.runtime.backend, settings.backend),
-        "threads": (manifest.protocol.threads, settings.threads),
-        "runtime": (runtime_of(manifest), settings.runtime),
-    }
-    likeness = compare_devices(manifest.device, device)
-    found = []
-    if likeness.verdict == "different":
-        found.append(f"device {manifest.device.id}, not {device.id} ({likeness.reason})")
-    return found + [
-        f"{name} {theirs}, not {ours}" for name, (theirs, ours) in pairs.items() if theirs != ours
-    ]
 
 
 def _stand_in(prediction: TablePrediction) -> tuple[str, ...]:

@@ -1,6 +1,5 @@
 """Outputs of the device for real images, compared with those of torch."""
 
-import hashlib
 import tempfile
 import uuid
 from collections.abc import Iterable
@@ -12,12 +11,10 @@ import numpy as np
 from deploy.artefact import Artefact
 from deploy.verification.device_side import Chunk, Floats, OutputErrors
 from device_agents.base import DeviceAgent
-from device_agents.protocol import Failure, Plan, PlanItem
+from profiler.measuring.calls import run_file
 from profiler.settings import CampaignSettings
 from search.console.progress import Progress
-from search.errors import DeviceError, Transient, UsageError
-
-_TRIES = 2
+from search.errors import DeviceError, UsageError
 
 
 def compare_outputs(
@@ -58,37 +55,7 @@ def run_images(
     with tempfile.TemporaryDirectory(prefix="kit-images-") as folder:
         path = Path(folder) / f"{uuid.uuid4().hex}.bin"
         path.write_bytes(content)
-        input_name = agent.deliver(path, hashlib.sha256(content).hexdigest())
-        for attempt in range(_TRIES):
-            output_name = agent.reserve()
-            item = PlanItem(
-                id=0, file=file, sha256=sha256, input=input_name, output=output_name, loops=1
-            )
-            try:
-                _run(agent, settings, item)
-                return _read(agent.collect(output_name), chunk)
-            except Transient:
-                if attempt + 1 == _TRIES:
-                    raise
-    raise AssertionError("the last try returns or raises")
-
-
-def _run(agent: DeviceAgent, settings: CampaignSettings, item: PlanItem) -> None:
-    plan = Plan(
-        nonce=uuid.uuid4().hex,
-        backend=settings.backend,
-        threads=settings.threads,
-        affinity=settings.affinity,
-        order_seed=0,
-        rounds=0,
-        items=(item,),
-    )
-    for record in agent.run(plan):
-        if isinstance(record, Failure):
-            raise DeviceError(
-                f"The device failed on the images ({record.kind}): {record.message}.",
-                "Nothing was compared.",
-            )
+        return _read(run_file(agent, settings, file, sha256, path), chunk)
 
 
 def _read(content: bytes, chunk: Chunk) -> Floats:

@@ -1,59 +1,106 @@
 """Hyperparameters that all search methods share."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from search.errors import UsageError
+from search.recipes.keys import (
+    BelowOne,
+    Count,
+    NonNegative,
+    Positive,
+    ShareOfAll,
+    check_fields,
+    key,
+    part_epochs,
+    whole_epochs,
+)
+from search.training.recipe import OPTIMIZERS, decayed
+
+SCHEDULES = ("cosine", "exponential")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchRecipe:
-    """The part that the command line can set, of any method.
+    """Hyperparameters of any method. A file gives epochs as shares of the search.
 
     Attributes:
         epochs: Walks over the training images.
         batch: Images a step.
-        classes: Random classes of the proxy data; None means all.
+        classes: Random classes of the proxy data; None means all. The options of a
+            search say which, not its recipe.
         weight_share: Share of the images that train the weights.
         weight_rate, weight_momentum, weight_decay: Of the weights' optimiser.
+        optimiser: Of the weights: `sgd`, or `rmsprop` in TensorFlow's form.
+        nesterov, rho, epsilon: As in `search.training.recipe.TrainingRecipe`.
+        decay_all: Also decay batch norm's scales and all biases.
+        schedule: Of the weights' rate: `cosine` falls to 0; `exponential` multiplies by
+            `decay` every `decay_epochs`.
+        warmup_epochs: The weights' rate first rises from zero in a straight line.
+        clip_norm: The gradient's norm is scaled down to this; None does not.
+        label_smoothing: Share of the target spread over all classes.
         freeze_epochs: Epochs in which the architecture rests.
         samples: Networks drawn at the end.
+        sync_batch_norm: Processes compute together what one would: batch norm and noise.
 
     Raises:
         UsageError: A value is out of range.
     """
 
-    epochs: int
-    batch: int
-    weight_rate: float
-    classes: int | None = None
-    weight_share: float = 0.8
-    weight_momentum: float = 0.9
-    weight_decay: float = 1e-4
-    freeze_epochs: int = 0
-    samples: int = 6
+    epochs: Count
+    batch: Count
+    weight_rate: Positive = field(metadata=key("weights.rate"))
+    classes: int | None = field(default=None, metadata=key(None))
+    weight_share: ShareOfAll = field(default=0.8, metadata=key("weights.share"))
+    weight_momentum: BelowOne = field(default=0.9, metadata=key("weights.momentum"))
+    weight_decay: NonNegative = field(default=1e-4, metadata=key("weights.decay"))
+    optimiser: str = field(default="sgd", metadata=key("weights.optimizer"))
+    nesterov: bool = field(default=False, metadata=key("weights.nesterov"))
+    rho: BelowOne = field(default=0.9, metadata=key("weights.rho"))
+    epsilon: Positive = field(default=1e-3, metadata=key("weights.epsilon"))
+    decay_all: bool = field(default=True, metadata=key("weights.decay_all"))
+    schedule: str = field(default="cosine", metadata=key("schedule.name"))
+    decay: ShareOfAll = field(default=0.97, metadata=key("schedule.decay"))
+    decay_epochs: Positive = field(default=2.4, metadata=key("schedule.decay_every", part_epochs))
+    warmup_epochs: NonNegative = field(default=0.0, metadata=key("schedule.warmup", part_epochs))
+    clip_norm: Positive | None = field(default=None, metadata=key("weights.clip_norm"))
+    label_smoothing: BelowOne = 0.0
+    freeze_epochs: int = field(default=0, metadata=key("freeze", whole_epochs))
+    samples: Count = 6
+    sync_batch_norm: bool = False
 
     def __post_init__(self) -> None:
+        check_fields(self)
+        for name, word, known in (
+            ("weights.optimizer", self.optimiser, OPTIMIZERS),
+            ("schedule.name", self.schedule, SCHEDULES),
+        ):
+            if word not in known:
+                raise UsageError(f"Unknown {name} {word!r}.", f"Known: {', '.join(known)}.")
         self.require(
-            ("Epochs, batch and samples", min(self.epochs, self.batch, self.samples) >= 1),
-            ("The share of the weights", 0 < self.weight_share <= 1),
-            ("Frozen epochs", 0 <= self.freeze_epochs <= self.epochs),
-            ("Classes", self.classes is None or self.classes >= 2),
-            ("The learning rate", 0 < self.weight_rate < math.inf),
-            ("The momentum", 0 <= self.weight_momentum < 1),
-            ("The decay", 0 <= self.weight_decay < math.inf),
+            ("freeze", 0 <= self.freeze_epochs <= self.epochs),
+            ("classes", self.classes is None or self.classes >= 2),
+            ("schedule.warmup", self.warmup_epochs < self.epochs),
+            ("weights.nesterov", not self.nesterov or self.optimiser == "sgd"),
+            ("weights.nesterov", not self.nesterov or self.weight_momentum > 0),
         )
 
     def require(self, *right: tuple[str, bool]) -> None:
-        """Refuse values out of range.
+        """Refuse values that do not go together.
 
         Raises:
             UsageError: Names the first of `right` that is False.
         """
-        for problem, holds in right:
+        for name, holds in right:
             if not holds:
-                raise UsageError(f"{problem} of this recipe are out of range: {self}.")
+                raise UsageError(f"{name} is out of range in this recipe: {self}.")
 
     def weight_rate_at(self, epoch: float) -> float:
-        """Learning rate of the weights after so many epochs: a cosine that ends at 0."""
-        return self.weight_rate * 0.5 * (1 + math.cos(math.pi * min(epoch / self.epochs, 1.0)))
+        """Learning rate of the weights after so many epochs."""
+        if epoch < self.warmup_epochs:
+            return self.weight_rate * epoch / self.warmup_epochs
+        if self.schedule == "exponential":
+            return decayed(self.weight_rate, self.decay, epoch / self.decay_epochs)
+        past = epoch - self.warmup_epochs
+        share = min(past / (self.epochs - self.warmup_epochs), 1.0)
+        return self.weight_rate * 0.5 * (1 + math.cos(math.pi * share))

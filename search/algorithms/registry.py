@@ -17,7 +17,7 @@ _HERE = "search.algorithms"
 
 
 class Method(NamedTuple):
-    """A method, its presets and its shared weights, each as module:name."""
+    """A method, its hyperparameters and its shared weights, each as module:name."""
 
     search: str
     recipe: str
@@ -25,25 +25,25 @@ class Method(NamedTuple):
 
 
 METHODS = {
-    "fbnet": Method(f"{_HERE}.fbnet.search:FBNetSearch", f"{_HERE}.fbnet.recipe:make_fbnet_recipe"),
+    "fbnet": Method(f"{_HERE}.fbnet.search:FBNetSearch", f"{_HERE}.fbnet.recipe:FBNetRecipe"),
     "fp-nas": Method(
         f"{_HERE}.fp_nas.search:CategoricalSearch",
-        f"{_HERE}.fp_nas.recipe:make_fp_nas_recipe",
+        f"{_HERE}.fp_nas.recipe:CategoricalRecipe",
         f"{_HERE}.fp_nas.categorical:shared_weights",
     ),
     "fbnetv2": Method(
         f"{_HERE}.fbnetv2.search:FBNetV2Search",
-        f"{_HERE}.fbnetv2.recipe:make_fbnetv2_recipe",
+        f"{_HERE}.fbnetv2.recipe:FBNetV2Recipe",
         "search.supernets.masked:MaskedSupernet",
     ),
     "single-path": Method(
         f"{_HERE}.single_path.search:SinglePathSearch",
-        f"{_HERE}.single_path.recipe:make_single_path_recipe",
+        f"{_HERE}.single_path.recipe:SinglePathRecipe",
         "search.supernets.superkernel:SuperkernelSupernet",
     ),
     "parsec": Method(
         f"{_HERE}.fp_nas.search:Parsec",
-        f"{_HERE}.fp_nas.recipe:make_parsec_recipe",
+        f"{_HERE}.fp_nas.recipe:CategoricalRecipe",
         f"{_HERE}.fp_nas.categorical:shared_weights",
     ),
 }
@@ -58,14 +58,13 @@ def load_method(name: str) -> "Callable[..., SearchAlgorithm]":
     return cast("Callable[..., SearchAlgorithm]", _load(_method(name).search))
 
 
-def make_search_recipe(algorithm: str, name: str) -> SearchRecipe:
-    """A method's preset.
+def recipe_class(algorithm: str) -> type[SearchRecipe]:
+    """The class of a method's hyperparameters.
 
     Raises:
-        UsageError: Unknown method or preset.
+        UsageError: Unknown method.
     """
-    make = cast(Callable[[str], SearchRecipe], _load(_method(algorithm).recipe))
-    return make(name)
+    return cast(type[SearchRecipe], _load(_method(algorithm).recipe))
 
 
 def load_supernet_class(name: str) -> "Callable[[SearchSpace], nn.Module]":

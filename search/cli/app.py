@@ -2,26 +2,24 @@
 
 from typing import NoReturn
 
-import typer
+from search.cli import evaluate, front, plot, recipes, search, specialise, sweep, train, watch
+from search.console.app import make_app, run_app
+from search.console.help import PanelCommand
 
-from search.cli import evaluate, front, plot, search, specialise, train
-from search.console.app import run_app
-
-app = typer.Typer(
-    add_completion=True,
-    no_args_is_help=False,
-    pretty_exceptions_enable=False,
-    help="Find a network for a device from its latency table, and train it.",
-)
+app = make_app(help="Find a network for a device from its latency table, and train it.")
 app.callback(invoke_without_command=True, epilog=search.EXAMPLES)(search.search)
-app.command(epilog=train.EXAMPLES)(train.train)
-app.command(epilog=evaluate.EXAMPLES)(evaluate.evaluate)
-app.command(epilog=front.EXAMPLES)(front.front)
-app.command(epilog=plot.EXAMPLES)(plot.plot)
-app.command(epilog=specialise.EXAMPLES)(specialise.specialise)
+app.command(cls=PanelCommand, epilog=train.EXAMPLES)(train.train)
+app.command(cls=PanelCommand, epilog=evaluate.EXAMPLES)(evaluate.evaluate)
+app.add_typer(recipes.app, name="recipes")
+app.command(cls=PanelCommand, epilog=front.EXAMPLES)(front.front)
+app.command(cls=PanelCommand, epilog=plot.EXAMPLES)(plot.plot)
+app.command(cls=PanelCommand, epilog=watch.EXAMPLES)(watch.watch)
+app.command(cls=PanelCommand, epilog=specialise.EXAMPLES)(specialise.specialise)
+app.command(cls=PanelCommand, epilog=sweep.EXAMPLES, context_settings=sweep.CONTEXT)(sweep.sweep)
 
 _INTERRUPTED = (
-    "Interrupted. Finished work is kept; the same command with --resume continues from there."
+    "Interrupted. Finished work is kept; the same command with --resume continues from there "
+    "(a sweep without it)."
 )
 
 

@@ -22,6 +22,7 @@ from search.cli.options import (
     gather,
 )
 from search.console.app import check_format
+from search.console.suggestions import tables as complete_table
 from search.errors import UsageError
 
 EXAMPLES = examples(
@@ -37,7 +38,12 @@ def front(
         typer.Option(help="scores.json of a search of the same space.", rich_help_panel=PROBLEM),
     ],
     table: Annotated[
-        Path | None, typer.Option(help="Folder of a latency table.", rich_help_panel=PROBLEM)
+        Path | None,
+        typer.Option(
+            help="A latency table: its folder, or words such as latest.",
+            rich_help_panel=PROBLEM,
+            autocompletion=complete_table,
+        ),
     ] = None,
     space: Annotated[
         str | None,
@@ -76,12 +82,13 @@ def front(
     from search.pipeline.front import run_front
     from search.pipeline.limits.targets import TypedTargets, problems_of
     from search.pipeline.problem import Waivers, load_problem, untimed_problem
+    from search.table.query import find_table
 
     waivers = gather(Waivers, parameters)
     if (table is None) == (space is None):
         raise UsageError("One of --table and --space is needed.", "Give --table, or --space NAME.")
     if table is not None:
-        problem = load_problem(table, None, waivers)
+        problem = load_problem(find_table(table), None, waivers)
     else:
         problem = untimed_problem(space or "", None, cost, waivers)
     problems = problems_of(problem, gather(TypedTargets, parameters))

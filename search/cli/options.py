@@ -1,10 +1,14 @@
 """Options that several verbs share, and their way into typed options."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
+
+from search.console.suggestions import one_of
+from search.errors import UsageError
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -91,7 +95,23 @@ ValFolder = Annotated[
     ),
 ]
 
-Recipe = Annotated[str, typer.Option(help="Hyperparameters: cpu or paper.", rich_help_panel=EFFORT)]
+Recipe = Annotated[
+    str,
+    typer.Option(
+        help="Hyperparameters: a name ('list' lists them), 'paper' (the method's own), or a "
+        ".toml file.",
+        rich_help_panel=EFFORT,
+    ),
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="A value in place of the recipe's; may be repeated.",
+        rich_help_panel=EFFORT,
+    ),
+]
 Batch = Annotated[
     int | None,
     typer.Option(help="Images a step; the recipe's by default.", min=2, rich_help_panel=EFFORT),
@@ -114,13 +134,36 @@ Device = Annotated[
     ),
 ]
 Precision = Annotated[
-    str, typer.Option(help="float32, or bfloat16 (mixed precision).", rich_help_panel=COMPUTE)
+    str,
+    typer.Option(
+        help="float32, or bfloat16 or float16 (mixed precision).", rich_help_panel=COMPUTE
+    ),
 ]
 Compile = Annotated[
     bool, typer.Option("--compile", help="Use torch.compile.", rich_help_panel=COMPUTE)
 ]
+
+
+def check_threads(threads: int | None) -> int | None:
+    """Refuse more threads than this machine runs at once, before any work.
+
+    Raises:
+        UsageError: More.
+    """
+    cores = os.cpu_count()
+    if threads is not None and cores is not None and threads > cores:
+        raise UsageError(
+            f"--threads {threads} is more than this machine's {cores} cores.",
+            f"Give at most {cores}, or leave it out.",
+        )
+    return threads
+
+
 Threads = Annotated[
-    int | None, typer.Option(help="CPU threads of torch.", min=1, rich_help_panel=COMPUTE)
+    int | None,
+    typer.Option(
+        help="CPU threads of torch.", min=1, callback=check_threads, rich_help_panel=COMPUTE
+    ),
 ]
 
 Resume = Annotated[
@@ -168,6 +211,14 @@ Predicted = Annotated[
 ]
 
 
+@one_of
+def complete_space() -> tuple[str, ...]:
+    """Search spaces, for a shell that completes them."""
+    from search.spaces.registry import space_names
+
+    return space_names()
+
+
 def gather(kind: "type[Kind]", parameters: Mapping[str, object], **others: object) -> "Kind":
     """Options of one kind from the parameters of a verb that carry its fields' names.
 
@@ -187,4 +238,4 @@ def gather(kind: "type[Kind]", parameters: Mapping[str, object], **others: objec
 
 def examples(*commands: str) -> str:
     """Commands as the text below a verb's help, one a line."""
-    return "\n\n".join(("Examples:", *commands))
+    return "\n".join(("\b", "Examples:", *(f"  {command}" for command in commands)))

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.table import Table as Grid
 
 from search.console.output import emit
@@ -41,6 +41,8 @@ def show_search(output: "SearchOutput", output_format: str) -> None:
         if test is not None:
             accuracy = f"top-1 {test.top1:.2%} on {test.images} test images"
             print(f"trained    {accuracy}, {output.weights}")
+            if output.best_epoch is not None:
+                print(f"           {_chosen_by_test(output.best_epoch)}")
 
     emit(
         output_format,
@@ -122,15 +124,22 @@ def show_trained(output: "TrainOutput", output_format: str) -> None:
         "images": test.images,
         "weights": str(output.weights),
         "architecture": None if output.architecture is None else str(output.architecture),
+        "best_epoch": output.best_epoch,
     }
 
     def table(_: Console) -> None:
         print(f"{name}: top-1 {test.top1:.2%} on {test.images} test images")
+        if output.best_epoch is not None:
+            print(_chosen_by_test(output.best_epoch))
         print(f"written to {output.weights}")
         if output.architecture is not None:
             print(f"network    {output.architecture}, with {output.network.classes} classes")
 
     emit(output_format, table=table, content=lambda: row, rows=lambda: [row])
+
+
+def _chosen_by_test(epoch: int) -> str:
+    return f"weights of epoch {epoch}, which these images chose: a little too good"
 
 
 def show_trained_all(output: "TrainAllOutput", output_format: str) -> None:
@@ -267,14 +276,18 @@ def _columns(network: "SpecialisationRow", networks: "Sequence[SpecialisationRow
     }
 
 
-def grid_of(rows: Sequence[Row]) -> Grid:
-    """Rows of equal columns as a rich table; columns without any value are left out."""
+def grid_of(rows: Sequence[Row], left: Sequence[str] = ()) -> Grid:
+    """Rows of equal columns as a rich table; columns without any value are left out.
+
+    Numbers stand at the right, the first column and those of `left` at the left.
+    """
     grid = Grid(box=None, pad_edge=False)
     names = [name for name in rows[0] if any(row[name] is not None for row in rows)] if rows else []
     for number, name in enumerate(names):
         # A title on two lines keeps ten columns within 80 characters.
         title = name.replace("_percent", " %").replace("_", "\n", 1)
-        grid.add_column(title, justify="left" if number == 0 else "right", overflow="fold")
+        justify: JustifyMethod = "left" if number == 0 or name in left else "right"
+        grid.add_column(title, justify=justify, overflow="fold")
     for row in rows:
         grid.add_row(*(_cell(row[name]) for name in names))
     return grid

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from search.cli.options import OUTPUT, examples
+from search.cli.options import OUTPUT, PROBLEM, examples
 
 EXAMPLES = examples(
     "python -m search plot net.run",
@@ -24,15 +24,28 @@ def plot(
             rich_help_panel=OUTPUT,
         ),
     ] = None,
+    csv: Annotated[
+        Path | None,
+        typer.Option(help="Write the numbers to this CSV file instead.", rich_help_panel=OUTPUT),
+    ] = None,
+    target_ms: Annotated[
+        float | None,
+        typer.Option(help="Latency to be met, drawn as a line.", min=0, rich_help_panel=PROBLEM),
+    ] = None,
 ) -> None:
     """Draw loss, accuracy, expected latency, entropy and temperature over the epochs."""
-    from search.files import check_file
-    from search.training.run.plot import write_plot
+    from search.files import check_file, write_text
+    from search.training.run.plot import trace_csv, write_plot
     from search.training.run.trace import read_trace
 
     trace = run / "trace.jsonl" if run.is_dir() else run
     lines = read_trace(trace)
+    if csv is not None:
+        check_file(csv, "--csv", (".csv",))
+        write_text(csv, trace_csv(lines))
+        typer.echo(f"written to {csv}")
+        return
     page = output or trace.with_suffix(".html")
     check_file(page, "--output", (".html",))
-    write_plot(lines, page, trace.parent.name)
+    write_plot(lines, page, trace.parent.name, target_ms)
     typer.echo(f"written to {page}")

@@ -29,16 +29,22 @@ from search.cli.options import (
     Recipe,
     Resume,
     Seed,
+    Settings,
     Simulated,
     Source,
     Threads,
     TrainFolder,
     Unexamined,
     ValFolder,
+    complete_space,
     examples,
     gather,
 )
+from search.cli.recipes import LIST, show_recipes
 from search.console.app import check_format
+from search.console.help import VersionOption
+from search.console.suggestions import one_of
+from search.console.suggestions import tables as complete_table
 from search.errors import UsageError
 
 ALGORITHMS = (*METHODS, "exact", "evolution", "random")
@@ -51,22 +57,30 @@ EXAMPLES = examples(
 def search(
     context: typer.Context,
     table: Annotated[
-        Path | None, typer.Option(help="Folder of a latency table.", rich_help_panel=PROBLEM)
+        Path | None,
+        typer.Option(
+            help="A latency table: its folder, or words such as latest.",
+            rich_help_panel=PROBLEM,
+            autocompletion=complete_table,
+        ),
     ] = None,
     space: Annotated[
         str | None,
         typer.Option(
             help="Without --table: a space, for --cost flops, params or memory.",
             rich_help_panel=PROBLEM,
+            autocompletion=complete_space,
         ),
     ] = None,
     algorithm: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help=f"{', '.join(METHODS)}, exact (needs --scores), evolution or random.",
+            help=f"{', '.join(METHODS)}, exact (needs --scores), evolution or random; by default "
+            "the recipe's, or fbnet.",
             rich_help_panel=PROBLEM,
+            autocompletion=one_of(lambda: ALGORITHMS),
         ),
-    ] = "fbnet",
+    ] = None,
     target_ms: Annotated[
         float | None,
         typer.Option(
@@ -106,6 +120,7 @@ def search(
     train_folder: TrainFolder = None,
     val_folder: ValFolder = None,
     recipe: Recipe = "cpu",
+    settings: Settings = None,
     epochs: Annotated[
         int | None,
         typer.Option(help="Epochs of the search (of a trial).", min=1, rich_help_panel=EFFORT),
@@ -155,31 +170,26 @@ def search(
     simulated: Simulated = False,
     imported: Imported = False,
     predicted: Predicted = False,
+    version: VersionOption = False,
 ) -> None:
     """Search a network for the device of a table (the default verb)."""
-    parameters = locals()
+    parameters = locals() | {"settings": tuple(settings or ())}
     if context.invoked_subcommand is not None:
         return
     check_format(output_format)
-    if table is None and space is None:
-        raise UsageError(
-            "No latency table is given.",
-            "Add --table tables/<device>/<name>, or --space NAME --cost flops.",
-        )
-    if table is not None and space is not None:
-        raise UsageError("A table has its own space.", "Give --table or --space, not both.")
-    if algorithm not in ALGORITHMS:
-        raise UsageError(f"Unknown --algorithm {algorithm!r}.", f"Known: {', '.join(ALGORITHMS)}.")
-    if (algorithm == "exact") != (scores is not None):
-        raise UsageError(
-            "--algorithm exact and --scores go together.",
-            "A search leaves its scores.json in the folder of its run.",
-        )
+    if recipe == LIST:
+        show_recipes(output_format)
+        return
+    _check_together(table, space, algorithm, scores)
+    from search.algorithms.recipes import method_of, open_recipe
     from search.pipeline.problem import Waivers, load_problem, untimed_problem, weigh
+    from search.table.query import find_table
 
+    algorithm = parameters["algorithm"] = algorithm or method_of(recipe)
+    open_recipe(recipe, settings or (), algorithm)  # refused before the table is read
     waivers = gather(Waivers, parameters)
     if table is not None:
-        problem = load_problem(table, target_ms, waivers, probability)
+        problem = load_problem(find_table(table), target_ms, waivers, probability)
     else:
         if target_ms is not None or probability is not None:
             raise UsageError("--target-ms and --probability need a latency.", "Give --table.")
@@ -204,3 +214,23 @@ def search(
     result = run_search(problem, options, gather(ComputeOptions, parameters))
     if result is not None:
         show_search(result, output_format)
+
+
+def _check_together(
+    table: Path | None, space: str | None, algorithm: str | None, scores: Path | None
+) -> None:
+    """Refuse what names no problem, or two, before anything heavy is imported."""
+    if table is None and space is None:
+        raise UsageError(
+            "No latency table is given.",
+            "Add --table tables/<device>/<name>, or --space NAME --cost flops.",
+        )
+    if table is not None and space is not None:
+        raise UsageError("A table has its own space.", "Give --table or --space, not both.")
+    if algorithm is not None and algorithm not in ALGORITHMS:
+        raise UsageError(f"Unknown --algorithm {algorithm!r}.", f"Known: {', '.join(ALGORITHMS)}.")
+    if (algorithm == "exact") != (scores is not None):
+        raise UsageError(
+            "--algorithm exact and --scores go together.",
+            "A search leaves its scores.json in the folder of its run.",
+        )

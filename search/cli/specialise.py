@@ -32,6 +32,7 @@ from search.cli.options import (
     gather,
 )
 from search.console.app import check_format
+from search.console.suggestions import tables as complete_table
 from search.errors import UsageError
 
 EXAMPLES = examples(
@@ -55,7 +56,11 @@ def specialise(
     ] = None,
     table: Annotated[
         list[Path] | None,
-        typer.Option(help="Folders of latency tables; more may follow.", rich_help_panel=PROBLEM),
+        typer.Option(
+            help="Latency tables: folders, or words such as latest; more may follow.",
+            rich_help_panel=PROBLEM,
+            autocompletion=complete_table,
+        ),
     ] = None,
     tables: Annotated[list[Path] | None, typer.Argument(help="More tables.")] = None,
     cost: Cost = "latency",
@@ -113,7 +118,9 @@ def specialise(
     from search.pipeline.resources import ComputeOptions, compute_resources
     from search.pipeline.specialise import load_problems, run_specialise
     from search.pipeline.supernet_scores import Scoring
+    from search.table.query import find_table
 
+    folders = [find_table(folder) for folder in folders]
     problems = load_problems(
         folders, gather(TypedTargets, parameters), gather(Waivers, parameters), probability
     )

@@ -21,6 +21,7 @@ from search.cli.options import (
     Recipe,
     Resume,
     Seed,
+    Settings,
     Source,
     Threads,
     TrainFolder,
@@ -28,6 +29,7 @@ from search.cli.options import (
     examples,
     gather,
 )
+from search.cli.recipes import LIST, show_recipes
 from search.console.app import check_format
 from search.errors import UsageError
 
@@ -69,6 +71,7 @@ def train(
         ),
     ] = None,
     recipe: Recipe = "cpu",
+    settings: Settings = None,
     epochs: Annotated[
         int | None, typer.Option(help="Instead of the recipe's.", min=1, rich_help_panel=EFFORT)
     ] = None,
@@ -95,8 +98,11 @@ def train(
 
     With --best, all networks of a folder, such as the candidates of a search.
     """
-    parameters = locals()
+    parameters = locals() | {"settings": tuple(settings or ())}
     check_format(output_format)
+    if recipe == LIST:
+        show_recipes(output_format)
+        return
     _check_folder(network, best, held_out)
     from search.cli.output import show_trained, show_trained_all
     from search.pipeline.networks.train_all import run_training_of_all

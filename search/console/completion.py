@@ -8,49 +8,60 @@ from search.errors import UsageError
 
 MODULES = ("profiler", "search", "deploy")
 
+# The command that needs no such help, where it is installed.
+KIT = "fbnet-kit"
+
 # Typer's protocol: the words typed so far and the shell's name in the environment,
 # suggestions on standard output.
 _BASH = """\
-{module}() {{ python -m {module} "$@"; }}
-_{module}_complete() {{
+_{function}_complete() {{
   local IFS=$'\\n'
   COMPREPLY=($(COMP_WORDS="${{COMP_WORDS[*]}}" COMP_CWORD=$COMP_CWORD \\
-    {variable}=complete_bash python -m {module} 2>/dev/null))
+    {variable}=complete_bash {call} 2>/dev/null))
   return 0
 }}
-complete -o default -F _{module}_complete {module}
+complete -o default -F _{function}_complete {name}
 """
 _ZSH = """\
-{module}() {{ python -m {module} "$@"; }}
-_{module}_complete() {{
+_{function}_complete() {{
   eval $(_TYPER_COMPLETE_ARGS="${{words[1,$CURRENT]}}" \\
-    {variable}=complete_zsh python -m {module} 2>/dev/null)
+    {variable}=complete_zsh {call} 2>/dev/null)
 }}
-compdef _{module}_complete {module}
+compdef _{function}_complete {name}
 """
 _FISH = """\
-function {module}; python -m {module} $argv; end
-complete --command {module} --no-files \\
+complete --command {name} --no-files \\
   --arguments "(env {variable}=complete_fish _TYPER_COMPLETE_FISH_ACTION=get-args \\
-  _TYPER_COMPLETE_ARGS=(commandline -cp) python -m {module})" \\
+  _TYPER_COMPLETE_ARGS=(commandline -cp) {call})" \\
   --condition "env {variable}=complete_fish _TYPER_COMPLETE_FISH_ACTION=is-args \\
-  _TYPER_COMPLETE_ARGS=(commandline -cp) python -m {module}"
+  _TYPER_COMPLETE_ARGS=(commandline -cp) {call}"
 """
-_SCRIPTS = {"bash": _BASH, "zsh": _ZSH, "fish": _FISH}
+_WRAPPER = '{module}() {{ python -m {module} "$@"; }}\n'
+_FISH_WRAPPER = "function {module}; python -m {module} $argv; end\n"
+_SCRIPTS = {"bash": (_WRAPPER, _BASH), "zsh": (_WRAPPER, _ZSH), "fish": (_FISH_WRAPPER, _FISH)}
 
 
 def variable_of(module: str) -> str:
     """The environment variable by which a shell asks for suggestions."""
-    return f"_{module.upper()}_COMPLETE"
+    return f"_{module.upper().replace('-', '_')}_COMPLETE"
 
 
 def completion_script(shell: str) -> str:
-    """A script that defines a command for each module and completes it.
+    """A script that defines a command for each module and completes it, and `fbnet-kit`.
 
     Raises:
         UsageError: Unknown shell.
     """
     if shell not in _SCRIPTS:
         raise UsageError(f"Unknown shell {shell!r}.", f"Known: {', '.join(_SCRIPTS)}.")
-    parts = (_SCRIPTS[shell].format(module=m, variable=variable_of(m)) for m in MODULES)
-    return "\n".join(parts)
+    wrapper, completing = _SCRIPTS[shell]
+    parts = [
+        wrapper.format(module=module) + _filled(completing, module, f"python -m {module}")
+        for module in MODULES
+    ]
+    return "\n".join([*parts, _filled(completing, KIT, KIT)])
+
+
+def _filled(script: str, name: str, call: str) -> str:
+    function = name.replace("-", "_")
+    return script.format(name=name, call=call, function=function, variable=variable_of(name))

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from search.console.messages import counted
 from search.errors import UsageError
 from search.operators.spec import OperatorSpec
 from search.spaces.base import Choice, LayeredSpace, SearchSpace
@@ -190,9 +191,9 @@ def table_problems(table: Table) -> list[str]:
     space, exam = table.manifest.space, table.manifest.exam
     found = [text for text in (pinning_problem(table), preemption_problem(table)) if text]
     if failed := [entry.key for entry in table.entries if entry.status == "failed"]:
-        found.append(f"{len(failed)} operator(s) failed: {_some(failed)}")
+        found.append(f"{counted(len(failed), 'operator')} failed: {_some(failed)}")
     if space.operators_missing and space.filter is None:
-        found.append(f"{space.operators_missing} operator(s) missing")
+        found.append(f"{counted(space.operators_missing, 'operator')} missing")
     if problem := _floor_problem(table):
         found.append(problem)
     # Some operators alone are measured without an exam, and nobody expects one.
@@ -232,7 +233,9 @@ def uncertainty_problems(table: Table) -> list[str]:
             f"{choice.faster} or {choice.slower} of {choice.layer}, +-{choice.half_width_us:.0f} us"
             for choice in open_pairs
         ]
-        found.append(f"{len(open_pairs)} choice(s) of the faster one left open: {_some(texts)}")
+        found.append(
+            f"{counted(len(open_pairs), 'choice')} of the faster one left open: {_some(texts)}"
+        )
     return found
 
 

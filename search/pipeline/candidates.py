@@ -1,16 +1,14 @@
 """Candidates of a search: collected, ranked with the weights they share, chosen."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from torch import Tensor
 
 from search.algorithms.base import SearchAlgorithm
-from search.data.base import ImageSet
 from search.errors import UsageError
 from search.operators.spec import OperatorSpec
-from search.pipeline.inherited import Shared, inherited_accuracy
 from search.pipeline.limits.most import weighed
 from search.pipeline.problem import TARGET_UTILISATION, SearchProblem
 from search.pipeline.result import CandidateRow, LimitRow
@@ -112,39 +110,6 @@ def _near_target(probabilities: Array, problem: SearchProblem, seed: int) -> lis
     except UsageError:  # No network is that slow.
         return []
     return [tuple(row) for row in drawn.tolist()]
-
-
-def rank_candidates(
-    candidates: Iterable[Candidate],
-    weights: Shared,
-    images: ImageSet,
-    train_indices: Tensor,
-    validation_indices: Tensor,
-) -> list[Candidate]:
-    """Judge all by inherited weights.
-
-    Args:
-        candidates: Of one space.
-        weights: Trained, shared by all networks of the space.
-        images: Training images.
-        train_indices: Those that trained the weights.
-        validation_indices: Those to judge on.
-
-    Returns:
-        Candidates with their accuracies, the best first.
-    """
-    judged = [
-        replace(
-            candidate,
-            accuracy=inherited_accuracy(
-                weights, candidate.choices, images, train_indices, validation_indices
-            ),
-            scored_by="inherited weights, batch norm recalibrated",
-            images=len(validation_indices),
-        )
-        for candidate in candidates
-    ]
-    return sorted(judged, key=lambda candidate: -(candidate.accuracy or 0.0))
 
 
 def choose_candidate(ranked: Sequence[Candidate], problem: SearchProblem) -> Candidate:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from search.algorithms.recipe import SearchRecipe
 from search.console.progress import Progress
 from search.data.base import Data
 from search.pipeline.images import RunImages
@@ -11,6 +12,7 @@ from search.pipeline.resources import ComputeOptions
 from search.spaces.base import LayeredSpace
 from search.spaces.classes import space_with_classes
 from search.training.compute.distributed import ProcessGroup
+from search.training.recipe import TrainingRecipe
 from search.training.run.run_control import Stopwatch
 from search.training.settings import TrainingSettings
 
@@ -43,8 +45,12 @@ class RunContext:
         """
         return space_with_classes(self.problem.space, len(self.data().classes))
 
-    def settings(self, batch: int) -> TrainingSettings:
-        """Settings of a training with this many images a step."""
+    def settings(self, recipe: SearchRecipe | TrainingRecipe) -> TrainingSettings:
+        """Settings of the engine, as far as a recipe decides them."""
         return TrainingSettings(
-            batch=batch, seed=self.options.seed, compute=self.compute.to_compute()
+            batch=recipe.batch,
+            seed=self.options.seed,
+            clip_norm=recipe.clip_norm,
+            synchronous=recipe.sync_batch_norm,
+            compute=self.compute.to_compute(),
         )

@@ -9,6 +9,7 @@ from typing import ClassVar, Protocol
 from search.algorithms.base import SearchAlgorithm
 from search.algorithms.baselines.search import BaselineResult, evolve, random_search
 from search.algorithms.baselines.trials import ShortTraining, TrialFile
+from search.algorithms.fp_nas.recipe import CategoricalRecipe
 from search.algorithms.recipe import SearchRecipe
 from search.algorithms.registry import METHODS, load_method
 from search.costs.base import CostTarget
@@ -21,17 +22,18 @@ from search.pipeline.candidates import (
     candidates_of,
     choose_candidate,
     exact_selection,
-    rank_candidates,
 )
 from search.pipeline.context import RunContext
 from search.pipeline.limits.most import weighed
+from search.pipeline.networks.judging import Judge, choose_images
 from search.pipeline.options import SearchOptions
 from search.pipeline.problem import SearchProblem
 from search.selection.scores import dump_scores, from_probabilities, read_scores_for
 from search.training.compute.seeds import fresh_weights
 from search.training.engine import train
 from search.training.progress import TrainingProgress
-from search.training.recipe import TrainingRecipe, make_training_recipe
+from search.training.recipe import TrainingRecipe
+from search.training.retrain import with_policy
 from search.training.run.plot import write_plot
 from search.training.run.trace import TraceLine
 
@@ -78,7 +80,7 @@ def make_method(options: SearchOptions) -> SearchMethod:
     Raises:
         UsageError: Unknown recipe, or values out of range.
     """
-    make_training_recipe(options.recipe)  # refuses an unknown one, needed or not
+    options.open_recipe()  # refuses an unknown one, needed or not
     if options.scores is not None:
         return ExactSelection(scores=options.scores)
     if options.algorithm in METHODS:
@@ -119,11 +121,36 @@ class SharedWeightsSearch:
             plot = context.options.folder / PLOT
             write_plot(trace, plot, f"{algorithm.name} search, {data.name}")
         candidates = candidates_of(algorithm, problem, seed=seed, samples=self.recipe.samples)
-        train_indices, validation_indices = split_indices(data.train.labels, algorithm.splits, seed)
-        ranked = rank_candidates(
-            candidates, algorithm, data.train, train_indices, validation_indices
-        )
+        ranked = self._judge(algorithm, data, context, len(candidates)).rank(candidates)
         return choose_candidate(ranked, problem), ranked
+
+    def _judge(
+        self, algorithm: SearchAlgorithm, data: Data, context: RunContext, candidates: int
+    ) -> Judge:
+        train_indices, validation_indices = split_indices(
+            data.train.labels, algorithm.splits, context.options.seed
+        )
+        passes = self.recipe.epochs * len(data.train) * self._networks_a_step(context)
+        return Judge(
+            weights=algorithm,
+            module=algorithm.module,
+            images=data.train,
+            train=train_indices,
+            chosen=choose_images(candidates, train_indices, validation_indices, passes),
+            folder=context.options.folder,
+            compute=context.compute.to_compute(),
+            processes=context.processes,
+            progress=context.progress,
+        )
+
+    def _networks_a_step(self, context: RunContext) -> float:
+        """How many networks an image passes in a step of the search."""
+        layers = context.problem.space.layers
+        if self.algorithm == "fbnet":  # all candidates of every layer
+            return sum(len(layer.choices) for layer in layers) / len(layers)
+        if isinstance(self.recipe, CategoricalRecipe):
+            return self.recipe.draws or self.recipe.least_draws
+        return 1.0
 
     def _train(
         self, algorithm: SearchAlgorithm, data: Data, context: RunContext
@@ -132,7 +159,7 @@ class SharedWeightsSearch:
         return train(
             algorithm,
             data.train,
-            context.settings(self.recipe.batch),
+            context.settings(self.recipe),
             space=context.searched_space().spec,
             recipe=json.dumps({**asdict(self.recipe), **_target(problem)}, sort_keys=True),
             table_id=problem.table_id,
@@ -233,12 +260,12 @@ class TrialSearch:
             context.searched_space().spec,
             context.data().identity,
             repr(sorted(asdict(self.recipe).items())),
-            context.settings(self.recipe.batch).fixed,
+            context.settings(self.recipe).fixed,
         )
         return sha256_bytes("\n".join(parts).encode())
 
     def _scorer(self, trials: TrialFile, context: RunContext) -> ShortTraining:
-        images = context.data().train
+        images = with_policy(context.data(), self.recipe).train
         train_indices, validation_indices = split_indices(
             images.labels, _SHARES, context.options.seed
         )
@@ -248,7 +275,7 @@ class TrialSearch:
             train_indices,
             validation_indices,
             self.recipe,
-            context.settings(self.recipe.batch),
+            context.settings(self.recipe),
             trials,
             context.progress.say,
         )

@@ -2,22 +2,20 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
 
 from search.algorithms.recipe import SearchRecipe
-from search.algorithms.registry import METHODS, make_search_recipe
+from search.algorithms.recipes import open_recipe, search_recipe
+from search.algorithms.registry import METHODS
 from search.errors import UsageError
 from search.files import check_file
 from search.pipeline.problem import TARGET_OPTIONS, SearchProblem
 from search.pipeline.run_folder import check_run
+from search.recipes.document import Recipe
 from search.spaces.base import LayeredSpace
 from search.spaces.fbnetv2.space import MaskedSpace
 from search.spaces.fp_nas.space import SlicedSpace
-from search.training.recipe import TrainingRecipe, make_training_recipe
+from search.training.recipe import TrainingRecipe, training_recipe, trial_recipe
 
-# A trial of the baselines is a short training.
-TRIAL_EPOCHS = 3
-Number = TypeVar("Number", int, float)
 _BASELINES = ("evolution", "random")
 _MASKED = "fbnetv2"
 # Spaces whose layers are not independent, and the shared weights that know them.
@@ -58,6 +56,7 @@ class SearchOptions:
     resume: bool
     accept_changes: bool
     quiet: bool
+    settings: tuple[str, ...] = ()
 
     @property
     def folder(self) -> Path:
@@ -118,22 +117,28 @@ class SearchOptions:
                 remedy if only else "Measure --space fbnetv2-mini.",
             )
 
+    def open_recipe(self) -> Recipe:
+        """The recipe with what `--set` changes.
+
+        Raises:
+            UsageError: Unknown, or some key or value of it is wrong.
+        """
+        return open_recipe(self.recipe, self.settings, self.algorithm)
+
     def search_recipe(self) -> SearchRecipe:
         """Recipe of a search with shared weights.
 
         Raises:
             UsageError: Unknown, or values out of range.
         """
-        preset = make_search_recipe(self.algorithm, self.recipe)
-        epochs = _given(self.epochs, preset.epochs)
-        return replace(
-            preset,
-            epochs=epochs,
-            freeze_epochs=min(preset.freeze_epochs, max(epochs - 1, 0)),
-            batch=_given(self.batch, preset.batch),
-            classes=self.images.classes,
-            weight_rate=_given(self.learning_rate, preset.weight_rate),
+        found = search_recipe(
+            self.open_recipe(),
+            self.algorithm,
+            epochs=self.epochs,
+            batch=self.batch,
+            learning_rate=self.learning_rate,
         )
+        return replace(found, classes=self.images.classes)
 
     def trial_recipe(self) -> TrainingRecipe:
         """Recipe of one trial of a baseline: a short training.
@@ -141,8 +146,12 @@ class SearchOptions:
         Raises:
             UsageError: Unknown, or values out of range.
         """
-        epochs = _given(self.epochs, TRIAL_EPOCHS)
-        return _changed(make_training_recipe(self.recipe), epochs, self.batch, self.learning_rate)
+        return trial_recipe(
+            self.open_recipe(),
+            epochs=self.epochs,
+            batch=self.batch,
+            learning_rate=self.learning_rate,
+        )
 
     def retrain_recipe(self) -> TrainingRecipe:
         """Recipe of the training of the chosen network.
@@ -150,7 +159,7 @@ class SearchOptions:
         Raises:
             UsageError: Unknown, or values out of range.
         """
-        return _changed(make_training_recipe(self.recipe), self.retrain_epochs, None, None)
+        return training_recipe(self.open_recipe(), epochs=self.retrain_epochs)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,6 +178,7 @@ class TrainOptions:
     resume: bool
     accept_changes: bool
     quiet: bool
+    settings: tuple[str, ...] = ()
 
     @property
     def folder(self) -> Path:
@@ -190,24 +200,9 @@ class TrainOptions:
         Raises:
             UsageError: Unknown, or values out of range.
         """
-        return _changed(
-            make_training_recipe(self.recipe), self.epochs, self.batch, self.learning_rate
+        return training_recipe(
+            open_recipe(self.recipe, self.settings),
+            epochs=self.epochs,
+            batch=self.batch,
+            learning_rate=self.learning_rate,
         )
-
-
-def _changed(
-    recipe: TrainingRecipe, epochs: int | None, batch: int | None, learning_rate: float | None
-) -> TrainingRecipe:
-    """A preset with the user's values; a shorter run warms up for a sixth of it at most."""
-    number = _given(epochs, recipe.epochs)
-    return replace(
-        recipe,
-        epochs=number,
-        warmup_epochs=min(recipe.warmup_epochs, number / 6),
-        batch=_given(batch, recipe.batch),
-        learning_rate=_given(learning_rate, recipe.learning_rate),
-    )
-
-
-def _given(value: Number | None, default: Number) -> Number:
-    return default if value is None else value

@@ -24,13 +24,13 @@ from search.pipeline.problem import SearchProblem
 from search.pipeline.resources import ComputeOptions, joined_processes
 from search.pipeline.result import SearchResult, TrainedRow, write_result
 from search.pipeline.run_folder import RETRAIN
-from search.pipeline.train import keep_weights, warn_of_chance
+from search.pipeline.train import find_teacher, keep_weights, warn_of_chance
 from search.spaces.classes import classes_of
 from search.training.compute.distributed import ProcessGroup, peers
 from search.training.evaluate import Accuracy
 from search.training.progress import TrainingProgress
 from search.training.recipe import TrainingRecipe
-from search.training.retrain import retrain
+from search.training.retrain import TrainedNetwork, retrain
 from search.training.run.run_control import Stopwatch
 
 _MOST_WRITTEN = 40
@@ -40,13 +40,15 @@ _MOST_WRITTEN = 40
 class SearchOutput:
     """The result of a search and the files it was written to.
 
-    `test` and `weights` are those of the retrained network, None without one.
+    `test` and `weights` are those of the retrained network, None without one;
+    `best_epoch` is where the test images chose its weights.
     """
 
     result: SearchResult
     architecture: Path
     test: Accuracy | None = None
     weights: Path | None = None
+    best_epoch: int | None = None
 
 
 def run_search(
@@ -62,7 +64,8 @@ def run_search(
     """
     stopwatch = Stopwatch()
     options.check(problem)
-    method, retraining = make_method(options), options.retrain_recipe()
+    method = make_method(options)
+    retraining = options.retrain_recipe() if options.retrain else None
     with joined_processes(compute, quiet=options.quiet) as (processes, progress):
         context = RunContext(
             problem=problem,
@@ -78,10 +81,10 @@ def run_search(
         if method.needs_images or options.retrain:
             context = _open_images(context)
         network, result = _search(method, context)
-        test = _retrain(network, retraining, context) if options.retrain else None
-        if test is not None:
-            result = _with_accuracy(result, test, context)
-    return _output(result, test, options) if processes.leads else None
+        trained = None if retraining is None else _retrain(network, retraining, context)
+        if trained is not None:
+            result = _with_accuracy(result, trained.test, context)
+    return _output(result, trained, options) if processes.leads else None
 
 
 def _open_images(context: RunContext) -> RunContext:
@@ -205,7 +208,7 @@ def _write_candidates(candidates: Sequence[Candidate], context: RunContext) -> N
         )
 
 
-def _retrain(network: Architecture, recipe: TrainingRecipe, context: RunContext) -> Accuracy:
+def _retrain(network: Architecture, recipe: TrainingRecipe, context: RunContext) -> TrainedNetwork:
     """Train the chosen network from scratch; the first process writes its weights."""
     options = context.options
     context.progress.say(f"training {network.name} for {recipe.epochs} epochs")
@@ -214,17 +217,18 @@ def _retrain(network: Architecture, recipe: TrainingRecipe, context: RunContext)
         network,
         data,
         recipe,
-        context.settings(recipe.batch),
+        context.settings(recipe),
         folder=options.folder / RETRAIN,
         resume=options.resume,
         accept_changes=options.accept_changes,
         progress=TrainingProgress(context.progress),
         processes=context.processes,
+        teacher=find_teacher(recipe, data),
     )
     if context.processes.leads:
         keep_weights(trained, data, options.weights)
         warn_of_chance(trained.test, data, context.progress)
-    return trained.test
+    return trained
 
 
 def _images_of(network: Architecture, context: RunContext) -> Data:
@@ -240,6 +244,15 @@ def _images_of(network: Architecture, context: RunContext) -> Data:
     return data
 
 
-def _output(result: SearchResult, test: Accuracy | None, options: SearchOptions) -> SearchOutput:
-    weights = None if test is None else options.weights
-    return SearchOutput(result=result, architecture=options.output, test=test, weights=weights)
+def _output(
+    result: SearchResult, trained: TrainedNetwork | None, options: SearchOptions
+) -> SearchOutput:
+    if trained is None:
+        return SearchOutput(result=result, architecture=options.output)
+    return SearchOutput(
+        result=result,
+        architecture=options.output,
+        test=trained.test,
+        weights=options.weights,
+        best_epoch=trained.best_epoch,
+    )

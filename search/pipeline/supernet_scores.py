@@ -26,7 +26,7 @@ from search.documents import validate_json
 from search.errors import UsageError
 from search.files import sha256_bytes
 from search.pipeline.images import RunImages
-from search.pipeline.inherited import Shared, inherited_entropy
+from search.pipeline.networks.inherited import Shared, inherited_entropy
 from search.pipeline.options import DataOptions
 from search.selection.scores import Scores, read_scores, write_scores
 from search.spaces.base import LayeredSpace

@@ -13,7 +13,9 @@ from search.pipeline.options import TrainOptions
 from search.pipeline.resources import ComputeOptions, joined_processes
 from search.training.chance import chance_warning
 from search.training.evaluate import Accuracy
+from search.training.ingredients.teacher import Teacher, read_teacher
 from search.training.progress import TrainingProgress
+from search.training.recipe import TrainingRecipe
 from search.training.retrain import TrainedNetwork, check_network, retrain, write_weights
 from search.training.settings import TrainingSettings
 from search.zoo.resolve import find_network
@@ -23,13 +25,15 @@ from search.zoo.resolve import find_network
 class TrainOutput:
     """A trained network, its accuracy on the test images and its file of weights.
 
-    `architecture` is the file of the network where it has other classes than the one named.
+    `architecture` is the file of the network where it has other classes than the one named;
+    `best_epoch` is where the test images chose the weights, None for the last epoch's.
     """
 
     network: Architecture
     test: Accuracy
     weights: Path
     architecture: Path | None = None
+    best_epoch: int | None = None
 
 
 def run_training(options: TrainOptions, compute: ComputeOptions) -> TrainOutput | None:
@@ -56,12 +60,13 @@ def run_training(options: TrainOptions, compute: ComputeOptions) -> TrainOutput 
             fitted,
             data,
             recipe,
-            TrainingSettings(batch=recipe.batch, seed=options.seed, compute=compute.to_compute()),
+            engine_settings(recipe, options.seed, compute),
             folder=options.folder,
             resume=options.resume,
             accept_changes=options.accept_changes,
             progress=TrainingProgress(progress),
             processes=processes,
+            teacher=find_teacher(recipe, data),
         )
         if not processes.leads:
             return None
@@ -72,6 +77,18 @@ def run_training(options: TrainOptions, compute: ComputeOptions) -> TrainOutput 
         test=trained.test,
         weights=options.output,
         architecture=keep_architecture(fitted, network, options.output),
+        best_epoch=trained.best_epoch,
+    )
+
+
+def engine_settings(recipe: TrainingRecipe, seed: int, compute: ComputeOptions) -> TrainingSettings:
+    """Settings of the engine, as far as a recipe decides them."""
+    return TrainingSettings(
+        batch=recipe.batch,
+        seed=seed,
+        clip_norm=recipe.clip_norm,
+        synchronous=recipe.sync_batch_norm,
+        compute=compute.to_compute(),
     )
 
 
@@ -80,6 +97,19 @@ def warn_of_chance(accuracy: Accuracy, data: Data, progress: Progress) -> None:
     warning = chance_warning(accuracy, data.test.labels)
     if warning:
         progress.say(warning)
+
+
+def find_teacher(recipe: TrainingRecipe, data: Data) -> Teacher | None:
+    """The recipe's teacher, read; None where it names none.
+
+    Raises:
+        UsageError: There is no such network, it tells other classes apart, or its
+            weights cannot be read.
+    """
+    if not recipe.teacher:
+        return None
+    architecture = find_network(recipe.teacher).architecture
+    return read_teacher(architecture, Path(recipe.teacher_weights), data)
 
 
 def keep_weights(trained: TrainedNetwork, data: Data, weights: Path) -> None:

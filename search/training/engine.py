@@ -18,6 +18,7 @@ from search.data.base import ImageSet
 from search.errors import GateFailed
 from search.training.batches import identify_images
 from search.training.compute.distributed import ProcessGroup
+from search.training.compute.loss_scale import LossScale
 from search.training.compute.precision import configured, peak_memory_mb
 from search.training.compute.sync_batch_norm import convert_sync_batchnorm
 from search.training.loader import BatchLoader
@@ -29,6 +30,7 @@ from search.training.run.run_files import RunFiles
 from search.training.run.trace import TraceLine
 from search.training.settings import RunIdentity, TrainingSettings
 from search.training.step import RunningSums, StepFlags, StepResult, take_step
+from search.training.validation import Validation
 
 _ALONE = ProcessGroup()
 
@@ -47,6 +49,7 @@ def train(
     progress: TrainingProgress | None = None,
     processes: ProcessGroup = _ALONE,
     stopwatch: Stopwatch | None = None,
+    validation: Validation | None = None,
 ) -> tuple[TraceLine, ...]:
     """Train a method to its end; its module then holds the result, on the device.
 
@@ -64,6 +67,7 @@ def train(
         progress: Reports in the first process alone; None reports nothing.
         processes: From `distributed.join`.
         stopwatch: Of the whole run, kept in its checkpoints; None starts one here.
+        validation: Looks at other images after epochs; None looks at none.
 
     Returns:
         The trace, of earlier parts of a resumed run too; empty in all but the
@@ -74,7 +78,7 @@ def train(
             checkpoint that does not fit.
         GateFailed: Loss or gradient is not a number; checkpoints stay.
         Transient: Another process went away.
-        KeyboardInterrupt: Ctrl-C, after a checkpoint was written.
+        KeyboardInterrupt: Ctrl-C or a kill, after a checkpoint was written.
     """
     device = settings.compute.torch_device(processes.local_rank)
     progress = progress if progress and processes.leads else TrainingProgress()
@@ -83,7 +87,8 @@ def train(
     with configured(settings.compute, device), GracefulInterrupt() as interrupt:
         _place(method.module, settings, device)
         loader = BatchLoader(images, method.splits, settings, device, processes)
-        run = _Run(method, loader, settings, device, processes, files, interrupt, progress)
+        ways = files, interrupt, progress, validation
+        run = _Run(method, loader, settings, device, processes, *ways)
         try:
             run.begin(files.open(resume, accept_changes))
             run.go()
@@ -133,10 +138,12 @@ class _Run:
         files: RunFiles,
         interrupt: GracefulInterrupt,
         progress: TrainingProgress,
+        validation: Validation | None,
     ) -> None:
         self._method, self._loader, self._settings = method, loader, settings
         self._device, self._processes, self._files = device, processes, files
-        self._interrupt, self._progress = interrupt, progress
+        self._interrupt, self._progress, self._validation = interrupt, progress, validation
+        self._scale = LossScale.of(settings.compute.dtype)
         phases = (p.name for epoch in range(method.epochs) for p in method.phases(epoch))
         self._optimizers = {name: method.optimizer(name) for name in dict.fromkeys(phases)}
         self._position, self._sums = Position(), RunningSums()
@@ -147,6 +154,8 @@ class _Run:
         self._processes.agree_on(self._method.module)
         if checkpoint is not None:
             self._position, self._sums = checkpoint.position, checkpoint.sums
+            if self._scale.dynamic:
+                self._scale.value, self._scale.good = checkpoint.loss_scale, checkpoint.good_steps
             self._files.restore(checkpoint, self._method.module, self._optimizers)
         self._progress.started(
             RunLength(
@@ -173,6 +182,7 @@ class _Run:
                 self._measure(epoch, phases[number])
                 self._position, self._sums = Position(epoch=epoch, phase=number + 1), RunningSums()
             self._processes.average_statistics(self._method.module)
+            self._validate(epoch)
             self._position = Position(epoch=epoch + 1)
             self._save(epoch_ended=True)
         if self._interrupt.requested:  # in the last step, or while its state was written
@@ -204,6 +214,7 @@ class _Run:
                 processes=self._processes,
                 flags=self._flags(),
                 clip_norm=self._settings.clip_norm,
+                scale=self._scale,
             )
         except GateFailed as error:
             raise GateFailed(
@@ -228,8 +239,23 @@ class _Run:
         self._saved_at, self._unsaved = time.monotonic(), 0
         module = self._method.module
         self._files.save(
-            self._position, self._sums, module, self._optimizers, epoch_ended=epoch_ended
+            self._position,
+            self._sums,
+            module,
+            self._optimizers,
+            epoch_ended=epoch_ended,
+            scale=self._scale,
         )
+
+    def _validate(self, epoch: int) -> None:
+        """Look at images that are not learnt from, where that is due."""
+        if self._validation is None:
+            return
+        epochs, compute = self._method.epochs, self._settings.compute
+        line = self._validation.look(epoch, epochs, compute, self._processes)
+        if line is not None and self._processes.leads:
+            self._files.append(line)
+            self._progress.measured(line)
 
     def _measure(self, epoch: int, phase: Phase) -> None:
         """Write the phase's line of the trace, and report it."""

@@ -32,6 +32,8 @@ class Batch:
     rates that change within an epoch. Where several processes compute what one
     would, `mean` averages numbers over them, weighted by images, and `whole`
     is the number of images they have together; None for a process alone.
+    `loss_scale` keeps small gradients from vanishing in float16; the engine
+    takes it out again.
     """
 
     images: Tensor
@@ -41,6 +43,15 @@ class Batch:
     fraction: float = 0.0
     mean: Callable[[Tensor], Tensor] = _same
     whole: int | None = None
+    loss_scale: float = 1.0
+
+    def scaled(self, loss: Tensor) -> Tensor:
+        """A loss as its gradients are to be computed."""
+        return loss if self.loss_scale == 1.0 else loss * self.loss_scale
+
+    def backward(self, loss: Tensor) -> None:
+        """Leave the gradients of a loss, scaled."""
+        self.scaled(loss).backward()  # type: ignore[no-untyped-call]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,33 +1,44 @@
 """Training of one network from scratch, and the file of its weights."""
 
 import io
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import nn
 
 from search.architecture import Architecture
-from search.data.base import Data
+from search.data.base import Data, ImageSet
+from search.data.policies.images import PolicyImages
+from search.data.policies.policy import make_policy
 from search.errors import UsageError
 from search.files import write_bytes
 from search.operators.modules import build_network
 from search.training.compute.distributed import ProcessGroup
+from search.training.compute.precision import Compute
 from search.training.compute.seeds import fresh_weights
 from search.training.engine import train
-from search.training.evaluate import Accuracy, evaluate
+from search.training.evaluate import Accuracy
+from search.training.ingredients.teacher import Teacher
 from search.training.progress import TrainingProgress
 from search.training.recipe import TrainingRecipe
 from search.training.settings import TrainingSettings, recipe_text
 from search.training.single_network import SingleNetworkTraining
+from search.training.validation import Validation, judge_together
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainedNetwork:
-    """A trained network and its accuracy on images that it never saw."""
+    """A trained network and its accuracy on images that it never saw.
 
-    network: nn.Sequential
+    `best_epoch` is the epoch, counted from 1, whose weights these are where the test
+    images chose them: the accuracy is then a little too good. None for the last.
+    """
+
+    network: nn.Module
     test: Accuracy
+    best_epoch: int | None = None
 
 
 def check_network(architecture: Architecture) -> None:
@@ -76,6 +87,7 @@ def retrain(
     accept_changes: bool = False,
     progress: TrainingProgress | None = None,
     processes: ProcessGroup | None = None,
+    teacher: Teacher | None = None,
 ) -> TrainedNetwork:
     """Train from fresh weights that depend on the seed alone; then evaluate on the test images.
 
@@ -86,21 +98,70 @@ def retrain(
     """
     check_network(architecture)
     check_fits(architecture, data)
+    processes = processes or ProcessGroup()
     with fresh_weights(settings.seed):
         network = build_network(architecture.operators)
+    method = SingleNetworkTraining(network, recipe, teacher=teacher)
+    validation = _validation(method, data, folder, resume)
     train(
-        SingleNetworkTraining(network, recipe),
-        data.train,
+        method,
+        with_policy(data, recipe).train,
         settings,
         space=" ".join(operator.key for operator in architecture.operators),
-        recipe=recipe_text(recipe),
+        recipe=_recorded(recipe, teacher),
         folder=folder,
         resume=resume,
         accept_changes=accept_changes,
         progress=progress,
-        processes=processes or ProcessGroup(),
+        processes=processes,
+        validation=validation,
     )
-    return TrainedNetwork(network=network, test=evaluate(network, data.test))
+    best = validation.best if validation and recipe.keep == "best" else None
+    if best is not None:
+        best.put_into(method.result)
+        processes.agree_on(method.result)
+    return TrainedNetwork(
+        network=method.result,
+        test=_judged(method.result, data.test, processes),
+        best_epoch=best.epoch if best else None,
+    )
+
+
+def _judged(network: nn.Module, images: ImageSet, processes: ProcessGroup) -> Accuracy:
+    every = torch.arange(len(images))
+    return judge_together(network, images, every, Compute(), processes)
+
+
+def _validation(
+    method: SingleNetworkTraining, data: Data, folder: Path | None, resume: bool
+) -> Validation | None:
+    recipe = method.recipe
+    if not recipe.validate_every:
+        return None
+    return Validation(
+        method.result,
+        data.test,
+        every=recipe.validate_every,
+        most=recipe.validate_images,
+        folder=folder,
+        resume=resume,
+    )
+
+
+def _recorded(recipe: TrainingRecipe, teacher: Teacher | None) -> str:
+    """The recipe as checkpoints record it; a teacher by its weights, wherever they lie."""
+    values = json.loads(recipe_text(recipe))
+    if teacher is not None:
+        values |= {"teacher": teacher.identity, "teacher_weights": ""}
+    return json.dumps(values, sort_keys=True)
+
+
+def with_policy(data: Data, recipe: TrainingRecipe) -> Data:
+    """Images whose training set is changed at random as the recipe says."""
+    if recipe.policy == "none":
+        return data
+    policy = make_policy(recipe.policy, recipe.operations, recipe.magnitude)
+    return replace(data, train=PolicyImages(data.train, data.normalisation, policy))
 
 
 def write_weights(network: nn.Module, path: Path) -> None:

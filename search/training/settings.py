@@ -3,8 +3,8 @@
 import dataclasses
 import json
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 
+from search.console.version import kit_version
 from search.errors import UsageError
 from search.training.compute.precision import Compute
 
@@ -63,14 +63,6 @@ class TrainingSettings:
             "dtype": self.compute.dtype,
         }
         return json.dumps(values, sort_keys=True)
-
-
-def kit_version() -> str:
-    """Version of the installed kit."""
-    try:
-        return version("fbnet-kit")
-    except PackageNotFoundError:
-        return "unknown"
 
 
 def recipe_text(recipe: object) -> str:

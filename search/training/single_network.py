@@ -4,11 +4,20 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from search.data.base import ImageSet
 from search.errors import UsageError
 from search.training.evaluate import evaluate
+from search.training.ingredients.average import AveragedNetwork
+from search.training.ingredients.optimizers import decay_groups, make_optimizer
+from search.training.ingredients.regularization import (
+    Drawing,
+    erase,
+    last_linear,
+    mix,
+    residual_blocks,
+)
+from search.training.ingredients.teacher import Teacher, distillation_loss
 from search.training.protocol import Batch, Phase, StepReport
 from search.training.recipe import TrainingRecipe
 
@@ -22,9 +31,14 @@ class SingleNetworkTraining:
         recipe: Hyperparameters.
         watch: Images on which accuracy is reported after every `watch_every`
             epochs; they decide nothing.
+        teacher: The network to learn from as well, where the recipe names one.
+
+    Attributes:
+        result: What is judged and written: the network, or the average of its weights.
 
     Raises:
-        UsageError: Dropout for a network without a linear layer.
+        UsageError: Dropout for a network without a linear layer, or drop-path for
+            one without a block that adds its input.
     """
 
     name = "retrain"
@@ -37,19 +51,49 @@ class SingleNetworkTraining:
         *,
         watch: ImageSet | None = None,
         watch_every: int = 1,
+        teacher: Teacher | None = None,
     ) -> None:
-        self.module, self.recipe, self.epochs = network, recipe, recipe.epochs
-        self._watch, self._watch_every = watch, watch_every
+        if recipe.teacher and teacher is None:
+            raise UsageError(f"The recipe's teacher {recipe.teacher} was not read.")
+        self.recipe, self.epochs = recipe, recipe.epochs
+        self._watch, self._watch_every, self._teacher = watch, watch_every, teacher
         self._epoch = 0
-        self._optimizer = torch.optim.SGD(
-            _groups(network, recipe),
-            lr=recipe.learning_rate,
+        self._optimizer = make_optimizer(
+            recipe.optimizer,
+            decay_groups(network, recipe.weight_decay, decay_all=recipe.decay_all),
+            rate=recipe.learning_rate,
             momentum=recipe.momentum,
             nesterov=recipe.nesterov,
+            rho=recipe.rho,
+            epsilon=recipe.epsilon,
         )
-        self._dropout = _Dropout(recipe.dropout)
-        if recipe.dropout:
-            _classifier(network).register_forward_pre_hook(self._dropout)
+        self.module = self.result = network
+        if recipe.ema:
+            self._average(network)
+        self._drawing = Drawing()
+        self._hook(network)
+
+    def _average(self, network: nn.Module) -> None:
+        averaged = AveragedNetwork(network, self.recipe.ema)
+        self._optimizer.register_step_post_hook(averaged.update)
+        self.module, self.result = averaged, averaged.average
+
+    def _hook(self, network: nn.Module) -> None:
+        if self.recipe.dropout:
+            classifier = last_linear(network)
+            if classifier is None:
+                raise UsageError(
+                    "The recipe has dropout before a linear classifier; there is none."
+                )
+            self._drawing.dropout(classifier, self.recipe.dropout)
+        if self.recipe.drop_path:
+            blocks = residual_blocks(network)
+            if not blocks:
+                raise UsageError(
+                    "The recipe has drop_path; the network has no block that adds its input.",
+                    "Set train.drop_path to 0.",
+                )
+            self._drawing.drop_path(blocks, self.recipe.drop_path)
 
     def phases(self, epoch: int) -> tuple[Phase, ...]:
         """All training images, once."""
@@ -57,7 +101,7 @@ class SingleNetworkTraining:
         return (Phase(name="weights", split=0),)
 
     def optimizer(self, phase: str) -> torch.optim.Optimizer:
-        """SGD."""
+        """The recipe's."""
         del phase
         return self._optimizer
 
@@ -65,20 +109,28 @@ class SingleNetworkTraining:
         """Training mode; the rate is set by every step."""
         self._epoch = epoch
         self.module.train()
+        if self.result is not self.module:
+            self.result.eval()
 
     def backward(self, phase: str, batch: Batch) -> StepReport:
-        """Cross entropy, smoothed as in the recipe; the report's is not smoothed."""
+        """The recipe's loss; the report's cross entropy is the plain one."""
         del phase
         for group in self._optimizer.param_groups:
             group["lr"] = self.recipe.rate(self._epoch + batch.fraction)
-        with self._dropout.drawing_from(batch.generator), batch.autocast():
-            logits = self.module(batch.images)
+        images, other, share = self._changed(batch)
+        with self._drawing.drawing_from(batch.generator), batch.autocast():
+            logits = self.module(images)
         logits = logits.float()
-        smoothing = self.recipe.label_smoothing
-        loss = nn.functional.cross_entropy(logits, batch.labels, label_smoothing=smoothing)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss = self._loss(logits, batch.labels, other, share)
+        if self._teacher is not None:
+            with batch.autocast():
+                taught = self._teacher.logits(images)
+            part, temperature = self.recipe.distillation, self.recipe.distillation_temperature
+            taught_loss = distillation_loss(logits, taught.float(), temperature)
+            loss = (1 - part) * loss + part * taught_loss
+        batch.backward(loss)
         with torch.no_grad():
-            plain = nn.functional.cross_entropy(logits, batch.labels) if smoothing else loss
+            plain = nn.functional.cross_entropy(logits, batch.labels)
             correct = (logits.argmax(1) == batch.labels).sum()
         return StepReport(
             loss=loss.item(),
@@ -87,62 +139,30 @@ class SingleNetworkTraining:
             images=len(batch.labels),
         )
 
+    def _changed(self, batch: Batch) -> tuple[Tensor, Tensor | None, float]:
+        """Images as they are learnt from; the labels mixed in, and the share of the first."""
+        images = batch.images
+        if self.recipe.erasing:
+            images = erase(images, self.recipe.erasing, batch.generator)
+        if not self.recipe.mixup:
+            return images, None, 1.0
+        mixed = mix(images, self.recipe.mixup, batch.generator)
+        return mixed.images, batch.labels[mixed.other.to(batch.labels.device)], mixed.share
+
+    def _loss(self, logits: Tensor, labels: Tensor, other: Tensor | None, share: float) -> Tensor:
+        """Cross entropy, smoothed and mixed as in the recipe."""
+        smoothing = self.recipe.label_smoothing
+        loss = nn.functional.cross_entropy(logits, labels, label_smoothing=smoothing)
+        if other is None:
+            return loss
+        rest = nn.functional.cross_entropy(logits, other, label_smoothing=smoothing)
+        return share * loss + (1 - share) * rest
+
     def progress(self) -> Mapping[str, float]:
         """The last rate, and accuracy on the watched images where there are any."""
         numbers = {"learning_rate": float(self._optimizer.param_groups[0]["lr"])}
         done = self._epoch + 1
         if self._watch is not None and (done % self._watch_every == 0 or done == self.epochs):
-            accuracy = evaluate(self.module, self._watch)
+            accuracy = evaluate(self.result, self._watch)
             numbers |= {"test_accuracy": accuracy.top1, "test_loss": accuracy.loss}
         return numbers
-
-
-class _Dropout:
-    """A hook that drops inputs of a layer while it has a generator to draw from.
-
-    `nn.Dropout` would draw from torch's global generator, and as a child of
-    the network it would move the names in its state dict.
-    """
-
-    def __init__(self, share: float) -> None:
-        self._share = share
-        self._generator: torch.Generator | None = None
-
-    def drawing_from(self, generator: torch.Generator) -> "_Dropout":
-        """For a `with` around the forward pass."""
-        self._generator = generator
-        return self
-
-    def __enter__(self) -> None:
-        """Dropout is on."""
-
-    def __exit__(self, *_: object) -> None:
-        self._generator = None
-
-    def __call__(self, _: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor] | None:
-        if self._generator is None:
-            return None
-        (x,) = inputs
-        kept = torch.rand(x.shape, generator=self._generator) >= self._share
-        return (x * kept.to(x.device, x.dtype) / (1 - self._share),)
-
-
-def _classifier(network: nn.Module) -> nn.Linear:
-    linear = [module for module in network.modules() if isinstance(module, nn.Linear)]
-    if not linear:
-        raise UsageError("The recipe has dropout before a linear classifier; there is none.")
-    return linear[-1]
-
-
-def _groups(network: nn.Module, recipe: TrainingRecipe) -> list[dict[str, object]]:
-    """Parameters that are decayed, and those that are not."""
-    spared: set[nn.Parameter] = set()
-    if not recipe.decay_all:
-        for module in network.modules():
-            for name, parameter in module.named_parameters(recurse=False):
-                if isinstance(module, _BatchNorm) or name == "bias":
-                    spared.add(parameter)
-    decayed = [parameter for parameter in network.parameters() if parameter not in spared]
-    rest = [parameter for parameter in network.parameters() if parameter in spared]
-    groups = [(decayed, recipe.weight_decay), (rest, 0.0)]
-    return [{"params": group, "weight_decay": decay} for group, decay in groups if group]

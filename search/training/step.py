@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
 
 from search.errors import GateFailed
 from search.training.compute.distributed import ProcessGroup
+from search.training.compute.loss_scale import LossScale
 from search.training.protocol import Batch, StepReport, TrainingMethod
 
 
@@ -63,24 +64,32 @@ def take_step(
     processes: ProcessGroup,
     flags: StepFlags,
     clip_norm: float | None = None,
+    scale: LossScale | None = None,
 ) -> StepResult:
     """Run a batch forward and backward and step the optimiser.
+
+    In float16 a step whose gradient overflows is left out, and the scale lowered.
 
     Raises:
         GateFailed: Loss or gradient is not finite; nothing was stepped.
         Transient: Another process went away.
     """
+    scale = scale or LossScale()
+    batch = replace(batch, loss_scale=scale.value)
     method.module.zero_grad(set_to_none=True)
     report = method.backward(phase, batch)
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     numbers = [*_sums(report), float(flags.checkpoint), float(flags.stop)]
     *sums, checkpoint, stop = processes.exchange(parameters, numbers, report.images)
+    scale.take_out(parameters)
     norm = _clip(parameters, clip_norm)
     if not math.isfinite(sums[0]):
         raise GateFailed(f"The loss is {report.loss}")
-    if not math.isfinite(norm):
+    finite = math.isfinite(norm)
+    if not scale.survives(finite) and not finite:
         raise GateFailed(f"The norm of the gradient is {norm}")
-    optimizer.step()
+    if finite:
+        optimizer.step()
     loss, cross_entropy, latency_us, latency_images, correct, images = sums
     return StepResult(
         report=report,

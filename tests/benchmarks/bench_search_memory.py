@@ -24,9 +24,10 @@ import torch
 from torch import nn
 
 from search.algorithms.fp_nas.importance import unique_rows
-from search.algorithms.fp_nas.recipe import make_fp_nas_recipe
+from search.algorithms.fp_nas.recipe import CategoricalRecipe
 from search.algorithms.fp_nas.search import WEIGHTS, CategoricalSearch
-from search.algorithms.registry import load_method, make_search_recipe
+from search.algorithms.recipes import make_search_recipe
+from search.algorithms.registry import load_method
 from search.costs.base import Costs
 from search.costs.matrix import CostMatrix
 from search.operators.counts import count
@@ -67,7 +68,9 @@ def main() -> int:
 
 def ratios(space: LayeredSpace, images: int, draws: int, steps: int) -> list[float]:
     """Of the search's peak to the largest drawn network's, one a step."""
-    recipe = replace(make_fp_nas_recipe("cpu"), draws=draws)
+    preset = make_search_recipe("fp-nas", "cpu")
+    assert isinstance(preset, CategoricalRecipe)
+    recipe = replace(preset, draws=draws)
     torch.manual_seed(0)
     method = CategoricalSearch(space, costs_of(space), recipe=recipe)
     method.start_epoch(0)

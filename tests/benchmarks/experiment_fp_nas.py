@@ -29,7 +29,8 @@ import numpy as np
 
 from search.algorithms.base import SearchAlgorithm
 from search.algorithms.recipe import SearchRecipe
-from search.algorithms.registry import load_method, make_search_recipe
+from search.algorithms.recipes import open_recipe, search_recipe
+from search.algorithms.registry import load_method
 from search.data.base import Data
 from search.data.open import open_data
 from search.data.split import split_indices
@@ -37,8 +38,8 @@ from search.pipeline.candidates import (
     candidate_row,
     candidates_of,
     choose_candidate,
-    rank_candidates,
 )
+from search.pipeline.networks.judging import rank_candidates
 from search.pipeline.problem import SearchProblem, Waivers, load_problem
 from search.selection.exact import network_of
 from search.selection.sampling import FeasibleSampler
@@ -92,9 +93,7 @@ def _task(folder: Path, share: float) -> SearchProblem:
 
 
 def _one(name: str, seed: int, task: SearchProblem, data: Data, options: argparse.Namespace) -> ROW:
-    recipe = make_search_recipe(name, "cpu")
-    epochs = options.epochs or recipe.epochs
-    recipe = replace(recipe, epochs=epochs, batch=options.batch)
+    recipe = search_recipe(open_recipe("cpu"), name, epochs=options.epochs, batch=options.batch)
     compute = Compute(device="cpu", threads=options.threads)
     settings = TrainingSettings(batch=recipe.batch, seed=seed, compute=compute)
     with fresh_weights(seed):

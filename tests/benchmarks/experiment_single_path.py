@@ -19,7 +19,7 @@ import statistics
 import sys
 from pathlib import Path
 
-from search.algorithms.registry import make_search_recipe
+from search.algorithms.recipes import make_search_recipe
 from tests.benchmarks.experiment_systems import one, target_of
 
 SHORTER = 11

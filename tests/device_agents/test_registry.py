@@ -1,5 +1,6 @@
 """A platform has exactly one agent, of the kit or from outside."""
 
+import re
 from importlib.metadata import EntryPoint
 from typing import Any
 
@@ -9,7 +10,7 @@ from device_agents import registry
 from device_agents.base import AgentSettings
 from device_agents.device import Device, load_device
 from device_agents.host.agent import HostAgent
-from device_agents.registry import make_agent, platforms
+from device_agents.registry import find_devices, make_agent, platforms
 from device_agents.simulated.agent import SimulatedAgent
 from search.errors import UsageError
 
@@ -67,3 +68,28 @@ def test_an_agent_from_outside_cannot_take_the_place_of_one_of_the_kit(
     plug_in(monkeypatch, "host")
     with pytest.raises(UsageError, match="Two agents claim the platform 'host'"):
         make_agent(load_device("host"), SETTINGS)
+
+
+def test_an_address_is_that_of_the_only_phone_among_several_devices() -> None:
+    host, phone = find_devices(["host", "pixel"], connect="127.0.0.1:5999")
+    assert "connect" not in host.options
+    assert phone.options["connect"] == "127.0.0.1:5999"
+    first, second = find_devices(["pixel@A", "android@B"], adb_server="127.0.0.1:5038")
+    assert first.options["adb_server"] == second.options["adb_server"] == "127.0.0.1:5038"
+    assert find_devices([]) == ()
+
+
+@pytest.mark.parametrize(
+    ("names", "options", "said"),
+    [
+        (["host"], {"connect": "127.0.0.1:1"}, "--connect 127.0.0.1:1 would reach a phone"),
+        ([], {"serial": "A"}, "no --device is one"),
+        (["pixel", "android"], {"connect": "127.0.0.1:1"}, "reaches one phone, and 2 are named"),
+        (["pixel", "android"], {"serial": "A"}, "--serial A reaches one phone"),
+    ],
+)
+def test_an_address_that_could_mean_another_device_is_refused(
+    names: list[str], options: dict[str, str], said: str
+) -> None:
+    with pytest.raises(UsageError, match=re.escape(said)):
+        find_devices(names, **options)

@@ -1,6 +1,7 @@
 """A loopback Android device on the command line, for a rehearsal without a phone.
 
-python -m tests.loopback --port 0 --root DIR
+python -m tests.loopback --port 0 --root DIR      in a checkout
+fbnet-kit rehearse --port 0 --root DIR            wherever the kit is installed
 adb connect 127.0.0.1:PORT
 """
 
@@ -14,12 +15,12 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from tests.loopback.connection import MODERN, OLD
-from tests.loopback.device import LoopbackDevice
-from tests.loopback.emulation import FEATURES
-from tests.loopback.faults import HOSTILE, Faults
-from tests.loopback.phone import Phone, hostile, pixel_like, this_host
-from tests.loopback.phones import PHONES as ARM64_PHONES
+from .connection import MODERN, OLD
+from .device import LoopbackDevice
+from .emulation import FEATURES
+from .faults import HOSTILE, Faults
+from .phone import Phone, hostile, pixel_like, this_host
+from .phones import PHONES as ARM64_PHONES
 
 PHONES: Mapping[str, Callable[[], Phone]] = {
     "this-host": this_host,
@@ -31,7 +32,7 @@ PHONES: Mapping[str, Callable[[], Phone]] = {
 def parser() -> argparse.ArgumentParser:
     """All options."""
     made = argparse.ArgumentParser(
-        prog="python -m tests.loopback",
+        prog=f"python -m {__package__}",
         description="An ADB daemon on 127.0.0.1 that stands in for a phone. Not a phone: "
         "commands run on this machine, with your rights.",
     )

@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tests.loopback.auth import AuthKind, Gatekeeper
-from tests.loopback.faults import Cut, Faults
-from tests.loopback.messages import (
+from .auth import AuthKind, Gatekeeper
+from .faults import Cut, Faults
+from .messages import (
     VERSION_CHECKSUM,
     VERSION_SKIP_CHECKSUM,
     Command,
@@ -18,7 +18,7 @@ from tests.loopback.messages import (
     ProtocolError,
     read_message,
 )
-from tests.loopback.streams import Stream, StreamClosed
+from .streams import Stream, StreamClosed
 
 Service = Callable[[Stream], None]
 FindService = Callable[[str, frozenset[str]], Service | None]

@@ -9,15 +9,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.loopback.auth import Gatekeeper
-from tests.loopback.connection import MODERN, Connection, Service, Wire
-from tests.loopback.faults import Faults
-from tests.loopback.files import RootFolder
-from tests.loopback.ground import Ground, end_processes, find_ground, tag_of
-from tests.loopback.phone import Phone, this_host
-from tests.loopback.shell import Shell, ShellSettings
-from tests.loopback.sync import Sync, Traffic
-from tests.loopback.tools import Settings, write_phone
+from .auth import Gatekeeper
+from .connection import MODERN, Connection, Service, Wire
+from .faults import Faults
+from .files import RootFolder
+from .ground import Ground, end_processes, find_ground, tag_of
+from .phone import Phone, this_host
+from .shell import Shell, ShellSettings
+from .sync import Sync, Traffic
+from .tools import Settings, write_phone
 
 LOCALHOST = "127.0.0.1"
 

@@ -5,7 +5,7 @@ import platform
 import uuid
 from dataclasses import dataclass, field, replace
 
-from tests.loopback.faults import NOISE
+from .faults import NOISE
 
 ANDROID_ABIS = {"aarch64": "arm64-v8a", "armv7l": "armeabi-v7a"}
 

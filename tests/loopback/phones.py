@@ -7,7 +7,7 @@ rehearsal. Instruction sets are those of the emulated processor, since programs 
 
 from collections.abc import Mapping
 
-from tests.loopback.phone import Cluster, Phone
+from .phone import Cluster, Phone
 
 
 def _phone(maker: str, model: str, device: str, **facts: object) -> Phone:

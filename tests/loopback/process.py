@@ -10,8 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.loopback.ground import end_processes, processes_of
-from tests.loopback.tools import Settings
+from .ground import end_processes, processes_of
+from .tools import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 KIT = "data/local/tmp/fbnet-kit"
@@ -65,7 +65,7 @@ class DaemonProcess:
         spare.mkdir(parents=True, exist_ok=True)
         words = ["--port", str(self.port), "--root", str(self.root), "--keep", *self._options]
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.loopback", *words],
+            [sys.executable, "-m", __package__, *words],
             cwd=ROOT,
             stdout=subprocess.PIPE,
             text=True,

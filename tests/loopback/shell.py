@@ -17,10 +17,10 @@ from enum import IntEnum
 from pathlib import Path
 from typing import IO
 
-from tests.loopback.faults import Cut, Faults, OutputGate
-from tests.loopback.ground import Ground
-from tests.loopback.messages import Disconnected
-from tests.loopback.streams import Stream, StreamClosed
+from .faults import Cut, Faults, OutputGate
+from .ground import Ground
+from .messages import Disconnected
+from .streams import Stream, StreamClosed
 
 PACKET = struct.Struct("<BI")
 PIECE_BYTES = 1 << 16

@@ -8,7 +8,7 @@ import queue
 import threading
 from collections.abc import Callable
 
-from tests.loopback.messages import Command, Message, ProtocolError
+from .messages import Command, Message, ProtocolError
 
 
 class StreamClosed(Exception):

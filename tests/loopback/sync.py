@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
-from tests.loopback.faults import Faults
-from tests.loopback.files import RootFolder
-from tests.loopback.messages import ProtocolError
-from tests.loopback.streams import Stream
+from .faults import Faults
+from .files import RootFolder
+from .messages import ProtocolError
+from .streams import Stream
 
 REQUEST = struct.Struct("<4sI")
 STAT_V1 = struct.Struct("<4s3I")

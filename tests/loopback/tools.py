@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.loopback.emulation import FEATURES, write_emulation
-from tests.loopback.files import RootFolder
-from tests.loopback.phone import Phone
+from .emulation import FEATURES, write_emulation
+from .files import RootFolder
+from .phone import Phone
 
 _COMPLETE = "complete"  # the last file that is written
 SCRIPTS = Path(__file__).parent / "bin"

@@ -17,7 +17,7 @@ from typing import Any
 
 import usb1
 
-from tests.loopback.messages import HEADER
+from .messages import HEADER
 
 PACKET_BYTES = 512
 BLOCK_BYTES = 16_384

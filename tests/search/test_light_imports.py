@@ -16,6 +16,7 @@ LIGHT = (
     "search.latency.model",
     "search.spaces.registry",
     "search.zoo",
+    "search.algorithms.recipes",
     "search.architecture",
     "search.operators.counts",
 )

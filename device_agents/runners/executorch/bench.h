@@ -7,6 +7,7 @@
 
 #include "host_facts.h"
 #include "plan.h"
+#include "profile.h"
 #include "program.h"
 #include "records.h"
 
@@ -24,6 +25,7 @@ class Bench {
     const PlanItem* plan;
     std::unique_ptr<LoadedProgram> program;  // null once it has failed
     int64_t loops = 1;
+    int64_t first_ns = 0;  // the first call after it was loaded
   };
 
   struct Block {
@@ -36,7 +38,12 @@ class Bench {
 
   void load(Item& item);
   Maybe prepare(Item& item);
+  Maybe first_call(Item& item);
   Maybe choose_loops(Item& item);
+  Maybe profile(Item& item);
+  Maybe traced_call(LoadedProgram& program, Tracer& tracer, int64_t& ns);
+  void send_profile(const Item& item, int64_t calls, int64_t whole_ns, int64_t traced_ns,
+                    const EventSums& sums);
   void run_round(int64_t round);
   void visit(Item& item, int64_t round);
   void visit_sentinel();

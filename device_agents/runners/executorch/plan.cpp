@@ -13,6 +13,7 @@ namespace {
 
 constexpr int64_t kSchemaVersion = 1;
 constexpr int64_t kMaxThreads = 1024;  // beyond this the pool itself would fail
+constexpr int64_t kMaxTraced = 100'000;
 constexpr int64_t kNoLimit = std::numeric_limits<int64_t>::max();
 
 bool to_uint(const Json& value, uint64_t& out) {
@@ -111,6 +112,7 @@ PlanItem read_item(const Json& object, std::string& problem) {
   fields.integer("loops", item.loops, 0);
   fields.string("input", item.input);
   fields.string("output", item.output);
+  fields.integer("profile", item.profile, 0, kMaxTraced);
   fields.end();
   return item;
 }

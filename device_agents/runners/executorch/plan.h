@@ -15,6 +15,7 @@ struct PlanItem {
   int64_t loops = 0;
   std::optional<std::string> input;
   std::optional<std::string> output;
+  int64_t profile = 0;  // traced calls, told by operator; 0 none
 };
 
 struct Plan {

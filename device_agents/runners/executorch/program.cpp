@@ -63,7 +63,8 @@ uint8_t* LoadedProgram::keep(size_t size) {
   return buffers_.back()->data();
 }
 
-Maybe LoadedProgram::load(const std::string& file, const std::string& method) {
+Maybe LoadedProgram::load(const std::string& file, const std::string& method,
+                          executorch::runtime::EventTracer* tracer) {
   const std::string problem = loader_.open(file);
   if (!problem.empty()) return Problem{"load", "open: " + problem};
   Result<Program> program = Program::load(&loader_, Program::Verification::InternalConsistency);
@@ -72,7 +73,7 @@ Maybe LoadedProgram::load(const std::string& file, const std::string& method) {
   const Result<MethodMeta> meta = program_->method_meta(method.c_str());
   if (!meta.ok()) return load_problem("Program::method_meta", meta.error());
   if (Maybe failed = plan_memory(*meta)) return failed;
-  Result<Method> loaded = program_->load_method(method.c_str(), &*manager_);
+  Result<Method> loaded = program_->load_method(method.c_str(), &*manager_, tracer);
   if (!loaded.ok()) return load_problem("Program::load_method", loaded.error());
   method_ = std::make_unique<Method>(std::move(*loaded));
   return place_outputs(*meta);
@@ -89,6 +90,12 @@ Maybe LoadedProgram::plan_memory(const MethodMeta& meta) {
   planned_.emplace(Span<Span<uint8_t>>(spans_.data(), spans_.size()));
   manager_.emplace(&allocator_, &*planned_);
   return std::nullopt;
+}
+
+int64_t LoadedProgram::planned_bytes() const {
+  size_t total = 0;
+  for (const Span<uint8_t>& span : spans_) total += span.size();
+  return static_cast<int64_t>(total);
 }
 
 // Outputs that the memory plan leaves out need a place of their own.

@@ -28,7 +28,9 @@ std::string describe(const std::string& step, executorch::runtime::Error error);
 
 class LoadedProgram {
  public:
-  Maybe load(const std::string& file, const std::string& method);
+  // With a tracer, it is told of every step of each call.
+  Maybe load(const std::string& file, const std::string& method,
+             executorch::runtime::EventTracer* tracer = nullptr);
 
   // From the raw file (inputs concatenated in memory order; the first set, if
   // the file holds several), or else random numbers from the seed.
@@ -44,6 +46,9 @@ class LoadedProgram {
   Maybe save_outputs(const std::string& file);
 
   executorch::runtime::Error execute() { return method_->execute(); }
+
+  // Bytes of the memory that the program was planned to compute in.
+  int64_t planned_bytes() const;
 
  private:
   Maybe plan_memory(const executorch::runtime::MethodMeta& meta);

@@ -18,7 +18,11 @@ const operators = (() => {
   return { keys, words, flops, text, value, count: keys.length };
 })();
 
-const view = { order: [], shown: [], page: 0, sort: { column: 1, down: true }, filter: "", status: "" };
+const view = { order: [], shown: [], page: 0, sort: { column: 1, down: true }, filter: "", status: "", shared: false };
+// Operators that every table holds; where there are none, all are shown at once.
+const shared = operators.keys.map((_, key) => data.tables.every((_, t) => operators.value(t, key, "status") !== null));
+const sharedCount = shared.filter(Boolean).length;
+view.shared = sharedCount > 0 && data.tables.length > 1;
 
 function element(tag, content, attributes = {}) {
   const made = document.createElement(tag);
@@ -44,6 +48,7 @@ function applyFilter(narrow = false) {
   const tables = data.tables.map((_, n) => n);
   const { text } = operators;
   view.shown = (narrow ? view.shown : view.order).filter((key) => {
+    if (view.shared && !shared[key]) return false;
     for (const word of wanted) if (!text[key].includes(word)) return false;
     return !view.status || tables.some((t) => operators.value(t, key, "status") === view.status);
   });
@@ -81,7 +86,7 @@ function drawHead() {
     cell.append(button);
     if (column && column <= data.tables.length) {
       const table = data.tables[column - 1];
-      cell.append(element("span", `${table.device} ${table.setting.split(" ").slice(1, 2)}, µs`, { class: "kind" }));
+      cell.append(element("span", `${table.setting}, µs`, { class: "kind" }));
     }
     row.append(cell);
   });
@@ -101,8 +106,8 @@ function timeCell(table, key) {
 }
 
 function drawRows() {
-  const from = view.page * PAGE;
-  const rows = view.shown.slice(from, from + PAGE).map((key) => {
+  const from = view.whole ? 0 : view.page * PAGE;
+  const rows = view.shown.slice(from, view.whole ? undefined : from + PAGE).map((key) => {
     const row = element("tr");
     const name = element("td", operators.words[key]);
     name.append(element("span", operators.keys[key], { class: "keytext" }));
@@ -110,6 +115,11 @@ function drawRows() {
     row.append(element("td", (operators.flops[key] / 1e6).toPrecision(3)));
     return row;
   });
+  if (!rows.length) {
+    const row = element("tr");
+    row.append(element("td", whyEmpty(), { colspan: data.tables.length + 2 }));
+    rows.push(row);
+  }
   document.querySelector("#grid tbody").replaceChildren(...rows);
   const pages = Math.max(1, Math.ceil(view.shown.length / PAGE));
   document.getElementById("page").textContent = `page ${view.page + 1} of ${pages}`;
@@ -117,6 +127,14 @@ function drawRows() {
   document.getElementById("next").disabled = view.page + 1 >= pages;
   document.getElementById("count").textContent =
     `${view.shown.length.toLocaleString("en")} of ${operators.count.toLocaleString("en")} operators`;
+}
+
+function whyEmpty() {
+  if (!operators.count) return "The tables hold no operators.";
+  const asked = [view.filter && `all the words of “${view.filter}”`, view.status && `the status ${view.status}`]
+    .filter(Boolean).join(" and ");
+  const hidden = view.shared && sharedCount < operators.count ? ` ${operators.count - sharedCount} operators that not every table holds are hidden.` : "";
+  return `No operator has ${asked || "what is asked"}.${hidden}`;
 }
 
 function turn(step) {
@@ -133,7 +151,12 @@ document.getElementById("status").addEventListener("change", (event) => {
   view.status = event.target.value;
   applyFilter();
 });
+document.getElementById("scope")?.addEventListener("change", (event) => {
+  view.shared = event.target.value === "shared";
+  applyFilter();
+});
 document.getElementById("previous").addEventListener("click", () => turn(-1));
 document.getElementById("next").addEventListener("click", () => turn(1));
+if (document.getElementById("scope")) document.getElementById("scope").value = view.shared ? "shared" : "all";
 drawHead();
 applySort();

@@ -7,9 +7,10 @@ function colours() {
   const of = (name) => style.getPropertyValue(name).trim();
   if (printing) {
     return { paper: "#ffffff", ink: "#000000", faint: "#444444", line: "#bbbbbb",
-      series: ["#1f6fb4", "#c65d00", "#2b8a57", "#8a4fb0", "#b02a5b", "#60707f"] };
+      series: ["#1f6fb4", "#c65d00", "#2b8a57", "#8a4fb0", "#b02a5b", "#60707f"],
+      kernel: { 0: "#9aa2ad", 3: "#2f7fc9", 5: "#e08a1e", 7: "#2f9a67" } };
   }
-  return { paper: of("--paper"), ink: of("--ink"), faint: of("--faint"), line: of("--line"),
+  return { kernel: { 0: of("--k0"), 3: of("--k3"), 5: of("--k5"), 7: of("--k7") }, paper: of("--paper"), ink: of("--ink"), faint: of("--faint"), line: of("--line"),
     series: [0, 1, 2, 3, 4, 5].map((n) => of(`--s${n}`)) };
 }
 
@@ -25,14 +26,35 @@ function layout(x, y, more = {}) {
     margin: { l: 50, r: 12, t: 8, b: 42 }, showlegend: false, hovermode: "closest", ...more };
 }
 
+const PAPER_PX = 640;
 const SETTINGS = { displayModeBar: false, responsive: true };
 
 function tableNamed(name) {
   return data.tables.findIndex((table) => table.name === name);
 }
 
-// One kernel to a decade: powers of two and five read well on a phone too.
-const LOG = { type: "log", dtick: "D2" };
+// A logarithmic axis whose ticks carry whole numbers: 200, not the 2 of 2e2.
+function logAxis(title, values) {
+  const known = values.filter((value) => value > 0);
+  const [low, high] = known.length ? [Math.min(...known), Math.max(...known)] : [1, 10];
+  const decades = Math.log10(high / low);
+  const steps = decades > 4 ? [1] : decades > 1.5 ? [1, 3] : [1, 2, 5];
+  const ticks = [];
+  for (let power = Math.floor(Math.log10(low)) - 1; power <= Math.ceil(Math.log10(high)); power += 1) {
+    for (const step of steps) ticks.push(Number((step * 10 ** power).toPrecision(2)));
+  }
+  const text = (value) => value.toLocaleString("en", { maximumSignificantDigits: 3 });
+  return axis(title, { type: "log", tickvals: ticks, ticktext: ticks.map(text) });
+}
+
+// A time with its interval, as every tooltip says it.
+function withInterval(value, half, unit) {
+  return `${digits(value)} ${unit}${half === null || half === undefined ? "" : ` ± ${half.toPrecision(2)} %`}`;
+}
+
+function halfOf(value, low, high) {
+  return low === null || high === null ? null : (50 * (high - low)) / value;
+}
 
 function band(share, limits, colour) {
   const [low, high] = limits;
@@ -48,11 +70,13 @@ function drawExam(box) {
   const [predicted, low, high, measured] = [at(0), at(1), at(2), at(3)];
   const every = [...predicted, ...measured];
   const limits = [0.94 * Math.min(...every), 1.06 * Math.max(...every)];
-  const points = { x: measured, y: predicted, mode: "markers", type: "scatter", text: exam.networks,
+  const said = exam.networks.map((name, n) =>
+    `${name}, table ${box.dataset.name}<br>predicted ${withInterval(predicted[n], halfOf(predicted[n], low[n], high[n]), "ms")}<br>measured ${digits(measured[n])} ms`);
+  const points = { x: measured, y: predicted, mode: "markers", type: "scatter", text: said, name: `table ${box.dataset.name}`,
     marker: { color: colour, size: 6, opacity: 0.85 },
     error_y: { type: "data", symmetric: false, array: high.map((v, n) => v - predicted[n]),
       arrayminus: low.map((v, n) => predicted[n] - v), color: colour, thickness: 0.6, width: 0 },
-    hovertemplate: "%{text}<br>measured %{x:.4g} ms<br>predicted %{y:.4g} ms<extra></extra>" };
+    hovertemplate: "%{text}<extra></extra>" };
   const line = { x: limits, y: limits, mode: "lines", type: "scatter", hoverinfo: "skip",
     line: { color: colours().faint, width: 1 } };
   const traces = [band(0.1, limits, "rgba(128,140,155,.16)"), band(0.05, limits, "rgba(128,140,155,.25)"), line, points];
@@ -68,7 +92,8 @@ function pairPoints() {
   const points = [];
   for (let key = 0; key < operators.count; key += 1) {
     const x = operators.value(first, key, "us"), y = operators.value(second, key, "us");
-    if (x && y) points.push({ key, x, y, ratio: y / x });
+    if (x && y) points.push({ key, x, y, ratio: y / x,
+      said: [[first, x], [second, y]].map(([t, us]) => `${data.tables[t].name} ${withInterval(us, operators.value(t, key, "half"), "µs")}`).join("<br>") });
   }
   const ratios = points.map((point) => point.ratio).sort((a, b) => a - b);
   return { points, usual: ratios.length ? ratios[ratios.length >> 1] : 1, first, second };
@@ -79,26 +104,26 @@ const MOST_POINTS = 2500;
 function drawPair() {
   const { points, usual, first, second } = pairPoints();
   const [a, b] = [data.tables[first], data.tables[second]];
-  const step = Math.ceil(points.length / MOST_POINTS);
+  const step = printing ? 1 : Math.ceil(points.length / MOST_POINTS);
   const drawn = points.filter((_, n) => n % step === 0);
   document.getElementById("pair-caption").textContent = points.length
     ? `${points.length} shared operators${step > 1 ? ` (every ${step}th is drawn)` : ""}; ${b.name} usually takes ${usual.toPrecision(3)} times as long as ${a.name}`
-    : `${a.name} and ${b.name} share no operator`;
+    : `${a.name} and ${b.name} share no operator: ${first === second ? "they are the same table" : `${a.name} is ${a.setting}, ${b.name} is ${b.setting}`}`;
   const kernel = (key) => Number((/_k(\d+)_/.exec(operators.keys[key]) ?? [0, 0])[1]);
-  const shade = { 3: colours().series[0], 5: colours().series[1], 7: colours().series[2] };
+  const { 0: _, ...shade } = colours().kernel;
   const traces = [3, 5, 7, 0].map((size) => {
     const mine = drawn.filter(({ key }) => (shade[kernel(key)] ? kernel(key) : 0) === size);
-    return { x: mine.map((p) => p.x), y: mine.map((p) => p.y), text: mine.map((p) => operators.words[p.key]),
+    return { x: mine.map((p) => p.x), y: mine.map((p) => p.y), text: mine.map((p) => `${operators.words[p.key]}<br>${p.said}`),
       name: size ? `kernel ${size}` : "other", mode: "markers", type: "scatter",
       marker: { color: shade[size] ?? colours().faint, size: 6, opacity: 0.8 },
-      hovertemplate: "%{text}<br>%{x:.4g} and %{y:.4g} µs<extra></extra>" };
+      hovertemplate: "%{text}<extra></extra>" };
   }).filter((trace) => trace.x.length);
   if (points.length) {
     const xs = points.map((p) => p.x), ends = [Math.min(...xs), Math.max(...xs)];
     traces.push({ x: ends, y: ends.map((x) => x * usual), mode: "lines", type: "scatter", showlegend: false,
       hoverinfo: "skip", line: { color: colours().faint, width: 1, dash: "dot" } });
   }
-  return [traces, layout(axis(`${a.name}, µs`, LOG), axis(`${b.name}, µs`, LOG),
+  return [traces, layout(logAxis(`${a.name}: ${a.setting}, µs`, points.map((p) => p.x)), logAxis(`${b.name}: ${b.setting}, µs`, points.map((p) => p.y)),
     { showlegend: true, legend: { orientation: "h", y: 1.08, x: 0 } })];
 }
 
@@ -109,7 +134,7 @@ function drawShift() {
   const far = ranked.length > 14 ? [...ranked.slice(0, 7), ...ranked.slice(-7)] : ranked;
   const trace = { type: "bar", orientation: "h", x: far.map((p) => p.relative), y: far.map((p) => operators.words[p.key]),
     marker: { color: far.map((p) => colours().series[(p.relative > 0 ? second : first) % 6]) },
-    text: far.map((p) => `${p.x.toPrecision(3)} and ${p.y.toPrecision(3)} µs`),
+    text: far.map((p) => p.said),
     hovertemplate: "%{y}<br>%{text}<extra></extra>", textposition: "none" };
   const ticks = [-3, -2, -1, -0.5, 0, 0.5, 1, 2, 3];
   return [[trace], layout(axis(`relative cost on ${data.tables[second].name} (1 = usual)`,
@@ -121,12 +146,12 @@ function drawFront(box) {
   const front = data.fronts[Number(box.dataset.table)];
   const points = [...front.points].sort((a, b) => a.predicted_ms - b.predicted_ms);
   const trace = { x: points.map((p) => p.predicted_ms), y: points.map((p) => p.value), type: "scatter",
-    mode: front.line ? "lines+markers" : "markers", text: points.map((p) => p.name),
+    mode: front.line ? "lines+markers" : "markers", text: points.map((p) => `${p.name} ${withInterval(p.predicted_ms, halfOf(p.predicted_ms, p.low_ms, p.high_ms), "ms")}`),
     line: { color: colours().series[0], shape: "hv", width: 1.5 }, marker: { color: colours().series[0], size: 7 },
     error_x: { type: "data", symmetric: false, thickness: 0.7, width: 0, color: colours().faint,
       array: points.map((p) => (p.high_ms === null ? 0 : p.high_ms - p.predicted_ms)),
       arrayminus: points.map((p) => (p.low_ms === null ? 0 : p.predicted_ms - p.low_ms)) },
-    hovertemplate: "%{text}<br>%{x:.4g} ms, %{y:.4g}<extra></extra>" };
+    hovertemplate: `%{text}<br>%{x:.4g} ms, ${front.value_name} %{y:.4g}<extra></extra>` };
   return [[trace], layout(axis("predicted latency, ms"), axis(front.value_name))];
 }
 
@@ -157,9 +182,9 @@ function drawCurve(box) {
     type: "scatter", mode: "lines+markers", line: { color: colour, width: 1.8, ...more }, marker: { size: 6 },
     text: curve.share.map((v) => `${(100 * v).toPrecision(2)} % of all`),
     hovertemplate: `%{x} operators (%{text}): %{y:.3g} %<extra>${name}</extra>` });
-  const { series } = colours();
-  const traces = [trace("whole networks", curve.exam_mape, series[0]),
-    trace("single rows", curve.row_mape, series[1], { dash: "dot" })];
+  const own = colours().series[tableNamed(box.dataset.name) % 6];
+  const traces = [trace("whole networks", curve.exam_mape, own),
+    trace("single rows", curve.row_mape, own, { dash: "dot" })];
   const shown = curve.operators.filter((n, i, all) => !i || i + 1 === all.length || n >= 1.5 * all[i - 1]);
   const x = axis("operators measured", { type: "log", tickvals: shown, ticktext: shown.map(String) });
   const ticks = [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100];
@@ -168,7 +193,8 @@ function drawCurve(box) {
     { showlegend: true, legend: { orientation: "h", y: 1.08, x: 0 } })];
 }
 
-const DRAW = { exam: drawExam, curve: drawCurve, pair: drawPair, shift: drawShift, front: drawFront, drift: drawDrift };
+const DRAW = { exam: drawExam, curve: drawCurve, pair: drawPair, shift: drawShift, front: drawFront, drift: drawDrift,
+  flops: drawFlops, layers: drawLayers, accuracy: drawAccuracy };
 const boxes = [...document.querySelectorAll("[data-plot]")];
 
 // The library takes seconds to compile on a slow machine: rows and matrix come first.
@@ -183,7 +209,9 @@ function plotly() {
 function draw(box) {
   const [traces, shape] = DRAW[box.dataset.plot](box);
   box.dataset.drawn = "yes";
-  return plotly().react(box, traces, shape, SETTINGS);
+  // On paper a plot is as wide as its column there, so that no point or bar lies beyond the edge.
+  const size = printing ? { width: PAPER_PX, height: Math.min(box.clientHeight || 320, 420), autosize: false } : {};
+  return plotly().react(box, traces, { ...shape, ...size }, SETTINGS);
 }
 
 function redraw(which = (box) => box.dataset.drawn) {
@@ -236,5 +264,16 @@ for (const id of ["first", "second"]) {
   document.getElementById(id)?.addEventListener("change", () => redraw((box) => ["pair", "shift"].includes(box.dataset.plot)));
 }
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => redraw());
-addEventListener("beforeprint", () => { printing = true; redraw(() => true); });
-addEventListener("afterprint", () => { printing = false; redraw(); });
+document.getElementById("network-table")?.addEventListener("change", () => redraw((box) => box.dataset.plot === "layers"));
+for (const id of ["above", "below"]) {
+  document.getElementById(id)?.addEventListener("change", () => redraw((box) => box.dataset.plot === "layers"));
+}
+addButtons();
+listReasons();
+addEventListener("beforeprint", () => { printing = true; view.whole = true; drawRows(); redraw(() => true); });
+addEventListener("afterprint", () => {
+  printing = false;
+  view.whole = false;
+  drawRows();
+  redraw();
+});

@@ -23,6 +23,7 @@ from search.algorithms.losses import (
     require_reachable,
     target_loss,
 )
+from search.algorithms.optimizers import weight_groups, weight_optimizer
 from search.costs.base import Costs, CostTarget
 from search.errors import UsageError
 from search.operators.modules import build_operator
@@ -128,7 +129,7 @@ class FBNetSearch(IndependentLayers):
             raise UsageError(
                 f"A negligible weight of {recipe.negligible} could hide a whole layer."
             )
-        self._optimizers = {WEIGHTS: self._sgd(), THETA: self._adam()}
+        self._optimizers = {WEIGHTS: self._of_weights(), THETA: self._adam()}
         self._learning: str | None = None
 
     def require(self, space: SearchSpace, costs: Costs) -> None:
@@ -152,18 +153,16 @@ class FBNetSearch(IndependentLayers):
         """The shared weights, fresh."""
         return MixtureSupernet(space, build=build, recompute=recompute)
 
-    def _sgd(self) -> torch.optim.Optimizer:
-        return torch.optim.SGD(
-            self.module.supernet.parameters(),
-            lr=self.recipe.weight_rate,
-            momentum=self.recipe.weight_momentum,
-            weight_decay=self.recipe.weight_decay,
-        )
+    def _of_weights(self) -> torch.optim.Optimizer:
+        return weight_optimizer(weight_groups(self.module.supernet, self.recipe), self.recipe)
 
     def _adam(self) -> torch.optim.Optimizer:
         # torch's Adam adds the decay to the gradient: coupled, as in the paper.
         return torch.optim.Adam(
-            [self.module.theta], lr=self.recipe.theta_rate, weight_decay=self.recipe.theta_decay
+            [self.module.theta],
+            lr=self.recipe.theta_rate,
+            betas=(self.recipe.theta_beta1, self.recipe.theta_beta2),
+            weight_decay=self.recipe.theta_decay,
         )
 
     # --- training ------------------------------------------------------------
@@ -196,10 +195,12 @@ class FBNetSearch(IndependentLayers):
         with batch.autocast():
             logits = self.module(batch.images, weights)
         precise = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        cross_entropy = nn.functional.cross_entropy(precise, batch.labels)
+        cross_entropy = nn.functional.cross_entropy(
+            precise, batch.labels, label_smoothing=self.recipe.label_smoothing
+        )
         plain = phase == WEIGHTS and not self.recipe.literal
         loss = cross_entropy if plain else self.loss(cross_entropy, cost)
-        loss.backward()  # type: ignore[no-untyped-call]
+        batch.backward(loss)
         return self._report(loss, cross_entropy, cost, logits, batch.labels)
 
     def _learn(self, phase: str, fraction: float) -> None:

@@ -1,8 +1,8 @@
 """Hyperparameters of FBNetV2's search: FBNet's, and how resolutions are mixed."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
-from search.algorithms.fbnet.recipe import FBNetRecipe, make_fbnet_recipe
+from search.algorithms.fbnet.recipe import FBNetRecipe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,12 +15,3 @@ class FBNetV2Recipe(FBNetRecipe):
     """
 
     scattered: bool = False
-
-
-def make_fbnetv2_recipe(name: str) -> FBNetV2Recipe:
-    """A preset by name; only "paper" scatters.
-
-    Raises:
-        UsageError: Unknown name.
-    """
-    return FBNetV2Recipe(**asdict(make_fbnet_recipe(name)), scattered=name == "paper")

@@ -8,7 +8,7 @@ distributions over the variables of a candidate.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,7 @@ from search.algorithms.fp_nas.importance import GradientMean, alpha_weights, uni
 from search.algorithms.fp_nas.recipe import CategoricalRecipe
 from search.algorithms.independent_layers import IndependentLayers, draw_choices, entropy
 from search.algorithms.losses import require_costs, require_reachable
+from search.algorithms.optimizers import weight_groups, weight_optimizer
 from search.costs.base import Costs, CostTarget
 from search.errors import UsageError
 from search.operators.modules import build_operator
@@ -61,7 +62,7 @@ class CategoricalSearch(IndependentLayers):
         recompute: bool = False,
     ) -> None:
         if recipe is None:
-            raise UsageError("A search by samples needs a recipe.", "Give --recipe cpu or paper.")
+            raise UsageError("A search by samples needs a recipe.", "Give --recipe cpu or fp-nas.")
         require_costs(costs, space)
         if target is not None:
             require_reachable(costs, target)
@@ -78,14 +79,9 @@ class CategoricalSearch(IndependentLayers):
         )
         # One Adam for each form: moments of the factors mean nothing to the joint logits.
         self._optimizers: dict[str, torch.optim.Optimizer] = {
-            WEIGHTS: torch.optim.SGD(
-                self.module.supernet.parameters(),
-                lr=recipe.weight_rate,
-                momentum=recipe.weight_momentum,
-                weight_decay=recipe.weight_decay,
-            ),
-            FACTORS: torch.optim.Adam(self.module.factors.parameters(), lr=recipe.alpha_rate),
-            JOINT: torch.optim.Adam([self.module.theta], lr=recipe.alpha_rate),
+            WEIGHTS: weight_optimizer(weight_groups(self.module.supernet, recipe), recipe),
+            FACTORS: _adam(self.module.factors.parameters(), recipe),
+            JOINT: _adam([self.module.theta], recipe),
         }
 
     # --- training ------------------------------------------------------------
@@ -132,7 +128,7 @@ class CategoricalSearch(IndependentLayers):
         for row, count in zip(choices, counts.tolist(), strict=True):
             cross_entropy, hits = self._run(batch, row)
             log_likelihood = self._log_likelihood(batch.mean(cross_entropy.detach()), batch)
-            mean.add(cross_entropy, float(log_likelihood) + math.log(count))
+            mean.add(batch.scaled(cross_entropy), float(log_likelihood) + math.log(count))
             results.append((cross_entropy.detach(), hits))
         mean.finish()
         return self._report(batch, results, choices, counts)
@@ -142,10 +138,11 @@ class CategoricalSearch(IndependentLayers):
             results = [self._run(batch, row) for row in choices]
         entropies = torch.stack([result[0] for result in results]).double()
         times = counts.to(entropies)
-        self.surrogate(
-            choices.repeat_interleave(counts, 0),
-            self._log_likelihood(batch.mean(entropies), batch).repeat_interleave(times.long(), 0),
-        ).backward()  # type: ignore[no-untyped-call]
+        likelihoods = self._log_likelihood(batch.mean(entropies), batch)
+        surrogate = self.surrogate(
+            choices.repeat_interleave(counts, 0), likelihoods.repeat_interleave(times.long(), 0)
+        )
+        batch.backward(surrogate)
         return self._report(batch, results, choices, counts)
 
     def surrogate(self, choices: Tensor, log_likelihoods: Tensor) -> Tensor:
@@ -201,7 +198,9 @@ class CategoricalSearch(IndependentLayers):
         with batch.autocast():
             logits = self.module(batch.images, weights)
         precise = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        cross_entropy = nn.functional.cross_entropy(precise, batch.labels)
+        cross_entropy = nn.functional.cross_entropy(
+            precise, batch.labels, label_smoothing=self.recipe.label_smoothing
+        )
         return cross_entropy, int((logits.argmax(1) == batch.labels).sum())
 
     def _report(
@@ -251,6 +250,11 @@ class CategoricalSearch(IndependentLayers):
         if self.target is not None:
             numbers["lambda"] = float(self.module.beta)
         return numbers
+
+
+def _adam(parameters: Iterable[nn.Parameter], recipe: CategoricalRecipe) -> torch.optim.Adam:
+    betas = recipe.alpha_beta1, recipe.alpha_beta2
+    return torch.optim.Adam(parameters, lr=recipe.alpha_rate, betas=betas)
 
 
 class Parsec(CategoricalSearch):

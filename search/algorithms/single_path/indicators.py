@@ -13,13 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from search.algorithms.expected_cost import LargestShare
+from search.algorithms.single_path.recipe import FORMULAS
 from search.costs.base import Costs
 from search.costs.joint import JointCosts
 from search.costs.matrix import CostMatrix, require_matrix
 from search.errors import UsageError
 from search.spaces.base import Layer, SearchSpace
 
-FORMULAS = ("paper", "exact")
 _SKIP = (0, 0, 0)
 
 

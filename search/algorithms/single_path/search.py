@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from search.algorithms.independent_layers import IndependentLayers, entropy
 from search.algorithms.losses import require_costs, require_reachable
+from search.algorithms.optimizers import weight_groups, weight_optimizer
 from search.algorithms.single_path.indicators import (
     candidates_of_gates,
     gates_of_candidate,
@@ -133,21 +134,13 @@ class SinglePathSearch(IndependentLayers):
         self._optimizer = self._make_optimizer()
 
     def _make_optimizer(self) -> torch.optim.Optimizer:
-        thresholds = self.module.supernet.thresholds()
-        known = {id(threshold) for threshold in thresholds}
-        weights = [p for p in self.module.supernet.parameters() if id(p) not in known]
-        groups: list[dict[str, Any]] = [
-            {"params": weights, "relative": 1.0},
-            {"params": thresholds, "relative": self.recipe.threshold_rate},
+        recipe, supernet = self.recipe, self.module.supernet
+        thresholds = supernet.thresholds()
+        groups = [
+            {**group, "relative": 1.0} for group in weight_groups(supernet, recipe, thresholds)
         ]
-        shared: dict[str, Any] = {
-            "lr": self.recipe.weight_rate,
-            "momentum": self.recipe.weight_momentum,
-            "weight_decay": self.recipe.weight_decay,
-        }
-        if self.recipe.optimiser == "sgd":
-            return torch.optim.SGD(groups, **shared)
-        return torch.optim.RMSprop(groups, alpha=0.9, eps=1e-3, **shared)
+        trained = {"params": thresholds, "weight_decay": recipe.weight_decay}
+        return weight_optimizer([*groups, {**trained, "relative": recipe.threshold_rate}], recipe)
 
     # --- training ------------------------------------------------------------
 
@@ -184,7 +177,7 @@ class SinglePathSearch(IndependentLayers):
             precise, batch.labels, label_smoothing=self.recipe.label_smoothing
         )
         loss = cross_entropy if self.warming else self._loss(cross_entropy, runtime)
-        loss.backward()  # type: ignore[no-untyped-call]
+        batch.backward(loss)
         return StepReport(
             loss=float(loss.detach()),
             cross_entropy=float(cross_entropy.detach()),

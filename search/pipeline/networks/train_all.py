@@ -9,12 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import torch
-from torch import Tensor
-
+from search.algorithms.baselines.trials import Subset
 from search.architecture import Architecture, read_architecture, write_architecture
 from search.console.progress import Progress
-from search.data.base import Data, ImageSet
+from search.data.base import Data
 from search.data.split import split_indices
 from search.errors import GateFailed, UsageError
 from search.files import check_file
@@ -22,12 +20,16 @@ from search.pipeline.images import RunImages, report_images
 from search.pipeline.networks.fitting import fit_classes
 from search.pipeline.options import TrainOptions
 from search.pipeline.resources import ComputeOptions, joined_processes
-from search.pipeline.train import keep_weights, warn_of_chance
+from search.pipeline.train import (
+    engine_settings,
+    find_teacher,
+    keep_weights,
+    warn_of_chance,
+)
 from search.training.compute.distributed import ProcessGroup
 from search.training.evaluate import Accuracy, evaluate
 from search.training.progress import TrainingProgress
 from search.training.retrain import TrainedNetwork, check_network, retrain
-from search.training.settings import TrainingSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,21 +57,6 @@ class TrainAllOutput:
     architecture: Path
 
 
-class _Part:
-    """Some images of a set."""
-
-    def __init__(self, images: ImageSet, indices: Tensor) -> None:
-        self.labels = images.labels[indices]
-        self._images, self._indices = images, indices
-
-    def __len__(self) -> int:
-        return len(self._indices)
-
-    def batch(self, indices: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
-        """See `ImageSet.batch`."""
-        return self._images.batch(self._indices[indices], generator)
-
-
 def hold_out(data: Data, share: float, seed: int) -> Data:
     """The data with this share of the training images in place of the test images.
 
@@ -83,7 +70,7 @@ def hold_out(data: Data, share: float, seed: int) -> Data:
         raise UsageError(
             f"{share:g} of {len(data.train)} images is none.", "Hold out more, with --held-out."
         )
-    return replace(data, train=_Part(data.train, train), test=_Part(data.train, held))
+    return replace(data, train=Subset(data.train, train), test=Subset(data.train, held))
 
 
 def networks_in(folder: Path) -> list[tuple[str, Architecture]]:
@@ -174,14 +161,13 @@ class _Trainings:
                 fitted,
                 hold_out(data, self._held_out, options.seed),
                 recipe,
-                TrainingSettings(
-                    batch=recipe.batch, seed=options.seed, compute=self._compute.to_compute()
-                ),
+                engine_settings(recipe, options.seed, self._compute),
                 folder=options.folder / file,
                 resume=options.resume,
                 accept_changes=options.accept_changes,
                 progress=TrainingProgress(self._progress),
                 processes=self._processes,
+                teacher=find_teacher(recipe, data),
             )
         except GateFailed as error:
             self._progress.say(f"{file} failed: {error.message}")

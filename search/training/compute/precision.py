@@ -14,7 +14,7 @@ from torch.utils import deterministic
 from search.errors import UsageError
 
 Autocast = Callable[[], AbstractContextManager[object]]
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _MEBI = 2**20
 
 
@@ -24,7 +24,7 @@ class Compute:
 
     Attributes:
         device: `cpu`, `cuda`, `cuda:1`, or `auto` (a GPU where there is one).
-        dtype: `float32`, or `bfloat16` for autocast; weights stay float32.
+        dtype: `float32`, or `bfloat16` or `float16` for autocast; weights stay float32.
         channels_last: Memory layout; faster on a GPU, and on the CPU for the
             depthwise convolutions of these spaces.
         compile: Compile the forward of the method's module with torch.compile.

@@ -20,8 +20,8 @@ from search.files import write_bytes
 from search.training.settings import RunIdentity
 from search.training.step import RunningSums
 
-# 2 adds `seconds`; older files are read as if they had taken none.
-CHECKPOINT_SCHEMA = 2
+# 2 adds `seconds`; older files are read as if they had taken none. 3 adds the scale of the loss.
+CHECKPOINT_SCHEMA = 3
 _MEANING = {
     "algorithm": "method",
     "space": "search space",
@@ -50,7 +50,8 @@ class Checkpoint:
 
     `statistics` holds the batch norm statistics of every process, which differ
     inside an epoch; None for a run of one process. `seconds` is the duration
-    of the run until here, over all its parts.
+    of the run until here, over all its parts. `loss_scale` and `good_steps` are
+    those of float16.
     """
 
     identity: RunIdentity
@@ -61,6 +62,8 @@ class Checkpoint:
     optimizers: Mapping[str, Mapping[str, Any]]
     statistics: Tensor | None = None
     seconds: float = 0.0
+    loss_scale: float = 1.0
+    good_steps: int = 0
 
 
 class _File(BaseModel):
@@ -69,7 +72,7 @@ class _File(BaseModel):
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
 
     kind: Literal["training-checkpoint"]
-    schema_version: Literal[1, 2]
+    schema_version: Literal[1, 2, 3]
     torch_version: str
     identity: Annotated[RunIdentity, Field(alias="origin")]
     position: Position
@@ -79,6 +82,8 @@ class _File(BaseModel):
     optimizers: dict[str, dict[str, Any]]
     statistics: Tensor | None
     seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    loss_scale: Annotated[float, Field(ge=1, le=2**24)] = 1.0
+    good_steps: Annotated[int, Field(ge=0)] = 0
 
 
 class CheckpointFolder:
@@ -149,6 +154,8 @@ def dump_checkpoint(checkpoint: Checkpoint) -> bytes:
         "optimizers": checkpoint.optimizers,
         "statistics": checkpoint.statistics,
         "seconds": checkpoint.seconds,
+        "loss_scale": checkpoint.loss_scale,
+        "good_steps": checkpoint.good_steps,
     }
     torch.save(content, stream)
     return stream.getvalue()
@@ -204,7 +211,11 @@ def restore(
         for name, state in checkpoint.optimizers.items():
             optimizers[name].load_state_dict(dict(state))
     except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
-        raise UsageError(f"The checkpoint does not fit the method's modules: {error}") from error
+        raise UsageError(
+            "The checkpoint does not fit the method's modules: names or shapes of its weights "
+            "differ from theirs.",
+            "Resume with the options that the run was begun with.",
+        ) from error
 
 
 def _check_numbers(state: Mapping[str, Tensor]) -> None:

@@ -1,4 +1,4 @@
-"""Control of a run from outside: Ctrl-C at the end of a step, and time over resumed parts."""
+"""Control of a run from outside: interruption at the end of a step, time over resumed parts."""
 
 import signal
 import threading
@@ -8,29 +8,35 @@ from typing import Self
 
 
 class GracefulInterrupt:
-    """Sets `requested` at the first Ctrl-C; the second one interrupts at once.
+    """Sets `requested` at a Ctrl-C, a kill (SIGTERM) or a closed terminal (SIGHUP).
 
-    Outside the main thread, or where Ctrl-C is ignored, nothing is changed.
+    The second Ctrl-C interrupts at once. A second kill does not: Slurm signals every
+    process of a job, and torchrun then passes on to its own what it has heard itself.
+    Outside the main thread, or where a signal is ignored, nothing is changed.
     """
 
     def __init__(self) -> None:
         self.requested = False
-        self._before: object = None
+        self._killed = False
+        self._before: dict[int, object] = {}
 
     def __enter__(self) -> Self:
-        ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
-        if threading.current_thread() is threading.main_thread() and not ignored:
-            self._before = signal.signal(signal.SIGINT, self._note)
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                if signal.getsignal(number) is not signal.SIG_IGN:
+                    self._before[number] = signal.signal(number, self._note)
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._before is not None:
-            signal.signal(signal.SIGINT, self._before)  # type: ignore[arg-type]
+        for number, handler in self._before.items():
+            # The same kill from a second sender must not disturb a command that is leaving.
+            leaving = self._killed and number != signal.SIGINT and callable(handler)
+            signal.signal(number, signal.SIG_IGN if leaving else handler)  # type: ignore[arg-type]
 
-    def _note(self, _: int, __: FrameType | None) -> None:
-        if self.requested:
+    def _note(self, number: int, _: FrameType | None) -> None:
+        if self.requested and number == signal.SIGINT:
             raise KeyboardInterrupt
-        self.requested = True
+        self.requested, self._killed = True, number != signal.SIGINT
 
 
 class Stopwatch:

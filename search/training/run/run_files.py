@@ -7,6 +7,7 @@ from torch import nn
 
 from search.errors import UsageError
 from search.training.compute.distributed import ProcessGroup
+from search.training.compute.loss_scale import LossScale
 from search.training.progress import TrainingProgress
 from search.training.run.checkpoint import Checkpoint, CheckpointFolder, Position, restore
 from search.training.run.run_control import Stopwatch
@@ -95,6 +96,7 @@ class RunFiles:
         optimizers: Optimizers,
         *,
         epoch_ended: bool,
+        scale: LossScale,
     ) -> None:
         """Write a checkpoint of this moment; every process must come here.
 
@@ -116,6 +118,8 @@ class RunFiles:
                 optimizers={name: optimizers[name].state_dict() for name in unique.values()},
                 statistics=statistics,
                 seconds=self._stopwatch.seconds(),
+                loss_scale=scale.value,
+                good_steps=scale.good,
             )
             self._checkpoints.write(checkpoint, epoch_ended=epoch_ended)
         self._saved = position

@@ -23,11 +23,13 @@ from device_agents.host.agent import HostAgent
 from device_agents.host.runtimes import LoadedProgram
 from device_agents.protocol import (
     Bye,
+    Event,
     Failure,
     Hello,
     Loaded,
     Plan,
     PlanItem,
+    Profile,
     Record,
     Sample,
     Sentinel,
@@ -241,7 +243,7 @@ class SessionOptions:
 
 
 class InferenceSession:
-    name, shape = "x", [1, 2]
+    name, shape, type = "x", [1, 2], "tensor(float)"
 
     def __init__(self, file, options, providers):
         self.deed = pathlib.Path(file).read_text()
@@ -318,3 +320,69 @@ def test_a_runtime_that_kills_its_process_is_a_lost_device_and_the_next_plan_wor
         assert [record.type for record in seen] == ["hello", "begin", "loaded", "begin"]
         records = list(agent.run(plan([works], backend="onnxruntime")))
     assert len(samples(records)) == 2
+
+
+def test_inputs_of_several_dtypes_are_read_from_one_file_and_its_time_is_told_by_operator(
+    tmp_path: Path,
+) -> None:
+    onnx = pytest.importorskip("onnx", reason="the model is written with onnx")
+    pytest.importorskip("onnxruntime", reason="the model runs on ONNX Runtime")
+    np = pytest.importorskip("numpy")
+    helper, kinds = onnx.helper, onnx.TensorProto
+    graph = helper.make_graph(
+        [
+            helper.make_node("Gather", ["rows", "ids"], ["picked"]),
+            helper.make_node("Where", ["mask", "x", "picked"], ["y"]),
+        ],
+        "g",
+        [
+            helper.make_tensor_value_info("x", kinds.FLOAT, (2, 2)),
+            helper.make_tensor_value_info("ids", kinds.INT64, (2,)),
+            helper.make_tensor_value_info("mask", kinds.BOOL, (2, 2)),
+        ],
+        [helper.make_tensor_value_info("y", kinds.FLOAT, (2, 2))],
+        [onnx.numpy_helper.from_array(np.array([[5, 6], [7, 8]], np.float32), "rows")],
+    )
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    made.ir_version = 9
+    file, given, answer = (tmp_path / name for name in ("m.onnx", "in.bin", "out.bin"))
+    file.write_bytes(made.SerializeToString())
+    sets = [
+        np.array([[1, 2], [3, 4]], "<f4").tobytes()
+        + np.array([1, 0], "<i8").tobytes()
+        + np.array(mask, bool).tobytes()
+        for mask in ([[True, False], [False, True]], [[False, False], [False, False]])
+    ]
+    given.write_bytes(b"".join(sets))
+    records = serve(
+        Plan(
+            nonce="n",
+            backend="onnxruntime",
+            threads=1,
+            order_seed=0,
+            rounds=0,
+            items=(
+                PlanItem(
+                    id=0,
+                    file=str(file),
+                    sha256="",
+                    input=str(given),
+                    output=str(answer),
+                    profile=6,
+                ),
+            ),
+        )
+    )
+    first, second = np.frombuffer(answer.read_bytes(), "<f4").reshape(2, 2, 2).tolist()
+    assert first == [[1, 8], [5, 4]]
+    assert second == [[7, 8], [5, 6]]
+    (loaded,) = (record for record in records if isinstance(record, Loaded))
+    assert loaded.first_ns > 0
+    (profile,) = (record for record in records if isinstance(record, Profile))
+    events = [record for record in records if isinstance(record, Event)]
+    assert profile.calls == 3  # the quieter half
+    assert [event.name.split()[0] for event in events if event.kind == "delegated"] == [
+        "Gather",
+        "Where",
+    ]
+    assert [event.depth for event in events] == [0, 1, 2, 2]

@@ -14,6 +14,7 @@ import torch
 
 from deploy.artefact import ExportSpec
 from deploy.build import build_one
+from deploy.cli import main as deploy_main
 from deploy.exporters.registry import exporter_entry
 from deploy.network import seeded_network
 from deploy.verification.device_side import Chunk, DeviceOptions, VerificationRequest
@@ -382,3 +383,44 @@ def test_a_checkup_reports_each_check_and_restores(bench, device: LoopbackDevice
     assert content["rehearsal"]
     assert "not a phone" in ended.out
     assert not device.settings.fixed_performance
+
+
+def test_a_checkup_without_a_runner_reports_all_else_and_writes_its_file(
+    bench, device: LoopbackDevice, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KIT_CACHE", str(tmp_path / "nothing-built"))
+    report = bench.folder / "report.json"
+    ended = bench.call("checkup", "--connect", device.address, "-o", str(report))
+    assert ended.code == 1
+    checks = {check["name"]: check for check in json.loads(report.read_text())["checks"]}
+    assert [name for name, check in checks.items() if not check["passed"]] == [
+        "runner",
+        "measurement",
+    ]
+    assert "python -m device_agents.native" in checks["runner"]["says"]
+    assert checks["measurement"]["says"] == "not tried: the runner comes first"
+    assert checks["speed"]["facts"]["push_mb_per_s"] > 0
+    assert ended.out.count("native runner of this machine") == 1
+    assert "checkup: 7 of 7" in ended.err
+
+
+@pytest.mark.parametrize("verb", ["deploy", "compare"])
+def test_deploy_and_compare_reach_the_device_that_a_campaign_reaches(
+    bench, device: LoopbackDevice, verb: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    way = ["--device", "android", "--connect", device.address, "--fast", "--quiet"]
+    words = ["FBNet-A"] if verb == "deploy" else ["FBNet-A", "FBNet-B"]
+    # Both ask the device before they build: what is refused there was reached.
+    way += ["--runtime", "none-such"]
+    if verb == "compare":
+        ended = bench.call("compare", *words, *way)
+        code, said = ended.code, ended.err
+    else:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("sys.argv", ["deploy", *words, *way])
+            with pytest.raises(SystemExit) as left:
+                deploy_main()
+        code, said = left.value.code, capsys.readouterr().err
+    assert code == 2, said
+    assert "none-such" in said
+    assert "no such option" not in said.lower()

@@ -28,6 +28,7 @@ COMMANDS = (
     "refine",
     "report",
     "show",
+    "tables",
     "validate",
 )
 HEAVY = ("torch", "executorch", "onnx", "onnxruntime", "torchao", "sklearn")
@@ -150,6 +151,42 @@ def test_a_dry_run_says_the_same_in_every_format(bench, form: str) -> None:
 def test_a_dry_run_writes_nothing(bench) -> None:
     assert bench.call(*bench.words("--dry-run")).code == 0
     assert not bench.output.exists()
+
+
+def test_a_dry_run_resumes_nothing_that_was_not_begun(bench) -> None:
+    ended = bench.call(*bench.words("--dry-run", "--resume"))
+    assert ended.code == 2
+    assert "no unfinished campaign" in ended.err
+    assert ended.out == ""
+
+
+def test_the_bare_program_prints_its_help_and_measures_nothing(bench, monkeypatch) -> None:
+    monkeypatch.chdir(bench.folder)
+    ended = bench.call()
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.out.startswith("Usage: python -m profiler")
+    assert ended.out == bench.call("-h").out
+    assert not list(bench.folder.rglob("manifest.json"))
+
+
+def test_every_program_tells_its_version(bench) -> None:
+    ended = bench.call("--version")
+    assert ended.code == 0
+    assert ended.out.startswith("fbnet-kit ")
+
+
+def test_tables_are_listed_and_shown_by_words(bench, measured: Table, monkeypatch) -> None:
+    root = str(measured.path.parents[1])
+    listed = rows(bench.call("tables", "--tables", root, "--format", "csv").out)
+    (row,) = [row for row in listed if row["path"] == str(measured.path)]
+    assert (row["space"], row["dtype"], row["threads"]) == ("fbnet-mini", "fp32", "1")
+    shown = bench.call("tables", "fbnet-mini", "--tables", root)
+    assert max(map(len, shown.out.splitlines())) <= 80
+    monkeypatch.chdir(measured.path.parents[2])
+    assert bench.call("show", measured.path.name, "--format", "csv").code == 0
+    nothing = bench.call("show", "nowhere")
+    assert (nothing.code, nothing.out) == (2, "")
+    assert "python -m profiler tables" in nothing.err
 
 
 def test_a_dry_run_under_a_filter_counts_what_was_asked_for(bench) -> None:

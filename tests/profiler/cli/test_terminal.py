@@ -11,27 +11,21 @@ import pytest
 
 from profiler.cli.app import app
 from search.console.completion import MODULES, completion_script
+from search.console.suggestions import tables as suggested_tables
 from search.errors import UsageError
 from search.table.store import Table
 from tests.profiler.conftest import ROOT, Bench
 
-_SUGGEST = """
-import sys
-sys.argv = ["profiler"]
-from profiler.cli.app import main
-main()
-"""
 
-
-def _suggestions(words: str, number: int) -> list[str]:
+def _suggestions(words: str, number: int, module: str = "profiler") -> list[str]:
     done = subprocess.run(
-        [sys.executable, "-c", _SUGGEST],
+        [sys.executable, "-m", module],
         cwd=ROOT,
         env={
             **os.environ,
-            "COMP_WORDS": words,
+            "COMP_WORDS": words.replace(" ", "\n"),
             "COMP_CWORD": str(number),
-            "_PROFILER_COMPLETE": "complete_bash",
+            f"_{module.upper()}_COMPLETE": "complete_bash",
         },
         capture_output=True,
         text=True,
@@ -76,6 +70,27 @@ def test_the_report_tells_its_page_in_every_format(
         assert done.out.splitlines() == ["page,bytes,tables", f"{page},{size},1"]
 
 
+def test_names_of_devices_spaces_networks_and_tables_are_suggested(
+    measured: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert _suggestions("profiler --device pix", 2) == ["pixel"]
+    assert "fbnetv2-f" in _suggestions("profiler --space fbnetv2", 2)
+    assert "FBNet-iPhoneX" in _suggestions("profiler compare FBNet-i", 2)
+    monkeypatch.chdir(measured.path.parents[2])
+    assert {"latest", "fbnet-mini"} <= set(suggested_tables(""))
+    (path,) = {
+        path for path in suggested_tables(f"{measured.path.parents[1].name}/") if "-v1" in path
+    }
+    assert Path(path).name == measured.path.name
+
+
+def test_the_kits_own_command_completes_its_programs_and_their_words() -> None:
+    assert _suggestions("fbnet-kit sea", 1, "fbnet_kit") == ["search"]
+    assert _suggestions("fbnet-kit search --algorithm pars", 3, "fbnet_kit") == ["parsec"]
+    assert _suggestions("fbnet-kit profile --device pix", 3, "fbnet_kit") == ["pixel"]
+    assert _suggestions("fbnet-kit vali", 1, "fbnet_kit") == ["validate"]
+
+
 def test_every_command_is_suggested() -> None:
     names = {command.name or command.callback.__name__ for command in app.registered_commands}
     assert names <= set(_suggestions("profiler ", 1))
@@ -88,6 +103,7 @@ def test_only_what_fits_the_typed_letters_is_suggested() -> None:
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_the_script_completes_every_command_line_of_the_kit(shell: str) -> None:
     script = completion_script(shell)
+    assert "_FBNET_KIT_COMPLETE" in script
     for module in MODULES:
         assert f"python -m {module}" in script
         assert f"_{module.upper()}_COMPLETE=complete_{shell}" in script

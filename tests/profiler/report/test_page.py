@@ -1,6 +1,9 @@
 """The report's page: what it holds, and how it behaves in a real browser."""
 
+import csv
+import io
 import json
+import random
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,10 +18,19 @@ from profiler.report.drawing import draw_network
 from profiler.report.drift import drift_of
 from profiler.report.fronts import read_front
 from profiler.report.page import write_page
+from profiler.report.views import (
+    accuracy_view,
+    flops_view,
+    layer_view,
+    spread_at_equal_flops,
+    table_labels,
+)
 from search.errors import UsageError
+from search.latency.model import LatencyModel
 from search.spaces.registry import make_space
 from search.table.store import Table
 from search.zoo import zoo_architecture
+from search.zoo.resolve import NamedNetwork
 from tests.profiler.conftest import Bench
 from tests.profiler.report.browser import Browser, browser
 
@@ -198,7 +210,8 @@ def test_filtering_shows_only_what_matches(page: tuple[Browser, Path]) -> None:
     assert 0 < len(rows) < everything
     assert all("k5_e6" in row for row in rows)
     _type(opened, "no such operator")
-    assert _shown(opened) == []
+    assert opened.run("view.shown.length") == 0
+    assert _shown(opened) == ["No operator has all the words of “no such operator”."]
     _type(opened, "")
     assert opened.run("view.shown.length") == everything
     assert opened.run("document.getElementById('count').textContent").startswith(str(everything))
@@ -286,3 +299,114 @@ def test_text_from_a_table_is_never_run(page: tuple[Browser, Path]) -> None:
     opened = _fresh(page)
     assert opened.complaints == []
     assert "console.error('ran')" in opened.run("document.querySelector('pre').textContent")
+
+
+# --- views of networks, CSV, paper -------------------------------------------------
+
+
+def test_print_keeps_every_row_and_no_plot_is_wider_than_the_paper(
+    page: tuple[Browser, Path],
+) -> None:
+    opened = _fresh(page)
+    shown = opened.run("view.shown.length")
+    assert opened.run("document.querySelectorAll('#grid tbody tr').length") < shown
+    opened.run("dispatchEvent(new Event('beforeprint'))")
+    assert opened.run("document.querySelectorAll('#grid tbody tr').length") == shown
+    widths = opened.run("boxes.map((box) => box.querySelector('.main-svg').clientWidth)")
+    assert set(widths) == {640}
+    opened.run("dispatchEvent(new Event('afterprint'))")
+    assert opened.run("document.querySelectorAll('#grid tbody tr').length") == 40
+    assert opened.complaints == []
+
+
+def test_a_logarithmic_axis_carries_whole_numbers(page: tuple[Browser, Path]) -> None:
+    opened = _fresh(page)
+    ticks = opened.run("logAxis('us', [7, 4321]).ticktext")
+    assert {"10", "300", "3,000"} <= set(ticks)
+    assert opened.run("logAxis('us', [150, 420]).ticktext.includes('200')")
+    assert opened.run("logAxis('us', []).type") == "log"
+
+
+def test_every_figure_gives_its_points_as_csv(page: tuple[Browser, Path]) -> None:
+    opened = _fresh(page)
+    count = opened.run("document.querySelectorAll('button.csv').length")
+    assert count == opened.run("boxes.length") + 2  # the two tables too
+    kinds = [*opened.run("boxes.map((box) => box.dataset.plot)"), "operators", "networks"]
+    texts = opened.run("[...boxes.map(csvOfPlot), csvOfGrid(), csvOfMatrix()]")
+    for kind, text in zip(kinds, texts, strict=True):
+        rows = list(csv.reader(io.StringIO(text)))
+        assert len(rows) > 1 or kind == "layers"  # no network here has a price
+        assert {len(row) for row in rows} == {len(rows[0])}
+    grid = list(csv.DictReader(io.StringIO(opened.run("csvOfGrid()"))))
+    assert len(grid) == opened.run("view.shown.length")
+    assert float(grid[0]["A us"]) > 0
+    assert opened.run("csvCell('=1+1')") == "'=1+1"
+    assert opened.complaints == []
+
+
+def test_an_empty_result_says_why(page: tuple[Browser, Path]) -> None:
+    opened = _fresh(page)
+    opened.run("view.filter = 'k99'; applyFilter()")
+    said = opened.run("document.querySelector('#grid tbody').textContent")
+    assert "No operator has all the words of “k99”" in said
+    assert "Why cells are empty" in opened.run("document.body.textContent")
+
+
+def test_operators_of_every_table_come_first_and_the_rest_can_be_asked_for(
+    page: tuple[Browser, Path],
+) -> None:
+    opened = _fresh(page)
+    assert opened.run("document.getElementById('scope').value") == "shared"
+    assert opened.run("view.shown.every((key) => shared[key])")
+    opened.run(
+        "(() => { const scope = document.getElementById('scope'); scope.value = 'all';"
+        " scope.dispatchEvent(new Event('change')); })()"
+    )
+    assert opened.run("view.shown.length") == opened.run("operators.count")
+
+
+def test_labels_tell_tables_apart_and_say_no_more_than_that(measured: Table) -> None:
+    alone = table_labels([measured])
+    assert alone == ["fbnet-mini, 32 px, fp32"]
+    other = measured.manifest.model_copy(
+        update={"device": measured.manifest.device.model_copy(update={"id": "another"})}
+    )
+    first, second = table_labels([measured, replace(measured, manifest=other)])
+    assert first.endswith(alone[0])
+    assert second == f"another, {alone[0]}"
+
+
+def test_networks_of_equal_flops_have_the_spread_of_their_latencies() -> None:
+    points = [(100.0 + 0.1 * n, 2.0 if n % 2 else 5.0) for n in range(10)]
+    points += [(900.0, 1.0)]
+    spread = spread_at_equal_flops(points)
+    assert spread is not None
+    assert (spread.typical, spread.largest) == (2.5, 2.5)
+    assert spread.largest_mflops < 102
+    assert spread_at_equal_flops(points[:5]) is None
+
+
+def test_layers_add_up_to_what_the_table_predicts(measured: Table) -> None:
+    space = make_space("fbnet-mini")
+    architecture = space.random_architecture(random.Random(1), "one")
+    network = NamedNetwork(name="one", architecture=architecture)
+    view = layer_view(measured, network)
+    assert view["problem"] == ""
+    assert len(view["layers"]) == len(architecture.operators)
+    model = LatencyModel(measured)
+    constant = model.estimate(architecture).value_us - sum(
+        model.operator_us(operator) for operator in architecture.operators
+    )
+    added = sum(us for _, us, _, _ in view["layers"])
+    assert added + constant == pytest.approx(view["total_us"], abs=1)
+    skips = [layer for layer in view["layers"] if layer[2] == 0]
+    assert all(us == 0 for _, us, _, _ in skips)
+
+
+def test_a_view_that_a_table_cannot_give_has_a_reason(measured: Table) -> None:
+    (large,) = find_networks(["FBNet-S8"])
+    assert "224 pixels" in layer_view(measured, large)["problem"]
+    assert accuracy_view(measured, [large]) == []
+    without = measured.manifest.model_copy(update={"calibration": None})
+    assert "no latency model" in flops_view(replace(measured, manifest=without))["problem"]
+    assert len(flops_view(measured)["points"]) == 300

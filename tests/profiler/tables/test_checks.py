@@ -20,7 +20,7 @@ def test_operators_that_failed_are_counted_and_named(measured: Table) -> None:
         for place, entry in enumerate(measured.entries)
     )
     problem = table_problems(replace(measured, entries=bad))[0]
-    assert problem.startswith("3 operator(s) failed: ")
+    assert problem.startswith("3 operators failed: ")
     assert all(entry.key in problem for entry in bad[:3])
 
 
@@ -34,7 +34,7 @@ def test_of_many_failed_operators_some_are_named_and_the_rest_counted(measured: 
 
 def test_missing_operators_are_a_problem_unless_a_filter_asked_for_it(measured: Table) -> None:
     space = measured.manifest.space.model_copy(update={"operators_missing": 4})
-    assert table_problems(changed(measured, space=space)) == ["4 operator(s) missing"]
+    assert table_problems(changed(measured, space=space)) == ["4 operators missing"]
     partial = space.model_copy(update={"filter": "k5"})
     assert table_problems(changed(measured, space=partial)) == []
 

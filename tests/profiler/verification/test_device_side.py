@@ -54,9 +54,9 @@ def test_the_installed_device_side_is_the_profiler() -> None:
 
 
 def test_defaults_are_those_of_the_device_file() -> None:
-    assert device_side.defaults("simulated").backend == "simulated"
+    assert device_side.defaults(DeviceOptions(name="simulated")).backend == "simulated"
     with pytest.raises(UsageError, match="Unknown device"):
-        device_side.defaults("toaster")
+        device_side.defaults(DeviceOptions(name="toaster"))
 
 
 def test_a_simulated_device_is_timed_but_computes_nothing_and_says_so(

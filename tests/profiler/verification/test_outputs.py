@@ -179,7 +179,7 @@ def test_outputs_of_another_size_are_refused(tmp_path: Path, artefact: Artefact)
 
 
 def test_a_runner_that_fails_on_the_images_says_why(tmp_path: Path, artefact: Artefact) -> None:
-    with pytest.raises(DeviceError, match=r"failed on the images \(input\): no room"):
+    with pytest.raises(DeviceError, match=r"failed on the inputs \(input\): no room"):
         numbers(tmp_path, artefact, [chunk(3, 1)], lambda _: "no room")
 
 

@@ -11,8 +11,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from search.algorithms.fbnet.recipe import FBNetRecipe, make_fbnet_recipe
+from search.algorithms.fbnet.recipe import FBNetRecipe
 from search.algorithms.fbnet.search import THETA, WEIGHTS, FBNetSearch, gumbel
+from search.algorithms.recipes import make_search_recipe
 from search.costs.matrix import CostMatrix
 from search.errors import UsageError
 from search.spaces.registry import make_space
@@ -74,8 +75,9 @@ def with_theta(method: FBNetSearch, seed: int = 0) -> FBNetSearch:
 
 
 def test_the_papers_preset_holds_the_papers_hyperparameters() -> None:
-    recipe = make_fbnet_recipe("paper")
-    assert (recipe.epochs, recipe.batch, recipe.classes, recipe.weight_share) == (90, 192, 100, 0.8)
+    recipe = make_search_recipe("fbnet", "paper")
+    assert isinstance(recipe, FBNetRecipe)
+    assert (recipe.epochs, recipe.batch, recipe.weight_share) == (90, 192, 0.8)
     assert (recipe.weight_rate, recipe.weight_momentum, recipe.weight_decay) == (0.1, 0.9, 1e-4)
     assert (recipe.theta_rate, recipe.theta_decay, recipe.freeze_epochs) == (1e-2, 5e-4, 10)
     assert (recipe.alpha, recipe.beta, recipe.samples, recipe.literal) == (0.2, 0.6, 6, False)
@@ -120,7 +122,8 @@ def test_impossible_recipes_are_refused(wrong: dict[str, Any]) -> None:
 
 
 def test_the_cpu_preset_ends_cold_and_is_short() -> None:
-    recipe = make_fbnet_recipe("cpu")
+    recipe = make_search_recipe("fbnet", "cpu")
+    assert isinstance(recipe, FBNetRecipe)
     assert recipe.temperature_at(recipe.epochs - 1) == pytest.approx(0.15, abs=0.01)
     assert recipe.epochs <= 15
     assert recipe.classes is None
@@ -128,8 +131,8 @@ def test_the_cpu_preset_ends_cold_and_is_short() -> None:
 
 
 def test_an_unknown_preset_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(UsageError, match="Known: paper, cpu"):
-        make_fbnet_recipe("gpu")
+    with pytest.raises(UsageError, match="Known: cpu, fbnet"):
+        make_search_recipe("fbnet", "gpu")
 
 
 # --- phases and draws --------------------------------------------------------

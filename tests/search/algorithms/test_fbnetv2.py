@@ -19,7 +19,7 @@ from search.algorithms.fbnet.recipe import FBNetRecipe
 from search.algorithms.fbnet.search import THETA, WEIGHTS
 from search.algorithms.fbnetv2.recipe import FBNetV2Recipe
 from search.algorithms.fbnetv2.search import FBNetV2Search
-from search.algorithms.registry import make_search_recipe
+from search.algorithms.recipes import make_search_recipe
 from search.costs.factors import Factor, FactorCosts
 from search.errors import UsageError
 from search.operators.counts import count

@@ -18,10 +18,9 @@ from search.algorithms.fp_nas.factors import ANY, factorise
 from search.algorithms.fp_nas.importance import GradientMean, alpha_weights
 from search.algorithms.fp_nas.recipe import (
     CategoricalRecipe,
-    make_fp_nas_recipe,
-    make_parsec_recipe,
 )
 from search.algorithms.fp_nas.search import FACTORS, JOINT, WEIGHTS, CategoricalSearch
+from search.algorithms.recipes import make_search_recipe
 from search.costs.matrix import CostMatrix
 from search.errors import UsageError
 from search.spaces.base import Layer
@@ -85,12 +84,14 @@ def batch_of(number: int = 8, seed: int = 0) -> Batch:
 
 
 def test_the_papers_presets_hold_the_papers_hyperparameters() -> None:
-    recipe = make_fp_nas_recipe("paper")
+    recipe = make_search_recipe("fp-nas", "paper")
+    assert isinstance(recipe, CategoricalRecipe)
     assert (recipe.epochs, recipe.freeze_epochs, recipe.joint_epoch) == (315, 45, 80)
     assert (recipe.batch, recipe.weight_share, recipe.weight_rate) == (2048, 0.5, 0.8)
     assert (recipe.alpha_rate, recipe.beta, recipe.beta_rate) == (0.016, 0.3, 0.0)
     assert (recipe.draws_per_nat, recipe.least_draws, recipe.draws) == (0.25, 1, None)
-    parsec = make_parsec_recipe("paper")
+    parsec = make_search_recipe("parsec", "paper")
+    assert isinstance(parsec, CategoricalRecipe)
     assert (parsec.draws, parsec.joint_epoch, parsec.epochs) == (14, 0, 315)
 
 
@@ -298,12 +299,13 @@ def _descended(method: CategoricalSearch, steps: int) -> list[float]:
     return found
 
 
-@pytest.mark.parametrize("make", [make_fp_nas_recipe, make_parsec_recipe])
-def test_the_cpu_presets_end_with_a_mean_cost_within_the_target(make: Any) -> None:
+@pytest.mark.parametrize("name", ["fp-nas", "parsec"])
+def test_the_cpu_presets_end_with_a_mean_cost_within_the_target(name: str) -> None:
     torch.manual_seed(0)
-    method = CategoricalSearch(
-        SPACE, costs(), recipe=make("cpu"), target=latency_target(1.15 * costs().cheapest())
-    )
+    recipe = make_search_recipe(name, "cpu")
+    assert isinstance(recipe, CategoricalRecipe)
+    target = latency_target(1.15 * costs().cheapest())
+    method = CategoricalSearch(SPACE, costs(), recipe=recipe, target=target)
     found = _descended(method, 180)
     assert found[0] > 1.1
     assert max(found[-40:]) <= 1.0

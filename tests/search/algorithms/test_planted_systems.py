@@ -39,6 +39,7 @@ SINGLE_PATH = SinglePathRecipe(
     weight_share=0.9,
     freeze_epochs=5,
     optimiser="sgd",
+    schedule="cosine",
     label_smoothing=0.0,
     multiplier_rate=0.01,
     norm="rms",

@@ -14,13 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from search.algorithms.recipes import make_search_recipe
 from search.algorithms.single_path.indicators import (
     RuntimeModel,
     candidates_of_gates,
     gates_of_candidate,
     runtime_of,
 )
-from search.algorithms.single_path.recipe import SinglePathRecipe, make_single_path_recipe
+from search.algorithms.single_path.recipe import SinglePathRecipe
 from search.algorithms.single_path.search import SinglePathSearch
 from search.costs.matrix import CostMatrix
 from search.errors import UsageError
@@ -260,7 +261,8 @@ def test_equation_5_is_within_a_fifth_of_a_percent_on_the_published_pixel_table(
 
 
 def test_the_papers_preset_follows_the_released_code() -> None:
-    recipe = make_single_path_recipe("paper")
+    recipe = make_search_recipe("single-path", "paper")
+    assert isinstance(recipe, SinglePathRecipe)
     assert (recipe.epochs, recipe.freeze_epochs, recipe.batch) == (8, 5, 1024)
     assert (recipe.optimiser, recipe.weight_rate, recipe.keep) == ("rmsprop", 0.064, 0.6)
     assert (recipe.latency_weight, recipe.label_smoothing, recipe.norm) == (20.0, 0.1, "l2")

@@ -214,7 +214,8 @@ class Desk:
 
     def call(self, *words: str) -> Finished:
         """Run a command in this process: `python -m search` less the start of Python."""
-        terminated = signal.getsignal(signal.SIGTERM)
+        kills = (signal.SIGTERM, signal.SIGHUP)
+        before = {number: signal.getsignal(number) for number in kills}
         out, err = io.StringIO(), io.StringIO()
         code: object = None
         with pytest.MonkeyPatch.context() as patch:
@@ -225,7 +226,8 @@ class Desk:
             except SystemExit as end:
                 code = end.code
             finally:
-                signal.signal(signal.SIGTERM, terminated)
+                for number, handler in before.items():
+                    signal.signal(number, handler)
         assert isinstance(code, int)
         return Finished(code, out.getvalue(), err.getvalue())
 

@@ -52,6 +52,7 @@ def left(desk: Desk) -> list[str]:
         (["--device", "cuda:7"], "GPU 7"),
         (["--precision", "int4"], "float32, bfloat16"),
         (["--threads", "0"], "--threads"),
+        (["--threads", "4000"], "cores"),
         (["--epochs", "0"], "--epochs"),
         (["--batch", "1"], "--batch"),
         (["--limit", "0"], "--limit"),
@@ -81,7 +82,7 @@ def test_a_wrong_option_is_refused_before_any_training(
 
 
 def test_without_a_table_the_option_is_named(desk: Desk) -> None:
-    ended = desk.call()
+    ended = desk.call("--target-ms", "3")
     assert is_refusal(ended)
     assert "--table" in ended.err
 

@@ -45,7 +45,7 @@ def test_every_verb_shows_two_examples(desk: Desk, verb: str) -> None:
 def test_options_stand_in_panels_by_purpose(desk: Desk) -> None:
     shown = desk.call("--help").out
     titles = ("Problem", "Data", "Effort", "Compute", "Output", "Waivers", "Commands")
-    places = [shown.index(f"─ {title} ─") for title in titles]
+    places = [shown.index(f"\n{title}:\n") for title in titles]
     assert places == sorted(places)
 
 

@@ -11,8 +11,10 @@ import pytest
 import torch
 
 import search.pipeline.methods
+import search.pipeline.networks.judging as judging
 import search.pipeline.resources
 from search.console.progress import Lines
+from search.pipeline.networks.inherited import inherited_accuracy
 from search.training.engine import train
 from search.training.run.checkpoint import dump_checkpoint, parse_checkpoint
 from search.training.run.trace import read_trace
@@ -42,7 +44,7 @@ def check_same(desk: Desk, unbroken: Desk) -> None:
 
 
 class Impatient(Lines):
-    """Is interrupted after so many steps of this process."""
+    """Is interrupted after so many training steps of this process."""
 
     def __init__(self, steps: int, number: signal.Signals = signal.SIGINT) -> None:
         super().__init__()
@@ -50,8 +52,9 @@ class Impatient(Lines):
 
     def advance(self, steps: int = 1, note: str = "") -> None:
         super().advance(steps, note)
-        self._steps_left -= steps
-        if self._steps_left == 0:
+        trained = steps if note.startswith("loss") else 0
+        self._steps_left -= trained
+        if trained and self._steps_left == 0:
             signal.raise_signal(self._number)
 
 
@@ -97,13 +100,33 @@ def test_ctrl_c_in_the_training_keeps_the_network_found_and_the_search(
     check_same(desk, searched.desk)
 
 
-def test_a_polite_kill_goes_back_to_the_last_epoch(desk: Desk, searched: Searched) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_kill_is_heard_as_ctrl_c_is(
+    desk: Desk, searched: Searched, number: signal.Signals
+) -> None:
     words = desk.words(*RETRAIN)
-    interrupt(desk, words, Impatient(5, signal.SIGTERM))
+    interrupt(desk, words, Impatient(5, number))
+    resumed = desk.call(*words, "--resume")
+    assert resumed.code == 0, resumed.err
+    assert "fbnet: step 6 of 7" in resumed.err
+    check_same(desk, searched.desk)
+
+
+class KilledTwice(Impatient):
+    """Is killed by two senders, as Slurm and torchrun do."""
+
+    def advance(self, steps: int = 1, note: str = "") -> None:
+        super().advance(steps, note)
+        if self._steps_left == 0:
+            signal.raise_signal(self._number)
+
+
+def test_a_second_kill_does_not_disturb_the_first(desk: Desk) -> None:
+    words = desk.words(*RETRAIN)
+    interrupt(desk, words, KilledTwice(2, signal.SIGTERM))
     resumed = desk.call(*words, "--resume")
     assert resumed.code == 0, resumed.err
     assert "fbnet: step 3 of 7" in resumed.err
-    check_same(desk, searched.desk)
 
 
 def test_ctrl_c_while_candidates_are_judged_does_not_train_again(
@@ -114,12 +137,44 @@ def test_ctrl_c_while_candidates_are_judged_does_not_train_again(
 
     words = desk.words(*RETRAIN)
     with monkeypatch.context() as patch:
-        patch.setattr(search.pipeline.methods, "rank_candidates", interrupted)
+        patch.setattr(judging.Judge, "rank", interrupted)
         assert desk.call(*words).code == 130
     before = desk.path("arch.run/last.pt").read_bytes()
     resumed = desk.call(*words, "--resume")
     assert resumed.code == 0, resumed.err
     assert desk.path("arch.run/last.pt").read_bytes() == before
+    check_same(desk, searched.desk)
+
+
+def test_candidates_that_were_judged_before_an_interruption_are_not_judged_again(
+    desk: Desk, searched: Searched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged: list[tuple[int, ...]] = []
+    real = inherited_accuracy
+
+    def third_interrupted(weights: Any, choices: Any, *rest: Any, **more: Any) -> float:
+        if len(judged) == 2:
+            raise KeyboardInterrupt
+        judged.append(choices)
+        return real(weights, choices, *rest, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(judging, "inherited_accuracy", third_interrupted)
+        assert desk.call(*desk.words(*RETRAIN)).code == 130
+    again: list[tuple[int, ...]] = []
+
+    def counted(weights: Any, choices: Any, *rest: Any, **more: Any) -> float:
+        again.append(choices)
+        return real(weights, choices, *rest, **more)
+
+    monkeypatch.setattr(judging, "inherited_accuracy", counted)
+    resumed = desk.call(*desk.words(*RETRAIN), "--resume")
+    assert resumed.code == 0, resumed.err
+    assert not set(judged) & set(again)
+    total = len(desk.json("arch.result.json")["candidates"])
+    assert len(again) == total - 2
+    assert f"judging {total} candidates" in resumed.err
+    assert "2 of them judged before" in resumed.err
     check_same(desk, searched.desk)
 
 
@@ -196,6 +251,21 @@ def test_a_real_ctrl_c_loses_nothing(desk: Desk, tmp_path: Path) -> None:
     unbroken = Desk(tmp_path / "unbroken")
     assert unbroken.call(*unbroken.words(*words)).code == 0
     check_same(desk, unbroken)
+
+
+def test_processes_that_slurm_kills_stop_at_one_step_and_go_on(desk: Desk) -> None:
+    words = desk.words("--epochs", "10")
+    processes = [desk.start(*words, environment=place) for place in places_of_two()]
+    listen(processes[0], "epoch 2/10 weights")
+    for process in processes:
+        process.send_signal(signal.SIGTERM)
+    ends = [process.communicate(timeout=2 * PATIENCE_S)[1] for process in processes]
+    assert 0 not in [process.returncode for process in processes]
+    assert "".join(ends).count("Interrupted. Finished work is kept") == 2
+    kept = parse_checkpoint(desk.path("arch.run/last.pt").read_bytes())
+    assert kept.position.epoch >= 1
+    resumed = interrupt(desk, [*words, "--resume"], Impatient(1))
+    assert re.search(r"fbnet: step [1-9]", resumed.err)
 
 
 def test_a_killed_process_goes_on_from_its_last_epoch(desk: Desk) -> None:

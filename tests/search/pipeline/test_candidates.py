@@ -19,9 +19,9 @@ from search.pipeline.candidates import (
     candidates_of,
     choose_candidate,
     exact_choice,
-    rank_candidates,
 )
-from search.pipeline.inherited import CALIBRATION_IMAGES, inherited_accuracy
+from search.pipeline.networks.inherited import CALIBRATION_IMAGES, inherited_accuracy
+from search.pipeline.networks.judging import rank_candidates
 from search.pipeline.problem import TARGET_UTILISATION, SearchProblem, Waivers, load_problem
 from search.selection.exact import network_of, select
 from search.selection.scores import Scores, from_probabilities

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from search.algorithms.fbnet.recipe import FBNetRecipe
-from search.algorithms.fbnet.recipe import make_fbnet_recipe as make_search_recipe
+from search.algorithms.recipes import make_search_recipe
 from search.errors import UsageError
 from search.pipeline.methods import make_method
-from search.pipeline.options import TRIAL_EPOCHS, DataOptions, SearchOptions, TrainOptions
+from search.pipeline.options import DataOptions, SearchOptions, TrainOptions
 from search.pipeline.problem import SearchProblem, Waivers, load_problem
 from search.pipeline.resources import ComputeOptions
 from search.training.recipe import make_training_recipe
@@ -79,7 +79,7 @@ def changes(before: object, after: object) -> dict[str, Any]:
 def test_without_options_the_recipes_are_the_presets(
     options: SearchOptions, training: TrainOptions
 ) -> None:
-    assert options.search_recipe() == make_search_recipe("cpu")
+    assert options.search_recipe() == make_search_recipe("fbnet", "cpu")
     assert options.retrain_recipe() == make_training_recipe("cpu")
     assert training.train_recipe() == make_training_recipe("cpu")
 
@@ -88,9 +88,9 @@ def test_the_papers_proxy_classes_are_recorded_only_where_they_are_used(
     options: SearchOptions,
 ) -> None:
     paper = replace(options, recipe="paper")
-    assert changes(FBNetRecipe(), paper.search_recipe()) == {"classes": None}
+    assert changes(FBNetRecipe(), paper.search_recipe()) == {}
     proxy = replace(paper, images=DataOptions(source="digits", classes=100))
-    assert changes(FBNetRecipe(), proxy.search_recipe()) == {}
+    assert changes(FBNetRecipe(), proxy.search_recipe()) == {"classes": 100}
 
 
 @pytest.mark.parametrize("epochs", [1, 2, 3, 4, 20])
@@ -100,12 +100,12 @@ def test_a_short_search_still_leaves_an_epoch_for_theta(
     recipe = replace(options, epochs=epochs).search_recipe()
     assert isinstance(recipe, FBNetRecipe)
     assert recipe.epochs == epochs
-    assert recipe.freeze_epochs == min(epochs - 1, make_search_recipe("cpu").freeze_epochs)
+    assert recipe.freeze_epochs == {1: 0, 2: 1, 3: 1, 4: 1, 20: 3}[epochs]
 
 
 def test_batch_and_rate_replace_the_recipes_and_are_recorded(options: SearchOptions) -> None:
     recipe = replace(options, batch=16, learning_rate=0.01).search_recipe()
-    found = changes(make_search_recipe("cpu"), recipe)
+    found = changes(make_search_recipe("fbnet", "cpu"), recipe)
     assert found == {"batch": 16, "weight_rate": 0.01}
 
 
@@ -113,11 +113,12 @@ def test_batch_and_rate_replace_the_recipes_and_are_recorded(options: SearchOpti
 def test_a_trial_is_a_short_training(options: SearchOptions, algorithm: str) -> None:
     recipe = replace(options, algorithm=algorithm).trial_recipe()
     assert changes(make_training_recipe("cpu"), recipe) == {
-        "epochs": TRIAL_EPOCHS,
+        "epochs": 3,
         "warmup_epochs": 0.5,
+        "validate_every": 0,
     }
     longer = replace(options, algorithm=algorithm, epochs=30, batch=16).trial_recipe()
-    assert changes(make_training_recipe("cpu"), longer) == {"epochs": 30, "batch": 16}
+    assert changes(recipe, longer) == {"epochs": 30, "batch": 16, "warmup_epochs": 5.0}
 
 
 def test_a_short_training_leaves_its_warm_up(
@@ -250,7 +251,7 @@ def test_weights_go_to_a_file_of_weights(training: TrainOptions, tmp_path: Path,
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"device": "tpu"}, {"precision": "float16"}, {"threads": 0}, {"device": "cuda:x"}]
+    "wrong", [{"device": "tpu"}, {"precision": "float8"}, {"threads": 0}, {"device": "cuda:x"}]
 )
 def test_resources_that_there_are_not_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(UsageError):

@@ -18,7 +18,8 @@ from search.algorithms.fp_nas.categorical import (
 )
 from search.algorithms.fp_nas.factored import FactoredLogits
 from search.algorithms.fp_nas.factors import factorise
-from search.algorithms.fp_nas.recipe import make_fp_nas_recipe
+from search.algorithms.fp_nas.recipe import CategoricalRecipe
+from search.algorithms.recipes import make_search_recipe
 from search.costs.base import CostTarget, Unit
 from search.costs.chain import ChainCosts, Transition
 from search.errors import UsageError
@@ -134,7 +135,9 @@ def test_as_many_networks_are_drawn_at_first_as_the_paper_draws() -> None:
         start = times.log().masked_fill(~legal, -math.inf) if joint else FactoredLogits(space)()
         nats = module.nats(start.detach().double().softmax(1))
         assert nats == pytest.approx(math.log(space.printed_networks), abs=1e-4)
-        assert make_fp_nas_recipe("paper").draws_at(nats) == 14
+        recipe = make_search_recipe("fp-nas", "paper")
+        assert isinstance(recipe, CategoricalRecipe)
+        assert recipe.draws_at(nats) == 14
 
 
 def test_the_kernel_0_begins_with_its_third_of_the_joint_distribution() -> None:

@@ -175,6 +175,10 @@ def recipe(**changes: object) -> TrainingRecipe:
 METHODS: dict[str, Callable[[], TrainingMethod]] = {
     "search": TinySearch,
     "fixed": lambda: SingleNetworkTraining(small_network(), recipe()),
+    "everything": lambda: SingleNetworkTraining(
+        small_network(),
+        recipe(optimizer="rmsprop", nesterov=False, ema=0.9, mixup=0.4, erasing=0.5),
+    ),
     "torch-dropout": lambda: SingleNetworkTraining(small_network(dropout=0.5), recipe(dropout=0.0)),
 }
 

@@ -8,7 +8,8 @@ import torch
 
 from search.algorithms.base import SearchAlgorithm
 from search.algorithms.recipe import SearchRecipe
-from search.algorithms.registry import load_method, make_search_recipe
+from search.algorithms.recipes import make_search_recipe
+from search.algorithms.registry import load_method
 from search.costs.base import Costs
 from search.costs.matrix import CostMatrix
 from search.operators.counts import count

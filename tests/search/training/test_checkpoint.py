@@ -86,6 +86,8 @@ def test_the_words_of_the_file_are_those_of_every_version() -> None:
         "optimizers",
         "statistics",
         "seconds",
+        "loss_scale",
+        "good_steps",
     ]
     assert stored["origin"] == dataclasses.asdict(IDENTITY)
     assert list(stored["origin"]) == [
@@ -149,16 +151,17 @@ def test_a_malicious_pickle_is_refused_and_not_executed(tmp_path: Path) -> None:
 
 def test_a_checkpoint_of_the_first_schema_is_read_as_if_it_had_taken_no_time() -> None:
     content = torch.load(io.BytesIO(CONTENT), weights_only=True)
-    del content["seconds"]
+    del content["seconds"], content["loss_scale"], content["good_steps"]
     stream = io.BytesIO()
     torch.save({**content, "schema_version": 1}, stream)
     found = parse_checkpoint(stream.getvalue())
     assert (found.seconds, found.position) == (0.0, checkpoint().position)
+    assert (found.loss_scale, found.good_steps) == (1.0, 0)
 
 
 def test_a_newer_schema_is_refused() -> None:
-    with pytest.raises(UsageError, match="schema 3, newer than 2"):
-        parse_checkpoint(rewritten(schema_version=3))
+    with pytest.raises(UsageError, match="schema 4, newer than 3"):
+        parse_checkpoint(rewritten(schema_version=4))
 
 
 @pytest.mark.parametrize(

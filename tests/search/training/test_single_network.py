@@ -10,12 +10,13 @@ from torch import nn
 
 from search.errors import UsageError
 from search.operators.modules import build_network
+from search.recipes.document import recipe_names
 from search.spaces.base import LayeredSpace
 from search.training.compute.precision import Compute
 from search.training.compute.seeds import generator_for
 from search.training.evaluate import evaluate
 from search.training.protocol import Batch
-from search.training.recipe import RECIPES, TrainingRecipe, make_training_recipe
+from search.training.recipe import TrainingRecipe, make_training_recipe
 from search.training.single_network import SingleNetworkTraining
 from tests.search.training.standins import Pictures, recipe, run, small_network
 
@@ -151,14 +152,14 @@ def test_a_cosine_rate_rises_then_falls_within_its_bounds(
     assert found.rate(epochs) == pytest.approx(0, abs=1e-9)
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", recipe_names())
 def test_presets_make_new_recipes_by_name(name: str) -> None:
     assert isinstance(make_training_recipe(name), TrainingRecipe)
     assert make_training_recipe(name) == make_training_recipe(name)
 
 
 def test_an_unknown_preset_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(UsageError, match="paper, cpu"):
+    with pytest.raises(UsageError, match="cpu, fbnet"):
         make_training_recipe("papr")
 
 

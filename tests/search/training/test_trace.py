@@ -1,9 +1,15 @@
 """The trace file, its page of plots, and what the user is told."""
 
+import contextlib
+import csv
 import html.parser
+import http.client
+import io
 import json
 import math
 import re
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,8 +22,9 @@ from search.console.progress import Bars, Lines, Silent, make_progress
 from search.errors import StorageError, UsageError
 from search.training.progress import RunLength, TrainingProgress, describe
 from search.training.protocol import StepReport
-from search.training.run.plot import panels, plot_page, write_plot
+from search.training.run.plot import panels, plot_page, trace_csv, write_plot
 from search.training.run.trace import TraceFile, TraceLine, read_trace
+from search.training.run.watch import serve
 from tests.search.training.standins import TinySearch, run
 
 NUMBERS = st.floats(-1e6, 1e6)
@@ -228,3 +235,70 @@ def test_a_bar_follows_the_steps_and_gives_the_terminal_back(
 def test_quiet_and_a_pipe_choose_their_progress() -> None:
     assert type(make_progress(quiet=True)) is Silent
     assert type(make_progress()) is Lines
+
+
+# --- watched while it grows --------------------------------------------------
+
+
+@contextlib.contextmanager
+def served(run: Path) -> Iterator[Callable[[str], str]]:
+    """A run's page on a free port, and the way to ask for it."""
+    with serve(run, 0, target_ms=3.0) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+
+        def ask(path: str) -> str:
+            asked = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=60)
+            asked.request("GET", path)
+            answer = asked.getresponse()
+            text = answer.read().decode()
+            asked.close()
+            return text if answer.status == 200 else str(answer.status)
+
+        try:
+            yield ask
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_a_watched_run_shows_each_epoch_once_it_is_written(tmp_path: Path) -> None:
+    trace = TraceFile(tmp_path / "trace.jsonl")
+    trace.begin("fbnet")
+    trace.append(line())
+    with served(tmp_path) as ask:
+        assert "1 epoch," in ask("/")
+        trace.append(line(1))
+        page = ask("/")
+        assert "2 epochs" in page
+        assert 'http-equiv="refresh"' in page
+        assert len(ask("/trace.csv").splitlines()) == 3
+        assert ask("/../etc/passwd") == "404"
+        retrain = TraceFile(tmp_path / "retrain" / "trace.jsonl")
+        retrain.begin("train")
+        retrain.append(line(phase="training"))
+        assert "training" in ask("/trace.csv")
+
+
+def test_a_run_that_has_not_begun_cannot_be_watched(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="holds no trace"):
+        serve(tmp_path, 0)
+
+
+def test_the_target_is_a_line_in_the_plots_of_latencies_alone(tmp_path: Path) -> None:
+    one = line()
+    drawn = {panel.title: panel.target for panel in panels([one], 3.0)}
+    assert drawn["Expected latency, ms"] == 3.0
+    assert drawn["Loss"] is None
+    assert "target 3" in plot_page([one], "x", target_ms=3.0)
+    assert "target" not in re.sub(r"<style>.*?</style>", "", plot_page([one], "x"), flags=re.S)
+
+
+def test_csv_has_a_column_for_every_number_of_every_phase() -> None:
+    lines = [line(progress={"a": 1.0}), line(1, progress={"b": None})]
+    table = list(csv.DictReader(io.StringIO(trace_csv(lines))))
+    assert [(row["epoch"], row["a"], row["b"]) for row in table] == [
+        ("0", "1.0", ""),
+        ("1", "", ""),
+    ]
+    assert float(table[0]["loss"]) == line().loss

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from search.data.base import ImageSet
 from search.supernets.batch_norm import recalibrate
+from search.training.compute.precision import Compute
 from search.training.compute.seeds import generator_for
 from search.training.evaluate import Accuracy, evaluate
 
@@ -30,6 +31,9 @@ def inherited_accuracy(
     images: ImageSet,
     train_indices: Tensor,
     validation_indices: Tensor,
+    *,
+    compute: Compute | None = None,
+    calibration: int = CALIBRATION_IMAGES,
 ) -> float:
     """Top-1 of one network with the shared weights on images that trained none.
 
@@ -39,8 +43,13 @@ def inherited_accuracy(
         images: Training images.
         train_indices: Those that trained the weights; batch norm is estimated on some.
         validation_indices: Those to judge on.
+        compute: Precision and layout; None means float32.
+        calibration: How many images batch norm is estimated on.
     """
-    return _inherited(weights, choices, images, train_indices, validation_indices).top1
+    settings = compute or Compute()
+    return _inherited(
+        weights, choices, images, train_indices, validation_indices, settings, calibration
+    ).top1
 
 
 def inherited_entropy(
@@ -51,7 +60,15 @@ def inherited_entropy(
     validation_indices: Tensor,
 ) -> float:
     """Mean cross entropy in place of `inherited_accuracy`; fewer images tell networks apart."""
-    return _inherited(weights, choices, images, train_indices, validation_indices).loss
+    return _inherited(
+        weights,
+        choices,
+        images,
+        train_indices,
+        validation_indices,
+        Compute(),
+        CALIBRATION_IMAGES,
+    ).loss
 
 
 def _inherited(
@@ -60,17 +77,20 @@ def _inherited(
     images: ImageSet,
     train_indices: Tensor,
     validation_indices: Tensor,
+    compute: Compute,
+    calibration: int,
 ) -> Accuracy:
     network = weights.derive(choices)
     device = next(network.parameters()).device
-    recalibrate(network, _pixels(images, _some(train_indices), device))
-    return evaluate(network, images, _BATCH, indices=validation_indices)
+    with compute.autocast(device)():
+        recalibrate(network, _pixels(images, _some(train_indices, calibration), device))
+    return evaluate(network, images, _BATCH, indices=validation_indices, compute=compute)
 
 
-def _some(indices: Tensor) -> Tensor:
+def _some(indices: Tensor, number: int) -> Tensor:
     """A random part in random order: in folders, neighbours are of one class."""
     order = torch.randperm(len(indices), generator=generator_for("calibration"))
-    return indices[order[:CALIBRATION_IMAGES]]
+    return indices[order[:number]]
 
 
 def _pixels(images: ImageSet, indices: Tensor, device: torch.device) -> Iterator[Tensor]:

@@ -1,0 +1,1 @@
+"""Models of your own: read safely, exported where they are not, held against their source."""

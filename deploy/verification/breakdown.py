@@ -1,0 +1,124 @@
+"""Where a network's time goes, and what it needs beside time: memory, loading, size."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+ProfileSource = Literal["tracer", "profiler", "table"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One operator inside the whole network: microseconds a call, and where it ran.
+
+    `where` is the delegate's or runtime's name, `kernel` for an operator outside of it, or
+    `row` for a row of a table.
+    """
+
+    name: str
+    us: float
+    where: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimeProfile:
+    """A network's time by its operators.
+
+    `whole_us` is a call as it is timed, `traced_us` one whose steps were written down, between
+    the others. `boundary_us` is what calls of delegates took beside their operators, and
+    `dispatch_us` what the rest took; both are of traced calls, so they hold what tracing costs.
+    `runtime` did the tracing (None: a table's rows stand for the operators).
+    """
+
+    source: ProfileSource
+    runtime: str | None
+    calls: int
+    whole_us: float
+    parts: tuple[Part, ...]
+    traced_us: float | None = None
+    boundary_us: float | None = None
+    dispatch_us: float | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def parts_us(self) -> float:
+        """All operators together."""
+        return sum(part.us for part in self.parts)
+
+    @property
+    def rest_us(self) -> float:
+        """The whole less its operators: boundary and dispatch."""
+        return self.whole_us - self.parts_us
+
+    @property
+    def rest_share(self) -> float:
+        """That, as a share of the whole."""
+        return self.rest_us / self.whole_us
+
+    @property
+    def tracer_us(self) -> float | None:
+        """What tracing adds to a call."""
+        return None if self.traced_us is None else self.traced_us - self.whole_us
+
+    @property
+    def outside(self) -> dict[str, float]:
+        """Microseconds of the operators outside of a delegate, by name."""
+        found: dict[str, float] = {}
+        for part in self.parts:
+            if part.where == "kernel":
+                found[part.name] = found.get(part.name, 0.0) + part.us
+        return dict(sorted(found.items(), key=lambda item: -item[1]))
+
+    def content(self) -> dict[str, object]:
+        """All of it, as JSON types."""
+        return {
+            "source": self.source,
+            "runtime": self.runtime,
+            "calls": self.calls,
+            "whole_us": self.whole_us,
+            "parts_us": self.parts_us,
+            "rest_us": self.rest_us,
+            "rest_share": self.rest_share,
+            "traced_us": self.traced_us,
+            "tracer_us": self.tracer_us,
+            "boundary_us": self.boundary_us,
+            "dispatch_us": self.dispatch_us,
+            "parts": [
+                {
+                    "name": part.name,
+                    "where": part.where,
+                    "us": part.us,
+                    "share": part.us / self.whole_us,
+                }
+                for part in self.parts
+            ],
+            "notes": list(self.notes),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Footprint:
+    """What a network needs on a device beside its time, alone in a fresh runner process.
+
+    `peak_rss_kb` is the largest resident memory of that process (VmHWM), `base_rss_kb` that of
+    a runner with nothing loaded; `planned_bytes` the memory that the program was planned to
+    compute in. `load_us` is until it can be called, `first_us` the first call. Unknown is None.
+    """
+
+    file_bytes: int
+    load_us: float | None = None
+    first_us: float | None = None
+    planned_bytes: int | None = None
+    peak_rss_kb: int | None = None
+    base_rss_kb: int | None = None
+
+
+def by_kind(parts: Sequence[Part]) -> list[tuple[str, int, float]]:
+    """Parts of one kind together, the longest first: name without number, count, microseconds."""
+    sums: dict[str, tuple[int, float]] = {}
+    for part in parts:
+        name = part.name.partition(" #")[0]
+        count, us = sums.get(name, (0, 0.0))
+        sums[name] = (count + 1, us + part.us)
+    ranked = sorted(sums.items(), key=lambda item: -item[1][1])
+    return [(name, count, us) for name, (count, us) in ranked]

@@ -1,0 +1,100 @@
+"""The verb `tables`: which tables there are."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from profiler.cli.options import FormatOption
+from search.console.app import check_format
+from search.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from search.table.query import TableFacts
+
+
+def tables(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(help="Only tables that these words fit: fbnet, int8, latest, …"),
+    ] = None,
+    root: Annotated[Path, typer.Option("--tables", help="Folder of tables.")] = Path("tables"),
+    output_format: FormatOption = "table",
+) -> None:
+    """List the tables there are; the same words name one wherever a TABLE is asked.
+
+    \b
+    Examples:
+      python -m profiler tables
+      python -m profiler tables fbnet int8 --format csv
+    """
+    from search.console.output import emit
+    from search.table.query import list_tables, matching
+
+    check_format(output_format)
+    if not root.is_dir():
+        raise UsageError(
+            f"There is no folder {root} here.",
+            "Name one with --tables, or measure a table: python -m profiler --device host",
+        )
+    found = list_tables(root)
+    if words:
+        found = matching(found, [part for word in words for part in word.split()])
+    rows = [_row(table) for table in found]
+    emit(
+        output_format,
+        table=lambda out: print_tables(found, root, out),
+        content=lambda: rows,
+        rows=lambda: rows,
+    )
+
+
+def _row(table: "TableFacts") -> dict[str, Any]:
+    return {
+        "device": table.device,
+        "space": table.space,
+        "dtype": table.dtype,
+        "backend": table.backend,
+        "threads": table.threads,
+        "created_utc": table.created.isoformat() if table.created else None,
+        "exam": table.exam,
+        "version": table.version,
+        "source": table.source,
+        "problem": table.problem,
+        "path": str(table.path),
+    }
+
+
+def print_tables(tables: "Sequence[TableFacts]", root: Path, out: "Console") -> None:
+    """Print tables under the names of their devices, in 80 columns."""
+    from rich.table import Table
+
+    if not tables:
+        out.print(f"no tables below {root}")
+    for device in dict.fromkeys(table.path.parent for table in tables):
+        own = [table for table in tables if table.path.parent == device]
+        out.print(str(device))
+        grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+        for name in ("  space", "dtype", "backend", "threads", "measured", "exam", "version"):
+            grid.add_column(name, justify="right" if name == "threads" else "left")
+        for table in (one for one in own if not one.problem):
+            grid.add_row(*_cells(table))
+        out.print(grid)
+        for table in (one for one in own if one.problem):
+            out.print(f"  {table.path.name}: {table.problem}", soft_wrap=False)
+
+
+def _cells(table: "TableFacts") -> tuple[str, ...]:
+    mark = "" if table.source == "measured" else f" [{table.source}]"
+    return (
+        f"  {table.space}{mark}",
+        table.dtype,
+        table.backend,
+        str(table.threads),
+        f"{table.created:%Y-%m-%d}",
+        table.exam,
+        "" if table.version is None else f"v{table.version}",
+    )

@@ -1,0 +1,1 @@
+"""Augmentation policies: random changes of training images beside crops and flips."""

@@ -1,0 +1,1 @@
+"""Hyperparameters as files: one TOML file a recipe, read strictly."""

@@ -1,0 +1,1 @@
+"""Many searches as one: a grid of settings and seeds, its table and its front."""

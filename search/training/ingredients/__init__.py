@@ -1,0 +1,1 @@
+"""What a recipe can add to the training of a network."""

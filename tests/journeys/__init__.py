@@ -1,0 +1,1 @@
+"""Journeys of users, driven end to end on demand."""
