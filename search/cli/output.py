@@ -77,6 +77,10 @@ def _summary(result: SearchResult) -> Iterator[str]:
             f"latency    {_ms(chosen.predicted_us)} predicted "
             f"[{_ms(chosen.low_us)}, {_ms(chosen.high_us)}], {target}{certainty}, by {result.table}"
         )
+    if (truth := result.truth) is not None:
+        regret = f"{100 * truth.regret:.2f} points"
+        yield f"truth      {truth.accuracy:.2%} by {truth.benchmark}, {regret}"
+        yield f"           below the best of {truth.networks} networks within the limits"
     for row in chosen.limits:
         yield f"limit      {row.limit}: {row.share:.1%} of it used"
     if result.target_used is not None and result.target_used < TARGET_UTILISATION:

@@ -131,6 +131,13 @@ def search(
         int,
         typer.Option(help="Networks tried by evolution and random.", min=1, rich_help_panel=EFFORT),
     ] = 8,
+    truth: Annotated[
+        Path | None,
+        typer.Option(
+            help="NAS-Bench-Macro's JSON file: report true accuracy and regret of what is found.",
+            rich_help_panel=EFFORT,
+        ),
+    ] = None,
     seed: Seed = 0,
     retrain: Annotated[
         bool,

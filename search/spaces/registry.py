@@ -5,6 +5,7 @@ from search.spaces.base import LayeredSpace
 from search.spaces.fbnet import FBNetSpace
 from search.spaces.fbnetv2.space import MaskedSpace
 from search.spaces.fp_nas.space import SlicedSpace
+from search.spaces.nas_bench_macro import NasBenchMacroSpace
 from search.spaces.preset import PresetSpace, parse_spec
 from search.spaces.single_path import SinglePathSpace
 from search.spaces.uib import UniversalSpace
@@ -13,6 +14,7 @@ _FAMILIES: tuple[type[PresetSpace], ...] = (
     FBNetSpace,
     SinglePathSpace,
     UniversalSpace,
+    NasBenchMacroSpace,
     MaskedSpace,
     SlicedSpace,
 )

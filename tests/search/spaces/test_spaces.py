@@ -16,6 +16,7 @@ from search.spaces.fbnet import FBNetSpace
 from search.spaces.fbnetv2.space import MaskedSpace
 from search.spaces.fp_nas.space import SlicedSpace
 from search.spaces.frame import scale_channels
+from search.spaces.nas_bench_macro import NasBenchMacroSpace
 from search.spaces.registry import make_space, parse_space, space_names
 from search.spaces.single_path import SinglePathSpace
 from search.spaces.uib import UniversalSpace
@@ -40,7 +41,8 @@ LAYERED = tuple(CANDIDATES)
 
 
 def test_every_space_is_of_layers_of_masked_variables_or_of_groups() -> None:
-    assert set(space_names()) == {*LAYERED, *MaskedSpace.presets, *SlicedSpace.presets}
+    others = (MaskedSpace, SlicedSpace, NasBenchMacroSpace)
+    assert set(space_names()) == {*LAYERED, *(name for family in others for name in family.presets)}
 
 
 def test_fbnet_has_the_size_that_its_tables_of_blocks_and_layers_give() -> None:
