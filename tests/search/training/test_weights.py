@@ -38,7 +38,7 @@ COUNTER = "num_batches_tracked"
 
 
 def timm_names(network: Architecture) -> Names:
-    """Of FBNet-C: which layer of timm's is which child of ours."""
+    """Of FBNet-C-mobile-cv: which layer of timm's is which child of ours."""
     names = {"0.0": "conv_stem", "0.1": "bn1"}
     blocks = iter((*TIMM_FBNET_C, "6.0"))
     for number, spec in weighted(network.operators):
@@ -127,7 +127,7 @@ def read_back(state: Mapping[str, object], network: Architecture, folder: Path) 
 
 
 def test_timms_fbnet_c_gives_the_same_answers_with_its_own_epsilon(tmp_path: Path) -> None:
-    network = zoo_architecture("FBNet-C", always_pointwise=True)
+    network = zoo_architecture("FBNet-C-mobile-cv", always_pointwise=True)
     module = released(network, epsilon=1e-3)
     state = renamed(module, timm_names(network), linear_as_conv=False)
     assert len(state) == 392  # as timm's has
@@ -135,7 +135,7 @@ def test_timms_fbnet_c_gives_the_same_answers_with_its_own_epsilon(tmp_path: Pat
 
 
 def test_mobile_visions_fbnet_c_gives_the_same_answers_with_its_biases(tmp_path: Path) -> None:
-    network = zoo_architecture("FBNet-C", always_pointwise=False)
+    network = zoo_architecture("FBNet-C-mobile-cv", always_pointwise=False)
     module = released(network, biases=True)
     names = vision_names(network, ("0_0", *VISION_FBNET_C, "6_0"), "")
     state = renamed(module, names, linear_as_conv=True)
@@ -238,7 +238,7 @@ def test_unfit_weights_are_refused_with_a_short_reason(
 def test_weights_of_a_library_for_another_network_are_told_by_its_own_names(
     tmp_path: Path,
 ) -> None:
-    network = zoo_architecture("FBNet-C", always_pointwise=True)
+    network = zoo_architecture("FBNet-C-mobile-cv", always_pointwise=True)
     state = renamed(released(network), timm_names(network), linear_as_conv=False)
     assert "of 21 blocks, the network has" in refusal(state, tmp_path)
     del state["blocks.0.0.conv_pw.weight"]
