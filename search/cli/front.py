@@ -27,8 +27,7 @@ from search.errors import UsageError
 
 EXAMPLES = examples(
     "python -m search front --table TABLE --scores net.run/scores.json -o front",
-    "python -m search front --table TABLE --scores S --target-ms 2 --target-ms 3",
-    "python -m search front --table TABLE --scores S --target-ms 2 --most mflops=300",
+    "python -m search front --table T --scores S --target-ms 2 --target-ms 3 --most mflops=300",
 )
 
 
