@@ -82,10 +82,14 @@ lint: $(STAMP_TEST)
 coverage: $(STAMP_TEST) runner
 	$(PYTEST) --cov --cov-branch $(ARGS)
 
+# The images are looked at first: their number of classes decides which table is needed.
 network: $(STAMP) runner
-	test -d $(NET)/tables/* || $(BIN)/python -m profiler --device $(DEVICE) --space fbnet-mini -o $(NET)/tables || test -d $(NET)/tables/*
-	$(BIN)/python -m search --table $(NET)/tables/*/* --target-ms $(TARGET_MS) --data $(DATA) --retrain -o $(NET)/net.json $(SEARCH_ARGS)
-	$(BIN)/python -m deploy $(NET)/net.json --weights $(NET)/net.pt --data $(DATA) --device $(DEVICE) --table $(NET)/tables/*/* --target-ms $(TARGET_MS)
+	@set -e; classes=$$($(BIN)/python -m search images $(DATA) --format csv | tail -n 1 | cut -d, -f1); \
+	newest() { ls -d $(NET)/tables/*/*-c$$classes-* 2>/dev/null | sort -V | tail -n 1; }; set -x; \
+	test -n "$$(newest)" || $(BIN)/python -m profiler --device $(DEVICE) --space fbnet-mini --classes $$classes -o $(NET)/tables || test -n "$$(newest)"; \
+	table=$$(newest); \
+	$(BIN)/python -m search --table $$table --target-ms $(TARGET_MS) --data $(DATA) --retrain -o $(NET)/net.json $(SEARCH_ARGS); \
+	$(BIN)/python -m deploy $(NET)/net.json --weights $(NET)/net.pt --data $(DATA) --device $(DEVICE) --table $$table --target-ms $(TARGET_MS)
 
 # The native runner is worth having (it costs microseconds less a call), but
 # nothing depends on it: without a C++ compiler Python's runtimes measure.

@@ -2,7 +2,18 @@
 
 from typing import NoReturn
 
-from search.cli import evaluate, front, plot, recipes, search, specialise, sweep, train, watch
+from search.cli import (
+    evaluate,
+    front,
+    images,
+    plot,
+    recipes,
+    search,
+    specialise,
+    sweep,
+    train,
+    watch,
+)
 from search.console.app import make_app, run_app
 from search.console.help import PanelCommand
 
@@ -10,6 +21,7 @@ app = make_app(help="Find a network for a device from its latency table, and tra
 app.callback(invoke_without_command=True, epilog=search.EXAMPLES)(search.search)
 app.command(cls=PanelCommand, epilog=train.EXAMPLES)(train.train)
 app.command(cls=PanelCommand, epilog=evaluate.EXAMPLES)(evaluate.evaluate)
+app.command(cls=PanelCommand, epilog=images.EXAMPLES)(images.images)
 app.add_typer(recipes.app, name="recipes")
 app.command(cls=PanelCommand, epilog=front.EXAMPLES)(front.front)
 app.command(cls=PanelCommand, epilog=plot.EXAMPLES)(plot.plot)

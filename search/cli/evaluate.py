@@ -26,7 +26,7 @@ from search.console.app import check_format
 
 EXAMPLES = examples(
     "python -m search evaluate net.json --weights net.pt --data IMAGES",
-    "python -m search evaluate FBNet-C --weights fbnetc_100.pth --data IMAGENET --resize 256",
+    "python -m search evaluate FBNet-C-mobile-cv --weights fbnetc_100.pth --data IMAGENET",
 )
 
 

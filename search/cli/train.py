@@ -36,7 +36,6 @@ from search.errors import UsageError
 EXAMPLES = examples(
     "python -m search train net.json --data IMAGES -o net.pt",
     "python -m search train net.run/candidates --best --data IMAGES -o net.pt",
-    "python -m search train FBNet-C --data IMAGES --recipe paper --compute cuda",
 )
 
 

@@ -1,6 +1,5 @@
 """A trained network that another one learns from as well (arXiv 1503.02531)."""
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,10 +10,8 @@ from search.architecture import Architecture
 from search.data.base import Data, PixelScaling
 from search.data.preprocessing import read_preparation
 from search.errors import UsageError
-from search.files import read_at_most
-from search.operators.modules import build_network
-
-_MOST_BYTES = 8 * 2**30
+from search.files import sha256_file
+from search.training.weights.load import build_weighted, read_weights
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -59,23 +56,16 @@ def read_teacher(architecture: Architecture, weights: Path, data: Data) -> Teach
             "Give distillation.teacher a network that was trained on these classes.",
         )
     scaling = _scaling(weights, data)
-    try:
-        content = read_at_most(weights, _MOST_BYTES)
-    except OSError as error:
-        raise UsageError(
-            f"Cannot read the teacher's weights {weights}: {error.strerror or error}."
-        ) from error
-    network = build_network(architecture.operators)
-    _load(network, weights)
+    operators, name = architecture.operators, f"the teacher {architecture.name}"
+    network = build_weighted(operators, read_weights(weights, operators, name))
     mean, std = (torch.tensor(each).view(1, 3, 1, 1) for each in data.normalisation)
     own_mean, own_std = (torch.tensor(each).view(1, 3, 1, 1) for each in scaling)
-    digest = hashlib.sha256(content).hexdigest()[:16]
     return Teacher(
-        network=network.requires_grad_(False).eval(),
+        network=network.requires_grad_(False),
         resolution=architecture.resolution,
         scale=std / own_std,
         shift=(mean - own_mean) / own_std,
-        identity=f"{architecture.name} {digest}",
+        identity=f"{architecture.name} {sha256_file(weights)[:16]}",
     )
 
 
@@ -91,20 +81,6 @@ def _scaling(weights: Path, data: Data) -> PixelScaling:
             "Give distillation.weights of a network that was trained on these classes.",
         )
     return PixelScaling(mean=note.mean, std=note.std)
-
-
-def _load(network: nn.Module, weights: Path) -> None:
-    try:
-        state = torch.load(weights, map_location="cpu", weights_only=True)
-        network.load_state_dict(state)
-    except Exception as error:  # torch raises many kinds for a damaged file
-        raise UsageError(
-            f"{weights} does not hold weights of the teacher's architecture.",
-            "Give the file that python -m search train wrote for it.",
-        ) from error
-    for name, tensor in network.state_dict().items():
-        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
-            raise UsageError(f"The teacher's weights {weights} are no numbers (in {name}).")
 
 
 def distillation_loss(logits: Tensor, taught: Tensor, temperature: float) -> Tensor:

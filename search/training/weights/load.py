@@ -13,8 +13,11 @@ from search.operators.spec import OperatorSpec
 from search.training.weights.layouts import KIT, MOBILE_VISION, TIMM, layout_of, renaming
 from search.training.weights.read import read_state_dict
 
-# timm's fbnetc_100 was trained, and is run, with TensorFlow's epsilon of batch norm.
-_EPSILON, _EPSILON_TIMM = 1e-5, 1e-3
+# timm's fbnetc_100 was trained, and is run, with TensorFlow's epsilon of batch norm; its
+# weights do not say so, but its head does not occur in any other of timm's networks.
+_EPSILON, _EPSILON_FBNETC, _HEAD_FBNETC = 1e-5, 1e-3, 1984
+# Activations of blocks that a layout's networks apply inside squeeze-excite too.
+_ACTIVATED = {KIT: (), TIMM: ("swish",), MOBILE_VISION: ("hswish", "hswish6", "swish", "relu6")}
 _NORM = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
 _COUNTER = "num_batches_tracked"
 _SHOWN = 3
@@ -35,7 +38,7 @@ class Weights:
 
 
 def read_weights(
-    path: Path, operators: Sequence[OperatorSpec], name: str = "the network"
+    path: Path, operators: Sequence[OperatorSpec], name: str = "this network"
 ) -> Weights:
     """Read the weights of a network; layouts of released FBNets are renamed.
 
@@ -58,10 +61,9 @@ def read_weights(
         state, lost = _renamed(state, layout, operators)
     _require_same(build_empty(operators).state_dict(), state, path, name, lost)
     _require_numbers(state, path)
-    hidden = any(o.squeeze_channels and o.activation != "relu" for o in operators)
-    return Weights(
-        state=state, layout=layout, squeezes_activated=layout == MOBILE_VISION and hidden
-    )
+    inside = _ACTIVATED[layout]
+    activated = any(o.squeeze_channels and o.activation in inside for o in operators)
+    return Weights(state=state, layout=layout, squeezes_activated=activated)
 
 
 def build_empty(operators: Sequence[OperatorSpec]) -> nn.Sequential:
@@ -103,6 +105,8 @@ def _renamed(
     the other layout's name of every name of the kit's.
     """
     layers, rest = renaming(layout, state, operators), dict(state)
+    fbnetc = layout == TIMM and len(state.get("conv_head.weight", ())) == _HEAD_FBNETC
+    epsilon = _EPSILON_FBNETC if fbnetc else _EPSILON
     own: dict[str, Tensor] = {}
     theirs: dict[str, str] = {}
 
@@ -116,7 +120,7 @@ def _renamed(
         for field in _NORM:
             take(f"{norm.there}.{field}", f"{norm.here}.{field}")
         bias = rest.pop(f"{conv.there}.bias", None)
-        _absorb(own, norm.here, bias, _EPSILON_TIMM if layout == TIMM else _EPSILON)
+        _absorb(own, norm.here, bias, epsilon)
     for layer in layers.plain:
         for field in ("weight", "bias"):
             take(f"{layer.there}.{field}", f"{layer.here}.{field}")
@@ -195,7 +199,7 @@ def _require_same(
     ]
     if found:
         raise UsageError(
-            f"{path} does not hold weights of this network: of {len(wanted)}, {', '.join(found)}.",
+            f"{path} does not hold weights of {network}: of {len(wanted)}, {', '.join(found)}.",
             _OWN,
         )
 

@@ -20,6 +20,7 @@ CHECKPOINT_KEYS = (
     "weights",
     "net",
     "module",
+    "state",
 )
 # What wrappers of training put before every name.
 WRAPPERS = ("module.", "_orig_mod.", "model.", "network.")

@@ -188,10 +188,20 @@ def test_tables_of_other_settings_are_passed_over(bench: Bench) -> None:
 
 
 def test_a_newest_table_that_cannot_price_the_network_gives_the_reason(bench: Bench) -> None:
-    bench.measure(settings=bench.settings(space=make_space("fbnet-mini", classes=7).spec))
+    narrow = make_space("fbnet-mini", head_channels=128).spec
+    bench.measure(settings=bench.settings(space=narrow))
     proof = device_side.verify(request(bench.output))
     assert proof.prediction is None
-    assert any("has no row classifier" in note for note in proof.notes)
+    assert any("has no row conv_k1" in note for note in proof.notes)
+
+
+def test_a_table_of_other_classes_predicts_with_its_own_classifier_and_says_so(
+    bench: Bench,
+) -> None:
+    bench.measure(settings=bench.settings(space=make_space("fbnet-mini", classes=7).spec))
+    proof = device_side.verify(request(bench.output))
+    assert proof.prediction is not None
+    assert any("classifier of 7 classes, as it has none of 10" in note for note in proof.notes)
 
 
 def test_a_named_table_of_another_setting_is_refused_with_the_difference(bench: Bench) -> None:

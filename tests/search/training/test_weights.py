@@ -23,7 +23,9 @@ from search.zoo import zoo_architecture
 
 Names = dict[str, str]
 # Blocks of each stage that hold weights: skips of equal widths have none.
-TIMM_FBNET_C = ("0.0", "1.0", "1.1", "1.2", *(f"{s}.{b}" for s in (2, 3, 4, 5) for b in range(4)))
+TIMM_FBNET_C = (1, 3, 4, 4, 4, 4, 1)
+TIMM_SPNASNET = (1, 3, 4, 4, 4, 4, 1)
+TIMM_EFFICIENTNET_B0 = (1, 2, 2, 3, 3, 4, 1)
 VISION_FBNET_C = (
     *("1_0", "2_0", "2_2", "2_3", "3_0", "3_1", "3_2", "3_3"),
     *(f"4_{block}" for block in range(8)),
@@ -37,18 +39,24 @@ VISION_F1 = (
 COUNTER = "num_batches_tracked"
 
 
-def timm_names(network: Architecture) -> Names:
-    """Of FBNet-C: which layer of timm's is which child of ours."""
+def timm_names(network: Architecture, stages: Sequence[int]) -> Names:
+    """Of a network with so many blocks a stage: which layer of timm's is which child of ours."""
     names = {"0.0": "conv_stem", "0.1": "bn1"}
-    blocks = iter((*TIMM_FBNET_C, "6.0"))
+    blocks = (f"blocks.{s}.{b}" for s, number in enumerate(stages) for b in range(number))
     for number, spec in weighted(network.operators):
         if spec.kind == "ir":
-            block = f"blocks.{next(blocks)}"
-            for child, (conv, norm) in enumerate(
-                (("conv_pw", "bn1"), ("conv_dw", "bn2"), ("conv_pwl", "bn3"))
-            ):
+            block, child = next(blocks), 0
+            convs = ["conv_pw", "conv_dw", "conv_pwl"]
+            if not spec.first_pointwise:
+                convs = ["conv_dw", "conv_pw"]
+            for place, conv in enumerate(convs, 1):
                 names[f"{number}.body.{child}.0"] = f"{block}.{conv}"
-                names[f"{number}.body.{child}.1"] = f"{block}.{norm}"
+                names[f"{number}.body.{child}.1"] = f"{block}.bn{place}"
+                child += 1
+                if conv == "conv_dw" and spec.squeeze_channels:
+                    names[f"{number}.body.{child}.reduce"] = f"{block}.se.conv_reduce"
+                    names[f"{number}.body.{child}.expand"] = f"{block}.se.conv_expand"
+                    child += 1
     head = len(network.operators) - 2
     return {
         **names,
@@ -127,15 +135,34 @@ def read_back(state: Mapping[str, object], network: Architecture, folder: Path) 
 
 
 def test_timms_fbnet_c_gives_the_same_answers_with_its_own_epsilon(tmp_path: Path) -> None:
-    network = zoo_architecture("FBNet-C", always_pointwise=True)
+    network = zoo_architecture("FBNet-C-mobile-cv", always_pointwise=True)
     module = released(network, epsilon=1e-3)
-    state = renamed(module, timm_names(network), linear_as_conv=False)
+    state = renamed(module, timm_names(network, TIMM_FBNET_C), linear_as_conv=False)
     assert len(state) == 392  # as timm's has
     torch.testing.assert_close(answers(read_back(state, network, tmp_path)), answers(module))
 
 
+@pytest.mark.parametrize(
+    ("name", "stages", "tensors", "activated"),
+    [
+        ("Single-Path-NAS", TIMM_SPNASNET, 386, False),
+        ("EfficientNet-B0", TIMM_EFFICIENTNET_B0, 360, True),
+    ],
+)
+def test_other_networks_of_timm_have_the_usual_epsilon_and_perhaps_no_first_convolution(
+    tmp_path: Path, name: str, stages: Sequence[int], tensors: int, activated: bool
+) -> None:
+    network = zoo_architecture(name)
+    module = released(network)
+    state = renamed(module, timm_names(network, stages), linear_as_conv=False)
+    assert len(state) == tensors  # as timm's have
+    loaded = answers(read_back(state, network, tmp_path))
+    # An EfficientNet's squeeze-excite activates inside as its blocks do.
+    assert torch.allclose(loaded, answers(module)) != activated
+
+
 def test_mobile_visions_fbnet_c_gives_the_same_answers_with_its_biases(tmp_path: Path) -> None:
-    network = zoo_architecture("FBNet-C", always_pointwise=False)
+    network = zoo_architecture("FBNet-C-mobile-cv", always_pointwise=False)
     module = released(network, biases=True)
     names = vision_names(network, ("0_0", *VISION_FBNET_C, "6_0"), "")
     state = renamed(module, names, linear_as_conv=True)
@@ -238,8 +265,8 @@ def test_unfit_weights_are_refused_with_a_short_reason(
 def test_weights_of_a_library_for_another_network_are_told_by_its_own_names(
     tmp_path: Path,
 ) -> None:
-    network = zoo_architecture("FBNet-C", always_pointwise=True)
-    state = renamed(released(network), timm_names(network), linear_as_conv=False)
+    network = zoo_architecture("FBNet-C-mobile-cv", always_pointwise=True)
+    state = renamed(released(network), timm_names(network, TIMM_FBNET_C), linear_as_conv=False)
     assert "of 21 blocks, the network has" in refusal(state, tmp_path)
     del state["blocks.0.0.conv_pw.weight"]
     assert "1 missing (such as 'blocks.0.0.conv_pw.weight')" in refusal(state, tmp_path, network)
