@@ -82,8 +82,8 @@ def call(base: Path, *words: str) -> subprocess.CompletedProcess[str]:
         ["profiler", "diff", TABLE, TABLE],
         ["profiler", "networks"],
         ["profiler", "export", "csv", TABLE],
-        ["profiler", "report", TABLE, "--no-curves"],
-        ["profiler", "compare", "FBNet-A", "FBNet-B", "--table", FBNET],
+        ["profiler", "report", TABLE, "--no-curves", "--quiet"],
+        ["profiler", "compare", "FBNet-A", "FBNet-S8", "--table", FBNET],
     ],
     ids=lambda words: " ".join(words[:2]),
 )

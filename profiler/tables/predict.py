@@ -71,7 +71,9 @@ def predict_network(table: Table, network: NamedNetwork) -> TablePrediction:
         )
         return replace(_predict(model, stand_in, note), lends_classifier=True)
     first, *more = missing.values()
-    others = f" {counted(len(more), 'more operator')} of {network.name} have none." if more else ""
+    have = "has" if len(more) == 1 else "have"
+    count = counted(len(more), "more operator")
+    others = f" {count} of {network.name} {have} none." if more else ""
     raise MissingOperator(f"{first.message}{others}", _remedy(table, set(missing), first.remedy))
 
 
