@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from deploy.exporters.onnx import OPSET
-from deploy.models.program import TorchModel
+from deploy.models.program import TorchModel, with_letters_first
 from deploy.models.tensors import Array, TensorSpec
 from search.errors import ExportError
 
@@ -26,7 +26,7 @@ def to_pte(model: TorchModel) -> bytes:
 
     try:
         edge = to_edge_transform_and_lower(
-            model.program,
+            with_letters_first(model),
             partitioner=[XnnpackPartitioner()],
             # The validity pass doubles the time, and refuses operators that have kernels.
             compile_config=EdgeCompileConfig(_check_ir_validity=False),

@@ -73,6 +73,29 @@ def load_torch_model(source: ModelSource, shapes: Mapping[str, tuple[int, ...]])
         return _from_factory(source, shapes)
 
 
+class _Named(nn.Module):
+    """A model whose weights' names begin with a letter."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        return self.model(*args, **kwargs)
+
+
+def with_letters_first(model: TorchModel) -> torch.export.ExportedProgram:
+    """The program, exported once more if names of weights begin with a digit.
+
+    Those of a `Sequential` do, and ExecuTorch 1.4's fusion of batch norm loses them.
+    """
+    program = model.program
+    if not any(name[:1].isdigit() for name in program.state_dict):
+        return program
+    args, kwargs = torch.utils._pytree.tree_unflatten(list(model.flat), program.call_spec.in_spec)
+    return _exported(_Named(program.module(check_guards=False)), args, kwargs)
+
+
 # --- .pt2
 
 

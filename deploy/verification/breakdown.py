@@ -26,7 +26,8 @@ class TimeProfile:
 
     `whole_us` is a call as it is timed, `traced_us` one whose steps were written down, between
     the others. `boundary_us` is what calls of delegates took beside their operators, and
-    `dispatch_us` what the rest took; both are of traced calls, so they hold what tracing costs.
+    `dispatch_us` what the rest took. All parts are of traced calls: operators, boundary and
+    dispatch add up to those, and what tracing costs is stated apart.
     `runtime` did the tracing (None: a table's rows stand for the operators).
     """
 
@@ -46,14 +47,19 @@ class TimeProfile:
         return sum(part.us for part in self.parts)
 
     @property
+    def total_us(self) -> float:
+        """The call that the parts are of: a traced one, where there are such."""
+        return self.traced_us or self.whole_us
+
+    @property
     def rest_us(self) -> float:
-        """The whole less its operators: boundary and dispatch."""
-        return self.whole_us - self.parts_us
+        """That call less its operators: boundary and dispatch."""
+        return self.total_us - self.parts_us
 
     @property
     def rest_share(self) -> float:
-        """That, as a share of the whole."""
-        return self.rest_us / self.whole_us
+        """That, as a share of the call."""
+        return self.rest_us / self.total_us
 
     @property
     def tracer_us(self) -> float | None:
@@ -76,6 +82,7 @@ class TimeProfile:
             "runtime": self.runtime,
             "calls": self.calls,
             "whole_us": self.whole_us,
+            "total_us": self.total_us,
             "parts_us": self.parts_us,
             "rest_us": self.rest_us,
             "rest_share": self.rest_share,
@@ -88,7 +95,7 @@ class TimeProfile:
                     "name": part.name,
                     "where": part.where,
                     "us": part.us,
-                    "share": part.us / self.whole_us,
+                    "share": part.us / self.total_us,
                 }
                 for part in self.parts
             ],

@@ -73,21 +73,21 @@ def profile_lines(profile: TimeProfile) -> Iterator[str]:
     for name, count, us in kinds[:_SHOWN]:
         bar = "#" * round(_BAR * us / longest) if longest else ""
         number = f" x{count}" if count > 1 else ""
-        share = us / profile.whole_us
+        share = us / profile.total_us
         yield f"    {us:>9.1f} us {share:>6.1%}  {(name + number)[:40]:<40} {bar}".rstrip()
     rest = kinds[_SHOWN:]
     if rest:
         us = sum(one[2] for one in rest)
-        yield f"    {us:>9.1f} us {us / profile.whole_us:>6.1%}  {len(rest)} kinds more"
+        yield f"    {us:>9.1f} us {us / profile.total_us:>6.1%}  {len(rest)} kinds more"
     yield (
         f"    {profile.rest_us:>9.1f} us {profile.rest_share:>6.1%}  "
-        "boundary and dispatch (the whole less its operators)"
+        "boundary and dispatch (a traced call less its operators)"
     )
     yield from _overheads(profile)
     outside = profile.outside
     if outside:
         us = sum(outside.values())
-        yield f"    {us:>9.1f} us {us / profile.whole_us:>6.1%}  of all this outside of a delegate"
+        yield f"    {us:>9.1f} us {us / profile.total_us:>6.1%}  of all this outside of a delegate"
     for note in profile.notes:
         yield f"    note: {note}"
 
@@ -108,6 +108,6 @@ def _overheads(profile: TimeProfile) -> Iterator[str]:
 def operator_rows(profile: TimeProfile) -> Sequence[dict[str, object]]:
     """One row an operator, for CSV."""
     return [
-        {**asdict(part), "share": part.us / profile.whole_us, "whole_us": profile.whole_us}
+        {**asdict(part), "share": part.us / profile.total_us, "whole_us": profile.whole_us}
         for part in profile.parts
     ]

@@ -126,27 +126,28 @@ def breakdown(
         if inner
     ]
     whole_us = sum(profile.whole_ns for profile, _ in told) / calls / 1e3
+    total_us = sum(profile.traced_ns for profile, _ in told) / calls / 1e3
     source: ProfileSource = "profiler" if backend == "onnxruntime" else "tracer"
     return TimeProfile(
         source=source,
         runtime=runtime,
         calls=calls,
         whole_us=whole_us,
-        traced_us=sum(profile.traced_ns for profile, _ in told) / calls / 1e3,
+        traced_us=total_us,
         parts=parts,
         boundary_us=sum(us for name, us in own if name == _DELEGATE_CALL),
         dispatch_us=sum(us for name, us in own if name != _DELEGATE_CALL),
-        notes=tuple(_notes(parts, whole_us)),
+        notes=tuple(_notes(parts, total_us)),
     )
 
 
-def _notes(parts: Sequence[Part], whole_us: float) -> Iterator[str]:
+def _notes(parts: Sequence[Part], total_us: float) -> Iterator[str]:
     """What the runtimes' resolution does to small operators."""
     yield (
         "the runtime counts an operator's time in whole microseconds: "
         f"up to {len(parts)} us of the rest are that"
     )
-    if sum(part.us for part in parts) > (1 + _TOO_SHORT) * whole_us:
+    if sum(part.us for part in parts) > (1 + _TOO_SHORT) * total_us:
         yield "operators are too short for this profiler: they add up to more than the whole"
 
 

@@ -12,13 +12,15 @@ def published_operators(space: LayeredSpace) -> tuple[OperatorSpec, ...]:
     """Operators that published networks of this frame need and the space does not hold.
 
     Their heads are narrower, and some keep the first 1x1 at expansion 1: a
-    handful of operators, for which one table can compare all of them.
+    handful of operators, for which one table can compare all of them. A network
+    of which the space holds no block has nothing to do with it.
     """
     own, stem, classifier = set(space.operators), space.before[0], space.after[-1]
     operators: dict[OperatorSpec, None] = {}
     for name in network_names():
         network = zoo_architecture(name, dtype=stem.dtype)
-        if network.operators[0] == stem and network.classes == classifier.out_channels:
+        fits = network.operators[0] == stem and network.classes == classifier.out_channels
+        if fits and any(o.kind == "ir" and o in own for o in network.operators):
             operators.update(dict.fromkeys(network.operators))
     return tuple(o for o in operators if o not in own and o.kind != "skip")
 

@@ -30,6 +30,7 @@ class _Profile(_Loose):
     runtime: str | None = None
     calls: int = 0
     whole_us: Annotated[float, Field(gt=0, le=1e12, allow_inf_nan=False)]
+    total_us: Annotated[float | None, Field(gt=0, le=1e12, allow_inf_nan=False)] = None
     rest_us: _Us
     tracer_us: _Us | None = None
     parts: Annotated[list[_Part], Field(max_length=100_000)]
@@ -108,21 +109,21 @@ def read_proof(path: Path) -> ProofChart:
         f"({file.proof.backend}, {file.proof.source})",
         facts=f"{profile.whole_us / 1e3:.3f} ms a call; {by}",
         whole_us=profile.whole_us,
-        bars=_bars([*parts[:_MOST_BARS], rest], profile.whole_us),
-        kinds=_bars([*kinds[:_MOST_BARS], rest], profile.whole_us),
+        bars=_bars([*parts[:_MOST_BARS], rest], profile.total_us or profile.whole_us),
+        kinds=_bars([*kinds[:_MOST_BARS], rest], profile.total_us or profile.whole_us),
         left_out=max(0, len(parts) - _MOST_BARS),
         notes=tuple(profile.notes),
     )
 
 
-def _bars(parts: list[Part], whole_us: float) -> tuple[ProofBar, ...]:
+def _bars(parts: list[Part], total_us: float) -> tuple[ProofBar, ...]:
     longest = max(max(part.us for part in parts), 1e-9)
     return tuple(
         ProofBar(
             name=part.name,
             where=part.where,
             us=part.us,
-            share=part.us / whole_us,
+            share=part.us / total_us,
             length=max(0.0, 100 * part.us / longest),
         )
         for part in parts

@@ -8,42 +8,61 @@ import typer
 from search.cli.options import (
     OUTPUT,
     PROBLEM,
+    Cost,
     Imported,
+    Most,
     OutputFormat,
     Predicted,
     Simulated,
+    TargetsMb,
+    TargetsMflops,
+    TargetsMparams,
     Unexamined,
     examples,
     gather,
 )
 from search.console.app import check_format
 from search.console.suggestions import tables as complete_table
+from search.errors import UsageError
 
 EXAMPLES = examples(
     "python -m search front --table TABLE --scores net.run/scores.json -o front",
     "python -m search front --table TABLE --scores S --target-ms 2 --target-ms 3",
+    "python -m search front --table TABLE --scores S --target-ms 2 --most mflops=300",
 )
 
 
 def front(
-    table: Annotated[
+    scores: Annotated[
         Path,
+        typer.Option(help="scores.json of a search of the same space.", rich_help_panel=PROBLEM),
+    ],
+    table: Annotated[
+        Path | None,
         typer.Option(
             help="A latency table: its folder, or words such as latest.",
             rich_help_panel=PROBLEM,
             autocompletion=complete_table,
         ),
-    ],
-    scores: Annotated[
-        Path,
-        typer.Option(help="scores.json of a search of the same space.", rich_help_panel=PROBLEM),
-    ],
+    ] = None,
+    space: Annotated[
+        str | None,
+        typer.Option(
+            help="Without --table: a space, for --cost flops, params or memory.",
+            rich_help_panel=PROBLEM,
+        ),
+    ] = None,
     targets_ms: Annotated[
         list[float] | None,
         typer.Option(
             "--target-ms", help="Targets; the whole front if none.", rich_help_panel=PROBLEM
         ),
     ] = None,
+    cost: Cost = "latency",
+    targets_mflops: TargetsMflops = None,
+    targets_mparams: TargetsMparams = None,
+    targets_mb: TargetsMb = None,
+    most: Most = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -61,8 +80,16 @@ def front(
     check_format(output_format)
     from search.cli.output import show_front
     from search.pipeline.front import run_front
-    from search.pipeline.problem import Waivers, load_problem
+    from search.pipeline.limits.targets import TypedTargets, problems_of
+    from search.pipeline.problem import Waivers, load_problem, untimed_problem
     from search.table.query import find_table
 
-    problem = load_problem(find_table(table), None, gather(Waivers, parameters))
-    show_front(run_front(problem, scores, targets_ms or [], output), output_format)
+    waivers = gather(Waivers, parameters)
+    if (table is None) == (space is None):
+        raise UsageError("One of --table and --space is needed.", "Give --table, or --space NAME.")
+    if table is not None:
+        problem = load_problem(find_table(table), None, waivers)
+    else:
+        problem = untimed_problem(space or "", None, cost, waivers)
+    problems = problems_of(problem, gather(TypedTargets, parameters))
+    show_front(run_front(problems, scores, output), output_format)

@@ -34,6 +34,33 @@ Most = Annotated[
     ),
 ]
 
+Cost = Annotated[
+    str,
+    typer.Option(help="What to weigh: latency, flops, params or memory.", rich_help_panel=PROBLEM),
+]
+TargetsMflops = Annotated[
+    list[float] | None,
+    typer.Option(
+        "--target-mflops",
+        help="With --cost flops: millions of multiply-adds.",
+        rich_help_panel=PROBLEM,
+    ),
+]
+TargetsMparams = Annotated[
+    list[float] | None,
+    typer.Option(
+        "--target-mparams",
+        help="With --cost params: millions of parameters.",
+        rich_help_panel=PROBLEM,
+    ),
+]
+TargetsMb = Annotated[
+    list[float] | None,
+    typer.Option(
+        "--target-mb", help="With --cost memory: millions of bytes.", rich_help_panel=PROBLEM
+    ),
+]
+
 Source = Annotated[
     str,
     typer.Option(

@@ -77,6 +77,10 @@ def _summary(result: SearchResult) -> Iterator[str]:
             f"latency    {_ms(chosen.predicted_us)} predicted "
             f"[{_ms(chosen.low_us)}, {_ms(chosen.high_us)}], {target}{certainty}, by {result.table}"
         )
+    if (truth := result.truth) is not None:
+        regret = f"{100 * truth.regret:.2f} points"
+        yield f"truth      {truth.accuracy:.2%} by {truth.benchmark}, {regret}"
+        yield f"           below the best of {truth.networks} networks within the limits"
     for row in chosen.limits:
         yield f"limit      {row.limit}: {row.share:.1%} of it used"
     if result.target_used is not None and result.target_used < TARGET_UTILISATION:
@@ -252,7 +256,7 @@ def _specialised_rows(networks: "Sequence[SpecialisationRow]", *, wide: bool) ->
     return [
         {
             "network": network.network,
-            "target_ms": round(network.target_us / 1000, 6),
+            **_own_target(network),
             "own_ms": round(network.own_us / 1000, 6),
             "score": round(network.score, 6),
             "others_slower": network.slowdown_of_others and round(network.slowdown_of_others, 4),
@@ -260,6 +264,12 @@ def _specialised_rows(networks: "Sequence[SpecialisationRow]", *, wide: bool) ->
         }
         for network in networks
     ]
+
+
+def _own_target(network: "SpecialisationRow") -> dict[str, object]:
+    if network.cost == LATENCY:
+        return {"target_ms": network.target_us and round(network.target_us / 1000, 6)}
+    return {f"target_m_{network.cost}": network.most and round(network.most / 1e6, 6)}
 
 
 def _columns(network: "SpecialisationRow", networks: "Sequence[SpecialisationRow]") -> Row:

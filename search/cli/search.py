@@ -15,6 +15,7 @@ from search.cli.options import (
     Batch,
     Classes,
     Compile,
+    Cost,
     Device,
     Imported,
     LearningRate,
@@ -87,13 +88,7 @@ def search(
             rich_help_panel=PROBLEM,
         ),
     ] = None,
-    cost: Annotated[
-        str,
-        typer.Option(
-            help="What to weigh: latency, flops, params or memory.",
-            rich_help_panel=PROBLEM,
-        ),
-    ] = "latency",
+    cost: Cost = "latency",
     target_mflops: Annotated[
         float | None,
         typer.Option(
@@ -136,6 +131,13 @@ def search(
         int,
         typer.Option(help="Networks tried by evolution and random.", min=1, rich_help_panel=EFFORT),
     ] = 8,
+    truth: Annotated[
+        Path | None,
+        typer.Option(
+            help="NAS-Bench-Macro's JSON file: report true accuracy and regret of what is found.",
+            rich_help_panel=EFFORT,
+        ),
+    ] = None,
     seed: Seed = 0,
     retrain: Annotated[
         bool,
@@ -206,7 +208,7 @@ def search(
         target_mparams=target_mparams,
         target_mb=target_mb,
     )
-    from search.pipeline.limits import with_limits
+    from search.pipeline.limits.most import with_limits
 
     problem = with_limits(problem, most or [])
     from search.cli.output import show_search

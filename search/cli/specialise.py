@@ -10,8 +10,10 @@ from search.cli.options import (
     OUTPUT,
     PROBLEM,
     Classes,
+    Cost,
     Imported,
     Limit,
+    Most,
     OutputFormat,
     Predicted,
     Probability,
@@ -19,6 +21,9 @@ from search.cli.options import (
     Seed,
     Simulated,
     Source,
+    TargetsMb,
+    TargetsMflops,
+    TargetsMparams,
     Threads,
     TrainFolder,
     Unexamined,
@@ -41,13 +46,14 @@ def specialise(
         Path,
         typer.Option(help="Folder of a search's run (<output>.run).", rich_help_panel=PROBLEM),
     ],
-    target_ms: Annotated[
-        list[float],
+    targets_ms: Annotated[
+        list[float] | None,
         typer.Option(
+            "--target-ms",
             help="Latency at the tables' states: once for all, or once each.",
             rich_help_panel=PROBLEM,
         ),
-    ],
+    ] = None,
     table: Annotated[
         list[Path] | None,
         typer.Option(
@@ -57,6 +63,11 @@ def specialise(
         ),
     ] = None,
     tables: Annotated[list[Path] | None, typer.Argument(help="More tables.")] = None,
+    cost: Cost = "latency",
+    targets_mflops: TargetsMflops = None,
+    targets_mparams: TargetsMparams = None,
+    targets_mb: TargetsMb = None,
+    most: Most = None,
     probability: Probability = None,
     source: Source = "digits",
     classes: Classes = None,
@@ -101,6 +112,7 @@ def specialise(
         raise UsageError("No latency table is given.", "Add --table tables/<device>/<name> ...")
     from search.cli.output import show_specialisation
     from search.console.progress import make_progress
+    from search.pipeline.limits.targets import TypedTargets
     from search.pipeline.options import DataOptions
     from search.pipeline.problem import Waivers
     from search.pipeline.resources import ComputeOptions, compute_resources
@@ -109,7 +121,9 @@ def specialise(
     from search.table.query import find_table
 
     folders = [find_table(folder) for folder in folders]
-    problems = load_problems(folders, target_ms, gather(Waivers, parameters), probability)
+    problems = load_problems(
+        folders, gather(TypedTargets, parameters), gather(Waivers, parameters), probability
+    )
     scoring = gather(Scoring, parameters, images=gather(DataOptions, parameters))
     compute = gather(ComputeOptions, parameters)
     with compute_resources(compute), make_progress(quiet) as progress:

@@ -1,8 +1,10 @@
 """FLOPs, parameters and memory of a whole space as costs."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from search.costs.base import COSTS, Costs, Unit
+from search.costs.joint import Limit
 from search.errors import UsageError
 from search.operators.counts import count, memory_bytes
 from search.operators.spec import OperatorSpec
@@ -27,3 +29,9 @@ def counted_costs(space: LayeredSpace, cost: str) -> Costs:
     if cost not in counts:
         raise UsageError(f"Unknown cost {cost!r}.", f"Known: {', '.join(COSTS)}.")
     return space.costs(counts[cost], unit=Unit(cost))
+
+
+def recounted(limit: Limit, space: LayeredSpace) -> Limit:
+    """A limit on what is counted, for another space's classifier; what was measured stays."""
+    unit = limit.costs.unit
+    return limit if unit.is_time else replace(limit, costs=counted_costs(space, unit.cost))

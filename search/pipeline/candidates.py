@@ -9,12 +9,12 @@ from torch import Tensor
 from search.algorithms.base import SearchAlgorithm
 from search.errors import UsageError
 from search.operators.spec import OperatorSpec
-from search.pipeline.limits import weighed
+from search.pipeline.limits.most import weighed
 from search.pipeline.problem import TARGET_UTILISATION, SearchProblem
 from search.pipeline.result import CandidateRow, LimitRow
-from search.selection.by_costs import sample_between, select_within
+from search.selection.by_costs import sample_between, select_many_within
 from search.selection.chance_constrained import select_chance_constrained
-from search.selection.exact import network_of
+from search.selection.exact import Selection, network_of
 from search.selection.scores import Array, Scores, from_probabilities
 from search.training.chance import chance_level, is_at_chance
 from search.training.compute.seeds import generator_for
@@ -38,6 +38,11 @@ class Candidate:
 
 
 def exact_choice(scores: Scores, problem: SearchProblem) -> tuple[int, ...]:
+    """The choices of `exact_selection`."""
+    return exact_selection(scores, problem).choices
+
+
+def exact_selection(scores: Scores, problem: SearchProblem) -> Selection:
     """The best network by these scores that meets the problem's target, as surely as it asks.
 
     Args:
@@ -50,10 +55,10 @@ def exact_choice(scores: Scores, problem: SearchProblem) -> tuple[int, ...]:
     assert problem.target is not None
     scores.require(problem.space)
     if problem.probability is None:
-        return select_within(weighed(problem), scores.values, problem.target)
+        return select_many_within(weighed(problem), scores.values, [problem.target.value])[0]
     return select_chance_constrained(
         scores, problem.model, problem.space, problem.target.value, problem.probability
-    ).choices
+    )
 
 
 def candidates_of(

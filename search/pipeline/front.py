@@ -4,22 +4,28 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from search.architecture import Architecture, write_architecture
+from search.costs.base import CostTarget
 from search.files import check_folder
-from search.pipeline.problem import SearchProblem, check_target
+from search.pipeline.limits.most import weighed
+from search.pipeline.problem import TARGET_OPTIONS, SearchProblem
 from search.pipeline.result import FrontResult, write_result
 from search.selection.by_costs import front_of, select_many_within
 from search.selection.exact import Selection, network_of
-from search.selection.scores import Scores, read_scores_for
+from search.selection.scores import Array, Scores, read_scores_for
 
 FRONT = "front.json"
 
 
-def run_front(
-    problem: SearchProblem, scores: Path, targets_ms: Sequence[float], output: Path | None
-) -> FrontResult:
-    """Select the best network under each target, or along the whole front.
+def run_front(problems: Sequence[SearchProblem], scores: Path, output: Path | None) -> FrontResult:
+    """Select the best network of each problem, or along the whole front.
 
     Writes architectures and front.json into the folder `output`, if there is one.
+
+    Args:
+        problems: Of one table or space, one a target; a single one without a target
+            asks for the whole front.
+        scores: File of scores.
+        output: Folder for the architectures, if any.
 
     Raises:
         UsageError: Scores of another space, a target that no network meets,
@@ -27,21 +33,15 @@ def run_front(
     """
     if output is not None:
         check_folder(output, "--output")
+    problem = problems[0]
     values = read_scores_for(scores, problem.space)
-    targets_us = [target * 1000 for target in targets_ms]
-    for target_us in targets_us:
-        check_target(target_us, problem.costs, problem.table)
-    selections = (
-        select_many_within(problem.costs, values.values, targets_us)
-        if targets_us
-        else front_of(problem.costs, values.values)
-    )
+    selections = _selected(problems, values.values)
+    targets = [one.target for one in problems] if problem.target else [None] * len(selections)
     rows: list[dict[str, object]] = []
-    for number, selection in enumerate(selections):
-        network = network_of(problem.space, selection.choices, f"front-{number + 1}")
+    for number, (selection, target) in enumerate(zip(selections, targets, strict=True), 1):
+        network = network_of(problem.space, selection.choices, f"front-{number}")
         if output is not None:
             write_architecture(network, output / f"{network.name}.json")
-        target = targets_us[number] if targets_us else None
         rows.append(_row(network, selection, target, problem))
     result = _result(rows, values, problem)
     if output is not None:
@@ -49,34 +49,60 @@ def run_front(
     return result
 
 
+def _selected(problems: Sequence[SearchProblem], scores: Array) -> Sequence[Selection]:
+    problem = problems[0]
+    targets = [one.target.value for one in problems if one.target is not None]
+    if not targets:
+        return front_of(problem.costs, scores)
+    if not problem.limits:
+        return select_many_within(problem.costs, scores, targets)
+    pairs = zip(problems, targets, strict=True)
+    return [select_many_within(weighed(one), scores, [target])[0] for one, target in pairs]
+
+
 def _result(
     rows: Sequence[dict[str, object]], scores: Scores, problem: SearchProblem
 ) -> FrontResult:
-    manifest = problem.table.manifest
+    table = None if problem.priced is None else problem.table
     return FrontResult(
         networks=tuple(rows),
         scores=scores.origin,
-        table_id=manifest.table_id,
-        table=problem.table.label,
-        device=manifest.device.id,
-        table_source=manifest.source,
+        table_id="" if table is None else table.manifest.table_id,
+        table="" if table is None else table.label,
+        device="" if table is None else table.manifest.device.id,
+        table_source="none" if table is None else table.manifest.source,
         space=problem.space.spec,
+        limits=tuple(limit.label for limit in problem.limits),
         waivers=problem.waivers.as_flags(),
     )
 
 
 def _row(
-    network: Architecture, selection: Selection, target_us: float | None, problem: SearchProblem
+    network: Architecture, selection: Selection, target: CostTarget | None, problem: SearchProblem
 ) -> dict[str, object]:
-    """One network of a front, its latency in milliseconds."""
-    estimate = problem.model.estimate(network)
-    return {
+    """One network of a front: latencies in milliseconds, what is counted in millions."""
+    estimate = problem.estimate(network)
+    cost = float(problem.costs.cost_of([selection.choices])[0])
+    scale = 1e3 if problem.weighs_latency else 1e6
+    option = TARGET_OPTIONS[problem.costs.unit.cost].removeprefix("--").replace("-", "_")
+    value_us = cost if problem.weighs_latency else estimate and estimate.value_us
+    row: dict[str, object] = {
         "network": network.name,
-        "target_ms": None if target_us is None else round(target_us / 1000, 6),
-        "predicted_ms": round(selection.cost / 1000, 6),
-        "low_ms": round(estimate.low_us / 1000, 6),
-        "high_ms": round(estimate.high_us / 1000, 6),
+        option: None if target is None else round(target.value / scale, 6),
+        "predicted_ms": value_us and round(value_us / 1000, 6),
+        "low_ms": estimate and round(estimate.low_us / 1000, 6),
+        "high_ms": estimate and round(estimate.high_us / 1000, 6),
         "score": round(selection.score, 9),
         "optimal": selection.optimal,
         "mflops": round(network.flops / 1e6, 2),
     }
+    if problem.costs.unit.cost == "params":
+        row["mparams"] = round(network.params / 1e6, 4)
+    if problem.costs.unit.cost == "memory":
+        row["mb"] = round(network.memory_bytes / 1e6, 4)
+    for limit in problem.limits:
+        share = float(limit.costs.cost_of([selection.choices])[0] / limit.most)
+        row[limit.label] = f"{share:.1%}"
+    if selection.gap:
+        row["gap"] = round(selection.gap, 6)
+    return row

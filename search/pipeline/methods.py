@@ -21,10 +21,10 @@ from search.pipeline.candidates import (
     Candidate,
     candidates_of,
     choose_candidate,
-    exact_choice,
+    exact_selection,
 )
 from search.pipeline.context import RunContext
-from search.pipeline.limits import weighed
+from search.pipeline.limits.most import weighed
 from search.pipeline.networks.judging import Judge, choose_images
 from search.pipeline.options import SearchOptions
 from search.pipeline.problem import SearchProblem
@@ -202,10 +202,13 @@ class ExactSelection:
 
     def run(self, context: RunContext) -> tuple[Candidate, list[Candidate]]:
         scores = read_scores_for(self.scores, context.problem.space)
-        choices = exact_choice(scores, context.problem)
-        total = float(sum(scores.values[layer, choice] for layer, choice in enumerate(choices)))
-        candidate = Candidate(origin=f"exact selection by {scores.origin}", choices=choices)
-        return replace(candidate, log_probability=total), [candidate]
+        selection = exact_selection(scores, context.problem)
+        # Where a proof was too long, what another network might score above this one.
+        gap = f", at most {selection.gap:.4g} below the best" if selection.gap else ""
+        candidate = Candidate(
+            origin=f"exact selection by {scores.origin}{gap}", choices=selection.choices
+        )
+        return replace(candidate, log_probability=selection.score), [candidate]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ from search.algorithms.recipes import open_recipe, search_recipe
 from search.algorithms.registry import METHODS
 from search.errors import UsageError
 from search.files import check_file
+from search.pipeline.networks.truth import read_truth
 from search.pipeline.problem import TARGET_OPTIONS, SearchProblem
 from search.pipeline.run_folder import check_run
 from search.recipes.document import Recipe
@@ -57,6 +58,7 @@ class SearchOptions:
     accept_changes: bool
     quiet: bool
     settings: tuple[str, ...] = ()
+    truth: Path | None = None
 
     @property
     def folder(self) -> Path:
@@ -95,6 +97,8 @@ class SearchOptions:
                 f"Give {TARGET_OPTIONS[cost]}.",
             )
         self._check_space(problem)
+        if self.truth is not None:
+            read_truth(self.truth, problem.space)
         if self.algorithm in _BASELINES and problem.probability is not None:
             raise UsageError(
                 f"--algorithm {self.algorithm} keeps to predicted latencies alone.",

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +11,13 @@ from search.architecture import Architecture
 from search.costs.base import COSTS, LATENCY, Costs, CostTarget, Unit
 from search.costs.joint import Limit
 from search.costs.matrix import CostMatrix, require_matrix
-from search.errors import GateFailed, TableError, UsageError
+from search.errors import TableError, UsageError
 from search.latency.model import Estimate, LatencyModel
 from search.latency.priced_table import PricedTable
-from search.latency.space_costs import counted_costs
-from search.latency.trust import pricing_problems
+from search.latency.space_costs import counted_costs, recounted
+from search.latency.table_checks import Waivers as Waivers
+from search.latency.table_checks import check_source, check_trust
+from search.latency.table_checks import check_table as check_table
 from search.selection.chance_constrained import select_chance_constrained
 from search.selection.exact import network_of
 from search.spaces.base import LayeredSpace
@@ -34,25 +36,6 @@ TARGET_OPTIONS = {
     "params": "--target-mparams",
     "memory": "--target-mb",
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Waivers:
-    """Doubts that the user has waived; they are recorded in every result."""
-
-    unexamined: bool = False
-    simulated: bool = False
-    imported: bool = False
-    predicted: bool = False
-
-    def allow(self, source: str) -> bool:
-        """True if a table of this source, which is not "measured", may be used."""
-        return bool(getattr(self, source, False))
-
-    def as_flags(self) -> tuple[str, ...]:
-        """The flags that were given, as they are typed."""
-        flags = {f"--allow-{field.name}": getattr(self, field.name) for field in fields(self)}
-        return tuple(flag for flag, given in flags.items() if given)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +76,7 @@ class SearchProblem:
             self,
             classes=classes,
             costs=self.costs if self.weighs_latency else counted_costs(space, cost),
-            limits=tuple(_recounted(limit, space) for limit in self.limits),
+            limits=tuple(recounted(limit, space) for limit in self.limits),
             without_table=space if self.priced is None else None,
         )
 
@@ -130,6 +113,15 @@ class SearchProblem:
             UsageError: There is no table.
         """
         return self._priced.model
+
+    @property
+    def latencies(self) -> Costs:
+        """Latencies of the space's networks, whatever is weighed.
+
+        Raises:
+            UsageError: There is no table.
+        """
+        return self._priced.costs
 
     @property
     def _priced(self) -> PricedTable:
@@ -203,12 +195,6 @@ class SearchProblem:
         return self.target is not None and cost >= TARGET_UTILISATION * self.target.value
 
 
-def _recounted(limit: Limit, space: LayeredSpace) -> Limit:
-    """A limit on what is counted, for another classifier; what was measured stays."""
-    unit = limit.costs.unit
-    return limit if unit.is_time else replace(limit, costs=counted_costs(space, unit.cost))
-
-
 def load_problem(
     folder: Path, target_ms: float | None, waivers: Waivers, probability: float | None = None
 ) -> SearchProblem:
@@ -235,15 +221,9 @@ def load_problem(
     target_us = None if target_ms is None else target_ms * 1000
     if target_us is not None:
         check_target(target_us, costs, table)
-    problem = SearchProblem(
-        priced=priced,
-        costs=costs,
-        target=None if target_us is None else CostTarget(value=target_us, unit=Unit.US),
-        waivers=waivers,
-        probability=probability,
-    )
-    _check_probability(problem)
-    return problem
+    target = None if target_us is None else CostTarget(value=target_us, unit=Unit.US)
+    problem = SearchProblem(priced=priced, costs=costs, target=target, waivers=waivers)
+    return with_probability(problem, probability)
 
 
 def untimed_problem(name: str, classes: int | None, cost: str, waivers: Waivers) -> SearchProblem:
@@ -315,53 +295,6 @@ def weigh(
     return replace(problem, costs=costs, target=target)
 
 
-def check_table(table: Table, waivers: Waivers) -> None:
-    """Refuse a table whose predictions are not proven.
-
-    Raises:
-        GateFailed: As `check_source` and `check_trust`.
-    """
-    check_source(table, waivers)
-    check_trust(table, waivers)
-
-
-def check_source(table: Table, waivers: Waivers) -> None:
-    """Refuse times that were not measured, unless waived.
-
-    Raises:
-        GateFailed: Simulated, imported or predicted ones.
-    """
-    manifest = table.manifest
-    if manifest.source != "measured" and not waivers.allow(manifest.source):
-        raise GateFailed(
-            f"{table.label} is {manifest.source}, not measured on a device.",
-            f"Measure one, or add --allow-{manifest.source} (it is recorded in the result).",
-        )
-
-
-def check_trust(table: Table, waivers: Waivers) -> None:
-    """Refuse a table that cannot price networks, by the rule of the profiler's `validate`.
-
-    Raises:
-        GateFailed: No exam, an exam below the bar, rows too uncertain to price networks,
-            some operators alone, or other cores than asked for, unless waived.
-    """
-    if waivers.unexamined:
-        return
-    manifest = table.manifest
-    if problem := manifest.exam_problem:
-        how = "again" if manifest.exam else "whole"
-        raise GateFailed(
-            f"{table.label} has {problem}.",
-            f"Measure it {how}: {profile_command(manifest)}; or add --allow-unexamined.",
-        )
-    for problem in pricing_problems(table):
-        raise GateFailed(
-            f"{table.label} cannot price networks: {problem}.",
-            f"Measure it again: {profile_command(manifest)}; or add --allow-unexamined.",
-        )
-
-
 def check_target(target_us: float, costs: Costs, table: Table) -> None:
     """Some network must meet a target.
 
@@ -384,13 +317,18 @@ def check_target(target_us: float, costs: Costs, table: Table) -> None:
         )
 
 
-def _check_probability(problem: SearchProblem) -> None:
-    """Before any training: where no network is so sure, the selection raises."""
-    if problem.probability is None:
-        return
+def with_probability(problem: SearchProblem, probability: float | None) -> SearchProblem:
+    """The same problem, its target to be met with this probability.
+
+    Raises:
+        UsageError: No latency target, more limits, or no network that is so sure.
+    """
+    if probability is None:
+        return problem
     if problem.target_us is None:
         raise UsageError("--probability is that of meeting a latency target.", "Give --target-ms.")
+    if problem.limits:
+        raise UsageError("--probability and --most exclude each other.", "Leave out one.")
     equal = np.where(problem.costs.legal, 0.0, -np.inf)
-    select_chance_constrained(
-        equal, problem.model, problem.space, problem.target_us, problem.probability
-    )
+    select_chance_constrained(equal, problem.model, problem.space, problem.target_us, probability)
+    return replace(problem, probability=probability)

@@ -20,6 +20,19 @@ class LimitRow(_Part):
     share: Finite
 
 
+class TruthRow(_Part):
+    """What a benchmark knows of the network found, and of the best within the same limits.
+
+    Accuracies and regret are shares; `networks` is how many keep to the limits.
+    """
+
+    benchmark: str
+    accuracy: Share
+    best: Share
+    regret: Share
+    networks: int
+
+
 class CandidateRow(_Part):
     """One candidate of a search in numbers.
 
@@ -98,6 +111,7 @@ class SearchResult(_Part):
     classes: int | None = None
     priced_classes: int | None = None
     trained: TrainedRow | None = None
+    truth: TruthRow | None = None
     wide_rows: int = 0
     wide_rows_used: tuple[str, ...] = ()
     command: str = ""
@@ -114,6 +128,7 @@ class FrontResult(_Part):
     device: str
     table_source: str
     space: str
+    limits: tuple[str, ...] = ()
     waivers: tuple[str, ...] = ()
 
 

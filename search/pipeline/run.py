@@ -17,12 +17,14 @@ from search.latency.trust import wide_rows, wide_rows_held
 from search.pipeline.candidates import Candidate, candidate_row, candidates_at_chance
 from search.pipeline.context import RunContext
 from search.pipeline.images import RunImages, report_images
+from search.pipeline.limits.most import weighed
 from search.pipeline.methods import SearchMethod, make_method
 from search.pipeline.networks.class_counts import settle_classes
+from search.pipeline.networks.truth import read_truth
 from search.pipeline.options import SearchOptions
 from search.pipeline.problem import SearchProblem
 from search.pipeline.resources import ComputeOptions, joined_processes
-from search.pipeline.result import SearchResult, TrainedRow, write_result
+from search.pipeline.result import SearchResult, TrainedRow, TruthRow, write_result
 from search.pipeline.run_folder import RETRAIN
 from search.pipeline.train import find_teacher, keep_weights, warn_of_chance
 from search.spaces.classes import classes_of
@@ -174,7 +176,17 @@ def _result(
         seconds=round(context.stopwatch.seconds(), 1),
         waivers=problem.waivers.as_flags(),
         command=shlex.join(["python", "-m", "search", *sys.argv[1:]]),
+        truth=_truth_of(chosen, context),
     )
+
+
+def _truth_of(chosen: Candidate, context: RunContext) -> TruthRow | None:
+    """What the benchmark of `--truth` knows of the network chosen."""
+    problem, path = context.problem, context.options.truth
+    if path is None:
+        return None
+    most = None if problem.target is None else problem.target.value
+    return read_truth(path, problem.space).of(chosen.choices, weighed(problem), most)
 
 
 def _table_of(problem: SearchProblem, network: Architecture) -> dict[str, Any]:

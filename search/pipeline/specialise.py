@@ -11,10 +11,18 @@ from pydantic import BaseModel, ConfigDict
 
 from search.architecture import Architecture, write_architecture
 from search.console.progress import Progress
+from search.costs.base import LATENCY
 from search.errors import UsageError
 from search.files import check_folder, write_text
 from search.pipeline.candidates import exact_choice
-from search.pipeline.problem import SearchProblem, Waivers, load_problem
+from search.pipeline.limits.targets import TypedTargets, problems_of
+from search.pipeline.problem import (
+    TARGET_OPTIONS,
+    SearchProblem,
+    Waivers,
+    load_problem,
+    with_probability,
+)
 from search.pipeline.supernet_scores import Scoring, scores_of
 from search.selection.exact import network_of
 from search.selection.scores import Scores, for_space
@@ -36,25 +44,34 @@ class SpecialisedNetwork:
 
 def load_problems(
     tables: Sequence[Path],
-    targets_ms: Sequence[float],
+    typed: TypedTargets,
     waivers: Waivers,
     probability: float | None,
 ) -> list[SearchProblem]:
     """The tables with their targets: one target for all, or one each.
 
     Raises:
-        UsageError: Another number of targets; as `load_problem`.
+        UsageError: Another number of targets; as `load_problem` and `problems_of`.
     """
-    if len(targets_ms) not in (1, len(tables)):
+    values = typed.values
+    if len(values) not in (1, len(tables)):
+        option = TARGET_OPTIONS.get(typed.cost, "--target-ms")
         raise UsageError(
-            f"{len(targets_ms)} targets for {len(tables)} tables.",
-            "Give --target-ms once, or once for each table in their order.",
+            f"{len(values)} targets for {len(tables)} tables.",
+            f"Give {option} once, or once for each table in their order.",
         )
-    each = list(targets_ms) * (len(tables) if len(targets_ms) == 1 else 1)
+    each = list(values) * (len(tables) if len(values) == 1 else 1)
     return [
-        load_problem(table, target, waivers, probability)
-        for table, target in zip(tables, each, strict=True)
+        _with_target(load_problem(table, None, waivers), typed, value, probability)
+        for table, value in zip(tables, each, strict=True)
     ]
+
+
+def _with_target(
+    problem: SearchProblem, typed: TypedTargets, value: float, probability: float | None
+) -> SearchProblem:
+    (one,) = problems_of(problem, typed.only(value))
+    return with_probability(one, probability)
 
 
 def specialise(scores: Scores, problems: Sequence[SearchProblem]) -> list[SpecialisedNetwork]:
@@ -93,7 +110,8 @@ def _names(problems: Sequence[SearchProblem]) -> list[str]:
 def cross_latencies(networks: Sequence[SpecialisedNetwork]) -> Array:
     """(networks, tables) latencies in microseconds: each network by each table."""
     choices = np.array([network.choices for network in networks])
-    return np.stack([network.problem.costs.cost_of(choices) for network in networks], axis=1)
+    tables = [network.problem.latencies for network in networks]
+    return np.stack([costs.cost_of(choices) for costs in tables], axis=1)
 
 
 # --- files ------------------------------------------------------
@@ -111,10 +129,13 @@ class SpecialisationRow(_Part):
     table: str
     table_id: str
     table_source: str
-    target_us: float
+    target_us: float | None
     own_us: float
     score: float
     choices: tuple[str, ...]
+    cost: str = LATENCY
+    most: float | None = None
+    limits: tuple[str, ...] = ()
     predicted_us: tuple[float, ...]
     slowdown_of_others: float | None
 
@@ -138,7 +159,10 @@ def specialisation_of(networks: Sequence[SpecialisedNetwork], scores: Scores) ->
             table=one.problem.table.label,
             table_id=one.problem.table.manifest.table_id,
             table_source=one.problem.table.manifest.source,
-            target_us=one.problem.target_us or 0.0,
+            target_us=one.problem.target_us,
+            cost=one.problem.costs.unit.cost,
+            most=one.problem.counted_target,
+            limits=tuple(limit.label for limit in one.problem.limits),
             own_us=float(matrix[number, number]),
             score=one.score,
             choices=tuple(

@@ -88,7 +88,11 @@ def build(
         for name, field in known.items()
         if name in values
     }
-    plain |= {name: value for name, value in changes.items() if value is not None}
+    plain |= {
+        name: _checked(types[name], value, name)
+        for name, value in changes.items()
+        if value is not None
+    }
     for name, field in known.items():
         if field.name not in plain and _is_required(field):
             raise UsageError(

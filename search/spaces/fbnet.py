@@ -51,20 +51,26 @@ class FBNetSpace(PresetSpace):
         first, channels = self._fixed(frame, macro.first, channels, size)
         layers = []
         for number, stage in enumerate(macro.stages, 1):
-            out_channels = scale_channels(stage.channels, self.width)
+            out = scale_channels(stage.channels, self.width)
             for repeat in range(stage.repeats):
                 stride = stage.stride if repeat == 0 else 1
                 choices = (
                     Choice(name=name, operator=operator)
                     for name in self.candidates
-                    if (operator := frame.block(name, channels, out_channels, size, stride))
+                    if (operator := self._operator(frame, name, channels, out, size, stride))
                 )
                 layers.append(Layer(name=f"stage{number}.{repeat + 1}", choices=tuple(choices)))
-                channels, size = out_channels, size // stride
+                channels, size = out, size // stride
         last, channels = self._fixed(frame, macro.last, channels, size)
         head = frame.conv(1, channels, self.head_channels, size, 1)
         classifier = frame.classifier(self.head_channels, self.classes, size)
         return (stem, *first), tuple(layers), (*last, head, classifier)
+
+    def _operator(
+        self, frame: Frame, name: str, into: int, out: int, size: int, stride: int
+    ) -> OperatorSpec | None:
+        """A candidate by its name; None where it is not legal."""
+        return frame.block(name, into, out, size, stride)
 
     def _fixed(
         self, frame: Frame, blocks: tuple[tuple[str, int], ...], channels: int, size: int

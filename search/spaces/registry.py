@@ -5,10 +5,19 @@ from search.spaces.base import LayeredSpace
 from search.spaces.fbnet import FBNetSpace
 from search.spaces.fbnetv2.space import MaskedSpace
 from search.spaces.fp_nas.space import SlicedSpace
+from search.spaces.nas_bench_macro import NasBenchMacroSpace
 from search.spaces.preset import PresetSpace, parse_spec
 from search.spaces.single_path import SinglePathSpace
+from search.spaces.uib import UniversalSpace
 
-_FAMILIES: tuple[type[PresetSpace], ...] = (FBNetSpace, SinglePathSpace, MaskedSpace, SlicedSpace)
+_FAMILIES: tuple[type[PresetSpace], ...] = (
+    FBNetSpace,
+    SinglePathSpace,
+    UniversalSpace,
+    NasBenchMacroSpace,
+    MaskedSpace,
+    SlicedSpace,
+)
 
 
 def space_names() -> tuple[str, ...]:

@@ -138,7 +138,7 @@ def find_table(named: Path | str, root: Path = ROOT) -> Path:
     found = matching(tables, words)
     if len(found) == 1:
         return found[0].path
-    if path.exists() or not tables:
+    if path.exists():
         return path
     if not found:
         raise UsageError(

@@ -32,6 +32,7 @@ from search.console.progress import Silent
 from search.costs.matrix import CostMatrix
 from search.latency.model import LatencyModel
 from search.operators.counts import count
+from search.pipeline.limits.targets import TypedTargets
 from search.pipeline.options import DataOptions
 from search.pipeline.problem import SearchProblem, Waivers
 from search.pipeline.specialise import load_problems, write_specialised
@@ -130,7 +131,7 @@ def _specialised(
     targets_ms = [_target_us(path) / 1000 for path in paths]
     scores = _scores(parse_space(first.manifest.space.spec), options)
     start = time.perf_counter()
-    tasks = load_problems(paths, targets_ms, WAIVERS, None)
+    tasks = load_problems(paths, TypedTargets(targets_ms=targets_ms), WAIVERS, None)
     comparison = write_specialised(scores, tasks, home / "found")
     seconds = time.perf_counter() - start
     rows = comparison.networks

@@ -18,6 +18,7 @@ Problem call_problem(Error error) { return {"execute", describe("Method::execute
 struct Traced {
   int64_t whole_ns = 0;   // of a call without tracer
   int64_t traced_ns = 0;  // of the one after it, with tracer
+  int64_t switches = 0;   // involuntary, during both
   std::vector<Event> events;
 };
 
@@ -100,13 +101,16 @@ Maybe Bench::profile(Item& item) {
     if (Maybe failed = traced_call(traced, tracer, warm)) return failed;
   }
   for (Traced& one : calls) {
+    const int64_t before = involuntary_switches(plan_.threads > 1);
     const int64_t start = now_ns();
     if (Maybe failed = call(item, 1)) return failed;
     one.whole_ns = now_ns() - start;
     if (Maybe failed = traced_call(traced, tracer, one.traced_ns)) return failed;
+    one.switches = involuntary_switches(plan_.threads > 1) - before;
     one.events = tracer.events();
   }
   std::sort(calls.begin(), calls.end(), [](const Traced& a, const Traced& b) {
+    if ((a.switches == 0) != (b.switches == 0)) return a.switches == 0;
     return a.whole_ns + a.traced_ns < b.whole_ns + b.traced_ns;
   });
   calls.resize((calls.size() + 1) / 2);

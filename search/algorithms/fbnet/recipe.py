@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from search.algorithms.recipe import SearchRecipe
-from search.recipes.keys import BelowOne, NonNegative, Positive, an_epoch, key, whole_epochs
+from search.recipes.keys import BelowOne, Count, NonNegative, Positive, an_epoch, key, whole_epochs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,8 +34,8 @@ class FBNetRecipe(SearchRecipe):
         UsageError: A value is out of range.
     """
 
-    epochs: int = 90
-    batch: int = 192
+    epochs: Count = 90
+    batch: Count = 192
     weight_rate: Positive = field(default=0.1, metadata=key("weights.rate"))
     theta_rate: Positive = field(default=1e-2, metadata=key("theta.rate"))
     theta_decay: NonNegative = field(default=5e-4, metadata=key("theta.decay"))

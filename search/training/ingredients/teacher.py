@@ -1,6 +1,5 @@
 """A trained network that another one learns from as well (arXiv 1503.02531)."""
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,10 +10,8 @@ from search.architecture import Architecture
 from search.data.base import Data, PixelScaling
 from search.data.preprocessing import read_preparation
 from search.errors import UsageError
-from search.files import read_at_most
+from search.files import sha256_file
 from search.training.weights.load import build_weighted, read_weights
-
-_MOST_BYTES = 8 * 2**30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -59,23 +56,16 @@ def read_teacher(architecture: Architecture, weights: Path, data: Data) -> Teach
             "Give distillation.teacher a network that was trained on these classes.",
         )
     scaling = _scaling(weights, data)
-    try:
-        content = read_at_most(weights, _MOST_BYTES)
-    except OSError as error:
-        raise UsageError(
-            f"Cannot read the teacher's weights {weights}: {error.strerror or error}."
-        ) from error
-    found = read_weights(weights, architecture.operators, f"the teacher {architecture.name}")
-    network = build_weighted(architecture.operators, found)
+    operators, name = architecture.operators, f"the teacher {architecture.name}"
+    network = build_weighted(operators, read_weights(weights, operators, name))
     mean, std = (torch.tensor(each).view(1, 3, 1, 1) for each in data.normalisation)
     own_mean, own_std = (torch.tensor(each).view(1, 3, 1, 1) for each in scaling)
-    digest = hashlib.sha256(content).hexdigest()[:16]
     return Teacher(
-        network=network.requires_grad_(False).eval(),
+        network=network.requires_grad_(False),
         resolution=architecture.resolution,
         scale=std / own_std,
         shift=(mean - own_mean) / own_std,
-        identity=f"{architecture.name} {digest}",
+        identity=f"{architecture.name} {sha256_file(weights)[:16]}",
     )
 
 

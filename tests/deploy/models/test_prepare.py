@@ -39,6 +39,12 @@ def net():
     return Net(), inputs
 
 
+def numbered():
+    torch.manual_seed(0)
+    conv = torch.nn.Conv2d(3, 4, 3)
+    return torch.nn.Sequential(conv, torch.nn.BatchNorm2d(4)), torch.randn(1, 3, 6, 6)
+
+
 def plain():
     return torch.nn.Linear(4, 3)
 
@@ -99,6 +105,15 @@ def test_the_file_computes_what_torch_does_on_the_model_s_own_example(prepared: 
     assert case.inputs[1].tolist() == [5, 6]
     assert case.expected[0].shape == (2, 3)
     assert any("was executed on this computer" in note for note in prepared.notes)
+
+
+def test_batch_norm_in_a_model_of_numbered_parts_is_delegated(
+    factory: Path, own_cache: Path
+) -> None:
+    source = find_source(f"{factory}:numbered")
+    lowered = prepare_model(source, "xnnpack", ModelOptions(shapes={}, cases=1))
+    assert (lowered.delegates, lowered.outside) == (1, {})
+    assert lowered.artefact.relative_error <= 1e-5
 
 
 def test_a_lowered_program_is_taken_as_it_is(

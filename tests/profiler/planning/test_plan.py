@@ -34,6 +34,8 @@ def test_a_space_of_another_frame_brings_no_published_operators() -> None:
     assert published_operators(make_space("fbnet", resolution=192)) == ()
     assert published_operators(make_space("fbnet", classes=10)) == ()
     assert published_operators(SPACE) == ()
+    # The same stem as MnasNet's, and other blocks.
+    assert published_operators(make_space("uib")) == ()
 
 
 def test_the_sentinel_is_an_operator_of_the_plan_of_median_cost(bench) -> None:

@@ -35,11 +35,11 @@ def test_help_names_every_option_on_standard_output(desk: Desk, verb: str) -> No
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_every_verb_shows_two_examples(desk: Desk, verb: str) -> None:
+def test_every_verb_shows_at_least_two_examples(desk: Desk, verb: str) -> None:
     ended = desk.call(*([verb] if verb else []), "--help")
     called = " ".join(["python -m search", verb]).strip()
     shown = [line for line in ended.out.splitlines() if line.strip().startswith(called)]
-    assert len([line for line in shown if "[OPTIONS]" not in line]) == 2
+    assert len([line for line in shown if "[OPTIONS]" not in line]) >= 2
 
 
 def test_options_stand_in_panels_by_purpose(desk: Desk) -> None:

@@ -128,7 +128,8 @@ def test_a_short_training_leaves_its_warm_up(
         replace(options, retrain_epochs=1).retrain_recipe(),
         replace(training, epochs=1).train_recipe(),
     ):
-        assert recipe.rate(1 / 6) == recipe.learning_rate
+        assert recipe.warmup_epochs == pytest.approx(2 / 15)
+        assert recipe.rate(recipe.warmup_epochs) == pytest.approx(recipe.learning_rate)
         assert recipe.epochs == 1
 
 

@@ -1,5 +1,6 @@
 """Recipes by name, file and `--set`; what is wrong in one is a sentence."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from search.algorithms.registry import METHODS
 from search.errors import UsageError
 from search.recipes.document import load_recipe, parse_setting, recipe_names, recipe_source
 from search.training.recipe import make_training_recipe, training_recipe
+from tests.product import ROOT
 
 ALL = [(name, method) for name in recipe_names() for method in METHODS]
 
@@ -158,6 +160,15 @@ def test_every_hyperparameter_of_every_method_has_a_key() -> None:
     for method in METHODS:
         assert len(known[method]) == len(fields(recipe_class(method))) - 1  # classes
     assert len(known["train"]) == len(fields(TrainingRecipe))
+
+
+def test_the_recipe_in_the_readme_is_one(tmp_path: Path) -> None:
+    readme = (ROOT / "search" / "README.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```toml\n(.*?)```", readme, re.S)
+    mine = write(tmp_path, block)
+    recipe = training_recipe(open_recipe(mine))
+    assert (recipe.epochs, recipe.keep, recipe.nesterov) == (60, "best", True)
+    assert method_of(mine) == "fbnet"
 
 
 # --- what is wrong is a sentence ----------------------------------------------------------

@@ -1,6 +1,7 @@
 """The FBNet space: its size, its layers, its spec and its hash."""
 
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,8 +16,10 @@ from search.spaces.fbnet import FBNetSpace
 from search.spaces.fbnetv2.space import MaskedSpace
 from search.spaces.fp_nas.space import SlicedSpace
 from search.spaces.frame import scale_channels
+from search.spaces.nas_bench_macro import NasBenchMacroSpace
 from search.spaces.registry import make_space, parse_space, space_names
 from search.spaces.single_path import SinglePathSpace
+from search.spaces.uib import UniversalSpace
 
 CHANGES: dict[str, Any] = {
     "resolution": 192,
@@ -30,13 +33,16 @@ CHANGES: dict[str, Any] = {
 
 
 CANDIDATES = {
-    name: family.candidates for family in (FBNetSpace, SinglePathSpace) for name in family.presets
+    name: family.candidates
+    for family in (FBNetSpace, SinglePathSpace, UniversalSpace)
+    for name in family.presets
 }
 LAYERED = tuple(CANDIDATES)
 
 
 def test_every_space_is_of_layers_of_masked_variables_or_of_groups() -> None:
-    assert set(space_names()) == {*LAYERED, *MaskedSpace.presets, *SlicedSpace.presets}
+    others = (MaskedSpace, SlicedSpace, NasBenchMacroSpace)
+    assert set(space_names()) == {*LAYERED, *(name for family in others for name in family.presets)}
 
 
 def test_fbnet_has_the_size_that_its_tables_of_blocks_and_layers_give() -> None:
@@ -68,7 +74,10 @@ def test_a_skip_is_offered_exactly_where_input_and_output_agree(name: str) -> No
         same = block.stride == 1 and block.in_channels == block.out_channels
         assert last.is_skip == same, layer.name
         assert not any(choice.is_skip for choice in blocks)
-        assert len(layer.choices) == len(CANDIDATES[name]) - (not same)
+        # A block without any depthwise convolution cannot stride.
+        pointwise = sum(word.startswith("ffn") for word in CANDIDATES[name])
+        missing = (not same) + pointwise * (block.stride > 1)
+        assert len(layer.choices) == len(CANDIDATES[name]) - missing
 
 
 @pytest.mark.parametrize("name", LAYERED)
@@ -271,3 +280,42 @@ def test_a_choice_that_is_not_legal_in_its_layer_is_refused(mini: LayeredSpace) 
 def test_spaces_of_equal_values_are_equal_and_others_are_not() -> None:
     assert FBNetSpace(resolution=224) == make_space("fbnet")
     assert FBNetSpace(resolution=192) != make_space("fbnet")
+
+
+# MobileNetV4-Conv-S, layer by layer: kernels at the start and in the middle, expansion.
+MOBILENET_V4_S = (
+    *((5, 5, 3), (0, 3, 2), (0, 3, 2), (0, 3, 2), (0, 3, 2), (3, 0, 4)),
+    *((3, 3, 6), (5, 5, 4), (0, 5, 4), (0, 5, 3), (0, 3, 4), (0, 3, 4)),
+)
+
+
+def test_the_universal_space_stands_in_the_frame_of_mobilenet_v4_small() -> None:
+    space = make_space("uib")
+    assert [o.out_channels for o in space.before] == [32, 32, 32, 96, 64]
+    shown = [layer.choices[0].operator for layer in space.layers]
+    assert [operator.out_channels for operator in shown] == [96] * 6 + [128] * 6
+    assert [operator.height for operator in shown] == [28, *[14] * 6, *[7] * 5]
+    blocks = [
+        replace(
+            operator,
+            start_kernel=start,
+            kernel=kernel,
+            expansion=expansion,
+            mid_channels=expansion * operator.in_channels,
+        )
+        for operator, (start, kernel, expansion) in zip(shown, MOBILENET_V4_S, strict=True)
+    ]
+    counts = [count(operator) for operator in (*space.before, *blocks, *space.after)]
+    # 3.8M parameters and 0.2G multiply-adds in the paper's Table 5; 3.77M by timm.
+    assert sum(one.params for one in counts) / 1e6 == pytest.approx(3.77, rel=0.005)
+    assert sum(one.flops for one in counts) / 1e6 == pytest.approx(190, rel=0.03)
+
+
+def test_every_kind_of_universal_bottleneck_is_a_candidate() -> None:
+    kinds = {
+        (bool(o.start_kernel), bool(o.kernel))
+        for layer in make_space("uib-mini").layers
+        for o in (choice.operator for choice in layer.choices)
+        if o.kind == "uib"
+    }
+    assert kinds == {(False, True), (True, False), (True, True), (False, False)}

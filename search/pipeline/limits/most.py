@@ -12,6 +12,7 @@ from search.latency.space_costs import counted_costs
 from search.pipeline.problem import TARGET_OPTIONS, SearchProblem, load_problem
 from search.selection.joint import require_limits
 from search.selection.scores import same_choices
+from search.table.query import find_table
 
 # The cost that each word of `--most` limits, and how much of its unit one of them is.
 WORDS: Mapping[str, tuple[str, float]] = {
@@ -91,12 +92,12 @@ def _own_costs(problem: SearchProblem, cost: str, text: str) -> Costs:
         return counted_costs(problem.space, cost)
     if problem.priced is None:
         raise UsageError(f"--most {text} needs a table.", "Give --table, or ms@TABLE=8.")
-    return problem.priced.costs
+    return problem.latencies
 
 
 def _costs_by(problem: SearchProblem, folder: Path) -> Costs:
     """Latencies of the same networks by another table."""
-    other = load_problem(folder, None, problem.waivers)
+    other = load_problem(find_table(folder), None, problem.waivers)
     if not same_choices(other.space, problem.space):
         raise UsageError(
             f"{other.table.label} is of the space {other.space.spec}, not of {problem.space.spec}.",
