@@ -84,10 +84,10 @@ coverage: $(STAMP_TEST) runner
 
 # The images are looked at first: their number of classes decides which table is needed.
 network: $(STAMP) runner
-	@set -e; classes=$$($(BIN)/python -m search images $(DATA) --format csv | tail -n 1 | cut -d, -f1); \
-	newest() { ls -d $(NET)/tables/*/*-c$$classes-* 2>/dev/null | sort -V | tail -n 1; }; set -x; \
-	test -n "$$(newest)" || $(BIN)/python -m profiler --device $(DEVICE) --space fbnet-mini --classes $$classes -o $(NET)/tables || test -n "$$(newest)"; \
-	table=$$(newest); \
+	@set -e; classes=$$($(BIN)/python -m search images $(DATA) --format csv | tail -n 1 | cut -d, -f1); test -n "$$classes"; \
+	newest() { ls -d $(NET)/tables/*/*-c$$classes-* 2>/dev/null | sort -V | tail -n 1; }; \
+	test -n "$$(newest)" || (set -x; $(BIN)/python -m profiler --device $(DEVICE) --space fbnet-mini --classes $$classes -o $(NET)/tables) || test -n "$$(newest)"; \
+	table=$$(newest); set -x; \
 	$(BIN)/python -m search --table $$table --target-ms $(TARGET_MS) --data $(DATA) --retrain -o $(NET)/net.json $(SEARCH_ARGS); \
 	$(BIN)/python -m deploy $(NET)/net.json --weights $(NET)/net.pt --data $(DATA) --device $(DEVICE) --table $$table --target-ms $(TARGET_MS)
 

@@ -27,6 +27,8 @@ _SHARE, _PASSES_A_STEP = 0.1, 3
 # Fewer images tell no two networks apart.
 _LEAST = 500
 _REMEMBERED_BYTES = 2**30
+# Turns between two lines of a log.
+_MILESTONE = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,8 +161,7 @@ class Judge:
         for turn, number in enumerate(own):
             found[number] = self._accuracy(candidates[number], images)
             kept.add(candidates[number].choices, found[number])
-            world = self.processes.world
-            self.progress.advance(min(world, len(left) - turn * world))
+            self._report(turn, len(left), len(candidates))
         shares = self._sum(found)
         accuracies = [new if old < 0 else old for old, new in zip(known, shares, strict=True)]
         self.progress.end_stage()
@@ -180,6 +181,14 @@ class Judge:
         if left < candidates:
             opening += f", {candidates - left} of them judged before"
         self.progress.stage("candidates judged", candidates, candidates - left, opening=opening)
+
+    def _report(self, turn: int, left: int, candidates: int) -> None:
+        """One more turn is done, in which each process judged one candidate."""
+        world = self.processes.world
+        self.progress.advance(min(world, left - turn * world))
+        done = min((turn + 1) * world, left)
+        if (turn + 1) % _MILESTONE == 0 or done == left:
+            self.progress.milestone(f"{candidates - left + done} of {candidates} candidates judged")
 
     def _accuracy(self, candidate: Candidate, images: ImageSet) -> float:
         return inherited_accuracy(

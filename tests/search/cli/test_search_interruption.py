@@ -175,6 +175,7 @@ def test_candidates_that_were_judged_before_an_interruption_are_not_judged_again
     assert len(again) == total - 2
     assert f"judging {total} candidates" in resumed.err
     assert "2 of them judged before" in resumed.err
+    assert f"{total} of {total} candidates judged" in resumed.err
     check_same(desk, searched.desk)
 
 
