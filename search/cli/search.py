@@ -88,6 +88,16 @@ def search(
             rich_help_panel=PROBLEM,
         ),
     ] = None,
+    target_share: Annotated[
+        float | None,
+        typer.Option(
+            help="Instead: this share of the way from the fastest network's latency to the "
+            "slowest's.",
+            min=0,
+            max=1,
+            rich_help_panel=PROBLEM,
+        ),
+    ] = None,
     cost: Cost = "latency",
     target_mflops: Annotated[
         float | None,
@@ -188,6 +198,8 @@ def search(
         show_recipes(output_format)
         return
     _check_together(table, space, algorithm, scores)
+    if target_ms is not None and target_share is not None:
+        raise UsageError("--target-share is a target too.", "Give it or --target-ms, not both.")
     from search.algorithms.recipes import method_of, open_recipe
     from search.pipeline.problem import Waivers, load_problem, untimed_problem, weigh
     from search.table.query import find_table
@@ -196,10 +208,12 @@ def search(
     open_recipe(recipe, settings or (), algorithm)  # refused before the table is read
     waivers = gather(Waivers, parameters)
     if table is not None:
-        problem = load_problem(find_table(table), target_ms, waivers, probability)
+        problem = load_problem(find_table(table), target_ms, waivers, probability, target_share)
     else:
-        if target_ms is not None or probability is not None:
-            raise UsageError("--target-ms and --probability need a latency.", "Give --table.")
+        if (target_ms, target_share, probability) != (None, None, None):
+            raise UsageError(
+                "--target-ms, --target-share and --probability need a latency.", "Give --table."
+            )
         problem = untimed_problem(space or "", classes, cost, waivers)
     problem = weigh(
         problem,

@@ -196,9 +196,16 @@ class SearchProblem:
 
 
 def load_problem(
-    folder: Path, target_ms: float | None, waivers: Waivers, probability: float | None = None
+    folder: Path,
+    target_ms: float | None,
+    waivers: Waivers,
+    probability: float | None = None,
+    target_share: float | None = None,
 ) -> SearchProblem:
     """Read a table and check that it can carry a search to this target.
+
+    `target_share` stands for a target: that share of the way from the latency of the space's
+    fastest network to that of its slowest.
 
     Raises:
         TableError: Not a table, or operators are missing.
@@ -219,11 +226,19 @@ def load_problem(
     costs = priced.costs  # names the first operator that is missing or failed
     check_trust(table, waivers)
     target_us = None if target_ms is None else target_ms * 1000
+    if target_share is not None:
+        target_us = _between(costs.cheapest(), costs.dearest(), target_share)
     if target_us is not None:
         check_target(target_us, costs, table)
     target = None if target_us is None else CostTarget(value=target_us, unit=Unit.US)
     problem = SearchProblem(priced=priced, costs=costs, target=target, waivers=waivers)
     return with_probability(problem, probability)
+
+
+def _between(low_us: float, high_us: float, share: float) -> float:
+    """A point between two latencies, with three figures and not below the lower one."""
+    exact = low_us + share * (high_us - low_us)
+    return max(low_us, float(f"{exact:.3g}"))
 
 
 def untimed_problem(name: str, classes: int | None, cost: str, waivers: Waivers) -> SearchProblem:
