@@ -70,7 +70,7 @@ def test_an_interrupted_command_goes_on_without_repeating_finished_trainings(
     assert calls == ["candidate-2", "candidate-10"]
     resumed = desk.call(*words(desk, folder, "--resume", "--format", "json"))
     assert json.loads(resumed.out) == json.loads(whole.out)
-    assert resumed.err.count("epoch 2/2") == 1  # of the second network alone
+    assert resumed.err.count("epoch 2/2 weights") == 1  # of the second network alone
     again = torch.load(desk.path("net.pt"), weights_only=True)
     assert all(torch.equal(tensor, again[name]) for name, tensor in weights.items())
 
