@@ -21,7 +21,8 @@
 # (once), a search under a latency target, training, and the proof on the device.
 #
 #   DATA         digits, or a folder or archive of class sub-folders
-#   TARGET_MS    latency to meet
+#   TARGET_MS    latency to meet; by default a quarter of the way from the fastest to the
+#                slowest network of the space, and 5 % more for a machine that is slower then
 #   NET          folder for what is made; SEARCH_ARGS are passed on to the search
 
 PYTHON ?= $(shell command -v python3.11 || echo python3)
@@ -35,7 +36,7 @@ TORCH_INDEX ?=
 ARGS ?=
 WORKERS ?= 2
 DATA ?= digits
-TARGET_MS ?= 0.07
+TARGET_MS ?=
 NET ?= network
 SEARCH_ARGS ?=
 
@@ -88,8 +89,9 @@ network: $(STAMP) runner
 	newest() { ls -d $(NET)/tables/*/*-c$$classes-* 2>/dev/null | sort -V | tail -n 1; }; \
 	test -n "$$(newest)" || (set -x; $(BIN)/python -m profiler --device $(DEVICE) --space fbnet-mini --classes $$classes -o $(NET)/tables) || test -n "$$(newest)"; \
 	table=$$(newest); set -x; \
-	$(BIN)/python -m search --table $$table --target-ms $(TARGET_MS) --data $(DATA) --retrain -o $(NET)/net.json $(SEARCH_ARGS); \
-	$(BIN)/python -m deploy $(NET)/net.json --weights $(NET)/net.pt --data $(DATA) --device $(DEVICE) --table $$table --target-ms $(TARGET_MS)
+	$(BIN)/python -m search --table $$table $(if $(TARGET_MS),--target-ms $(TARGET_MS),--target-share 0.25) --data $(DATA) --retrain -o $(NET)/net.json $(SEARCH_ARGS); \
+	target=$(or $(TARGET_MS),$$($(BIN)/python -c "import json; print(round(json.load(open('$(NET)/net.result.json'))['target_us'] * 0.00105, 5))")); \
+	$(BIN)/python -m deploy $(NET)/net.json --weights $(NET)/net.pt --data $(DATA) --device $(DEVICE) --table $$table --target-ms $$target
 
 # The native runner is worth having (it costs microseconds less a call), but
 # nothing depends on it: without a C++ compiler Python's runtimes measure.

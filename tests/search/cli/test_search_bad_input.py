@@ -65,6 +65,8 @@ def left(desk: Desk) -> list[str]:
         (["--retrain", "--retrain-epochs", "0"], "--retrain-epochs"),
         (["--target-ms", "nan"], "means nothing"),
         (["--target-ms", "soon"], "--target-ms"),
+        (["--target-share", "0.5"], "not both"),
+        (["--target-share", "1.5"], "--target-share"),
         (["--probability", "1.5"], "probability"),
         (["--probability", "0.9", "--algorithm", "random"], "--probability"),
         (["--data", "nowhere"], "no data at 'nowhere'"),

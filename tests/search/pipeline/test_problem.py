@@ -75,6 +75,17 @@ def test_a_table_that_was_not_measured_is_refused_unless_the_flag_is_given(
     assert problem.waivers.as_flags() == (f"--allow-{source}",)
 
 
+@pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
+def test_a_share_is_a_target_between_the_fastest_and_the_slowest_network(
+    tmp_path: Path, share: float
+) -> None:
+    problem = load_problem(write(tmp_path / "table"), None, NONE, target_share=share)
+    low, high = problem.costs.cheapest(), problem.costs.dearest()
+    assert problem.target is not None
+    assert problem.target.value == pytest.approx(low + share * (high - low), rel=0.005)
+    assert problem.target.value >= low
+
+
 def test_one_flag_does_not_cover_the_other_doubt(tmp_path: Path) -> None:
     folder = write(tmp_path / "table", source="simulated", exam=None)
     with pytest.raises(GateFailed, match="--allow-simulated"):
