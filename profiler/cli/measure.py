@@ -178,7 +178,7 @@ def measure(
     from search.table.query import find_table
 
     check_format(output_format)
-    if from_table is not None:
+    if from_table is not None and (budget, max_operators) != (None, None):
         typed["from_table"] = find_table(from_table, output)
     options = MeasureOptions.of(typed)
     target = find_device(device, serial=serial, adb_server=adb_server, connect=connect)

@@ -60,9 +60,8 @@ def test_the_app_reads_fields_that_a_plan_has() -> None:
     for name in re.findall(r'case \w+ = "(\w+)"', text.partition("ComputeUnit:")[0]):
         assert name in known
     assert set(re.findall(r'case \w+ = "(cpu\w+)"', text)) == set(COMPUTE_UNITS)
-    assert {"id", "file", "sha256", "method", "loops", "input", "output"} == set(
-        PlanItem.model_fields
-    )
+    fields = set(PlanItem.model_fields) - {"profile"}  # asked of ExecuTorch's runner alone
+    assert fields == {"id", "file", "sha256", "method", "loops", "input", "output"}
 
 
 def test_the_app_writes_fields_that_records_have() -> None:

@@ -14,7 +14,7 @@ from search.latency.model import feature_vector
 from search.spaces.registry import make_space
 from search.table.entries import Entry, Interval, OperatorCounts
 
-SPACE = make_space("fbnet")
+SPACE = make_space("fbnet", always_pointwise=False)
 INTERCEPT_US = 120.0
 
 

@@ -17,7 +17,7 @@ from search.spaces.registry import make_space
 from search.table.entries import Entry, Interval, OperatorCounts
 
 PASSES = 22
-NETWORKS = draw_networks(make_space("fbnet"), 40, 0)
+NETWORKS = draw_networks(make_space("fbnet", always_pointwise=False), 40, 0)
 
 Judged = Mapping[str, Measurement]
 

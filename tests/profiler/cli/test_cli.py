@@ -246,7 +246,7 @@ def test_options_reach_the_table(bench) -> None:
     assert protocol.affinity_asked == (1, 3)
     assert protocol.temperature_limit_c == 60
     assert manifest.context == {"room": "cold", "who": "me=you"}
-    assert manifest.space.spec == "fbnet-mini-r64-x0.5-c7-h64-p0-b1-fp32"
+    assert manifest.space.spec == "fbnet-mini-r64-x0.5-c7-h64-p1-b1-fp32"
     assert manifest.exam.networks == 4
 
 

@@ -73,7 +73,7 @@ def test_a_checkpoint_of_another_table_or_space_is_refused(
 def test_a_checkpoint_of_another_kit_version_is_refused_unless_accepted(
     begun: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(search.training.settings, "version", lambda _: "99.0")
+    monkeypatch.setattr("search.console.version.version", lambda _: "99.0")
     ended = begun.call(*begun.words("--resume", "--quiet"))
     assert is_refusal(ended)
     assert f"kit version {version('fbnet-kit')}, now 99.0" in ended.err
