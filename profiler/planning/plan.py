@@ -147,7 +147,7 @@ def choose_informative_operators(
         )
     known = {operator.key: operator for operator in candidates}
     if unknown := [key for key in keys if key not in known]:
-        raise UsageError(f"{unknown[0]} is not an operator of {space.spec}.")
+        raise UsageError(f"{unknown[0]} is not an operator of {space.label}.")
     design = design_of(space, candidates, number, tuple(known[key] for key in keys))
     # What a refinement measures again was drawn by chance if it was so the first time.
     before = design_of(space, candidates, len(keys)).drawn if keys else frozenset()

@@ -43,7 +43,8 @@ class FBNetSpace(LayoutSpace):
     preset: str = "fbnet"
     always_pointwise: bool = True
 
-    def _layout(self, macro: Macro) -> Layout:
+    def _layout(self) -> Layout:
+        macro = self._preset()
         return Layout(
             stem=(Convolution(3, macro.stem_channels, macro.stem_stride),),
             stages=(

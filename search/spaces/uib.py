@@ -48,9 +48,9 @@ class UniversalSpace(LayoutSpace):
 
     preset: str = "uib"
 
-    def _layout(self, macro: Macro) -> Layout:
+    def _layout(self) -> Layout:
         return Layout(
             stem=tuple(Convolution(*part) for part in STEMS[self.preset]),
-            stages=searched_rows(macro.stages, named(*self.candidates)),
+            stages=searched_rows(self._preset().stages, named(*self.candidates)),
             hidden=HIDDEN[self.preset],
         )

@@ -79,15 +79,23 @@ class Block:
                 f"{self.kind!r} is no kind of candidate.", f"Known: {', '.join(KINDS)}."
             )
         own = FIELDS[self.kind]
-        for field in fields(self):
-            if field.name not in ("kind", *own) and getattr(self, field.name) != field.default:
+        for name in self.given:
+            if name not in own:
                 raise UsageError(
-                    f"A candidate of kind {self.kind} has no {field.name}.",
-                    f"It has {', '.join(own)}." if own else "It has no other key.",
+                    f"A candidate of kind {self.kind} has no {name}.", f"It has {', '.join(own)}."
                 )
         for problem, wrong in _CONTRADICTIONS:
             if wrong(self):
                 raise UsageError(f"{problem}.")
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """The fields that differ from their defaults, by name; its kind is not among them."""
+        return {
+            field.name: value
+            for field in fields(self)
+            if field.name != "kind" and (value := getattr(self, field.name)) != field.default
+        }
 
     @property
     def words(self) -> str:

@@ -18,11 +18,11 @@ class LayoutSpace(PresetSpace, ABC):
     layout: Layout = field(init=False, repr=False, compare=False)
 
     @abstractmethod
-    def _layout(self, macro: Macro) -> Layout:
-        """The layout of a preset."""
+    def _layout(self) -> Layout:
+        """The layout of this space."""
 
-    def _build(self, macro: Macro) -> Parts:
-        object.__setattr__(self, "layout", self._layout(macro))
+    def _build(self, macro: Macro) -> Parts:  # noqa: ARG002 (the layout says more)
+        object.__setattr__(self, "layout", self._layout())
         return build_layout(
             self.layout,
             Frame(self.always_pointwise, self.batch, self.dtype),

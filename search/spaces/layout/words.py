@@ -12,6 +12,13 @@ EXAMPLES = (
     *("k3_e1", "k3_e3", "k3_e6", "k5_e3", "k5_e6", "k3_e1_g2", "k3_e6_se", "k5_e6_se_hswish"),
     *("ib_k3_e4", "convnext_k3_e4", "extradw_k3_k5_e4", "ffn_e4", "conv_k3", "skip", "skip_1x1"),
 )
+# What a slip of the hand is compared with.
+_COMMON = tuple(
+    f"k{kernel}_e{expansion}{rest}"
+    for kernel in (3, 5, 7)
+    for expansion in (1, 2, 3, 4, 6)
+    for rest in ("", "_se", "_hswish", "_se_hswish", "_g2")
+)
 _NUMBER = r"(?:0|[1-9]\d{0,5})(?:\.\d{0,5}[1-9])?"
 _E = rf"_e(?P<expansion>{_NUMBER})"
 _G = r"(?:_g(?P<groups>[1-9]\d{0,5}))?"
@@ -56,7 +63,7 @@ def parse_words(words: str) -> Block:
             if block.words != words:
                 raise UsageError(f"{words!r} is not canonical.", f"Write {block.words}.")
             return block
-    near = difflib.get_close_matches(words, EXAMPLES, 1, 0.6)
+    near = difflib.get_close_matches(words, (*EXAMPLES, *_COMMON), 1, 0.6)
     hint = f"The nearest is {near[0]}." if near else f"Write {', '.join(EXAMPLES)} and the like."
     raise UsageError(f"{words[:80]!r} is no candidate.", hint)
 
