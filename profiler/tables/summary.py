@@ -136,7 +136,7 @@ def _predicted(operators: int) -> str:
 
 
 def _extra(operators: int) -> str:
-    return f" ({operators} for published networks)" if operators else ""
+    return f" ({operators} beyond the space)" if operators else ""
 
 
 def _clock(protocol: Protocol) -> str:
