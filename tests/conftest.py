@@ -30,7 +30,7 @@ for number, handler in (
 
 # Files are written through to the disk against a loss of power, which no test brings about;
 # thousands of times a run, it is what tests wait for.
-os.fsync = lambda handle: None
+os.fsync = lambda fd: None
 
 
 @pytest.hookimpl(trylast=True)
