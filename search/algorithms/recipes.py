@@ -25,13 +25,15 @@ def open_recipe(name: str, settings: Sequence[str] = (), algorithm: str | None =
         algorithm: The method; None where only a network is trained.
 
     Raises:
-        UsageError: Unknown, or some key or value is wrong.
+        UsageError: Unknown, some key or value is wrong, or it says nothing of the method.
     """
     method = algorithm if algorithm in METHODS else None
     recipe = load_recipe((method or PAPER) if name == "paper" else name)
     known = known_keys()
     refuse_unknown(recipe.tables, known, f"the recipe {recipe.name}")
     recipe = recipe.changed(settings, method or TRAIN, known)
+    if method is not None:
+        recipe.table(method)
     if TRAIN in recipe.tables:
         training_recipe(recipe)
     if TRIAL in recipe.tables:
