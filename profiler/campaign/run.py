@@ -90,7 +90,7 @@ def _announcement(plan: CampaignPlan, device: DeviceInfo) -> str:
     size, settings = plan.space.size, plan.settings
     return (
         f"{device.model}: {len(plan.operators)} operators for {size.candidates} candidates of "
-        f"{plan.space.spec}, and {len(plan.networks)} whole networks "
+        f"{plan.space.label}, and {len(plan.networks)} whole networks "
         f"({settings.backend}, {counted(settings.threads, 'thread')}, {settings.effort.preset})"
     )
 

@@ -5,8 +5,9 @@ from dataclasses import replace
 
 from search.algorithms.recipe import SearchRecipe
 from search.algorithms.registry import METHODS, recipe_class
+from search.documents import refuse_unknown
 from search.recipes.document import DEFAULT, Known, Recipe, load_recipe
-from search.recipes.keys import build, keys_of, refuse_unknown
+from search.recipes.keys import build, keys_of
 from search.training.recipe import PAPER, TRAIN, TRIAL, training_keys, training_recipe, trial_recipe
 
 
