@@ -26,7 +26,7 @@ _LEAST_WEIGHT = 1e-6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """One network of the space, its origin and its accuracy on so many images."""
+    """One network of the space, its origin, and its accuracy on so many images or its score."""
 
     origin: str
     choices: tuple[int, ...]
@@ -35,6 +35,7 @@ class Candidate:
     scored_by: str | None = None
     failed: str | None = None
     images: int | None = None
+    score: float | None = None
 
 
 def exact_choice(scores: Scores, problem: SearchProblem) -> tuple[int, ...]:
@@ -173,6 +174,7 @@ def candidate_row(candidate: Candidate, problem: SearchProblem) -> CandidateRow:
         else estimate.probability_below(problem.target_us),
         log_probability=candidate.log_probability,
         accuracy=candidate.accuracy,
+        score=candidate.score,
         scored_by=candidate.scored_by,
         failed=candidate.failed,
         flops=network.flops,

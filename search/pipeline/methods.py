@@ -1,4 +1,4 @@
-"""Search methods: by shared weights, by exact selection, by trials."""
+"""Search methods: by shared weights, by exact selection, by trials, by scores without training."""
 
 import json
 from collections.abc import Callable
@@ -12,6 +12,7 @@ from search.algorithms.baselines.trials import ShortTraining, TrialFile
 from search.algorithms.fp_nas.recipe import CategoricalRecipe
 from search.algorithms.recipe import SearchRecipe
 from search.algorithms.registry import METHODS, load_method
+from search.algorithms.zero_cost.recipe import ZERO_COST
 from search.costs.base import CostTarget
 from search.data.base import Data
 from search.data.split import split_indices
@@ -28,6 +29,8 @@ from search.pipeline.limits.most import weighed
 from search.pipeline.networks.judging import Judge, choose_images
 from search.pipeline.options import SearchOptions
 from search.pipeline.problem import SearchProblem
+from search.pipeline.run_folder import TRIALS
+from search.pipeline.zero_cost import ZeroCostSelection
 from search.selection.scores import dump_scores, from_probabilities, read_scores_for
 from search.training.compute.seeds import fresh_weights
 from search.training.engine import train
@@ -38,8 +41,9 @@ from search.training.run.plot import write_plot
 from search.training.run.trace import TraceLine
 
 SCORES = "scores.json"
-TRIALS = "trials.jsonl"
 PLOT = "trace.html"
+# Networks that random search and evolution train.
+TRIAL_BUDGET = 8
 # Of the training images: those that train a trial, and those that judge it.
 _SHARES = (0.8, 0.2)
 _BASELINES: dict[str, Callable[..., BaselineResult]] = {
@@ -85,9 +89,10 @@ def make_method(options: SearchOptions) -> SearchMethod:
         return ExactSelection(scores=options.scores)
     if options.algorithm in METHODS:
         return SharedWeightsSearch(algorithm=options.algorithm, recipe=options.search_recipe())
-    return TrialSearch(
-        algorithm=options.algorithm, recipe=options.trial_recipe(), budget=options.budget
-    )
+    if options.algorithm == ZERO_COST:
+        return ZeroCostSelection(recipe=options.zero_cost_recipe())
+    budget = TRIAL_BUDGET if options.budget is None else options.budget
+    return TrialSearch(algorithm=options.algorithm, recipe=options.trial_recipe(), budget=budget)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
