@@ -19,6 +19,7 @@ from search.data.split import split_indices
 from search.errors import GateFailed, UsageError
 from search.files import sha256_bytes, write_text
 from search.pipeline.candidates import (
+    JUDGED_SELECTION,
     Candidate,
     candidates_of,
     choose_candidate,
@@ -26,12 +27,13 @@ from search.pipeline.candidates import (
 )
 from search.pipeline.context import RunContext
 from search.pipeline.limits.most import weighed
+from search.pipeline.networks.judged_scores import judged_scores, networks_to_judge
 from search.pipeline.networks.judging import Judge, choose_images
 from search.pipeline.options import SearchOptions
 from search.pipeline.problem import SearchProblem
 from search.pipeline.run_folder import TRIALS
 from search.pipeline.zero_cost import ZeroCostSelection
-from search.selection.scores import dump_scores, from_probabilities, read_scores_for
+from search.selection.scores import Scores, dump_scores, from_probabilities, read_scores_for
 from search.training.compute.seeds import fresh_weights
 from search.training.engine import train
 from search.training.progress import TrainingProgress
@@ -121,13 +123,31 @@ class SharedWeightsSearch:
                 recompute=context.compute.recompute,
             )
         trace = self._train(algorithm, data, context)
+        scores = self._scores(algorithm, data, context)
         if context.processes.leads:
-            _write_scores(algorithm, context)
+            write_text(context.options.folder / SCORES, dump_scores(scores))
             plot = context.options.folder / PLOT
             write_plot(trace, plot, f"{algorithm.name} search, {data.name}")
-        candidates = candidates_of(algorithm, problem, seed=seed, samples=self.recipe.samples)
-        ranked = self._judge(algorithm, data, context, len(candidates)).rank(candidates)
+        judged = scores if self.recipe.judges_networks else None
+        samples = self.recipe.samples
+        found = candidates_of(algorithm, problem, seed=seed, samples=samples, judged=judged)
+        ranked = self._judge(algorithm, data, context, len(found)).rank(found)
+        # The judged selection stays first: more networks spoke for it than for any accuracy.
+        ranked.sort(key=lambda candidate: not candidate.origin.startswith(JUDGED_SELECTION))
         return choose_candidate(ranked, problem), ranked
+
+    def _scores(self, algorithm: SearchAlgorithm, data: Data, context: RunContext) -> Scores:
+        """Of the distribution that was learnt, or of networks judged with the weights."""
+        problem = context.problem
+        origin = f"{algorithm.name} on {problem.origin}"
+        number = networks_to_judge(self.recipe, problem.space)
+        if not number:
+            probabilities = algorithm.probabilities().numpy()
+            return from_probabilities(probabilities, problem.space, origin)
+        judge = self._judge(algorithm, data, context, number)
+        scores = judged_scores(judge, problem.space, number, context.options.seed, origin)
+        context.progress.say(scores.origin)
+        return scores
 
     def _judge(
         self, algorithm: SearchAlgorithm, data: Data, context: RunContext, candidates: int
@@ -183,16 +203,6 @@ def _target(problem: SearchProblem) -> dict[str, object]:
     if problem.weighs_latency:
         return {"target_us": problem.target_us, **limits}
     return {"cost": problem.costs.unit.cost, "most": problem.counted_target, **limits}
-
-
-def _write_scores(algorithm: SearchAlgorithm, context: RunContext) -> None:
-    problem = context.problem
-    scores = from_probabilities(
-        algorithm.probabilities().numpy(),
-        problem.space,
-        f"{algorithm.name} on {problem.origin}",
-    )
-    write_text(context.options.folder / SCORES, dump_scores(scores))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -46,7 +46,7 @@ def zico(network: nn.Module, batches: Iterable[Batch]) -> float:
     return score
 
 
-def _gradients(network: nn.Module, weights: Sequence[nn.Parameter], batch: Batch) -> list[Tensor]:
+def _gradients(network: nn.Module, weights: Sequence[Tensor], batch: Batch) -> list[Tensor]:
     images, labels = batch
     loss = nn.functional.cross_entropy(network(images), labels)
     return [gradient.abs() for gradient in torch.autograd.grad(loss, weights)]
