@@ -46,8 +46,6 @@ SCORES = "scores.json"
 PLOT = "trace.html"
 # Networks that random search and evolution train.
 TRIAL_BUDGET = 8
-# Of the training images: those that train a trial, and those that judge it.
-_SHARES = (0.8, 0.2)
 _BASELINES: dict[str, Callable[..., BaselineResult]] = {
     "random": random_search,
     "evolution": evolve,
@@ -255,9 +253,14 @@ class TrialSearch:
         )
         _check_some_succeeded(result, trials)
         labels = context.data().train.labels
-        judged_on = len(split_indices(labels, _SHARES, context.options.seed)[1])
+        judged_on = len(split_indices(labels, self._shares, context.options.seed)[1])
         candidates = self._candidates(result, trials, judged_on)
         return candidates[0], candidates
+
+    @property
+    def _shares(self) -> tuple[float, float]:
+        """Of the training images: those that train a trial, and those that judge it."""
+        return 1 - self.recipe.held_back, self.recipe.held_back
 
     def _check(self, context: RunContext) -> CostTarget:
         target = context.problem.target
@@ -282,7 +285,7 @@ class TrialSearch:
     def _scorer(self, trials: TrialFile, context: RunContext) -> ShortTraining:
         images = with_policy(context.data(), self.recipe).train
         train_indices, validation_indices = split_indices(
-            images.labels, _SHARES, context.options.seed
+            images.labels, self._shares, context.options.seed
         )
         return ShortTraining(
             context.searched_space(),
