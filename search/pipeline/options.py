@@ -6,6 +6,7 @@ from pathlib import Path
 from search.algorithms.recipe import SearchRecipe
 from search.algorithms.recipes import open_recipe, search_recipe
 from search.algorithms.registry import METHODS
+from search.algorithms.zero_cost.recipe import ZERO_COST, ZeroCostRecipe, zero_cost_recipe
 from search.errors import UsageError
 from search.files import check_file
 from search.operators.spec import OperatorSpec
@@ -19,7 +20,7 @@ from search.spaces.fp_nas.space import SlicedSpace
 from search.spaces.single_path import are_nested
 from search.training.recipe import TrainingRecipe, training_recipe, trial_recipe
 
-_BASELINES = ("evolution", "random")
+_TRIALS = ("evolution", "random")
 _MASKED = "fbnetv2"
 # Spaces whose layers are not independent, and the shared weights that know them.
 _SEARCHED_BY: dict[type[LayeredSpace], tuple[str, ...]] = {
@@ -64,7 +65,7 @@ class SearchOptions:
     epochs: int | None
     batch: int | None
     learning_rate: float | None
-    budget: int
+    budget: int | None
     scores: Path | None
     seed: int
     output: Path
@@ -103,10 +104,12 @@ class SearchOptions:
         check_file(self.result, "--output", (".json",))
         if self.retrain:
             check_file(self.weights, "--output", (".pt",))
-        if self.algorithm != "exact" or self.retrain:
+        if self.retrain or not self._selects_at_once:
             check_run(self.folder, self.resume)
         elif self.resume:
-            raise UsageError("--algorithm exact has nothing to resume.", "Leave --resume out.")
+            raise UsageError(
+                f"--algorithm {self.algorithm} has nothing to resume here.", "Leave --resume out."
+            )
         if self.algorithm not in METHODS and problem.target is None:
             cost = problem.costs.unit.cost
             raise UsageError(
@@ -116,13 +119,29 @@ class SearchOptions:
         self._check_space(problem)
         if self.truth is not None:
             read_truth(self.truth, problem.space)
-        if self.algorithm in _BASELINES and problem.probability is not None:
+        self._check_baseline(problem)
+        if self.retrain_epochs is not None and not self.retrain:
+            raise UsageError("--retrain-epochs is of --retrain, which is not given.")
+
+    @property
+    def _selects_at_once(self) -> bool:
+        """Nothing is tried one by one, so there is no run to keep."""
+        if self.algorithm == ZERO_COST:
+            return self.zero_cost_recipe().counts
+        return self.algorithm == "exact"
+
+    def _check_baseline(self, problem: SearchProblem) -> None:
+        tries = self.algorithm in (*_TRIALS, ZERO_COST) and not self._selects_at_once
+        if tries and problem.probability is not None:
             raise UsageError(
                 f"--algorithm {self.algorithm} keeps to predicted latencies alone.",
                 "Leave out --probability, or lower --target-ms.",
             )
-        if self.retrain_epochs is not None and not self.retrain:
-            raise UsageError("--retrain-epochs is of --retrain, which is not given.")
+        trains = self.algorithm != ZERO_COST or self.retrain
+        if not trains and (self.epochs, self.learning_rate) != (None, None):
+            raise UsageError(
+                "--algorithm zero-cost trains nothing.", "Leave --epochs and --learning-rate out."
+            )
 
     def _check_space(self, problem: SearchProblem) -> None:
         known = methods_of(problem.space)
@@ -172,6 +191,14 @@ class SearchOptions:
             batch=self.batch,
             learning_rate=self.learning_rate,
         )
+
+    def zero_cost_recipe(self) -> ZeroCostRecipe:
+        """Settings of a selection by a score without training.
+
+        Raises:
+            UsageError: Unknown, or values out of range.
+        """
+        return zero_cost_recipe(self.open_recipe(), networks=self.budget, batch=self.batch)
 
     def retrain_recipe(self) -> TrainingRecipe:
         """Recipe of the training of the chosen network.

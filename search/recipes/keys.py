@@ -72,7 +72,7 @@ def build(
     """A recipe from the values of a table.
 
     Args:
-        kind: A dataclass with `epochs` among its fields.
+        kind: A dataclass; with `epochs` among its fields, where others scale with them.
         values: By dotted keys, as a file has them.
         where: The table, for messages.
         changes: By fields' names, in place of the file's; None changes nothing.
@@ -122,14 +122,14 @@ def _scaled(
     kind: "type[DataclassInstance]", values: Mapping[str, Any], changes: Mapping[str, object]
 ) -> dict[str, Any]:
     """Shares of the training as epochs; values given in epochs stay."""
-    epochs, scaled = values["epochs"], dict(values)
+    scaled = dict(values)
     for field in dataclasses.fields(kind):
         scale = field.metadata.get(_SCALE)
         value = values.get(field.name)
         if scale is None or value is None or changes.get(field.name) is not None:
             continue
         many = isinstance(value, tuple)
-        parts = tuple(scale(part, epochs) for part in (value if many else (value,)))
+        parts = tuple(scale(part, values["epochs"]) for part in (value if many else (value,)))
         scaled[field.name] = parts if many else parts[0]
     return scaled
 
