@@ -7,11 +7,9 @@ from typing import NoReturn
 
 import numpy as np
 
+from search.costs.as_chain import along_one_chain, chain_of
 from search.costs.base import Array, Costs, IntArray, Mask
-from search.costs.chain import ChainCosts, Transition
-from search.costs.factors import FactorCosts
 from search.costs.joint import JointCosts, Limit
-from search.costs.matrix import CostMatrix
 from search.errors import UsageError
 from search.selection.exact import Selection, require_targets, score_sums
 from search.selection.joint_program import JointSolution, make_joint_problem, solve
@@ -125,12 +123,11 @@ def refuse_limits(limits: Sequence[Limit], share: float) -> NoReturn:
 
 def least_cost(limit: Limit, others: Sequence[Limit], share: float = 1.0) -> float | None:
     """The lowest cost of one kind of all networks within the other limits; None for none."""
-    chain = chain_of(limit.costs)
+    chain, *chains = along_one_chain([chain_of(one.costs) for one in (limit, *others)])
     scores = [-transition.costs for transition in chain.transitions]
     # What comes after the last layer is paid with it.
     after = chain.transitions[-1].next_state
     scores[-1] = scores[-1] - chain.last[after]
-    chains = [chain_of(other.costs) for other in others]
     found = solve(make_joint_problem(scores, chains, [share * other.most for other in others]))
     if found.choices is None:
         return None
@@ -145,34 +142,12 @@ def _amount(limit: Limit, cost: float) -> str:
 
 
 def _solve(limits: Sequence[Limit], scores: Array, share: float) -> JointSolution:
-    chains = [chain_of(limit.costs) for limit in limits]
+    chains = along_one_chain([chain_of(limit.costs) for limit in limits])
     rows = [
         row[: transition.costs.shape[1]]
         for row, transition in zip(scores, chains[0].transitions, strict=True)
     ]
     return solve(make_joint_problem(rows, chains, [share * limit.most for limit in limits]))
-
-
-def chain_of(costs: Costs) -> ChainCosts:
-    """Any costs along a chain of states.
-
-    Raises:
-        TypeError: A kind that is no chain.
-    """
-    if isinstance(costs, ChainCosts):
-        return costs
-    if isinstance(costs, FactorCosts):
-        return costs.chain()
-    if not isinstance(costs, CostMatrix):
-        raise TypeError(f"Costs of the type {type(costs).__name__} are no chain.")
-    transitions = tuple(
-        Transition(
-            costs=row[None, : int(legal.sum())],
-            next_state=np.zeros((1, int(legal.sum())), dtype=np.int64),
-        )
-        for row, legal in zip(costs.costs, costs.legal, strict=True)
-    )
-    return ChainCosts(fixed=costs.fixed, transitions=transitions, last=np.zeros(1), unit=costs.unit)
 
 
 class JointSampler:
