@@ -67,7 +67,7 @@ def search(
     space: Annotated[
         str | None,
         typer.Option(
-            help="Without --table: a space, for --cost flops, params or memory.",
+            help="Without --table: a space (name or .toml), for --cost flops, params or memory.",
             rich_help_panel=PROBLEM,
             autocompletion=complete_space,
         ),

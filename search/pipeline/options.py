@@ -9,13 +9,15 @@ from search.algorithms.registry import METHODS
 from search.algorithms.zero_cost.recipe import ZERO_COST, ZeroCostRecipe, zero_cost_recipe
 from search.errors import UsageError
 from search.files import check_file
+from search.operators.spec import OperatorSpec
 from search.pipeline.networks.truth import read_truth
 from search.pipeline.problem import TARGET_OPTIONS, SearchProblem
 from search.pipeline.run_folder import check_run
 from search.recipes.document import Recipe
-from search.spaces.base import LayeredSpace
+from search.spaces.base import Layer, LayeredSpace
 from search.spaces.fbnetv2.space import MaskedSpace
 from search.spaces.fp_nas.space import SlicedSpace
+from search.spaces.single_path import are_nested
 from search.training.recipe import TrainingRecipe, training_recipe, trial_recipe
 
 _TRIALS = ("evolution", "random")
@@ -25,6 +27,21 @@ _SEARCHED_BY: dict[type[LayeredSpace], tuple[str, ...]] = {
     MaskedSpace: (_MASKED,),
     SlicedSpace: ("fp-nas", "parsec"),
 }
+
+
+def methods_of(space: LayeredSpace) -> tuple[str, ...]:
+    """The methods with shared weights that can search a space; all others can search any."""
+    for kind, names in _SEARCHED_BY.items():
+        if isinstance(space, kind):
+            return names
+    without = {_MASKED}
+    if not all(are_nested(_blocks(layer)) for layer in space.layers):
+        without.add("single-path")
+    return tuple(name for name in METHODS if name not in without)
+
+
+def _blocks(layer: Layer) -> list[OperatorSpec]:
+    return [choice.operator for choice in layer.choices if not choice.is_skip]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,18 +144,17 @@ class SearchOptions:
             )
 
     def _check_space(self, problem: SearchProblem) -> None:
-        only = next(
-            (names for kind, names in _SEARCHED_BY.items() if isinstance(problem.space, kind)), ()
-        )
-        if self.algorithm not in METHODS:
+        known = methods_of(problem.space)
+        if self.algorithm not in METHODS or self.algorithm in known:
             return  # Exact selection and the baselines know every space.
-        wrong = self.algorithm not in only if only else self.algorithm == _MASKED
-        if wrong:
-            remedy = f"Give --algorithm {' or '.join(only)}."
-            raise UsageError(
-                f"--algorithm {self.algorithm} does not search {problem.space.spec}.",
-                remedy if only else "Measure --space fbnetv2-mini.",
-            )
+        nested = self.algorithm == "single-path" and "fbnet" in known
+        raise UsageError(
+            f"--algorithm {self.algorithm} does not search {problem.space.label}"
+            + (", whose candidates are not the parts of one superkernel." if nested else "."),
+            f"Give --algorithm {', '.join(known[:-1])} or {known[-1]}."
+            if len(known) > 1
+            else f"Give --algorithm {known[0]}.",
+        )
 
     def open_recipe(self) -> Recipe:
         """The recipe with what `--set` changes.

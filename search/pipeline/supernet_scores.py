@@ -95,7 +95,7 @@ def load_supernet(folder: Path) -> TrainedSupernet:
         weights.load_state_dict(state)
     except RuntimeError as error:
         raise UsageError(
-            f"{path} does not hold weights of {space.spec}.",
+            f"{path} does not hold weights of {space.label}.",
             "Give --supernet the folder of a search in that space.",
         ) from error
     return TrainedSupernet(

@@ -5,14 +5,14 @@ scale with the number of epochs however it is set. A dataclass holds them in epo
 """
 
 import dataclasses
-import difflib
 import functools
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
+from search.documents import refuse_unknown
 from search.errors import UsageError
 
 if TYPE_CHECKING:
@@ -99,22 +99,6 @@ def build(
                 f"{where}.{name} is missing.", 'Give it, or begin the recipe with extends = "cpu".'
             )
     return kind(**_scaled(kind, plain, changes))
-
-
-def refuse_unknown(names: Iterable[str], known: Iterable[str], where: str) -> None:
-    """Refuse a key that nothing has, naming the nearest one that something has.
-
-    Raises:
-        UsageError: There is one.
-    """
-    known = list(known)
-    for name in names:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, 1, 0.5) or [
-                other for other in known if other.rpartition(".")[2] == name.rpartition(".")[2]
-            ]
-            hint = f"The nearest is {near[0]}." if near else f"Known: {', '.join(sorted(known))}."
-            raise UsageError(f"Unknown key {name!r} in {where}.", hint)
 
 
 def check_fields(recipe: "DataclassInstance") -> None:

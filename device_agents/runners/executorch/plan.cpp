@@ -135,6 +135,16 @@ void read_temperature(Fields& fields, Plan& plan) {
   if (!std::isfinite(*plan.max_temperature_c)) fields.fail("bad max_temperature_c");
 }
 
+void read_fence(Fields& fields, Plan& plan, std::string& problem) {
+  const Json* value = fields.take("fence");
+  if (value == nullptr) return;
+  plan.fence.emplace();
+  Fields inner(*value, problem);
+  inner.string("folder", plan.fence->folder, true);
+  inner.integer("token", plan.fence->token, 1, kNoLimit, true);
+  inner.end();
+}
+
 void check_ids(const Plan& plan, std::string& problem) {
   std::set<int64_t> ids;
   for (const PlanItem& item : plan.items) ids.insert(item.id);
@@ -160,6 +170,7 @@ void read_fields(const Json& object, Plan& plan, std::string& problem) {
   fields.integer("sentinel", plan.sentinel);
   fields.integer("sentinel_every", plan.sentinel_every, 1);
   read_temperature(fields, plan);
+  read_fence(fields, plan, problem);
   for (const Json& item : fields.list("items", true)) {
     plan.items.push_back(read_item(item, problem));
   }

@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "fence.h"
+
 namespace kit {
 
 struct PlanItem {
@@ -32,6 +34,7 @@ struct Plan {
   std::optional<int64_t> sentinel;
   int64_t sentinel_every = 10;
   std::optional<double> max_temperature_c;
+  std::optional<Fence> fence;  // none where no farm shares the device
   std::vector<PlanItem> items;
 };
 

@@ -67,7 +67,7 @@ def read_truth(path: Path, space: LayeredSpace) -> Truth:
     """
     if not isinstance(space, NasBenchMacroSpace) or space.width != 1.0:
         raise UsageError(
-            f"--truth knows the networks of nas-bench-macro, not those of {space.spec}.",
+            f"--truth knows the networks of nas-bench-macro, not those of {space.label}.",
             "Search --space nas-bench-macro, or a table of it.",
         )
     try:
