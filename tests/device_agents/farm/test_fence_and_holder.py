@@ -15,7 +15,7 @@ from device_agents.farm.holder import HeldLease, keep_renewed
 from device_agents.farm.journal import FarmJournal
 from device_agents.farm.model import FencedOff, Lease, LeaseLost, Task
 from device_agents.farm.registry import Registry
-from search.errors import DeviceError, DeviceTimeout, StorageError, UsageError
+from search.errors import DeviceTimeout, StorageError, UsageError
 from tests.device_agents.farm.shelf import Clock, sighting
 
 LEASE = Lease(key="k", phone="a", token=3, owner="ann", purpose="measure", ttl_s=60.0)
