@@ -39,6 +39,7 @@ Rules that every runner keeps:
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -51,6 +52,7 @@ from pydantic import (
     model_validator,
 )
 
+from search.documents import parse_json, read_text
 from search.errors import DeviceLost
 from search.table.values import (
     MOST_CLOCK_KHZ,
@@ -308,6 +310,18 @@ def load_plan(text: str) -> Plan:
         ValueError: The text is not a plan of this schema.
     """
     return Plan.model_validate_json(text)
+
+
+def read_plan(path: Path) -> Plan:
+    """Read a plan's file, which a person may have edited.
+
+    Raises:
+        UsageError: It cannot be read, or is no text.
+        ValueError: It is no plan of this schema.
+    """
+    text = read_text(path)
+    parse_json(text)
+    return load_plan(text)
 
 
 def dump_record(record: Record) -> str:

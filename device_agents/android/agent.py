@@ -29,7 +29,6 @@ from device_agents.cpu import (
     check_affinity,
     cores_offline,
     default_affinity,
-    other_cores,
     read_clusters,
 )
 from device_agents.device import Device
@@ -242,7 +241,7 @@ class AndroidAgent:
         try:
             for record in check_records(lines, plan):
                 if isinstance(record, Hello):
-                    self._check_hello(record, plan)
+                    self._running = record.pid
                 yield record
             _drain(lines)
             self._running = None
@@ -323,10 +322,6 @@ class AndroidAgent:
             self.runner_version()
             self._starts = True
         return self._runner.place(self._store)
-
-    def _check_hello(self, hello: Hello, plan: Plan) -> None:
-        self._running = hello.pid
-        self._remark(other_cores(plan.affinity, hello.affinity))
 
     def _say_once(self, text: str) -> None:
         if text not in self._said:

@@ -39,6 +39,7 @@ from device_agents.protocol import (
     dump_record,
     load_plan,
 )
+from search.errors import DeviceError, KitError
 
 RUNNER = "python"
 
@@ -122,7 +123,9 @@ class _PlanRun:
             work()
         except Exception as error:
             self.programs.pop(item, None)
-            message = f"{type(error).__name__}: {error}"[:500]
+            # An error of the kit is a sentence; of others the kind is what says most.
+            name = "" if isinstance(error, KitError) else f"{type(error).__name__}: "
+            message = f"{name}{error}"[:500]
             self.counts["failure"] += 1
             kind = getattr(error, "kind", kind)
             self.write(Failure(item=item, kind=kind, message=message))
@@ -152,7 +155,9 @@ class _PlanRun:
 
     def _profile(self, item: PlanItem, program: LoadedProgram) -> None:
         if program.traced is None:
-            raise NotImplementedError("this runner does not tell where a program's time goes")
+            raise DeviceError(
+                "Python's runner tells no time of a program's parts.", "Take --runner native"
+            )
         traced = program.traced(item.profile)
         self.write(
             Profile(

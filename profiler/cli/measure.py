@@ -55,7 +55,7 @@ def measure(
     space: Annotated[
         str,
         typer.Option(
-            help="fbnet, fbnet-cifar, fbnet-mini, single-path, fbnetv2-f, … or a full spec.",
+            help="fbnet, fbnet-mini, single-path, fbnetv2-f, …, a .toml file or a whole spec.",
             rich_help_panel=SPACE,
             autocompletion=complete_space,
         ),

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from search.console.suggestions import one_of, tables
+from search.console.suggestions import names_or_files, one_of, tables
 
 DEVICE = "Device"
 FARM = "Farm of phones"
@@ -25,12 +25,12 @@ def complete_device() -> tuple[str, ...]:
     return device_names()
 
 
-@one_of
+@names_or_files(".toml")
 def complete_space() -> tuple[str, ...]:
     """Search spaces."""
-    from search.spaces.registry import space_names
+    from search.spaces.registry import known_names
 
-    return space_names()
+    return known_names()
 
 
 @one_of

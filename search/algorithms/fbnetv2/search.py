@@ -18,6 +18,7 @@ from search.costs.base import Costs
 from search.costs.factors import FactorCosts
 from search.costs.joint import JointCosts
 from search.errors import UsageError
+from search.operators.words import space_label
 from search.spaces.base import SearchSpace
 from search.spaces.fbnetv2.space import MaskedSpace
 from search.supernets.base import Build
@@ -43,7 +44,7 @@ class FBNetV2Search(FBNetSearch):
         factors = all(isinstance(part, FactorCosts) for part in parts)
         if not isinstance(space, MaskedSpace) or not factors:
             raise UsageError(
-                f"--algorithm fbnetv2 does not search {space.spec}.",
+                f"--algorithm fbnetv2 does not search {space_label(space.spec)}.",
                 "Measure a table of its own space: --space fbnetv2-mini.",
             )
 

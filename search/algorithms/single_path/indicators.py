@@ -18,6 +18,7 @@ from search.costs.base import Costs
 from search.costs.joint import JointCosts
 from search.costs.matrix import CostMatrix, require_matrix
 from search.errors import UsageError
+from search.operators.words import space_label
 from search.spaces.base import Layer, SearchSpace
 
 _SKIP = (0, 0, 0)
@@ -129,7 +130,7 @@ def runtime_model_of(space: SearchSpace, costs: Costs, formula: str) -> nn.Modul
     """
     if isinstance(costs, JointCosts):
         return LargestShare(costs, lambda part: runtime_model_of(space, part, formula))
-    return runtime_of(space, require_matrix(costs, space.spec), formula)
+    return runtime_of(space, require_matrix(costs, space_label(space.spec)), formula)
 
 
 def _corner(known: dict[tuple[int, int, int], float], kernel: int, expand: int) -> float:
