@@ -143,6 +143,14 @@ def measure(
     jobs: Annotated[
         int | None, typer.Option(help="Parallel builds.", rich_help_panel=EFFORT)
     ] = None,
+    memory: Annotated[
+        bool,
+        typer.Option(
+            "--memory/--no-memory",
+            help="Measure peak memory, loading and first call of networks as well.",
+            rich_help_panel=EFFORT,
+        ),
+    ] = True,
     output: TablesOption = Path("tables"),
     context: Annotated[
         list[str] | None,

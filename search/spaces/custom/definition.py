@@ -18,7 +18,7 @@ from search.operators.words import space_label
 from search.spaces.base import LayeredSpace
 from search.spaces.layout.model import Candidate, Layout
 from search.spaces.layout.space import LayoutSpace
-from search.spaces.layout.text import layout_text, parse_layout
+from search.spaces.layout.text import MOST_CHARACTERS, layout_text, parse_layout
 from search.spaces.preset import TAIL, Macro, Stage, values_of
 
 SPACE_NAME = re.compile(r"[a-z](?:(?!-r[0-9])[a-z0-9+-]){0,39}", re.ASCII)
@@ -60,6 +60,11 @@ class CustomSpace(LayoutSpace):
 
     def _spec(self) -> str:
         text = layout_text(self.arrangement)
+        if len(text) > MOST_CHARACTERS:
+            raise UsageError(
+                f"{self.preset} needs {len(text)} characters to be written down.",
+                f"At most {MOST_CHARACTERS}: use shorter names, or fewer lists of candidates.",
+            )
         rest = super()._spec().removeprefix(self.preset)
         return f"{self.preset}.{_digest(text)}{rest}:{text}"
 

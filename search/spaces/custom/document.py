@@ -107,10 +107,7 @@ def parse_definition(text: str, origin: str = "the text") -> SpaceDefinition:
     Raises:
         UsageError: It defines none; says where.
     """
-    try:
-        content = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
-        raise UsageError(f"{origin} is no TOML: {shortened(error, 200)}.") from error
+    content = _parsed(text, origin)
     _refuse_newer(content, origin)
     space = _read(_Space, content, origin)
     head = _read(_Head, space.head, f"{origin}, head")
@@ -133,6 +130,18 @@ def parse_definition(text: str, origin: str = "the text") -> SpaceDefinition:
         )
     except UsageError as error:
         raise UsageError(f"{origin}: {error.message}", error.remedy) from error
+
+
+def _parsed(text: str, origin: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        reason = shortened(error, 200)
+    except RecursionError:
+        reason = "it is nested too deep"
+    except ValueError:  # Python's own words for thousands of digits advise to change a limit
+        reason = "a number is too long"
+    raise UsageError(f"{origin} is no TOML: {reason}.")
 
 
 def _refuse_newer(content: Mapping[str, Any], origin: str) -> None:

@@ -13,6 +13,9 @@ _STAGE = re.compile(rf"o({_COUNT})_n({_COUNT})_s({_COUNT})_([cf])({_COUNT})", re
 _HEAD = re.compile(rf"([a-z0-9]+)(?:_m({_COUNT})_([a-z0-9]+))?", re.ASCII)
 
 
+MOST_CHARACTERS = 2**16
+
+
 def layout_text(layout: Layout) -> str:
     """All of a layout, in characters that no shell changes; `parse_layout` gives it back."""
     menus = layout.menus
@@ -32,6 +35,8 @@ def parse_layout(text: str) -> Layout:
     Raises:
         UsageError: It is the text of none.
     """
+    if len(text) > MOST_CHARACTERS:
+        raise UsageError(f"A layout of {len(text)} characters has no end.")
     try:
         stem, stages, head, *lists = text.split(":")
         menus = [tuple(_candidate(word) for word in menu.split(",")) for menu in lists]

@@ -137,6 +137,7 @@ def test_the_text_of_a_layout_gives_it_back() -> None:
         "k3_o16_s1_relu:o24_n2_s2_c0:relu:k3_e3:k5_e3",
         "k3_o16_s1_relu:o24_n9999_s2_c0:relu:k3_e3",
         "k3_o16_s1_relu:o24_n2_s2_c0:relu:k3_e3=k3_e3",
+        "k3_o16_s1_relu:o24_n2_s2_c0:relu:" + "k3_e3," * 100_000,
     ],
 )
 def test_a_text_that_no_layout_has_is_refused(text: str) -> None:

@@ -139,3 +139,44 @@ def test_a_file_that_is_not_there_or_no_text_is_a_sentence(tmp_path: Path) -> No
     (tmp_path / "bad.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(UsageError, match="no UTF-8"):
         make_space(str(tmp_path / "bad.toml"))
+
+
+DEEP = "[" * 20_000
+HOSTILE = [
+    ("[head]", f"x = {DEEP}\n[head]", "nested too deep"),
+    ("resolution = 16", f"resolution = {'9' * 6000}", "number is too long"),
+    ("resolution = 16", "resolution = nan", "resolution"),
+    ("resolution = 16", "resolution = 2001-01-01", "resolution"),
+    ("expansion = 3", "expansion = inf", "expansion"),
+    ("expansion = 3", "expansion = 1e300", "must lie between"),
+    ("channels = 16", "channels = 1048576", "larger than any device computes"),
+    ("stride = 2", "stride = 1000000", "Give 1 to 64"),
+    ('name = "edge"', f'name = "{"a" * 100_000}"', "no name of a space"),
+    ('name = "edge"', 'name = "../elsewhere"', "no name of a space"),
+    ('name = "edge"', 'name = "a; touch owned"', "no name of a space"),
+    ('name = "dense"', 'name = "a b"', "no name of a candidate"),
+    ('"skip"', '"sk\\u0000ip"', "no candidate"),
+    ("[head]", "[[head]]", "no table of keys"),
+    ('"k3_e3", "k5', ", ".join(f'"k3_e{n}"' for n in range(1, 300)) + ', "k5', "too many"),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "said"), HOSTILE)
+def test_a_hostile_file_is_a_short_sentence_too(old: str, new: str, said: str) -> None:
+    text = EDGE.read_text()
+    assert old in text
+    with pytest.raises(UsageError) as caught:
+        parse_definition(text.replace(old, new, 1), "edge.toml")
+    assert said in f"{caught.value.message} {caught.value.remedy}"
+    assert len(caught.value.message) < 400
+
+
+def test_a_space_that_no_line_can_hold_is_refused() -> None:
+    names = [f"{'n' * 50}-{n}" for n in range(200)]
+    kind = 'kind = "ir", expansion = '
+    rows = [f'{{name = "{name}", {kind}{n + 1}.5}}' for n, name in enumerate(names)]
+    stage = "[[stages]]\nchannels = 100\nrepeats = 2\ncandidates = ["
+    many = "".join(f"{stage}{', '.join(rows[k:])}]\n" for k in range(1, 9))
+    head, tail = EDGE.read_text().split("[head]")
+    with pytest.raises(UsageError, match="characters to be written down"):
+        parse_definition(f"{head}{many}[head]{tail}")
