@@ -116,16 +116,6 @@ def check_affinity(cpus: Sequence[int], usable: Sequence[int] | None) -> None:
         )
 
 
-def other_cores(asked: Sequence[int] | None, observed: Sequence[int] | None) -> str:
-    """What to tell where a runner runs on other cores than was asked; empty where it does not."""
-    if not asked or observed is None or tuple(observed) == tuple(asked):
-        return ""
-    return (
-        f"The device runs the measurement on cores {cpu_ranges(observed)}, not on "
-        f"{cpu_ranges(asked)} as asked; the table records both."
-    )
-
-
 def read_clusters(
     root: Path | None = None, kinds: Mapping[int, CoreKind] | None = None
 ) -> tuple[CpuCluster, ...]:

@@ -5,8 +5,30 @@ from collections.abc import Iterator
 
 import filelock
 
+from device_agents.processor import plain_host_id
 from search.cache import cache_root
 from search.errors import UsageError
+from search.table.manifest import DeviceInfo
+
+_THIS_MACHINE = "this-machine"
+
+
+@contextlib.contextmanager
+def measuring_lock(info: DeviceInfo) -> Iterator[None]:
+    """Hold the lock of the device that is measured, under every name it goes by.
+
+    Versions of the kit name this machine in different ways, and share a cache.
+
+    Raises:
+        UsageError: Another process, of this version or another, holds it.
+    """
+    names = [info.id]
+    if info.kind == "host":
+        names += [_THIS_MACHINE, plain_host_id(info.cpu or info.abi or "")]
+    with contextlib.ExitStack() as stack:
+        for name in dict.fromkeys(names):
+            stack.enter_context(device_lock(name, info.id))
+        yield
 
 
 @contextlib.contextmanager

@@ -142,6 +142,11 @@ def host_id(name: str, identity: CpuIdentity) -> str:
     return "-".join(parts)
 
 
+def plain_host_id(name: str) -> str:
+    """The id that a machine had before its facts were part of it: by its processor's name."""
+    return f"host-{_slug(name)}"
+
+
 def identity_digest(identity: CpuIdentity) -> str:
     """Sha256 of the facts that are known."""
     # What is not known is left out: a fact that a later schema adds changes no digest.

@@ -24,7 +24,6 @@ from device_agents.cpu import (
     memory_mb,
     no_equal_cores,
     offline,
-    other_cores,
     read_clusters,
     read_identity,
     temperature_c,
@@ -32,7 +31,7 @@ from device_agents.cpu import (
 )
 from device_agents.host.runner import choose_runner
 from device_agents.processor import complete_name, host_id
-from device_agents.protocol import MOST_LINE, Hello, Plan, Record, check_records, dump_plan
+from device_agents.protocol import MOST_LINE, Plan, Record, check_records, dump_plan
 from search.errors import DeviceError, DeviceLost, DeviceTimeout, UsageError
 from search.files import sha256_file
 from search.table.manifest import CpuIdentity, DeviceInfo, Source
@@ -171,10 +170,7 @@ class HostAgent:
         try:
             process.stdin.write(dump_plan(plan) + "\n")
             process.stdin.flush()
-            for record in check_records(self._read(), plan):
-                if isinstance(record, Hello):
-                    self._remark(other_cores(plan.affinity, record.affinity))
-                yield record
+            yield from check_records(self._read(), plan)
         except (BrokenPipeError, DeviceLost) as error:
             code = self._stop()
             if isinstance(error, DeviceLost) and code == 0:

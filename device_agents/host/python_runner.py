@@ -19,9 +19,11 @@ from pathlib import Path
 from typing import IO, Any
 
 from device_agents.cpu import temperature_c
+from device_agents.farm.fence import FenceFolder
 from device_agents.host.runtimes import LOADERS, LoadedProgram
 from device_agents.host.tensor_files import TensorFileError, infer
 from device_agents.protocol import (
+    EXIT_FENCED_OFF,
     Begin,
     Bye,
     Event,
@@ -37,6 +39,7 @@ from device_agents.protocol import (
     dump_record,
     load_plan,
 )
+from search.errors import DeviceError, KitError
 
 RUNNER = "python"
 
@@ -52,6 +55,7 @@ class _PlanRun:
         self.counts = {"sample": 0, "sentinel": 0, "failure": 0}
 
     def run(self) -> None:
+        self._check_fence()
         self.write(self._hello())
         for item in self.plan.items:
             self._guard(item.id, "load", partial(self._load, item))
@@ -73,6 +77,19 @@ class _PlanRun:
                 max_rss_kb=_max_rss_kb(),
             )
         )
+
+    def _check_fence(self) -> None:
+        """End here, as every runner does, where the device belongs to another token."""
+        fence = self.plan.fence
+        if fence is None:
+            return
+        kept = FenceFolder(Path(fence.folder)).read()
+        if kept != fence.token:
+            print(
+                f"fenced off: this device belongs to token {kept}, this run has {fence.token}",
+                file=sys.stderr,
+            )
+            raise SystemExit(EXIT_FENCED_OFF)
 
     def _hello(self) -> Hello:
         plan = self.plan
@@ -106,7 +123,9 @@ class _PlanRun:
             work()
         except Exception as error:
             self.programs.pop(item, None)
-            message = f"{type(error).__name__}: {error}"[:500]
+            # An error of the kit is a sentence; of others the kind is what says most.
+            name = "" if isinstance(error, KitError) else f"{type(error).__name__}: "
+            message = f"{name}{error}"[:500]
             self.counts["failure"] += 1
             kind = getattr(error, "kind", kind)
             self.write(Failure(item=item, kind=kind, message=message))
@@ -136,7 +155,9 @@ class _PlanRun:
 
     def _profile(self, item: PlanItem, program: LoadedProgram) -> None:
         if program.traced is None:
-            raise NotImplementedError("this runner does not tell where a program's time goes")
+            raise DeviceError(
+                "Python's runner tells no time of a program's parts.", "Take --runner native"
+            )
         traced = program.traced(item.profile)
         self.write(
             Profile(
@@ -181,6 +202,7 @@ class _PlanRun:
 
     def _sentinel(self, item: int) -> None:
         _, ns, switches, _ = self._visit(item)
+        self._check_fence()
         self.counts["sentinel"] += 1
         self.write(
             Sentinel(loops=self.loops[item], ns=ns, switches=switches, at_ns=time.perf_counter_ns())
@@ -188,6 +210,7 @@ class _PlanRun:
 
     def _sample(self, item: int, number: int) -> None:
         first_ns, ns, switches, attempts = self._visit(item)
+        self._check_fence()
         self.counts["sample"] += 1
         self.write(
             Sample(

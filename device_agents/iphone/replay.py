@@ -26,10 +26,9 @@ from device_agents.protocol import (
     Sample,
     Sentinel,
     check_records,
-    load_plan,
     plan_digest,
+    read_plan,
 )
-from search.documents import read_text
 from search.errors import DeviceError, UsageError
 from search.table.manifest import DeviceInfo, Source
 
@@ -47,7 +46,7 @@ class ReplayAgent:
     def __init__(self, device: Device, folder: Path) -> None:
         self._device = device
         try:
-            plan = load_plan(read_text(folder / "plan.json"))
+            plan = read_plan(folder / "plan.json")
             lines = read_lines(folder)
         except UsageError:
             raise

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Self
 
 from device_agents.base import AgentSettings, DeviceState
+from device_agents.farm.fence import FenceFolder
+from device_agents.farm.model import LeaseLost
 from device_agents.protocol import (
     Begin,
     Bye,
@@ -116,6 +118,7 @@ class SimulatedAgent:
         return dump_record(record)
 
     def _records(self, plan: Plan) -> Iterator[Record]:
+        _check_fence(plan)
         yield Hello(
             nonce=plan.nonce,
             runner="simulated",
@@ -136,6 +139,7 @@ class SimulatedAgent:
         for block in self._rounds(plan, programs):
             samples += isinstance(block, Sample)
             sentinels += isinstance(block, Sentinel)
+            _check_fence(plan)
             yield block
         yield Bye(
             samples=samples,
@@ -285,3 +289,11 @@ class SimulatedAgent:
             return None
         phase = math.sin(2 * math.pi * self._busy_ns / 1e9 / _SWING_S)
         return round(self.truth.clock_khz * (1 + self.truth.clock_swing * phase))
+
+
+def _check_fence(plan: Plan) -> None:
+    """What a runner does by itself: stop where the device belongs to another token."""
+    if plan.fence and FenceFolder(Path(plan.fence.folder)).read() != plan.fence.token:
+        raise LeaseLost(
+            "The simulated device belongs to another lease by now.", "Ask for a phone again."
+        )

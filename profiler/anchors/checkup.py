@@ -9,7 +9,7 @@ from device_agents.android.checkup import check_up
 from device_agents.checkup_report import Check, Report
 from device_agents.device import Device
 from device_agents.iphone.checkup import check_up_iphone
-from device_agents.lock import device_lock
+from device_agents.lock import measuring_lock
 from profiler.analysis.machine_factor import AnchorTime
 from profiler.anchors.machine import TableAnchors, machine_now
 from profiler.campaign.network_timing import time_networks
@@ -139,7 +139,7 @@ def _compared(device: Device, table: Table, timeout_s: float, progress: Progress
     if anchors.problem:
         return Check(name="machine", passed=True, says=anchors.problem)
     settings = _settings(device, timeout_s, table.manifest)
-    with open_agent(device, settings) as agent, device_lock(agent.info().id, agent.info().id):
+    with open_agent(device, settings) as agent, measuring_lock(agent.info()):
         timing = time_networks((), agent, settings, progress, anchors=anchors.exports)
     factor, notes = anchors.factor_in(timing)
     if factor is None:

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from deploy.artefact import Artefact, ExportSpec
 from deploy.build import collect
@@ -23,12 +23,12 @@ from deploy.coreml.package import replace_folder
 from device_agents.device import Device
 from device_agents.iphone.instructions import instructions
 from device_agents.iphone.units import check_unit
-from device_agents.protocol import Plan, PlanItem, dump_plan, load_plan, with_digest
+from device_agents.protocol import Plan, PlanItem, dump_plan, read_plan, with_digest
 from profiler.measuring.items import SENTINEL_ID
 from profiler.planning.plan import CampaignPlan
 from profiler.settings import CampaignSettings
 from search.console.progress import Progress
-from search.documents import first_problem
+from search.documents import first_problem, read_text, validate_json
 from search.errors import DeviceError, UsageError
 from search.files import sha256_bytes, write_text
 
@@ -49,6 +49,9 @@ class Job(BaseModel):
     items: dict[int, str]
     failed: dict[str, str]
     bytes: int
+
+
+_JOB = TypeAdapter(Job)
 
 
 def prepare(
@@ -95,9 +98,9 @@ def recorded_plan(plan: CampaignPlan, folder: Path) -> CampaignPlan:
         UsageError: No prepared folder, or one that was prepared with other settings.
     """
     try:
-        job = Job.model_validate_json((folder / "job.json").read_text())
-        wire = load_plan((folder / "plan.json").read_text())
-    except (OSError, ValidationError, ValueError) as error:
+        job = validate_json(read_text(folder / "job.json"), _JOB)
+        wire = read_plan(folder / "plan.json")
+    except (UsageError, ValueError) as error:
         why = first_problem(error) if isinstance(error, ValidationError) else error
         raise UsageError(
             f"{folder} is no folder that this version prepared: {str(why).rstrip('.')}.",

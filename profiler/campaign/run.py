@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from deploy.artefact import Artefact
 from device_agents.base import DeviceAgent, DeviceState, HasRemarks
-from device_agents.lock import device_lock
+from device_agents.lock import measuring_lock
 from profiler.journal import Journal, journal_path, require_unfinished
 from profiler.measuring.artefacts import build_artefacts, check_sentinel
 from profiler.measuring.items import TimedItem
@@ -69,7 +69,7 @@ def run_campaign(
     check_folder(options.output, "--output")
     next_version(options.output, device, table_stem(plan.settings))
     with (
-        device_lock(device.id, device.id),
+        measuring_lock(device),
         _campaign_journal(plan.settings, options) as journal,
     ):
         _check_device(journal, device)
@@ -95,7 +95,7 @@ def _announcement(plan: CampaignPlan, device: DeviceInfo) -> str:
     size, settings = plan.space.size, plan.settings
     return (
         f"{device.model}: {len(plan.operators)} operators for {size.candidates} candidates of "
-        f"{plan.space.spec}, and {len(plan.networks)} whole networks "
+        f"{plan.space.label}, and {len(plan.networks)} whole networks "
         f"({settings.backend}, {counted(settings.threads, 'thread')}, {settings.effort.preset})"
     )
 

@@ -11,7 +11,7 @@ from deploy.models.prepare import ModelOptions, OwnModel, prepare_model
 from deploy.models.routes import check_route
 from deploy.models.source import ModelSource, find_source
 from device_agents.device import Device
-from device_agents.lock import device_lock
+from device_agents.lock import measuring_lock
 from profiler.campaign.network_timing import time_networks
 from profiler.comparison.compare import compare, refuse_mixture, try_predict
 from profiler.comparison.model import Comparison, ModelEntry, Run
@@ -282,7 +282,7 @@ def _run(
         label = setting_label(device, settings.dtype, settings.backend, settings.threads, batch)
         count = counted(len(specs) + len(models), "network")
         progress.say(f"{label}: {count}, {settings.effort.preset}")
-        with device_lock(device, device):
+        with measuring_lock(info):
             numbers = {model.name: compare_model(agent, settings, model) for model, _ in models}
             anchors = anchors_to_time(tables, networks, label, info)
             ready = [timed_model(model, given) for model, given in models]

@@ -40,6 +40,8 @@ class BatchRunner:
     sentinel: TimedItem
     files: DeliveredFiles
     progress: Progress
+    # The cores that the runner is to run on, chosen by the user or by the agent; None: any.
+    cores: tuple[int, ...] | None = None
     _ids: dict[str, int] = field(init=False)
     _names: dict[int, str] = field(init=False)
 
@@ -52,7 +54,7 @@ class BatchRunner:
 
         Raises:
             DeviceLost, DeviceTimeout: The device is in trouble, not an item.
-            DeviceError: The runner runs on other cores than those asked for.
+            DeviceError: The runner runs on other cores than those chosen for it.
         """
         blame = Blame()
         while blame.may_launch(len(batch)):
@@ -111,7 +113,7 @@ class BatchRunner:
         match record:
             case Hello():
                 launch.greeted = True
-                check_pinning(self.settings.affinity, record.affinity)
+                check_pinning(self.cores, record.affinity)
                 self.journal.add_hello(record)
             case Begin():
                 launch.loading = self._names.get(record.item, self.sentinel.name)

@@ -53,6 +53,7 @@ class MeasuringLoop:
             sentinel=self.sentinel,
             files=files,
             progress=self.progress,
+            cores=self.settings.affinity or self.agent.state().pinned,
         )
         for one in passes(self.settings.effort, self.unsettled, self.ends):
             self._run_pass(one, runner)

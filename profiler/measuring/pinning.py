@@ -1,10 +1,10 @@
-"""Whether a runner runs on the cores that were asked for."""
+"""Whether a runner runs on the cores that were chosen for it, by the user or by a phone's agent."""
 
 from search.errors import DeviceError
 
 
 def check_pinning(asked: tuple[int, ...] | None, observed: tuple[int, ...] | None) -> None:
-    """Refuse to measure on other cores than those asked for; one rule for all agents.
+    """Refuse to measure on other cores than those chosen; one rule for all agents.
 
     A runner that could not be pinned measures something else, and says nothing of it.
 

@@ -9,6 +9,7 @@ from deploy.artefact import Artefact
 from deploy.verification.breakdown import Part, ProfileSource, TimeProfile
 from device_agents.base import DeviceAgent
 from device_agents.protocol import Event, Failure, Hello, Plan, PlanItem, Profile
+from profiler.measuring.pinning import check_pinning
 from profiler.settings import CampaignSettings
 from search.errors import DeviceError
 from search.files import sha256_file
@@ -78,6 +79,7 @@ def _launch(agent: DeviceAgent, settings: CampaignSettings, item: PlanItem) -> _
     runtime, profile, events = "", None, []
     for record in agent.run(plan):
         if isinstance(record, Hello):
+            check_pinning(settings.affinity or agent.state().pinned, record.affinity)
             runtime = f"{record.runtime} {record.runtime_version or '?'}"
         elif isinstance(record, Failure):
             raise DeviceError(

@@ -16,7 +16,7 @@ from profiler.settings import PRESETS, CampaignSettings, Effort
 from search.architecture import require_batch
 from search.errors import UsageError
 from search.spaces.base import LayeredSpace
-from search.spaces.registry import make_space, parse_space, space_names
+from search.spaces.registry import is_spec, make_space, parse_space
 
 
 def choose_effort(fast: bool, rigorous: bool) -> Effort:
@@ -216,12 +216,12 @@ class MeasureOptions:
 
 
 def choose_space(options: MeasureOptions, device: Device) -> LayeredSpace:
-    """The space by its name and options, or by a whole spec.
+    """The space by its name or file and options, or by a whole spec.
 
     Raises:
         UsageError: Unknown, or a spec together with options that it states already.
     """
-    if options.space in space_names() or "-r" not in options.space:
+    if not is_spec(options.space):
         return make_space(
             options.space,
             resolution=options.resolution,
@@ -234,12 +234,13 @@ def choose_space(options: MeasureOptions, device: Device) -> LayeredSpace:
         )
     space = parse_space(options.space)
     shape = (options.resolution, options.width != 1.0, options.classes, options.head_channels)
-    if any((*shape, options.batch, options.keep_pointwise is not None)) or options.dtype not in (
+    given = (options.batch is not None, options.keep_pointwise is not None)
+    if any((*shape, *given)) or options.dtype not in (
         None,
         space.before[0].dtype,
     ):
         raise UsageError(
-            f"--space {options.space} already says resolution, width, classes, head, batch and "
+            f"--space {space.label} already says resolution, width, classes, head, batch and "
             "dtype.",
             "Leave those options out, or name the space alone (such as fbnet).",
         )

@@ -7,6 +7,7 @@ from profiler.tables.memory import memory_lines
 from profiler.tables.versions import exporter_of
 from search.console.messages import counted
 from search.latency.trust import table_problems, wide_rows
+from search.operators.words import space_label
 from search.table.manifest import Calibration, Exam, Manifest, Origin, Prediction, Protocol, Score
 from search.table.store import Table
 
@@ -29,7 +30,7 @@ def summary(table: Table) -> list[str]:
         f"{runtime.runner} runner{_programs(manifest)}",
         f"  protocol   {_protocol(manifest.protocol)}",
         *_machine_lines(manifest.protocol),
-        f"  space      {space.spec}: {space.candidates} candidates",
+        f"  space      {space_label(space.spec)}: {space.candidates} candidates",
         *_batch_lines(table),
         f"  coverage   {space.operators_measured} of {space.operators_expected} operators, "
         f"{space.operators_unstable} wide, {space.operators_failed} failed, "
@@ -144,7 +145,7 @@ def _predicted(operators: int) -> str:
 
 
 def _extra(operators: int) -> str:
-    return f" ({operators} for published networks)" if operators else ""
+    return f" ({operators} beyond the space)" if operators else ""
 
 
 def _clock(protocol: Protocol) -> str:

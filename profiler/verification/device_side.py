@@ -12,7 +12,7 @@ from deploy.verification.device_side import (
 from deploy.verification.machine import TodaysPrediction
 from device_agents.base import DeviceAgent
 from device_agents.device import device_names
-from device_agents.lock import device_lock
+from device_agents.lock import measuring_lock
 from profiler.analysis.machine_factor import MachineFactor
 from profiler.anchors.machine import TableAnchors, for_today, machine_now
 from profiler.campaign.network_timing import NetworkTime, time_networks
@@ -66,7 +66,7 @@ class AgentVerifier:
         with (
             open_agent(target, settings) as agent,
             make_progress(request.quiet) as progress,
-            device_lock(agent.info().id, agent.info().id),
+            measuring_lock(agent.info()),
         ):
             found, notes = _find_table(request, settings, agent.info())
             report = _verify(request, settings, agent, progress, found, notes)

@@ -9,7 +9,7 @@ from deploy.verification.breakdown import Part, TimeProfile
 from deploy.verification.device_side import VerificationReport
 from device_agents.base import DeviceAgent
 from device_agents.device import Device
-from device_agents.lock import device_lock
+from device_agents.lock import measuring_lock
 from profiler.measuring.agents import open_agent
 from profiler.measuring.footprint import measure_footprint
 from profiler.measuring.profiling import profile_network
@@ -101,12 +101,8 @@ def _expected_us(report: VerificationReport) -> float:
 def _traced(
     target: Device, settings: CampaignSettings, subject: Subject, expected_us: float
 ) -> TimeProfile:
-    with open_agent(target, settings, profile=True) as agent:
-        name = agent.info().id
-        with device_lock(name, name):
-            return profile_network(
-                agent, settings, subject.artefact, expected_us, subject.input_file
-            )
+    with open_agent(target, settings, profile=True) as agent, measuring_lock(agent.info()):
+        return profile_network(agent, settings, subject.artefact, expected_us, subject.input_file)
 
 
 def by_rows(table: Table, operators: Sequence[OperatorSpec], whole_us: float) -> TimeProfile:

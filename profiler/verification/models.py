@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from deploy.verification.device_side import ModelRequest, OutputErrors, VerificationReport
 from device_agents.base import DeviceAgent
-from device_agents.lock import device_lock
+from device_agents.lock import measuring_lock
 from profiler.anchors.machine import TableAnchors, machine_now
 from profiler.campaign.network_timing import NetworkTimes, time_networks
 from profiler.measuring.agents import open_agent
@@ -36,7 +36,7 @@ def verify_model(request: ModelRequest, settings: CampaignSettings) -> Verificat
         with (
             open_agent(target, settings) as agent,
             make_progress(request.quiet) as progress,
-            device_lock(agent.info().id, agent.info().id),
+            measuring_lock(agent.info()),
         ):
             table = table_of_setting(request.table, settings, agent.info())
             progress.say(f"numbers: comparing the device's outputs with {model.reference}")

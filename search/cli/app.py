@@ -9,6 +9,7 @@ from search.cli import (
     plot,
     recipes,
     search,
+    spaces,
     specialise,
     sweep,
     train,
@@ -23,6 +24,7 @@ app.command(cls=PanelCommand, epilog=train.EXAMPLES)(train.train)
 app.command(cls=PanelCommand, epilog=evaluate.EXAMPLES)(evaluate.evaluate)
 app.command(cls=PanelCommand, epilog=images.EXAMPLES)(images.images)
 app.add_typer(recipes.app, name="recipes")
+app.add_typer(spaces.app, name="spaces")
 app.command(cls=PanelCommand, epilog=front.EXAMPLES)(front.front)
 app.command(cls=PanelCommand, epilog=plot.EXAMPLES)(plot.plot)
 app.command(cls=PanelCommand, epilog=watch.EXAMPLES)(watch.watch)

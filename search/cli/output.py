@@ -28,7 +28,7 @@ _MOST_COLUMNS = 8
 def show_search(output: "SearchOutput", output_format: str) -> None:
     """Print the chosen network and the others that were considered."""
     result, test = output.result, output.test
-    rows = [_candidate_row(candidate) for candidate in result.candidates]
+    rows = _candidate_rows(result.candidates)
     trained = {} if test is None else {"test_top1": test.top1, "weights": str(output.weights)}
 
     def table(console: Console) -> None:
@@ -114,11 +114,21 @@ def _target(target_us: float) -> str:
     return f"target {_ms(target_us)} at the state of the table"
 
 
-def _candidate_row(candidate: CandidateRow) -> dict[str, object]:
-    accuracy = candidate.accuracy
+def _candidate_rows(candidates: Sequence[CandidateRow]) -> list[dict[str, object]]:
+    """Rows with an accuracy, or with a score where they have those."""
+    scored = any(candidate.score is not None for candidate in candidates)
+    return [_candidate_row(candidate, scored=scored) for candidate in candidates]
+
+
+def _candidate_row(candidate: CandidateRow, *, scored: bool) -> dict[str, object]:
+    accuracy, score = candidate.accuracy, candidate.score
+    percent = None if accuracy is None else round(100 * accuracy, 2)
+    quality = {"accuracy_percent": percent}
+    if scored:
+        quality = {"score": None if score is None else float(f"{score:.7g}")}
     return {
         "origin": candidate.origin,
-        "accuracy_percent": None if accuracy is None else round(100 * accuracy, 2),
+        **quality,
         "predicted_ms": candidate.predicted_us and round(candidate.predicted_us / 1000, 6),
         "meets_target": candidate.meets_target,
         "mflops": round(candidate.flops / 1e6, 2),

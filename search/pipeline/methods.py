@@ -1,4 +1,4 @@
-"""Search methods: by shared weights, by exact selection, by trials."""
+"""Search methods: by shared weights, by exact selection, by trials, by scores without training."""
 
 import json
 from collections.abc import Callable
@@ -12,6 +12,7 @@ from search.algorithms.baselines.trials import ShortTraining, TrialFile
 from search.algorithms.fp_nas.recipe import CategoricalRecipe
 from search.algorithms.recipe import SearchRecipe
 from search.algorithms.registry import METHODS, load_method
+from search.algorithms.zero_cost.recipe import ZERO_COST
 from search.costs.base import CostTarget
 from search.costs.joint import labels_of
 from search.data.base import Data
@@ -19,6 +20,7 @@ from search.data.split import split_indices
 from search.errors import GateFailed, UsageError
 from search.files import sha256_bytes, write_text
 from search.pipeline.candidates import (
+    JUDGED_SELECTION,
     Candidate,
     candidates_of,
     choose_candidate,
@@ -26,10 +28,13 @@ from search.pipeline.candidates import (
 )
 from search.pipeline.context import RunContext
 from search.pipeline.limits.most import weighed
+from search.pipeline.networks.judged_scores import judged_scores, networks_to_judge
 from search.pipeline.networks.judging import Judge, choose_images
 from search.pipeline.options import SearchOptions
 from search.pipeline.problem import SearchProblem
-from search.selection.scores import dump_scores, from_probabilities, read_scores_for
+from search.pipeline.run_folder import TRIALS
+from search.pipeline.zero_cost import ZeroCostSelection
+from search.selection.scores import Scores, dump_scores, from_probabilities, read_scores_for
 from search.training.compute.seeds import fresh_weights
 from search.training.engine import train
 from search.training.progress import TrainingProgress
@@ -39,10 +44,9 @@ from search.training.run.plot import write_plot
 from search.training.run.trace import TraceLine
 
 SCORES = "scores.json"
-TRIALS = "trials.jsonl"
 PLOT = "trace.html"
-# Of the training images: those that train a trial, and those that judge it.
-_SHARES = (0.8, 0.2)
+# Networks that random search and evolution train.
+TRIAL_BUDGET = 8
 _BASELINES: dict[str, Callable[..., BaselineResult]] = {
     "random": random_search,
     "evolution": evolve,
@@ -86,9 +90,10 @@ def make_method(options: SearchOptions) -> SearchMethod:
         return ExactSelection(scores=options.scores)
     if options.algorithm in METHODS:
         return SharedWeightsSearch(algorithm=options.algorithm, recipe=options.search_recipe())
-    return TrialSearch(
-        algorithm=options.algorithm, recipe=options.trial_recipe(), budget=options.budget
-    )
+    if options.algorithm == ZERO_COST:
+        return ZeroCostSelection(recipe=options.zero_cost_recipe())
+    budget = TRIAL_BUDGET if options.budget is None else options.budget
+    return TrialSearch(algorithm=options.algorithm, recipe=options.trial_recipe(), budget=budget)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,13 +122,31 @@ class SharedWeightsSearch:
                 recompute=context.compute.recompute,
             )
         trace = self._train(algorithm, data, context)
+        scores = self._scores(algorithm, data, context)
         if context.processes.leads:
-            _write_scores(algorithm, context)
+            write_text(context.options.folder / SCORES, dump_scores(scores))
             plot = context.options.folder / PLOT
             write_plot(trace, plot, f"{algorithm.name} search, {data.name}")
-        candidates = candidates_of(algorithm, problem, seed=seed, samples=self.recipe.samples)
-        ranked = self._judge(algorithm, data, context, len(candidates)).rank(candidates)
+        judged = scores if self.recipe.judges_networks else None
+        samples = self.recipe.samples
+        found = candidates_of(algorithm, problem, seed=seed, samples=samples, judged=judged)
+        ranked = self._judge(algorithm, data, context, len(found)).rank(found)
+        # The judged selection stays first: more networks spoke for it than for any accuracy.
+        ranked.sort(key=lambda candidate: not candidate.origin.startswith(JUDGED_SELECTION))
         return choose_candidate(ranked, problem), ranked
+
+    def _scores(self, algorithm: SearchAlgorithm, data: Data, context: RunContext) -> Scores:
+        """Of the distribution that was learnt, or of networks judged with the weights."""
+        problem = context.problem
+        origin = f"{algorithm.name} on {problem.origin}"
+        number = networks_to_judge(self.recipe, problem.space)
+        if not number:
+            probabilities = algorithm.probabilities().numpy()
+            return from_probabilities(probabilities, problem.space, origin)
+        judge = self._judge(algorithm, data, context, number)
+        scores = judged_scores(judge, problem.space, number, context.options.seed, origin)
+        context.progress.say(scores.origin)
+        return scores
 
     def _judge(
         self, algorithm: SearchAlgorithm, data: Data, context: RunContext, candidates: int
@@ -181,16 +204,6 @@ def _target(problem: SearchProblem) -> dict[str, object]:
     return {"cost": problem.costs.unit.cost, "most": problem.counted_target, **limits}
 
 
-def _write_scores(algorithm: SearchAlgorithm, context: RunContext) -> None:
-    problem = context.problem
-    scores = from_probabilities(
-        algorithm.probabilities().numpy(),
-        problem.space,
-        f"{algorithm.name} on {problem.origin}",
-    )
-    write_text(context.options.folder / SCORES, dump_scores(scores))
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExactSelection:
     """The best network by the scores in a file within the target: no training at all."""
@@ -241,9 +254,14 @@ class TrialSearch:
         )
         _check_some_succeeded(result, trials)
         labels = context.data().train.labels
-        judged_on = len(split_indices(labels, _SHARES, context.options.seed)[1])
+        judged_on = len(split_indices(labels, self._shares, context.options.seed)[1])
         candidates = self._candidates(result, trials, judged_on)
         return candidates[0], candidates
+
+    @property
+    def _shares(self) -> tuple[float, float]:
+        """Of the training images: those that train a trial, and those that judge it."""
+        return 1 - self.recipe.held_back, self.recipe.held_back
 
     def _check(self, context: RunContext) -> CostTarget:
         target = context.problem.target
@@ -268,7 +286,7 @@ class TrialSearch:
     def _scorer(self, trials: TrialFile, context: RunContext) -> ShortTraining:
         images = with_policy(context.data(), self.recipe).train
         train_indices, validation_indices = split_indices(
-            images.labels, _SHARES, context.options.seed
+            images.labels, self._shares, context.options.seed
         )
         return ShortTraining(
             context.searched_space(),

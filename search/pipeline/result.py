@@ -37,7 +37,8 @@ class CandidateRow(_Part):
     """One candidate of a search in numbers.
 
     `accuracy` was measured on images that trained no weight, with the
-    weights named by `scored_by`; it ranks candidates and is not a final accuracy.
+    weights named by `scored_by`; it ranks candidates and is not a final accuracy. `score` is
+    that of `zero-cost`, higher is better, which `scored_by` names.
     Latencies are None without a table. `probability` is that of meeting the target,
     by the table's intervals;
     `meets_target` means as surely as was asked, or on average. `failed` is the
@@ -54,6 +55,7 @@ class CandidateRow(_Part):
     probability: Share | None = None
     log_probability: Finite | None = None
     accuracy: Share | None = None
+    score: Finite | None = None
     scored_by: str | None = None
     failed: str | None = None
     flops: int

@@ -7,9 +7,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from search.documents import read_text
+from search.documents import read_text, refuse_unknown
 from search.errors import UsageError
-from search.recipes.keys import refuse_unknown
 
 RECIPE_SCHEMA = 1
 DEFAULT = "cpu"
@@ -137,8 +136,10 @@ def _load(name: str, below: tuple[str, ...]) -> Recipe:
 def _parsed(text: str, name: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise UsageError(f"The recipe {name} is no TOML: {error}.") from error
+    except (ValueError, RecursionError) as error:
+        # Python's own words for a number of thousands of digits advise to change a limit.
+        reason = "a number is too long" if "limit" in str(error) else str(error).rstrip(".")
+        raise UsageError(f"The recipe {name} is no TOML: {reason}.") from error
 
 
 def _check_head(head: Mapping[str, Any], content: Mapping[str, Any], name: str) -> None:
@@ -177,7 +178,7 @@ def parse_setting(text: str) -> tuple[str, object]:
         )
     try:
         return key, tomllib.loads(f"value = {value}")["value"]
-    except (tomllib.TOMLDecodeError, RecursionError, KeyError):
+    except (ValueError, RecursionError, KeyError):  # a TOMLDecodeError is a ValueError
         return key, value
 
 

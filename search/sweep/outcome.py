@@ -3,15 +3,16 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter
 
 from search.costs.base import LATENCY
 from search.data.preprocessing import read_preparation
-from search.documents import read_text
+from search.documents import read_text, validate_json
 from search.errors import KitError
 from search.pipeline.result import SearchResult
 
 NET, RESULT, WEIGHTS, FAILED = "net.json", "net.result.json", "net.pt", "failed.txt"
+_RESULT = TypeAdapter(SearchResult)
 _UNITS = {"flops": "mflops", "params": "mparams", "memory": "mb"}
 
 
@@ -47,9 +48,9 @@ def read_outcome(folder: Path, seed: int, *, retrained: bool) -> Outcome | None:
     if (folder / FAILED).exists():
         return Outcome(seed=seed, failed=read_text(folder / FAILED).strip())
     try:
-        result = SearchResult.model_validate_json(read_text(folder / RESULT))
+        result = validate_json(read_text(folder / RESULT), _RESULT)
         note = read_preparation(folder / WEIGHTS) if retrained else None
-    except (KitError, ValidationError):
+    except (KitError, ValueError):
         return None
     if retrained and note is None:
         return None

@@ -30,7 +30,8 @@ class Validation:
         resume: Go on with the best weights of an interrupted run.
 
     Raises:
-        UsageError: The best weights of the interrupted run cannot be read.
+        UsageError: The best weights of the interrupted run cannot be read, or are of
+            another network.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Validation:
         number = min(most or len(images), len(images))
         self._indices = torch.linspace(0, len(images) - 1, number).round().long()
         self.best = BestWeights(folder, resume=resume)
+        self.best.check(network)
 
     def look(
         self, epoch: int, epochs: int, compute: Compute, processes: ProcessGroup

@@ -1,9 +1,8 @@
 """Every file but a table: architectures, scores, traces, results, device files, published tables.
 
-Each damage is shown to the commands that read such a file, one after another.
+Every damage is shown to every command that reads such a file.
 """
 
-import itertools
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -35,6 +34,22 @@ FRONT = {
     "table": "t", "networks": [{"network": "n", "predicted_ms": 1.0, "low_ms": 0.5, "score": 2.0}]
 }  # fmt: skip
 DEVICE = (Path(__file__).parents[2] / "device_agents/devices/simulated.toml").read_text()
+RECIPE_FILE = Path(__file__).parents[2] / "search/recipes/files/cpu.toml"
+RECIPE: dict[str, Damage] = {
+    **BYTES,
+    "nested ten thousand deep": lambda content: content + f"\n[x]\na = {DEEP}".encode(),
+    "a number of thousands of digits": lambda content: content.replace(
+        b"batch = 64", f"batch = {LONG}".encode()
+    ),
+    "no epochs": lambda content: content.replace(b"epochs = 1", b"epochs = -1"),
+    "a rate of NaN": lambda content: content.replace(b"rate = 0.1", b"rate = nan"),
+    "a rate of infinity": lambda content: content.replace(b"rate = 0.1", b"rate = inf"),
+    "batches of a text": lambda content: content.replace(b"batch = 64", b'batch = "many"'),
+    "an unknown key": lambda content: content.replace(b"batch = 64", b"batch = 64\nfurther = 1"),
+    "a key twice": lambda content: content.replace(b"batch = 64", b"batch = 64\nbatch = 32"),
+    "a schema of true": lambda content: content.replace(b"version = 1", b"version = true"),
+    "a newer schema": lambda content: content.replace(b"version = 1", b"version = 99"),
+}
 LINE_LONG = f"threads = {LONG}".encode()
 TOML: dict[str, Damage] = {
     **BYTES,
@@ -147,6 +162,18 @@ def _device_readers(material: Material, file: str) -> Commands:
     }
 
 
+def _recipe_readers(material: Material, file: str) -> Commands:
+    waived = ("--allow-simulated", "--allow-unexamined", "--table", str(material.table))
+    return {
+        "search": ("search", "--recipe", file, "--algorithm", "fbnet", "--target-ms", "5", *waived,
+                   "-o", material.path("a.json")),
+        "train": ("search", "train", material.path("net.json"), "--recipe", file,
+                  "-o", material.path("none.pt")),
+        "sweep": ("search", "sweep", file, "--seeds", "0", "--dry-run", *waived,
+                  "--algorithm", "fbnet", "--target-ms", "5"),
+    }  # fmt: skip
+
+
 def _import_readers(name: str) -> Callable[[Material, str], Commands]:
     def readers(material: Material, file: str) -> Commands:
         return {name: ("profiler", "import", name, file, "-o", material.path("imported"))}
@@ -161,6 +188,7 @@ KINDS: Mapping[str, tuple[str, Callable[[Material], bytes], Mapping[str, Damage]
     "trace": ("trace.jsonl", _trace, BYTES, _trace_readers),
     "front": ("front.json", lambda _: json.dumps(FRONT).encode(), JSON, _front_readers),
     "result": ("net.result.json", _result, JSON, _front_readers),
+    "recipe": ("recipe.toml", lambda _: RECIPE_FILE.read_bytes(), RECIPE, _recipe_readers),
     "device": ("given.toml", lambda _: DEVICE.encode(), TOML, _device_readers),
     "proxylessnas": (
         "a.yaml",
@@ -203,14 +231,13 @@ def test_a_damaged_document_is_refused_with_a_sentence_that_names_it(
     file, make, damages, readers = KINDS[kind]
     path = Path(material.path(file))
     path.write_bytes(damages[name](make(material)))
-    commands = readers(material, str(path))
-    number = list(damages).index(name)
-    for reader in itertools.islice(itertools.cycle(commands), number, number + 1):
-        ended = run(*commands[reader])
+    for words in readers(material, str(path)).values():
+        ended = run(*words)
         if (kind, name) in HARMLESS:
             assert ended.faults() == [], ended.told
         else:
-            refused(ended, path.name)
+            # What a recipe says wrongly is named by its key.
+            refused(ended, *([] if kind == "recipe" else [path.name]))
     assert not Path("owned").exists()
     assert not Path(material.path("imported")).exists()
 

@@ -16,7 +16,7 @@ from profiler.analysis.judge import judge
 from profiler.journal import Journal
 from search.errors import DeviceLost, KitError
 from search.table.store import Table
-from tests.hostile.damage import DEEP, LONG
+from tests.hostile.damage import BYTES, DEEP, LONG
 from tests.profiler.conftest import Bench, bench
 
 __all__ = ["bench"]
@@ -146,5 +146,20 @@ def test_a_journal_of_impossible_values_is_called_damaged(tmp_path: Path, change
         change = change.replace("at_ns = NULL", "at_ns = 'never'")
         connection.execute(change)
     connection.close()
+    with pytest.raises(KitError, match=r"damaged.*--restart"):
+        Journal(path, "me")
+
+
+@pytest.mark.parametrize("name", BYTES)
+def test_a_journal_that_is_none_is_called_damaged(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "j.sqlite"
+    record = parse_record(SAMPLE % (0, 0, 1, 5, 5, 5))
+    assert isinstance(record, Sample)
+    with Journal(path, "me") as journal:
+        journal.add(0, [("a", 0, record)], [])
+    path.write_bytes(BYTES[name](path.read_bytes()))
+    if name == "empty":  # that of a campaign that was killed at once
+        Journal(path, "me").close()
+        return
     with pytest.raises(KitError, match=r"damaged.*--restart"):
         Journal(path, "me")

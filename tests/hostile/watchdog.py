@@ -8,10 +8,12 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 
 import pytest
+import typer.main
 
 # Seconds of this process's own work: the load of the machine does not count.
 MOST_CPU_S = 8.0
@@ -69,6 +71,7 @@ def run(*words: str) -> Ended:
     before = _peak_bytes(reset=True)
     with pytest.MonkeyPatch.context() as patch, _limits():
         patch.setattr(sys, "argv", list(words))
+        patch.setattr(typer.main, "get_command", _command_of)
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             code = _code_of(main)
     return Ended(
@@ -78,6 +81,10 @@ def run(*words: str) -> Ended:
         grown_bytes=_peak_bytes() - before,
         words=words,
     )
+
+
+# typer reads all signatures again for each call, which takes longer than most refusals.
+_command_of = cache(typer.main.get_command)
 
 
 def _code_of(main: Callable[[], object]) -> object:

@@ -12,16 +12,18 @@ from pathlib import Path
 from typing import Annotated, Self
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 from torch import Tensor
 
 from search.algorithms.baselines.search import Choices
 from search.data.base import ImageSet
+from search.documents import validate_json
 from search.errors import GateFailed, StorageError, UsageError
 from search.files import write_bytes
 from search.operators.modules import build_network
 from search.selection.exact import network_of
 from search.spaces.base import LayeredSpace
+from search.table.values import Share
 from search.training.compute.seeds import fresh_weights
 from search.training.engine import train
 from search.training.evaluate import evaluate
@@ -60,7 +62,7 @@ class _Row(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     choices: Choices
-    score: Annotated[float, Field(allow_inf_nan=False)] | None = None
+    score: Share | None = None
     seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     failed: str | None = None
 
@@ -69,6 +71,9 @@ class _Row(BaseModel):
         if (self.score is None) != bool(self.failed):
             raise ValueError("a trial has either a score or a reason why it failed")
         return self
+
+
+_BEGIN, _ROW = TypeAdapter(_Begin), TypeAdapter(_Row)
 
 
 class TrialFile:
@@ -119,11 +124,12 @@ class TrialFile:
         whole = content[: content.rfind(b"\n") + 1]
         try:
             lines = whole.decode().split("\n")[:-1]
-            begun_with = _Begin.model_validate_json(lines[0]).identity
-            rows = [_Row.model_validate_json(line) for line in lines[1:]]
-        except (ValueError, IndexError) as error:
+            begun_with = validate_json(lines[0] if lines else "", _BEGIN).identity
+            rows = [validate_json(line, _ROW) for line in lines[1:]]
+        except ValueError as error:
+            reason = str(error).rstrip(".")
             raise UsageError(
-                f"{path} is not a file of trials: {error}.", "Choose another folder with --run."
+                f"{path} is not a file of trials: {reason}.", "Choose another folder with --run."
             ) from error
         if begun_with != identity:
             raise UsageError(

@@ -19,6 +19,7 @@ from search.costs.chain import ChainCosts
 from search.costs.factors import FactorCosts
 from search.costs.joint import JointCosts
 from search.errors import UsageError
+from search.operators.words import space_label
 from search.spaces.base import SearchSpace
 from search.spaces.fbnetv2.space import MaskedSpace
 from search.supernets.base import Build
@@ -47,7 +48,7 @@ class FBNetV2Search(FBNetSearch):
         )
         if not isinstance(space, MaskedSpace) or not factors:
             raise UsageError(
-                f"--algorithm fbnetv2 does not search {space.spec}.",
+                f"--algorithm fbnetv2 does not search {space_label(space.spec)}.",
                 "Measure a table of its own space: --space fbnetv2-mini.",
             )
 

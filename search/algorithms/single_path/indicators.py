@@ -19,6 +19,7 @@ from search.costs.chain import ChainCosts
 from search.costs.joint import JointCosts
 from search.costs.matrix import CostMatrix, require_matrix
 from search.errors import UsageError
+from search.operators.words import space_label
 from search.spaces.base import Layer, SearchSpace
 
 _SKIP = (0, 0, 0)
@@ -132,7 +133,7 @@ def runtime_model_of(space: SearchSpace, costs: Costs, formula: str) -> nn.Modul
         return LargestShare(costs, lambda part: runtime_model_of(space, part, formula))
     if isinstance(costs, ChainCosts):  # the peak of memory, which is no sum over layers
         return ExpectedOfIndicators(space, costs)
-    return runtime_of(space, require_matrix(costs, space.spec), formula)
+    return runtime_of(space, require_matrix(costs, space_label(space.spec)), formula)
 
 
 class ExpectedOfIndicators(nn.Module):

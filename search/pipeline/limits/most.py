@@ -125,7 +125,8 @@ def _costs_by(problem: SearchProblem, folder: Path) -> Costs:
     other = load_problem(find_table(folder), None, problem.waivers)
     if not same_choices(other.space, problem.space):
         raise UsageError(
-            f"{other.table.label} is of the space {other.space.spec}, not of {problem.space.spec}.",
+            f"{other.table.label} is of the space {other.space.label}, "
+            f"not of {problem.space.label}.",
             "Limit a search by tables of its own space, of any dtype and batch.",
         )
     return other.costs

@@ -2,17 +2,19 @@
 
 import io
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import nn
 
 from search.errors import UsageError
 from search.files import write_bytes
-from search.table.values import Count, Share
+from search.table.values import Share
+from search.training.weights.archive import load_tensors
 
 BEST = "best.pt"
+_REMEDY = "Remove it: the best of the epochs that are left will count."
 
 
 class _File(BaseModel):
@@ -20,7 +22,7 @@ class _File(BaseModel):
 
     kind: Literal["best-weights"]
     schema_version: Literal[1]
-    epoch: Count
+    epoch: Annotated[int, Field(ge=1)]
     accuracy: Share
     state: dict[str, torch.Tensor]
 
@@ -49,13 +51,25 @@ class BestWeights:
 
     def _read(self, path: Path) -> None:
         try:
-            stored: Any = torch.load(path, map_location="cpu", weights_only=True)
-            file = _File.model_validate(stored)
+            file = _File.model_validate(load_tensors(path, own=True))
         except ValidationError as error:
-            raise UsageError(f"{path} holds no best weights.", "Remove it.") from error
+            raise UsageError(f"{path} holds no best weights.", _REMEDY) from error
         except Exception as error:  # torch raises many kinds for a damaged file
-            raise UsageError(f"{path} is damaged.", "Remove it.") from error
+            raise UsageError(f"{path} is damaged.", _REMEDY) from error
         self._state, self.epoch, self.accuracy = file.state, file.epoch, file.accuracy
+
+    def check(self, network: nn.Module) -> None:
+        """Make sure that those of an interrupted run are of this network.
+
+        Raises:
+            UsageError: Their names or shapes differ, or one is not a number.
+        """
+        own = {name: tensor.shape for name, tensor in network.state_dict().items()}
+        if not self.epoch or {n: t.shape for n, t in self._state.items()} == own:
+            if all(bool(tensor.isfinite().all()) for tensor in self._state.values()):
+                return
+            raise UsageError(f"{self._path} holds weights that are not numbers.", _REMEDY)
+        raise UsageError(f"{self._path} holds the best weights of another network.", _REMEDY)
 
     def offer(self, network: nn.Module, epoch: int, accuracy: float) -> None:
         """Keep a network's weights if they are better than all before."""

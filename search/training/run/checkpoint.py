@@ -5,7 +5,6 @@ import dataclasses
 import io
 import itertools
 import json
-import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from search.errors import GateFailed, StorageError, UsageError
 from search.files import write_bytes
 from search.training.settings import RunIdentity
 from search.training.step import RunningSums
+from search.training.weights.archive import load_tensors
 
 # 2 adds `seconds`; older files are read as if they had taken none. 3 adds the scale of the loss.
 CHECKPOINT_SCHEMA = 3
@@ -170,19 +170,14 @@ def parse_checkpoint(
         UsageError: Not a checkpoint, damaged, or of a newer schema.
     """
     try:
-        # torch does not look at the check sums that it writes.
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            if sum(member.file_size for member in archive.infolist()) > len(content):
-                raise zipfile.BadZipFile("it unpacks to more than it is")
-            damaged = archive.testzip()
-        if damaged is not None:
-            raise zipfile.BadZipFile(f"{damaged} differs from its check sum")
-        stored = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        stored = load_tensors(content, own=True)
     except Exception as error:  # torch raises many kinds for a damaged file
-        reason = str(error).strip().split("\n")[0]
-        raise UsageError(f"{source} is damaged or not a checkpoint: {reason}", remedy) from error
+        reason = str(error).strip().split("\n")[0].rstrip(".")
+        raise UsageError(f"{source} is damaged or not a checkpoint: {reason}.", remedy) from error
     schema = stored.get("schema_version") if isinstance(stored, dict) else None
-    if type(schema) is int and schema > CHECKPOINT_SCHEMA:
+    if type(schema) is not int:  # true would pass for 1
+        raise UsageError(f"{source} is not a checkpoint: it names no schema version.", remedy)
+    if schema > CHECKPOINT_SCHEMA:
         raise UsageError(
             f"{source} has schema {schema}, newer than {CHECKPOINT_SCHEMA}.", "Update the kit."
         )

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from search.errors import UsageError
+from search.training.weights.archive import load_tensors
 
 # Where training programs put the weights in their checkpoints. Averaged weights go first:
 # they are the ones that were judged.
@@ -38,7 +38,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
 
 def _load(path: Path) -> object:
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        return load_tensors(path)
     except Exception as error:  # whatever torch raises on files that are none
         if type(error).__name__ == "UnpicklingError":
             raise UsageError(

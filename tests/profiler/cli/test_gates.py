@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from device_agents.base import DeviceState
 from device_agents.protocol import Hello, Plan, Record
 from device_agents.registry import find_device
 from device_agents.simulated.agent import SimulatedAgent
@@ -107,6 +108,21 @@ def test_a_campaign_on_other_cores_ends_at_once_and_leaves_nothing(bench: Bench)
     agent = Elsewhere(bench.agent_settings(), Truth())
     with pytest.raises(DeviceError, match="cores 9, and runs on 0, 1"):
         bench.measure(agent=agent, settings=replace(bench.settings(), affinity=(9,)))
+    assert bench.journals() == []
+    assert not bench.output.exists()
+
+
+class PinsItself(Elsewhere):
+    """Chooses core 9 itself, as a phone's agent chooses the fastest ones."""
+
+    def state(self) -> DeviceState:
+        return DeviceState(pinned=(9,))
+
+
+def test_cores_that_an_agent_chose_are_kept_to_as_well(bench: Bench) -> None:
+    agent = PinsItself(bench.agent_settings(), Truth())
+    with pytest.raises(DeviceError, match=r"cores 9, and runs on 0, 1\..*--affinity none"):
+        bench.measure(agent=agent)
     assert bench.journals() == []
     assert not bench.output.exists()
 
