@@ -105,8 +105,8 @@ class Sustained:
         for name, ratio in self.ratios.items():
             first, last = self.first.latency_us[name], self.last.latency_us[name]
             yield (
-                f"{name}: {first / 1e3:.3f} ms in minute 1, {last / 1e3:.3f} ms in minute "
-                f"{self.last.number}, {ratio:.3f} times"
+                f"{name}: {first / 1e3:.3f} ms in minute {self.first.number}, "
+                f"{last / 1e3:.3f} ms in minute {self.last.number}, {ratio:.3f} times"
             )
         state = "; ".join(_states(self.first, self.last))
         if state:

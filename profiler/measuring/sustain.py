@@ -18,7 +18,8 @@ from search.console.progress import Progress
 from search.errors import DeviceError, DeviceLost, DeviceTimeout
 from search.files import sha256_file
 
-_BLOCK_NS = 20_000_000
+# Short, so that others rarely take the core in the middle of one.
+_BLOCK_NS = 5_000_000
 # A plan lasts about that long, so that its start is a small part of it.
 _PLAN_S = 30.0
 _MINUTE_S = 60.0
@@ -34,6 +35,7 @@ class Sustain:
     settings: CampaignSettings
     progress: Progress
     inputs: Mapping[str, Path | None] = field(default_factory=dict)
+    block_ns: int = _BLOCK_NS
 
     def run(self, seconds: float) -> Sustained:
         """Call them in turn for so long, by the device's clock.
@@ -61,7 +63,10 @@ class Sustain:
         minutes = samples.minutes()
         if not minutes:
             why = f": {ended}" if ended else ""
-            raise DeviceError(f"The sustained run has no undisturbed block{why}.")
+            raise DeviceError(
+                f"The sustained run has no undisturbed block{why}.",
+                "Others took the core in every one: end other programs, or give other cores.",
+            )
         return Sustained(asked_s=seconds, minutes=minutes, ended=ended)
 
     def _item(self, number: int, name: str) -> PlanItem:
@@ -74,7 +79,7 @@ class Sustain:
         )
 
     def _launch(self, items: Sequence[PlanItem], samples: "_Samples") -> None:
-        block_s = 1.2 * _BLOCK_NS / 1e9
+        block_s = 1.2 * self.block_ns / 1e9
         plan = Plan(
             nonce=uuid.uuid4().hex,
             backend=self.settings.backend,
@@ -83,8 +88,7 @@ class Sustain:
             order_seed=self.settings.seed + samples.count,
             rounds=max(1, math.ceil(_PLAN_S / block_s / len(items))),
             warmup=1,
-            min_block_ns=_BLOCK_NS,
-            max_attempts=1,
+            min_block_ns=self.block_ns,
             items=tuple(items),
         )
         records = self.agent.run(plan)
@@ -117,6 +121,7 @@ class _Samples:
     _began_ns: int | None = None
     _told_s: int = 0
     _blocks: dict[int, list[Sample]] = field(default_factory=lambda: defaultdict(list))
+    _finished: dict[int, SustainedMinute] = field(default_factory=dict)
 
     def add(self, sample: Sample) -> None:
         """Take a block; tells of each minute that is over."""
@@ -135,13 +140,21 @@ class _Samples:
         self.complete = elapsed_s >= self.seconds
 
     def minutes(self) -> tuple[SustainedMinute, ...]:
-        """Those with a block."""
-        return tuple(self._minute(number) for number in sorted(self._blocks))
+        """Those with an undisturbed block."""
+        for number in sorted(self._blocks):
+            self._finish(number)
+        return tuple(self._finished[number] for number in sorted(self._finished))
+
+    def _finish(self, number: int) -> SustainedMinute:
+        """Keep a minute's medians in place of its blocks: a day has millions."""
+        self._finished[number] = self._minute(number)
+        del self._blocks[number]
+        return self._finished[number]
 
     def _tell(self, number: int) -> None:
         if number not in self._blocks:
             return
-        one = self._minute(number)
+        one = self._finish(number)
         shown = [f"{name} {us / 1e3:.3f} ms" for name, us in list(one.latency_us.items())[:3]]
         more = len(one.latency_us) - len(shown)
         rest = f" and {counted(more, 'more network')}" if more > 0 else ""

@@ -54,7 +54,11 @@ def _agent(truth: Truth, kind: type[SimulatedAgent] = SimulatedAgent) -> Any:
 
 def _sustain(agent: Any, networks: dict[str, Artefact], progress: Silent | None = None) -> Sustain:
     return Sustain(
-        artefacts=networks, agent=agent, settings=SETTINGS, progress=progress or Silent()
+        artefacts=networks,
+        agent=agent,
+        settings=SETTINGS,
+        progress=progress or Silent(),
+        block_ns=20_000_000,
     )
 
 
