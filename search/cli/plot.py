@@ -30,22 +30,26 @@ def plot(
     ] = None,
     target_ms: Annotated[
         float | None,
-        typer.Option(help="Latency to be met, drawn as a line.", min=0, rich_help_panel=PROBLEM),
+        typer.Option(
+            help="Latency to be met, drawn as a line; the run's own by default.",
+            min=0,
+            rich_help_panel=PROBLEM,
+        ),
     ] = None,
 ) -> None:
-    """Draw loss, accuracy, expected latency, entropy and temperature over the epochs."""
+    """Draw a run: curves over the epochs, candidates, and the network found."""
     from search.files import check_file, write_text
-    from search.training.run.plot import trace_csv, write_plot
-    from search.training.run.trace import read_trace
+    from search.pipeline.live.page import read_run, run_page
+    from search.training.run.plot import trace_csv
 
     trace = run / "trace.jsonl" if run.is_dir() else run
-    lines = read_trace(trace)
+    state = read_run(run)
     if csv is not None:
         check_file(csv, "--csv", (".csv",))
-        write_text(csv, trace_csv(lines))
+        write_text(csv, trace_csv(state.search))
         typer.echo(f"written to {csv}")
         return
     page = output or trace.with_suffix(".html")
     check_file(page, "--output", (".html",))
-    write_plot(lines, page, trace.parent.name, target_ms)
+    write_text(page, run_page(state, trace.parent.name, target_ms=target_ms))
     typer.echo(f"written to {page}")

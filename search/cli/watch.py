@@ -24,15 +24,22 @@ def watch(
     ] = 0,
     target_ms: Annotated[
         float | None,
-        typer.Option(help="Latency to be met, drawn as a line.", min=0, rich_help_panel=PROBLEM),
+        typer.Option(
+            help="Latency to be met, drawn as a line; the run's own by default.",
+            min=0,
+            rich_help_panel=PROBLEM,
+        ),
     ] = None,
     every_s: Annotated[
         float,
         typer.Option("--every", help="Seconds between two pages.", min=1, rich_help_panel=OUTPUT),
     ] = 5.0,
 ) -> None:
-    """Serve a run's curves to a browser on this machine while it trains (Ctrl-C ends)."""
-    from search.training.run.watch import serve
+    """Serve a run's page to a browser on this machine while it goes on (Ctrl-C ends).
+
+    Curves of the search and of the training, candidates, and the network found.
+    """
+    from search.pipeline.live.serve import serve
 
     with serve(run, port, target_ms=target_ms, every_s=every_s) as server:
         typer.echo(f"http://127.0.0.1:{server.server_port}/ shows {run}; Ctrl-C ends")

@@ -34,12 +34,10 @@ from search.training.engine import train
 from search.training.progress import TrainingProgress
 from search.training.recipe import TrainingRecipe
 from search.training.retrain import with_policy
-from search.training.run.plot import write_plot
 from search.training.run.trace import TraceLine
 
 SCORES = "scores.json"
 TRIALS = "trials.jsonl"
-PLOT = "trace.html"
 # Of the training images: those that train a trial, and those that judge it.
 _SHARES = (0.8, 0.2)
 _BASELINES: dict[str, Callable[..., BaselineResult]] = {
@@ -95,7 +93,7 @@ class SharedWeightsSearch:
     """A search with shared weights, whose candidates are then ranked by them.
 
     Writes scores.json (for exact selection under other targets and tables of
-    the same space) and trace.html into the folder of the run.
+    the same space) into the folder of the run.
     """
 
     algorithm: str
@@ -115,11 +113,9 @@ class SharedWeightsSearch:
                 target=problem.target,
                 recompute=context.compute.recompute,
             )
-        trace = self._train(algorithm, data, context)
+        self._train(algorithm, data, context)
         if context.processes.leads:
             _write_scores(algorithm, context)
-            plot = context.options.folder / PLOT
-            write_plot(trace, plot, f"{algorithm.name} search, {data.name}")
         candidates = candidates_of(algorithm, problem, seed=seed, samples=self.recipe.samples)
         ranked = self._judge(algorithm, data, context, len(candidates)).rank(candidates)
         return choose_candidate(ranked, problem), ranked
