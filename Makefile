@@ -45,7 +45,9 @@ BIN_LIGHT := $(VENV_LIGHT)/bin
 STAMP := $(VENV)/.installed
 STAMP_TEST := $(VENV)/.installed-test
 STAMP_LIGHT := $(VENV_LIGHT)/.installed
-# Modules are compiled when they are first imported: most of torch's never are.
+# Modules are compiled when they are first imported: most of torch's never are. An environment
+# that forbids to keep the result (container images often do) would compile them in each process.
+unexport PYTHONDONTWRITEBYTECODE
 PIP := -m pip install --quiet --disable-pip-version-check --no-compile
 # Versions that were tested with an environment's Python; an error names the Pythons there are.
 CONSTRAINTS = -c $(or $(wildcard constraints/$(shell \

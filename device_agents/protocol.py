@@ -30,6 +30,8 @@ Rules that every runner keeps:
   * The sentinel is timed before every `sentinel_every` visits.
   * Times are integer nanoseconds of a monotonic clock, per block.
   * A line that is cut off, or a stream without `bye`, is a lost device.
+  * With a fence, a runner starts, and writes a sample, only while the largest token
+    in the fence's folder is the plan's; else it ends with `EXIT_FENCED_OFF`.
   * A nonce of 64 digits is the digest of its plan (`with_digest`): a plan that
     travels as a file, and its records, can be told from any other.
 """
@@ -38,7 +40,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -63,6 +65,8 @@ from search.table.values import (
 )
 
 PROTOCOL_SCHEMA = 1
+# A runner's exit code where the device belongs to a later token than its plan's.
+EXIT_FENCED_OFF = 4
 # Phones that share a campaign have unrelated clocks: the times of phone k are shifted by k
 # times this (13 days of running).
 CLOCK_STEP_NS = 2**50
@@ -113,6 +117,16 @@ class PlanItem(Wire):
     profile: int = Field(default=0, ge=0, le=100_000)
 
 
+class Fence(Wire):
+    """Whose the device is: a folder on it, with an empty file for each token, and the plan's.
+
+    Only devices that several hosts share have one (`device_agents.farm`).
+    """
+
+    folder: str
+    token: int = Field(ge=1, lt=10**18)
+
+
 class Plan(Wire):
     """The work of one launch of a runner."""
 
@@ -130,6 +144,7 @@ class Plan(Wire):
     sentinel: int | None = None
     sentinel_every: int = Field(default=10, ge=1)
     max_temperature_c: Celsius | None = None
+    fence: Fence | None = None
     items: tuple[PlanItem, ...]
 
     @model_validator(mode="after")
@@ -281,8 +296,11 @@ def dump_plan(plan: Plan) -> str:
 
     What came later and is not asked for is left out: runners from before know no such field.
     """
-    unasked = {n: {"profile"} for n, item in enumerate(plan.items) if not item.profile}
-    return plan.model_dump_json(exclude={"items": unasked} if unasked else None)
+    unasked: dict[str, Any] = {} if plan.fence else {"fence": True}
+    items = {n: {"profile"} for n, item in enumerate(plan.items) if not item.profile}
+    if items:
+        unasked["items"] = items
+    return plan.model_dump_json(exclude=unasked or None)
 
 
 def load_plan(text: str) -> Plan:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from importlib.metadata import entry_points
+from pathlib import Path
 
 from device_agents.base import AgentSettings, DeviceAgent
 from device_agents.device import Device, load_device
@@ -36,9 +37,27 @@ def _android(device: Device, settings: AgentSettings) -> DeviceAgent:
     from device_agents.android.agent import AndroidAgent
     from device_agents.android.fleet import Fleet
 
+    if "farm" in device.options:
+        return _farm(device, settings)
     if len(AdbAddress.of(device.options).serials) > 1:
         return Fleet(device, settings)
     return AndroidAgent(device, settings)
+
+
+def _farm(device: Device, settings: AgentSettings) -> DeviceAgent:
+    from device_agents.farm_hosts.admission import read_secret
+    from device_agents.farm_hosts.fleet import FarmFleet
+    from device_agents.farm_hosts.membership import Wish
+    from device_agents.farm_ray.transport import RayTransport
+
+    options, secret = device.options, Path(device.options["secret"])
+    wish = Wish(
+        models=device.match.get("model", "*"),
+        model=options["model"],
+        campaign=options["campaign"],
+        left_out=tuple(filter(None, options["leave_out"].split(","))),
+    )
+    return FarmFleet(RayTransport(options["farm"], secret), read_secret(secret), wish, settings)
 
 
 def _ios(device: Device, settings: AgentSettings) -> DeviceAgent:

@@ -102,12 +102,21 @@ def runtime_of(manifest: Manifest) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AddedNetwork:
+    """A network that is timed whole beside a space's own: its name, and its operators' keys."""
+
+    name: str
+    keys: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CampaignSettings:
     """Everything that decides what a campaign measures and how.
 
     At most `max_operators` are measured (`operators_first`, by key, before any
     other), the others predicted; `from_table` is the table that the prediction
     starts from. A campaign with a `budget_s` neither builds nor repeats beyond it.
+    `added_operators` are measured beside those of the space, `added_networks` timed whole.
     """
 
     device: str
@@ -133,6 +142,8 @@ class CampaignSettings:
     operators_first: tuple[str, ...] | None = None
     from_table: str | None = None
     budget_s: float | None = None
+    added_operators: tuple[str, ...] = ()
+    added_networks: tuple[AddedNetwork, ...] = ()
 
     def __post_init__(self) -> None:
         self._check_effort()
@@ -203,8 +214,9 @@ class CampaignSettings:
         content = asdict(self)
         if self.effort.networks_every == 1:
             del content["effort"]["networks_every"]  # as it was before there was another
-        if not self.chains:
-            del content["chains"]
+        for name in ("chains", "added_operators", "added_networks"):
+            if not content[name]:
+                del content[name]
         if self.runtime == "auto":
             del content["runtime"]
         if self.budget_s is not None:

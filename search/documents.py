@@ -1,11 +1,13 @@
-"""JSON documents read strictly: what is not exactly what a reader expects is refused.
+"""Documents read strictly: what is not exactly what a reader expects is refused.
 
 JSON as Python reads it knows NaN and infinity, keeps the last of two equal names, and gives
 up on deep nesting and long numbers with errors of other kinds. Here all of that is one error.
 """
 
+import difflib
 import json
 import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
@@ -107,6 +109,22 @@ def first_problem(error: ValidationError) -> str:
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
     where = ".".join(str(step) for step in first["loc"])
     return shortened(f"{where}: {first['msg']}" if where else first["msg"], 200)
+
+
+def refuse_unknown(names: Iterable[str], known: Iterable[str], where: str) -> None:
+    """Refuse a key that nothing has, naming the nearest one that something has.
+
+    Raises:
+        UsageError: There is one.
+    """
+    known = list(known)
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1, 0.5) or [
+                other for other in known if other.rpartition(".")[2] == name.rpartition(".")[2]
+            ]
+            hint = f"The nearest is {near[0]}." if near else f"Known: {', '.join(sorted(known))}."
+            raise UsageError(f"Unknown key {name!r} in {where}.", hint)
 
 
 def shortened(value: object, most: int = _SHOWN) -> str:

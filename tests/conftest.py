@@ -28,6 +28,11 @@ for number, handler in (
         signal.signal(number, handler)
 
 
+# Files are written through to the disk against a loss of power, which no test brings about;
+# thousands of times a run, it is what tests wait for.
+os.fsync = lambda fd: None
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_sessionstart(session: pytest.Session) -> None:
     """State the order of this run first, so that a run that hangs can be repeated too."""

@@ -25,7 +25,16 @@ from typing import Any, NoReturn
 ROOT = Path(__file__).resolve().parents[1]
 # Read when libraries are loaded: a command that sets another value starts as usual.
 LOADED = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
-LIBRARIES = ("torch", "pandas", "scipy.stats", "scipy.optimize")
+LIBRARIES = (
+    "torch",
+    "torch._dynamo",  # an optimiser loads it
+    "pandas",
+    "scipy.stats",
+    "scipy.optimize",
+    "sklearn.datasets",
+    "PIL.Image",
+    "rich.progress",
+)
 KIT = ("profiler.cli.app", "profiler.campaign.run", "search.cli.app", "search.pipeline.run")
 MESSAGE_BYTES = 1 << 20
 

@@ -16,6 +16,7 @@ from device_agents.adb import discovery
 from device_agents.adb.address import AdbAddress
 from device_agents.adb.detected import DetectedDevice
 from device_agents.adb.device import COMMAND_S, AdbDevice
+from device_agents.android.fence import FENCE, PhoneFence
 from device_agents.android.file_store import ROOT, FileStore
 from device_agents.android.identity import Identity, identify, read_offline
 from device_agents.android.parsers import pick_cluster, why_unpinned
@@ -31,12 +32,23 @@ from device_agents.cpu import (
     read_clusters,
 )
 from device_agents.device import Device
+from device_agents.farm.fence import Gate
+from device_agents.farm.model import LeaseLost
 from device_agents.lock import device_lock
-from device_agents.protocol import Hello, Plan, Record, check_records, dump_plan
+from device_agents.protocol import (
+    EXIT_FENCED_OFF,
+    Fence,
+    Hello,
+    Plan,
+    Record,
+    check_records,
+    dump_plan,
+)
 from search.errors import ConnectionLost, DeviceError, DeviceLost, KitError, Transient, UsageError
 from search.table.manifest import DeviceInfo, Source
 
 _AGAIN = "What was measured is kept; run again with --resume."
+_ASK_AGAIN = "Ask for a phone again; what was kept is not measured twice."
 _PATIENCE_S = 20.0
 _LAST_LINES = 1000
 
@@ -45,7 +57,8 @@ class AndroidAgent:
     """Runs plans on one Android device.
 
     While it is open the device is in performance mode, and no other process on
-    this computer measures on it.
+    this computer measures on it. With the `token` of a farm's lease it is claimed for that
+    lease: runs of earlier ones end, and its runner stops once a later one claims it.
     """
 
     source: Source = "measured"
@@ -57,6 +70,7 @@ class AndroidAgent:
         serial: str | None = None,
         *,
         runner_later: bool = False,
+        token: int | None = None,
     ) -> None:
         if settings.backend != "xnnpack":
             raise UsageError(
@@ -72,6 +86,7 @@ class AndroidAgent:
         self._address = AdbAddress.of(device.options)
         self._serial = serial
         self._runner_later = runner_later
+        self._token = token
         self._open = contextlib.ExitStack()
         self._running: int | None = None
         self._may_have_restarted = False
@@ -105,6 +120,9 @@ class AndroidAgent:
         self.adb_device.connect()
         self.identity: Identity = identify(self.adb_device)
         self._open.enter_context(device_lock(self.identity.lock_key, str(self.identity.info.model)))
+        self._gate = Gate(PhoneFence(self.adb_device))
+        if self._token is not None:
+            self._gate.open(self._token)
         self._performance_mode = PerformanceMode(
             self.adb_device, self.identity.serial_hash, self._settings.say
         )
@@ -191,6 +209,11 @@ class AndroidAgent:
         """Pull and remove what the runner wrote there."""
         return self._store.collect(name)
 
+    @property
+    def starts_fresh(self) -> bool:
+        """True: every plan has a runner of its own."""
+        return True
+
     def remarks(self) -> tuple[str, ...]:
         """What was told about the device that its measurements depend on."""
         return tuple(self._remarks)
@@ -206,6 +229,7 @@ class AndroidAgent:
         """
         if plan.affinity is None and self.pinned is not None:
             plan = plan.model_copy(update={"affinity": self.pinned})
+        plan = self._fenced(plan)
         self._kill_leftover_runner()
         if self._may_have_restarted:
             self._performance_mode.renew(self._remark)
@@ -237,6 +261,10 @@ class AndroidAgent:
             if result is None or result.code == 0:
                 raise
             self._running = None
+            if result.code == EXIT_FENCED_OFF:
+                raise LeaseLost(
+                    "The phone was given to somebody else while it measured.", _ASK_AGAIN
+                ) from error
             raise DeviceLost(
                 f"The runner died ({_cause(result.code)})"
                 f"{': ' + result.last_error_line if result.last_error_line else ''}.",
@@ -246,6 +274,17 @@ class AndroidAgent:
             running.close()
             with contextlib.suppress(KitError):
                 self._store.remove(remote_path)
+
+    def _fenced(self, plan: Plan) -> Plan:
+        """The plan with this lease's fence, for the runner to keep; as it is without a lease.
+
+        Raises:
+            FencedOff: The phone belongs to a later lease.
+        """
+        if self._token is None:
+            return plan
+        self._gate.check(self._token)
+        return plan.model_copy(update={"fence": Fence(folder=FENCE, token=self._token)})
 
     # --- needed by the checkup only
 

@@ -17,7 +17,7 @@ from search.errors import DeviceError
 from search.files import sha256_bytes, sha256_file
 
 ROOT = "/data/local/tmp/fbnet-kit"
-_FILES, _PLANS, _OUTPUTS = f"{ROOT}/files", f"{ROOT}/plans", f"{ROOT}/outputs"
+_FILES, PLANS, _OUTPUTS = f"{ROOT}/files", f"{ROOT}/plans", f"{ROOT}/outputs"
 _RUNTIMES = f"{ROOT}/runtimes"
 _NAME = re.compile(r"[0-9a-f]{64}")
 # Space that is left free on the device.
@@ -119,7 +119,7 @@ class FileStore:
     def put_plan(self, text: str) -> str:
         """Write a plan; returns its path on the device."""
         content = text.encode()
-        remote_path = f"{_PLANS}/{secrets.token_hex(8)}.json"
+        remote_path = f"{PLANS}/{secrets.token_hex(8)}.json"
         self._stored_files()
         with tempfile.TemporaryDirectory(prefix="kit-plan-") as folder:
             path = Path(folder) / "plan.json"
@@ -173,7 +173,7 @@ class FileStore:
     def _stored_files(self) -> set[str]:
         if self._stored is None:
             self._device.check(
-                ["mkdir", "-p", _FILES, _PLANS, _OUTPUTS], f"The device cannot make {ROOT}"
+                ["mkdir", "-p", _FILES, PLANS, _OUTPUTS], f"The device cannot make {ROOT}"
             )
             listing, free = self._device.run_all([["ls", _FILES], ["df", "-k", ROOT]])
             names = listing.text.split()

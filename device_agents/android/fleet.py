@@ -1,19 +1,7 @@
-"""Fleet: several phones of one model as one device, each running a share of every plan.
-
-An item stays with one phone for the whole campaign, so that its blocks are of
-one piece of silicon. A few items and the sentinel are run by all: `remarks`
-reports how far the phones agree on them, and the table records it.
-
-The clocks of two phones are unrelated: the `at_ns` of phone k are shifted by
-k times `CLOCK_STEP_NS`, so that a phone's slow moments stay its own, and
-`at_ns // CLOCK_STEP_NS` of a sample is the number of its phone.
-"""
+"""Fleet: several phones of one model at this computer as one device (`shared_work`)."""
 
 import contextlib
-import queue
-import statistics
-import threading
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -22,16 +10,20 @@ from typing import Self
 from device_agents.adb import discovery
 from device_agents.adb.address import AdbAddress
 from device_agents.android.agent import AndroidAgent
+from device_agents.android.shared_work import (
+    SHARED_ITEMS,
+    Agreement,
+    is_shared,
+    joint_state,
+    on_common_clock,
+    part_of,
+    running_together,
+)
 from device_agents.base import AgentSettings, DeviceState
 from device_agents.device import Device
-from device_agents.protocol import CLOCK_STEP_NS, Bye, Hello, Plan, Record, Sample, Sentinel
+from device_agents.protocol import Bye, Hello, Plan, Record
 from search.errors import DeviceError
 from search.table.manifest import DeviceInfo, Source
-
-SHARED_ITEMS = 3
-_AGREE = 0.05
-
-_Message = tuple[int, Record | BaseException | None]
 
 
 class Fleet:
@@ -52,7 +44,7 @@ class Fleet:
             AndroidAgent(device, settings, serial) for serial in self._address.serials
         ]
         self._open = contextlib.ExitStack()
-        self._shared: dict[int, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
+        self._agreement = Agreement()
 
     def __enter__(self) -> Self:
         chosen = discovery.select_devices(self._device, self._address, self._settings.say)
@@ -104,23 +96,7 @@ class Fleet:
 
     def state(self) -> DeviceState:
         """State of the first phone; the mode where all agree, the highest temperature."""
-        states = [agent.state() for agent in self._agents]
-        modes = [state.fixed_performance_mode for state in states]
-        first = states[0]
-        return DeviceState(
-            governor=first.governor,
-            fixed_performance_mode=modes[0] if len(set(modes)) == 1 else None,
-            temperature_c=max(
-                (state.temperature_c for state in states if state.temperature_c is not None),
-                default=None,
-            ),
-            refused_settings={
-                name: text for state in states for name, text in state.refused_settings.items()
-            },
-            cores_offline=_union([state.cores_offline for state in states]),
-            pinned=first.pinned,
-            phone=first.phone,
-        )
+        return joint_state([agent.state() for agent in self._agents])
 
     def lacking(self, sizes: Mapping[str, int]) -> set[str]:
         """The contents that at least one phone does not have yet."""
@@ -143,17 +119,8 @@ class Fleet:
         """The phones, and how far they agree on the shared items."""
         hashes = [agent.info().serial_hash for agent in self._agents]
         remarks = [f"measured by {len(hashes)} phones of one model: {', '.join(map(str, hashes))}"]
-        spreads = []
-        for phones in self._shared.values():
-            medians = [statistics.median(times) for times in phones.values()]
-            if len(medians) == len(self._agents):
-                spreads.append(max(medians) / min(medians) - 1)
-        if spreads:
-            worst = max(spreads)
-            verdict = "they agree" if worst <= _AGREE else "THEY DO NOT AGREE"
-            remarks.append(
-                f"{verdict}: on {len(spreads)} shared operators they differ by at most {worst:.1%}"
-            )
+        if agreement := self._agreement.remark({n: f"phone {h}" for n, h in enumerate(hashes)}):
+            remarks.append(agreement)
         own = {text: None for agent in self._agents for text in agent.remarks()}
         return (*remarks, *own)
 
@@ -166,59 +133,25 @@ class Fleet:
             DeviceLost, DeviceTimeout, DeviceError: Of any phone; the others
                 are stopped.
         """
-        arrived: queue.SimpleQueue[_Message] = queue.SimpleQueue()
-        stop = threading.Event()
-        threads = [
-            threading.Thread(target=_pump, args=(number, agent, part, arrived, stop), daemon=True)
-            for number, (agent, part) in enumerate(
-                zip(self._agents, self._parts(plan), strict=True)
-            )
-        ]
-        for thread in threads:
-            thread.start()
-        try:
-            yield from self._merge(arrived)
-        finally:
-            stop.set()
-            for thread in threads:
-                thread.join()
-
-    def _parts(self, plan: Plan) -> list[Plan]:
-        """Each phone's plan: its own items, and those that all share."""
-        count = len(self._agents)
-        first_only = any(item.output for item in plan.items)
-        parts = []
-        for number in range(count):
-            items = tuple(
-                item
-                for item in plan.items
-                if (number == 0 if first_only else item.id % count == number)
-                or (not first_only and (item.id < SHARED_ITEMS or item.id == plan.sentinel))
-            )
-            known = {item.id for item in items}
-            sentinel = plan.sentinel if plan.sentinel in known else None
-            parts.append(plan.model_copy(update={"items": items, "sentinel": sentinel}))
-        return parts
-
-    def _merge(self, arrived: "queue.SimpleQueue[_Message]") -> Iterator[Record]:
-        counts: Counter[str] = Counter()
-        running, has_hello = len(self._agents), False
-        peak: int | None = None
-        while running:
-            number, record = arrived.get()
-            if isinstance(record, BaseException):
-                raise record
-            if record is None:
-                running -= 1
-            elif isinstance(record, Hello):
-                if not has_hello:
-                    has_hello = True
-                    yield record
-            elif isinstance(record, Bye):
-                peak = max((kb for kb in (peak, record.max_rss_kb) if kb), default=None)
-            elif (merged := self._on_common_clock(number, record)) is not None:
-                counts[merged.type] += 1
-                yield merged
+        parts = zip(range(len(self._agents)), self._agents, self._parts(plan), strict=True)
+        with running_together(parts) as arrived:
+            running, counts, has_hello = len(self._agents), Counter[str](), False
+            peak: int | None = None
+            while running:
+                number, record = arrived.get()
+                if isinstance(record, BaseException):
+                    raise record
+                if record is None:
+                    running -= 1
+                elif isinstance(record, Hello):
+                    if not has_hello:
+                        has_hello = True
+                        yield record
+                elif isinstance(record, Bye):
+                    peak = max((kb for kb in (peak, record.max_rss_kb) if kb), default=None)
+                elif self._is_kept(number, record):
+                    counts[record.type] += 1
+                    yield on_common_clock(number, record)
         yield Bye(
             samples=counts["sample"],
             sentinels=counts["sentinel"],
@@ -226,38 +159,21 @@ class Fleet:
             max_rss_kb=peak,
         )
 
-    def _on_common_clock(self, number: int, record: Record) -> Record | None:
-        """A phone's record with shifted time; None for an item of another phone."""
+    def _parts(self, plan: Plan) -> list[Plan]:
+        """Each phone's plan: its own items, and those that all share."""
+        count = len(self._agents)
+        if any(item.output for item in plan.items):
+            return [part_of(plan, plan.items if number == 0 else ()) for number in range(count)]
+        return [
+            part_of(
+                plan,
+                [item for item in plan.items if item.id % count == number or is_shared(plan, item)],
+            )
+            for number in range(count)
+        ]
+
+    def _is_kept(self, number: int, record: Record) -> bool:
+        """Whether a record is of an item of this phone; what it shares is compared."""
+        self._agreement.add(number, record)
         item = getattr(record, "item", None)
-        if isinstance(record, Sample) and record.item < SHARED_ITEMS:
-            self._shared[record.item][number].append(record.ns / record.loops)
-        if item is not None and item < SHARED_ITEMS and item % len(self._agents) != number:
-            return None
-        if isinstance(record, Sample | Sentinel):
-            at_ns = record.at_ns % CLOCK_STEP_NS + number * CLOCK_STEP_NS
-            return record.model_copy(update={"at_ns": at_ns})
-        return record
-
-
-def _union(parts: Sequence[tuple[int, ...] | None]) -> tuple[int, ...] | None:
-    known = [part for part in parts if part is not None]
-    return tuple(sorted({cpu for part in known for cpu in part})) if known else None
-
-
-def _pump(
-    number: int,
-    agent: AndroidAgent,
-    plan: Plan,
-    arrived: "queue.SimpleQueue[_Message]",
-    stop: threading.Event,
-) -> None:
-    """Forward one phone's records until its plan is done or `stop` is set."""
-    try:
-        with contextlib.closing(agent.run(plan)) as records:  # type: ignore[type-var]
-            for record in records:
-                if stop.is_set():
-                    return
-                arrived.put((number, record))
-        arrived.put((number, None))
-    except BaseException as error:
-        arrived.put((number, error))
+        return item is None or item >= SHARED_ITEMS or item % len(self._agents) == number

@@ -5,13 +5,16 @@ still holds its phone. So the phone itself keeps the largest token that it has s
 with a larger one ends whatever ran there; before a sample is written, the token is compared again.
 """
 
-import fcntl
 import os
+import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
 
 from device_agents.farm.model import FencedOff
-from search.errors import DeviceError
+
+# As the runner reads them: digits of ASCII, few enough for 64 bits.
+_TOKEN = re.compile(r"[0-9]{1,18}")
 
 
 class PhoneSide(Protocol):
@@ -66,40 +69,34 @@ def _fenced(token: int, kept: int) -> FencedOff:
     )
 
 
-class FenceFile:
-    """A fence in a file, changed under a lock: two writers leave the larger token.
+class FenceFolder:
+    """A fence in a folder of this machine: an empty file for each token, the largest counts.
 
-    Raises:
-        DeviceError: The file holds no token.
+    Nothing is read and written back, so no two writers can leave the smaller one.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def read(self) -> int:
-        """The token kept, 0 if there is no file."""
+        """The token kept, 0 if there is none; other files there are none of it."""
         try:
-            text = self._path.read_text(encoding="ascii", errors="replace").strip()
+            return largest_token(entry.name for entry in self._path.iterdir())
         except FileNotFoundError:
             return 0
-        if not text.isascii() or not text.isdigit() or len(text) > 18:
-            raise DeviceError(
-                f"{self._path} holds no token.",
-                "Remove it once nothing uses this phone; the next lease writes it anew.",
-            )
-        return int(text)
 
     def raise_to(self, token: int) -> int:
         """Keep the larger of both on disk before this returns; return it."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        with self._path.with_suffix(".lock").open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if (kept := self.read()) >= token:
-                return kept
-            new = self._path.with_suffix(".new")
-            with new.open("w", encoding="ascii") as file:
-                file.write(f"{token}\n")
-                file.flush()
-                os.fsync(file.fileno())
-            new.replace(self._path)
-        return token
+        self._path.mkdir(parents=True, exist_ok=True)
+        (self._path / str(token)).touch()
+        folder = os.open(self._path, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+        return self.read()
+
+
+def largest_token(names: Iterable[str]) -> int:
+    """The largest token among the names of files; 0 if none is one."""
+    return max((int(name) for name in names if _TOKEN.fullmatch(name)), default=0)

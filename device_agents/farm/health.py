@@ -6,7 +6,14 @@ Every function runs inside a transaction of the registry.
 import sqlite3
 
 from device_agents.farm import tasks
-from device_agents.farm.model import Health, Limits, PhoneStatus, Sighting
+from device_agents.farm.model import (
+    Health,
+    HostStatus,
+    Limits,
+    PhoneStatus,
+    Sighting,
+    Way,
+)
 
 _COLUMNS = "id, model, temperature_c, battery_percent, quarantine"
 _Row = tuple[str, str, float | None, float | None, str | None]
@@ -60,9 +67,10 @@ def _merge(database: sqlite3.Connection, phone: str, other: str) -> None:
         (other, other, phone),
     )
     # What was asked of both, or measured by both, is kept once; a result keeps its name.
-    for table in ("marks", "ways", "results", "tasks"):
+    for table in ("marks", "ways", "results", "tasks", "members"):
         database.execute(f"UPDATE OR IGNORE {table} SET phone = ? WHERE phone = ?", (phone, other))  # noqa: S608
     database.execute("DELETE FROM tasks WHERE phone = ? AND done = 0", (other,))
+    database.execute("DELETE FROM members WHERE phone = ?", (other,))
     database.execute("DELETE FROM phones WHERE id = ?", (other,))
 
 
@@ -92,29 +100,57 @@ def count_failure(database: sqlite3.Connection, phone: str, reason: str, most: i
     )
 
 
-def free_phone(
+def free_phones(
     database: sqlite3.Connection, model: str, wanted: Health, since_s: float, limits: Limits
-) -> str | None:
-    """A phone in this health that nobody holds, the least used first."""
+) -> list[str]:
+    """The phones in this health that nobody holds, the least used first.
+
+    A host that is drained gives its phones to nobody.
+    """
     rows = database.execute(
         f"SELECT {_COLUMNS} FROM phones WHERE model = ? "  # noqa: S608
         "AND id NOT IN (SELECT phone FROM leases) ORDER BY token, id",
         (model,),
     )
-    reachable = _reachable(database, since_s)
-    for row in rows:
-        # Whether a barred phone can be reached matters to a probe too.
-        if row[0] in reachable and _health(row, True, limits)[0] == wanted:
-            return str(row[0])
-    return None
+    reachable = _reachable(database, since_s, and_not_drained=True)
+    # Whether a barred phone can be reached matters to a probe too.
+    return [
+        str(row[0])
+        for row in rows
+        if row[0] in reachable and _health(row, True, limits)[0] == wanted
+    ]
 
 
-def _reachable(database: sqlite3.Connection, since_s: float) -> set[str]:
+_HOSTS_WAYS = "FROM ways JOIN hosts ON hosts.id = ways.host WHERE seen_at_s > ?"
+
+
+def _reachable(
+    database: sqlite3.Connection, since_s: float, *, and_not_drained: bool = False
+) -> set[str]:
     rows = database.execute(
-        "SELECT DISTINCT phone FROM ways JOIN hosts ON hosts.id = ways.host WHERE seen_at_s > ?",
-        (since_s,),
+        f"SELECT DISTINCT phone {_HOSTS_WAYS} AND is_drained <= ?",
+        (since_s, 0 if and_not_drained else 1),
     )
     return {phone for (phone,) in rows}
+
+
+def best_way(database: sqlite3.Connection, phone: str, since_s: float) -> Way | None:
+    """A way to a phone that works: a cable before the network, a host in use before a drained."""
+    row = database.execute(
+        f"SELECT host, address, connection {_HOSTS_WAYS} AND phone = ? "
+        "ORDER BY is_drained, connection DESC, host, address LIMIT 1",
+        (since_s, phone),
+    ).fetchone()
+    return Way(host=row[0], address=row[1], connection=row[2]) if row else None
+
+
+def hosts(database: sqlite3.Connection, now_s: float) -> list[HostStatus]:
+    """All hosts ever heard of."""
+    rows = database.execute("SELECT id, seen_at_s, is_drained FROM hosts ORDER BY id")
+    return [
+        HostStatus(host=host, seen_s_ago=max(0.0, now_s - seen), is_drained=bool(is_drained))
+        for host, seen, is_drained in rows
+    ]
 
 
 def _health(row: _Row, is_reachable: bool, limits: Limits) -> tuple[Health, str]:

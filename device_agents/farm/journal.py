@@ -14,7 +14,8 @@ CREATE TABLE phones (
     temperature_c REAL, battery_percent REAL,
     quarantine TEXT, failures INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE marks (mark TEXT PRIMARY KEY, phone TEXT NOT NULL);
-CREATE TABLE hosts (id TEXT PRIMARY KEY, seen_at_s REAL NOT NULL);
+CREATE TABLE hosts (
+    id TEXT PRIMARY KEY, seen_at_s REAL NOT NULL, is_drained INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE ways (
     host TEXT NOT NULL, address TEXT NOT NULL, connection TEXT NOT NULL, phone TEXT NOT NULL,
     PRIMARY KEY (host, address));
@@ -30,6 +31,12 @@ CREATE TABLE results (
     phone TEXT NOT NULL, campaign TEXT NOT NULL, item TEXT NOT NULL, pass INTEGER NOT NULL,
     wanted TEXT NOT NULL, token INTEGER NOT NULL, content TEXT NOT NULL,
     PRIMARY KEY (phone, campaign, item, pass, wanted));
+CREATE TABLE waiting (
+    request TEXT NOT NULL UNIQUE, owner TEXT NOT NULL, model TEXT NOT NULL,
+    since_s REAL NOT NULL, seen_at_s REAL NOT NULL);
+CREATE TABLE members (
+    campaign TEXT NOT NULL, phone TEXT NOT NULL, number INTEGER NOT NULL,
+    PRIMARY KEY (campaign, phone));
 CREATE INDEX open_tasks ON tasks (campaign, done, holder);
 CREATE INDEX held_tasks ON tasks (holder);
 """
@@ -40,16 +47,19 @@ class FarmJournal:
 
     Args:
         path: The sqlite file; made if it is not there. `:memory:` keeps nothing.
+        any_thread: Whether threads other than this one may use it, one at a time.
 
     Raises:
         UsageError: The file is no journal of a farm, or a newer one.
         StorageError: It cannot be written.
     """
 
-    def __init__(self, path: Path | str) -> None:
+    def __init__(self, path: Path | str, *, any_thread: bool = False) -> None:
         self._path = path
         with self._storage_errors():
-            self._database = sqlite3.connect(path, isolation_level=None)
+            self._database = sqlite3.connect(
+                path, isolation_level=None, check_same_thread=not any_thread
+            )
             try:
                 self._prepare()
             except sqlite3.DatabaseError as error:

@@ -134,6 +134,33 @@ class PhoneStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """How a holder reaches its phone: through this host, which calls it by this address."""
+
+    host: str
+    address: str
+    connection: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostStatus:
+    """A host: when it was last heard of, and whether its phones are given to nobody anew."""
+
+    host: str
+    seen_s_ago: float
+    is_drained: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """Somebody who waits for a phone of a model."""
+
+    owner: str
+    model: str
+    for_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CampaignStatus:
     """How far one campaign is, in tasks."""
 

@@ -10,24 +10,24 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterable, Sequence
 
-from device_agents.farm import health, tasks
+from device_agents.farm import health, tasks, waiting
 from device_agents.farm.journal import FarmJournal
 from device_agents.farm.model import (
-    CampaignStatus,
     Health,
     Lease,
     LeaseLost,
     Limits,
-    PhoneStatus,
     Purpose,
     Result,
     Sighting,
     Task,
+    Way,
 )
+from device_agents.farm.overview import Overview
 from search.errors import UsageError
 
 
-class Registry:
+class Registry(Overview):
     """Phones, their leases, and the tasks of campaigns.
 
     Every call is one transaction: a crash leaves all of it or nothing. Every call may be sent
@@ -48,14 +48,13 @@ class Registry:
         clock: Callable[[], float] = time.monotonic,
         new_key: Callable[[], str] = secrets.token_hex,
     ) -> None:
-        self._journal = journal
-        self._limits = limits or Limits()
-        self._clock = clock
+        super().__init__(journal, limits or Limits(), clock)
         self._new_key = new_key
         now_s = clock()
         with journal.transaction() as database:
             database.execute("UPDATE leases SET expires_at_s = ?", (now_s + self._limits.ttl_s,))
             database.execute("UPDATE hosts SET seen_at_s = ?", (now_s,))
+            database.execute("UPDATE waiting SET since_s = ?, seen_at_s = ?", (now_s, now_s))
 
     # --- phones
 
@@ -74,7 +73,11 @@ class Registry:
         now_s = self._clock()
         with self._journal.transaction() as database:
             self._expire(database, now_s)
-            database.execute("INSERT OR REPLACE INTO hosts VALUES (?, ?)", (host, now_s))
+            database.execute(
+                "INSERT INTO hosts (id, seen_at_s) VALUES (?, ?) "
+                "ON CONFLICT (id) DO UPDATE SET seen_at_s = excluded.seen_at_s",
+                (host, now_s),
+            )
             database.execute("DELETE FROM ways WHERE host = ?", (host,))
             for sighting in sightings:
                 health.take_over(database, sighting)
@@ -94,10 +97,30 @@ class Registry:
             if not health.quarantine(database, phone, reason):
                 raise UsageError(f"No phone {phone} in this farm.", "See farm status for its ids.")
 
+    def drain(self, host: str, is_drained: bool) -> None:
+        """Give no phone of a host to anybody anew, or do so again; leases go on.
+
+        Raises:
+            UsageError: There is no such host.
+        """
+        with self._journal.transaction() as database:
+            changed = database.execute(
+                "UPDATE hosts SET is_drained = ? WHERE id = ?", (int(is_drained), host)
+            )
+            if not changed.rowcount:
+                raise UsageError(f"No host {host} in this farm.", "See farm status for its hosts.")
+
     # --- leases
 
     def acquire(
-        self, owner: str, model: str, request: str, *, purpose: Purpose = "measure"
+        self,
+        owner: str,
+        model: str,
+        request: str,
+        *,
+        purpose: Purpose = "measure",
+        waits: bool = False,
+        left_out: Sequence[str] = (),
     ) -> Lease | None:
         """Lease a free phone of a model; None where none is free.
 
@@ -107,6 +130,9 @@ class Registry:
             request: Chosen by the caller and never used again; the same one asked twice gives
                 the same lease, so that an answer that was lost costs no phone.
             purpose: `probe` leases a phone out of quarantine's sight, to measure it.
+            waits: Keep a place in the queue for as long as the request is repeated within one
+                time to live; phones go to those who asked first.
+            left_out: Beginnings of the ids of phones that will not do.
 
         Raises:
             UsageError: Another owner has used this request.
@@ -122,10 +148,18 @@ class Registry:
                 return self._same_owner(row, owner)
             wanted: Health = "ready" if purpose == "measure" else "quarantined"
             since_s = now_s - self._limits.ttl_s
-            free = health.free_phone(database, model, wanted, since_s, self._limits)
-            if free is None:
+            free = [
+                phone
+                for phone in health.free_phones(database, model, wanted, since_s, self._limits)
+                if not phone.startswith(tuple(left_out))
+            ]
+            waiting.forget_silent(database, since_s)
+            if len(free) <= (waiting.ahead(database, request, model) if wanted == "ready" else 0):
+                if waits:
+                    waiting.note(database, request, owner, model, now_s)
                 return None
-            return self._grant(database, free, owner, request, purpose, now_s)
+            waiting.leave(database, request)
+            return self._grant(database, free[0], owner, request, purpose, now_s)
 
     def _same_owner(self, row: tuple[str, str, int, str, Purpose], owner: str) -> Lease:
         key, phone, token, holder, purpose = row
@@ -177,14 +211,42 @@ class Registry:
             if not changed.rowcount:
                 raise _lost()
 
+    def confirm(self, key: str, phone: str, token: int) -> Purpose:
+        """What a lease is for; who holds a key may do that on this phone, nobody else may.
+
+        Raises:
+            LeaseLost: The lease has ended, or is of another phone or token.
+        """
+        now_s = self._clock()
+        with self._journal.transaction() as database:
+            self._expire(database, now_s)
+            row = database.execute(
+                "SELECT purpose FROM leases WHERE key = ? AND phone = ? AND token = ?",
+                (key, phone, token),
+            ).fetchone()
+            if row is None:
+                raise _lost()
+            purpose: Purpose = row[0]
+            return purpose
+
+    def way(self, key: str) -> Way:
+        """The way that a lease's holder uses to its phone, for as long as it holds it.
+
+        Raises:
+            LeaseLost: The lease has ended, or no host sees its phone any more.
+        """
+        now_s = self._clock()
+        with self._journal.transaction() as database:
+            self._expire(database, now_s)
+            row = database.execute("SELECT phone FROM leases WHERE key = ?", (key,)).fetchone()
+            since_s = now_s - self._limits.ttl_s
+            if row is None or (found := health.best_way(database, row[0], since_s)) is None:
+                raise _lost()
+            return found
+
     def release(self, key: str) -> None:
         """Give a phone back; its unfinished task is queued again."""
         with self._journal.transaction() as database:
-            tasks.end_lease(database, key)
-
-    def _expire(self, database: sqlite3.Connection, now_s: float) -> None:
-        ended = database.execute("SELECT key FROM leases WHERE expires_at_s <= ?", (now_s,))
-        for (key,) in ended.fetchall():
             tasks.end_lease(database, key)
 
     # --- tasks and results
@@ -272,24 +334,15 @@ class Registry:
             tasks.end_lease(database, key)
             return passed
 
-    # --- what people see
-
-    def phones(self) -> list[PhoneStatus]:
-        """All phones ever seen, by id."""
-        now_s = self._clock()
+    def number_of(self, campaign: str, phone: str) -> int:
+        """The number of a phone within a campaign, counted from 0: the same whenever asked."""
         with self._journal.transaction() as database:
-            self._expire(database, now_s)
-            return health.statuses(database, now_s, self._limits)
+            return tasks.number_of(database, campaign, phone)
 
-    def campaigns(self) -> list[CampaignStatus]:
-        """Progress of every campaign."""
+    def forget(self, campaign: str, *, only_open: bool = False) -> None:
+        """Drop what is kept of a campaign: all of it, or the tasks that are not done."""
         with self._journal.transaction() as database:
-            return tasks.progress(database)
-
-    def results(self, campaign: str) -> list[Result]:
-        """All results of a campaign, each with the phone that measured it."""
-        with self._journal.transaction() as database:
-            return tasks.results(database, campaign)
+            tasks.forget(database, campaign, only_open)
 
 
 def _held(database: sqlite3.Connection, key: str, purpose: Purpose) -> tuple[str, int]:

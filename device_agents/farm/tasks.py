@@ -106,5 +106,27 @@ def results(database: sqlite3.Connection, campaign: str) -> list[Result]:
     ]
 
 
+def number_of(database: sqlite3.Connection, campaign: str, phone: str) -> int:
+    """A phone's number within a campaign; the next one where it has none yet."""
+    database.execute(
+        "INSERT OR IGNORE INTO members SELECT ?, ?, "
+        "(SELECT coalesce(max(number) + 1, 0) FROM members WHERE campaign = ?)",
+        (campaign, phone, campaign),
+    )
+    (number,) = database.execute(
+        "SELECT number FROM members WHERE campaign = ? AND phone = ?", (campaign, phone)
+    ).fetchone()
+    return int(number)
+
+
+def forget(database: sqlite3.Connection, campaign: str, only_open: bool) -> None:
+    """Drop tasks, results and members of a campaign, or its open tasks alone."""
+    if only_open:
+        database.execute("DELETE FROM tasks WHERE campaign = ? AND done = 0", (campaign,))
+        return
+    for table in ("tasks", "results", "members"):
+        database.execute(f"DELETE FROM {table} WHERE campaign = ?", (campaign,))  # noqa: S608
+
+
 def _key_of(task: Task) -> tuple[str, str, int, str]:
     return (task.campaign, task.item, task.pass_number, task.phone)

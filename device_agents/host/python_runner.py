@@ -19,9 +19,11 @@ from pathlib import Path
 from typing import IO, Any
 
 from device_agents.cpu import temperature_c
+from device_agents.farm.fence import FenceFolder
 from device_agents.host.runtimes import LOADERS, LoadedProgram
 from device_agents.host.tensor_files import TensorFileError, infer
 from device_agents.protocol import (
+    EXIT_FENCED_OFF,
     Begin,
     Bye,
     Event,
@@ -53,6 +55,7 @@ class _PlanRun:
         self.counts = {"sample": 0, "sentinel": 0, "failure": 0}
 
     def run(self) -> None:
+        self._check_fence()
         self.write(self._hello())
         for item in self.plan.items:
             self._guard(item.id, "load", partial(self._load, item))
@@ -74,6 +77,19 @@ class _PlanRun:
                 max_rss_kb=_max_rss_kb(),
             )
         )
+
+    def _check_fence(self) -> None:
+        """End here, as every runner does, where the device belongs to another token."""
+        fence = self.plan.fence
+        if fence is None:
+            return
+        kept = FenceFolder(Path(fence.folder)).read()
+        if kept != fence.token:
+            print(
+                f"fenced off: this device belongs to token {kept}, this run has {fence.token}",
+                file=sys.stderr,
+            )
+            raise SystemExit(EXIT_FENCED_OFF)
 
     def _hello(self) -> Hello:
         plan = self.plan
@@ -186,6 +202,7 @@ class _PlanRun:
 
     def _sentinel(self, item: int) -> None:
         _, ns, switches, _ = self._visit(item)
+        self._check_fence()
         self.counts["sentinel"] += 1
         self.write(
             Sentinel(loops=self.loops[item], ns=ns, switches=switches, at_ns=time.perf_counter_ns())
@@ -193,6 +210,7 @@ class _PlanRun:
 
     def _sample(self, item: int, number: int) -> None:
         first_ns, ns, switches, attempts = self._visit(item)
+        self._check_fence()
         self.counts["sample"] += 1
         self.write(
             Sample(

@@ -15,6 +15,7 @@ from profiler.planning.networks import draw_networks
 from search.architecture import Architecture
 from search.errors import KitError
 from search.latency.model import LatencyModel
+from search.operators.words import space_label
 from search.spaces.registry import parse_space
 from search.table.store import Table
 
@@ -51,7 +52,7 @@ def exam_networks(table: Table, number: int = NETWORKS) -> tuple[ExamNetwork, ..
 
 
 def _same_networks(table: Table) -> Iterator[ExamNetwork]:
-    model, spec = LatencyModel(table), table.manifest.space.spec
+    model, label = LatencyModel(table), space_label(table.manifest.space.spec)
     drawn = _drawn(table)
     columns = table.exam[["network", "predicted_us", "measured_us"]]
     for name, predicted_us, measured_us in columns.itertuples(index=False):
@@ -61,7 +62,7 @@ def _same_networks(table: Table) -> Iterator[ExamNetwork]:
         architecture = Architecture(name=export.name, operators=export.operators)
         if abs(model.estimate(architecture).value_us / float(predicted_us) - 1) < _SAME:
             yield ExamNetwork(
-                export=ExportSpec(name=f"{spec} {export.name}", operators=export.operators),
+                export=ExportSpec(name=f"{label} {export.name}", operators=export.operators),
                 table_us=float(measured_us),
             )
 

@@ -9,6 +9,7 @@ from profiler.cli.compare import compare
 from profiler.cli.curve import curve
 from profiler.cli.devices import clean, devices
 from profiler.cli.diff import diff
+from profiler.cli.farm.verbs import farm_app
 from profiler.cli.import_export import export, import_
 from profiler.cli.measure import measure
 from profiler.cli.networks import networks
@@ -55,6 +56,7 @@ devices_app = make_app()
 devices_app.callback(invoke_without_command=True)(devices)
 devices_app.command(cls=PanelCommand)(clean)
 app.add_typer(devices_app, name="devices")
+app.add_typer(farm_app, name="farm")
 
 _INTERRUPTED = "Interrupted. Everything measured is kept; the same command with --resume goes on."
 

@@ -14,8 +14,13 @@ from profiler.cli.options import (
     AffinityOption,
     ConnectOption,
     DeviceOption,
+    EachModelOption,
+    FarmOption,
+    FarmSecretOption,
     FastOption,
     FormatOption,
+    LeaveOutOption,
+    ModelOption,
     PrecisionOption,
     QuietOption,
     RestartOption,
@@ -42,10 +47,15 @@ def measure(
     serial: SerialOption = None,
     adb_server: ServerOption = None,
     connect: ConnectOption = None,
+    farm: FarmOption = None,
+    farm_secret: FarmSecretOption = None,
+    model: ModelOption = None,
+    each_model: EachModelOption = False,
+    leave_out: LeaveOutOption = None,
     space: Annotated[
         str,
         typer.Option(
-            help="fbnet, fbnet-cifar, fbnet-mini, single-path, fbnetv2-f, … or a full spec.",
+            help="fbnet, fbnet-mini, single-path, fbnetv2-f, …, a .toml file or a whole spec.",
             rich_help_panel=SPACE,
             autocompletion=complete_space,
         ),
@@ -133,6 +143,14 @@ def measure(
     jobs: Annotated[
         int | None, typer.Option(help="Parallel builds.", rich_help_panel=EFFORT)
     ] = None,
+    memory: Annotated[
+        bool,
+        typer.Option(
+            "--memory/--no-memory",
+            help="Measure peak memory, loading and first call of networks as well.",
+            rich_help_panel=EFFORT,
+        ),
+    ] = True,
     output: TablesOption = Path("tables"),
     context: Annotated[
         list[str] | None,
@@ -170,8 +188,17 @@ def measure(
     typed = dict(locals())  # all options by name, before any other local variable
     if command.invoked_subcommand is not None:
         return
+    import sys
+
     from device_agents.registry import find_device
     from profiler.cli.campaign import measure_table, show_coverage, write_prepared_folder
+    from profiler.cli.farm.campaign import (
+        FarmOptions,
+        farm_models,
+        measure_each,
+        named_for_farm,
+        on_farm,
+    )
     from profiler.journal import journal_path, require_unfinished
     from profiler.planning.coverage import coverage
     from profiler.planning.options import MeasureOptions, plan_campaign
@@ -181,13 +208,25 @@ def measure(
     if from_table is not None and (budget, max_operators) != (None, None):
         typed["from_table"] = find_table(from_table, output)
     options = MeasureOptions.of(typed)
+    shelf = FarmOptions(
+        farm=farm,
+        farm_secret=farm_secret,
+        model=model,
+        each_model=each_model,
+        leave_out=leave_out or (),
+    )
+    shelf.check()
     target = find_device(device, serial=serial, adb_server=adb_server, connect=connect)
+    target = named_for_farm(target, shelf)
     plan = plan_campaign(options, target)
+    target = on_farm(target, shelf, plan.settings, output)
     if dry_run and resume:
         require_unfinished(journal_path(output, plan.settings))
     if dry_run:
         show_coverage(coverage(plan, output), output_format)
     elif prepare is not None:
         write_prepared_folder(plan, target, prepare, options)
+    elif each_model:
+        raise typer.Exit(measure_each(farm_models(shelf, target), sys.argv[1:], typer.echo))
     elif not measure_table(plan, target, options):
         raise typer.Exit(EXIT_GATE)

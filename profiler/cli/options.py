@@ -5,9 +5,10 @@ from typing import Annotated
 
 import typer
 
-from search.console.suggestions import one_of, tables
+from search.console.suggestions import names_or_files, one_of, tables
 
 DEVICE = "Device"
+FARM = "Farm of phones"
 SPACE = "Space"
 EFFORT = "Effort"
 BUDGET = "Budget"
@@ -24,12 +25,12 @@ def complete_device() -> tuple[str, ...]:
     return device_names()
 
 
-@one_of
+@names_or_files(".toml")
 def complete_space() -> tuple[str, ...]:
     """Search spaces."""
-    from search.spaces.registry import space_names
+    from search.spaces.registry import known_names
 
-    return space_names()
+    return known_names()
 
 
 @one_of
@@ -95,6 +96,28 @@ TimeoutOption = Annotated[
     typer.Option(
         "--timeout", help="Longest silence of the runner, seconds.", rich_help_panel=DEVICE
     ),
+]
+
+# --- a farm of phones
+
+FarmOption = Annotated[
+    str | None,
+    typer.Option(help="HOST:PORT of a farm: all its free phones.", rich_help_panel=FARM),
+]
+FarmSecretOption = Annotated[
+    Path | None,
+    typer.Option(help="File of the farm's secret; default: in the cache.", rich_help_panel=FARM),
+]
+ModelOption = Annotated[
+    str | None, typer.Option(help="Which of the farm's models.", rich_help_panel=FARM)
+]
+EachModelOption = Annotated[
+    bool,
+    typer.Option("--each-model", help="A table of each model at once.", rich_help_panel=FARM),
+]
+LeaveOutOption = Annotated[
+    list[str] | None,
+    typer.Option(help="A phone's id, or its beginning (repeatable).", rich_help_panel=FARM),
 ]
 
 # --- effort

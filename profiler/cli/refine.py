@@ -1,8 +1,8 @@
-"""The verb `refine`: measure the predicted rows that networks depend on most."""
+"""The verb `refine`: measure what a table lacks, or only predicts, for certain networks."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from profiler.settings import Effort
-    from search.table.entries import Entry, Interval
+    from search.operators.spec import OperatorSpec
+    from search.table.entries import Entry
     from search.table.store import Table
 
 
@@ -42,7 +43,8 @@ def refine(
         ),
     ],
     max_operators: Annotated[
-        int, typer.Option(help="Rows to measure in addition.", min=1, rich_help_panel=BUDGET)
+        int,
+        typer.Option(help="Predicted rows to measure besides.", min=1, rich_help_panel=BUDGET),
     ] = 10,
     device: Annotated[
         str | None,
@@ -61,34 +63,43 @@ def refine(
     quiet: QuietOption = False,
     output_format: FormatOption = "table",
 ) -> None:
-    """Measure the predicted rows that networks depend on most; writes a new table.
+    """Measure what a table lacks or only predicts for networks; writes a new version of it.
 
-    What was measured before is measured again; all times are stated at the old table's state.
+    What was measured before is measured again, in the same run as what is new, and the networks
+    as a whole too; all times are stated at the old table's state.
 
     \b
     Examples:
       python -m profiler refine tables/host/fbnetv2-f-budget-v1 --from arch.json --dry-run
       python -m profiler refine TABLE --from arch.json --max-operators 20
+      python -m profiler refine "fbnet latest" --from net.json
     """
     from device_agents.registry import find_device
     from profiler.campaign.run import RunOptions
     from profiler.cli.campaign import run_and_show
     from profiler.measuring.agents import open_agent
     from profiler.planning.plan import make_plan
-    from profiler.planning.refine import refined_settings, unsure
+    from profiler.planning.refine import lacking, refined_settings, unsure
+    from profiler.tables.predict import check_resolution
     from search.table.query import read_named
     from search.zoo.resolve import find_network
 
     check_format(output_format)
     read = read_named(table, output)
     architectures = [find_network(text).architecture for text in networks]
+    for architecture in architectures:
+        check_resolution(read, architecture)
     target = find_device(device or _own_device(read))
     effort = _effort(read, fast, rigorous, precision)
     settings = refined_settings(
         read, architectures, device=target.name, more=max_operators, effort=effort
     )
     if dry_run:
-        show_unsure(unsure(read, architectures)[:max_operators], output_format)
+        show_wanted(
+            unsure(read, architectures)[:max_operators],
+            lacking(read, architectures),
+            output_format,
+        )
         return
     run_options = RunOptions(
         output=output,
@@ -96,6 +107,7 @@ def refine(
         restart=restart,
         notes=(f"refined from {read.manifest.table_id}",),
         state_of=read,
+        memory=read.manifest.memory is not None,
     )
     agent = open_agent(target, settings)
     if not run_and_show(
@@ -122,33 +134,44 @@ def _effort(table: "Table", fast: bool, rigorous: bool, precision: float | None)
     return adjust_effort(preset, precision=precision)
 
 
-def show_unsure(entries: Sequence["Entry"], output_format: str) -> None:
-    """Print the predicted rows that a refinement would measure."""
+def show_wanted(
+    predicted: Sequence["Entry"], missing: Sequence["OperatorSpec"], output_format: str
+) -> None:
+    """Print the rows that a refinement would measure besides those measured before."""
     from search.console.output import emit
 
-    times = {e.key: e.known_time for e in entries}
-    rows = [
-        {"operator": key, "us": time.centre_us, "low_us": time.low_us, "high_us": time.high_us}
-        for key, time in times.items()
+    rows: list[dict[str, Any]] = [
+        {
+            "operator": entry.key,
+            "status": "predicted",
+            "us": entry.known_time.centre_us,
+            "low_us": entry.known_time.low_us,
+            "high_us": entry.known_time.high_us,
+        }
+        for entry in predicted
     ]
+    empty = dict.fromkeys(("us", "low_us", "high_us"))
+    rows += [{"operator": o.key, "status": "missing", **empty} for o in missing]
     emit(
         output_format,
-        table=lambda out: _print_unsure(times, out),
+        table=lambda out: _print_wanted(rows, out),
         content=lambda: rows,
         rows=lambda: rows,
     )
 
 
-def _print_unsure(times: Mapping[str, "Interval"], out: "Console") -> None:
+def _print_wanted(rows: Sequence[Mapping[str, Any]], out: "Console") -> None:
     from rich.table import Table as RichTable
 
     from search.operators.words import short_name
 
     grid = RichTable(box=None, pad_edge=False)
     grid.add_column("to be measured", overflow="fold")
-    for name in ("us", "90 % interval"):
+    for name in ("now", "us", "90 % interval"):
         grid.add_column(name, justify="right")
-    for key, time in times.items():
-        interval = f"{time.low_us:.1f} .. {time.high_us:.1f}"
-        grid.add_row(short_name(key), f"{time.centre_us:.1f}", interval)
+    for row in rows:
+        known = row["us"] is not None
+        interval = f"{row['low_us']:.1f} .. {row['high_us']:.1f}" if known else "-"
+        us = f"{row['us']:.1f}" if known else "-"
+        grid.add_row(short_name(row["operator"]), row["status"], us, interval)
     out.print(grid)

@@ -55,7 +55,7 @@ def coverage(plan: CampaignPlan, output: Path) -> Coverage:
     measured = _measured(output, plan.settings, programs)
     size = plan.space.size
     return Coverage(
-        space=plan.space.spec,
+        space=plan.space.label,
         layers=size.layers,
         candidates=size.candidates,
         networks=size.networks,

@@ -15,7 +15,7 @@ from profiler.planning.plan import CampaignPlan, make_plan
 from profiler.settings import PRESETS, CampaignSettings, Effort
 from search.errors import UsageError
 from search.spaces.base import LayeredSpace
-from search.spaces.registry import make_space, parse_space, space_names
+from search.spaces.registry import is_spec, make_space, parse_space
 
 
 def choose_effort(fast: bool, rigorous: bool) -> Effort:
@@ -170,6 +170,7 @@ class MeasureOptions:
     max_temperature_c: float | None
     timeout_s: float
     jobs: int | None
+    memory: bool
     output: Path
     context: Sequence[str] | None
     resume: bool
@@ -213,12 +214,12 @@ class MeasureOptions:
 
 
 def choose_space(options: MeasureOptions, device: Device) -> LayeredSpace:
-    """The space by its name and options, or by a whole spec.
+    """The space by its name or file and options, or by a whole spec.
 
     Raises:
         UsageError: Unknown, or a spec together with options that it states already.
     """
-    if options.space in space_names() or "-r" not in options.space:
+    if not is_spec(options.space):
         return make_space(
             options.space,
             resolution=options.resolution,
@@ -235,7 +236,7 @@ def choose_space(options: MeasureOptions, device: Device) -> LayeredSpace:
         space.before[0].dtype,
     ):
         raise UsageError(
-            f"--space {options.space} already says resolution, width, classes, head and dtype.",
+            f"--space {space.label} already says resolution, width, classes, head and dtype.",
             "Leave those options out, or name the space alone (such as fbnet).",
         )
     return space

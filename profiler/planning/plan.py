@@ -1,6 +1,7 @@
 """The plan of a campaign: operators, networks and the sentinel."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -9,10 +10,11 @@ from deploy.artefact import ExportSpec
 from deploy.chains.programs import chain, timed_programs
 from deploy.exporters.registry import ExporterEntry, exporter_entry
 from profiler.planning.networks import draw_networks, published_operators
-from profiler.settings import CampaignSettings
+from profiler.settings import AddedNetwork, CampaignSettings
+from search.architecture import parse_keys
 from search.errors import ExportError, UsageError
 from search.operators.counts import count
-from search.operators.spec import OperatorSpec
+from search.operators.spec import OperatorSpec, parse_key
 from search.spaces.base import LayeredSpace
 from search.spaces.registry import parse_space
 
@@ -31,7 +33,8 @@ class CampaignPlan:
     before the filter; under a budget `predicted` are those that are not
     measured and `drawn` those of the measured ones that chance chose;
     `calibration` and `exam` are random networks (none under a filter, since
-    a partial table cannot predict a network).
+    a partial table cannot predict a network); `added` are whole networks of a
+    refinement, which neither calibrate nor examine.
     """
 
     settings: CampaignSettings
@@ -43,6 +46,7 @@ class CampaignPlan:
     exam: tuple[ExportSpec, ...]
     predicted: tuple[OperatorSpec, ...] = ()
     drawn: frozenset[OperatorSpec] = frozenset()
+    added: tuple[ExportSpec, ...] = ()
 
     @cached_property
     def empty(self) -> ExportSpec:
@@ -53,8 +57,8 @@ class CampaignPlan:
 
     @cached_property
     def networks(self) -> tuple[ExportSpec, ...]:
-        """The random networks of calibration, then those of the exam."""
-        return (*self.calibration, *self.exam)
+        """The random networks of calibration, those of the exam, then the added ones."""
+        return (*self.calibration, *self.exam, *self.added)
 
     @cached_property
     def exports(self) -> tuple[ExportSpec, ...]:
@@ -86,7 +90,7 @@ def make_plan(settings: CampaignSettings) -> CampaignPlan:
         UsageError: Unknown space, backend or dtype, or a filter that matches nothing.
     """
     space = parse_space(settings.space)
-    candidates = (*space.operators, *published_operators(space))
+    candidates = wanted_operators(space, settings.added_operators)
     operators = filter_operators(candidates, settings.filter)
     effort = settings.effort
     whole = len(operators) == len(candidates)
@@ -100,8 +104,26 @@ def make_plan(settings: CampaignSettings) -> CampaignPlan:
         wanted=len(candidates),
         calibration=networks[: effort.calibration],
         exam=networks[effort.calibration :],
+        added=_added_exports(settings.added_networks),
     )
     return plan if settings.max_operators is None else limit_operators(plan, settings)
+
+
+def wanted_operators(space: LayeredSpace, added: Sequence[str] = ()) -> tuple[OperatorSpec, ...]:
+    """What a whole table of a space holds, each operator once.
+
+    Those of the space, others that published networks of its frame need, and those added by key.
+    """
+    own = (*space.operators, *published_operators(space))
+    return tuple(dict.fromkeys((*own, *(parse_key(key) for key in added))))
+
+
+def _added_exports(networks: Sequence[AddedNetwork]) -> tuple[ExportSpec, ...]:
+    """Networks under numbers: a name may be any text, and that of another program."""
+    return tuple(
+        ExportSpec(name=f"added-{number}", operators=parse_keys(network.keys))
+        for number, network in enumerate(networks, 1)
+    )
 
 
 def limit_operators(plan: CampaignPlan, settings: CampaignSettings) -> CampaignPlan:
@@ -147,7 +169,7 @@ def choose_informative_operators(
         )
     known = {operator.key: operator for operator in candidates}
     if unknown := [key for key in keys if key not in known]:
-        raise UsageError(f"{unknown[0]} is not an operator of {space.spec}.")
+        raise UsageError(f"{unknown[0]} is not an operator of {space.label}.")
     design = design_of(space, candidates, number, tuple(known[key] for key in keys))
     # What a refinement measures again was drawn by chance if it was so the first time.
     before = design_of(space, candidates, len(keys)).drawn if keys else frozenset()

@@ -1,27 +1,35 @@
-"""Refinement: which predicted rows to measure next."""
+"""Refinement: what a table lacks for networks, and which predicted rows to measure next."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from profiler.settings import PRESETS, CampaignSettings, Effort, runtime_of
+from profiler.planning.plan import wanted_operators
+from profiler.settings import PRESETS, AddedNetwork, CampaignSettings, Effort, runtime_of
 from search.architecture import Architecture
 from search.errors import TableError, UsageError
+from search.operators.spec import OperatorSpec
+from search.spaces.registry import parse_space
 from search.table.entries import Entry
 from search.table.store import Table
 
 
-def unsure(table: Table, networks: Sequence[Architecture]) -> tuple[Entry, ...]:
-    """Predicted rows that networks use, the widest interval in microseconds times uses first.
-
-    Raises:
-        MissingOperator: A network needs an operator that the table lacks.
-    """
+def _uses(table: Table, networks: Sequence[Architecture]) -> Iterator[OperatorSpec]:
+    """Every operator of the networks that costs time, in the table's number format."""
     dtype = table.manifest.protocol.dtype
-    uses: dict[str, int] = {}
     for network in networks:
-        for operator in network.with_dtype(dtype).operators:
-            if operator.kind != "skip":
-                table.lookup(operator)
-                uses[operator.key] = uses.get(operator.key, 0) + 1
+        yield from (o for o in network.with_dtype(dtype).operators if o.kind != "skip")
+
+
+def lacking(table: Table, networks: Sequence[Architecture]) -> tuple[OperatorSpec, ...]:
+    """Operators of the networks that have no row in the table, each once."""
+    rows = {entry.key for entry in table.entries}
+    return tuple(dict.fromkeys(o for o in _uses(table, networks) if o.key not in rows))
+
+
+def unsure(table: Table, networks: Sequence[Architecture]) -> tuple[Entry, ...]:
+    """Predicted rows that networks use, the widest interval in microseconds times uses first."""
+    uses: dict[str, int] = {}
+    for operator in _uses(table, networks):
+        uses[operator.key] = uses.get(operator.key, 0) + 1
     rows = [e for e in table.entries if e.status == "predicted" and e.key in uses]
     return tuple(sorted(rows, key=lambda e: -uses[e.key] * e.known_time.width_us))
 
@@ -34,28 +42,30 @@ def refined_settings(
     more: int,
     effort: Effort | None = None,
 ) -> CampaignSettings:
-    """Settings that measure the rows measured before and the `more` least certain ones.
+    """Settings of a new version of a table, which serves these networks better.
 
-    Everything is measured again: rows of two runs never share a table.
+    It measures the rows measured before, the `more` least certain ones that were predicted, and
+    every operator that the table lacks; the networks are timed whole beside them. Everything is
+    measured again: rows of two runs never share a table.
 
     Raises:
-        UsageError: Nothing that these networks use is predicted.
-        TableError: The table has no predicted rows.
+        UsageError: Everything that these networks use was measured already, or a network of
+            another batch.
+        TableError: A table of another's measurement, or of a part of its space.
     """
-    manifest = table.manifest
-    if manifest.prediction is None:
-        raise TableError(
-            f"{table.label} has no predicted rows.", "Refine a table made with --budget."
-        )
-    rows = unsure(table, networks)[:more]
-    if not rows:
+    _check_refinable(table, networks)
+    manifest, protocol = table.manifest, table.manifest.protocol
+    rows, missing = unsure(table, networks)[:more], lacking(table, networks)
+    if not rows and not missing:
         raise UsageError(
             "Every operator of these networks was measured already.",
             "Name other networks, or measure the whole table.",
         )
-    protocol = manifest.protocol
+    own = set(wanted_operators(parse_space(manifest.space.spec)))
+    added = [e.key for e in table.entries if e.operator not in own]
     before = [e.key for e in table.entries if e.status != "predicted"]
-    keys = (*before, *(row.key for row in rows))
+    keys = (*before, *(row.key for row in rows), *(operator.key for operator in missing))
+    predicts = manifest.prediction is not None
     return CampaignSettings(
         device=device,
         space=manifest.space.spec,
@@ -68,6 +78,37 @@ def refined_settings(
         seed=protocol.seed or 0,
         effort=effort or PRESETS.get(protocol.preset, PRESETS["default"]),
         max_temperature_c=protocol.temperature_limit_c,
-        max_operators=len(keys),
-        operators_first=keys,
+        chains=protocol.chain_lengths,
+        max_operators=len(keys) if predicts else None,
+        operators_first=keys if predicts else None,
+        added_operators=(*added, *(operator.key for operator in missing)),
+        added_networks=tuple(
+            AddedNetwork(
+                name=network.name,
+                keys=tuple(o.key for o in network.with_dtype(protocol.dtype).operators),
+            )
+            for network in networks
+        ),
     )
+
+
+def _check_refinable(table: Table, networks: Sequence[Architecture]) -> None:
+    if table.manifest.source == "imported":
+        raise TableError(
+            f"{table.label} was imported, so nothing can be added to it.",
+            "Measure a table of your own device.",
+        )
+    if table.manifest.space.filter is not None:
+        raise TableError(
+            f"{table.label} holds some operators alone, those that match "
+            f"{table.manifest.space.filter!r}.",
+            "Measure a whole table, without --filter, and refine that.",
+        )
+    batches = {entry.operator.batch for entry in table.entries}
+    for network in networks:
+        if network.operators[0].batch not in batches:
+            raise UsageError(
+                f"{network.name} takes {network.operators[0].batch} images a call; "
+                f"{table.label} is of {', '.join(map(str, sorted(batches)))}.",
+                "Refine a table of the same batch.",
+            )

@@ -43,6 +43,7 @@ from profiler.tables.versions import exporter_of, find_parent
 from search.console.messages import counted
 from search.errors import KitError, TableError
 from search.operators.spec import parse_key
+from search.operators.words import space_label
 from search.table.entries import Entry
 from search.table.manifest import DeviceInfo, Manifest
 from search.table.processors import differing_facts
@@ -347,7 +348,7 @@ def identity_differences(old: Manifest, new: Manifest) -> tuple[str, ...]:
         "affinity": (old.protocol.affinity_observed, new.protocol.affinity_observed),
         "governor": (old.protocol.governor, new.protocol.governor),
         "source": (old.source, new.source),
-        "space": (old.space.spec, new.space.spec),
+        "space": (space_label(old.space.spec), space_label(new.space.spec)),
     }
     return tuple(f"{name}: {a} -> {b}" for name, (a, b) in pairs.items() if a != b)
 

@@ -1,5 +1,6 @@
 """Predict a network's latency from a table."""
 
+import shlex
 from dataclasses import dataclass, replace
 
 from profiler.planning.networks import published_operators
@@ -52,7 +53,7 @@ def predict_network(table: Table, network: NamedNetwork) -> TablePrediction:
         MissingOperator: Operators have no row; names the command that adds them.
     """
     network = network.with_dtype(table.manifest.protocol.dtype)
-    _check_resolution(table, network.architecture)
+    check_resolution(table, network.architecture)
     model = LatencyModel(table)
     missing = missing_operators(model, network.architecture)
     if not missing:
@@ -125,10 +126,22 @@ def _remedy(table: Table, missing: set[str], remedy: str) -> str:
     measurable = {operator.key for operator in (*space.operators, *published_operators(space))}
     if missing <= measurable:
         return remedy
-    return "No table of this space holds them; measure the network itself: --device NAME."
+    if table.manifest.source == "imported":
+        return "No table of this space holds them; measure the network itself: --device NAME."
+    where = shlex.quote(str(table.path or table.label))
+    return (
+        "Add them to a new version of the table: "
+        f"python -m profiler refine {where} --from NETWORK; "
+        "or measure the network itself: --device NAME."
+    )
 
 
-def _check_resolution(table: Table, architecture: Architecture) -> None:
+def check_resolution(table: Table, architecture: Architecture) -> None:
+    """Refuse a network for images of a size that the table knows nothing of.
+
+    Raises:
+        UsageError: Another resolution; says which the table has.
+    """
     stem = architecture.operators[0]
     sizes = {
         operator.height

@@ -3,9 +3,11 @@
 import math
 import textwrap
 
+from profiler.tables.memory import memory_lines
 from profiler.tables.versions import exporter_of
 from search.console.messages import counted
 from search.latency.trust import table_problems, wide_rows
+from search.operators.words import space_label
 from search.table.manifest import Calibration, Exam, Manifest, Origin, Prediction, Protocol, Score
 from search.table.store import Table
 
@@ -28,7 +30,7 @@ def summary(table: Table) -> list[str]:
         f"{runtime.runner} runner{_programs(manifest)}",
         f"  protocol   {_protocol(manifest.protocol)}",
         *_machine_lines(manifest.protocol),
-        f"  space      {space.spec}: {space.candidates} candidates",
+        f"  space      {space_label(space.spec)}: {space.candidates} candidates",
         f"  coverage   {space.operators_measured} of {space.operators_expected} operators, "
         f"{space.operators_unstable} wide, {space.operators_failed} failed, "
         f"{space.operators_missing} missing{_predicted(space.operators_predicted)}"
@@ -37,6 +39,7 @@ def summary(table: Table) -> list[str]:
         *_prediction_lines(manifest.prediction),
         *_calibration_lines(manifest.calibration),
         *_exam_lines(manifest.exam),
+        *memory_lines(table),
         *_wide_lines(table),
         *(f"  note       {note}" for note in manifest.notes),
         *_verdict_lines(table),
@@ -135,7 +138,7 @@ def _predicted(operators: int) -> str:
 
 
 def _extra(operators: int) -> str:
-    return f" ({operators} for published networks)" if operators else ""
+    return f" ({operators} beyond the space)" if operators else ""
 
 
 def _clock(protocol: Protocol) -> str:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from profiler.settings import CampaignSettings
 from search.errors import KitError
+from search.operators.words import space_label
 from search.table.manifest import DeviceInfo, Manifest
 from search.table.processors import compare_devices
 from search.table.store import MANIFEST, Table, read_manifest
@@ -14,7 +15,7 @@ _VERSION = re.compile(r"(?P<stem>.+)-v(?P<number>\d+)")
 
 def table_stem(settings: CampaignSettings) -> str:
     """A table's name without its version."""
-    stem = f"{settings.space}-{settings.backend}-t{settings.threads}"
+    stem = f"{space_label(settings.space)}-{settings.backend}-t{settings.threads}"
     if settings.runner == "python":
         stem += "-python"
     if settings.runtime != "auto":  # another runtime is another table, not its next version

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from search.costs.base import Costs, CostTarget, legal_options
 from search.errors import UsageError
+from search.operators.words import space_label
 from search.spaces.base import SearchSpace
 
 # A network below 1 ms is possible, but a table in milliseconds far more likely.
@@ -43,7 +44,7 @@ def require_costs(costs: Costs, space: SearchSpace) -> None:
     legal = legal_options(tuple(len(layer.choices) for layer in space.layers))
     if costs.legal.shape != legal.shape or (costs.legal != legal).any():
         raise UsageError(
-            f"These costs are not those of {space.spec}.",
+            f"These costs are not those of {space_label(space.spec)}.",
             "Use the cost matrix of a table of the same space.",
         )
 

@@ -2,6 +2,9 @@
 
 import math
 from dataclasses import dataclass, field
+from typing import Annotated
+
+from pydantic import Field
 
 from search.errors import UsageError
 from search.recipes.keys import (
@@ -17,7 +20,13 @@ from search.recipes.keys import (
 )
 from search.training.recipe import OPTIMIZERS, decayed
 
+# How the weights are trained while the architecture rests (`search.algorithms.path_sampling`).
+OWN, MIXTURE = "own", "mixture"
+SAMPLINGS = (OWN, "uniform", "fair", MIXTURE)
+
 SCHEDULES = ("cosine", "exponential")
+# What scores come from.
+DISTRIBUTION, JUDGED = "distribution", "judged"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +50,10 @@ class SearchRecipe:
         label_smoothing: Share of the target spread over all classes.
         freeze_epochs: Epochs in which the architecture rests.
         samples: Networks drawn at the end.
+        scores: What the exact selection goes by: `distribution`, the probabilities that the
+            search ends with, or `judged`, networks judged with its weights.
+        score_networks: How many are judged for that; None takes four for each free
+            parameter of their additive model.
         sync_batch_norm: Processes compute together what one would: batch norm and noise.
 
     Raises:
@@ -67,6 +80,10 @@ class SearchRecipe:
     label_smoothing: BelowOne = 0.0
     freeze_epochs: int = field(default=0, metadata=key("freeze", whole_epochs))
     samples: Count = 6
+    scores: str = field(default=DISTRIBUTION, metadata=key("scores.by"))
+    score_networks: Annotated[int, Field(ge=15, le=10**6)] | None = field(
+        default=None, metadata=key("scores.networks")
+    )
     sync_batch_norm: bool = False
 
     def __post_init__(self) -> None:
@@ -74,6 +91,7 @@ class SearchRecipe:
         for name, word, known in (
             ("weights.optimizer", self.optimiser, OPTIMIZERS),
             ("schedule.name", self.schedule, SCHEDULES),
+            ("scores.by", self.scores, (DISTRIBUTION, JUDGED)),
         ):
             if word not in known:
                 raise UsageError(f"Unknown {name} {word!r}.", f"Known: {', '.join(known)}.")
@@ -95,6 +113,11 @@ class SearchRecipe:
             if not holds:
                 raise UsageError(f"{name} is out of range in this recipe: {self}.")
 
+    @property
+    def judges_networks(self) -> bool:
+        """Whether judged networks give the scores."""
+        return self.scores == JUDGED
+
     def weight_rate_at(self, epoch: float) -> float:
         """Learning rate of the weights after so many epochs."""
         if epoch < self.warmup_epochs:
@@ -104,3 +127,31 @@ class SearchRecipe:
         past = epoch - self.warmup_epochs
         share = min(past / (self.epochs - self.warmup_epochs), 1.0)
         return self.weight_rate * 0.5 * (1 + math.cos(math.pi * share))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PathRecipe(SearchRecipe):
+    """Hyperparameters of methods whose supernet can run one network alone.
+
+    Attributes:
+        sampling: Networks that train the weights at first: `own`, those of the method
+            throughout; `uniform` or `fair`, single networks; `mixture`, all at once, mixed at
+            random (`search.algorithms.path_sampling`).
+        sampling_epochs: For how many epochs; None means while the architecture rests.
+    """
+
+    sampling: str = field(default=OWN, metadata=key("weights.sampling"))
+    sampling_epochs: int | None = field(
+        default=None, metadata=key("weights.sampling_until", whole_epochs)
+    )
+
+    def __post_init__(self) -> None:
+        SearchRecipe.__post_init__(self)
+        if self.sampling not in SAMPLINGS:
+            known = ", ".join(SAMPLINGS)
+            raise UsageError(f"Unknown weights.sampling {self.sampling!r}.", f"Known: {known}.")
+
+    def samples_paths(self, epoch: int) -> bool:
+        """Whether single networks train the weights in an epoch counted from 0."""
+        last = self.freeze_epochs if self.sampling_epochs is None else self.sampling_epochs
+        return self.sampling != OWN and epoch < last

@@ -5,14 +5,17 @@ from dataclasses import replace
 
 from search.algorithms.recipe import SearchRecipe
 from search.algorithms.registry import METHODS, recipe_class
+from search.algorithms.zero_cost.recipe import ZERO_COST, ZeroCostRecipe, zero_cost_recipe
+from search.documents import refuse_unknown
 from search.recipes.document import DEFAULT, Known, Recipe, load_recipe
-from search.recipes.keys import build, keys_of, refuse_unknown
+from search.recipes.keys import build, keys_of
 from search.training.recipe import PAPER, TRAIN, TRIAL, training_keys, training_recipe, trial_recipe
 
 
 def known_keys() -> Known:
     """Keys of every table that a recipe may have."""
     known = {TRAIN: training_keys(), TRIAL: training_keys()}
+    known[ZERO_COST] = tuple(keys_of(ZeroCostRecipe))
     return {**known, **{name: tuple(keys_of(recipe_class(name))) for name in METHODS}}
 
 
@@ -28,10 +31,11 @@ def open_recipe(name: str, settings: Sequence[str] = (), algorithm: str | None =
         UsageError: Unknown, some key or value is wrong, or it says nothing of the method.
     """
     method = algorithm if algorithm in METHODS else None
+    home = ZERO_COST if algorithm == ZERO_COST else method or TRAIN
     recipe = load_recipe((method or PAPER) if name == "paper" else name)
     known = known_keys()
     refuse_unknown(recipe.tables, known, f"the recipe {recipe.name}")
-    recipe = recipe.changed(settings, method or TRAIN, known)
+    recipe = recipe.changed(settings, home, known)
     if method is not None:
         recipe.table(method)
     if TRAIN in recipe.tables:
@@ -41,6 +45,7 @@ def open_recipe(name: str, settings: Sequence[str] = (), algorithm: str | None =
     for table in METHODS:
         if table in recipe.tables:
             search_recipe(recipe, table)
+    zero_cost_recipe(recipe)
     return recipe
 
 

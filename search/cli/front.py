@@ -18,6 +18,7 @@ from search.cli.options import (
     TargetsMflops,
     TargetsMparams,
     Unexamined,
+    complete_space,
     examples,
     gather,
 )
@@ -47,8 +48,9 @@ def front(
     space: Annotated[
         str | None,
         typer.Option(
-            help="Without --table: a space, for --cost flops, params or memory.",
+            help="Without --table: a space (name or .toml), for --cost flops, params or memory.",
             rich_help_panel=PROBLEM,
+            autocompletion=complete_space,
         ),
     ] = None,
     targets_ms: Annotated[

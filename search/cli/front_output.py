@@ -27,6 +27,7 @@ _COUNTED = {
     "mflops": "million multiply-adds",
     "mparams": "million parameters",
     "mb": "million bytes",
+    "peak_memory_mb": "million bytes of its own at the peak",
 }
 
 
@@ -178,7 +179,9 @@ def _aim(network: "SpecialisationRow") -> str:
         target = "no target" if network.target_us is None else f"{network.target_us / 1000:.4g} ms"
     else:
         target = f"{(network.most or 0) / 1e6:.4g} million {network.cost}"
-    return ", ".join([f"target {target}", *network.limits])
+    peak = network.peak_memory_mb
+    memory = [] if peak is None else [f"{peak:.2f} MB of its own at the peak"]
+    return ", ".join([f"target {target}", *network.limits, *memory])
 
 
 def _tables_grid(networks: "Sequence[SpecialisationRow]", numbers: Sequence[int]) -> Grid:

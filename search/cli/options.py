@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from search.console.suggestions import one_of
+from search.console.suggestions import names_or_files
 from search.errors import UsageError
 
 if TYPE_CHECKING:
@@ -211,12 +211,12 @@ Predicted = Annotated[
 ]
 
 
-@one_of
+@names_or_files(".toml")
 def complete_space() -> tuple[str, ...]:
     """Search spaces, for a shell that completes them."""
-    from search.spaces.registry import space_names
+    from search.spaces.registry import known_names
 
-    return space_names()
+    return known_names()
 
 
 def gather(kind: "type[Kind]", parameters: Mapping[str, object], **others: object) -> "Kind":

@@ -24,7 +24,7 @@ _SHOWN = 10
 def show_search(output: "SearchOutput", output_format: str) -> None:
     """Print the chosen network and the others that were considered."""
     result, test = output.result, output.test
-    rows = [_candidate_row(candidate) for candidate in result.candidates]
+    rows = _candidate_rows(result.candidates)
     trained = {} if test is None else {"test_top1": test.top1, "weights": str(output.weights)}
 
     def table(console: Console) -> None:
@@ -77,6 +77,11 @@ def _summary(result: SearchResult) -> Iterator[str]:
         regret = f"{100 * truth.regret:.2f} points"
         yield f"truth      {truth.accuracy:.2%} by {truth.benchmark}, {regret}"
         yield f"           below the best of {truth.networks} networks within the limits"
+    if chosen.peak_memory_mb is not None:
+        yield (
+            f"memory     {chosen.peak_memory_mb:.2f} MB of its own at the peak, predicted "
+            f"[{chosen.peak_memory_low_mb:.2f}, {chosen.peak_memory_high_mb:.2f}]"
+        )
     for row in chosen.limits:
         yield f"limit      {row.limit}: {row.share:.1%} of it used"
     if result.target_used is not None and result.target_used < TARGET_UTILISATION:
@@ -102,11 +107,21 @@ def _target(target_us: float) -> str:
     return f"target {_ms(target_us)} at the state of the table"
 
 
-def _candidate_row(candidate: CandidateRow) -> dict[str, object]:
-    accuracy = candidate.accuracy
+def _candidate_rows(candidates: Sequence[CandidateRow]) -> list[dict[str, object]]:
+    """Rows with an accuracy, or with a score where they have those."""
+    scored = any(candidate.score is not None for candidate in candidates)
+    return [_candidate_row(candidate, scored=scored) for candidate in candidates]
+
+
+def _candidate_row(candidate: CandidateRow, *, scored: bool) -> dict[str, object]:
+    accuracy, score = candidate.accuracy, candidate.score
+    percent = None if accuracy is None else round(100 * accuracy, 2)
+    quality = {"accuracy_percent": percent}
+    if scored:
+        quality = {"score": None if score is None else float(f"{score:.7g}")}
     return {
         "origin": candidate.origin,
-        "accuracy_percent": None if accuracy is None else round(100 * accuracy, 2),
+        **quality,
         "predicted_ms": candidate.predicted_us and round(candidate.predicted_us / 1000, 6),
         "meets_target": candidate.meets_target,
         "mflops": round(candidate.flops / 1e6, 2),

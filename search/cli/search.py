@@ -47,7 +47,7 @@ from search.console.suggestions import one_of
 from search.console.suggestions import tables as complete_table
 from search.errors import UsageError
 
-ALGORITHMS = (*METHODS, "exact", "evolution", "random")
+ALGORITHMS = (*METHODS, "exact", "evolution", "random", "zero-cost")
 EXAMPLES = examples(
     "python -m search --table T --target-ms 3 --data IMAGES --retrain -o net.json",
     "python -m search --table T --target-ms 2 --algorithm exact --scores S -o 2.json",
@@ -67,7 +67,7 @@ def search(
     space: Annotated[
         str | None,
         typer.Option(
-            help="Without --table: a space, for --cost flops, params or memory.",
+            help="Without --table: a space (name or .toml), for --cost flops, params or memory.",
             rich_help_panel=PROBLEM,
             autocompletion=complete_space,
         ),
@@ -75,8 +75,8 @@ def search(
     algorithm: Annotated[
         str | None,
         typer.Option(
-            help=f"{', '.join(METHODS)}, exact (needs --scores), evolution or random; by default "
-            "the recipe's, or fbnet.",
+            help=f"{', '.join(METHODS)}, exact (needs --scores), evolution, random, or zero-cost "
+            "(no training: --set score=zico, params or flops); by default the recipe's, or fbnet.",
             rich_help_panel=PROBLEM,
             autocompletion=one_of(lambda: ALGORITHMS),
         ),
@@ -138,9 +138,13 @@ def search(
     batch: Batch = None,
     learning_rate: LearningRate = None,
     budget: Annotated[
-        int,
-        typer.Option(help="Networks tried by evolution and random.", min=1, rich_help_panel=EFFORT),
-    ] = 8,
+        int | None,
+        typer.Option(
+            help="Networks tried: 8 by evolution and random, 100 by zero-cost.",
+            min=1,
+            rich_help_panel=EFFORT,
+        ),
+    ] = None,
     truth: Annotated[
         Path | None,
         typer.Option(

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -71,6 +72,12 @@ def run_app(
     sys.exit(code)
 
 
+@lru_cache
+def _command(app: typer.Typer) -> Any:
+    """The commands and options that an app declares: read from its functions once."""
+    return typer.main.get_command(app)
+
+
 def _run(app: typer.Typer, module: str, words: list[str]) -> int:
     called = program_name(module)
     if variable_of(module) in os.environ:
@@ -79,7 +86,7 @@ def _run(app: typer.Typer, module: str, words: list[str]) -> int:
         completion_init()  # as typer does for those who let it write into a shell's files
     try:
         # Without its standalone mode typer returns exit codes, 130 for Ctrl-C.
-        result = app(
+        result = _command(app)(
             args=words,
             prog_name=called,
             standalone_mode=False,

@@ -8,15 +8,31 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 _ROOT = Path("tables")
+Completion = Callable[[str], list[str]]
 
 
-def one_of(names: Callable[[], Iterable[str]]) -> Callable[[str], list[str]]:
+def one_of(names: Callable[[], Iterable[str]]) -> Completion:
     """A completion of names that are asked for when they are needed."""
 
     def complete(incomplete: str) -> list[str]:
         return fitting(names(), incomplete)
 
     return complete
+
+
+def names_or_files(suffix: str) -> Callable[[Callable[[], Iterable[str]]], Completion]:
+    """A completion of names, and of files of a kind in the folder that the letters name."""
+
+    def decorate(names: Callable[[], Iterable[str]]) -> Completion:
+        def complete(incomplete: str) -> list[str]:
+            folder, slash, _ = incomplete.rpartition("/")
+            found = sorted(path.name for path in Path(folder + slash or ".").glob(f"*{suffix}"))
+            files = [folder + slash + name for name in found]
+            return fitting([*([] if slash else names()), *files], incomplete)
+
+        return complete
+
+    return decorate
 
 
 def fitting(names: Iterable[str], incomplete: str) -> list[str]:

@@ -133,7 +133,7 @@ class LatencyModel:
             UsageError: The layers of the space are not independent.
         """
         space = space or parse_space(self.table.manifest.space.spec)
-        return require_matrix(self.space_costs(space), space.spec)
+        return require_matrix(self.space_costs(space), space.label)
 
 
 def estimate_from_features(

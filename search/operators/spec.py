@@ -87,7 +87,7 @@ class OperatorSpec:
     @property
     def key(self) -> str:
         """The canonical text; `parse_key` gives this spec back."""
-        return "_".join([self.kind, *_GRAMMAR[self.kind].write(self), self.dtype])
+        return _key_of(self)
 
     def __str__(self) -> str:
         return self.key
@@ -214,6 +214,12 @@ _OPTIONAL = {
     "sa": re.compile(r"sa(?P<splits>[2-9]|[1-9]\d+)-(?P<squeeze_channels>[1-9]\d*)"),
     "m": re.compile(r"m(?P<mid_channels>[1-9]\d*)-(?P<activation>[a-z][a-z0-9]*)"),
 }
+
+
+# A campaign, a table and a search ask for the keys of few operators very often.
+@lru_cache(maxsize=1 << 16)
+def _key_of(spec: OperatorSpec) -> str:
+    return "_".join([spec.kind, *_GRAMMAR[spec.kind].write(spec), spec.dtype])
 
 
 @dataclass(frozen=True, slots=True)

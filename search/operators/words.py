@@ -1,6 +1,11 @@
-"""Short, human-readable operator names."""
+"""Short, human-readable names of operators and spaces."""
 
 from search.operators.spec import parse_key
+
+
+def space_label(spec: str) -> str:
+    """A space's spec without the layout that one's own spaces carry behind a colon."""
+    return spec.partition(":")[0]
 
 
 def short_name(key: str) -> str:

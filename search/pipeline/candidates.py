@@ -7,6 +7,8 @@ import numpy as np
 from torch import Tensor
 
 from search.algorithms.base import SearchAlgorithm
+from search.architecture import Architecture
+from search.costs.joint import shares_of
 from search.errors import UsageError
 from search.operators.spec import OperatorSpec
 from search.pipeline.limits.most import weighed
@@ -19,6 +21,7 @@ from search.selection.scores import Array, Scores, from_probabilities
 from search.training.chance import chance_level, is_at_chance
 from search.training.compute.seeds import generator_for
 
+JUDGED_SELECTION = "exact selection by judged networks"
 _NEAR_SAMPLES = 24
 # What the search has ruled out comes back only where nothing else is left.
 _LEAST_WEIGHT = 1e-6
@@ -26,7 +29,7 @@ _LEAST_WEIGHT = 1e-6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """One network of the space, its origin and its accuracy on so many images."""
+    """One network of the space, its origin, and its accuracy on so many images or its score."""
 
     origin: str
     choices: tuple[int, ...]
@@ -35,6 +38,7 @@ class Candidate:
     scored_by: str | None = None
     failed: str | None = None
     images: int | None = None
+    score: float | None = None
 
 
 def exact_choice(scores: Scores, problem: SearchProblem) -> tuple[int, ...]:
@@ -62,25 +66,33 @@ def exact_selection(scores: Scores, problem: SearchProblem) -> Selection:
 
 
 def candidates_of(
-    method: SearchAlgorithm, problem: SearchProblem, *, seed: int, samples: int
+    method: SearchAlgorithm,
+    problem: SearchProblem,
+    *,
+    seed: int,
+    samples: int,
+    judged: Scores | None = None,
 ) -> list[Candidate]:
     """Samples (FBNet: six) and the argmax; with a target, the exact selection first.
 
     With a target there are also samples of the same distribution among the
-    networks that use nearly all of it. Equal networks are one, under all
+    networks that use nearly all of it, or the selection by `judged` scores in place of
+    these. Equal networks are one, under all
     their origins and the choices of the first.
     """
     probabilities = method.probabilities().double().numpy()
     scores = from_probabilities(probabilities, problem.space, f"log-probabilities of {method.name}")
     named: list[tuple[str, tuple[int, ...]]] = []
     if problem.target is not None:
+        if judged is not None:
+            named.append((JUDGED_SELECTION, exact_choice(judged, problem)))
         named.append(("exact selection", exact_choice(scores, problem)))
     named.append(("argmax", method.argmax()))
     drawn = method.sample(samples, generator_for("samples", seed))
     named += [(f"sample {number}", choices) for number, choices in enumerate(drawn, 1)]
-    named += [
-        ("near the target", choices) for choices in _near_target(probabilities, problem, seed)
-    ]
+    if judged is None:
+        near = _near_target(probabilities, problem, seed)
+        named += [("near the target", choices) for choices in near]
     origins: dict[tuple[int, ...], list[str]] = {}
     first: dict[tuple[OperatorSpec, ...], tuple[int, ...]] = {}
     for origin, choices in named:
@@ -113,8 +125,13 @@ def _near_target(probabilities: Array, problem: SearchProblem, seed: int) -> lis
 
 
 def choose_candidate(ranked: Sequence[Candidate], problem: SearchProblem) -> Candidate:
-    """The best candidate; with a target, of those that meet it, and use it where any does."""
+    """The best candidate; with a target, of those that meet it, and use it where any does.
+
+    What judged networks select needs no second look by accuracy on a few hundred images.
+    """
     if problem.target is None:
+        return ranked[0]
+    if ranked[0].origin.startswith(JUDGED_SELECTION):
         return ranked[0]
     within = [candidate for candidate in ranked if candidate_row(candidate, problem).meets_target]
     costs = weighed(problem).cost_of([candidate.choices for candidate in within])
@@ -142,6 +159,18 @@ def candidates_at_chance(candidates: Sequence[Candidate], labels: Tensor) -> str
     )
 
 
+def _peak_memory(problem: SearchProblem, network: Architecture) -> dict[str, float]:
+    """The own peak memory that the problem's table predicts, as fields of a row."""
+    found = problem.estimate_memory(network)
+    if found is None:
+        return {}
+    return {
+        "peak_memory_mb": found.value_kb * 1024 / 1e6,
+        "peak_memory_low_mb": found.low_kb * 1024 / 1e6,
+        "peak_memory_high_mb": found.high_kb * 1024 / 1e6,
+    }
+
+
 def candidate_row(candidate: Candidate, problem: SearchProblem) -> CandidateRow:
     """The candidate in numbers, its latency by the problem's table."""
     network = problem.network(candidate.choices, candidate.origin)
@@ -162,20 +191,19 @@ def candidate_row(candidate: Candidate, problem: SearchProblem) -> CandidateRow:
         high_us=high_us,
         meets_target=problem.met_by(joint, estimate),
         limits=tuple(
-            LimitRow(
-                limit=limit.label,
-                share=float(limit.costs.cost_of([candidate.choices])[0] / limit.most),
-            )
-            for limit in problem.limits
+            LimitRow(limit=label, share=share)
+            for label, share in shares_of(problem.limits, candidate.choices).items()
         ),
         probability=None
         if problem.target_us is None or estimate is None
         else estimate.probability_below(problem.target_us),
         log_probability=candidate.log_probability,
         accuracy=candidate.accuracy,
+        score=candidate.score,
         scored_by=candidate.scored_by,
         failed=candidate.failed,
         flops=network.flops,
         params=network.params,
         memory_bytes=network.memory_bytes,
+        **_peak_memory(problem, network),
     )

@@ -1,4 +1,4 @@
-"""Search methods: by shared weights, by exact selection, by trials."""
+"""Search methods: by shared weights, by exact selection, by trials, by scores without training."""
 
 import json
 from collections.abc import Callable
@@ -12,12 +12,15 @@ from search.algorithms.baselines.trials import ShortTraining, TrialFile
 from search.algorithms.fp_nas.recipe import CategoricalRecipe
 from search.algorithms.recipe import SearchRecipe
 from search.algorithms.registry import METHODS, load_method
+from search.algorithms.zero_cost.recipe import ZERO_COST
 from search.costs.base import CostTarget
+from search.costs.joint import labels_of
 from search.data.base import Data
 from search.data.split import split_indices
 from search.errors import GateFailed, UsageError
 from search.files import sha256_bytes, write_text
 from search.pipeline.candidates import (
+    JUDGED_SELECTION,
     Candidate,
     candidates_of,
     choose_candidate,
@@ -25,10 +28,13 @@ from search.pipeline.candidates import (
 )
 from search.pipeline.context import RunContext
 from search.pipeline.limits.most import weighed
+from search.pipeline.networks.judged_scores import judged_scores, networks_to_judge
 from search.pipeline.networks.judging import Judge, choose_images
 from search.pipeline.options import SearchOptions
 from search.pipeline.problem import SearchProblem
-from search.selection.scores import dump_scores, from_probabilities, read_scores_for
+from search.pipeline.run_folder import TRIALS
+from search.pipeline.zero_cost import ZeroCostSelection
+from search.selection.scores import Scores, dump_scores, from_probabilities, read_scores_for
 from search.training.compute.seeds import fresh_weights
 from search.training.engine import train
 from search.training.progress import TrainingProgress
@@ -37,9 +43,8 @@ from search.training.retrain import with_policy
 from search.training.run.trace import TraceLine
 
 SCORES = "scores.json"
-TRIALS = "trials.jsonl"
-# Of the training images: those that train a trial, and those that judge it.
-_SHARES = (0.8, 0.2)
+# Networks that random search and evolution train.
+TRIAL_BUDGET = 8
 _BASELINES: dict[str, Callable[..., BaselineResult]] = {
     "random": random_search,
     "evolution": evolve,
@@ -83,9 +88,10 @@ def make_method(options: SearchOptions) -> SearchMethod:
         return ExactSelection(scores=options.scores)
     if options.algorithm in METHODS:
         return SharedWeightsSearch(algorithm=options.algorithm, recipe=options.search_recipe())
-    return TrialSearch(
-        algorithm=options.algorithm, recipe=options.trial_recipe(), budget=options.budget
-    )
+    if options.algorithm == ZERO_COST:
+        return ZeroCostSelection(recipe=options.zero_cost_recipe())
+    budget = TRIAL_BUDGET if options.budget is None else options.budget
+    return TrialSearch(algorithm=options.algorithm, recipe=options.trial_recipe(), budget=budget)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,11 +120,29 @@ class SharedWeightsSearch:
                 recompute=context.compute.recompute,
             )
         self._train(algorithm, data, context)
+        scores = self._scores(algorithm, data, context)
         if context.processes.leads:
-            _write_scores(algorithm, context)
-        candidates = candidates_of(algorithm, problem, seed=seed, samples=self.recipe.samples)
-        ranked = self._judge(algorithm, data, context, len(candidates)).rank(candidates)
+            write_text(context.options.folder / SCORES, dump_scores(scores))
+        judged = scores if self.recipe.judges_networks else None
+        samples = self.recipe.samples
+        found = candidates_of(algorithm, problem, seed=seed, samples=samples, judged=judged)
+        ranked = self._judge(algorithm, data, context, len(found)).rank(found)
+        # The judged selection stays first: more networks spoke for it than for any accuracy.
+        ranked.sort(key=lambda candidate: not candidate.origin.startswith(JUDGED_SELECTION))
         return choose_candidate(ranked, problem), ranked
+
+    def _scores(self, algorithm: SearchAlgorithm, data: Data, context: RunContext) -> Scores:
+        """Of the distribution that was learnt, or of networks judged with the weights."""
+        problem = context.problem
+        origin = f"{algorithm.name} on {problem.origin}"
+        number = networks_to_judge(self.recipe, problem.space)
+        if not number:
+            probabilities = algorithm.probabilities().numpy()
+            return from_probabilities(probabilities, problem.space, origin)
+        judge = self._judge(algorithm, data, context, number)
+        scores = judged_scores(judge, problem.space, number, context.options.seed, origin)
+        context.progress.say(scores.origin)
+        return scores
 
     def _judge(
         self, algorithm: SearchAlgorithm, data: Data, context: RunContext, candidates: int
@@ -170,20 +194,10 @@ class SharedWeightsSearch:
 
 def _target(problem: SearchProblem) -> dict[str, object]:
     """The target, which with the recipe decides a search with shared weights."""
-    limits = {"limits": [limit.label for limit in problem.limits]} if problem.limits else {}
+    limits = {"limits": list(labels_of(problem.limits))} if problem.limits else {}
     if problem.weighs_latency:
         return {"target_us": problem.target_us, **limits}
     return {"cost": problem.costs.unit.cost, "most": problem.counted_target, **limits}
-
-
-def _write_scores(algorithm: SearchAlgorithm, context: RunContext) -> None:
-    problem = context.problem
-    scores = from_probabilities(
-        algorithm.probabilities().numpy(),
-        problem.space,
-        f"{algorithm.name} on {problem.origin}",
-    )
-    write_text(context.options.folder / SCORES, dump_scores(scores))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -236,9 +250,14 @@ class TrialSearch:
         )
         _check_some_succeeded(result, trials)
         labels = context.data().train.labels
-        judged_on = len(split_indices(labels, _SHARES, context.options.seed)[1])
+        judged_on = len(split_indices(labels, self._shares, context.options.seed)[1])
         candidates = self._candidates(result, trials, judged_on)
         return candidates[0], candidates
+
+    @property
+    def _shares(self) -> tuple[float, float]:
+        """Of the training images: those that train a trial, and those that judge it."""
+        return 1 - self.recipe.held_back, self.recipe.held_back
 
     def _check(self, context: RunContext) -> CostTarget:
         target = context.problem.target
@@ -263,7 +282,7 @@ class TrialSearch:
     def _scorer(self, trials: TrialFile, context: RunContext) -> ShortTraining:
         images = with_policy(context.data(), self.recipe).train
         train_indices, validation_indices = split_indices(
-            images.labels, _SHARES, context.options.seed
+            images.labels, self._shares, context.options.seed
         )
         return ShortTraining(
             context.searched_space(),

@@ -6,24 +6,42 @@ from pathlib import Path
 from search.algorithms.recipe import SearchRecipe
 from search.algorithms.recipes import open_recipe, search_recipe
 from search.algorithms.registry import METHODS
+from search.algorithms.zero_cost.recipe import ZERO_COST, ZeroCostRecipe, zero_cost_recipe
 from search.errors import UsageError
 from search.files import check_file
+from search.operators.spec import OperatorSpec
 from search.pipeline.networks.truth import read_truth
 from search.pipeline.problem import TARGET_OPTIONS, SearchProblem
 from search.pipeline.run_folder import check_run
 from search.recipes.document import Recipe
-from search.spaces.base import LayeredSpace
+from search.spaces.base import Layer, LayeredSpace
 from search.spaces.fbnetv2.space import MaskedSpace
 from search.spaces.fp_nas.space import SlicedSpace
+from search.spaces.single_path import are_nested
 from search.training.recipe import TrainingRecipe, training_recipe, trial_recipe
 
-_BASELINES = ("evolution", "random")
+_TRIALS = ("evolution", "random")
 _MASKED = "fbnetv2"
 # Spaces whose layers are not independent, and the shared weights that know them.
 _SEARCHED_BY: dict[type[LayeredSpace], tuple[str, ...]] = {
     MaskedSpace: (_MASKED,),
     SlicedSpace: ("fp-nas", "parsec"),
 }
+
+
+def methods_of(space: LayeredSpace) -> tuple[str, ...]:
+    """The methods with shared weights that can search a space; all others can search any."""
+    for kind, names in _SEARCHED_BY.items():
+        if isinstance(space, kind):
+            return names
+    without = {_MASKED}
+    if not all(are_nested(_blocks(layer)) for layer in space.layers):
+        without.add("single-path")
+    return tuple(name for name in METHODS if name not in without)
+
+
+def _blocks(layer: Layer) -> list[OperatorSpec]:
+    return [choice.operator for choice in layer.choices if not choice.is_skip]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +65,7 @@ class SearchOptions:
     epochs: int | None
     batch: int | None
     learning_rate: float | None
-    budget: int
+    budget: int | None
     scores: Path | None
     seed: int
     output: Path
@@ -86,10 +104,12 @@ class SearchOptions:
         check_file(self.result, "--output", (".json",))
         if self.retrain:
             check_file(self.weights, "--output", (".pt",))
-        if self.algorithm != "exact" or self.retrain:
+        if self.retrain or not self._selects_at_once:
             check_run(self.folder, self.resume)
         elif self.resume:
-            raise UsageError("--algorithm exact has nothing to resume.", "Leave --resume out.")
+            raise UsageError(
+                f"--algorithm {self.algorithm} has nothing to resume here.", "Leave --resume out."
+            )
         if self.algorithm not in METHODS and problem.target is None:
             cost = problem.costs.unit.cost
             raise UsageError(
@@ -99,27 +119,42 @@ class SearchOptions:
         self._check_space(problem)
         if self.truth is not None:
             read_truth(self.truth, problem.space)
-        if self.algorithm in _BASELINES and problem.probability is not None:
+        self._check_baseline(problem)
+        if self.retrain_epochs is not None and not self.retrain:
+            raise UsageError("--retrain-epochs is of --retrain, which is not given.")
+
+    @property
+    def _selects_at_once(self) -> bool:
+        """Nothing is tried one by one, so there is no run to keep."""
+        if self.algorithm == ZERO_COST:
+            return self.zero_cost_recipe().counts
+        return self.algorithm == "exact"
+
+    def _check_baseline(self, problem: SearchProblem) -> None:
+        tries = self.algorithm in (*_TRIALS, ZERO_COST) and not self._selects_at_once
+        if tries and problem.probability is not None:
             raise UsageError(
                 f"--algorithm {self.algorithm} keeps to predicted latencies alone.",
                 "Leave out --probability, or lower --target-ms.",
             )
-        if self.retrain_epochs is not None and not self.retrain:
-            raise UsageError("--retrain-epochs is of --retrain, which is not given.")
+        trains = self.algorithm != ZERO_COST or self.retrain
+        if not trains and (self.epochs, self.learning_rate) != (None, None):
+            raise UsageError(
+                "--algorithm zero-cost trains nothing.", "Leave --epochs and --learning-rate out."
+            )
 
     def _check_space(self, problem: SearchProblem) -> None:
-        only = next(
-            (names for kind, names in _SEARCHED_BY.items() if isinstance(problem.space, kind)), ()
-        )
-        if self.algorithm not in METHODS:
+        known = methods_of(problem.space)
+        if self.algorithm not in METHODS or self.algorithm in known:
             return  # Exact selection and the baselines know every space.
-        wrong = self.algorithm not in only if only else self.algorithm == _MASKED
-        if wrong:
-            remedy = f"Give --algorithm {' or '.join(only)}."
-            raise UsageError(
-                f"--algorithm {self.algorithm} does not search {problem.space.spec}.",
-                remedy if only else "Measure --space fbnetv2-mini.",
-            )
+        nested = self.algorithm == "single-path" and "fbnet" in known
+        raise UsageError(
+            f"--algorithm {self.algorithm} does not search {problem.space.label}"
+            + (", whose candidates are not the parts of one superkernel." if nested else "."),
+            f"Give --algorithm {', '.join(known[:-1])} or {known[-1]}."
+            if len(known) > 1
+            else f"Give --algorithm {known[0]}.",
+        )
 
     def open_recipe(self) -> Recipe:
         """The recipe with what `--set` changes.
@@ -156,6 +191,14 @@ class SearchOptions:
             batch=self.batch,
             learning_rate=self.learning_rate,
         )
+
+    def zero_cost_recipe(self) -> ZeroCostRecipe:
+        """Settings of a selection by a score without training.
+
+        Raises:
+            UsageError: Unknown, or values out of range.
+        """
+        return zero_cost_recipe(self.open_recipe(), networks=self.budget, batch=self.batch)
 
     def retrain_recipe(self) -> TrainingRecipe:
         """Recipe of the training of the chosen network.

@@ -13,6 +13,7 @@ from search.costs.joint import Limit
 from search.costs.matrix import CostMatrix, require_matrix
 from search.errors import TableError, UsageError
 from search.latency.model import Estimate, LatencyModel
+from search.latency.peak_memory import MemoryEstimate, estimate_memory
 from search.latency.priced_table import PricedTable
 from search.latency.space_costs import counted_costs, recounted
 from search.latency.table_checks import Waivers as Waivers
@@ -22,7 +23,7 @@ from search.selection.chance_constrained import select_chance_constrained
 from search.selection.exact import network_of
 from search.spaces.base import LayeredSpace
 from search.spaces.classes import classes_of, network_with_classes, space_with_classes
-from search.spaces.registry import make_space, parse_space, space_names
+from search.spaces.registry import is_spec, make_space, parse_space
 from search.table.store import Table, profile_command, read_table
 
 # A network that is much cheaper than its target has paid for it with accuracy.
@@ -138,7 +139,7 @@ class SearchProblem:
     def origin(self) -> str:
         """What the costs come from, as text."""
         return (
-            f"the {self.costs.unit} of {self.space.spec}"
+            f"the {self.costs.unit} of {self.space.label}"
             if self.priced is None
             else self.table.label
         )
@@ -151,6 +152,11 @@ class SearchProblem:
         if self.priced is None:
             return None
         return self.model.estimate(network_with_classes(network, classes_of(self.space)))
+
+    def estimate_memory(self, network: Architecture) -> MemoryEstimate | None:
+        """The predicted own peak memory of a network; None where no table tells it."""
+        memory = None if self.priced is None else self.table.manifest.memory
+        return None if memory is None else estimate_memory(memory, network.operators)
 
     @property
     def weighs_latency(self) -> bool:
@@ -174,7 +180,7 @@ class SearchProblem:
         Raises:
             UsageError: The layers are not independent.
         """
-        return require_matrix(self.costs, self.space.spec)
+        return require_matrix(self.costs, self.space.label)
 
     def met_by(self, cost: float, estimate: Estimate | None) -> bool:
         """True when a network keeps to the target as the selection understands it.
@@ -220,7 +226,7 @@ def load_problem(
     space = priced.space
     if space.sha256 != table.manifest.space.sha256:
         raise TableError(
-            f"{table.label} was measured for another definition of {space.spec}.",
+            f"{table.label} was measured for another definition of {space.label}.",
             f"Measure it again: {profile_command(table.manifest)}",
         )
     costs = priced.costs  # names the first operator that is missing or failed
@@ -245,7 +251,7 @@ def untimed_problem(name: str, classes: int | None, cost: str, waivers: Waivers)
     """A problem without a table, of a cost that is counted; its target comes from `weigh`.
 
     Args:
-        name: Of a space, or its whole spec.
+        name: Of a space, the path of its file, or its whole spec.
         classes: Of a space that is given by its name; None means its default.
         cost: flops, params or memory.
         waivers: As given.
@@ -258,7 +264,7 @@ def untimed_problem(name: str, classes: int | None, cost: str, waivers: Waivers)
             "A latency is known from a table alone.",
             "Add --table tables/<device>/<name>, or --cost flops, params or memory.",
         )
-    space = make_space(name, classes=classes) if name in space_names() else parse_space(name)
+    space = parse_space(name) if is_spec(name) else make_space(name, classes=classes)
     return SearchProblem(
         priced=None,
         costs=counted_costs(space, cost),
@@ -303,7 +309,7 @@ def weigh(
     least_m = math.ceil(costs.cheapest() / 1e2) / 1e4
     if target_m is not None and not least_m <= target_m < math.inf:
         raise UsageError(
-            f"No network of {problem.space.spec} has as few as {target_m:g}M {costs.unit.noun}.",
+            f"No network of {problem.space.label} has as few as {target_m:g}M {costs.unit.noun}.",
             f"The smallest has {least_m:.4f}M; give {TARGET_OPTIONS[cost]} at least that.",
         )
     target = None if target_m is None else CostTarget(value=target_m * 1e6, unit=costs.unit)

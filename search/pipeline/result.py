@@ -37,11 +37,13 @@ class CandidateRow(_Part):
     """One candidate of a search in numbers.
 
     `accuracy` was measured on images that trained no weight, with the
-    weights named by `scored_by`; it ranks candidates and is not a final accuracy.
+    weights named by `scored_by`; it ranks candidates and is not a final accuracy. `score` is
+    that of `zero-cost`, higher is better, which `scored_by` names.
     Latencies are None without a table. `probability` is that of meeting the target,
     by the table's intervals;
     `meets_target` means as surely as was asked, or on average. `failed` is the
-    reason why its trial gave no accuracy.
+    reason why its trial gave no accuracy. `peak_memory_mb` is the network's own resident memory
+    at its peak, by a table that tells it, with its 95 % interval.
     """
 
     origin: str
@@ -53,11 +55,15 @@ class CandidateRow(_Part):
     probability: Share | None = None
     log_probability: Finite | None = None
     accuracy: Share | None = None
+    score: Finite | None = None
     scored_by: str | None = None
     failed: str | None = None
     flops: int
     params: int
     memory_bytes: int | None = None
+    peak_memory_mb: Finite | None = None
+    peak_memory_low_mb: Finite | None = None
+    peak_memory_high_mb: Finite | None = None
     limits: tuple[LimitRow, ...] = ()
 
 

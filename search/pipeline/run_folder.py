@@ -7,8 +7,10 @@ from search.files import check_folder
 
 # Sub-folder in which the chosen network is trained.
 RETRAIN = "retrain"
+# Scores of the networks that a baseline has tried.
+TRIALS = "trials.jsonl"
 # Files that show that a folder holds a run: of the engine, of the baselines.
-_RUN_FILES = ("last.pt", "trials.jsonl")
+_RUN_FILES = ("last.pt", TRIALS)
 
 
 def check_run(folder: Path, resume: bool) -> None:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from search.architecture import Architecture, write_architecture
 from search.console.progress import Progress
 from search.costs.base import LATENCY
+from search.costs.joint import labels_of
 from search.errors import UsageError
 from search.files import check_folder, write_text
 from search.pipeline.candidates import exact_choice
@@ -127,6 +128,7 @@ class SpecialisationRow(_Part):
     """One table's network: predicted on its own table, and on all in the tables' order.
 
     `low_us` and `high_us` are ends of 95 % intervals, left out where there are many tables.
+    `peak_memory_mb` is its own peak memory by its own table, where that tells it.
     """
 
     network: str
@@ -141,6 +143,7 @@ class SpecialisationRow(_Part):
     cost: str = LATENCY
     most: float | None = None
     limits: tuple[str, ...] = ()
+    peak_memory_mb: float | None = None
     predicted_us: tuple[float, ...]
     low_us: tuple[float, ...] = ()
     high_us: tuple[float, ...] = ()
@@ -170,7 +173,8 @@ def specialisation_of(networks: Sequence[SpecialisedNetwork], scores: Scores) ->
             target_us=one.problem.target_us,
             cost=one.problem.costs.unit.cost,
             most=one.problem.counted_target,
-            limits=tuple(limit.label for limit in one.problem.limits),
+            limits=labels_of(one.problem.limits),
+            peak_memory_mb=_peak_memory_mb(one),
             own_us=float(matrix[number, number]),
             score=one.score,
             choices=tuple(
@@ -201,6 +205,11 @@ def _intervals(
         "low_us": tuple(estimate.low_us for estimate in found),
         "high_us": tuple(estimate.high_us for estimate in found),
     }
+
+
+def _peak_memory_mb(one: SpecialisedNetwork) -> float | None:
+    found = one.problem.estimate_memory(one.network)
+    return None if found is None else found.value_mb
 
 
 def _slowdown(column: Array, own: int) -> float | None:

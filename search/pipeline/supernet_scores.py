@@ -95,7 +95,7 @@ def load_supernet(folder: Path) -> TrainedSupernet:
         weights.load_state_dict(state)
     except RuntimeError as error:
         raise UsageError(
-            f"{path} does not hold weights of {space.spec}.",
+            f"{path} does not hold weights of {space.label}.",
             "Give --supernet the folder of a search in that space.",
         ) from error
     return TrainedSupernet(
@@ -133,6 +133,11 @@ def _split(identity: RunIdentity) -> tuple[float, int]:
             "Give --supernet the folder of a search's run (<output>.run).",
         ) from error
     return recipe.weight_share, settings.seed
+
+
+def networks_for(widths: Sequence[int]) -> int:
+    """As many networks as the additive model of so many candidates needs."""
+    return _NETWORKS_EACH * (sum(widths) - len(widths) + 1)
 
 
 def draw_balanced(widths: Sequence[int], number: int, seed: int) -> IntArray:
@@ -262,7 +267,7 @@ def _measure(supernet: TrainedSupernet, scoring: Scoring, progress: Progress, ma
     images = RunImages(scoring.images, scoring.seed).at(space.before[0].height).train
     train_indices, validation_indices = split_of(supernet, images)
     widths = [len(layer.choices) for layer in space.layers]
-    number = scoring.networks or _NETWORKS_EACH * (sum(widths) - len(widths) + 1)
+    number = scoring.networks or networks_for(widths)
     networks = draw_balanced(widths, number, scoring.seed)
     judged = f"{number} networks on {len(validation_indices)} images"
     progress.stage("networks judged", number, opening=f"judging {judged}, once for all tables")

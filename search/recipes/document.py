@@ -7,9 +7,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from search.documents import read_text
+from search.documents import read_text, refuse_unknown
 from search.errors import UsageError
-from search.recipes.keys import refuse_unknown
 
 RECIPE_SCHEMA = 1
 DEFAULT = "cpu"

@@ -5,14 +5,14 @@ scale with the number of epochs however it is set. A dataclass holds them in epo
 """
 
 import dataclasses
-import difflib
 import functools
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
+from search.documents import refuse_unknown
 from search.errors import UsageError
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def build(
     """A recipe from the values of a table.
 
     Args:
-        kind: A dataclass with `epochs` among its fields.
+        kind: A dataclass; with `epochs` among its fields, where others scale with them.
         values: By dotted keys, as a file has them.
         where: The table, for messages.
         changes: By fields' names, in place of the file's; None changes nothing.
@@ -101,22 +101,6 @@ def build(
     return kind(**_scaled(kind, plain, changes))
 
 
-def refuse_unknown(names: Iterable[str], known: Iterable[str], where: str) -> None:
-    """Refuse a key that nothing has, naming the nearest one that something has.
-
-    Raises:
-        UsageError: There is one.
-    """
-    known = list(known)
-    for name in names:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, 1, 0.5) or [
-                other for other in known if other.rpartition(".")[2] == name.rpartition(".")[2]
-            ]
-            hint = f"The nearest is {near[0]}." if near else f"Known: {', '.join(sorted(known))}."
-            raise UsageError(f"Unknown key {name!r} in {where}.", hint)
-
-
 def check_fields(recipe: "DataclassInstance") -> None:
     """Refuse values of another type or out of range, as the fields' annotations say.
 
@@ -138,14 +122,14 @@ def _scaled(
     kind: "type[DataclassInstance]", values: Mapping[str, Any], changes: Mapping[str, object]
 ) -> dict[str, Any]:
     """Shares of the training as epochs; values given in epochs stay."""
-    epochs, scaled = values["epochs"], dict(values)
+    scaled = dict(values)
     for field in dataclasses.fields(kind):
         scale = field.metadata.get(_SCALE)
         value = values.get(field.name)
         if scale is None or value is None or changes.get(field.name) is not None:
             continue
         many = isinstance(value, tuple)
-        parts = tuple(scale(part, epochs) for part in (value if many else (value,)))
+        parts = tuple(scale(part, values["epochs"]) for part in (value if many else (value,)))
         scaled[field.name] = parts if many else parts[0]
     return scaled
 

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict
 from search.documents import parse_document, read_text
 from search.errors import UsageError
 from search.files import write_text
+from search.operators.words import space_label
 from search.spaces.base import LayeredSpace
 from search.spaces.classes import classes_of, space_with_classes
 from search.spaces.registry import parse_space
@@ -73,18 +74,19 @@ class Scores:
         """
         if self.space != space.spec:
             raise UsageError(
-                f"These scores belong to the space {self.space}, not to {space.spec}.",
+                f"These scores belong to the space {space_label(self.space)}, "
+                f"not to {space.label}.",
                 "Use a table and scores of the same space.",
             )
         widths = [len(layer.choices) for layer in space.layers]
         if self.values.shape != (len(widths), max(widths)):
             raise UsageError(
-                f"Scores of shape {self.values.shape} do not fit {space.spec}: "
+                f"Scores of shape {self.values.shape} do not fit {space.label}: "
                 f"{len(widths)} layers of at most {max(widths)} candidates."
             )
         beyond = np.arange(max(widths)) >= np.array(widths)[:, None]
         if np.isfinite(self.values[beyond]).any():
-            raise UsageError(f"A score stands where {space.spec} has no candidate.")
+            raise UsageError(f"A score stands where {space.label} has no candidate.")
 
 
 def from_probabilities(probabilities: npt.ArrayLike, space: LayeredSpace, origin: str) -> Scores:
@@ -106,7 +108,7 @@ def from_probabilities(probabilities: npt.ArrayLike, space: LayeredSpace, origin
     widths = np.array([len(layer.choices) for layer in space.layers])
     if given.shape != (len(widths), widths.max()):
         raise UsageError(
-            f"Probabilities of shape {given.shape} do not fit {space.spec}: "
+            f"Probabilities of shape {given.shape} do not fit {space.label}: "
             f"{len(widths)} layers of at most {widths.max()} candidates."
         )
     legal = np.arange(widths.max()) < widths[:, None]
@@ -195,7 +197,8 @@ def for_space(scores: Scores, space: LayeredSpace) -> Scores:
         own = space_with_classes(parse_space(scores.space), classes_of(space))
         if not same_choices(own, space):
             raise UsageError(
-                f"These scores belong to the space {scores.space}, not to {space.spec}.",
+                f"These scores belong to the space {space_label(scores.space)}, "
+                f"not to {space.label}.",
                 _PART_POINTWISE
                 if re.sub("-p[01]-", "-", scores.space) == re.sub("-p[01]-", "-", space.spec)
                 else "Use a table and scores of the same space.",

@@ -15,6 +15,7 @@ from search.costs.base import Costs, Unit
 from search.costs.matrix import CostMatrix
 from search.errors import UsageError
 from search.operators.spec import OperatorSpec
+from search.operators.words import space_label
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +93,11 @@ class LayeredSpace:
     layers: tuple[Layer, ...]
     after: tuple[OperatorSpec, ...]
 
+    @property
+    def label(self) -> str:
+        """What names the space to a reader, and its tables: the spec, without a layout."""
+        return space_label(self.spec)
+
     @cached_property
     def uses(self) -> Mapping[OperatorSpec, float]:
         """Mean number of each operator that costs time in a uniformly random network."""
@@ -161,7 +167,7 @@ class LayeredSpace:
             0 <= choice < width for choice, width in zip(choices, widths, strict=True)
         )
         if not legal:
-            raise UsageError(f"{tuple(choices)} are no choices of {self.spec}.")
+            raise UsageError(f"{tuple(choices)} are no choices of {self.label}.")
 
     def picked(self, choices: Sequence[str], name: str) -> list[Choice]:
         """The choices of these names, one a layer.
@@ -171,7 +177,8 @@ class LayeredSpace:
         """
         if len(choices) != len(self.layers):
             raise UsageError(
-                f"{name!r} names {len(choices)} choices; {self.spec} has {len(self.layers)} layers."
+                f"{name!r} names {len(choices)} choices; {self.label} has "
+                f"{len(self.layers)} layers."
             )
         return [layer.choice(choice) for layer, choice in zip(self.layers, choices, strict=True)]
 

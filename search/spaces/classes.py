@@ -32,7 +32,7 @@ def space_with_classes(space: Space, classes: int) -> Space:
         return space
     if not isinstance(space, PresetSpace):
         raise UsageError(
-            f"{space.spec} has {classes_of(space)} classes and cannot be made for {classes}.",
+            f"{space.label} has {classes_of(space)} classes and cannot be made for {classes}.",
             "Give images of as many classes.",
         )
     return replace(space, classes=classes)

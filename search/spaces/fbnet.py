@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from search.operators.spec import OperatorSpec
-from search.spaces.base import Choice, Layer
-from search.spaces.frame import BLOCKS, SKIP, Frame, scale_channels
-from search.spaces.preset import Macro, Parts, PresetSpace, Stage
+from search.spaces.frame import BLOCKS, SKIP
+from search.spaces.layout.model import Candidate, Convolution, Layout
+from search.spaces.layout.space import LayoutSpace, fixed_rows, named, searched_rows
+from search.spaces.preset import Macro, Stage
 
 
 def _stages(*rows: tuple[int, int, int]) -> tuple[Stage, ...]:
@@ -34,7 +34,7 @@ PRESETS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class FBNetSpace(PresetSpace):
+class FBNetSpace(LayoutSpace):
     """The FBNet space, and others of layers that choose among named blocks."""
 
     presets: ClassVar[Mapping[str, Macro]] = PRESETS
@@ -43,44 +43,18 @@ class FBNetSpace(PresetSpace):
     preset: str = "fbnet"
     always_pointwise: bool = True
 
-    def _build(self, macro: Macro) -> Parts:
-        channels, size = scale_channels(macro.stem_channels, self.width), self.resolution
-        frame = Frame(self.always_pointwise, self.batch, self.dtype)
-        stem = frame.conv(3, 3, channels, size, macro.stem_stride)
-        size //= macro.stem_stride
-        first, channels = self._fixed(frame, macro.first, channels, size)
-        layers = []
-        for number, stage in enumerate(macro.stages, 1):
-            out = scale_channels(stage.channels, self.width)
-            for repeat in range(stage.repeats):
-                stride = stage.stride if repeat == 0 else 1
-                choices = (
-                    Choice(name=name, operator=operator)
-                    for name in self.candidates
-                    if (operator := self._operator(frame, name, channels, out, size, stride))
-                )
-                layers.append(Layer(name=f"stage{number}.{repeat + 1}", choices=tuple(choices)))
-                channels, size = out, size // stride
-        last, channels = self._fixed(frame, macro.last, channels, size)
-        head = frame.conv(1, channels, self.head_channels, size, 1)
-        classifier = frame.classifier(self.head_channels, self.classes, size)
-        return (stem, *first), tuple(layers), (*last, head, classifier)
+    def _layout(self) -> Layout:
+        macro = self._preset()
+        return Layout(
+            stem=(Convolution(3, macro.stem_channels, macro.stem_stride),),
+            stages=(
+                *fixed_rows(macro.first),
+                *searched_rows(macro.stages, self._choosable),
+                *fixed_rows(macro.last),
+            ),
+        )
 
-    def _operator(
-        self, frame: Frame, name: str, into: int, out: int, size: int, stride: int
-    ) -> OperatorSpec | None:
-        """A candidate by its name; None where it is not legal."""
-        return frame.block(name, into, out, size, stride)
-
-    def _fixed(
-        self, frame: Frame, blocks: tuple[tuple[str, int], ...], channels: int, size: int
-    ) -> tuple[list[OperatorSpec], int]:
-        """Blocks that every network has, and the channels after them."""
-        operators = []
-        for name, plain in blocks:
-            out_channels = scale_channels(plain, self.width)
-            operator = frame.block(name, channels, out_channels, size, 1)
-            assert operator is not None
-            operators.append(operator)
-            channels = out_channels
-        return operators, channels
+    @property
+    def _choosable(self) -> tuple[Candidate, ...]:
+        """What every searched layer chooses from, where it can stand."""
+        return named(*self.candidates)

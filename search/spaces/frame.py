@@ -1,4 +1,4 @@
-"""Operators of a network's frame and blocks, by name or by absolute channels.
+"""Operators of a network's frame, and blocks by absolute channels.
 
 Candidates of FBNet are named by kernel, expansion and groups (arXiv
 1812.03443, Table 2). Masked spaces derive, and published FBNetV2s list, blocks
@@ -10,25 +10,7 @@ from typing import NamedTuple
 
 from search.operators.spec import OperatorSpec
 
-
-class Block(NamedTuple):
-    """One row of FBNet's Table 2."""
-
-    kernel: int
-    expansion: int
-    groups: int
-
-
-BLOCKS = {
-    "k3_e1": Block(3, 1, 1),
-    "k3_e1_g2": Block(3, 1, 2),
-    "k3_e3": Block(3, 3, 1),
-    "k3_e6": Block(3, 6, 1),
-    "k5_e1": Block(5, 1, 1),
-    "k5_e1_g2": Block(5, 1, 2),
-    "k5_e3": Block(5, 3, 1),
-    "k5_e6": Block(5, 6, 1),
-}
+BLOCKS = ("k3_e1", "k3_e1_g2", "k3_e3", "k3_e6", "k5_e1", "k5_e1_g2", "k5_e3", "k5_e6")
 SKIP = "skip"
 
 
@@ -42,7 +24,7 @@ def scale_channels(channels: int, width: float) -> int:
 
 
 class Frame(NamedTuple):
-    """Settings that all operators of a network share; makes them by their short names."""
+    """Settings that all operators of a network share; makes its fixed operators."""
 
     always_pointwise: bool
     batch: int
@@ -79,32 +61,6 @@ class Frame(NamedTuple):
             out_channels=classes,
             height=size,
             width=size,
-            batch=self.batch,
-            dtype=self.dtype,
-        )
-
-    def block(
-        self, name: str, in_channels: int, out_channels: int, size: int, stride: int
-    ) -> OperatorSpec | None:
-        """A candidate by its name in Table 2; None for a skip that is not legal."""
-        same = stride == 1 and in_channels == out_channels
-        if name == SKIP:
-            return self.identity(in_channels, size) if same else None
-        block = BLOCKS[name]
-        return OperatorSpec(
-            kind="ir",
-            kernel=block.kernel,
-            expansion=block.expansion,
-            mid_channels=block.expansion * in_channels,
-            groups=block.groups,
-            activation="relu",
-            in_channels=in_channels,
-            out_channels=out_channels,
-            height=size,
-            width=size,
-            stride=stride,
-            residual=same,
-            first_pointwise=self.always_pointwise or block.expansion > 1,
             batch=self.batch,
             dtype=self.dtype,
         )

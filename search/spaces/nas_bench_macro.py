@@ -13,9 +13,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from search.operators.spec import OperatorSpec
 from search.spaces.fbnet import FBNetSpace
-from search.spaces.frame import SKIP, Frame
+from search.spaces.frame import SKIP
+from search.spaces.layout.block import Block
+from search.spaces.layout.model import Candidate
+from search.spaces.layout.space import named
 from search.spaces.preset import Macro, Stage
 
 NAME = "nas-bench-macro"
@@ -34,8 +36,7 @@ class NasBenchMacroSpace(FBNetSpace):
     preset: str = NAME
     always_pointwise: bool = False
 
-    def _operator(
-        self, frame: Frame, name: str, into: int, out: int, size: int, stride: int
-    ) -> OperatorSpec | None:
-        operator = frame.block(name, into, out, size, stride)
-        return operator or frame.conv(1, into, out, size, stride, "none")
+    @property
+    def _choosable(self) -> tuple[Candidate, ...]:
+        identity = Candidate(SKIP, Block(kind=SKIP, projection=True))
+        return (identity, *named(*(name for name in self.candidates if name != SKIP)))

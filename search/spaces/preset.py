@@ -4,7 +4,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from search.errors import UsageError
 from search.operators.spec import DTYPES, LARGEST, OperatorSpec
@@ -73,11 +73,7 @@ class PresetSpace(LayeredSpace, ABC):
     after: tuple[OperatorSpec, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        if self.preset not in self.presets:
-            raise UsageError(
-                f"Unknown preset {self.preset!r}.", f"Known: {', '.join(self.presets)}."
-            )
-        macro = self.presets[self.preset]
+        macro = self._preset()
         for name, default in (
             ("resolution", macro.resolution),
             ("classes", macro.classes),
@@ -91,6 +87,18 @@ class PresetSpace(LayeredSpace, ABC):
         object.__setattr__(self, "spec", self._spec())
         for name, value in zip(("before", "layers", "after"), self._build(macro), strict=True):
             object.__setattr__(self, name, value)
+
+    def _preset(self) -> Macro:
+        """The preset that the space is made from.
+
+        Raises:
+            UsageError: The family has none of this name.
+        """
+        if self.preset not in self.presets:
+            raise UsageError(
+                f"Unknown preset {self.preset!r}.", f"Known: {', '.join(self.presets)}."
+            )
+        return self.presets[self.preset]
 
     def _check(self, macro: Macro) -> None:
         stride = macro.stem_stride
@@ -128,11 +136,27 @@ class PresetSpace(LayeredSpace, ABC):
         """The parts of the space, from its preset."""
 
 
-_SPEC = re.compile(
-    r"(?P<preset>[a-z0-9+-]+?)-r(?P<resolution>[0-9]{1,9})-x(?P<width>[0-9]{1,9}(?:\.[0-9]{1,9})?)"
+# What every spec says behind the name of its space, as `PresetSpace` writes it.
+TAIL = (
+    r"r(?P<resolution>[0-9]{1,9})-x(?P<width>[0-9]{1,9}(?:\.[0-9]{1,9})?)"
     r"-c(?P<classes>[0-9]{1,9})-h(?P<head_channels>[0-9]{1,9})-p(?P<always_pointwise>[01])"
     r"-b(?P<batch>[0-9]{1,9})-(?P<dtype>\w+)"
 )
+_SPEC = re.compile(rf"(?P<preset>[a-z0-9+-]+?)-{TAIL}")
+
+
+def values_of(match: re.Match[str]) -> dict[str, Any]:
+    """The fields of a space that a spec says."""
+    return {
+        "preset": match["preset"],
+        "resolution": int(match["resolution"]),
+        "width": float(match["width"]),
+        "classes": int(match["classes"]),
+        "head_channels": int(match["head_channels"]),
+        "always_pointwise": match["always_pointwise"] == "1",
+        "batch": int(match["batch"]),
+        "dtype": match["dtype"],
+    }
 
 
 def parse_spec(spec: str, family: type[PresetSpace]) -> PresetSpace | None:
@@ -144,16 +168,7 @@ def parse_spec(spec: str, family: type[PresetSpace]) -> PresetSpace | None:
     match = _SPEC.fullmatch(spec)
     if not match or match["preset"] not in family.presets:
         return None
-    space = family(
-        preset=match["preset"],
-        resolution=int(match["resolution"]),
-        width=float(match["width"]),
-        classes=int(match["classes"]),
-        head_channels=int(match["head_channels"]),
-        always_pointwise=match["always_pointwise"] == "1",
-        batch=int(match["batch"]),
-        dtype=match["dtype"],
-    )
+    space = family(**values_of(match))
     if space.spec != spec:
         raise UsageError(f"{spec!r} is not canonical.", f"Write {space.spec}.")
     return space

@@ -5,10 +5,11 @@ searched layers, of which 15 may be skipped: 5^15 * 4^5 = 3.1e13 networks (the
 paper's 5^22 is a loose bound). The mini preset fits 32x32 images and a CPU.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from search.operators.spec import OperatorSpec
 from search.spaces.fbnet import FBNetSpace
 from search.spaces.frame import SKIP
 from search.spaces.preset import Macro, Stage
@@ -37,6 +38,26 @@ PRESETS = {
         first=(("k3_e1", 16),),
     ),
 }
+
+
+def are_nested(blocks: Sequence[OperatorSpec]) -> bool:
+    """Whether the candidates of a layer are the parts of one superkernel, skips left out.
+
+    That is every combination of at most two kernels and two expansions of one inverted
+    residual block, which differs in nothing else.
+    """
+    kernels = {block.kernel for block in blocks}
+    expansions = {block.expansion for block in blocks}
+    plain = all(
+        block.kind == "ir"
+        and block.first_pointwise
+        and block.groups == block.depthwise == 1
+        and not block.squeeze_channels
+        for block in blocks
+    )
+    full = len(kernels) * len(expansions) == len(blocks)
+    alike = len({block.activation for block in blocks}) <= 1
+    return plain and full and alike and max(len(kernels), len(expansions)) <= 2
 
 
 @dataclass(frozen=True, kw_only=True)

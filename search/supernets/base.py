@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from search.errors import UsageError
 from search.operators.spec import OperatorSpec
+from search.operators.words import space_label
 from search.spaces.base import SearchSpace
 
 Build = Callable[[OperatorSpec], nn.Module]
@@ -20,7 +21,7 @@ def legal_mask(space: SearchSpace) -> Tensor:
     """
     widths = torch.tensor([len(layer.choices) for layer in space.layers])
     if not len(widths) or not widths.min():
-        raise UsageError(f"{space.spec} has a layer without candidates, or no layer.")
+        raise UsageError(f"{space_label(space.spec)} has a layer without candidates, or no layer.")
     return torch.arange(int(widths.max())) < widths[:, None]
 
 

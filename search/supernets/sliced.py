@@ -159,7 +159,7 @@ class SlicedSupernet(nn.Module):
             UsageError: Always.
         """
         raise UsageError(
-            f"Networks of {self.space.spec} come in too many shapes to be compiled.",
+            f"Networks of {self.space.label} come in too many shapes to be compiled.",
             "Leave out --compile.",
         )
 

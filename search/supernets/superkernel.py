@@ -21,6 +21,7 @@ from search.errors import UsageError
 from search.operators.modules import ConvNorm, InvertedResidual, build_operator
 from search.operators.spec import OperatorSpec
 from search.spaces.base import Layer, SearchSpace
+from search.spaces.single_path import are_nested
 from search.supernets.batch_norm import batch_norms, freeze_statistics
 
 KERNEL, SKIP_GATE, EXPAND = range(3)
@@ -171,13 +172,7 @@ def _conv(module: ConvNorm) -> nn.Conv2d:
 
 
 def _check(blocks: Sequence[OperatorSpec], largest: OperatorSpec) -> None:
-    plain = all(
-        block.first_pointwise and block.groups == 1 and not block.squeeze_channels
-        for block in blocks
-    )
-    full = len({block.kernel for block in blocks}) * len({block.expansion for block in blocks})
-    sizes = max(len({b.kernel for b in blocks}), len({b.expansion for b in blocks}))
-    if not plain or full != len(blocks) or sizes > 2:
+    if not are_nested(blocks):
         raise UsageError(
             f"The candidates about {largest.key} are not the parts of one superkernel.",
             "Search a single-path space: measure its table with --space single-path-mini.",

@@ -2,6 +2,9 @@
 
 import math
 from dataclasses import dataclass, field
+from typing import Annotated
+
+from pydantic import Field
 
 from search.errors import UsageError
 from search.recipes.document import Recipe, load_recipe
@@ -69,6 +72,7 @@ class TrainingRecipe:
         validate_images: At most so many images a look; None takes all.
         keep: Which weights are written: `last`, or the `best` of all looks.
         sync_batch_norm: Batch norm spans all processes.
+        held_back: Of a trial: the share of the training images that judges it.
 
     Raises:
         UsageError: A value is out of range.
@@ -112,6 +116,7 @@ class TrainingRecipe:
     validate_images: Count | None = field(default=None, metadata=key("validation.images"))
     keep: str = field(default="last", metadata=key("validation.keep"))
     sync_batch_norm: bool = False
+    held_back: Annotated[float, Field(gt=0, lt=1)] = 0.2
 
     def __post_init__(self) -> None:
         check_fields(self)

@@ -155,6 +155,7 @@ NETWORKS = (
         activation="swish",
         always_pointwise=False,
         published=Published(390, 5.3, 77.1, (), "EfficientNet (arXiv 1905.11946), Table 2"),
+        remark="the paper prints 0.39 billion FLOPs; its table of layers gives 385.8M",
     ),
     Network(
         name="Single-Path-NAS",

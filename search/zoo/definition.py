@@ -16,6 +16,8 @@ from typing import NamedTuple
 from search.errors import UsageError
 from search.operators.spec import OperatorSpec
 from search.spaces.frame import BLOCKS, AbsoluteFrame
+from search.spaces.layout.block import Place
+from search.spaces.layout.words import parse_words
 
 _BLOCK = re.compile(
     r"(?P<kernel>k\d+)(?P<twice>sep)?_(?P<unit>[em])(?P<middle>\d+)(?P<activation>_[a-z]+6?)?"
@@ -88,7 +90,7 @@ def _block(
     if word == "-" and stride == 1:
         return frame.skip(into, out, size)
     if word in BLOCKS:
-        block = frame.block(word, into, out, size, stride)
+        block = parse_words(word).operator(frame, Place(into, out, size, stride))
         assert block is not None
         return block
     match = _BLOCK.fullmatch(word)

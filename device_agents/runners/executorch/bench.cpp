@@ -155,6 +155,7 @@ void Bench::visit(Item& item, int64_t round) {
   int64_t first_ns = 0;
   Block block;
   if (!guarded(item, "execute", [&] { return measure(item, first_ns, block); })) return;
+  check_fence(plan_.fence);  // as late as can be, and outside of what is timed
   Record record("sample");
   record.add("item", item.plan->id)
       .add("round", round)
@@ -175,6 +176,7 @@ void Bench::visit_sentinel() {
   Block block;
   Item& item = *sentinel_;
   if (!guarded(item, "execute", [&] { return measure(item, first_ns, block); })) return;
+  check_fence(plan_.fence);
   Record record("sentinel");
   record.add("loops", item.loops)
       .add("ns", block.ns)

@@ -5,7 +5,7 @@
 //   runner --version    what this runner is, as one line of JSON
 //
 // Exit codes: 0 done (or nobody reads any more), 2 a bad plan or wrong use,
-// 3 the runtime could not be started.
+// 3 the runtime could not be started, 4 the device is another holder's (fenced off).
 
 #include <executorch/runtime/backend/interface.h>
 #include <executorch/runtime/platform/runtime.h>
@@ -37,6 +37,7 @@ namespace {
 constexpr int kDone = 0;
 constexpr int kBadPlan = 2;
 constexpr int kBroken = 3;
+constexpr int kFencedOff = 4;
 const char* const kRunner = "executorch-native";
 
 int complain(const std::string& message, int code) {
@@ -88,6 +89,7 @@ class Session {
     Plan plan;
     std::string problem;
     if (!read_plan(line, plan, problem)) return complain("bad plan: " + problem, kBadPlan);
+    check_fence(plan.fence);
     affinity_.apply(plan.affinity);  // first: the pool's threads inherit it
     const int64_t threads = set_threads(plan.threads);
     if (threads == 0) return complain("no thread pool", kBroken);
@@ -154,6 +156,8 @@ int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);
   try {
     return kit::start(argc, argv);
+  } catch (const kit::FencedOff& error) {
+    return kit::complain(error.what(), kit::kFencedOff);
   } catch (const std::exception& error) {
     return kit::complain(error.what(), 3);
   } catch (...) {

@@ -6,12 +6,12 @@ from typing import Annotated
 
 from pydantic import Field
 
-from search.algorithms.recipe import SearchRecipe
+from search.algorithms.recipe import PathRecipe
 from search.recipes.keys import BelowOne, Count, NonNegative, Positive, an_epoch, key, whole_epochs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FBNetRecipe(SearchRecipe):
+class FBNetRecipe(PathRecipe):
     """Hyperparameters of FBNet (arXiv 1812.03443); the defaults are section 4.1's.
 
     The images that the share of the weights leaves train theta.
@@ -52,7 +52,7 @@ class FBNetRecipe(SearchRecipe):
     negligible: Annotated[float, Field(ge=0, le=0.05)] = 0.0
 
     def __post_init__(self) -> None:
-        SearchRecipe.__post_init__(self)
+        PathRecipe.__post_init__(self)
         self.require(("weights.share", self.weight_share < 1))
 
     def temperature_at(self, epoch: int) -> float:

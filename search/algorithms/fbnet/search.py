@@ -24,6 +24,7 @@ from search.algorithms.losses import (
     target_loss,
 )
 from search.algorithms.optimizers import weight_groups, weight_optimizer
+from search.algorithms.path_sampling import learn_paths
 from search.costs.base import Costs, CostTarget
 from search.errors import UsageError
 from search.operators.modules import build_operator
@@ -189,6 +190,8 @@ class FBNetSearch(IndependentLayers):
     def backward(self, phase: str, batch: Batch) -> StepReport:
         """One batch; gradients reach the weights or theta, never both."""
         self._learn(phase, batch.fraction)
+        if phase == WEIGHTS and self.recipe.samples_paths(self._epoch):
+            return self._learn_paths(batch)
         with torch.set_grad_enabled(phase == THETA):
             weights = self.draw(batch.generator)
             cost = self.module.costs(weights)
@@ -214,6 +217,12 @@ class FBNetSearch(IndependentLayers):
             # Without gradients of the weights a step of theta costs half.
             self.module.supernet.requires_grad_(phase == WEIGHTS)
             self._learning = phase
+
+    def _learn_paths(self, batch: Batch) -> StepReport:
+        """One batch of the weights under single networks, whatever theta says."""
+        widths = self.module.legal.sum(1).tolist()
+        smoothing = self.recipe.label_smoothing
+        return learn_paths(self.module, batch, widths, self.recipe.sampling, smoothing)
 
     @torch.no_grad()
     def _raise_multiplier(self) -> None:

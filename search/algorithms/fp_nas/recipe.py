@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass, field
 
-from search.algorithms.recipe import SearchRecipe
+from search.algorithms.recipe import PathRecipe
 from search.recipes.keys import (
     BelowOne,
     Count,
@@ -16,7 +16,7 @@ from search.recipes.keys import (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CategoricalRecipe(SearchRecipe):
+class CategoricalRecipe(PathRecipe):
     """Hyperparameters of FP-NAS (arXiv 2011.10949); PARSEC is its fixed number of draws.
 
     Attributes:
@@ -59,7 +59,7 @@ class CategoricalRecipe(SearchRecipe):
     baseline: bool = field(default=False, metadata=key("alpha.baseline"))
 
     def __post_init__(self) -> None:
-        SearchRecipe.__post_init__(self)
+        PathRecipe.__post_init__(self)
         self.require(
             ("joint", self.joint_epoch is None or self.joint_epoch >= 0),
             ("weights.share", self.weight_share < 1),

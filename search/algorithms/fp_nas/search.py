@@ -19,10 +19,13 @@ from search.algorithms.fp_nas.recipe import CategoricalRecipe
 from search.algorithms.independent_layers import IndependentLayers, draw_choices, entropy
 from search.algorithms.losses import require_costs, require_reachable
 from search.algorithms.optimizers import weight_groups, weight_optimizer
+from search.algorithms.path_sampling import learn_paths
+from search.algorithms.recipe import MIXTURE
 from search.costs.base import Costs, CostTarget
 from search.errors import UsageError
 from search.operators.modules import build_operator
 from search.spaces.base import SearchSpace
+from search.spaces.fp_nas.space import SlicedSpace
 from search.supernets.base import Build
 from search.training.protocol import Batch, Phase, StepReport
 
@@ -66,6 +69,11 @@ class CategoricalSearch(IndependentLayers):
         require_costs(costs, space)
         if target is not None:
             require_reachable(costs, target)
+        if recipe.sampling == MIXTURE and isinstance(space, SlicedSpace):
+            raise UsageError(
+                f"The weights of {space.spec} run one network at a time.",
+                "Set weights.sampling to own, uniform or fair.",
+            )
         self.recipe, self.target, self.epochs = recipe, target, recipe.epochs
         self.splits = (recipe.weight_share, 1 - recipe.weight_share)
         self._costs, self._epoch = costs, 0
@@ -106,6 +114,10 @@ class CategoricalSearch(IndependentLayers):
 
     def backward(self, phase: str, batch: Batch) -> StepReport:
         """One batch under K networks; gradients reach the weights or the distribution."""
+        if phase == WEIGHTS:
+            self._set_rate(batch)
+            if self.recipe.samples_paths(self._epoch):
+                return self._learn_paths(batch)
         choices, counts = unique_rows(self._draw(batch.generator))
         self.module.ran.add_(len(choices))
         if phase == WEIGHTS:
@@ -120,9 +132,17 @@ class CategoricalSearch(IndependentLayers):
         self.module.drawn.add_(number)
         return draw_choices(probabilities, number, generator)
 
-    def _learn_weights(self, batch: Batch, choices: Tensor, counts: Tensor) -> StepReport:
+    def _set_rate(self, batch: Batch) -> None:
         for group in self._optimizers[WEIGHTS].param_groups:
             group["lr"] = self.recipe.weight_rate_at(self._epoch + batch.fraction)
+
+    def _learn_paths(self, batch: Batch) -> StepReport:
+        """One batch of the weights under networks that the distribution has no part in."""
+        widths = self.module.legal.sum(1).tolist()
+        smoothing = self.recipe.label_smoothing
+        return learn_paths(self.module, batch, widths, self.recipe.sampling, smoothing)
+
+    def _learn_weights(self, batch: Batch, choices: Tensor, counts: Tensor) -> StepReport:
         mean = GradientMean(self.module.supernet.parameters())
         results = []
         for row, count in zip(choices, counts.tolist(), strict=True):

@@ -58,16 +58,14 @@ def inherited_entropy(
     images: ImageSet,
     train_indices: Tensor,
     validation_indices: Tensor,
+    *,
+    compute: Compute | None = None,
+    calibration: int = CALIBRATION_IMAGES,
 ) -> float:
     """Mean cross entropy in place of `inherited_accuracy`; fewer images tell networks apart."""
+    settings = compute or Compute()
     return _inherited(
-        weights,
-        choices,
-        images,
-        train_indices,
-        validation_indices,
-        Compute(),
-        CALIBRATION_IMAGES,
+        weights, choices, images, train_indices, validation_indices, settings, calibration
     ).loss
 
 

@@ -5,18 +5,24 @@ that pass a network, not the clock, so that equal seeds judge equally on any mac
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from search.algorithms.baselines.search import Choices
 from search.algorithms.baselines.trials import TrialFile
 from search.console.progress import Progress, Silent
 from search.data.base import ImageSet
 from search.pipeline.candidates import Candidate
-from search.pipeline.networks.inherited import CALIBRATION_IMAGES, Shared, inherited_accuracy
+from search.pipeline.networks.inherited import (
+    CALIBRATION_IMAGES,
+    Shared,
+    inherited_accuracy,
+    inherited_entropy,
+)
 from search.training.compute.distributed import ProcessGroup
 from search.training.compute.precision import Compute
 from search.training.compute.seeds import generator_for
@@ -123,7 +129,7 @@ def rank_candidates(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judge:
-    """Ranks the candidates of one search.
+    """Judges networks of one search with the weights that they share.
 
     Attributes:
         weights: Trained, shared by all networks of the space, and in `module`.
@@ -151,20 +157,8 @@ class Judge:
             Transient: Another process went away.
             StorageError: The disk is full.
         """
-        identity = self._identity()
-        known = self._known(candidates, identity)
-        left = [number for number, share in enumerate(known) if share < 0]
-        own = left[self.processes.rank :: self.processes.world]
-        self._announce(len(candidates), len(left))
-        kept = TrialFile(self._file(identity), identity, resume=True)
-        images, found = Remembered(self.images), [0.0] * len(candidates)
-        for turn, number in enumerate(own):
-            found[number] = self._accuracy(candidates[number], images)
-            kept.add(candidates[number].choices, found[number])
-            self._report(turn, len(left), len(candidates))
-        shares = self._sum(found)
-        accuracies = [new if old < 0 else old for old, new in zip(known, shares, strict=True)]
-        self.progress.end_stage()
+        networks = [candidate.choices for candidate in candidates]
+        accuracies = self._judged(networks, inherited_accuracy, "candidates")
         judged = [
             replace(
                 candidate,
@@ -176,35 +170,59 @@ class Judge:
         ]
         return sorted(judged, key=lambda candidate: -(candidate.accuracy or 0.0))
 
-    def _announce(self, candidates: int, left: int) -> None:
-        opening = f"judging {candidates} candidates on {len(self.chosen.validation)} images each"
-        if left < candidates:
-            opening += f", {candidates - left} of them judged before"
-        self.progress.stage("candidates judged", candidates, candidates - left, opening=opening)
+    def entropies(self, networks: Sequence[Choices]) -> list[float]:
+        """Mean cross entropies of networks, in their order; they tell networks apart sooner.
 
-    def _report(self, turn: int, left: int, candidates: int) -> None:
-        """One more turn is done, in which each process judged one candidate."""
+        Raises:
+            Transient, StorageError: As `rank`.
+        """
+        return self._judged(networks, inherited_entropy, "networks")
+
+    def _judged(
+        self, networks: Sequence[Choices], measure: Callable[..., float], noun: str
+    ) -> list[float]:
+        """A number of 0 or more for each network, by all processes together."""
+        identity = self._identity(measure.__name__)
+        known = self._known(networks, identity)
+        left = [number for number, value in enumerate(known) if value < 0]
+        own = left[self.processes.rank :: self.processes.world]
+        self._announce(noun, len(networks), len(left))
+        kept = TrialFile(self._file(identity), identity, resume=True)
+        images, found = Remembered(self.images), [0.0] * len(networks)
+        for turn, number in enumerate(own):
+            found[number] = measure(
+                self.weights,
+                networks[number],
+                images,
+                self.train,
+                self.chosen.validation,
+                compute=self.compute,
+                calibration=self.chosen.calibration,
+            )
+            kept.add(networks[number], found[number])
+            self._report(noun, turn, len(left), len(networks))
+        sums = self._sum(found)
+        self.progress.end_stage()
+        return [new if old < 0 else old for old, new in zip(known, sums, strict=True)]
+
+    def _announce(self, noun: str, networks: int, left: int) -> None:
+        opening = f"judging {networks} {noun} on {len(self.chosen.validation)} images each"
+        if left < networks:
+            opening += f", {networks - left} of them judged before"
+        self.progress.stage(f"{noun} judged", networks, networks - left, opening=opening)
+
+    def _report(self, noun: str, turn: int, left: int, networks: int) -> None:
+        """One more turn is done, in which each process judged one network."""
         world = self.processes.world
         self.progress.advance(min(world, left - turn * world))
         done = min((turn + 1) * world, left)
         if (turn + 1) % _MILESTONE == 0 or done == left:
-            self.progress.milestone(f"{candidates - left + done} of {candidates} candidates judged")
-
-    def _accuracy(self, candidate: Candidate, images: ImageSet) -> float:
-        return inherited_accuracy(
-            self.weights,
-            candidate.choices,
-            images,
-            self.train,
-            self.chosen.validation,
-            compute=self.compute,
-            calibration=self.chosen.calibration,
-        )
+            self.progress.milestone(f"{networks - left + done} of {networks} {noun} judged")
 
     # --- what is known already, and what the processes tell each other
 
-    def _identity(self) -> str:
-        """Hash of the weights and of all else that an accuracy depends on."""
+    def _identity(self, measure: str) -> str:
+        """Hash of the weights and of all else that a number depends on."""
         digest = hashlib.sha256()
         if self.folder is None:
             return ""  # nothing is kept, so nothing must be recognised
@@ -213,7 +231,7 @@ class Judge:
             flat = tensor.detach().cpu().contiguous().reshape(-1)
             digest.update(flat.view(torch.uint8).numpy().tobytes())
         digest.update(self.chosen.validation.numpy().tobytes())
-        digest.update(f"{self.chosen.calibration} {self.compute.dtype}".encode())
+        digest.update(f"{measure} {self.chosen.calibration} {self.compute.dtype}".encode())
         return digest.hexdigest()
 
     def _file(self, identity: str) -> Path | None:
@@ -221,13 +239,13 @@ class Judge:
         name = f"{JUDGED}-{identity[:12]}-{self.processes.rank}.jsonl"
         return None if self.folder is None else self.folder / name
 
-    def _known(self, candidates: Sequence[Candidate], identity: str) -> list[float]:
-        """Accuracies that an interrupted run found, the same in every process; -1 if not known."""
+    def _known(self, networks: Sequence[Choices], identity: str) -> list[float]:
+        """Numbers that an interrupted run found, the same in every process; -1 if not known."""
         shares: dict[tuple[int, ...], float] = {}
         if self.processes.leads and self.folder is not None:
             for path in sorted(self.folder.glob(f"{JUDGED}-{identity[:12]}-*.jsonl")):
                 shares |= TrialFile(path, identity, resume=True).scores
-        found = [shares.get(candidate.choices, -1.0) for candidate in candidates]
+        found = [shares.get(choices, -1.0) for choices in networks]
         return self._sum(found if self.processes.leads else [0.0] * len(found))
 
     def _sum(self, numbers: Sequence[float]) -> list[float]:

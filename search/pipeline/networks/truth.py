@@ -59,13 +59,15 @@ class Truth:
 def read_truth(path: Path, space: LayeredSpace) -> Truth:
     """The accuracies of NAS-Bench-Macro, from its JSON file.
 
+    They are those of trainings at 32x32; a search on smaller images looks for the same networks.
+
     Raises:
         UsageError: Another space, a file that cannot be read, or one that does not hold every
             network of the space.
     """
-    if not isinstance(space, NasBenchMacroSpace) or (space.resolution, space.width) != (32, 1.0):
+    if not isinstance(space, NasBenchMacroSpace) or space.width != 1.0:
         raise UsageError(
-            f"--truth knows the networks of nas-bench-macro, not those of {space.spec}.",
+            f"--truth knows the networks of nas-bench-macro, not those of {space.label}.",
             "Search --space nas-bench-macro, or a table of it.",
         )
     try:

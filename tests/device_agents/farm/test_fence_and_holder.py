@@ -10,22 +10,22 @@ from pathlib import Path
 
 import pytest
 
-from device_agents.farm.fence import FenceFile, Gate
+from device_agents.farm.fence import FenceFolder, Gate
 from device_agents.farm.holder import HeldLease, keep_renewed
 from device_agents.farm.journal import FarmJournal
 from device_agents.farm.model import FencedOff, Lease, LeaseLost, Task
 from device_agents.farm.registry import Registry
-from search.errors import DeviceError, DeviceTimeout, StorageError, UsageError
+from search.errors import DeviceTimeout, StorageError, UsageError
 from tests.device_agents.farm.shelf import Clock, sighting
 
 LEASE = Lease(key="k", phone="a", token=3, owner="ann", purpose="measure", ttl_s=60.0)
 
 
 class Side:
-    """A phone whose fence is a file."""
+    """A phone whose fence is a folder."""
 
     def __init__(self, path: Path) -> None:
-        self.file = FenceFile(path)
+        self.file = FenceFolder(path)
         self.stopped_at: list[int] = []
 
     def fence(self) -> int:
@@ -58,7 +58,7 @@ def test_a_phone_that_was_never_opened_lets_nothing_be_written(tmp_path: Path) -
 
 
 def test_of_many_writers_the_largest_token_stays(tmp_path: Path) -> None:
-    file = FenceFile(tmp_path / "fence")
+    file = FenceFolder(tmp_path / "fence")
     threads = [threading.Thread(target=file.raise_to, args=(token,)) for token in range(1, 25)]
     for thread in threads:
         thread.start()
@@ -67,11 +67,11 @@ def test_of_many_writers_the_largest_token_stays(tmp_path: Path) -> None:
     assert file.read() == 24
 
 
-@pytest.mark.parametrize("text", ["", "-1", "x", "9" * 40, "1.5", "é"])
-def test_a_file_without_a_token_is_refused(tmp_path: Path, text: str) -> None:
-    (tmp_path / "fence").write_text(text, encoding="utf-8")
-    with pytest.raises(DeviceError, match="holds no token"):
-        FenceFile(tmp_path / "fence").read()
+@pytest.mark.parametrize("name", ["-1", "x", "9" * 40, "1.5", "é", "٣"])
+def test_a_file_whose_name_is_no_token_counts_for_nothing(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).touch()
+    assert FenceFolder(tmp_path).read() == 0
+    assert FenceFolder(tmp_path).raise_to(7) == 7
 
 
 def test_a_holder_counts_from_when_it_asked() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from profiler.cli.app import app
+from profiler.cli.options import complete_space as suggested_spaces
 from search.console.completion import MODULES, completion_script
 from search.console.suggestions import tables as suggested_tables
 from search.errors import UsageError
@@ -82,6 +83,21 @@ def test_names_of_devices_spaces_networks_and_tables_are_suggested(
         path for path in suggested_tables(f"{measured.path.parents[1].name}/") if "-v1" in path
     }
     assert Path(path).name == measured.path.name
+
+
+def test_files_of_spaces_are_suggested_beside_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "edge.toml").touch()
+    (tmp_path / "edge.txt").touch()
+    (tmp_path / "fb.toml").touch()
+    monkeypatch.chdir(tmp_path)
+    assert {"fb.toml", "fbnet-mini"} <= set(suggested_spaces("fb"))
+    assert suggested_spaces("edge") == []
+    assert suggested_spaces("mine/") == ["mine/edge.toml"]
+    assert suggested_spaces("./f") == ["./fb.toml"]
+    assert suggested_spaces(f"{tmp_path}/mine/e") == [f"{tmp_path}/mine/edge.toml"]
 
 
 def test_the_kits_own_command_completes_its_programs_and_their_words() -> None:

@@ -249,9 +249,10 @@ def test_a_network_that_was_measured_throughout_needs_no_refinement(partly: Tabl
         )
 
 
-def test_a_table_without_predicted_rows_cannot_be_refined(measured: Table) -> None:
-    with pytest.raises(TableError, match="no predicted rows"):
-        refined_settings(measured, [], device="simulated", more=3)
+def test_a_whole_table_needs_no_refinement_for_networks_of_its_space(measured: Table) -> None:
+    network = MINI.random_architecture(random.Random(4), "mine")
+    with pytest.raises(UsageError, match="measured already"):
+        refined_settings(measured, [network], device="simulated", more=3)
 
 
 def test_a_transfer_records_its_table_and_refuses_one_of_another_space(

@@ -178,3 +178,22 @@ def test_images_are_decoded_once_as_far_as_memory_allows() -> None:
             assert torch.equal(pixels, wanted[0])
             assert torch.equal(labels, wanted[1])
     assert images.times == 6 + 1 + 3
+
+
+def test_entropies_are_kept_apart_from_accuracies(
+    tmp_path: Path, seen: dict[str, list[tuple[int, ...]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[int, ...]] = []
+
+    def entropy(_: object, choices: tuple[int, ...], *__: object, **___: object) -> float:
+        asked.append(choices)
+        return 2.0 + choices[0]
+
+    monkeypatch.setattr(judging, "inherited_entropy", entropy)
+    one = judge(tmp_path, ProcessGroup())
+    one.rank(CANDIDATES)
+    networks = [candidate.choices for candidate in reversed(CANDIDATES)]
+    assert one.entropies(networks) == [8.0, 7.0, 6.0, 5.0, 4.0, 3.0, 2.0]
+    assert one.entropies(networks[:3]) == [8.0, 7.0, 6.0]
+    assert asked == networks
+    assert len(everything(seen)) == len(CANDIDATES)

@@ -1,0 +1,270 @@
+"""One leased phone at another host, as a device agent: renews its lease, hands results in."""
+
+import contextlib
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from device_agents.base import DeviceState
+from device_agents.farm.holder import HeldLease, keep_renewed
+from device_agents.farm.model import Lease, LeaseLost, Result, Task, Way
+from device_agents.farm_hosts.clients import HostClient, RegistryClient
+from device_agents.farm_hosts.messages import Reply, read_reply, write
+from device_agents.farm_hosts.phones import OpenPhone, RunnerSettings, RunPart, state_of_json
+from device_agents.farm_hosts.transport import Unreachable
+from device_agents.protocol import (
+    Begin,
+    Hello,
+    Loaded,
+    Plan,
+    Record,
+    check_records,
+    dump_plan,
+    dump_record,
+)
+from search.errors import KitError
+from search.table.manifest import DeviceInfo, Source
+
+_POLL_S = 2.0
+_PIECE = 4 * 2**20
+
+
+class RemotePhone:
+    """A leased phone as a `DeviceAgent`; its lease is renewed for as long as it is entered.
+
+    `Begin` and `Loaded` are yielded as they come, whatever is measured only once the registry
+    has kept it: a holder whose lease ended meanwhile yields nothing of it.
+
+    Args:
+        lease: As granted.
+        sent_at_s: When the request was sent, by the clock.
+        way: How the phone is reached.
+        registry, host: The services.
+        settings: How its runner is started.
+        campaign: What the results are kept under; empty: nothing is handed in.
+        say: Told what the phone's agent tells.
+        clock: Seconds.
+    """
+
+    def __init__(
+        self,
+        lease: Lease,
+        sent_at_s: float,
+        way: Way,
+        registry: RegistryClient,
+        host: HostClient,
+        *,
+        settings: RunnerSettings,
+        campaign: str,
+        say: Callable[[str], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.lease = lease
+        self.way = way
+        self._registry = registry
+        self._host = host
+        self._settings = settings
+        self._campaign = campaign
+        self._say = say
+        self._clock = clock
+        self._held = HeldLease(lease, sent_at_s)
+        self._stop = threading.Event()
+        self._lost: LeaseLost | None = None
+        self._thread = threading.Thread(target=self._renew, name="farm lease", daemon=True)
+        self._opened: OpenPhone | None = None
+        self._names: dict[str, str] = {}
+        self._plans = 0
+
+    # --- the lease
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        try:
+            self._opened = self._host.open(self.lease, self.way.address, self._settings)
+        except BaseException:
+            self._give_back()
+            raise
+        self._tell(self._opened.said)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._give_back()
+
+    def _give_back(self) -> None:
+        """Close the phone and end the lease; what cannot be reached does so by itself."""
+        for end in (self._host.close, self._registry.release):
+            with contextlib.suppress(KitError):
+                end(self.lease.key)
+        self._stop.set()
+        self._thread.join()
+
+    def _renew(self) -> None:
+        try:
+            keep_renewed(self._held, self._registry.renew, clock=self._clock, stop=self._stop)
+        except LeaseLost as error:
+            self._lost = error
+        except KitError as error:
+            self._lost = LeaseLost(error.message, error.remedy)
+
+    def check(self) -> None:
+        """Refuse to go on without the lease.
+
+        Raises:
+            LeaseLost: It has ended, or may have.
+        """
+        if self._lost is not None:
+            raise self._lost
+        if self._held.is_over(self._clock()):
+            raise LeaseLost(
+                f"The lease of {self.lease.phone} could not be renewed in time.",
+                "Look whether the registry runs: python -m profiler farm status.",
+            )
+
+    # --- DeviceAgent protocol
+
+    @property
+    def source(self) -> Source:
+        """What a table of this phone is marked as."""
+        return self._open_phone.source
+
+    @property
+    def _open_phone(self) -> OpenPhone:
+        assert self._opened is not None, "it is entered first"
+        return self._opened
+
+    def info(self) -> DeviceInfo:
+        """Identity of the phone, as read when it was opened."""
+        return self._open_phone.info
+
+    def state(self) -> DeviceState:
+        """State of the phone now."""
+        return state_of_json(self._host.state(self.lease.key))
+
+    def remarks(self) -> tuple[str, ...]:
+        """What was told about the phone that its measurements depend on."""
+        return tuple(self._host.remarks(self.lease.key))
+
+    def deliver(self, path: Path, sha256: str) -> str:
+        """Send a file to the host unless it has it, and have it copied to the phone."""
+        if sha256 not in self._names:
+            if not self._host.has(sha256):
+                self._send(path, sha256)
+            self._names[sha256] = self._host.deliver(self.lease.key, sha256)
+        return self._names[sha256]
+
+    def _send(self, path: Path, sha256: str) -> None:
+        size, offset, upload = path.stat().st_size, 0, uuid.uuid4().hex
+        with path.open("rb") as stream:
+            while True:
+                content = stream.read(_PIECE)
+                is_last = offset + len(content) >= size
+                self._host.put(sha256, upload, offset, content, is_last)
+                offset += len(content)
+                if is_last:
+                    return
+
+    def reserve(self) -> str:
+        """Refused: a farm measures, it fetches no outputs."""
+        raise NotImplementedError
+
+    def collect(self, name: str) -> bytes:
+        """Refused: a farm measures, it fetches no outputs."""
+        raise NotImplementedError
+
+    def run(self, plan: Plan) -> Iterator[Record]:
+        """Run one plan; its measurements come at the end, if they count.
+
+        Raises:
+            LeaseLost: The phone is somebody else's by now; nothing of the plan counts.
+            ConnectionLost, DeviceLost, DeviceTimeout, DeviceError: As the phone's agent.
+        """
+        self._plans += 1
+        task = self._claim(
+            Task(
+                campaign=self._campaign,
+                item=plan.nonce,
+                pass_number=self._plans,
+                phone=self.lease.phone,
+            )
+        )
+        kept: list[Record] = []
+        for record in check_records(self._lines(plan), plan):
+            if isinstance(record, Hello | Begin | Loaded):
+                yield record
+            else:
+                kept.append(record)
+        self.check()
+        if task is not None:
+            content = "\n".join(map(dump_record, kept))
+            result = Result(
+                task=task, phone=self.lease.phone, token=self.lease.token, content=content
+            )
+            self._until_answered(lambda: self._registry.submit(self.lease.key, result))
+        yield from kept
+
+    def _claim(self, task: Task) -> Task | None:
+        """Queue a task and take it; a lease for a probe has none."""
+        if self.lease.purpose == "probe":
+            return None
+        self._until_answered(lambda: self._registry.queue([task]))
+        while True:
+            claimed: list[Task | None] = []
+            self._until_answered(
+                lambda into=claimed: into.append(  # type: ignore[misc]
+                    self._registry.claim(self.lease.key, self._campaign)
+                )
+            )
+            if claimed[-1] == task:
+                return task
+            # One that a launch which broke off left behind; another one takes its place.
+            self._until_answered(lambda: self._registry.forget(self._campaign, only_open=True))
+            self._until_answered(lambda: self._registry.queue([task]))
+
+    def _lines(self, plan: Plan) -> Iterator[str]:
+        """The records of a run as they arrive, over breaks of the connection."""
+        key, got = self.lease.key, 0
+        self._until_answered(lambda: self._host.run(key, plan.nonce, dump_plan(plan)))
+        try:
+            while True:
+                parts: list[RunPart] = []
+                self._until_answered(
+                    lambda: parts.append(  # noqa: B023 (called at once)
+                        self._host.records(key, plan.nonce, got, _POLL_S)  # noqa: B023
+                    )
+                )
+                part = parts[-1]
+                self._tell(part.said)
+                got += len(part.lines)
+                yield from part.lines
+                if part.error is not None:
+                    read_reply(write(Reply(error=part.error)))
+                if part.has_ended:
+                    return
+        finally:
+            # What cannot be told to stop is closed once its host hears of no lease.
+            with contextlib.suppress(KitError):
+                self._host.stop(key, plan.nonce)
+
+    def _until_answered(self, ask: Callable[[], object]) -> None:
+        """Ask again while the service cannot be reached and the lease lives."""
+        while True:
+            self.check()
+            try:
+                ask()
+                return
+            except Unreachable:
+                if self._stop.wait(_POLL_S / 4):
+                    raise
+
+    def _tell(self, said: tuple[str, ...]) -> None:
+        for text in said:
+            self._say(text)

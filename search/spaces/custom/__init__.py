@@ -1,0 +1,1 @@
+"""Spaces of one's own: from a file, or from code of another distribution."""

@@ -1,0 +1,1 @@
+"""Layouts: frames of independent layers, their candidates as words, and their text."""
