@@ -13,7 +13,6 @@ from search.cli import (
     specialise,
     sweep,
     train,
-    watch,
 )
 from search.console.app import make_app, run_app
 from search.console.help import PanelCommand
@@ -26,8 +25,8 @@ app.command(cls=PanelCommand, epilog=images.EXAMPLES)(images.images)
 app.add_typer(recipes.app, name="recipes")
 app.add_typer(spaces.app, name="spaces")
 app.command(cls=PanelCommand, epilog=front.EXAMPLES)(front.front)
-app.command(cls=PanelCommand, epilog=plot.EXAMPLES)(plot.plot)
-app.command(cls=PanelCommand, epilog=watch.EXAMPLES)(watch.watch)
+app.command(cls=PanelCommand, epilog=plot.PLOT_EXAMPLES)(plot.plot)
+app.command(cls=PanelCommand, epilog=plot.WATCH_EXAMPLES)(plot.watch)
 app.command(cls=PanelCommand, epilog=specialise.EXAMPLES)(specialise.specialise)
 app.command(cls=PanelCommand, epilog=sweep.EXAMPLES, context_settings=sweep.CONTEXT)(sweep.sweep)
 

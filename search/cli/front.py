@@ -79,7 +79,7 @@ def front(
     """The best networks under several targets: exact, without any training."""
     parameters = locals()
     check_format(output_format)
-    from search.cli.output import show_front
+    from search.cli.front_output import show_front
     from search.pipeline.front import run_front
     from search.pipeline.limits.targets import TypedTargets, problems_of
     from search.pipeline.problem import Waivers, load_problem, untimed_problem
@@ -93,4 +93,4 @@ def front(
     else:
         problem = untimed_problem(space or "", None, cost, waivers)
     problems = problems_of(problem, gather(TypedTargets, parameters))
-    show_front(run_front(problems, scores, output), output_format)
+    show_front(run_front(problems, scores, output), output, output_format)

@@ -1,7 +1,6 @@
 """Output of the search's verbs: human-readable, JSON or CSV."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console, JustifyMethod
@@ -10,19 +9,16 @@ from rich.table import Table as Grid
 from search.console.output import emit
 from search.costs.base import LATENCY
 from search.pipeline.problem import TARGET_UTILISATION
-from search.pipeline.result import CandidateRow, FrontResult, SearchResult
+from search.pipeline.result import CandidateRow, SearchResult
 
-if TYPE_CHECKING:  # they import torch, which a front does not need
+if TYPE_CHECKING:  # they import torch, which help does not need
     from search.pipeline.networks.evaluate import EvaluateOutput
     from search.pipeline.networks.train_all import TrainAllOutput, Trained
     from search.pipeline.run import SearchOutput
-    from search.pipeline.specialise import Specialisation, SpecialisationRow
     from search.pipeline.train import TrainOutput
 
 Row = Mapping[str, object]
 _SHOWN = 10
-# More tables than this are compared in CSV and JSON alone.
-_MOST_COLUMNS = 8
 
 
 def show_search(output: "SearchOutput", output_format: str) -> None:
@@ -240,62 +236,6 @@ def _share(name: str, value: float, interval: tuple[float, float]) -> Row:
 
 def _percent(value: float, interval: tuple[float, float]) -> str:
     return f"{value:.2%} [{interval[0]:.2%}, {interval[1]:.2%}]"
-
-
-def show_front(result: FrontResult, output_format: str) -> None:
-    """Print the best network under each target."""
-    rows = result.networks
-    emit(
-        output_format,
-        table=lambda console: console.print(grid_of(rows)),
-        content=lambda: list(rows),
-        rows=lambda: rows,
-    )
-
-
-def show_specialisation(result: "Specialisation", output: Path, output_format: str) -> None:
-    """Print one row a network and, where there are few, one column a table."""
-
-    def table(console: Console) -> None:
-        wide = len(result.networks) <= _MOST_COLUMNS
-        console.print(grid_of(_specialised_rows(result.networks, wide=wide)))
-        print(f"scores     {result.scores}")
-        print(f"written to {output}")
-
-    emit(
-        output_format,
-        table=table,
-        content=lambda: result.model_dump(mode="json"),
-        rows=lambda: _specialised_rows(result.networks, wide=True),
-    )
-
-
-def _specialised_rows(networks: "Sequence[SpecialisationRow]", *, wide: bool) -> list[Row]:
-    return [
-        {
-            "network": network.network,
-            **_own_target(network),
-            "own_ms": round(network.own_us / 1000, 6),
-            "score": round(network.score, 6),
-            "others_slower": network.slowdown_of_others and round(network.slowdown_of_others, 4),
-            **(_columns(network, networks) if wide else {}),
-        }
-        for network in networks
-    ]
-
-
-def _own_target(network: "SpecialisationRow") -> dict[str, object]:
-    if network.cost == LATENCY:
-        return {"target_ms": network.target_us and round(network.target_us / 1000, 6)}
-    return {f"target_m_{network.cost}": network.most and round(network.most / 1e6, 6)}
-
-
-def _columns(network: "SpecialisationRow", networks: "Sequence[SpecialisationRow]") -> Row:
-    """Latencies of one network by each table."""
-    return {
-        f"on_{other.network}": round(us / 1000, 6)
-        for other, us in zip(networks, network.predicted_us, strict=True)
-    }
 
 
 def grid_of(rows: Sequence[Row], left: Sequence[str] = ()) -> Grid:

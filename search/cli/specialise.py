@@ -110,7 +110,7 @@ def specialise(
     folders = [*(table or []), *(tables or [])]
     if not folders:
         raise UsageError("No latency table is given.", "Add --table tables/<device>/<name> ...")
-    from search.cli.output import show_specialisation
+    from search.cli.front_output import show_specialisation
     from search.console.progress import make_progress
     from search.pipeline.limits.targets import TypedTargets
     from search.pipeline.options import DataOptions

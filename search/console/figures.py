@@ -2,7 +2,8 @@
 
 import html
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 WIDTH, HEIGHT = 440, 250
 LEFT, RIGHT, TOP, BOTTOM = 58, 14, 12, 38
@@ -19,8 +20,9 @@ body { margin: 2rem auto; max-width: 1400px; padding: 0 1rem; background: var(--
 h1 { font-size: 1.35rem; margin: 0 0 .2rem; } p { color: var(--faint); margin: 0 0 1.2rem; }
 main { display: grid; gap: 1.4rem;
   grid-template-columns: repeat(auto-fill, minmax(min(380px, 100%), 1fr)); }
+h2 { font-size: 1.1rem; margin: .6rem 0 0; grid-column: 1 / -1; }
 figure { margin: 0; } figcaption { font-weight: 600; }
-.key { font-weight: 400; color: var(--faint); margin-left: .8em; white-space: nowrap; }
+.key { font-weight: 400; color: var(--faint); margin-left: .8em; display: inline-block; }
 .key i { display: inline-block; width: 1.1em; height: 3px; margin-right: .35em;
   vertical-align: middle; border-radius: 2px; }
 svg { width: 100%; height: auto; display: block; }
@@ -30,25 +32,35 @@ svg text { fill: var(--faint); font-size: 12px; font-variant-numeric: tabular-nu
 .curve { fill: none; stroke-width: 2; stroke-linejoin: round; }
 """ + "".join(
     f".s{n} {{ stroke: var(--c{n}); }} .d{n} {{ fill: var(--c{n}); }} "
-    f".b{n} {{ background: var(--c{n}); }}\n"
+    f".b{n} {{ background: var(--c{n}); }} "
+    f".h{n} {{ fill: none; stroke: var(--c{n}); stroke-width: 2; }}\n"
     for n in range(COLOURS)
 )
 
 
-def page(title: str, note: str, figures: str, *, refresh_s: float | None = None) -> str:
+def page(
+    title: str,
+    note: str,
+    figures: str,
+    *,
+    refresh_s: float | None = None,
+    links: Mapping[str, str] = MappingProxyType({}),
+) -> str:
     """A complete HTML page; nothing in it is loaded from elsewhere.
 
     Args:
         title: Plain text.
         note: Plain text, below the title.
         figures: HTML.
-        refresh_s: A page that is served: loaded again after so many seconds, with a link to
-            its numbers, trace.csv.
+        refresh_s: A page that is served: loaded again after so many seconds.
+        links: Its numbers as CSV: what they are of, and their addresses.
     """
     name = html.escape(title)
-    served = refresh_s is not None
-    refresh = f'<meta http-equiv="refresh" content="{refresh_s:g}">' if served else ""
-    link = '; <a href="trace.csv">CSV</a>' if served else ""
+    refresh = "" if refresh_s is None else f'<meta http-equiv="refresh" content="{refresh_s:g}">'
+    link = "".join(
+        f'; <a href="{html.escape(address)}">CSV of {html.escape(what)}</a>'
+        for what, address in links.items()
+    )
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{name}</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">{refresh}
@@ -58,6 +70,22 @@ def page(title: str, note: str, figures: str, *, refresh_s: float | None = None)
 {figures}
 </main></body></html>
 """
+
+
+def heading(text: str) -> str:
+    """A heading above the figures that follow; plain text."""
+    return f"<h2>{html.escape(text)}</h2>"
+
+
+def upright_target(value: float, across: "Axis", word: str = "target ") -> str:
+    """A line at a value of the lower axis that is to be met, with `word` and value above it."""
+    x = across.at(value)
+    beside = WIDTH - RIGHT - x
+    side = "middle" if min(x - LEFT, beside) > 40 else "end" if beside < 40 else "start"
+    return (
+        f'<line class="target" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/>'
+        f'<text x="{x:.1f}" y="{TOP - 2}" text-anchor="{side}">{word}{value:g}</text>'
+    )
 
 
 def frame(across: "Axis", up: "Axis", name: str) -> str:

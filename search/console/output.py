@@ -66,10 +66,12 @@ def console() -> "Console":
     """
     from rich.console import Console
 
-    out = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
+    # Bold headings would be escapes, which never reach a terminal (`search.console.plain`).
+    plain = {"color_system": None, "highlight": False, "markup": False, "emoji": False}
+    out = Console(**plain, soft_wrap=True)  # type: ignore[arg-type]
     if out.is_terminal:
         return out
-    return Console(highlight=False, markup=False, emoji=False, soft_wrap=True, width=_PIPE_COLUMNS)
+    return Console(**plain, soft_wrap=True, width=_PIPE_COLUMNS)  # type: ignore[arg-type]
 
 
 def progress_bar(description: str = "{task.description}") -> "Progress":

@@ -6,21 +6,22 @@ from pathlib import Path
 from search.architecture import Architecture, write_architecture
 from search.costs.base import CostTarget
 from search.costs.joint import labels_of, shares_of
-from search.files import check_folder
+from search.files import check_folder, write_text
 from search.pipeline.limits.most import weighed
+from search.pipeline.live.front_page import front_page
 from search.pipeline.problem import TARGET_OPTIONS, SearchProblem
 from search.pipeline.result import FrontResult, write_result
 from search.selection.by_costs import front_of, select_many_within
 from search.selection.exact import Selection, network_of
 from search.selection.scores import Array, Scores, read_scores_for
 
-FRONT = "front.json"
+FRONT, PAGE = "front.json", "front.html"
 
 
 def run_front(problems: Sequence[SearchProblem], scores: Path, output: Path | None) -> FrontResult:
     """Select the best network of each problem, or along the whole front.
 
-    Writes architectures and front.json into the folder `output`, if there is one.
+    Writes architectures, front.json and a page into the folder `output`, if there is one.
 
     Args:
         problems: Of one table or space, one a target; a single one without a target
@@ -47,7 +48,19 @@ def run_front(problems: Sequence[SearchProblem], scores: Path, output: Path | No
     result = _result(rows, values, problem)
     if output is not None:
         write_result(result, output / FRONT)
+        cost = problem.costs.unit.cost
+        write_text(output / PAGE, front_page(result, cost, _line(problem, values.values)))
     return result
+
+
+def _line(problem: SearchProblem, scores: Array) -> list[tuple[float, float]]:
+    """(cost, score) along the whole front; empty under further limits, which it would ignore."""
+    if problem.limits:
+        return []
+    scale = 1e3 if problem.weighs_latency else 1e6
+    whole = front_of(problem.costs, scores)
+    costs = problem.costs.cost_of([selection.choices for selection in whole]) / scale
+    return [(cost, selection.score) for cost, selection in zip(costs.tolist(), whole, strict=True)]
 
 
 def _selected(problems: Sequence[SearchProblem], scores: Array) -> Sequence[Selection]:

@@ -40,11 +40,9 @@ from search.training.engine import train
 from search.training.progress import TrainingProgress
 from search.training.recipe import TrainingRecipe
 from search.training.retrain import with_policy
-from search.training.run.plot import write_plot
 from search.training.run.trace import TraceLine
 
 SCORES = "scores.json"
-PLOT = "trace.html"
 # Networks that random search and evolution train.
 TRIAL_BUDGET = 8
 _BASELINES: dict[str, Callable[..., BaselineResult]] = {
@@ -101,7 +99,7 @@ class SharedWeightsSearch:
     """A search with shared weights, whose candidates are then ranked by them.
 
     Writes scores.json (for exact selection under other targets and tables of
-    the same space) and trace.html into the folder of the run.
+    the same space) into the folder of the run.
     """
 
     algorithm: str
@@ -121,12 +119,10 @@ class SharedWeightsSearch:
                 target=problem.target,
                 recompute=context.compute.recompute,
             )
-        trace = self._train(algorithm, data, context)
+        self._train(algorithm, data, context)
         scores = self._scores(algorithm, data, context)
         if context.processes.leads:
             write_text(context.options.folder / SCORES, dump_scores(scores))
-            plot = context.options.folder / PLOT
-            write_plot(trace, plot, f"{algorithm.name} search, {data.name}")
         judged = scores if self.recipe.judges_networks else None
         samples = self.recipe.samples
         found = candidates_of(algorithm, problem, seed=seed, samples=samples, judged=judged)

@@ -13,11 +13,14 @@ import torch
 from search.architecture import Architecture, write_architecture
 from search.costs.base import slack_target
 from search.data.base import Data
+from search.files import write_text
 from search.latency.trust import wide_rows, wide_rows_held
 from search.pipeline.candidates import Candidate, candidate_row, candidates_at_chance
 from search.pipeline.context import RunContext
 from search.pipeline.images import RunImages, report_images
 from search.pipeline.limits.most import weighed
+from search.pipeline.live.note import write_note
+from search.pipeline.live.page import PAGE, RunState, read_run, run_page
 from search.pipeline.methods import SearchMethod, make_method
 from search.pipeline.networks.class_counts import settle_classes
 from search.pipeline.networks.truth import read_truth
@@ -102,6 +105,8 @@ def _open_images(context: RunContext) -> RunContext:
 def _search(method: SearchMethod, context: RunContext) -> tuple[Architecture, SearchResult]:
     """The chosen network and the result; the first process has written both."""
     options = context.options
+    if method.needs_images and context.processes.leads:
+        write_note(context.problem, options)
     chosen, candidates = method.run(context)
     if method.needs_images:
         poor = candidates_at_chance(candidates, context.data().train.labels)
@@ -114,7 +119,17 @@ def _search(method: SearchMethod, context: RunContext) -> tuple[Architecture, Se
         write_architecture(network, options.output)
         write_result(result, options.result)
         _write_candidates(candidates, context)
+        _write_page(context)
     return network, result
+
+
+def _write_page(context: RunContext) -> None:
+    """The run as a page, where its folder holds something to be drawn."""
+    folder = context.options.folder
+    state = RunState() if not folder.is_dir() else read_run(folder)
+    if state.search or state.retraining:
+        title = f"{context.options.algorithm} search, {context.images.describe()}"
+        write_text(folder / PAGE, run_page(state, title))
 
 
 def _with_accuracy(result: SearchResult, test: Accuracy, context: RunContext) -> SearchResult:
@@ -131,6 +146,7 @@ def _with_accuracy(result: SearchResult, test: Accuracy, context: RunContext) ->
     result = result.model_copy(update={"trained": trained})
     if context.processes.leads:
         write_result(result, options.result)
+        _write_page(context)
     return result
 
 

@@ -30,6 +30,8 @@ from search.selection.scores import Scores, for_space
 
 Array = npt.NDArray[np.float64]
 RESULT = "specialise.json"
+# An estimate takes a millisecond, and as many as tables times tables are made.
+_MOST_INTERVALS = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +127,7 @@ class _Part(BaseModel):
 class SpecialisationRow(_Part):
     """One table's network: predicted on its own table, and on all in the tables' order.
 
+    `low_us` and `high_us` are ends of 95 % intervals, left out where there are many tables.
     `peak_memory_mb` is its own peak memory by its own table, where that tells it.
     """
 
@@ -142,6 +145,8 @@ class SpecialisationRow(_Part):
     limits: tuple[str, ...] = ()
     peak_memory_mb: float | None = None
     predicted_us: tuple[float, ...]
+    low_us: tuple[float, ...] = ()
+    high_us: tuple[float, ...] = ()
     slowdown_of_others: float | None
 
 
@@ -157,6 +162,7 @@ class Specialisation(_Part):
 def specialisation_of(networks: Sequence[SpecialisedNetwork], scores: Scores) -> Specialisation:
     """The comparison matrix with its names."""
     matrix = cross_latencies(networks)
+    few = len(networks) <= _MOST_INTERVALS
     rows = tuple(
         SpecialisationRow(
             network=one.name,
@@ -176,6 +182,7 @@ def specialisation_of(networks: Sequence[SpecialisedNetwork], scores: Scores) ->
                 for layer, choice in zip(one.problem.space.layers, one.choices, strict=True)
             ),
             predicted_us=tuple(matrix[number].tolist()),
+            **(_intervals(one, networks) if few else {}),
             slowdown_of_others=_slowdown(matrix[:, number], number),
         )
         for number, one in enumerate(networks)
@@ -183,6 +190,21 @@ def specialisation_of(networks: Sequence[SpecialisedNetwork], scores: Scores) ->
     return Specialisation(
         scores=scores.origin, waivers=networks[0].problem.waivers.as_flags(), networks=rows
     )
+
+
+def _intervals(
+    one: SpecialisedNetwork, networks: Sequence[SpecialisedNetwork]
+) -> dict[str, tuple[float, ...]]:
+    """Ends of a network's 95 % intervals on every table."""
+    estimates = [
+        other.problem.estimate(network_of(other.problem.space, one.choices, one.name))
+        for other in networks
+    ]
+    found = [estimate for estimate in estimates if estimate is not None]
+    return {
+        "low_us": tuple(estimate.low_us for estimate in found),
+        "high_us": tuple(estimate.high_us for estimate in found),
+    }
 
 
 def _peak_memory_mb(one: SpecialisedNetwork) -> float | None:

@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from search.console.plain import PlainStream, plain, plain_output
 from search.table.store import Table, read_table, write_table
 from tests.hostile.conftest import Material
 from tests.hostile.watchdog import run
+from tests.journeys.terminal import in_terminal
 from tests.profiler.conftest import Finished
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -156,6 +158,15 @@ def test_a_reader_that_left_is_no_error() -> None:
 def test_a_closed_output_is_no_error() -> None:
     done = _start("profiler", "networks", stdout=None, preexec_fn=lambda: os.close(1))
     assert (done.code, done.err) == (0, "")
+
+
+def test_headings_in_a_terminal_of_colours_are_words_alone(material: Material) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm-256color"}
+    words = [sys.executable, "-m", "profiler", "show", str(material.table)]
+    step = in_terminal(words, material.folder, environment)
+    assert step.code == 0
+    assert "\\x1b" not in step.shown
+    assert re.search(r"^operator +us ", step.plain(), re.MULTILINE)
 
 
 def test_the_c_locale_shows_every_line(material: Material) -> None:

@@ -5,77 +5,17 @@ python -m tests.journeys.first_hour --torch-index INDEX
 
 import argparse
 import json
-import os
-import pty
-import select
 import shutil
-import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-_WIDTH = "80"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """One command as it ended, with all that its terminal showed."""
-
-    line: str
-    code: int
-    seconds: float
-    shown: str
-
-    def problems(self) -> list[str]:
-        """What a user would stumble over."""
-        found = [f"{self.line}: exit code {self.code}"] if self.code else []
-        if "Traceback (most recent call last)" in self.shown:
-            found.append(f"{self.line}: a traceback")
-        return found
-
-
-def in_terminal(words: Sequence[str], folder: Path, environment: dict[str, str]) -> Step:
-    """Run a command in a pseudo-terminal of 80 columns, echoing what it shows."""
-    started = time.monotonic()
-    ours, theirs = pty.openpty()
-    shown = bytearray()
-    with subprocess.Popen(
-        words, cwd=folder, env=environment, stdin=theirs, stdout=theirs, stderr=theirs
-    ) as process:
-        os.close(theirs)
-        while True:
-            ready = select.select([ours], [], [], 1)[0]
-            try:
-                part = os.read(ours, 1 << 16) if ready else b""
-            except OSError:  # Linux's way to say that the other end is closed
-                break
-            if not part and process.poll() is not None:
-                break
-            shown += part
-            sys.stdout.buffer.write(part)
-            sys.stdout.flush()
-    os.close(ours)
-    return Step(
-        line=" ".join(words),
-        code=process.returncode,
-        seconds=time.monotonic() - started,
-        shown=shown.decode(errors="replace"),
-    )
+from tests.journeys.terminal import ROOT, Step, environment_of, in_terminal, told
 
 
 def journey(folder: Path, torch_index: str | None) -> list[Step]:
     """The two commands, and what README names after them."""
-    environment = {name: text for name, text in os.environ.items() if name != "VIRTUAL_ENV"}
-    environment |= {
-        "TERM": "xterm",
-        "COLUMNS": _WIDTH,
-        "KIT_CACHE": str(folder / "cache"),
-        "PYTHONPATH": "",
-    }
+    environment = environment_of(folder / "cache")
     checkout = folder / "fbnet-kit"
     index = [f"TORCH_INDEX={torch_index}"] if torch_index else []
     programs = checkout / ".venv" / "bin"
@@ -119,15 +59,11 @@ def main() -> int:
         problems = [problem for step in steps for problem in step.problems()]
         problems += proof(folder / "fbnet-kit")
         seconds = sum(step.seconds for step in steps if step.line.startswith("make "))
-        print("\n--- the journey")
-        for step in steps:
-            print(f"{step.seconds:7.1f} s  {step.line}")
         if seconds > 60 * asked.limit_minutes:
             problems.append(f"the two commands took {seconds / 60:.1f} minutes")
-        print(f"{seconds:7.1f} s  both commands, on {os.cpu_count()} cores")
-        for problem in problems:
-            print(f"STUMBLE: {problem}")
-        return 1 if problems else 0
+        code = told(steps, problems)
+        print(f"{seconds:7.1f} s  both commands")
+        return code
     finally:
         if not asked.keep:
             shutil.rmtree(folder, ignore_errors=True)

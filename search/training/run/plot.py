@@ -4,7 +4,6 @@ import html
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 from search.console.figures import (
     BOTTOM,
@@ -16,11 +15,8 @@ from search.console.figures import (
     WIDTH,
     Axis,
     frame,
-    page,
 )
-from search.console.messages import counted
 from search.console.output import to_csv
-from search.files import write_text
 from search.training.run.trace import TraceLine
 
 Points = Sequence[tuple[float, float]]
@@ -90,37 +86,9 @@ def _words(name: str) -> str:
     return name.replace("_", " ").capitalize()
 
 
-def plot_page(
-    lines: Sequence[TraceLine],
-    title: str,
-    *,
-    target_ms: float | None = None,
-    refresh_s: float | None = None,
-) -> str:
-    """A complete HTML page; nothing in it is loaded from elsewhere.
-
-    Args:
-        lines: The trace.
-        title: The heading.
-        target_ms: Latency to be met, drawn as a line.
-        refresh_s: A page that is served: loaded again after so many seconds, with a link to
-            the trace as CSV.
-    """
-    figures = "\n".join(_figure(panel) for panel in panels(lines, target_ms))
-    epochs = len({line.epoch for line in lines})
-    seconds = sum(line.seconds for line in lines)
-    text = f"{counted(epochs, 'epoch')}, {seconds / 60:.1f} minutes of training"
-    return page(title, text, figures, refresh_s=refresh_s)
-
-
-def write_plot(
-    lines: Sequence[TraceLine],
-    path: Path,
-    title: str = "Training",
-    target_ms: float | None = None,
-) -> None:
-    """Write the page atomically."""
-    write_text(path, plot_page(lines, title, target_ms=target_ms))
+def curve_figures(lines: Iterable[TraceLine], target_ms: float | None = None) -> str:
+    """The plots of a trace as figures of a page."""
+    return "\n".join(_figure(panel) for panel in panels(lines, target_ms))
 
 
 def _figure(panel: Panel) -> str:

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import subprocess
 import sys
 from itertools import pairwise
@@ -175,3 +176,44 @@ def test_a_front_needs_no_torch(desk: Desk, searched: Searched) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "front-1" in done.stdout
+
+
+def test_a_front_is_told_by_letters_with_intervals_in_80_columns(
+    desk: Desk, searched: Searched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    ended = desk.call(*front(desk, searched, *targets(*TARGETS)))
+    assert ended.code == 0, ended.err
+    lines = ended.out.splitlines()
+    assert lines[0].startswith("A  predicted: phone-0/table")
+    assert lines[1].startswith("B  score: fbnet on phone-0/table")
+    assert max(map(len, lines)) <= 80
+    rows = [line for line in lines if re.match(r"front-\d +[\d.]+ ", line)]
+    assert len(rows) == len(TARGETS)
+    assert all("+-" in row for row in rows)
+
+
+def test_a_front_is_drawn_with_its_line_targets_and_chosen_networks(
+    desk: Desk, searched: Searched
+) -> None:
+    chosen = [*targets("4", "6"), "-o", str(desk.path("front"))]
+    ended = desk.call(*front(desk, searched, *chosen))
+    assert ended.code == 0, ended.err
+    whole = desk.call(*front(desk, searched, "--format", "csv")).out.splitlines()
+    page = desk.path("front/front.html").read_text()
+    (line,) = re.findall(r'polyline class="curve s0" points="([^"]+)"', page)
+    assert len(line.split()) == len(whole) - 1
+    assert re.findall(r'class="target".*?<text[^>]*>([\d.]+)<', page) == ["4", "6"]
+    assert page.count("<circle") == 2
+    assert "95 % interval" in page
+
+
+@pytest.mark.parametrize("cost", ["flops", "params", "memory"])
+def test_a_front_of_what_is_counted_is_told_and_drawn_too(
+    desk: Desk, searched: Searched, cost: str
+) -> None:
+    words = ["front", "--space", SPACE.spec, "--cost", cost, "--scores", scores(searched)]
+    ended = desk.call(*words, "-o", str(desk.path("front")))
+    assert ended.code == 0, ended.err
+    assert "score: fbnet on phone-0/table" in ended.out
+    assert "<polyline" in desk.path("front/front.html").read_text()

@@ -1,6 +1,7 @@
 """One supernet, many tables: scored once, selected exactly, compared."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from search.architecture import read_architecture
 from search.latency.model import LatencyModel
 from search.latency.priced_table import PricedTable
 from search.pipeline.problem import SearchProblem, Waivers
-from search.pipeline.specialise import cross_latencies, specialise
+from search.pipeline.specialise import cross_latencies, specialisation_of, specialise
 from search.pipeline.supernet_scores import draw_balanced, fit_additive_scores
 from search.selection.exact import select
 from search.selection.scores import Scores, for_space
@@ -164,3 +165,37 @@ def test_an_unmeasured_table_needs_the_flag_that_is_recorded(
     result = json.loads(ended.out)
     assert result["waivers"] == ["--allow-simulated"]
     assert result["networks"][0]["table_source"] == "simulated"
+
+
+def test_networks_are_told_by_letters_with_intervals_in_80_columns(
+    desk: Desk, searched: Searched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    tables = [desk.table, *(write(desk.path(f"more{seed}"), seed=seed) for seed in range(5, 9))]
+    ended = desk.call(*words(desk, searched, *tables))
+    assert ended.code == 0, ended.err
+    lines = ended.out.splitlines()
+    assert [line for line in lines if re.match(r"[A-E]  predicted: phone-\d/", line)] == [
+        line for line in lines if "  predicted: " in line
+    ]
+    # A path cannot be broken.
+    assert [line for line in lines if len(line) > 80 and len(line.split()) > 3] == []
+    rows = [line for line in lines if re.match(r"of [A-E] ", line)]
+    assert len(rows) == 2 * len(tables)  # four columns, then one
+    assert sum(row.count("* ") for row in rows) == len(tables)
+    assert all("+-" in row for row in rows)
+    assert sum("the other networks take" in line for line in lines) == len(tables)
+
+
+def test_intervals_of_a_specialisation_are_those_of_the_tables(tmp_path: Path) -> None:
+    problems = [
+        task_of(write(tmp_path / f"t{seed}", seed=seed), 1000 * TARGET_MS) for seed in range(2)
+    ]
+    scores = random_scores()
+    found = specialise(scores, problems)
+    for one, row in zip(found, specialisation_of(found, scores).networks, strict=True):
+        for number, problem in enumerate(problems):
+            estimate = problem.estimate(one.network)
+            assert estimate is not None
+            assert (row.low_us[number], row.high_us[number]) == (estimate.low_us, estimate.high_us)
+            assert row.predicted_us[number] == pytest.approx(estimate.value_us)

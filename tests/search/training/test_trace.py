@@ -1,15 +1,11 @@
 """The trace file, its page of plots, and what the user is told."""
 
-import contextlib
 import csv
 import html.parser
-import http.client
 import io
 import json
 import math
 import re
-import threading
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -20,11 +16,11 @@ from hypothesis import strategies as st
 import search.console.progress
 from search.console.progress import Bars, Lines, Silent, make_progress
 from search.errors import StorageError, UsageError
+from search.pipeline.live.page import RunState, run_page
 from search.training.progress import RunLength, TrainingProgress, describe
 from search.training.protocol import StepReport
-from search.training.run.plot import panels, plot_page, trace_csv, write_plot
+from search.training.run.plot import curve_figures, panels, trace_csv
 from search.training.run.trace import TraceFile, TraceLine, read_trace
-from search.training.run.watch import serve
 from tests.search.training.standins import TinySearch, run
 
 NUMBERS = st.floats(-1e6, 1e6)
@@ -145,8 +141,7 @@ class Tags(html.parser.HTMLParser):
 
 def test_a_page_shows_every_quantity_and_loads_nothing(tmp_path: Path) -> None:
     lines = run(TinySearch(epochs=3), tmp_path / "run")
-    write_plot(lines, tmp_path / "page.html", "a <search>")
-    page = (tmp_path / "page.html").read_text()
+    page = run_page(RunState(search=tuple(lines)), "a <search>")
     tags = Tags()
     tags.feed(page)
     assert tags.open == []
@@ -177,7 +172,7 @@ def test_what_no_line_has_is_not_drawn() -> None:
 @example(values=[0.0, 5e-324])
 @example(values=[1.0, math.nextafter(1.0, 2.0)])
 def test_any_finite_numbers_can_be_drawn_inside_the_picture(values: list[float]) -> None:
-    page = plot_page([line(epoch, loss=value) for epoch, value in enumerate(values)], "x")
+    page = curve_figures([line(epoch, loss=value) for epoch, value in enumerate(values)])
     assert "nan" not in page.lower().replace("nance", "")
     for x, y in re.findall(r'cx="([-\d.]+)" cy="([-\d.]+)"', page):
         assert 0 <= float(x) <= 440
@@ -240,58 +235,13 @@ def test_quiet_and_a_pipe_choose_their_progress() -> None:
 # --- watched while it grows --------------------------------------------------
 
 
-@contextlib.contextmanager
-def served(run: Path) -> Iterator[Callable[[str], str]]:
-    """A run's page on a free port, and the way to ask for it."""
-    with serve(run, 0, target_ms=3.0) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-
-        def ask(path: str) -> str:
-            asked = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=60)
-            asked.request("GET", path)
-            answer = asked.getresponse()
-            text = answer.read().decode()
-            asked.close()
-            return text if answer.status == 200 else str(answer.status)
-
-        try:
-            yield ask
-        finally:
-            server.shutdown()
-            thread.join()
-
-
-def test_a_watched_run_shows_each_epoch_once_it_is_written(tmp_path: Path) -> None:
-    trace = TraceFile(tmp_path / "trace.jsonl")
-    trace.begin("fbnet")
-    trace.append(line())
-    with served(tmp_path) as ask:
-        assert "1 epoch," in ask("/")
-        trace.append(line(1))
-        page = ask("/")
-        assert "2 epochs" in page
-        assert 'http-equiv="refresh"' in page
-        assert len(ask("/trace.csv").splitlines()) == 3
-        assert ask("/../etc/passwd") == "404"
-        retrain = TraceFile(tmp_path / "retrain" / "trace.jsonl")
-        retrain.begin("train")
-        retrain.append(line(phase="training"))
-        assert "training" in ask("/trace.csv")
-
-
-def test_a_run_that_has_not_begun_cannot_be_watched(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="holds no trace"):
-        serve(tmp_path, 0)
-
-
 def test_the_target_is_a_line_in_the_plots_of_latencies_alone(tmp_path: Path) -> None:
     one = line()
     drawn = {panel.title: panel.target for panel in panels([one], 3.0)}
     assert drawn["Expected latency, ms"] == 3.0
     assert drawn["Loss"] is None
-    assert "target 3" in plot_page([one], "x", target_ms=3.0)
-    assert "target" not in re.sub(r"<style>.*?</style>", "", plot_page([one], "x"), flags=re.S)
+    assert "target 3" in curve_figures([one], 3.0)
+    assert "target" not in curve_figures([one])
 
 
 def test_csv_has_a_column_for_every_number_of_every_phase() -> None:

@@ -1,32 +1,14 @@
-"""The trace of a run as it grows, served to browsers of this machine alone."""
+"""The page of a run as it grows, served to browsers of this machine alone."""
 
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from search.errors import UsageError
-from search.training.run.plot import plot_page, trace_csv
-from search.training.run.trace import TraceLine, read_trace
+from search.pipeline.live.page import RunState, read_run, run_page
+from search.training.run.plot import trace_csv
 
-TRACE = "trace.jsonl"
 _LOOPBACK = "127.0.0.1"
-
-
-def trace_of(run: Path) -> Path:
-    """The trace that a run is writing now: that of its retraining once it has begun.
-
-    Raises:
-        UsageError: There is none (yet).
-    """
-    if run.is_file():
-        return run
-    for path in (run / "retrain" / TRACE, run / TRACE):
-        if path.is_file():
-            return path
-    raise UsageError(
-        f"{run} holds no trace.",
-        "Name the folder of a run that has begun (<output>.run of a search).",
-    )
 
 
 def serve(
@@ -34,27 +16,27 @@ def serve(
 ) -> ThreadingHTTPServer:
     """A server of a run's page on this machine's own address, not yet running.
 
-    The trace is read anew for each page, so that a page is as young as its loading; what
-    cannot be read for a moment is said on the page, which loads itself again.
+    The run is read anew for each page, so that a page is as young as its loading; what
+    cannot be read for a moment is left out of the page, which loads itself again.
 
     Args:
         run: The folder of a run, or a trace.
         port: 0 takes a free one; see `server_port`.
-        target_ms: Latency to be met, drawn as a line.
+        target_ms: Latency to be met, drawn as a line; the run's own where None.
         every_s: Seconds after which the page loads itself again.
 
     Raises:
-        UsageError: No trace, or the port is in use.
+        UsageError: There is no run, or the port is in use.
     """
-    read_trace(trace_of(run))
+    read_run(run)
 
     def page() -> str:
-        trace, lines = _now(run)
-        return plot_page(lines, str(trace), target_ms=target_ms, refresh_s=every_s)
+        return run_page(_now(run), str(run), target_ms=target_ms, refresh_s=every_s)
 
     answers: dict[str, tuple[str, Callable[[], str]]] = {
         "/": ("text/html", page),
-        "/trace.csv": ("text/csv", lambda: trace_csv(_now(run)[1])),
+        "/trace.csv": ("text/csv", lambda: trace_csv(_now(run).search)),
+        "/retrain.csv": ("text/csv", lambda: trace_csv(_now(run).retraining)),
     }
 
     class Handler(BaseHTTPRequestHandler):
@@ -82,9 +64,8 @@ def serve(
         ) from error
 
 
-def _now(run: Path) -> tuple[Path, tuple[TraceLine, ...]]:
+def _now(run: Path) -> RunState:
     try:
-        trace = trace_of(run)
-        return trace, read_trace(trace)
+        return read_run(run)
     except UsageError:  # the file is being begun anew
-        return run, ()
+        return RunState()

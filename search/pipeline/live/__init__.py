@@ -1,0 +1,1 @@
+"""A run as a page: its curves, candidates and network, while it goes on and afterwards."""

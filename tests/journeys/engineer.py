@@ -1,0 +1,138 @@
+"""The third journey: tables, comparisons and pages, as a performance engineer goes.
+
+python -m tests.journeys.engineer [--keep]
+
+Reads the tables that come with the kit; looks at the page in Chromium where there is one.
+"""
+
+import argparse
+import base64
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from _pytest.outcomes import Skipped
+
+from tests.journeys.researcher import Desk
+from tests.journeys.terminal import ROOT, told
+from tests.profiler.report.browser import Browser, browser
+
+NETWORKS = ("FBNet-A", "FBNet-C")
+_DESKTOP, _PHONE = (1280, 900), (390, 844)
+
+
+def newest(words: str) -> list[Path]:
+    """Committed tables of the FBNet space whose names hold all these words."""
+    found = sorted((ROOT / "tables").glob("host-*/fbnet-r224-*"))
+    return [path for path in found if all(word in path.name for word in words.split())]
+
+
+def journey(desk: Desk, folder: Path) -> Iterator[str]:
+    """Reading, comparing and drawing tables; what a user would stumble over."""
+    plain, quantised = newest("p1 fp32 xnnpack")[-1], newest("int8 xnnpack")[-1]
+    one, other = str(plain), str(quantised)
+    tables = ("--table", one, "--table", other)
+    desk.kit("profiler", "tables")
+    desk.kit("profiler", "show", one)
+    desk.kit("profiler", "validate", one, expected=(0, 1))
+    desk.kit("profiler", "diff", one, other)
+    desk.kit("profiler", "compare", *NETWORKS, *tables)
+    desk.kit("profiler", "curve", one)
+    desk.kit("profiler", "export", "csv", one, "-o", str(folder / "table.csv"))
+    checked = ("--device", "host", "--table", one, "-o", str(folder / "checkup.json"))
+    desk.kit("profiler", "checkup", *checked, expected=(0, 1))
+    if not (folder / "checkup.json").is_file():
+        yield "the checkup wrote no file"
+    page = folder / "report.html"
+    networks = [word for name in NETWORKS for word in ("--network", name)]
+    if desk.kit("profiler", "report", one, other, *networks, "-o", str(page)):
+        yield from _looked_at(page, folder)
+
+
+def _looked_at(page: Path, folder: Path) -> Iterator[str]:
+    """The page on a desktop, on a phone, in the dark, printed, and by keyboard."""
+    try:
+        with browser(folder / "chromium") as found:
+            for name, (width, height), scheme in (
+                ("desktop", _DESKTOP, "light"),
+                ("phone", _PHONE, "light"),
+                ("dark", _DESKTOP, "dark"),
+            ):
+                yield from _seen(found, page, folder / f"{name}.png", (width, height), scheme)
+            yield from _by_keyboard(found)
+            yield from _printed(found, folder / "report.pdf")
+            yield from (f"the page complains: {text}" for text in found.complaints)
+            outside = [url for url in found.requests if not url.startswith(("file:", "data:"))]
+            yield from (f"the page asks the network for {url}" for url in outside)
+    except Skipped as reason:
+        print(f"not looked at: {reason}")
+
+
+def _seen(
+    found: Browser, page: Path, picture: Path, size: tuple[int, int], scheme: str
+) -> Iterator[str]:
+    width, height = size
+    found.call(
+        "Emulation.setDeviceMetricsOverride",
+        width=width,
+        height=height,
+        deviceScaleFactor=1,
+        mobile=width < 600,
+    )
+    feature = {"name": "prefers-color-scheme", "value": scheme}
+    found.call("Emulation.setEmulatedMedia", media="screen", features=[feature])
+    found.open(page)
+    wide = found.run("document.documentElement.scrollWidth - window.innerWidth")
+    if wide > 0:
+        yield f"at {width} px the page is {wide} px too wide"
+    if not found.run("document.querySelectorAll('svg').length"):
+        yield f"at {width} px nothing is drawn"
+    found.picture(picture)
+    print(f"looked at: {picture}")
+
+
+def _by_keyboard(found: Browser) -> Iterator[str]:
+    """What can be clicked can be reached by the tab key, too."""
+    script = """
+    [...document.querySelectorAll('button, select, input, a[href], summary, [onclick]')]
+      .filter(e => e.tabIndex < 0 && e.offsetParent !== null).map(e => e.outerHTML.slice(0, 80))
+    """
+    yield from (f"cannot be reached by keyboard: {text}" for text in found.run(script))
+
+
+def _printed(found: Browser, pdf: Path) -> Iterator[str]:
+    """A print holds every row and every figure."""
+    rows = found.run("document.querySelectorAll('tbody tr').length")
+    found.call("Emulation.setEmulatedMedia", media="print")
+    shown = found.run(
+        "[...document.querySelectorAll('tbody tr')].filter(e => e.offsetHeight > 0).length"
+    )
+    content = base64.b64decode(found.call("Page.printToPDF", printBackground=True)["data"])
+    pdf.write_bytes(content)
+    print(f"printed: {pdf}, {len(content) / 1e6:.1f} MB, {shown} rows")
+    if shown < rows or not rows:
+        yield f"the print shows {shown} of {rows} rows"
+
+
+def main() -> int:
+    """Run the journey; 1 if a user would have stumbled."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--keep", action="store_true", help="leave pages and pictures")
+    asked = parser.parse_args()
+    folder = Path(tempfile.mkdtemp(prefix="journey-"))
+    try:
+        desk = Desk(folder)
+        problems = list(journey(desk, folder))
+        problems += [problem for step in desk.steps for problem in step.problems()]
+        return told(desk.steps, problems)
+    finally:
+        if asked.keep:
+            print(f"kept: {folder}")
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,112 @@
+"""A pseudo-terminal of 80 columns for journeys, and what a user would stumble over in it."""
+
+import os
+import pty
+import re
+import select
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+COLUMNS = 80
+# Colours and movements of the cursor.
+_ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07]*\x07|\x1b[()][A-Z0-9]")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One command as it ended, with all that its terminal showed."""
+
+    line: str
+    code: int
+    seconds: float
+    shown: str
+    expected: tuple[int, ...] = (0,)
+
+    def problems(self) -> list[str]:
+        """What a user would stumble over."""
+        wrong = self.code not in self.expected
+        found = [f"{self.line}: exit code {self.code}"] if wrong else []
+        if "Traceback (most recent call last)" in self.shown:
+            found.append(f"{self.line}: a traceback")
+        found += [f"{self.line}: a line of {len(line)} columns: {line}" for line in self.wide()]
+        return found
+
+    def wide(self) -> list[str]:
+        """Lines that a terminal had to break in the middle of a word or a number.
+
+        A path or an address of one word cannot be broken, and `make` repeats commands.
+        """
+        lines = (text.rpartition("\r")[2] for text in self.plain().split("\n"))
+        return [
+            line
+            for line in lines
+            if len(line) > COLUMNS
+            and not line.startswith(("+", ".venv/", "python"))
+            and all(len(word) < COLUMNS // 2 for word in line.split())
+        ]
+
+    def plain(self) -> str:
+        """What it showed, without colours and movements of the cursor."""
+        return _ESCAPES.sub("", self.shown.replace("\r\n", "\n"))
+
+
+def in_terminal(
+    words: Sequence[str],
+    folder: Path,
+    environment: Mapping[str, str],
+    expected: tuple[int, ...] = (0,),
+) -> Step:
+    """Run a command in a pseudo-terminal of 80 columns, echoing what it shows."""
+    started = time.monotonic()
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (40, COLUMNS))
+    shown = bytearray()
+    with subprocess.Popen(
+        words, cwd=folder, env=environment, stdin=theirs, stdout=theirs, stderr=theirs
+    ) as process:
+        os.close(theirs)
+        while True:
+            ready = select.select([ours], [], [], 1)[0]
+            try:
+                part = os.read(ours, 1 << 16) if ready else b""
+            except OSError:  # Linux's way to say that the other end is closed
+                break
+            if not part and process.poll() is not None:
+                break
+            shown += part
+            sys.stdout.buffer.write(part)
+            sys.stdout.flush()
+    os.close(ours)
+    return Step(
+        line=" ".join(words),
+        code=process.returncode,
+        seconds=time.monotonic() - started,
+        shown=shown.decode(errors="replace"),
+        expected=expected,
+    )
+
+
+def environment_of(cache: Path) -> dict[str, str]:
+    """That of a user: a terminal of 80 columns, a cache of its own, no environment active."""
+    kept = {name: text for name, text in os.environ.items() if name != "VIRTUAL_ENV"}
+    own = {"TERM": "xterm", "COLUMNS": str(COLUMNS), "KIT_CACHE": str(cache), "PYTHONPATH": ""}
+    return {**kept, **own}
+
+
+def told(steps: Sequence[Step], problems: Sequence[str]) -> int:
+    """Print how long each step took and what was stumbled over; 1 if anything was."""
+    print("\n--- the journey")
+    for step in steps:
+        print(f"{step.seconds:7.1f} s  {step.line}")
+    load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
+    print(f"{sum(step.seconds for step in steps):7.1f} s  in all, on {os.cpu_count()} cores")
+    print(f"          load averages at the end: {load}")
+    for problem in problems:
+        print(f"STUMBLE: {problem}")
+    return 1 if problems else 0
