@@ -135,6 +135,16 @@ class KeepsFiles(Protocol):
 
 
 @runtime_checkable
+class StartsFresh(Protocol):
+    """An agent that knows whether its runner's peak memory is that of one plan."""
+
+    @property
+    def starts_fresh(self) -> bool:
+        """True where a plan with rounds gets a process of its own, which tells its peak memory."""
+        ...
+
+
+@runtime_checkable
 class HasRemarks(Protocol):
     """An agent that adds notes to its measurements."""
 

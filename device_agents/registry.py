@@ -48,7 +48,7 @@ def _farm(device: Device, settings: AgentSettings) -> DeviceAgent:
     from device_agents.farm_hosts.admission import read_secret
     from device_agents.farm_hosts.fleet import FarmFleet
     from device_agents.farm_hosts.membership import Wish
-    from device_agents.farm_hosts.ray_transport import RayTransport
+    from device_agents.farm_ray.transport import RayTransport
 
     options, secret = device.options, Path(device.options["secret"])
     wish = Wish(

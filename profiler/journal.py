@@ -195,6 +195,15 @@ class Journal:
         with self._writing() as connection:
             connection.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
 
+    def facts_beginning(self, prefix: str) -> dict[str, str]:
+        """The facts whose names begin with this, by the rest of their names."""
+        rows = self._connection.execute("SELECT name, value FROM facts ORDER BY rowid").fetchall()
+        return {
+            str(name).removeprefix(prefix): str(value)
+            for name, value in rows
+            if str(name).startswith(prefix)
+        }
+
     # --- results of a run
 
     def add(

@@ -79,6 +79,8 @@ ORDER = {
         "simulated",
         "iphone",
         "android",
+        "farm_hosts",
+        "farm_ray",
         "registry",
     ),
     "profiler": (

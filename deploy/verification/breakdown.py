@@ -119,6 +119,13 @@ class Footprint:
     peak_rss_kb: int | None = None
     base_rss_kb: int | None = None
 
+    @property
+    def own_kb(self) -> int | None:
+        """The network's own peak memory: that of the process less the runner's."""
+        if self.peak_rss_kb is None or self.base_rss_kb is None:
+            return None
+        return self.peak_rss_kb - self.base_rss_kb
+
 
 def by_kind(parts: Sequence[Part]) -> list[tuple[str, int, float]]:
     """Parts of one kind together, the longest first: name without number, count, microseconds."""

@@ -210,6 +210,11 @@ class AndroidAgent:
         """Pull and remove what the runner wrote there."""
         return self._store.collect(name)
 
+    @property
+    def starts_fresh(self) -> bool:
+        """True: every plan has a runner of its own."""
+        return True
+
     def remarks(self) -> tuple[str, ...]:
         """What was told about the device that its measurements depend on."""
         return tuple(self._remarks)

@@ -119,7 +119,7 @@ class RunsPlans(Protocol):
     """What of an agent (`device_agents.base.DeviceAgent`) runs plans."""
 
     def run(self, plan: Plan) -> Iterator[Record]:
-        """Run one plan."""
+        """As an agent does, and with its errors."""
         ...
 
 

@@ -144,7 +144,7 @@ class RegistryClient:
         self._call("release", {"key": key})
 
     def queue(self, tasks: Iterable[Task]) -> int:
-        """Add tasks."""
+        """Add tasks; how many are new."""
         return int(self._call("queue", {"wanted": _plain(list[Task], list(tasks))}))
 
     def claim(self, key: str, campaign: str) -> Task | None:
@@ -175,11 +175,11 @@ class RegistryClient:
         self._call("forget", {"campaign": campaign, "only_open": only_open})
 
     def phones(self) -> list[PhoneStatus]:
-        """All phones."""
+        """Whatever phones were ever seen, by id."""
         return list(_typed(list[PhoneStatus], self._call("phones", {})))
 
     def hosts(self) -> list[HostStatus]:
-        """All hosts."""
+        """Whatever hosts were ever heard of, by name."""
         return list(_typed(list[HostStatus], self._call("hosts", {})))
 
     def waiting(self) -> list[Waiting]:
@@ -221,9 +221,9 @@ class HostClient:
         """The contents that a phone does not have."""
         return set(self._call("lacking", {"key": key, "sizes": dict(sizes)}))
 
-    def put(self, sha256: str, offset: int, content: bytes, is_last: bool) -> None:
+    def put(self, sha256: str, upload: str, offset: int, content: bytes, is_last: bool) -> None:
         """Send a part of a file to the host."""
-        words = {"sha256": sha256, "offset": offset, "is_last": is_last}
+        words = {"sha256": sha256, "upload": upload, "offset": offset, "is_last": is_last}
         self._call("put", words, content, timeout_s=_LONG_S)
 
     def has(self, sha256: str) -> bool:

@@ -33,6 +33,7 @@ METHODS = frozenset(
     ("open", "close", "state", "remarks", "lacking", "has", "put", "deliver", "run", "records")
 ) | {"stop"}
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_UPLOAD = re.compile(r"[0-9a-f]{32}")
 # A registry that cannot be asked for so long may have given the phone away.
 _PATIENCE_S = 300.0
 
@@ -94,6 +95,8 @@ class HostAgent:
         self._lock = threading.Lock()
         self._opened: dict[str, _Opened] = {}
         self._opening = threading.Lock()
+        for part in files.glob("*.part"):  # of an agent that was killed
+            part.unlink(missing_ok=True)
 
     # --- by itself, every few seconds
 
@@ -200,14 +203,20 @@ class HostAgent:
         """Whether this host has a file."""
         return self._path(sha256).exists()
 
-    def put(self, sha256: str, offset: int, is_last: bool, content: bytes = b"") -> None:
+    def put(
+        self, sha256: str, upload: str, offset: int, is_last: bool, content: bytes = b""
+    ) -> None:
         """Keep a part of a file; with the last one it is checked.
+
+        Two phones of a host may want one file at once: each upload has a name of its own.
 
         Raises:
             DeviceError: The file differs from its name.
         """
         path = self._path(sha256)
-        part = path.with_suffix(".part")
+        if not _UPLOAD.fullmatch(upload):
+            raise UsageError(f"{upload[:80]!r} names no upload.", "Send 32 digits.")
+        part = path.with_suffix(f".{upload}.part")
         part.parent.mkdir(parents=True, exist_ok=True)
         with part.open("r+b" if part.exists() else "wb") as stream:
             stream.seek(offset)

@@ -14,11 +14,13 @@ from device_agents.farm.model import FencedOff, Lease, LeaseLost, PhoneStatus
 from device_agents.farm_hosts.clients import HostClient, RegistryClient
 from device_agents.farm_hosts.phones import RunnerSettings
 from device_agents.farm_hosts.remote import RemotePhone
-from device_agents.farm_hosts.transport import FarmTransport
+from device_agents.farm_hosts.transport import FarmTransport, Unreachable
 from search.errors import ConnectionLost, DeviceError, KitError, UsageError
 from search.table.manifest import DeviceInfo
 
 _POLL_S = 2.0
+# A head that died is started again by its supervisor, and its hosts join it again.
+_PATIENCE_S = 300.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,27 +115,41 @@ class Membership:
         )
 
     def gather(self) -> None:
-        """Take every free phone; wait for one where there is none and none is held."""
+        """Take every free phone; wait for one where there is none and none is held.
+
+        Raises:
+            Unreachable: The farm does not answer: at the beginning, or for minutes.
+        """
         request, told = uuid.uuid4().hex, ""
+        patient_until_s = time.monotonic() + _PATIENCE_S
         while True:
-            sent_at_s = time.monotonic()
-            lease = self.registry.acquire(
-                self.owner,
-                self.model,
-                request,
-                waits=not self.phones,
-                left_out=self._left_out,
-            )
+            try:
+                lease = self._ask(request)
+                if lease is None and self.phones:
+                    return
+                news = self._why_waiting() if lease is None else told
+                patient_until_s = time.monotonic() + _PATIENCE_S
+            except Unreachable as error:
+                if self.info is None or time.monotonic() > patient_until_s:
+                    raise
+                lease, news = None, f"{error.message} Trying again."
             if lease is not None:
-                self._take(lease, sent_at_s)
                 request = uuid.uuid4().hex
-            elif self.phones:
-                return
-            else:
-                if (news := self._why_waiting()) != told:
-                    told = news
-                    self._settings.say(news)
-                time.sleep(self._poll_s)
+                continue
+            if news != told:
+                told = news
+                self._settings.say(news)
+            time.sleep(self._poll_s)
+
+    def _ask(self, request: str) -> Lease | None:
+        """Ask for one phone, and let it take part."""
+        sent_at_s = time.monotonic()
+        lease = self.registry.acquire(
+            self.owner, self.model, request, waits=not self.phones, left_out=self._left_out
+        )
+        if lease is not None:
+            self._take(lease, sent_at_s)
+        return lease
 
     def _take(self, lease: Lease, sent_at_s: float) -> None:
         """Let a leased phone take part; one that cannot be opened is counted as failed.

@@ -3,6 +3,7 @@
 import contextlib
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
@@ -161,12 +162,12 @@ class RemotePhone:
         return self._names[sha256]
 
     def _send(self, path: Path, sha256: str) -> None:
-        size, offset = path.stat().st_size, 0
+        size, offset, upload = path.stat().st_size, 0, uuid.uuid4().hex
         with path.open("rb") as stream:
             while True:
                 content = stream.read(_PIECE)
                 is_last = offset + len(content) >= size
-                self._host.put(sha256, offset, content, is_last)
+                self._host.put(sha256, upload, offset, content, is_last)
                 offset += len(content)
                 if is_last:
                     return

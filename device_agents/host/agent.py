@@ -139,6 +139,11 @@ class HostAgent:
             raise DeviceError(f"The runner wrote no {name}: {error.strerror}.") from error
         return content
 
+    @property
+    def starts_fresh(self) -> bool:
+        """Whether a plan with rounds gets a new process: Python's runner takes seconds to start."""
+        return self._native
+
     def remarks(self) -> tuple[str, ...]:
         """What was told about the cores and the limits that the measurements depend on."""
         return tuple(self._remarks)

@@ -31,6 +31,7 @@ from device_agents.protocol import (
 )
 from device_agents.simulated.truth import NOMINAL_KHZ, Truth
 from search.errors import DeviceError, DeviceLost, UsageError
+from search.operators.counts import count
 from search.operators.spec import OperatorSpec, parse_key
 from search.table.manifest import CpuCluster, DeviceInfo, Source
 
@@ -78,6 +79,11 @@ class SimulatedAgent:
     def state(self) -> DeviceState:
         """Nothing is known, as on a phone without root."""
         return DeviceState()
+
+    @property
+    def starts_fresh(self) -> bool:
+        """True: the peak of its memory is that of one plan."""
+        return True
 
     def deliver(self, path: Path, sha256: str) -> str:  # noqa: ARG002
         """Nothing is copied: the file's own path."""
@@ -135,7 +141,12 @@ class SimulatedAgent:
             sentinels += isinstance(block, Sentinel)
             _check_fence(plan)
             yield block
-        yield Bye(samples=samples, sentinels=sentinels, failures=failures)
+        yield Bye(
+            samples=samples,
+            sentinels=sentinels,
+            failures=failures,
+            max_rss_kb=self._max_rss_kb(programs),
+        )
 
     def _load(self, plan: Plan, item: PlanItem, programs: Programs) -> Loaded | Failure:
         """Add an item's operators to the programs, or return the failure."""
@@ -154,7 +165,14 @@ class SimulatedAgent:
             load_ns=_MS,
             loops=self._loops(plan, item.loops, specs),
             placement=self._placement(specs),
+            first_ns=round(self.truth.program_us(specs) * 2e3),
+            planned_bytes=count(specs[0]).input_bytes + count(specs[-1]).output_bytes,
         )
+
+    def _max_rss_kb(self, programs: Programs) -> int:
+        """The runner and all programs, as if none was ever unloaded."""
+        own_kb = sum(self.truth.memory_kb(specs) for specs in programs.values())
+        return round(self.truth.runner_mb * 1e6 / 1024) + own_kb
 
     def _rounds(self, plan: Plan, programs: Programs) -> Iterator[Sample | Sentinel]:
         """Visit every program once a round, in the plan's order, with the sentinel in between."""

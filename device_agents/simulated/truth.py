@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from search.errors import UsageError
+from search.latency.peak_memory import MemoryFeatures
 from search.operators.counts import count
 from search.operators.spec import OperatorSpec
 
@@ -34,6 +35,8 @@ class Truth:
     `state_swing` to either side over `state_swing_s` comes on top. An operator feels this
     to a degree of its own between `least_sensitivity` and `most_sensitivity`; true times
     are those in the mean state.
+    Its runner holds `runner_mb` of memory. A program's own peak is the larger of its weights twice,
+    while it loads, and of its weights and `arena_share` of its activations, while it runs.
     With `unit` it reports where programs are placed. A program that repeats an
     operator whose key contains `flip_on` `flip_copies` times or more falls
     to another unit, slower by `flip_factor`; with `flip_every_s` only in every
@@ -63,6 +66,8 @@ class Truth:
     state_swing_s: float = 60.0
     least_sensitivity: float = 1.0
     most_sensitivity: float = 1.0
+    runner_mb: float = 8.0
+    arena_share: float = 1.1
     unit: str | None = None
     flip_on: str | None = None
     flip_copies: int = 16
@@ -134,6 +139,15 @@ class Truth:
         # Kernels differ in ways that no count explains: up to 30 % here.
         digest = hashlib.sha256(f"{self.seed} {spec.key}".encode()).digest()
         return 0.85 + 0.3 * digest[0] / 255
+
+    def memory_kb(self, specs: tuple[OperatorSpec, ...]) -> int:
+        """The true peak of a program's own memory, in kilobytes."""
+        features = MemoryFeatures.of(specs)
+        activations = features.live + features.chained / 2
+        loading = 0.3e6 + 2 * features.weights
+        running = 0.5e6 + features.weights + self.arena_share * activations
+        luck = self._chance(f"memory {' '.join(spec.key for spec in specs)}") - 0.5
+        return round(max(loading, running) * (1 + luck / 50) / 1024)
 
     def program_us(self, specs: tuple[OperatorSpec, ...]) -> float:
         """The true time of one call of a program made of these operators."""

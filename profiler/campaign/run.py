@@ -17,6 +17,7 @@ from profiler.journal import Journal, journal_path, require_unfinished
 from profiler.measuring.artefacts import build_artefacts, check_sentinel
 from profiler.measuring.items import TimedItem
 from profiler.measuring.loop import MeasuringLoop
+from profiler.measuring.memory import MOST_EXAMINED, MOST_FITTED, MemoryStage
 from profiler.planning.cores import check_device_cores
 from profiler.planning.deadline import drop_unbuilt, measure_deadline
 from profiler.planning.plan import CampaignPlan
@@ -38,7 +39,8 @@ from search.table.store import Table, read_table, write_table
 class RunOptions:
     """How to run a campaign: where to write, whether to resume, what to record with it.
 
-    Times are stated at the machine's state of the table `state_of`, if one is given.
+    Times are stated at the machine's state of the table `state_of`, if one is given. With
+    `memory` the networks' memory, loading and first calls are measured when all is timed.
     """
 
     output: Path
@@ -48,6 +50,7 @@ class RunOptions:
     context: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     state_of: Table | None = None
+    memory: bool = False
 
 
 def run_campaign(
@@ -77,6 +80,8 @@ def run_campaign(
         started, before = time.monotonic(), agent.state()
         try:
             _measure(plan, agent, journal, artefacts, progress, began)
+            if options.memory:
+                _measure_memory(plan, agent, journal, artefacts, progress, began)
         finally:
             _add_time(journal, time.monotonic() - started)
         table = _written(journal) or _write(plan, agent, journal, artefacts, options, before)
@@ -183,6 +188,26 @@ def _measure(
         ends=measure_deadline(plan, began),
         unsettled=partial(unsettled, plan, journal),
     ).run()
+
+
+def _measure_memory(
+    plan: CampaignPlan,
+    agent: DeviceAgent,
+    journal: Journal,
+    artefacts: Mapping[str, Artefact],
+    progress: Progress,
+    began: float,
+) -> None:
+    stage = MemoryStage(
+        settings=plan.settings,
+        agent=agent,
+        journal=journal,
+        artefacts=artefacts,
+        progress=progress,
+        ends=measure_deadline(plan, began),
+    )
+    networks = (*plan.calibration[:MOST_FITTED], *plan.exam[:MOST_EXAMINED])
+    stage.run([network.name for network in networks])
 
 
 def _add_time(journal: Journal, seconds: float) -> None:

@@ -9,7 +9,7 @@ from profiler.cli.compare import compare
 from profiler.cli.curve import curve
 from profiler.cli.devices import clean, devices
 from profiler.cli.diff import diff
-from profiler.cli.farm import farm_app
+from profiler.cli.farm.verbs import farm_app
 from profiler.cli.import_export import export, import_
 from profiler.cli.measure import measure
 from profiler.cli.networks import networks

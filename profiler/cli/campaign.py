@@ -50,6 +50,7 @@ def measure_table(plan: CampaignPlan, device: Device, options: MeasureOptions) -
         restart=options.restart,
         workers=options.jobs,
         context=parse_context(options.context or ()),
+        memory=options.memory,
     )
     return run_and_show(
         plan, agent, run_options, quiet=options.quiet, output_format=options.output_format

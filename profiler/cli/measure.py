@@ -143,6 +143,14 @@ def measure(
     jobs: Annotated[
         int | None, typer.Option(help="Parallel builds.", rich_help_panel=EFFORT)
     ] = None,
+    memory: Annotated[
+        bool,
+        typer.Option(
+            "--memory/--no-memory",
+            help="Measure peak memory, loading and first call of networks as well.",
+            rich_help_panel=EFFORT,
+        ),
+    ] = True,
     output: TablesOption = Path("tables"),
     context: Annotated[
         list[str] | None,
@@ -184,7 +192,13 @@ def measure(
 
     from device_agents.registry import find_device
     from profiler.cli.campaign import measure_table, show_coverage, write_prepared_folder
-    from profiler.cli.farm_campaign import FarmOptions, farm_models, measure_each, on_farm
+    from profiler.cli.farm.campaign import (
+        FarmOptions,
+        farm_models,
+        measure_each,
+        named_for_farm,
+        on_farm,
+    )
     from profiler.journal import journal_path, require_unfinished
     from profiler.planning.coverage import coverage
     from profiler.planning.options import MeasureOptions, plan_campaign
@@ -203,6 +217,7 @@ def measure(
     )
     shelf.check()
     target = find_device(device, serial=serial, adb_server=adb_server, connect=connect)
+    target = named_for_farm(target, shelf)
     plan = plan_campaign(options, target)
     target = on_farm(target, shelf, plan.settings, output)
     if dry_run and resume:

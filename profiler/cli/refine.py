@@ -107,6 +107,7 @@ def refine(
         restart=restart,
         notes=(f"refined from {read.manifest.table_id}",),
         state_of=read,
+        memory=read.manifest.memory is not None,
     )
     agent = open_agent(target, settings)
     if not run_and_show(

@@ -48,13 +48,13 @@ def measure_footprint(
 def _measure(
     agent: DeviceAgent, settings: CampaignSettings, artefact: Artefact, input_file: Path | None
 ) -> Footprint:
-    base_kb = _run(agent, settings, ())[1]
+    base_kb = launch_alone(agent, settings, ())[1]
     given = None
     if input_file is not None:
         given = agent.deliver(input_file, sha256_file(input_file))
     file = agent.deliver(artefact.path, artefact.sha256)
     item = PlanItem(id=0, file=file, sha256=artefact.sha256, loops=1, input=given)
-    loaded, peak_kb = _run(agent, settings, (item,))
+    loaded, peak_kb = launch_alone(agent, settings, (item,))
     return Footprint(
         file_bytes=artefact.size_bytes,
         load_us=loaded.load_ns / 1e3 if loaded else None,
@@ -65,17 +65,22 @@ def _measure(
     )
 
 
-def _run(
-    agent: DeviceAgent, settings: CampaignSettings, items: tuple[PlanItem, ...]
+def launch_alone(
+    agent: DeviceAgent, settings: CampaignSettings, items: tuple[PlanItem, ...], rounds: int = 0
 ) -> tuple[Loaded | None, int | None]:
-    """One plan without rounds: how its item was loaded, and the process's peak memory so far."""
+    """One plan: how its item was loaded, and the process's peak memory so far.
+
+    With `rounds` a runner of its own, where the agent `starts_fresh`.
+    """
     plan = Plan(
         nonce=uuid.uuid4().hex,
         backend=settings.backend,
         threads=settings.threads,
         affinity=settings.affinity,
         order_seed=0,
-        rounds=0,
+        rounds=rounds,
+        warmup=1,
+        min_block_ns=0,
         items=items,
     )
     loaded, peak_kb = None, None

@@ -170,6 +170,7 @@ class MeasureOptions:
     max_temperature_c: float | None
     timeout_s: float
     jobs: int | None
+    memory: bool
     output: Path
     context: Sequence[str] | None
     resume: bool

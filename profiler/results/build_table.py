@@ -16,6 +16,7 @@ from profiler.journal import Journal
 from profiler.planning.plan import EMPTY, CampaignPlan
 from profiler.results.added import added_notes
 from profiler.results.judged import Measurements, judge_journal
+from profiler.results.memory import memory_model, with_needs
 from profiler.results.old_state import at_state_of
 from profiler.results.provenance import kit_info
 from profiler.results.rows import CampaignResult, make_entry
@@ -51,6 +52,7 @@ def build_table(result: CampaignResult) -> tuple[Manifest, tuple[Entry, ...], pd
         by_key = {key: model.price(entry) for key, entry in by_key.items()}
     calibration = model.calibration if model else None
     exam, rows = _examine(_networks(plan.exam, by_key, by_name), calibration, seed)
+    memory = memory_model(plan, journal)
     manifest = Manifest(
         table_id=uuid.uuid4().hex,
         parent_id=result.parent_id,
@@ -65,6 +67,7 @@ def build_table(result: CampaignResult) -> tuple[Manifest, tuple[Entry, ...], pd
         calibration=calibration,
         exam=exam,
         prediction=prediction,
+        memory=memory,
         context=dict(result.context),
         notes=(
             *result.notes,
@@ -74,7 +77,7 @@ def build_table(result: CampaignResult) -> tuple[Manifest, tuple[Entry, ...], pd
         ),
         files_sha256={},
     )
-    return manifest, entries, rows
+    return manifest, entries, with_needs(rows, plan, journal, memory, result.artefacts)
 
 
 def _complete(

@@ -81,6 +81,11 @@ def _summary(result: SearchResult) -> Iterator[str]:
         regret = f"{100 * truth.regret:.2f} points"
         yield f"truth      {truth.accuracy:.2%} by {truth.benchmark}, {regret}"
         yield f"           below the best of {truth.networks} networks within the limits"
+    if chosen.peak_memory_mb is not None:
+        yield (
+            f"memory     {chosen.peak_memory_mb:.2f} MB of its own at the peak, predicted "
+            f"[{chosen.peak_memory_low_mb:.2f}, {chosen.peak_memory_high_mb:.2f}]"
+        )
     for row in chosen.limits:
         yield f"limit      {row.limit}: {row.share:.1%} of it used"
     if result.target_used is not None and result.target_used < TARGET_UTILISATION:

@@ -1,7 +1,9 @@
 """Several limits at once: costs of a space in several units, each with the most it may be."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,11 +15,31 @@ _ABOVE_ONE = float(np.nextafter(1.0, 2.0))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limit:
-    """The most that networks of a space may cost in one unit; `label` is how it was asked for."""
+    """The most that networks of a space may cost in one unit; `label` is how it was asked for.
+
+    What is the largest of several costs is limited by as many limits of one label.
+    `recount` makes the costs of a like space, such as one with another classifier; without it
+    what is counted is counted again, and what was measured stays.
+    """
 
     label: str
     costs: Costs
     most: float
+    recount: Callable[[Any], Costs] | None = None
+
+
+def labels_of(limits: Iterable[Limit]) -> tuple[str, ...]:
+    """How these limits were asked for, each once."""
+    return tuple(dict.fromkeys(limit.label for limit in limits))
+
+
+def shares_of(limits: Iterable[Limit], choices: npt.ArrayLike) -> dict[str, float]:
+    """By label the share of each limit that one network, (layers,), uses."""
+    shares: dict[str, float] = {}
+    for limit in limits:
+        share = float(limit.costs.cost_of(np.asarray(choices)[np.newaxis])[0] / limit.most)
+        shares[limit.label] = max(share, shares.get(limit.label, share))
+    return shares
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -34,4 +34,6 @@ def counted_costs(space: LayeredSpace, cost: str) -> Costs:
 def recounted(limit: Limit, space: LayeredSpace) -> Limit:
     """A limit on what is counted, for another space's classifier; what was measured stays."""
     unit = limit.costs.unit
+    if limit.recount is not None:
+        return replace(limit, costs=limit.recount(space))
     return limit if unit.is_time else replace(limit, costs=counted_costs(space, unit.cost))

@@ -7,6 +7,8 @@ import numpy as np
 from torch import Tensor
 
 from search.algorithms.base import SearchAlgorithm
+from search.architecture import Architecture
+from search.costs.joint import shares_of
 from search.errors import UsageError
 from search.operators.spec import OperatorSpec
 from search.pipeline.limits.most import weighed
@@ -157,6 +159,18 @@ def candidates_at_chance(candidates: Sequence[Candidate], labels: Tensor) -> str
     )
 
 
+def _peak_memory(problem: SearchProblem, network: Architecture) -> dict[str, float]:
+    """The own peak memory that the problem's table predicts, as fields of a row."""
+    found = problem.estimate_memory(network)
+    if found is None:
+        return {}
+    return {
+        "peak_memory_mb": found.value_kb * 1024 / 1e6,
+        "peak_memory_low_mb": found.low_kb * 1024 / 1e6,
+        "peak_memory_high_mb": found.high_kb * 1024 / 1e6,
+    }
+
+
 def candidate_row(candidate: Candidate, problem: SearchProblem) -> CandidateRow:
     """The candidate in numbers, its latency by the problem's table."""
     network = problem.network(candidate.choices, candidate.origin)
@@ -177,11 +191,8 @@ def candidate_row(candidate: Candidate, problem: SearchProblem) -> CandidateRow:
         high_us=high_us,
         meets_target=problem.met_by(joint, estimate),
         limits=tuple(
-            LimitRow(
-                limit=limit.label,
-                share=float(limit.costs.cost_of([candidate.choices])[0] / limit.most),
-            )
-            for limit in problem.limits
+            LimitRow(limit=label, share=share)
+            for label, share in shares_of(problem.limits, candidate.choices).items()
         ),
         probability=None
         if problem.target_us is None or estimate is None
@@ -194,4 +205,5 @@ def candidate_row(candidate: Candidate, problem: SearchProblem) -> CandidateRow:
         flops=network.flops,
         params=network.params,
         memory_bytes=network.memory_bytes,
+        **_peak_memory(problem, network),
     )

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from search.architecture import Architecture, write_architecture
 from search.costs.base import CostTarget
+from search.costs.joint import labels_of, shares_of
 from search.files import check_folder
 from search.pipeline.limits.most import weighed
 from search.pipeline.problem import TARGET_OPTIONS, SearchProblem
@@ -72,7 +73,7 @@ def _result(
         device="" if table is None else table.manifest.device.id,
         table_source="none" if table is None else table.manifest.source,
         space=problem.space.spec,
-        limits=tuple(limit.label for limit in problem.limits),
+        limits=labels_of(problem.limits),
         waivers=problem.waivers.as_flags(),
     )
 
@@ -100,9 +101,11 @@ def _row(
         row["mparams"] = round(network.params / 1e6, 4)
     if problem.costs.unit.cost == "memory":
         row["mb"] = round(network.memory_bytes / 1e6, 4)
-    for limit in problem.limits:
-        share = float(limit.costs.cost_of([selection.choices])[0] / limit.most)
-        row[limit.label] = f"{share:.1%}"
+    memory = problem.estimate_memory(network)
+    if memory is not None:
+        row["peak_memory_mb"] = round(memory.value_mb, 4)
+    for label, share in shares_of(problem.limits, selection.choices).items():
+        row[label] = f"{share:.1%}"
     if selection.gap:
         row["gap"] = round(selection.gap, 6)
     return row

@@ -14,6 +14,7 @@ from search.algorithms.recipe import SearchRecipe
 from search.algorithms.registry import METHODS, load_method
 from search.algorithms.zero_cost.recipe import ZERO_COST
 from search.costs.base import CostTarget
+from search.costs.joint import labels_of
 from search.data.base import Data
 from search.data.split import split_indices
 from search.errors import GateFailed, UsageError
@@ -197,7 +198,7 @@ class SharedWeightsSearch:
 
 def _target(problem: SearchProblem) -> dict[str, object]:
     """The target, which with the recipe decides a search with shared weights."""
-    limits = {"limits": [limit.label for limit in problem.limits]} if problem.limits else {}
+    limits = {"limits": list(labels_of(problem.limits))} if problem.limits else {}
     if problem.weighs_latency:
         return {"target_us": problem.target_us, **limits}
     return {"cost": problem.costs.unit.cost, "most": problem.counted_target, **limits}

@@ -13,6 +13,7 @@ from search.costs.joint import Limit
 from search.costs.matrix import CostMatrix, require_matrix
 from search.errors import TableError, UsageError
 from search.latency.model import Estimate, LatencyModel
+from search.latency.peak_memory import MemoryEstimate, estimate_memory
 from search.latency.priced_table import PricedTable
 from search.latency.space_costs import counted_costs, recounted
 from search.latency.table_checks import Waivers as Waivers
@@ -151,6 +152,11 @@ class SearchProblem:
         if self.priced is None:
             return None
         return self.model.estimate(network_with_classes(network, classes_of(self.space)))
+
+    def estimate_memory(self, network: Architecture) -> MemoryEstimate | None:
+        """The predicted own peak memory of a network; None where no table tells it."""
+        memory = None if self.priced is None else self.table.manifest.memory
+        return None if memory is None else estimate_memory(memory, network.operators)
 
     @property
     def weighs_latency(self) -> bool:

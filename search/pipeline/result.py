@@ -42,7 +42,8 @@ class CandidateRow(_Part):
     Latencies are None without a table. `probability` is that of meeting the target,
     by the table's intervals;
     `meets_target` means as surely as was asked, or on average. `failed` is the
-    reason why its trial gave no accuracy.
+    reason why its trial gave no accuracy. `peak_memory_mb` is the network's own resident memory
+    at its peak, by a table that tells it, with its 95 % interval.
     """
 
     origin: str
@@ -60,6 +61,9 @@ class CandidateRow(_Part):
     flops: int
     params: int
     memory_bytes: int | None = None
+    peak_memory_mb: Finite | None = None
+    peak_memory_low_mb: Finite | None = None
+    peak_memory_high_mb: Finite | None = None
     limits: tuple[LimitRow, ...] = ()
 
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from search.architecture import Architecture, write_architecture
 from search.console.progress import Progress
 from search.costs.base import LATENCY
+from search.costs.joint import labels_of
 from search.errors import UsageError
 from search.files import check_folder, write_text
 from search.pipeline.candidates import exact_choice
@@ -122,7 +123,10 @@ class _Part(BaseModel):
 
 
 class SpecialisationRow(_Part):
-    """One table's network: predicted on its own table, and on all in the tables' order."""
+    """One table's network: predicted on its own table, and on all in the tables' order.
+
+    `peak_memory_mb` is its own peak memory by its own table, where that tells it.
+    """
 
     network: str
     architecture: str
@@ -136,6 +140,7 @@ class SpecialisationRow(_Part):
     cost: str = LATENCY
     most: float | None = None
     limits: tuple[str, ...] = ()
+    peak_memory_mb: float | None = None
     predicted_us: tuple[float, ...]
     slowdown_of_others: float | None
 
@@ -162,7 +167,8 @@ def specialisation_of(networks: Sequence[SpecialisedNetwork], scores: Scores) ->
             target_us=one.problem.target_us,
             cost=one.problem.costs.unit.cost,
             most=one.problem.counted_target,
-            limits=tuple(limit.label for limit in one.problem.limits),
+            limits=labels_of(one.problem.limits),
+            peak_memory_mb=_peak_memory_mb(one),
             own_us=float(matrix[number, number]),
             score=one.score,
             choices=tuple(
@@ -177,6 +183,11 @@ def specialisation_of(networks: Sequence[SpecialisedNetwork], scores: Scores) ->
     return Specialisation(
         scores=scores.origin, waivers=networks[0].problem.waivers.as_flags(), networks=rows
     )
+
+
+def _peak_memory_mb(one: SpecialisedNetwork) -> float | None:
+    found = one.problem.estimate_memory(one.network)
+    return None if found is None else found.value_mb
 
 
 def _slowdown(column: Array, own: int) -> float | None:

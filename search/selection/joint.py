@@ -7,17 +7,15 @@ from typing import NoReturn
 
 import numpy as np
 
+from search.costs.as_chain import along_one_chain, chain_of
 from search.costs.base import Array, Costs, IntArray, Mask
-from search.costs.chain import ChainCosts, Transition
-from search.costs.factors import FactorCosts
-from search.costs.joint import JointCosts, Limit
-from search.costs.matrix import CostMatrix
+from search.costs.joint import JointCosts, Limit, labels_of
 from search.errors import UsageError
 from search.selection.exact import Selection, require_targets, score_sums
 from search.selection.joint_program import JointSolution, make_joint_problem, solve
 from search.selection.sampling import Sampler, draw_inside, no_network, require_band
 
-_PROBES, _CLEARLY = 512, 1e-9
+_PROBES, _CLEARLY, _CLOSE = 512, 1e-9, 1e-5
 
 
 Select = Callable[[Costs, Array, Sequence[float]], tuple[Selection, ...]]
@@ -90,9 +88,11 @@ def refuse_single_limits(limits: Sequence[Limit], share: float) -> None:
     Raises:
         UsageError: There is one; states the lowest that can be met.
     """
-    for limit in limits:
-        least = limit.costs.cheapest()
+    for together in _by_label(limits):
+        limit = together[0]
+        least = max(one.costs.cheapest() for one in together)
         if not least <= share * limit.most < math.inf:
+            least = _lowest(together, (), share) or least
             raise UsageError(
                 f"No network keeps to {limit.label}: the lowest is {_amount(limit, least)}.",
                 "Raise that limit, or search another space.",
@@ -107,14 +107,14 @@ def refuse_limits(limits: Sequence[Limit], share: float) -> NoReturn:
     """
     refuse_single_limits(limits, share)
     lowest = []
-    for number, limit in enumerate(limits):
-        others = [one for place, one in enumerate(limits) if place != number]
-        least = least_cost(limit, others, share)
-        if least is None or least <= share * limit.most:
+    for together in _by_label(limits):
+        others = [one for one in limits if one.label != together[0].label]
+        least = _lowest(together, others, share)
+        if least is None or least <= share * together[0].most:
             continue
-        names = " and ".join(other.label for other in others)
-        lowest.append(f"within {names} the lowest is {_amount(limit, least)}")
-    names = " and ".join(one.label for one in limits)
+        names = " and ".join(labels_of(others))
+        lowest.append(f"within {names} the lowest is {_amount(together[0], least)}")
+    names = " and ".join(labels_of(limits))
     if not lowest:
         raise UsageError(f"No network was found that keeps to {names} together.", "Raise them.")
     raise UsageError(
@@ -123,14 +123,46 @@ def refuse_limits(limits: Sequence[Limit], share: float) -> NoReturn:
     )
 
 
+def _by_label(limits: Sequence[Limit]) -> list[list[Limit]]:
+    """Limits that were asked for as one."""
+    return [[one for one in limits if one.label == label] for label in labels_of(limits)]
+
+
+def _lowest(together: Sequence[Limit], others: Sequence[Limit], share: float) -> float | None:
+    """The lowest that the largest of some costs can be within the other limits; None for none.
+
+    Within the others no network has less than each cost alone; between that and
+    the highest the lowest is found by halving.
+    """
+    alone = [least_cost(one, others, share) for one in together]
+    if None in alone:
+        return None
+    first, *rest = together
+    low = max(one for one in alone if one is not None)
+
+    def within(most: float) -> bool:
+        bounds = [*others, *(replace(one, most=most / share) for one in rest)]
+        found = least_cost(first, bounds, share)
+        return found is not None and found <= most
+
+    if not rest or within(low * (1 + _CLEARLY)):
+        return low
+    high = max(one.costs.dearest() for one in together)
+    while high - low > _CLOSE * high:
+        middle = (low + high) / 2
+        low, high = (low, middle) if within(middle) else (middle, high)
+    return high
+
+
 def least_cost(limit: Limit, others: Sequence[Limit], share: float = 1.0) -> float | None:
     """The lowest cost of one kind of all networks within the other limits; None for none."""
-    chain = chain_of(limit.costs)
+    if not others:
+        return limit.costs.cheapest()
+    chain, *chains = along_one_chain([chain_of(one.costs) for one in (limit, *others)])
     scores = [-transition.costs for transition in chain.transitions]
     # What comes after the last layer is paid with it.
     after = chain.transitions[-1].next_state
     scores[-1] = scores[-1] - chain.last[after]
-    chains = [chain_of(other.costs) for other in others]
     found = solve(make_joint_problem(scores, chains, [share * other.most for other in others]))
     if found.choices is None:
         return None
@@ -145,34 +177,12 @@ def _amount(limit: Limit, cost: float) -> str:
 
 
 def _solve(limits: Sequence[Limit], scores: Array, share: float) -> JointSolution:
-    chains = [chain_of(limit.costs) for limit in limits]
+    chains = along_one_chain([chain_of(limit.costs) for limit in limits])
     rows = [
         row[: transition.costs.shape[1]]
         for row, transition in zip(scores, chains[0].transitions, strict=True)
     ]
     return solve(make_joint_problem(rows, chains, [share * limit.most for limit in limits]))
-
-
-def chain_of(costs: Costs) -> ChainCosts:
-    """Any costs along a chain of states.
-
-    Raises:
-        TypeError: A kind that is no chain.
-    """
-    if isinstance(costs, ChainCosts):
-        return costs
-    if isinstance(costs, FactorCosts):
-        return costs.chain()
-    if not isinstance(costs, CostMatrix):
-        raise TypeError(f"Costs of the type {type(costs).__name__} are no chain.")
-    transitions = tuple(
-        Transition(
-            costs=row[None, : int(legal.sum())],
-            next_state=np.zeros((1, int(legal.sum())), dtype=np.int64),
-        )
-        for row, legal in zip(costs.costs, costs.legal, strict=True)
-    )
-    return ChainCosts(fixed=costs.fixed, transitions=transitions, last=np.zeros(1), unit=costs.unit)
 
 
 class JointSampler:

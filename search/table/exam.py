@@ -1,5 +1,6 @@
 """The rows of `exam.csv`: each examined network, predicted and measured."""
 
+import math
 from pathlib import Path
 
 import pandas as pd
@@ -9,10 +10,21 @@ from search.table.columns import AGAIN, parse_csv
 from search.table.values import MOST_US, is_time_us, number_of
 
 EXAM_COLUMNS = ("network", "predicted_us", "predicted_low_us", "predicted_high_us", "measured_us")
+# What networks need beside their time, since schema 5; a table whose device tells none of it lacks
+# these columns, and an empty cell is unknown. `memory_kb` is the peak of the network's own memory
+# (`search.table.memory`).
+NEEDS_COLUMNS = (
+    "file_bytes",
+    "planned_bytes",
+    "load_us",
+    "first_call_us",
+    "memory_kb",
+    "predicted_memory_kb",
+)
 
 
 def parse_exam(text: str, path: Path) -> pd.DataFrame:
-    """Read the networks of an exam: names as text, times as numbers.
+    """Read the networks of an exam: names as text, times and needs as numbers.
 
     Raises:
         TableError: Ragged or other columns, a network without a name or named twice, or times
@@ -26,11 +38,24 @@ def parse_exam(text: str, path: Path) -> pd.DataFrame:
     try:
         for name in EXAM_COLUMNS[1:]:
             cells[name] = pd.Series([number_of(cell) for cell in cells[name]], dtype="float64")
+        for name in NEEDS_COLUMNS:
+            if name in cells:
+                cells[name] = pd.Series([_amount(cell) for cell in cells[name]], dtype="float64")
     except ValueError as error:
         raise TableError(f"{path} holds an impossible row: {error}.", AGAIN) from error
     for row in cells[list(EXAM_COLUMNS)].itertuples(index=False):
         _check_row(str(row[0]), *map(float, row[1:]), path=path)
     return cells
+
+
+def _amount(cell: str) -> float:
+    """A number that is not negative; NaN where it is unknown."""
+    if not cell:
+        return math.nan
+    value = number_of(cell)
+    if value < 0:
+        raise ValueError(f"{cell} is below zero")
+    return value
 
 
 def _check_row(

@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
 
+from search.table.memory import MemoryModel
 from search.table.values import (
     MOST_CORRELATION,
     Celsius,
@@ -26,7 +27,7 @@ from search.table.values import (
     Threads,
 )
 
-TABLE_SCHEMA = 4
+TABLE_SCHEMA = 5
 
 Source = Literal["measured", "imported", "predicted", "simulated"]
 # What a calibration may multiply; `search.latency.model` computes them from a row.
@@ -113,10 +114,9 @@ class CoreKind(Part):
 class CpuIdentity(Part):
     """What distinguishes one processor from another; nothing that changes from day to day.
 
-    `vendor`, `family`, `model` and `stepping` are those of x86, `kinds` those of
-    Arm, one for each kind of core. `instruction_sets` are the ones that select
-    kernels, by the kernel's names. `cores` counts the cores online, `board` is the
-    name in the device tree. Null or empty is unknown.
+    `vendor`, `family`, `model` and `stepping` are those of x86, `kinds` those of Arm, one for each
+    kind of core. `instruction_sets` select kernels, by the kernel's names. `cores` counts the
+    cores online, `board` is the name in the device tree. Null or empty is unknown.
     """
 
     vendor: str | None = None
@@ -366,7 +366,7 @@ class Prediction(Part):
 class Manifest(Part):
     """The whole of `manifest.json`."""
 
-    schema_version: Literal[4] = 4
+    schema_version: Literal[5] = 5
     table_id: str
     parent_id: str | None = None
     created_utc: Moment
@@ -381,6 +381,7 @@ class Manifest(Part):
     exam: Exam | None = None
     origin: Origin | None = None
     prediction: Prediction | None = None
+    memory: MemoryModel | None = None
     context: dict[str, str] = {}
     notes: tuple[str, ...] = ()
     files_sha256: dict[str, str]

@@ -6,8 +6,10 @@ Each run searches with one method and seed within the median FLOPs of the space 
 `--table`: the median latency), on a part of CIFAR-10 at half the side, where a network costs a
 quarter; nothing is timed but the processor. It is judged by the published accuracy of what it
 found, and by its regret: what that lacks to the best network within the target. Methods with
-shared weights also report Kendall's tau between the truth and random networks judged with
-their weights, and the regret of exact selections within other targets from the same scores.
+shared weights also report `regret_own`, that of the exact selection by the distribution they
+end with; Kendall's tau between the truth and random networks judged with their weights, and
+between the truth and the scores they leave; and regrets of exact selections by these scores
+within other targets.
 `cpu_s` is processor time of the search; what only this script wants is left out.
 
 Runs are files in the folder and none is repeated, so an interrupted experiment goes on where
@@ -50,6 +52,8 @@ METHODS = (*COUNTS, "zico", *TRIALS, *SHARED)
 # Shares of the space that are within a target; the first is searched under.
 SHARES = (0.5, 0.25, 0.75)
 CALIBRATION, JUDGED_ON = 250, 500
+# The candidate that the distribution itself selects within the target.
+OWN = "exact selection"
 Row = dict[str, Any]
 
 
@@ -60,6 +64,11 @@ class Bench:
     options: argparse.Namespace
     truth: Truth
     problems: tuple[SearchProblem, ...]
+
+    def numbers(self, names: Sequence[str]) -> list[int]:
+        """The choices of these names."""
+        layers = zip(self.problems[0].space.layers, names, strict=True)
+        return [[choice.name for choice in layer.choices].index(name) for layer, name in layers]
 
     def regret(self, choices: Sequence[int], problem: SearchProblem) -> float:
         """Percentage points below the best network within the target."""
@@ -129,9 +138,7 @@ def _one(bench: Bench, method: str, seed: int, folder: Path) -> Row:
     )
     assert output is not None
     cpu_s = time.process_time() - began
-    names = [[choice.name for choice in layer.choices] for layer in problem.space.layers]
-    chosen = output.result.chosen
-    found = [row.index(name) for row, name in zip(names, chosen.choices, strict=True)]
+    chosen, found = output.result.chosen, bench.numbers(output.result.chosen.choices)
     row: Row = {
         "label": bench.options.label,
         "method": method,
@@ -145,6 +152,8 @@ def _one(bench: Bench, method: str, seed: int, folder: Path) -> Row:
     if method in COUNTS:
         return row
     if method in SHARED:
+        own = [one for one in output.result.candidates if OWN in one.origin.split(", ")]
+        row["regret_own"] = bench.regret(bench.numbers(own[0].choices), problem)
         row |= _by_scores(bench, folder / "net.run" / "scores.json")
         row |= _tau(bench, seed, folder / "net.run")
     (folder / "net.run" / "last.pt").unlink(missing_ok=True)  # 30 MB a run
@@ -221,7 +230,7 @@ def _tau(bench: Bench, seed: int, folder: Path) -> Row:
 
 def _print(rows: Sequence[Row]) -> None:
     """A line for each label and method, with standard errors over the seeds."""
-    numbers = ["accuracy", "regret", "regret_exact_0.25", "regret_exact_0.75"]
+    numbers = ["accuracy", "regret", "regret_own", "regret_exact_0.25", "regret_exact_0.75"]
     numbers += ["tau", "tau_scores", "cpu_s"]
     print("| label | method | seeds |", " | ".join(numbers), "|")
     groups = {(row["label"], row["method"]): [] for row in rows}  # type: dict[tuple[str, str], list[Row]]

@@ -10,10 +10,14 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
+from device_agents.adb.device import AdbDevice
+from device_agents.adb.direct import tcp_transport
 from device_agents.adb.shell import Running
 from device_agents.android.agent import AndroidAgent
+from device_agents.android.fence import PhoneFence
 from device_agents.base import AgentSettings, DeviceAgent
 from device_agents.device import load_device
+from device_agents.farm.model import FencedOff, LeaseLost
 from device_agents.native import build as native
 from device_agents.protocol import Failure, Hello, PlanItem
 from search.errors import ConnectionLost, DeviceError, DeviceLost, DeviceTimeout
@@ -49,10 +53,10 @@ class TestAndroid(AgentContract):
     device: ClassVar[LoopbackDevice]
 
     @classmethod
-    def make_agent(cls) -> AndroidAgent:
+    def make_agent(cls, token: int | None = None) -> AndroidAgent:
         options = {"connect": f"127.0.0.1:{cls.device.port}"}
         target = load_device("android").model_copy(update={"options": options})
-        return AndroidAgent(target, cls.settings)
+        return AndroidAgent(target, cls.settings, token=token)
 
     # One agent at a time has the device: each test opens its own.
     @pytest.fixture
@@ -190,3 +194,38 @@ class TestAndroid(AgentContract):
         assert isinstance(records[0], Hello)
         assert records[0].affinity == agent.pinned
         assert len(samples(records)) == 6
+
+    def test_a_later_lease_takes_the_phone_and_the_earlier_one_writes_no_sample_more(
+        self, files: list[str]
+    ) -> None:
+        largest = PhoneFence(self.device_now()).fence()
+        with self.make_agent(largest + 1) as agent:
+            stream = agent.run(self.plan(files, rounds=FOREVER))
+            assert isinstance(next(stream), Hello)
+            PhoneFence(self.device_now()).raise_fence(largest + 2)
+            with pytest.raises(LeaseLost):
+                drain(stream)
+            with pytest.raises(FencedOff):
+                drain(agent.run(self.plan(files)))
+        with pytest.raises(FencedOff), self.make_agent(largest + 1):
+            pass
+        with self.make_agent(largest + 2) as agent:
+            assert len(samples(list(agent.run(self.plan(files))))) == 6
+        assert PhoneFence(self.device_now()).fence() == largest + 2
+
+    def test_opening_for_a_lease_ends_a_run_that_cannot_end_itself(self, files: list[str]) -> None:
+        with self.make_agent() as agent:
+            stream = agent.run(self.plan(files, rounds=FOREVER))
+            hello = next(stream)
+            assert isinstance(hello, Hello)
+            os.kill(hello.pid or 0, signal.SIGSTOP)
+            PhoneFence(self.device_now()).stop_runs()
+            wait_until(lambda: not Path(f"/proc/{hello.pid}").exists(), "the end of the runner")
+            with pytest.raises(DeviceLost):
+                drain(stream)
+
+    def device_now(self) -> AdbDevice:
+        """A connection of its own, as another host has one."""
+        device = AdbDevice(tcp_transport("127.0.0.1", self.device.port))
+        device.connect()
+        return device

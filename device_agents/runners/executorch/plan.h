@@ -3,12 +3,24 @@
 
 #include <cstdint>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
-#include "fence.h"
-
 namespace kit {
+
+// Whose a device is that several hosts share: a folder that holds an empty file for each token,
+// and this run's token.
+struct Fence {
+  std::string folder;
+  int64_t token = 0;
+};
+
+// The phone is another holder's by now: nothing more may be measured or written.
+class FencedOff : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
 
 struct PlanItem {
   int64_t id = 0;
@@ -40,5 +52,8 @@ struct Plan {
 
 // Reads a plan from one line of JSON; false with the reason in `problem`.
 bool read_plan(const std::string& line, Plan& plan, std::string& problem);
+
+// Throws FencedOff unless the largest token there is this run's. Without a fence it does nothing.
+void check_fence(const std::optional<Fence>& fence);
 
 }  // namespace kit

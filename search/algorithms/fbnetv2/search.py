@@ -15,6 +15,7 @@ from torch import nn
 from search.algorithms.fbnet.search import FBNetSearch
 from search.algorithms.fbnetv2.recipe import FBNetV2Recipe
 from search.costs.base import Costs
+from search.costs.chain import ChainCosts
 from search.costs.factors import FactorCosts
 from search.costs.joint import JointCosts
 from search.errors import UsageError
@@ -41,7 +42,10 @@ class FBNetV2Search(FBNetSearch):
         """
         limits = costs.limits if isinstance(costs, JointCosts) else ()
         parts = [limit.costs for limit in limits] or [costs]
-        factors = all(isinstance(part, FactorCosts) for part in parts)
+        # A limit on the peak of memory is a chain of the same variables.
+        factors = isinstance(parts[0], FactorCosts) and all(
+            isinstance(part, FactorCosts | ChainCosts) for part in parts
+        )
         if not isinstance(space, MaskedSpace) or not factors:
             raise UsageError(
                 f"--algorithm fbnetv2 does not search {space_label(space.spec)}.",

@@ -12,9 +12,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from search.algorithms.expected_cost import LargestShare
+from search.algorithms.expected_cost import LargestShare, expected_cost_of
 from search.algorithms.single_path.recipe import FORMULAS
 from search.costs.base import Costs
+from search.costs.chain import ChainCosts
 from search.costs.joint import JointCosts
 from search.costs.matrix import CostMatrix, require_matrix
 from search.errors import UsageError
@@ -130,7 +131,42 @@ def runtime_model_of(space: SearchSpace, costs: Costs, formula: str) -> nn.Modul
     """
     if isinstance(costs, JointCosts):
         return LargestShare(costs, lambda part: runtime_model_of(space, part, formula))
+    if isinstance(costs, ChainCosts):  # the peak of memory, which is no sum over layers
+        return ExpectedOfIndicators(space, costs)
     return runtime_of(space, require_matrix(costs, space_label(space.spec)), formula)
+
+
+class ExpectedOfIndicators(nn.Module):
+    """Any costs of indicators: the mean under independent ones, exact for those of a network."""
+
+    codes: Tensor
+
+    def __init__(self, space: SearchSpace, costs: Costs) -> None:
+        super().__init__()
+        widest = max(len(layer.choices) for layer in space.layers)
+        codes = np.full((len(space.layers), widest, 3), -1)
+        for own, layer in zip(codes, space.layers, strict=True):
+            own[: len(layer.choices)] = gates_of_candidate(layer)
+        self.register_buffer("codes", torch.from_numpy(codes), persistent=False)
+        self.expected = expected_cost_of(costs)
+
+    def forward(self, gates: Tensor) -> Tensor:
+        """Cost of (layers, 3) indicators, a float64 scalar."""
+        return self.expected(self.weights(gates))  # type: ignore[no-any-return]
+
+    def weights(self, gates: Tensor) -> Tensor:
+        """(layers, widest) probabilities of the candidates."""
+        of = gates.double()[:, None, :]
+        likely = torch.where(self.codes == 1, of, 1 - of)
+        kernel, block, expand = likely.unbind(2)
+        # What a layer has one of is certain; a skip has neither kernel nor expansion.
+        one_kernel = (self.codes[..., 0] != 0) | (self.codes[..., 1] != 1)
+        one_expansion = (self.codes[..., 2] != 0) | (self.codes[..., 1] != 1)
+        kernel = torch.where(one_kernel.all(1, keepdim=True), 1.0, kernel)
+        expand = torch.where(one_expansion.all(1, keepdim=True), 1.0, expand)
+        skip = (self.codes == 0).all(2)
+        weights = torch.where(skip, block, kernel * block * expand)
+        return torch.where(self.codes[..., 1] >= 0, weights, 0.0)
 
 
 def _corner(known: dict[tuple[int, int, int], float], kernel: int, expand: int) -> float:

@@ -60,7 +60,7 @@ class PassedOver:
 def _kind(name: str) -> str:
     ending = os.path.splitext(name)[1].lower()  # noqa: PTH122 (a million times)
     if ending in HEIF:
-        return f"{ending} (install pillow-heif to read them)"
+        return f"{ending} (pip install pillow-heif to read them)"
     if ending in AVIF:
         return f"{ending} (this Pillow was built without AVIF)"
     return ending or "no ending"

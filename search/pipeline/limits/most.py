@@ -1,27 +1,35 @@
 """Several limits of one search: `--most mflops=300 --most ms@TABLE=8`, read and checked."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from search.costs.base import LATENCY, Costs, CostTarget
 from search.costs.joint import JointCosts, Limit
 from search.errors import UsageError
+from search.latency.peak_memory import memory_costs, require_memory
 from search.latency.space_costs import counted_costs
 from search.pipeline.problem import TARGET_OPTIONS, SearchProblem, load_problem
 from search.selection.joint import require_limits
 from search.selection.scores import same_choices
+from search.spaces.base import LayeredSpace
+from search.table.memory import MemoryModel
 from search.table.query import find_table
 
+PEAK_MEMORY = "peak memory"
 # The cost that each word of `--most` limits, and how much of its unit one of them is.
 WORDS: Mapping[str, tuple[str, float]] = {
     "ms": (LATENCY, 1e3),
     "mflops": ("flops", 1e6),
     "mparams": ("params", 1e6),
     "mb": ("memory", 1e6),
+    "memory-mb": (PEAK_MEMORY, 1e6),
 }
-_EXAMPLES = "Write --most mflops=300, mparams=5, mb=12, ms=20 or ms@tables/<device>/<name>=8."
+_EXAMPLES = (
+    "Write --most mflops=300, mparams=5, mb=12, memory-mb=20, ms=20 or ms@tables/<device>/<name>=8."
+)
 
 
 def with_limits(problem: SearchProblem, most: Sequence[str]) -> SearchProblem:
@@ -43,7 +51,7 @@ def with_limits(problem: SearchProblem, most: Sequence[str]) -> SearchProblem:
         raise UsageError(
             "--probability and --most exclude each other.", "Leave out one, or lower --target-ms."
         )
-    limits = [_limit(problem, text) for text in most]
+    limits = [limit for text in most for limit in _limits(problem, text)]
     if problem.target is None:
         own = [n for n, limit in enumerate(limits) if limit.costs is problem.costs]
         if not own:
@@ -70,7 +78,7 @@ def weighed(problem: SearchProblem) -> Costs:
     return JointCosts(limits=all_limits(problem)) if problem.limits else problem.costs
 
 
-def _limit(problem: SearchProblem, text: str) -> Limit:
+def _limits(problem: SearchProblem, text: str) -> Iterator[Limit]:
     name, equals, number = text.rpartition("=")
     word, at, folder = name.partition("@")
     try:
@@ -80,8 +88,25 @@ def _limit(problem: SearchProblem, text: str) -> Limit:
     if not equals or word not in WORDS or not 0 < value < math.inf or (at and word != "ms"):
         raise UsageError(f"--most {text!r} is no limit.", _EXAMPLES)
     cost, scale = WORDS[word]
+    if cost == PEAK_MEMORY:
+        yield from _peak_limits(problem, text, value * scale)
+        return
     costs = _costs_by(problem, Path(folder)) if at else _own_costs(problem, cost, text)
-    return Limit(label=text, costs=costs, most=value * scale)
+    yield Limit(label=text, costs=costs, most=value * scale)
+
+
+def _peak_limits(problem: SearchProblem, text: str, most: float) -> Iterator[Limit]:
+    """Limits that together are one on the own peak memory of networks, by the problem's table."""
+    if problem.priced is None:
+        raise UsageError(f"--most {text} needs a table.", "Give --table.")
+    model = require_memory(problem.table)
+    for number, costs in enumerate(memory_costs(model, problem.space)):
+        recount = partial(_of_piece, model, number)
+        yield Limit(label=text, costs=costs, most=most, recount=recount)
+
+
+def _of_piece(model: MemoryModel, number: int, space: LayeredSpace) -> Costs:
+    return memory_costs(model, space)[number]
 
 
 def _own_costs(problem: SearchProblem, cost: str, text: str) -> Costs:

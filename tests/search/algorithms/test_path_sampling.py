@@ -17,6 +17,7 @@ from search.algorithms.fbnetv2.search import FBNetV2Search
 from search.algorithms.fp_nas.recipe import CategoricalRecipe
 from search.algorithms.fp_nas.search import CategoricalSearch
 from search.algorithms.path_sampling import TEMPERATURE, draw_fair, draw_mixture, draw_uniform
+from search.algorithms.recipe import PathRecipe
 from search.algorithms.recipes import open_recipe, search_recipe
 from search.costs.base import CostTarget
 from search.errors import UsageError
@@ -181,3 +182,14 @@ def test_the_recipe_says_how_weights_are_sampled() -> None:
         open_recipe("cpu", ("weights.sampling=sandwich",), "fbnet")
     with pytest.raises(UsageError, match="Unknown key"):
         open_recipe("cpu", ("weights.sampling=fair",), "single-path")
+
+
+@pytest.mark.parametrize("method", ["fbnet", "fp-nas", "parsec"])
+def test_the_judged_recipe_trains_by_mixtures_to_the_end(method: str) -> None:
+    recipe = search_recipe(open_recipe("cpu-judged", ("epochs=5",), method), method)
+    assert isinstance(recipe, PathRecipe)
+    assert recipe.judges_networks
+    assert [recipe.samples_paths(epoch) for epoch in range(5)] == [True] * 5
+    assert recipe.freeze_epochs == 3
+    rates = [recipe.weight_rate_at(at) for at in (0.25, 0.5, 5.0)]
+    assert rates == pytest.approx([0.025, 0.05, 0.0])

@@ -2,6 +2,7 @@
 
 import errno
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -10,6 +11,7 @@ import pytest
 from PIL import Image, features
 
 from search.data.decode import (
+    ORIENTATION_TAG,
     Unreadable,
     central,
     check_header,
@@ -197,6 +199,23 @@ def test_floating_point_values_that_are_no_brightness_are_refused(
     path = _saved(Image.fromarray(values), tmp_path / "float.tif")
     with pytest.raises(Unreadable, match="no brightness"):
         read_image(path, 8, whole)
+
+
+@pytest.mark.skipif(find_spec("pillow_heif") is None, reason="pillow-heif is not installed")
+def test_heic_images_are_read_and_turned_as_a_camera_says(tmp_path: Path) -> None:
+    import pillow_heif
+
+    pillow_heif.register_heif_opener()
+    image, exif = Image.new("RGB", (64, 48), (0, 0, 255)), Image.Exif()
+    image.paste((255, 0, 0), (0, 0, 32, 48))  # the left half, which is the upper one turned
+    exif[ORIENTATION_TAG] = 6
+    image.info["exif"] = exif.tobytes()  # as a camera has it: HEIC says it twice
+    for name in ("image.jpg", "image.heic"):
+        image.save(tmp_path / name, exif=image.info["exif"])
+        upper, lower = read_image(tmp_path / name, 32, whole)[[4, -4], 16].astype(int)
+        assert upper[0] - upper[2] > 200, name
+        assert lower[2] - lower[0] > 200, name
+    assert ".heic" in readable_suffixes()
 
 
 @pytest.mark.skipif(not features.check("avif"), reason="this Pillow was built without AVIF")

@@ -175,7 +175,7 @@ def test_the_recipe_in_the_readme_is_one(tmp_path: Path) -> None:
 
 
 def test_an_unknown_recipe_is_refused_with_the_known_ones() -> None:
-    assert "Known: cpu, fbnet" in refusal("fbent")
+    assert "Known: cpu, cpu-judged, fbnet" in refusal("fbent")
     assert "Cannot read nowhere.toml" in refusal("nowhere.toml")
 
 

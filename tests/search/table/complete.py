@@ -11,6 +11,7 @@ import pandas as pd
 
 from search.spaces.registry import make_space
 from search.table.entries import Entry, Interval, OperatorCounts, Sampling, Spread, TimedFile
+from search.table.exam import NEEDS_COLUMNS
 from search.table.manifest import (
     Calibration,
     CoreKind,
@@ -29,6 +30,7 @@ from search.table.manifest import (
     Score,
     SpaceInfo,
 )
+from search.table.memory import MemoryExam, MemoryModel, MemoryPiece
 from search.table.store import EXAM_COLUMNS, write_table
 
 _SPACE = make_space("fbnet-mini", always_pointwise=False)
@@ -66,7 +68,10 @@ ENTRIES = (
     _entry(2, "predicted", None),
     Entry(key=_KEYS[3], status="failed", reason='crash: "signal 9", no, result'),
 )
-EXAM = pd.DataFrame([("exam-0", 100.5, 90.25, 110.75, 101.5)], columns=list(EXAM_COLUMNS))
+EXAM = pd.DataFrame(
+    [("exam-0", 100.5, 90.25, 110.75, 101.5, 2e5, 12_400.0, 900.0, 300.0, 2048.0, 2000.0)],
+    columns=[*EXAM_COLUMNS, *NEEDS_COLUMNS],
+)
 SAMPLES = pd.DataFrame({"item": list(_KEYS[:2]), "loops": [10, 10], "ns": [105_000, 115_000]})
 _PHONE = PhoneState(
     battery_percent=80,
@@ -238,6 +243,28 @@ def _prediction() -> Prediction:
     )
 
 
+def _memory() -> MemoryModel:
+    return MemoryModel(
+        pieces=(
+            MemoryPiece(intercept_bytes=5e5, weights=2.0, chained=0.25, live=0.125),
+            MemoryPiece(intercept_bytes=2e6, weights=1.25, chained=0.5, live=0.875),
+        ),
+        runner_kb=8000,
+        networks=20,
+        relative_residual=0.02,
+        interval_factor=2.0,
+        cross_validated_mape=0.015,
+        method="least squares",
+        exam=MemoryExam(
+            networks=1,
+            mape=0.0234375,
+            max_relative_error=0.0234375,
+            mape_with_runner=0.005,
+            interval_coverage=1.0,
+        ),
+    )
+
+
 MANIFEST = Manifest(
     table_id="16fd2706-8baf-433b-82eb-8c7fada847da",
     parent_id="7c9e6679-7425-40de-944b-e07fc1f90ae7",
@@ -260,6 +287,7 @@ MANIFEST = Manifest(
     exam=_exam(),
     origin=_origin(),
     prediction=_prediction(),
+    memory=_memory(),
     context={"room": "cold"},
     notes=("made up",),
     files_sha256={},

@@ -150,12 +150,21 @@ def test_a_screen_that_did_not_stay_on_is_known_in_a_table_of_schema_3() -> None
     assert (protocol["phone_before"]["stay_on"], protocol["phone_after"]) == (False, None)
 
 
+# --- schema 5 -------------------------------------------------------------------
+
+
+def test_a_table_of_schema_4_does_not_know_what_networks_need_beside_time() -> None:
+    old = read_table(GOLDEN / "table_v4_complete")
+    assert old.manifest.memory is None
+    assert tuple(old.exam.columns) == EXAM_COLUMNS
+
+
 # --- today's schema, every field ------------------------------------------------
 
 
 @pytest.fixture(scope="module")
 def complete() -> Table:
-    return read_table(GOLDEN / "table_v4_complete")
+    return read_table(GOLDEN / "table_v5_complete")
 
 
 def test_the_complete_table_of_todays_schema_keeps_every_value(complete: Table) -> None:
@@ -174,7 +183,7 @@ def _unknown(content: object, where: str = "manifest") -> list[str]:
 
 
 def test_no_field_of_the_complete_table_is_unknown(complete: Table) -> None:
-    content = json.loads((GOLDEN / "table_v4_complete" / MANIFEST_NAME).read_text())
+    content = json.loads((GOLDEN / "table_v5_complete" / MANIFEST_NAME).read_text())
     assert _unknown(content) == []
     assert set(content) == {*Manifest.model_fields, SEAL}
     for column in COLUMNS:

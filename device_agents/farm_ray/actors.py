@@ -3,7 +3,7 @@
 They take bytes and give bytes: Ray carries them, and decides nothing.
 """
 
-import contextlib
+import logging
 import threading
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,10 @@ from device_agents.farm.registry import Registry
 from device_agents.farm_hosts.admission import read_secret
 from device_agents.farm_hosts.clients import RegistryClient
 from device_agents.farm_hosts.host import METHODS, HostAgent
-from device_agents.farm_hosts.ray_processes import host_resource
 from device_agents.farm_hosts.service import ObjectService
 from device_agents.farm_hosts.survey import AndroidPhones, Shelf, Survey
 from device_agents.farm_hosts.transport import REGISTRY, host_service, unreachable
+from device_agents.farm_ray.processes import host_resource
 from search.cache import cache_root
 from search.errors import KitError
 
@@ -59,7 +59,7 @@ class HostActor:
             RegistryClient(ActorTransport(), content),
             Survey(shelf),
             AndroidPhones(shelf),
-            cache_root() / "farm" / "files",
+            cache_root() / "farm" / "hosts" / host,
         )
         self._service = ObjectService(self._agent, METHODS, content, one_at_a_time=False)
         threading.Thread(target=self._watch, name="farm watch", daemon=True).start()
@@ -67,8 +67,12 @@ class HostActor:
     def _watch(self) -> None:
         pause = threading.Event()
         while True:
-            with contextlib.suppress(KitError):
+            try:
                 self._agent.watch()
+            except KitError as error:
+                logging.getLogger(__name__).warning("%s", error)
+            except Exception:  # one strange phone must not end the watch over the others
+                logging.getLogger(__name__).exception("the watch over the phones failed")
             pause.wait(_WATCH_S)
 
     def answer(self, request: bytes) -> bytes:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from device_agents.farm_hosts.ray_processes import ray_environment, running_node
+from device_agents.farm_ray.processes import ray_environment, running_node
 from search.errors import DeviceError, KitError
 
 _AGAIN_S = 3.0
@@ -25,7 +25,7 @@ class HostPart:
         address: HOST:PORT of the farm.
         secret: File of its secret.
         node: Options of its Ray node.
-        actor: What `ray_launch` starts there.
+        actor: What `launch` starts there.
         at_end: What it is asked to do before the node ends; nothing if empty.
         log: What the node says.
     """
@@ -80,7 +80,7 @@ def keep_running(
 
 def _launch(part: HostPart, asked: Mapping[str, object], limit_s: float) -> None:
     content = json.dumps({**asked, "secret": str(part.secret.resolve())})
-    module = "device_agents.farm_hosts.ray_launch"
+    module = "device_agents.farm_ray.launch"
     try:
         ended = subprocess.run(
             [sys.executable, "-m", module, part.address, content],

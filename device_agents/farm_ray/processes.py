@@ -45,7 +45,8 @@ def ray_environment(secret: Path, address: str) -> dict[str, str]:
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": str(secret.resolve()),
         "RAY_USAGE_STATS_ENABLED": "0",
-        "RAY_DEDUP_LOGS": "0",
+        # A head that died forgets its nodes: they do not wait for it, they join it again.
+        "RAY_gcs_rpc_server_reconnect_timeout_s": "10",
         # In Ray's words: the address of this computer is the one of the loopback.
         **({"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"} if only_here else {}),
     }
@@ -92,7 +93,7 @@ def _command(options: Mapping[str, str]) -> list[str]:
     }
     both = {**every, **options}
     words = [f"--{name}={text}" if text else f"--{name}" for name, text in both.items()]
-    module = "device_agents.farm_hosts.ray_node"
+    module = "device_agents.farm_ray.node"
     return [sys.executable, "-m", module, "start", "--block", "--disable-usage-stats", *words]
 
 

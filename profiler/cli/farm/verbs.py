@@ -11,7 +11,7 @@ from search.console.help import PanelCommand
 
 if TYPE_CHECKING:
     from device_agents.farm_hosts.clients import RegistryClient
-    from device_agents.farm_hosts.supervise import HostPart
+    from device_agents.farm_ray.supervise import HostPart
 
 farm_app = make_app()
 _LOOPBACK = "127.0.0.1"
@@ -56,8 +56,8 @@ def start(
     """
     from device_agents.farm.model import Limits
     from device_agents.farm_hosts.admission import default_secret, make_secret, read_secret
-    from device_agents.farm_hosts.ray_processes import head_options, require_ray
-    from device_agents.farm_hosts.supervise import HostPart
+    from device_agents.farm_ray.processes import head_options, require_ray
+    from device_agents.farm_ray.supervise import HostPart
     from search.cache import cache_root
 
     Limits(ttl_s=ttl_s)
@@ -107,8 +107,8 @@ def join(
 
     from device_agents.adb.address import parse_address
     from device_agents.farm_hosts.admission import default_secret, read_secret
-    from device_agents.farm_hosts.ray_processes import host_options, require_ray
-    from device_agents.farm_hosts.supervise import HostPart
+    from device_agents.farm_ray.processes import host_options, require_ray
+    from device_agents.farm_ray.supervise import HostPart
     from search.cache import cache_root
     from search.errors import UsageError
 
@@ -138,7 +138,7 @@ def _keep(part: "HostPart", told: str) -> None:
     import signal
     import threading
 
-    from device_agents.farm_hosts.supervise import keep_running
+    from device_agents.farm_ray.supervise import keep_running
 
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -164,7 +164,7 @@ def status(
       python -m profiler farm status 127.0.0.1:6399
       python -m profiler farm status 192.168.0.2:6399 --format json
     """
-    from profiler.cli.farm_status import overview, print_overview
+    from profiler.cli.farm.status import overview, print_overview
     from search.console.app import check_format
     from search.console.output import emit
 
@@ -238,7 +238,7 @@ class _Registry:
         from device_agents.adb.address import parse_address
         from device_agents.farm_hosts.admission import default_secret, read_secret
         from device_agents.farm_hosts.clients import RegistryClient
-        from device_agents.farm_hosts.ray_transport import RayTransport
+        from device_agents.farm_ray.transport import RayTransport
 
         parse_address(self._address, "The farm's address")
         file = self._secret or default_secret()

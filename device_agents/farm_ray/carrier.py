@@ -1,4 +1,4 @@
-"""A process that carries a command's calls over Ray (`ray_transport` starts it).
+"""A process that carries a command's calls over Ray (`transport` starts it).
 
 Ray ends a process whose node it loses; a campaign must outlive that. So the command itself never
 imports Ray: it speaks through pipes with this process, and starts another one where this one ends.
@@ -11,8 +11,8 @@ import sys
 import threading
 from typing import IO
 
-from device_agents.farm_hosts.ray_actors import ActorTransport
-from device_agents.farm_hosts.ray_processes import read_frame, write_frame
+from device_agents.farm_ray.actors import ActorTransport
+from device_agents.farm_ray.processes import read_frame, write_frame
 from search.errors import KitError
 
 _THREADS = 32

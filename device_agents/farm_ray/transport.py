@@ -8,17 +8,17 @@ import sys
 import threading
 from pathlib import Path
 
-from device_agents.farm_hosts.ray_processes import (
+from device_agents.farm_hosts.transport import unreachable
+from device_agents.farm_ray.processes import (
     ray_environment,
     read_frame,
     require_ray,
     write_frame,
 )
-from device_agents.farm_hosts.transport import unreachable
 from search.errors import ConnectionLost
 
 _CONNECT_S = 90.0
-_MODULE = "device_agents.farm_hosts.ray_carrier"
+_MODULE = "device_agents.farm_ray.carrier"
 
 _Reply = tuple[dict[str, object], bytes]
 

@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import IO
 
 from device_agents.adb.address import parse_address
+from device_agents.android.identity import slug
 from device_agents.device import Device
 from device_agents.farm_hosts.admission import default_secret, read_secret
 from device_agents.farm_hosts.clients import RegistryClient
 from device_agents.farm_hosts.membership import models_in
-from device_agents.farm_hosts.ray_transport import RayTransport
+from device_agents.farm_ray.transport import RayTransport
 from profiler.journal import journal_path
 from profiler.settings import CampaignSettings
 from search.console.messages import counted
@@ -61,10 +62,8 @@ class FarmOptions:
         return self.farm_secret or default_secret()
 
 
-def on_farm(
-    device: Device, options: FarmOptions, settings: CampaignSettings, output: Path
-) -> Device:
-    """The device with a farm among its options; as it is without one.
+def named_for_farm(device: Device, options: FarmOptions) -> Device:
+    """The device under a name for the farm's model; campaigns of two models are two.
 
     Raises:
         UsageError: It is no Android device, or is reached in another way too.
@@ -76,6 +75,16 @@ def on_farm(
             "--farm is for Android phones, and finds them itself.",
             "Name --device android or pixel, without --serial, --connect or --adb-server.",
         )
+    words = (device.name, "farm", slug(options.model or ""))
+    return device.model_copy(update={"name": "-".join(filter(None, words))})
+
+
+def on_farm(
+    device: Device, options: FarmOptions, settings: CampaignSettings, output: Path
+) -> Device:
+    """The device with a farm among its options; as it is without one."""
+    if options.farm is None:
+        return device
     place = f"{journal_path(output, settings).resolve()} {socket.gethostname()}"
     digest = hashlib.sha256(f"{place} {options.model}".encode()).hexdigest()[:8]
     return device.model_copy(

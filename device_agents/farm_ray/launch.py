@@ -1,4 +1,4 @@
-"""Starts or ends one actor of a farm: `python -m device_agents.farm_hosts.ray_launch ADDRESS JSON`.
+"""Starts or ends one actor of a farm: `python -m device_agents.farm_ray.launch ADDRESS JSON`.
 
 A process of its own, because Ray ends a process whose node it loses.
 """
@@ -12,15 +12,15 @@ from typing import Any
 
 from device_agents.farm_hosts.admission import read_secret
 from device_agents.farm_hosts.clients import RegistryClient
-from device_agents.farm_hosts.ray_actors import (
+from device_agents.farm_hosts.survey import Shelf
+from device_agents.farm_hosts.transport import host_service
+from device_agents.farm_ray.actors import (
     NAMESPACE,
     ActorTransport,
     start_host,
     start_registry,
 )
-from device_agents.farm_hosts.ray_carrier import connect
-from device_agents.farm_hosts.survey import Shelf
-from device_agents.farm_hosts.transport import host_service
+from device_agents.farm_ray.carrier import connect
 from search.errors import KitError
 
 _ANSWER_S = 60.0

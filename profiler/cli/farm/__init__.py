@@ -1,0 +1,1 @@
+"""A farm of phones on the command line."""

@@ -1,0 +1,104 @@
+"""Memory, loading and first call of a campaign's networks, each alone in a fresh process."""
+
+import json
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+from deploy.artefact import Artefact
+from deploy.verification.breakdown import Footprint
+from device_agents.base import DeviceAgent, StartsFresh
+from device_agents.protocol import Loaded, PlanItem
+from profiler.journal import Journal
+from profiler.measuring.footprint import launch_alone
+from profiler.settings import CampaignSettings
+from search.console.progress import Progress
+from search.errors import DeviceError, KitError, StorageError
+
+# Enough for the model of peak memory; each of them costs a start of the runner.
+MOST_FITTED, MOST_EXAMINED = 30, 20
+_FACT, _RUNNER = "footprint of ", "footprint without a network"
+_TRIES = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryStage:
+    """Measures what networks need beside time, and writes it to the journal as it comes.
+
+    Nothing here is worth a table that is measured already: what cannot be measured is said and
+    left out. It ends at `ends` of the monotonic clock, complete or not.
+    """
+
+    settings: CampaignSettings
+    agent: DeviceAgent
+    journal: Journal
+    artefacts: Mapping[str, Artefact]
+    progress: Progress
+    ends: float = math.inf
+
+    def run(self, names: Sequence[str]) -> None:
+        """Measure those networks, of these names, that the journal does not hold yet."""
+        if not (isinstance(self.agent, StartsFresh) and self.agent.starts_fresh):
+            return
+        failed, known = self.journal.failures(), footprints(self.journal)
+        able = [name for name in names if name in self.artefacts and name not in failed]
+        todo = [name for name in able if name not in known]
+        if not todo:
+            return
+        self.progress.stage("memory", len(able), len(able) - len(todo))
+        try:
+            self._measure_all(todo)
+        except StorageError:
+            raise
+        except KitError as error:
+            self.progress.say(f"memory of networks is not measured any further: {error.message}")
+
+    def _measure_all(self, names: Sequence[str]) -> None:
+        if runner_kb(self.journal) is None:
+            peak_kb = self._try(())[1]
+            if peak_kb is None:
+                return  # the runner does not tell it
+            self.journal.set_fact(_RUNNER, str(peak_kb))
+        for name in names:
+            if time.monotonic() > self.ends:
+                return
+            found = self._footprint(self.artefacts[name])
+            self.journal.set_fact(_FACT + name, json.dumps(asdict(found)))
+            self.progress.advance()
+
+    def _footprint(self, artefact: Artefact) -> Footprint:
+        file = self.agent.deliver(artefact.path, artefact.sha256)
+        loaded, peak_kb = self._try((PlanItem(id=0, file=file, sha256=artefact.sha256, loops=1),))
+        return Footprint(
+            file_bytes=artefact.size_bytes,
+            load_us=loaded.load_ns / 1e3 if loaded else None,
+            first_us=loaded.first_ns / 1e3 if loaded and loaded.first_ns is not None else None,
+            planned_bytes=loaded.planned_bytes if loaded else None,
+            peak_rss_kb=peak_kb,
+            base_rss_kb=runner_kb(self.journal),
+        )
+
+    def _try(self, items: tuple[PlanItem, ...]) -> tuple[Loaded | None, int | None]:
+        for left in reversed(range(_TRIES)):
+            try:
+                return launch_alone(self.agent, self.settings, items, rounds=1)
+            except DeviceError:
+                raise
+            except KitError:  # a connection that broke, once
+                if not left:
+                    raise
+        raise AssertionError
+
+
+def footprints(journal: Journal) -> dict[str, Footprint]:
+    """What the journal holds, by network."""
+    return {
+        name: Footprint(**json.loads(text)) for name, text in journal.facts_beginning(_FACT).items()
+    }
+
+
+def runner_kb(journal: Journal) -> int | None:
+    """Peak resident memory of the runner without a network; None where it is not known."""
+    text = journal.fact(_RUNNER)
+    return None if text is None else int(text)
