@@ -8,8 +8,8 @@
 #include <limits>
 
 #include "clock.h"
-#include "log.h"
 #include "random.h"
+#include "runtime.h"
 
 namespace kit {
 namespace {

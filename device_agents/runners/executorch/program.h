@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "memory.h"
-#include "problem.h"
+#include "records.h"
 
 namespace kit {
 

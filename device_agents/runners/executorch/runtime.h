@@ -21,4 +21,8 @@ int64_t set_threads(int64_t wanted);
 // Names of what can execute programs.
 std::vector<std::string> backends();
 
+// Returns the first error that the runtime logged since the last call, or nothing. Builds
+// without logging have none.
+std::string take_first_error();
+
 }  // namespace kit

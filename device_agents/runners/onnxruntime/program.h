@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "../executorch/buffer.h"
-#include "../executorch/problem.h"
+#include "../executorch/records.h"
 #include "../executorch/random.h"
 #include "ort.h"
 

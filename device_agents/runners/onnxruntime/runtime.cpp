@@ -1,7 +1,6 @@
 #include "../executorch/runtime.h"
 
 #include "../executorch/bench.h"
-#include "../executorch/log.h"
 #include "ort.h"
 #include "program.h"
 
@@ -23,7 +22,6 @@ int64_t set_threads(int64_t wanted) {
 std::vector<std::string> backends() { return {"CPUExecutionProvider"}; }
 
 // What went wrong is in the status of each call.
-void install_log() {}
 std::string take_first_error() { return ""; }
 
 Maybe Bench::profile(Item&) {
