@@ -30,7 +30,7 @@ LIBRARIES = (
 # By the name under which programs look for it, which is not that of its file in the wheel.
 ONNX_LIBRARY = "libonnxruntime.so.1"
 # What ONNX Runtime's runner takes of ExecuTorch's: all that names no runtime.
-_SHARED = ("bench", "buffer", "clock", "fence", "host_facts", "json", "main", "plan", "records")
+_SHARED = ("bench", "buffer", "clock", "host_facts", "json", "main", "plan", "records")
 _ONNX_SOURCES = SOURCES.parent / "onnxruntime"
 _ELF_MACHINES = {"aarch64": "EM_AARCH64", "x86_64": "EM_X86_64"}
 
