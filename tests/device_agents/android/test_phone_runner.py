@@ -87,7 +87,12 @@ def test_onnx_runtime_is_a_folder_of_its_own_from_wheels_alone(
     made: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[Target] = []
-    monkeypatch.setattr(runner, "find", lambda target: (asked.append(target), made)[1])
+
+    def found(target: Target) -> Runtime:
+        asked.append(target)
+        return made
+
+    monkeypatch.setattr(runner, "find", found)
     chosen = find_runner(identity("aarch64"), "auto", print, "onnxruntime")
     assert (chosen, asked) == (FolderRunner(made), [PHONE_ONNX])
     with pytest.raises(UsageError, match="from wheels alone"):

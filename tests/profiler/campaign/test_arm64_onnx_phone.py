@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -62,7 +63,7 @@ def pixel(phone: LoopbackDevice) -> Device:
     return load_device("pixel").model_copy(update={"options": {"connect": phone.address}})
 
 
-def run(agent: AndroidAgent, **item: object) -> list[Record]:
+def run(agent: AndroidAgent, **item: Any) -> list[Record]:
     plan = Plan(
         nonce="n",
         backend="onnxruntime",
