@@ -51,6 +51,7 @@ _AGAIN = "What was measured is kept; run again with --resume."
 _ASK_AGAIN = "Ask for a phone again; what was kept is not measured twice."
 _PATIENCE_S = 20.0
 _LAST_LINES = 1000
+_BACKENDS = ("xnnpack", "onnxruntime")
 
 
 class AndroidAgent:
@@ -72,10 +73,10 @@ class AndroidAgent:
         runner_later: bool = False,
         token: int | None = None,
     ) -> None:
-        if settings.backend != "xnnpack":
+        if settings.backend not in _BACKENDS:
             raise UsageError(
                 f"Android devices cannot run the backend {settings.backend!r}.",
-                "They know xnnpack.",
+                f"They know {' and '.join(_BACKENDS)}.",
             )
         if settings.runner == "python":
             raise UsageError(
@@ -307,7 +308,9 @@ class AndroidAgent:
 
     @cached_property
     def _runner(self) -> PhoneRunner:
-        return find_runner(self.identity, self._settings.runtime, self._settings.say)
+        return find_runner(
+            self.identity, self._settings.runtime, self._settings.say, self._settings.backend
+        )
 
     @property
     def runner_sha256(self) -> str:

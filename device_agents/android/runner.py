@@ -20,13 +20,13 @@ from device_agents.native import build as native
 from device_agents.runtime.build import build as make_runtime
 from device_agents.runtime.downloads import Downloads
 from device_agents.runtime.folder import Runtime, find
-from device_agents.runtime.pins import EXECUTORCH
-from device_agents.runtime.targets import PHONE
+from device_agents.runtime.targets import PHONE, PHONE_ONNX, Target
 from search.errors import DeviceError, UsageError
 from search.files import sha256_file
 
 ENVIRONMENT = "KIT_ANDROID_RUNNER"
 _TARGET = "android-arm64"
+_FETCHED_MB = {"executorch": 18, "onnxruntime": 23}
 _BUILD = (
     f"Build it once: python -m device_agents.cross --target {_TARGET} --executorch CHECKOUT "
     "--ndk NDK (device_agents/runners/executorch/README.md says where both come from), "
@@ -83,10 +83,13 @@ class FolderRunner:
         return self.runtime.target.command(folder)
 
 
-def find_runner(identity: Identity, runtime: str, say: Callable[[str], None]) -> PhoneRunner:
+def find_runner(
+    identity: Identity, runtime: str, say: Callable[[str], None], backend: str = "xnnpack"
+) -> PhoneRunner:
     """The runner for a device; for a rehearsal on this machine's processor its own.
 
     A runtime from wheels is made first where there is none yet; `say` hears of each step.
+    ONNX Runtime is one from wheels.
 
     Raises:
         UsageError: The device has no such runtime.
@@ -95,6 +98,8 @@ def find_runner(identity: Identity, runtime: str, say: Callable[[str], None]) ->
     """
     if runtime not in ("auto", "wheels", "ndk"):
         raise UsageError(f"A phone has no runtime {runtime!r}.", "Known: auto, wheels, ndk.")
+    if backend == "onnxruntime":
+        return _onnx_runner(identity, runtime, say)
     configured = os.environ.get(ENVIRONMENT)
     if configured:
         return _program(Path(configured), identity)
@@ -103,18 +108,35 @@ def find_runner(identity: Identity, runtime: str, say: Callable[[str], None]) ->
     if runtime == "ndk":
         return _program(_built_for_android(), identity)
     check_word_size(identity)
-    return FolderRunner(_from_wheels(say))
+    return FolderRunner(_from_wheels(PHONE, say))
 
 
-def _from_wheels(say: Callable[[str], None]) -> Runtime:
-    runtime = find(PHONE)
+def _onnx_runner(identity: Identity, runtime: str, say: Callable[[str], None]) -> PhoneRunner:
+    if runtime == "ndk":
+        raise UsageError(
+            "ONNX Runtime comes from wheels alone.", "Leave --runtime out, or --backend."
+        )
+    if identity.rehearsal and identity.machine in (None, platform.machine()):
+        raise UsageError(
+            "A rehearsal on this machine's own processor has no ONNX Runtime.",
+            "Rehearse a phone (python -m tests.loopback --phone pixel-6), or measure "
+            "--device host.",
+        )
+    check_word_size(identity)
+    return FolderRunner(_from_wheels(PHONE_ONNX, say))
+
+
+def _from_wheels(target: Target, say: Callable[[str], None]) -> Runtime:
+    runtime = find(target)
     if runtime is not None:
         return runtime
+    name = "ONNX Runtime" if target.is_onnx else "ExecuTorch"
     say(
-        f"No runtime for phones is made yet. It is made now, once: ExecuTorch {EXECUTORCH} for "
-        "arm64 is fetched (18 MB), a runner compiled against it, and glibc put beside it."
+        f"No runtime for phones is made of {name} yet. It is made now, once: {name} "
+        f"{target.wheel.version} for arm64 is fetched ({_FETCHED_MB[target.runtime]} MB), a runner "
+        "compiled against it, and glibc put beside it."
     )
-    return make_runtime(PHONE, Downloads(offline=None, say=say))
+    return make_runtime(target, Downloads(offline=None, say=say))
 
 
 def check_word_size(identity: Identity) -> None:

@@ -28,7 +28,8 @@ class RunnerBuild(BaseModel):
     """Compiler, command, versions and switches of one binary; unknown is null.
 
     `switches` are ExecuTorch's own CMake options and their values. Those of an
-    installed wheel are not known. A runtime of several files has `files`, the sha256 of each
+    installed wheel are not known. `executorch` is empty where another runtime is linked, which
+    `wheel` names. A runtime of several files has `files`, the sha256 of each
     by its name; its `sha256` is that of all of them, and `libc` the C library among them.
     """
 

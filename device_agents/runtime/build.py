@@ -28,8 +28,8 @@ from search.files import write_text
 _COMPILING = Task(
     failure="The runner did not compile", remedy="Try another --compiler.", timeout_s=1800
 )
-_FLAGS = (
-    *("-std=c++17", "-O2", "-fPIE", "-Wall", "-Wextra"),
+_FLAGS = ("-std=c++17", "-O2", "-fPIE", "-Wall", "-Wextra")
+_EXECUTORCH_FLAGS = (
     "-DC10_USING_CUSTOM_GENERATED_MACROS",
     # The wheel's libraries were compiled with it, and it changes the classes of their headers.
     "-DET_EVENT_TRACER_ENABLED",
@@ -49,7 +49,7 @@ def build(target: Target, downloads: Downloads, compiler: str = "auto") -> Runti
         DeviceError: Something cannot be fetched, compiled, or started.
     """
     wheel = target.wheel
-    unpacked = unpack_wheel(wheel, downloads.wheel(wheel)) / "executorch"
+    unpacked = unpack_wheel(wheel, downloads.wheel(wheel))
     chosen = phone_compiler(compiler, downloads) if target.has_libc else host_compiler()
     place = place_of(target)
     place.parent.mkdir(parents=True, exist_ok=True)
@@ -59,8 +59,8 @@ def build(target: Target, downloads: Downloads, compiler: str = "auto") -> Runti
         files = temporary / "files"
         files.mkdir()
         for name in target.libraries:
-            shutil.copy(unpacked / "lib" / name, files / name)
-        libc = _gather_system(files, chosen, downloads) if target.has_libc else _own_libc()
+            shutil.copy(target.library_in(unpacked, name), files / name)
+        libc = _gather_system(target, files, chosen, downloads) if target.has_libc else _own_libc()
         downloads.say(f"compiling the runner with {chosen.version}")
         flags = _compile(target, chosen, unpacked, temporary)
         started = check_folder(target, files)
@@ -79,14 +79,21 @@ def build(target: Target, downloads: Downloads, compiler: str = "auto") -> Runti
     return runtime
 
 
-def _gather_system(files: Path, compiler: Compiler, downloads: Downloads) -> str | None:
+def _gather_system(
+    target: Target, files: Path, compiler: Compiler, downloads: Downloads
+) -> str | None:
     """Put glibc and its loader there, the compiler's own or Debian's; returns what it is."""
     if compiler.libraries:
-        for name, path in compiler.libraries.items():
-            shutil.copy(path, files / name)
+        for name in target.system_libraries:
+            shutil.copy(compiler.libraries[name], files / name)
     else:
         for package in DEBIAN_PACKAGES:
-            contents = read_members(downloads.package(package), package.members)
+            wanted = {
+                name: member
+                for name, member in package.members.items()
+                if name in target.system_libraries
+            }
+            contents = read_members(downloads.package(package), wanted)
             for name, content in contents.items():
                 (files / name).write_bytes(content)
     for path in files.iterdir():
@@ -101,18 +108,9 @@ def _own_libc() -> str | None:
 
 def _compile(target: Target, compiler: Compiler, unpacked: Path, folder: Path) -> list[str]:
     """Compile and link the runner; returns the flags, for the record."""
-    include = unpacked / "include"
-    flags = [
-        *_FLAGS,
-        f'-DKIT_RUNTIME_VERSION="{target.wheel.version}"',
-        f"-isystem{include}",
-        f"-isystem{include / 'executorch/runtime/core/portable_type/c10'}",
-        # Messages name their source: without folders the binary is the same everywhere.
-        f"-fmacro-prefix-map={include}/=",
-        f"-fmacro-prefix-map={SOURCES}/=",
-    ]
-    sources = sorted(SOURCES.glob("*.cpp"))
-    objects = [folder / f"{source.stem}.o" for source in sources]
+    flags = _flags(target, unpacked)
+    sources = target.sources
+    objects = [folder / f"{source.parent.name}-{source.stem}.o" for source in sources]
     commands = [
         [*compiler.command, *flags, "-c", str(source), "-o", str(made)]
         for source, made in zip(sources, objects, strict=True)
@@ -137,6 +135,23 @@ def _compile(target: Target, compiler: Compiler, unpacked: Path, folder: Path) -
     return [*flags, *linking]
 
 
+def _flags(target: Target, unpacked: Path) -> list[str]:
+    # Messages name their source: without folders the binary is the same everywhere.
+    own = f"-fmacro-prefix-map={SOURCES.parent if target.is_onnx else SOURCES}/="
+    if target.is_onnx:
+        return [*_FLAGS, "-DKIT_ONNXRUNTIME", own]
+    include = unpacked / "executorch" / "include"
+    return [
+        *_FLAGS,
+        *_EXECUTORCH_FLAGS,
+        f'-DKIT_RUNTIME_VERSION="{target.wheel.version}"',
+        f"-isystem{include}",
+        f"-isystem{include / 'executorch/runtime/core/portable_type/c10'}",
+        f"-fmacro-prefix-map={include}/=",
+        own,
+    ]
+
+
 def _describe(
     target: Target,
     compiler: Compiler,
@@ -151,8 +166,8 @@ def _describe(
         sha256=hash_folder(files),
         compiler=compiler.version,
         command=(*compiler.command, *flags),
-        executorch=target.wheel.version,
-        executorch_commit=_commit_of(unpacked),
+        executorch="" if target.is_onnx else target.wheel.version,
+        executorch_commit=None if target.is_onnx else _commit_of(unpacked / "executorch"),
         libc=libc,
         wheel=f"{target.wheel.project}-{target.wheel.version}-{target.wheel.platform}",
         wheel_sha256=target.wheel.sha256,

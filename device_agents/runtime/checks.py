@@ -1,7 +1,8 @@
 """Checks of a runtime folder before anything is sent: whether it can start on a phone at all."""
 
 import shutil
-from collections.abc import Iterator, Mapping
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from device_agents.runtime.elf import ElfFacts, read_elf
@@ -13,7 +14,15 @@ from search.errors import DeviceError
 LEAST_ALIGNMENT = 16 * 1024
 EMULATORS = ("qemu-aarch64-static", "qemu-aarch64")
 START_TIMEOUT_S = 120
-_BACKEND = "XnnpackBackend"
+# One Cortex-A57, as every emulator has it.
+_CPUINFO = """processor\t: 0
+Features\t: fp asimd evtstrm aes pmull sha1 sha2 crc32
+CPU implementer\t: 0x41
+CPU architecture: 8
+CPU variant\t: 0x1
+CPU part\t: 0xd07
+CPU revision\t: 0
+"""
 
 
 def check_folder(target: Target, folder: Path) -> bool:
@@ -80,17 +89,26 @@ def find_emulator() -> str | None:
 
 def _try_to_start(target: Target, folder: Path) -> bool:
     command = target.command(str(folder))
-    if target.needs_emulator:
-        emulator = find_emulator()
-        if emulator is None:
-            return False
-        command = [emulator, *command]
+    if not target.needs_emulator:
+        return _start(target, folder, command)
+    emulator = find_emulator()
+    if emulator is None:
+        return False
+    with tempfile.TemporaryDirectory(prefix="kit-emulated-") as root:
+        # ONNX Runtime reads it when it is loaded, and does not survive another machine's.
+        cpuinfo = Path(root) / "proc" / "cpuinfo"
+        cpuinfo.parent.mkdir()
+        cpuinfo.write_text(_CPUINFO, encoding="utf-8")
+        return _start(target, folder, [emulator, "-L", root, *command])
+
+
+def _start(target: Target, folder: Path, command: Sequence[str]) -> bool:
     task = Task(
         failure=f"{folder / RUNNER} does not start",
         remedy="Make it again with another --compiler.",
         timeout_s=START_TIMEOUT_S,
     )
     said = check_tool([*command, "--version"], task)
-    if _BACKEND not in said:
+    if target.backend not in said:
         raise DeviceError(f"{task.failure} as it should: it said {said.strip()!r}.", task.remedy)
     return True

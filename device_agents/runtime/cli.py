@@ -14,7 +14,8 @@ app = make_app(help="Make the runtime for a phone or for this machine from Execu
 @app.command(cls=PanelCommand)
 def make_runtime(
     target: Annotated[
-        str, typer.Option(help="phone (any 64-bit one, or an arm64 board), or host.")
+        str,
+        typer.Option(help="phone (64-bit ones, and arm64 boards), phone-onnxruntime, or host."),
     ] = "phone",
     find_links: Annotated[
         Path | None,

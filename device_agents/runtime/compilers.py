@@ -14,7 +14,7 @@ from pathlib import Path
 from device_agents.cross.targets import CROSS_COMPILER
 from device_agents.native.build import find_compiler
 from device_agents.runtime.downloads import Downloads, unpack_wheel
-from device_agents.runtime.pins import SYSTEM_LIBRARIES, ZIG, ZIG_WHEELS
+from device_agents.runtime.pins import ALL_SYSTEM_LIBRARIES, ZIG, ZIG_WHEELS
 from device_agents.tools import Task, check_tool
 from search.cache import cache_root
 from search.errors import DeviceError, UsageError
@@ -44,7 +44,7 @@ def find_cross_compiler() -> Compiler | None:
     path = shutil.which(CROSS_COMPILER)
     if path is None:
         return None
-    libraries = {name: _library_of(path, name) for name in SYSTEM_LIBRARIES}
+    libraries = {name: _library_of(path, name) for name in ALL_SYSTEM_LIBRARIES}
     found = {name: library for name, library in libraries.items() if library is not None}
     if len(found) < len(libraries):
         return None

@@ -49,7 +49,9 @@ def find(target: Target) -> Runtime | None:
 def place_of(target: Target) -> Path:
     """The folder in the cache that holds the runtime and its record."""
     digest = hashlib.sha256(f"{target} {target.wheel.sha256} {target.libraries}\n".encode())
-    for source in sorted([*SOURCES.glob("*.cpp"), *SOURCES.glob("*.h")]):
+    folders = {source.parent for source in (*target.sources, SOURCES / "main.cpp")}
+    headers = [header for folder in sorted(folders) for header in sorted(folder.glob("*.h"))]
+    for source in (*target.sources, *headers):
         content = source.read_bytes()
         digest.update(f"{source.name} {len(content)}\n".encode() + content)
     return runners_folder() / f"{target.name}-wheels-{digest.hexdigest()[:16]}"

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 EXECUTORCH = "1.5.1"
+ONNXRUNTIME = "1.32.0"
 ZIG = "0.17.1"
 # The wheels' libraries refer to no Python: any one of them serves every Python.
 _PYTHON = "311"
@@ -69,6 +70,18 @@ EXECUTORCH_WHEELS: Mapping[str, Wheel] = {
 }
 
 
+# Its library is a whole one, of the C interface; the wheel's Python module is left out.
+ONNXRUNTIME_WHEELS: Mapping[str, Wheel] = {
+    "aarch64": Wheel(
+        project="onnxruntime",
+        version=ONNXRUNTIME,
+        platform="manylinux_2_28_aarch64",
+        sha256="2303372a85299b6757b0e11e1cbf13e410ddf7e10c37f4b37e99d1c90e7daf7c",
+        python=_PYTHON,
+    ),
+}
+
+
 def _zig(platform: str, sha256: str) -> Wheel:
     return Wheel(project="ziglang", version=ZIG, platform=platform, sha256=sha256)
 
@@ -102,6 +115,7 @@ DEBIAN_PACKAGES: tuple[DebianPackage, ...] = (
             "libm.so.6": f"{_LIB}/libm.so.6",
             "libdl.so.2": f"{_LIB}/libdl.so.2",
             "libpthread.so.0": f"{_LIB}/libpthread.so.0",
+            "librt.so.1": f"{_LIB}/librt.so.1",
         },
     ),
     DebianPackage(
@@ -121,7 +135,11 @@ DEBIAN_PACKAGES: tuple[DebianPackage, ...] = (
 )
 
 # The system's libraries that the wheel's refer to; the loader first.
-SYSTEM_LIBRARIES: tuple[str, ...] = tuple(
+# ONNX Runtime's library asks for one more than ExecuTorch's.
+ALL_SYSTEM_LIBRARIES: tuple[str, ...] = tuple(
     name for package in DEBIAN_PACKAGES for name in package.members
+)
+SYSTEM_LIBRARIES: tuple[str, ...] = tuple(
+    name for name in ALL_SYSTEM_LIBRARIES if name != "librt.so.1"
 )
 LOADER = SYSTEM_LIBRARIES[0]

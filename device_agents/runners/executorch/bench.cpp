@@ -8,8 +8,8 @@
 #include <limits>
 
 #include "clock.h"
-#include "log.h"
 #include "random.h"
+#include "runtime.h"
 
 namespace kit {
 namespace {
@@ -128,11 +128,9 @@ Maybe Bench::choose_loops(Item& item) {
 }
 
 Maybe Bench::call(Item& item, int64_t times) {
-  using executorch::runtime::Error;
   LoadedProgram& program = *item.program;
   for (int64_t i = 0; i < times; ++i) {
-    const Error error = program.execute();
-    if (error != Error::Ok) return Problem{"execute", describe("Method::execute", error)};
+    if (Maybe failed = program.run()) return failed;
   }
   return std::nullopt;
 }

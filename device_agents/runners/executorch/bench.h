@@ -7,11 +7,17 @@
 
 #include "host_facts.h"
 #include "plan.h"
-#include "profile.h"
+#ifdef KIT_ONNXRUNTIME  // the other runtime that this loop measures with
+#include "../onnxruntime/program.h"
+#else
 #include "program.h"
+#endif
 #include "records.h"
 
 namespace kit {
+
+class EventSums;
+class Tracer;
 
 class Bench {
  public:

@@ -7,8 +7,6 @@
 // Exit codes: 0 done (or nobody reads any more), 2 a bad plan or wrong use,
 // 3 the runtime could not be started, 4 the device is another holder's (fenced off).
 
-#include <executorch/runtime/backend/interface.h>
-#include <executorch/runtime/platform/runtime.h>
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -24,12 +22,7 @@
 
 #include "bench.h"
 #include "json.h"
-#include "log.h"
-#include "threadpool.h"
-
-#ifndef KIT_RUNTIME_VERSION
-#error "define KIT_RUNTIME_VERSION as the version of ExecuTorch that is linked"
-#endif
+#include "runtime.h"
 
 namespace kit {
 namespace {
@@ -38,25 +31,10 @@ constexpr int kDone = 0;
 constexpr int kBadPlan = 2;
 constexpr int kBroken = 3;
 constexpr int kFencedOff = 4;
-const char* const kRunner = "executorch-native";
 
 int complain(const std::string& message, int code) {
   std::cerr << "runner: " << message << std::endl;
   return code;
-}
-
-// Returns the threads there really are, the calling one included, or 0.
-int64_t set_threads(int64_t wanted) {
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
-  auto* pool = executorch::extension::threadpool::get_threadpool();
-  if (pool == nullptr) return 0;
-  // By way of 1: an equal count would keep old threads, and with them an old
-  // affinity. A pool of 1 has no thread but the caller's.
-  pool->_unsafe_reset_threadpool(1);
-  pool->_unsafe_reset_threadpool(static_cast<uint32_t>(wanted));
-#pragma GCC diagnostic pop
-  return static_cast<int64_t>(pool->get_thread_count());
 }
 
 std::optional<std::string> own_sha256() {
@@ -71,8 +49,8 @@ Record hello(const Plan& plan, int64_t threads) {
       .add("nonce", plan.nonce)
       .add("runner", std::string(kRunner))
       .add("runner_sha256", own_sha256())
-      .add("runtime", std::string("executorch"))
-      .add("runtime_version", std::string(KIT_RUNTIME_VERSION))
+      .add("runtime", std::string(kRuntime))
+      .add("runtime_version", runtime_version())
       .add("backend", plan.backend)
       .add("threads", threads)
       .add("affinity", Affinity::allowed())
@@ -114,14 +92,11 @@ class Session {
   }
 
   int version() const {
-    std::string backends;
-    for (size_t i = 0; i < executorch::runtime::get_num_registered_backends(); ++i) {
-      const auto name = executorch::runtime::get_backend_name(i);
-      if (name.ok()) backends += (backends.empty() ? "" : ",") + quote(*name);
-    }
-    output_.write_line("{\"schema_version\":1,\"runner\":" + quote(kRunner) +
-                       ",\"runtime\":\"executorch\",\"runtime_version\":" +
-                       quote(KIT_RUNTIME_VERSION) + ",\"backends\":[" + backends + "]}\n");
+    std::string names;
+    for (const std::string& name : backends()) names += (names.empty() ? "" : ",") + quote(name);
+    output_.write_line("{\"schema_version\":1,\"runner\":" + quote(kRunner) + ",\"runtime\":" +
+                       quote(kRuntime) + ",\"runtime_version\":" + quote(runtime_version()) +
+                       ",\"backends\":[" + names + "]}\n");
     return kDone;
   }
 
@@ -141,8 +116,7 @@ int claim_stdout() {
 int start(int argc, char** argv) {
   const int fd = claim_stdout();
   if (argc != 2 || fd < 0) return complain("use: runner --serve | --version | PLAN.json", kBadPlan);
-  install_log();
-  executorch::runtime::runtime_init();
+  start_runtime();
   const Session session(fd);
   const std::string what = argv[1];
   if (what == "--version") return session.version();

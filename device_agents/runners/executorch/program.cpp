@@ -92,6 +92,12 @@ Maybe LoadedProgram::plan_memory(const MethodMeta& meta) {
   return std::nullopt;
 }
 
+Maybe LoadedProgram::run() {
+  const Error error = execute();
+  if (error != Error::Ok) return Problem{"execute", describe("Method::execute", error)};
+  return std::nullopt;
+}
+
 int64_t LoadedProgram::planned_bytes() const {
   size_t total = 0;
   for (const Span<uint8_t>& span : spans_) total += span.size();

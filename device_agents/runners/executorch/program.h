@@ -10,16 +10,9 @@
 #include <vector>
 
 #include "memory.h"
+#include "records.h"
 
 namespace kit {
-
-// Why an item failed, as its `failure` record says it.
-struct Problem {
-  std::string kind;  // load, input, execute or output
-  std::string message;
-};
-
-using Maybe = std::optional<Problem>;  // nothing: all went well
 
 Problem input_problem(const std::string& message);
 
@@ -46,6 +39,7 @@ class LoadedProgram {
   Maybe save_outputs(const std::string& file);
 
   executorch::runtime::Error execute() { return method_->execute(); }
+  Maybe run();  // the same, with the reason if it failed
 
   // Bytes of the memory that the program was planned to compute in.
   int64_t planned_bytes() const;

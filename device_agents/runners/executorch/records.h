@@ -8,6 +8,14 @@
 
 namespace kit {
 
+// Why an item failed, as its `failure` record says it.
+struct Problem {
+  std::string kind;  // load, input, execute or output
+  std::string message;
+};
+
+using Maybe = std::optional<Problem>;  // nothing: all went well
+
 class Record {
  public:
   explicit Record(const char* type);

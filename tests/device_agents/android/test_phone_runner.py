@@ -1,6 +1,7 @@
 """Which runner a phone gets, how it is copied, and what a phone's refusal says."""
 
 import hashlib
+import platform
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from device_agents.base import AgentSettings
 from device_agents.device import load_device
 from device_agents.native.record import RunnerBuild
 from device_agents.runtime.folder import Runtime, hash_files, hash_folder
-from device_agents.runtime.targets import PHONE
+from device_agents.runtime.targets import PHONE, PHONE_ONNX, Target
 from search.errors import DeviceError, UsageError
 from tests.device_agents.conftest import Connection
 from tests.loopback.phone import this_host
@@ -80,6 +81,27 @@ def test_a_device_of_another_kind_is_refused_with_a_sentence(
 def test_a_phone_has_no_installed_runtime(made: Runtime) -> None:
     with pytest.raises(UsageError, match="no runtime 'installed'"):
         find_runner(identity("aarch64"), "installed", print)
+
+
+def test_onnx_runtime_is_a_folder_of_its_own_from_wheels_alone(
+    made: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Target] = []
+
+    def found(target: Target) -> Runtime:
+        asked.append(target)
+        return made
+
+    monkeypatch.setattr(runner, "find", found)
+    chosen = find_runner(identity("aarch64"), "auto", print, "onnxruntime")
+    assert (chosen, asked) == (FolderRunner(made), [PHONE_ONNX])
+    with pytest.raises(UsageError, match="from wheels alone"):
+        find_runner(identity("aarch64"), "ndk", print, "onnxruntime")
+    own = identity(platform.machine())
+    own.rehearsal = True  # type: ignore[misc]
+    with pytest.raises(UsageError, match="has no ONNX Runtime") as told:
+        find_runner(own, "auto", print, "onnxruntime")
+    assert "--phone pixel-6" in told.value.remedy
 
 
 def test_the_first_time_it_says_what_it_will_fetch_and_make(

@@ -124,7 +124,7 @@ def test_a_computer_without_a_pinned_compiler_is_told_which_one_to_install(
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (("--target", "toaster"), "Known: phone, host, host-kernels."),
+        (("--target", "toaster"), "Known: phone, host, host-kernels, phone-onnxruntime."),
         (("--find-links", "/nowhere"), "/nowhere is no folder."),
     ],
 )
