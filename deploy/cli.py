@@ -92,6 +92,16 @@ def deploy(
     dtype: Annotated[
         str | None, typer.Option(help="fp32, int8, fp16 or w8.", rich_help_panel=_NETWORK)
     ] = None,
+    sustain: Annotated[
+        str | None,
+        typer.Option(
+            help="Also call it for so long without a pause (2m to 24h).", rich_help_panel=_EFFORT
+        ),
+    ] = None,
+    batch: Annotated[
+        int | None,
+        typer.Option(help="Images a call (the network's own, or 1).", rich_help_panel=_NETWORK),
+    ] = None,
     backend: Annotated[
         str | None,
         typer.Option(

@@ -20,6 +20,7 @@ from search.operators.spec import OperatorSpec, parse_key
 
 ARCHITECTURE_SCHEMA = 1
 MOST_OPERATORS = 10_000
+MOST_BATCH = 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +61,11 @@ class Architecture:
         return self.operators[0].dtype
 
     @property
+    def batch(self) -> int:
+        """Images a call."""
+        return self.operators[0].batch
+
+    @property
     def flops(self) -> int:
         """Multiply-adds of one forward call."""
         return sum(count(operator).flops for operator in self.operators)
@@ -80,6 +86,32 @@ class Architecture:
             name=self.name,
             operators=tuple(operator.with_dtype(dtype) for operator in self.operators),
             space=self.space,
+        )
+
+    def with_batch(self, batch: int) -> "Architecture":
+        """The same network on so many images a call.
+
+        Raises:
+            UsageError: Below 1, or more than `MOST_BATCH`.
+        """
+        require_batch(batch)
+        return Architecture(
+            name=self.name,
+            operators=tuple(operator.with_batch(batch) for operator in self.operators),
+            space=self.space if batch == self.batch else None,
+        )
+
+
+def require_batch(batch: int) -> None:
+    """Refuse a number of images a call that means nothing.
+
+    Raises:
+        UsageError: Below 1, or more than `MOST_BATCH`.
+    """
+    if not 1 <= batch <= MOST_BATCH:
+        raise UsageError(
+            f"{batch} images a call mean nothing: --batch is 1 to {MOST_BATCH}.",
+            "Larger ones fill the memory of a device long before they gain speed.",
         )
 
 

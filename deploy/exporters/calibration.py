@@ -24,6 +24,15 @@ def save_images(images: Tensor) -> Path:
     return path
 
 
+def calls_of(images: Tensor, batch: int) -> list[Tensor]:
+    """Calls on `batch` images each (batch, C, H, W); the last one is filled up from the first."""
+    lacking = -len(images) % batch
+    if lacking:
+        again = images.repeat(-(-lacking // len(images)), 1, 1, 1)[:lacking]
+        images = torch.cat([images, again])
+    return [images[first : first + batch] for first in range(0, len(images), batch)]
+
+
 def load_images(spec: ExportSpec) -> Tensor | None:
     """The spec's calibration images (N, C, H, W); None when it has none.
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from deploy.artefact import ExportSpec
 from deploy.exporters.base import ExportedFile
-from deploy.exporters.calibration import load_images
+from deploy.exporters.calibration import calls_of, load_images
 from deploy.exporters.error_limits import ErrorLimit
 from deploy.exporters.quiet import quiet
 from deploy.exporters.verify import export_and_verify
@@ -106,8 +106,7 @@ def _export_int8(module: nn.Module, example: Tensor, images: Tensor | None) -> b
     module = _with_delegated_gates(module)
     if images is None:
         return _export(_quantise(module, (example, _flipped(example))), example)
-    single = [images[i : i + 1] for i in range(len(images))]
-    return _export(_quantise(module, single), example)
+    return _export(_quantise(module, calls_of(images, len(example))), example)
 
 
 def _quantise(module: nn.Module, observed: Sequence[Tensor]) -> nn.Module:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from deploy.artefact import ExportSpec
 from deploy.exporters.base import ExportedFile
-from deploy.exporters.calibration import load_images
+from deploy.exporters.calibration import calls_of, load_images
 from deploy.exporters.error_limits import ErrorLimit
 from deploy.network import fold_batch_norm, load_weights, seeded_network
 from search.errors import ExportError
@@ -22,7 +22,7 @@ def export_and_verify(
 ) -> ExportedFile:
     """Build the module, export it, run the file, compare it with torch.
 
-    The input is the first calibration image where there is one: a file
+    The input is the first calibration images where there are such: a file
     calibrated on images clips noise, which says nothing of the images.
 
     Raises:
@@ -32,7 +32,9 @@ def export_and_verify(
     if spec.weights:
         load_weights(network, spec.weights, spec.operators)
     images = load_images(spec)
-    example = example_input(spec.operators) if images is None else images[:1]
+    example = example_input(spec.operators)
+    if images is not None:
+        example = calls_of(images, len(example))[0]
     with torch.no_grad():
         expected = network(example)
         content = export(fold_batch_norm(network), example)

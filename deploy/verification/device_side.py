@@ -17,6 +17,7 @@ from deploy.artefact import Artefact, ExportSpec
 from deploy.models.prepare import OwnModel
 from deploy.verification.breakdown import Footprint, TimeProfile
 from deploy.verification.machine import MachineNow, TodaysPrediction
+from deploy.verification.sustained import Sustained
 from search.architecture import Architecture
 from search.errors import UsageError
 
@@ -72,7 +73,8 @@ class VerificationRequest:
     """One deployed network, to be run, compared and timed.
 
     `table` is a table to predict by; None takes the newest one below `tables`
-    that was measured in the same setting, if there is any.
+    that was measured in the same setting, if there is any. With `sustain_s` it is called for
+    so many seconds more without a pause.
     """
 
     architecture: Architecture
@@ -85,6 +87,7 @@ class VerificationRequest:
     target_us: float | None = None
     quiet: bool = False
     profile: bool = False
+    sustain_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -100,6 +103,7 @@ class ModelRequest:
     target_us: float | None = None
     quiet: bool = False
     profile: bool = False
+    sustain_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,6 +180,7 @@ class VerificationReport:
 
     `latency` is None where every block was disturbed; `disturbed` says of how many that is
     to be said, how loaded the machine was, and what to do. The outputs are compared anyway.
+    A call, and so the latency, is of `batch` images.
     """
 
     device: str
@@ -194,6 +199,13 @@ class VerificationReport:
     machine: MachineNow | None = None
     footprint: Footprint | None = None
     profile: TimeProfile | None = None
+    batch: int = 1
+    sustained: Sustained | None = None
+
+    @property
+    def images_per_s(self) -> float | None:
+        """Images a second, one call after another; None where no latency was measured."""
+        return None if self.latency is None else self.batch / self.latency.centre_us * 1e6
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -204,6 +216,8 @@ class VerificationReport:
             problems.append(f"the device computes something else than {reference}")
         if self.disturbed:
             problems.append(self.disturbed)
+        if self.sustained is not None and self.sustained.ended:
+            problems.append(f"the sustained run was cut short: {self.sustained.ended}")
         if self.latency is None:
             return (*problems, "no latency was measured")
         if not self.latency.stable:

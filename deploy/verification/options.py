@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from deploy.exporters.registry import COMPUTE_UNITS
 from deploy.verification.device_side import DeviceOptions
+from deploy.verification.sustained import sustained_seconds
 from search.console.app import FORMATS
 from search.errors import UsageError
 from search.table.store import read_manifest
@@ -57,6 +58,8 @@ class DeployOptions:
     bundle: Path | None = None
     labels: Path | None = None
     licence: str | None = None
+    batch: int | None = None
+    sustain: str | None = None
 
     @classmethod
     def of(cls, typed: Mapping[str, Any]) -> Self:
@@ -68,6 +71,15 @@ class DeployOptions:
     def target_us(self) -> float | None:
         """Latency to be met, microseconds."""
         return None if self.target_ms is None else self.target_ms * 1e3
+
+    @property
+    def sustain_s(self) -> float | None:
+        """How long the network is called without a pause, seconds.
+
+        Raises:
+            UsageError: No duration, or one that means nothing.
+        """
+        return None if self.sustain is None else sustained_seconds(self.sustain)
 
     @property
     def folder(self) -> Path | None:
@@ -121,6 +133,7 @@ class DeployOptions:
                     "--serial, --adb-server and --connect reach a device.",
                     "Say which with --device.",
                 )
+        _ = self.sustain_s  # refused before any work
         if self.weights is not None and not self.weights.is_file():
             raise UsageError(f"There are no weights at {self.weights}.")
         if self.target_us is not None and not 0 < self.target_us < float("inf"):
@@ -147,8 +160,9 @@ class DeployOptions:
             raise UsageError("An export needs a folder to go to.", "Add -o FOLDER.")
         if self.target_ms is not None or self.table is not None:
             raise UsageError("--target-ms and --table need a device to be held against: --device.")
-        if self.profile:
-            raise UsageError("--profile needs a device to run on: --device.")
+        if self.profile or self.sustain is not None:
+            option = "--profile" if self.profile else "--sustain"
+            raise UsageError(f"{option} needs a device to run on: --device.")
 
     def check_network(self) -> None:
         """Refuse what is for models of the user's own.

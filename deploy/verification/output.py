@@ -106,6 +106,7 @@ def _network(result: DeployResult) -> dict[str, object]:
         "name": architecture.name,
         "dtype": architecture.dtype,
         "resolution": architecture.resolution,
+        "batch": architecture.batch,
         "classes": architecture.classes,
         "flops": architecture.flops,
         "params": architecture.params,
@@ -114,7 +115,10 @@ def _network(result: DeployResult) -> dict[str, object]:
 
 def _proof(report: VerificationReport) -> dict[str, object]:
     profile = report.profile.content() if report.profile else None
-    return {**asdict(replace(report, profile=None)), "profile": profile}
+    sustained = report.sustained.content() if report.sustained else None
+    content = asdict(replace(report, profile=None, sustained=None))
+    content |= {"profile": profile, "sustained": sustained}
+    return {**content, "images_per_s": report.images_per_s}
 
 
 def finite(content: object) -> object:
@@ -153,6 +157,8 @@ def as_row(result: DeployResult) -> dict[str, object]:
         "measured_us": latency.centre_us if latency else None,
         "measured_low_us": latency.low_us if latency else None,
         "measured_high_us": latency.high_us if latency else None,
+        "batch": report.batch if report else None,
+        "images_per_s": report.images_per_s if report else None,
         "predicted_us": prediction.value_us if prediction else None,
         "predicted_low_us": prediction.low_us if prediction else None,
         "predicted_high_us": prediction.high_us if prediction else None,
@@ -203,6 +209,8 @@ def lines(result: DeployResult) -> Iterator[str]:
 
 def _architecture_lines(result: DeployResult, architecture: Architecture) -> Iterator[str]:
     counts = f"{architecture.flops / 1e6:.1f}M FLOPs, {architecture.params / 1e6:.2f}M parameters"
+    if architecture.batch != 1:
+        counts = f"{architecture.batch} images a call, {counts}"
     yield f"{architecture.name} {architecture.dtype} at {architecture.resolution} px, {counts}"
     if result.weights == "seeded":
         yield "  weights     seeded, not trained: its time is real, its answers mean nothing"
@@ -234,6 +242,8 @@ def _report_lines(report: VerificationReport) -> Iterator[str]:
         yield "  measured    nothing: no block ran undisturbed"
     else:
         yield from _latency_lines(report.latency, report.runner)
+        if report.batch != 1:
+            yield f"  throughput  {report.images_per_s:.0f} images/s, {report.batch} a call"
     if report.prediction is not None:
         yield from _prediction_lines(report.prediction)
     if report.target_us is not None and report.latency is not None:
@@ -242,6 +252,9 @@ def _report_lines(report: VerificationReport) -> Iterator[str]:
         yield from _machine_lines(report.machine)
     if report.footprint is not None:
         yield from footprint_lines(report.footprint)
+    if report.sustained is not None:
+        for number, text in enumerate(report.sustained.lines()):
+            yield f"  {'sustained' if number == 0 else '':<10}  {text}"
     if report.profile is not None:
         yield from profile_lines(report.profile)
     for note in report.notes:

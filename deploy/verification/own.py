@@ -14,7 +14,7 @@ from search.errors import UsageError
 
 _DTYPE = "fp32"
 # Options that say something of the kit's own networks.
-_FOREIGN = ("weights", "data", "train_folder", "val_folder", "deployment_target")
+_FOREIGN = ("batch", "weights", "data", "train_folder", "val_folder", "deployment_target")
 
 
 def run_model(options: DeployOptions, source: ModelSource) -> DeployResult:
@@ -52,6 +52,7 @@ def run_model(options: DeployOptions, source: ModelSource) -> DeployResult:
                 target_us=options.target_us,
                 quiet=options.quiet,
                 profile=options.profile,
+                sustain_s=options.sustain_s,
             )
         )
     return DeployResult(

@@ -53,9 +53,13 @@ def run_deployment(options: DeployOptions) -> DeployResult:
     network = find_network(options.net)
     dtype, entry, backend = choose_exporter(options, network, verifier)
     architecture = network.with_dtype(dtype).architecture
-    batch = architecture.operators[0].batch
-    if batch != 1:
-        raise UsageError(f"{architecture.name} takes {batch} images a call; only 1 is possible.")
+    if options.batch is not None:
+        architecture = architecture.with_batch(options.batch)
+    if options.bundle is not None and architecture.batch != 1:
+        raise UsageError(
+            f"A bundle is for one image a call, {architecture.name} takes {architecture.batch}.",
+            "Give --batch 1, or --output instead of --bundle.",
+        )
     if verifier and device:
         verifier.reach(device, dtype)
     data = _open_data(options, architecture)
@@ -75,6 +79,7 @@ def run_deployment(options: DeployOptions) -> DeployResult:
                 target_us=options.target_us,
                 quiet=options.quiet,
                 profile=options.profile,
+                sustain_s=options.sustain_s,
             )
         )
     return DeployResult(
@@ -190,5 +195,8 @@ def _build(export: ExportSpec, entry: ExporterEntry, quiet: bool) -> Artefact:
 
 
 def export_path(folder: Path, architecture: Architecture, entry: ExporterEntry) -> Path:
-    """Where the file goes: the network's name in plain letters, its dtype and its suffix."""
-    return folder / file_name(architecture.name, architecture.dtype, entry.suffix)
+    """Where the file goes: name in plain letters, a batch beyond 1, dtype and suffix."""
+    name = architecture.name
+    if architecture.batch != 1:
+        name = f"{name} b{architecture.batch}"
+    return folder / file_name(name, architecture.dtype, entry.suffix)

@@ -198,6 +198,7 @@ class SimulatedAgent:
             switches=switches,
             at_ns=self._busy_ns,
             freq_khz=self._clock_khz(),
+            temperature_mc=self._temperature_mc(),
         )
 
     def _visit(
@@ -215,6 +216,7 @@ class SimulatedAgent:
             attempts=attempts,
             at_ns=self._busy_ns,
             freq_khz=self._clock_khz(),
+            temperature_mc=self._temperature_mc(),
         )
 
     def _loops(self, plan: Plan, loops: int, specs: tuple[OperatorSpec, ...]) -> int:
@@ -267,6 +269,7 @@ class SimulatedAgent:
         """State, drift and throttling at the present simulated time."""
         busy_s = self._busy_ns / 1e9
         factor = 1 + self.truth.drift_per_s * busy_s
+        factor *= self.truth.heat_factor(specs, busy_s)
         if state := self.truth.log_state(busy_s):
             factor *= math.exp(self.truth.sensitivity(specs) * state)
         period = self.truth.throttle_after_s + self.truth.throttle_for_s
@@ -274,6 +277,12 @@ class SimulatedAgent:
             factor *= self.truth.throttle_factor
         clock = self._clock_khz()
         return factor if clock is None else factor * NOMINAL_KHZ / clock
+
+    def _temperature_mc(self) -> int | None:
+        """From 30 to 75 degrees; unknown of a device that does not warm up."""
+        if not self.truth.heat_slowdown:
+            return None
+        return round(30_000 + 45_000 * self.truth.heat(self._busy_ns / 1e9))
 
     def _clock_khz(self) -> int | None:
         if self.truth.clock_khz is None:

@@ -35,6 +35,8 @@ class Truth:
     `state_swing` to either side over `state_swing_s` comes on top. An operator feels this
     to a degree of its own between `least_sensitivity` and `most_sensitivity`; true times
     are those in the mean state.
+    With `heat_slowdown` it warms up over `heat_s` of busy time, tells its temperature, and is
+    slower by up to that share when hot; programs feel it unequally, by the share `heat_spread`.
     Its runner holds `runner_mb` of memory. A program's own peak is the larger of its weights twice,
     while it loads, and of its weights and `arena_share` of its activations, while it runs.
     With `unit` it reports where programs are placed. A program that repeats an
@@ -66,6 +68,9 @@ class Truth:
     state_swing_s: float = 60.0
     least_sensitivity: float = 1.0
     most_sensitivity: float = 1.0
+    heat_slowdown: float = 0.0
+    heat_s: float = 120.0
+    heat_spread: float = 0.0
     runner_mb: float = 8.0
     arena_share: float = 1.1
     unit: str | None = None
@@ -139,6 +144,17 @@ class Truth:
         # Kernels differ in ways that no count explains: up to 30 % here.
         digest = hashlib.sha256(f"{self.seed} {spec.key}".encode()).digest()
         return 0.85 + 0.3 * digest[0] / 255
+
+    def heat(self, busy_s: float) -> float:
+        """How hot the device is at this busy time, from 0 to 1."""
+        return 1 - math.exp(-busy_s / self.heat_s)
+
+    def heat_factor(self, specs: tuple[OperatorSpec, ...], busy_s: float) -> float:
+        """How many times as long a program takes because the device is hot."""
+        if not self.heat_slowdown:
+            return 1.0
+        luck = 2 * self._chance(f"heat {' '.join(spec.key for spec in specs)}") - 1
+        return 1 + self.heat_slowdown * (1 + self.heat_spread * luck) * self.heat(busy_s)
 
     def memory_kb(self, specs: tuple[OperatorSpec, ...]) -> int:
         """The true peak of a program's own memory, in kilobytes."""

@@ -61,6 +61,17 @@ def compare(
         list[str] | None,
         typer.Option(help="fp32 or int8, on devices (repeatable).", rich_help_panel=DEVICE),
     ] = None,
+    sustain: Annotated[
+        str | None,
+        typer.Option(
+            help="On devices: also call all in turn for so long without a pause (2m to 24h).",
+            rich_help_panel=EFFORT,
+        ),
+    ] = None,
+    batch: Annotated[
+        int | None,
+        typer.Option(help="Images a call, on devices.", rich_help_panel=DEVICE),
+    ] = None,
     backend: Annotated[
         str | None, typer.Option(help="xnnpack or onnxruntime.", rich_help_panel=DEVICE)
     ] = None,
@@ -107,6 +118,7 @@ def compare(
     """
     from deploy.models.prepare import ModelOptions
     from deploy.models.tensors import parse_shapes
+    from deploy.verification.sustained import sustained_seconds
     from device_agents.registry import find_devices
     from profiler.comparison.output import show_comparison
     from profiler.comparison.sources import collect_sources
@@ -137,6 +149,8 @@ def compare(
             allow_simulated=allow_simulated,
             progress=progress,
             options=ModelOptions(shapes=parse_shapes(shape or ()), inputs=inputs),
+            batch=batch,
+            sustain_s=None if sustain is None else sustained_seconds(sustain),
         )
     show_comparison(comparison, output_format, top)
     if not comparison.stable:

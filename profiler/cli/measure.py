@@ -80,6 +80,10 @@ def measure(
             rich_help_panel=SPACE,
         ),
     ] = None,
+    batch: Annotated[
+        int | None,
+        typer.Option(help="Images a call (1 by default).", rich_help_panel=SPACE),
+    ] = None,
     dtype: Annotated[
         str | None, typer.Option(help="fp32, int8; fp16, w8 on iPhones.", rich_help_panel=DEVICE)
     ] = None,

@@ -97,6 +97,11 @@ def compare(
         shifts=tuple(_relative_costs(tables, predictions)),
         states=tuple(state for state, _ in states if state.machine or state.notes),
         models=tuple(models),
+        sustained={
+            number: run.sustained
+            for number, run in enumerate(runs, len(tables))
+            if run.sustained is not None
+        },
     )
 
 
@@ -114,6 +119,7 @@ def table_column(table: Table) -> ComparisonColumn:
         kind=kind,
         detail=f"table {manifest.title}, {manifest.exam_problem or passed}",
         clock_khz=manifest.protocol.clock_khz,
+        batch=table.batch,
     )
 
 
@@ -148,6 +154,7 @@ def _run_column(run: Run) -> ComparisonColumn:
         kind=kind,
         detail=", ".join(facts),
         clock_khz=clock.median_khz if clock else None,
+        batch=run.batch,
     )
 
 

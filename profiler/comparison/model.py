@@ -7,6 +7,7 @@ from typing import Literal
 from deploy.verification.breakdown import Footprint
 from deploy.verification.device_side import OutputErrors
 from deploy.verification.machine import MachineNow
+from deploy.verification.sustained import Sustained
 from profiler.campaign.network_timing import NetworkTimes
 from profiler.comparison.operators import LayerDifference, RelativeCost
 from search.table.manifest import DeviceInfo
@@ -17,12 +18,16 @@ Kind = Literal["measured", "predicted", "published", "imported", "simulated"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComparisonColumn:
-    """One setting: `kind` is what its cells are, `clock_khz` the clock they are stated at."""
+    """One setting: `kind` is what its cells are, `clock_khz` the clock they are stated at.
+
+    A call is of `batch` images.
+    """
 
     label: str
     kind: Kind
     detail: str = ""
     clock_khz: int | None = None
+    batch: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +120,8 @@ class ModelEntry:
 class Comparison:
     """Networks x columns, one cell each, and what follows from them.
 
-    `shifts` are operators whose relative cost differs between two tables.
+    `shifts` are operators whose relative cost differs between two tables, `sustained` by
+    column the runs of minutes.
     """
 
     networks: tuple[NamedNetwork, ...]
@@ -127,6 +133,7 @@ class Comparison:
     shifts: tuple[RelativeCost, ...]
     states: tuple[MachineState, ...] = ()
     models: tuple[ModelEntry, ...] = ()
+    sustained: Mapping[int, Sustained] = field(default_factory=dict)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -135,15 +142,17 @@ class Comparison:
 
     @property
     def stable(self) -> bool:
-        """False if a measured cell did not reach the precision asked for."""
-        return all(cell.stable for cell in self.cells)
+        """False if a measured cell did not reach the precision, or a run the time asked for."""
+        whole = not any(one.ended for one in self.sustained.values())
+        return whole and all(cell.stable for cell in self.cells)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
     """Networks that were timed on one device at hand; `label` is its id and the setting.
 
-    `footprints` and `numbers` (the outputs of the user's own models) are by network.
+    `footprints` and `numbers` (the outputs of the user's own models) are by network. Calls of
+    the kit's networks are on `batch` images.
     """
 
     label: str
@@ -152,3 +161,5 @@ class Run:
     device: DeviceInfo | None = None
     footprints: Mapping[str, Footprint] = field(default_factory=dict)
     numbers: Mapping[str, OutputErrors] = field(default_factory=dict)
+    batch: int = 1
+    sustained: Sustained | None = None

@@ -56,6 +56,9 @@ def comparison_content(comparison: Comparison) -> dict[str, object]:
         ],
         "shifts": [asdict(shift) for shift in comparison.shifts],
         "states": [asdict(state) for state in comparison.states],
+        "sustained": [
+            {"column": column, **one.content()} for column, one in comparison.sustained.items()
+        ],
     }
 
 
@@ -75,7 +78,9 @@ def as_rows(comparison: Comparison) -> Iterator[dict[str, object]]:
             "network": cell.network,
             "setting": column.label,
             "kind": column.kind,
+            "batch": column.batch,
             "latency_us": cell.latency_us,
+            "images_per_s": _images_per_s(cell, column.batch),
             "low_us": cell.low_us,
             "high_us": cell.high_us,
             "winner": won,
@@ -108,9 +113,17 @@ def _print_comparison(comparison: Comparison, out: Console, top: int) -> None:
     for start in range(0, len(comparison.columns), _ABREAST):
         numbers = range(start, min(start + _ABREAST, len(comparison.columns)))
         out.print(_matrix(comparison, numbers))
+    if any(column.batch != 1 for column in comparison.columns):
+        for line in _throughputs(comparison):
+            out.print(line)
     for line in _notes(comparison.cells):
         out.print(line)
     _print_footprints(comparison.cells, out)
+    for place, sustained in comparison.sustained.items():
+        out.print("")
+        out.print(f"{_letter(place)} sustained for {sustained.asked_s / 60:g} minutes")
+        for line in sustained.lines():
+            out.print(f"   {line}")
     out.print("")
     for verdict in comparison.verdicts:
         for line in _verdict_lines(verdict, comparison.columns):
@@ -183,6 +196,19 @@ def _with_interval(cell: Cell) -> str:
     assert cell.high_us is not None
     half = (cell.high_us - cell.low_us) / 2 / cell.latency_us
     return f"{cell.latency_us / 1e3:.3f} +-{half:.1%}{'' if cell.stable else '!'}"
+
+
+def _throughputs(comparison: Comparison) -> Iterator[str]:
+    """Images a second of each cell, where some calls are on several images."""
+    for cell in comparison.cells:
+        batch = comparison.columns[cell.column].batch
+        if (rate := _images_per_s(cell, batch)) is not None:
+            a_call = f"{batch} images a call" if batch != 1 else "1 image a call"
+            yield f"{_letter(cell.column)}  {cell.network}: {rate:.0f} images/s, {a_call}"
+
+
+def _images_per_s(cell: Cell, batch: int) -> float | None:
+    return None if cell.latency_us is None else batch / cell.latency_us * 1e6
 
 
 def _notes(cells: Iterable[Cell]) -> Iterator[str]:

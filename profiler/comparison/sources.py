@@ -24,6 +24,7 @@ from profiler.measuring.own_models import (
     refuse_missing_kernels,
     timed_model,
 )
+from profiler.measuring.sustain import Sustain
 from profiler.settings import CampaignSettings
 from profiler.tables.predict import predict_network
 from profiler.tables.versions import newest_tables
@@ -48,6 +49,8 @@ def collect_sources(
     allow_simulated: bool,
     progress: Progress,
     options: ModelOptions | None = None,
+    batch: int | None = None,
+    sustain_s: float | None = None,
 ) -> Comparison:
     """Find, read and measure all that is named, and compare it.
 
@@ -62,12 +65,15 @@ def collect_sources(
     models = _named_models(list(own.values()))
     named = find_networks([text for text in networks if text not in own])
     _check_models(models, bool(devices), dtypes)
+    on_devices = _at_batch(named, models, batch, bool(devices))
     chosen = tuple(read_named(folder, root) for folder in tables)
     if not tables and not devices:
         chosen = choose_tables(root, named, progress)
     sources = [table.manifest.source == "simulated" for table in chosen]
     sources += [device.platform == "simulated" for device in devices]
     refuse_mixture(sources, allow_simulated)
+    if sustain_s is not None and not devices:
+        raise UsageError("--sustain needs a device to measure on.", "Name one with --device.")
     if dtypes and not devices:
         raise UsageError("--dtype is for devices; a table has a number format of its own.")
     for table in chosen:
@@ -77,7 +83,7 @@ def collect_sources(
         run
         for device in devices
         for run in run_on_device(
-            device, dtypes, named, measuring, progress, chosen, models, options
+            device, dtypes, on_devices, measuring, progress, chosen, models, options, sustain_s
         )
     ]
     entries = [ModelEntry(name=name, source=source.text) for name, source in models.items()]
@@ -111,6 +117,32 @@ def _check_models(
             "--dtype is for networks of this kit; a model of your own is taken as it is.",
             "Quantise it before it is exported, and leave --dtype out.",
         )
+
+
+def _at_batch(
+    networks: tuple[NamedNetwork, ...],
+    models: Mapping[str, ModelSource],
+    batch: int | None,
+    on_device: bool,
+) -> tuple[NamedNetwork, ...]:
+    """The networks as devices are to run them, all on equally many images a call.
+
+    Raises:
+        UsageError: They differ, or --batch for what it cannot be for.
+    """
+    if batch is not None and not on_device:
+        raise UsageError("--batch is for devices; a table has a batch of its own.")
+    if batch is not None and models:
+        raise UsageError(
+            "--batch is for networks of this kit.", "Give models of your own a --shape instead."
+        )
+    if batch is not None:
+        return tuple(network.with_batch(batch) for network in networks)
+    if on_device and len({network.architecture.batch for network in networks}) > 1:
+        raise UsageError(
+            "The networks take different numbers of images a call.", "Say how many with --batch."
+        )
+    return networks
 
 
 def find_networks(texts: Sequence[str]) -> tuple[NamedNetwork, ...]:
@@ -183,6 +215,7 @@ def run_on_device(
     tables: Sequence[Table] = (),
     models: Mapping[str, ModelSource] = _NO_MODELS,
     options: ModelOptions | None = None,
+    sustain_s: float | None = None,
 ) -> list[Run]:
     """Time the networks on one device, once for each dtype (none: the device's own).
 
@@ -203,7 +236,8 @@ def run_on_device(
                 _ready(name, source, target, settings, options, stack)
                 for name, source in models.items()
             ]
-            runs.append(_run(target, settings, networks, measuring, progress, tables, ready))
+            run = _run(target, settings, networks, measuring, progress, tables, ready, sustain_s)
+            runs.append(run)
     return runs
 
 
@@ -233,6 +267,7 @@ def _run(
     progress: Progress,
     tables: Sequence[Table],
     models: Sequence[tuple[OwnModel, Path]],
+    sustain_s: float | None,
 ) -> Run:
     specs = [
         ExportSpec(
@@ -243,7 +278,8 @@ def _run(
     with open_agent(target, settings) as agent:
         info = agent.info()
         device = info.id
-        label = setting_label(device, settings.dtype, settings.backend, settings.threads)
+        batch = networks[0].architecture.batch if networks else 1
+        label = setting_label(device, settings.dtype, settings.backend, settings.threads, batch)
         count = counted(len(specs) + len(models), "network")
         progress.say(f"{label}: {count}, {settings.effort.preset}")
         with measuring_lock(info):
@@ -259,6 +295,15 @@ def _run(
                 for name, artefact in timing.artefacts.items()
                 if name in timing.timed
             }
+            sustained = None
+            if sustain_s is not None and timing.timed:
+                sustained = Sustain(
+                    artefacts={name: timing.artefacts[name] for name in timing.timed},
+                    agent=agent,
+                    settings=settings,
+                    progress=progress,
+                    inputs=inputs,
+                ).run(sustain_s)
         return Run(
             label=label,
             simulated=agent.source == "simulated",
@@ -266,4 +311,6 @@ def _run(
             device=info,
             footprints=footprints,
             numbers=numbers,
+            batch=batch,
+            sustained=sustained,
         )

@@ -31,9 +31,12 @@ class TableToday:
         return replace(column, clock_khz=self.factor.clock_khz if known else column.clock_khz)
 
 
-def setting_label(device: str, dtype: str, backend: str, threads: int | None) -> str:
+def setting_label(
+    device: str, dtype: str, backend: str, threads: int | None, batch: int = 1
+) -> str:
     """A column's name: the same for a table and for a run on its device."""
-    return f"{device} {dtype} {backend} t{'?' if threads is None else threads}"
+    images = "" if batch == 1 else f" b{batch}"
+    return f"{device} {dtype} {backend} t{'?' if threads is None else threads}{images}"
 
 
 def table_label(table: Table) -> str:
@@ -44,6 +47,7 @@ def table_label(table: Table) -> str:
         manifest.protocol.dtype,
         manifest.runtime.backend,
         manifest.protocol.threads,
+        table.batch,
     )
 
 
@@ -66,7 +70,8 @@ def is_setting_of(table: Table, label: str, device: DeviceInfo | None) -> bool:
 def anchors_of(table: Table, networks: Sequence[NamedNetwork]) -> TableAnchors:
     """The anchors of a table among what these networks use."""
     dtype = table.manifest.protocol.dtype
-    return TableAnchors.of(table, [network.with_dtype(dtype).architecture for network in networks])
+    own = [network.with_dtype(dtype).with_batch(table.batch) for network in networks]
+    return TableAnchors.of(table, [network.architecture for network in own])
 
 
 def anchors_to_time(

@@ -18,7 +18,7 @@ def published_operators(space: LayeredSpace) -> tuple[OperatorSpec, ...]:
     own, stem, classifier = set(space.operators), space.before[0], space.after[-1]
     operators: dict[OperatorSpec, None] = {}
     for name in network_names():
-        network = zoo_architecture(name, dtype=stem.dtype)
+        network = zoo_architecture(name, dtype=stem.dtype).with_batch(stem.batch)
         fits = network.operators[0] == stem and network.classes == classifier.out_channels
         if fits and any(o.kind == "ir" and o in own for o in network.operators):
             operators.update(dict.fromkeys(network.operators))

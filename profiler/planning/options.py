@@ -13,6 +13,7 @@ from device_agents.device import Device
 from profiler.planning.cores import check_host_cores
 from profiler.planning.plan import CampaignPlan, make_plan
 from profiler.settings import PRESETS, CampaignSettings, Effort
+from search.architecture import require_batch
 from search.errors import UsageError
 from search.spaces.base import LayeredSpace
 from search.spaces.registry import is_spec, make_space, parse_space
@@ -148,6 +149,7 @@ class MeasureOptions:
     classes: int | None
     head_channels: int | None
     keep_pointwise: bool | None
+    batch: int | None
     dtype: str | None
     backend: str | None
     threads: int | None
@@ -227,19 +229,33 @@ def choose_space(options: MeasureOptions, device: Device) -> LayeredSpace:
             classes=options.classes,
             head_channels=options.head_channels,
             always_pointwise=options.keep_pointwise,
+            batch=_batch(options.batch),
             dtype=options.dtype or device.dtype,
         )
     space = parse_space(options.space)
     shape = (options.resolution, options.width != 1.0, options.classes, options.head_channels)
-    if any((*shape, options.keep_pointwise is not None)) or options.dtype not in (
+    given = (options.batch is not None, options.keep_pointwise is not None)
+    if any((*shape, *given)) or options.dtype not in (
         None,
         space.before[0].dtype,
     ):
         raise UsageError(
-            f"--space {space.label} already says resolution, width, classes, head and dtype.",
+            f"--space {space.label} already says resolution, width, classes, head, batch and "
+            "dtype.",
             "Leave those options out, or name the space alone (such as fbnet).",
         )
     return space
+
+
+def _batch(asked: int | None) -> int:
+    """Images a call, 1 unless asked for otherwise.
+
+    Raises:
+        UsageError: A number that means nothing.
+    """
+    batch = 1 if asked is None else asked
+    require_batch(batch)
+    return batch
 
 
 def make_settings(options: MeasureOptions, device: Device) -> CampaignSettings:

@@ -43,16 +43,16 @@ class TablePrediction:
 def predict_network(table: Table, network: NamedNetwork) -> TablePrediction:
     """Predict the latency of a network.
 
-    A published network is looked up as published first; if operators are
-    missing, with the other convention for the first 1x1 at expansion 1. Where the
-    classifier alone is missing, that of the table's own classes stands in: all networks
-    of a search end in the same one.
+    It is that of a call on as many images as the table's operators take. A published
+    network is looked up as published first; if operators are missing, with the other
+    convention for the first 1x1 at expansion 1. Where the classifier alone is missing, that
+    of the table's own classes stands in: all networks of a search end in the same one.
 
     Raises:
         UsageError: The table is of another resolution.
         MissingOperator: Operators have no row; names the command that adds them.
     """
-    network = network.with_dtype(table.manifest.protocol.dtype)
+    network = network.with_dtype(table.manifest.protocol.dtype).with_batch(table.batch)
     check_resolution(table, network.architecture)
     model = LatencyModel(table)
     missing = missing_operators(model, network.architecture)

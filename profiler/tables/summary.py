@@ -31,6 +31,7 @@ def summary(table: Table) -> list[str]:
         f"  protocol   {_protocol(manifest.protocol)}",
         *_machine_lines(manifest.protocol),
         f"  space      {space_label(space.spec)}: {space.candidates} candidates",
+        *_batch_lines(table),
         f"  coverage   {space.operators_measured} of {space.operators_expected} operators, "
         f"{space.operators_unstable} wide, {space.operators_failed} failed, "
         f"{space.operators_missing} missing{_predicted(space.operators_predicted)}"
@@ -45,6 +46,12 @@ def summary(table: Table) -> list[str]:
         *_verdict_lines(table),
     ]
     return [part for line in lines for part in _wrapped(line)]
+
+
+def _batch_lines(table: Table) -> list[str]:
+    if table.batch == 1:
+        return []
+    return [f"  batch      {table.batch} images a call; all times are of a call"]
 
 
 def _programs(manifest: Manifest) -> str:

@@ -21,7 +21,7 @@ from profiler.settings import PRESETS, CampaignSettings
 from profiler.tables.predict import TablePrediction, predict_network
 from profiler.tables.versions import newest_tables
 from profiler.verification.devices import device_of
-from profiler.verification.extras import Subject, with_footprint, with_profile
+from profiler.verification.extras import Subject, with_footprint, with_profile, with_sustained
 from profiler.verification.models import verify_model
 from profiler.verification.outputs import compare_outputs
 from profiler.verification.settings import (
@@ -31,6 +31,8 @@ from profiler.verification.settings import (
     setting_differences,
     table_of_setting,
 )
+from search.architecture import Architecture
+from search.console.messages import counted
 from search.console.progress import Progress, make_progress
 from search.errors import KitError, UsageError
 from search.latency.model import Estimate
@@ -70,10 +72,12 @@ class AgentVerifier:
             report = _verify(request, settings, agent, progress, found, notes)
             subject = Subject(
                 artefact=request.artefact,
+                name=request.architecture.name,
                 table=found[0] if found else None,
                 architecture=found[1].architecture if found else None,
             )
             report = with_footprint(report, target, agent, settings, subject)
+            report = with_sustained(report, agent, settings, subject, request.sustain_s, progress)
         return with_profile(report, target, settings, subject) if request.profile else report
 
     def verify_model(self, request: ModelRequest) -> VerificationReport:
@@ -118,6 +122,7 @@ def _verify(
             request.chunks,
             deployment_limit(settings.dtype),
             progress,
+            request.architecture.batch,
         )
     anchors = TableAnchors.of(found[0], [found[1].architecture]) if found else None
     singles = anchors.exports if anchors else ()
@@ -146,6 +151,7 @@ def _verify(
         prediction=prediction,
         target_us=request.target_us,
         notes=notes,
+        batch=request.architecture.batch,
     )
 
 
@@ -196,6 +202,7 @@ def _find_table(
     network = NamedNetwork(name=request.architecture.name, architecture=request.architecture)
     table = table_of_setting(request.table, settings, device)
     if table is not None:
+        _require_batch(table, request.architecture)
         doubts = processor_doubts(table.manifest, device)
         prediction = predict_network(table, network)
         return (table, prediction), (*doubts, *_trust(table), *_stand_in(prediction))
@@ -223,6 +230,7 @@ def _newest(
                 reasons.append(f"{doubts[0]}; if it is, name it with --table {folder}")
                 continue
             table = read_table(folder)
+            _require_batch(table, request.architecture)
             prediction = predict_network(table, network)
             if not prediction.lends_classifier:
                 return (table, prediction), _trust(table)
@@ -233,6 +241,20 @@ def _newest(
         return lent
     why = reasons[0] if reasons else f"no table of this setting below {request.tables}"
     return None, (f"no prediction: {why}",)
+
+
+def _require_batch(table: Table, architecture: Architecture) -> None:
+    """Refuse a table of calls on another number of images.
+
+    Raises:
+        UsageError: It is.
+    """
+    if table.batch != architecture.batch:
+        raise UsageError(
+            f"The table {table.label} is of {counted(table.batch, 'image')} a call, "
+            f"{architecture.name} takes {architecture.batch}.",
+            f"Give --batch {table.batch}, or another table.",
+        )
 
 
 def _stand_in(prediction: TablePrediction) -> tuple[str, ...]:

@@ -13,8 +13,10 @@ from device_agents.lock import measuring_lock
 from profiler.measuring.agents import open_agent
 from profiler.measuring.footprint import measure_footprint
 from profiler.measuring.profiling import profile_network
+from profiler.measuring.sustain import Sustain
 from profiler.settings import CampaignSettings
 from search.architecture import Architecture
+from search.console.progress import Progress
 from search.errors import KitError
 from search.latency.model import LatencyModel
 from search.operators.spec import OperatorSpec
@@ -29,6 +31,7 @@ class Subject:
     """The network: its file, the inputs to call it on, and what a table knows of it."""
 
     artefact: Artefact
+    name: str = "network"
     input_file: Path | None = None
     table: Table | None = None
     architecture: Architecture | None = None
@@ -45,6 +48,27 @@ def with_footprint(
     artefact, given = subject.artefact, subject.input_file
     found = measure_footprint(target, agent, settings, artefact, given)
     return replace(report, footprint=found)
+
+
+def with_sustained(
+    report: VerificationReport,
+    agent: DeviceAgent,
+    settings: CampaignSettings,
+    subject: Subject,
+    seconds: float | None,
+    progress: Progress,
+) -> VerificationReport:
+    """The report with the network's latency over so many seconds; as it is without them."""
+    if seconds is None:
+        return report
+    sustain = Sustain(
+        artefacts={subject.name: subject.artefact},
+        agent=agent,
+        settings=settings,
+        progress=progress,
+        inputs={subject.name: subject.input_file},
+    )
+    return replace(report, sustained=sustain.run(seconds))
 
 
 def with_profile(

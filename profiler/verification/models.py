@@ -16,7 +16,7 @@ from profiler.measuring.own_models import (
 )
 from profiler.settings import CampaignSettings
 from profiler.verification.devices import device_of
-from profiler.verification.extras import Subject, with_footprint, with_profile
+from profiler.verification.extras import Subject, with_footprint, with_profile, with_sustained
 from profiler.verification.settings import latency_of, network_time, table_of_setting
 from search.console.progress import make_progress
 from search.latency.trust import preempted_sentence
@@ -32,7 +32,7 @@ def verify_model(request: ModelRequest, settings: CampaignSettings) -> Verificat
     model, target = request.model, device_of(request.device)
     refuse_missing_kernels(model, target, settings)
     with input_file(model.inputs, model.cases[:1]) as given:
-        subject = Subject(artefact=model.artefact, input_file=given)
+        subject = Subject(artefact=model.artefact, name=model.name, input_file=given)
         with (
             open_agent(target, settings) as agent,
             make_progress(request.quiet) as progress,
@@ -53,6 +53,7 @@ def verify_model(request: ModelRequest, settings: CampaignSettings) -> Verificat
             report = _report(request, settings, agent, numbers, timing)
             report = _with_machine(report, anchors, timing, table)
             report = with_footprint(report, target, agent, settings, subject)
+            report = with_sustained(report, agent, settings, subject, request.sustain_s, progress)
         return with_profile(report, target, settings, subject) if request.profile else report
 
 

@@ -24,8 +24,9 @@ def compare_outputs(
     chunks: Iterable[Chunk],
     limit: tuple[str, float],
     progress: Progress,
+    batch: int = 1,
 ) -> OutputErrors:
-    """Run all images on the device and compare.
+    """Run all images on the device, `batch` of them a call, and compare.
 
     Raises:
         UsageError: There are no images.
@@ -36,35 +37,45 @@ def compare_outputs(
     file = agent.deliver(artefact.path, artefact.sha256)
     progress.say("numbers: comparing the device's outputs with torch's")
     for chunk in chunks:
-        tally.add(chunk, run_images(agent, settings, file, artefact.sha256, chunk))
+        tally.add(chunk, run_images(agent, settings, file, artefact.sha256, chunk, batch))
     if not tally.images:
         raise UsageError("There are no images to compare the device with torch on.")
     return tally.numbers(limit)
 
 
 def run_images(
-    agent: DeviceAgent, settings: CampaignSettings, file: str, sha256: str, chunk: Chunk
+    agent: DeviceAgent,
+    settings: CampaignSettings,
+    file: str,
+    sha256: str,
+    chunk: Chunk,
+    batch: int = 1,
 ) -> Floats:
     """The device's outputs (N, classes) for these images.
+
+    Where they do not fill the last call, the last image fills it up.
 
     Raises:
         DeviceError: The runner failed on them, or its outputs have another size.
         DeviceLost, DeviceTimeout: Twice.
     """
-    content = np.ascontiguousarray(chunk.images, dtype="<f4").tobytes()
+    filled = np.pad(chunk.images, ((0, -len(chunk.images) % batch), *[(0, 0)] * 3), mode="edge")
+    content = np.ascontiguousarray(filled, dtype="<f4").tobytes()
     with tempfile.TemporaryDirectory(prefix="kit-images-") as folder:
         path = Path(folder) / f"{uuid.uuid4().hex}.bin"
         path.write_bytes(content)
-        return _read(run_file(agent, settings, file, sha256, path), chunk)
+        return _read(run_file(agent, settings, file, sha256, path), chunk, len(filled))
 
 
-def _read(content: bytes, chunk: Chunk) -> Floats:
-    if len(content) != 4 * chunk.expected.size:
+def _read(content: bytes, chunk: Chunk, images: int) -> Floats:
+    """The outputs of the chunk's own images, of so many that were run."""
+    size = 4 * chunk.expected[0].size * images
+    if len(content) != size:
         raise DeviceError(
-            f"The device wrote {len(content)} bytes for {len(chunk.images)} images, "
-            f"{4 * chunk.expected.size} were expected."
+            f"The device wrote {len(content)} bytes for {images} images, {size} were expected."
         )
-    return np.frombuffer(content, "<f4").astype(np.float32).reshape(chunk.expected.shape)
+    outputs = np.frombuffer(content, "<f4").astype(np.float32)
+    return outputs.reshape(images, *chunk.expected.shape[1:])[: len(chunk.expected)]
 
 
 @dataclass

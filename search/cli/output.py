@@ -73,6 +73,9 @@ def _summary(result: SearchResult) -> Iterator[str]:
             f"latency    {_ms(chosen.predicted_us)} predicted "
             f"[{_ms(chosen.low_us)}, {_ms(chosen.high_us)}], {target}{certainty}, by {result.table}"
         )
+    if result.batch != 1 and chosen.predicted_us is not None:
+        rate = result.batch / chosen.predicted_us * 1e6
+        yield f"throughput {rate:.0f} images/s, {result.batch} images a call"
     if (truth := result.truth) is not None:
         regret = f"{100 * truth.regret:.2f} points"
         yield f"truth      {truth.accuracy:.2%} by {truth.benchmark}, {regret}"

@@ -113,6 +113,10 @@ class OperatorSpec:
         """The same operator in another number format."""
         return replace(self, dtype=dtype)
 
+    def with_batch(self, batch: int) -> "OperatorSpec":
+        """The same operator on so many images a call."""
+        return replace(self, batch=batch)
+
 
 _CONTRADICTIONS: tuple[tuple[str, Callable[[OperatorSpec], bool]], ...] = (
     ("unknown kind", lambda o: o.kind not in KINDS),

@@ -88,7 +88,8 @@ class SearchResult(_Part):
     params or memory (bytes), with `most` of them. `seconds` is over all parts of a resumed
     run, each up to its last saved state. `wide_rows` counts the table's rows that are
     wider than was asked for; `wide_rows_used` are those that the network holds. Without
-    a table, `table_source` is "none". `classes` is how many the network tells apart;
+    a table, `table_source` is "none". A call, and so a latency, is of `batch` images.
+    `classes` is how many the network tells apart;
     `target_used` is the share of the target that the network takes, `trained` its accuracy
     where it was trained.
     `priced_classes` is stated where the table prices it with a classifier of other classes.
@@ -115,6 +116,7 @@ class SearchResult(_Part):
     seconds: float
     waivers: tuple[str, ...] = ()
     classes: int | None = None
+    batch: int = 1
     priced_classes: int | None = None
     trained: TrainedRow | None = None
     truth: TruthRow | None = None

@@ -185,6 +185,7 @@ def _result(
         **_table_of(problem, network),
         space=problem.space.spec,
         classes=network.classes,
+        batch=network.batch,
         priced_classes=classes_of(problem.space) if problem.prices_other_classes else None,
         data=context.images.describe(),
         recipe=method.hyperparameters(),

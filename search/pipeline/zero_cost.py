@@ -135,6 +135,7 @@ class ZicoScorer:
             self._identity(recipe),
             context.options.resume,
             context.stopwatch,
+            shares=False,
         )
 
     def _identity(self, recipe: ZeroCostRecipe) -> str:

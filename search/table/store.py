@@ -55,6 +55,11 @@ class Table:
         return {entry.key: entry for entry in self.entries}
 
     @property
+    def batch(self) -> int:
+        """Images a call; 1 where no row tells it."""
+        return self.entries[0].operator.batch if self.entries else 1
+
+    @property
     def label(self) -> str:
         """Short name: device, title and, if not measured, its source."""
         mark = "" if self.manifest.source == "measured" else f" [{self.manifest.source}]"

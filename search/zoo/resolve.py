@@ -20,6 +20,14 @@ class NamedNetwork:
         """The same network in another number format."""
         return replace(self, architecture=self.architecture.with_dtype(dtype))
 
+    def with_batch(self, batch: int) -> "NamedNetwork":
+        """The same network on so many images a call.
+
+        Raises:
+            UsageError: A number that means nothing.
+        """
+        return replace(self, architecture=self.architecture.with_batch(batch))
+
     def other_convention(self) -> "NamedNetwork | None":
         """A published network with its first 1x1s at expansion 1 dropped, not kept, or reverse.
 
@@ -31,7 +39,7 @@ class NamedNetwork:
             self.published.name,
             always_pointwise=not self.published.always_pointwise,
             dtype=self.architecture.dtype,
-        )
+        ).with_batch(self.architecture.batch)
         return None if other == self.architecture else replace(self, architecture=other)
 
 

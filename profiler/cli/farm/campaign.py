@@ -160,5 +160,6 @@ def _interrupts_wait() -> Iterator[None]:
 
 def _repeat(model: str, stream: IO[str] | None, echo: Callable[[str], None]) -> None:
     assert stream is not None
-    for line in stream:
-        echo(f"{model}: {line.rstrip()}")
+    with stream:
+        for line in stream:
+            echo(f"{model}: {line.rstrip()}")

@@ -23,7 +23,7 @@ from search.files import write_bytes
 from search.operators.modules import build_network
 from search.selection.exact import network_of
 from search.spaces.base import LayeredSpace
-from search.table.values import Share
+from search.table.values import Finite, Share
 from search.training.compute.seeds import fresh_weights
 from search.training.engine import train
 from search.training.evaluate import evaluate
@@ -62,7 +62,7 @@ class _Row(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     choices: Choices
-    score: Share | None = None
+    score: Finite | None = None
     seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     failed: str | None = None
 
@@ -73,7 +73,14 @@ class _Row(BaseModel):
         return self
 
 
+class _ShareRow(_Row):
+    """The same of an accuracy."""
+
+    score: Share | None = None
+
+
 _BEGIN, _ROW = TypeAdapter(_Begin), TypeAdapter(_Row)
+_SHARE_ROW: TypeAdapter[_Row] = TypeAdapter(_ShareRow)
 
 
 class TrialFile:
@@ -84,6 +91,7 @@ class TrialFile:
         identity: Of everything that a score depends on.
         resume: Go on with a file that is there.
         stopwatch: Of the run, kept with each trial; None starts one here.
+        shares: Scores are accuracies: one that is no share is none of ours.
 
     Attributes:
         scores: Of all finished trials; minus infinity where one failed.
@@ -101,8 +109,11 @@ class TrialFile:
         identity: str,
         resume: bool,
         stopwatch: Stopwatch | None = None,
+        *,
+        shares: bool = True,
     ) -> None:
         self._path, self._stopwatch = path, stopwatch or Stopwatch()
+        self._rows = _SHARE_ROW if shares else _ROW
         self.scores: dict[Choices, float] = {}
         self.failures: dict[Choices, str] = {}
         if path is None:
@@ -125,7 +136,7 @@ class TrialFile:
         try:
             lines = whole.decode().split("\n")[:-1]
             begun_with = validate_json(lines[0] if lines else "", _BEGIN).identity
-            rows = [validate_json(line, _ROW) for line in lines[1:]]
+            rows = [validate_json(line, self._rows) for line in lines[1:]]
         except ValueError as error:
             reason = str(error).rstrip(".")
             raise UsageError(

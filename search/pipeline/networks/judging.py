@@ -183,11 +183,12 @@ class Judge:
     ) -> list[float]:
         """A number of 0 or more for each network, by all processes together."""
         identity = self._identity(measure.__name__)
-        known = self._known(networks, identity)
+        shares = measure is inherited_accuracy
+        known = self._known(networks, identity, shares)
         left = [number for number, value in enumerate(known) if value < 0]
         own = left[self.processes.rank :: self.processes.world]
         self._announce(noun, len(networks), len(left))
-        kept = TrialFile(self._file(identity), identity, resume=True)
+        kept = TrialFile(self._file(identity), identity, resume=True, shares=shares)
         images, found = Remembered(self.images), [0.0] * len(networks)
         for turn, number in enumerate(own):
             found[number] = measure(
@@ -239,13 +240,13 @@ class Judge:
         name = f"{JUDGED}-{identity[:12]}-{self.processes.rank}.jsonl"
         return None if self.folder is None else self.folder / name
 
-    def _known(self, networks: Sequence[Choices], identity: str) -> list[float]:
+    def _known(self, networks: Sequence[Choices], identity: str, shares: bool) -> list[float]:
         """Numbers that an interrupted run found, the same in every process; -1 if not known."""
-        shares: dict[tuple[int, ...], float] = {}
+        known: dict[Choices, float] = {}
         if self.processes.leads and self.folder is not None:
             for path in sorted(self.folder.glob(f"{JUDGED}-{identity[:12]}-*.jsonl")):
-                shares |= TrialFile(path, identity, resume=True).scores
-        found = [shares.get(choices, -1.0) for choices in networks]
+                known |= TrialFile(path, identity, resume=True, shares=shares).scores
+        found = [known.get(choices, -1.0) for choices in networks]
         return self._sum(found if self.processes.leads else [0.0] * len(found))
 
     def _sum(self, numbers: Sequence[float]) -> list[float]:

@@ -14,7 +14,7 @@ pytest.importorskip("torch", reason="calibration images are torch's")
 import torch
 
 from deploy.artefact import ExportSpec, digest
-from deploy.exporters.calibration import load_images, save_images
+from deploy.exporters.calibration import calls_of, load_images, save_images
 from deploy.exporters.registry import exporter_entry, make_exporter
 from deploy.exporters.verify import rms_error
 from deploy.network import seeded_network
@@ -114,3 +114,16 @@ def test_fp32_ignores_calibration_but_is_checked_on_it(own_cache: Path) -> None:
 
     small = replace(spec_of("fp32"), calibration=save_images(images(scale=50.0)))
     assert make_exporter(exporter_entry("xnnpack", "fp32")).build(small).relative_error <= 1e-4
+
+
+@pytest.mark.parametrize(("number", "batch", "calls"), [(8, 1, 8), (8, 4, 2), (5, 4, 2), (2, 5, 1)])
+def test_calls_hold_all_images_and_the_last_one_is_filled_up_from_the_first(
+    number: int, batch: int, calls: int
+) -> None:
+    given = images(number)
+    made = calls_of(given, batch)
+    assert [len(call) for call in made] == [batch] * calls
+    every = torch.cat(made)
+    assert torch.equal(every[:number], given)
+    for place in range(number, len(every)):
+        assert torch.equal(every[place], given[(place - number) % number])

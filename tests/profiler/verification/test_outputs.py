@@ -201,3 +201,19 @@ def test_images_go_as_one_file_for_which_no_time_is_taken(
     compare_outputs(agent, SETTINGS, artefact, [chunk(7, 1)], deployment_limit("fp32"), Silent())
     (plan,) = agent.plans
     assert (plan.rounds, len(plan.items), plan.threads) == (0, 1, 1)
+
+
+def test_images_that_do_not_fill_the_last_call_are_filled_up_and_compared_alone(
+    tmp_path: Path, artefact: Artefact
+) -> None:
+    seen: list[int] = []
+
+    def compute(images: Any) -> Any:
+        seen.append(len(images))
+        return torch_like(images)
+
+    agent = Computing(tmp_path, compute)
+    limit = deployment_limit("fp32")
+    found = compare_outputs(agent, SETTINGS, artefact, [chunk(5, 1)], limit, Silent(), batch=4)
+    assert (found.images, found.passed) == (5, True)
+    assert seen == [8]
