@@ -187,6 +187,7 @@ _AS_NOBODY = """
 import os, sys
 import profiler.cli.measure, profiler.campaign.run, profiler.cli.campaign, search.table.store
 import profiler.planning.plan, rich.console, rich.table, deploy.exporters.simulated
+import profiler.cli.farm.campaign
 from profiler.cli.app import main
 os.setgid(65534)
 os.setuid(65534)
