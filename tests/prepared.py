@@ -19,6 +19,7 @@ import signal
 import socket
 import subprocess
 import sys
+import traceback
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -220,7 +221,13 @@ def _become(request: dict[str, Any]) -> NoReturn:
     sys.argv = request["words"]
     _open_streams()
     importlib.invalidate_caches()
-    runpy.run_module(request["words"][0], run_name="__main__", alter_sys=True)
+    try:
+        runpy.run_module(request["words"][0], run_name="__main__", alter_sys=True)
+    except KeyboardInterrupt:
+        # Python ends itself by the signal that nobody caught, but not where torch looks at frames.
+        traceback.print_exc()
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGINT)
     raise SystemExit(0)
 
 

@@ -277,7 +277,6 @@ WRONG: dict[str, tuple[str, str]] = {
     "a target that is no number": ("net.json --device simulated --target-ms nan", "positive"),
     "a target without a device": ("net.json --format pte -o out --target-ms 1", "need a device"),
     "a folder that is a file": ("net.json --device simulated -o net.json", "not a folder"),
-    "a batch": ("batch.json --device simulated", "2 images a call"),
     "fast and rigorous": ("net.json --device simulated --fast --rigorous", "exclude each other"),
     "no network": ("--device simulated", "Missing argument"),
 }
@@ -294,11 +293,6 @@ def test_wrong_use_is_a_sentence_and_exit_code_2(
             Architecture(name="five", operators=operators), deploy.folder / "five.json"
         )
         torch.save(seeded_network(operators).state_dict(), deploy.folder / "five.pt")
-    if "batch" in words:
-        operators = (parse_key("classifier_i3_o10_h4_w4_b2_fp32"),)
-        write_architecture(
-            Architecture(name="two", operators=operators), deploy.folder / "batch.json"
-        )
     done = deploy(*words.split())
     assert done.code == 2
     assert sentence in done.err

@@ -138,7 +138,10 @@ def test_real_inputs_are_taken_by_name(
         ((), "Say where the network is to go"),
         (("--device", "host"), "not fixed: x float32 batchx5, ids int64 batch"),
         (("--device", "host", "--backend", "xnnpack"), "no maintained converter"),
-        (("--device", "pixel", "--backend", "onnxruntime"), "cannot run the backend 'onnxruntime'"),
+        (
+            ("--device", "iphone", "--backend", "onnxruntime"),
+            "cannot run the backend 'onnxruntime'",
+        ),
         (("--device", "simulated"), "cannot run|no maintained|operators of this kit"),
         (("--device", "host", "--dtype", "int8"), "taken as it is, not made int8"),
         (("--device", "host", "--data", "digits"), "--data is for networks of this kit"),

@@ -28,16 +28,16 @@ NAMES = ["../../elsewhere", "/etc", "..", "", "a/b", "a\0b", "-rf", "$(touch own
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of one megabyte."""
+    """A disk of two megabytes."""
     folder = tmp_path / "disk"
     folder.mkdir()
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)],
+        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)],
         capture_output=True,
         check=False,
     )
     if mounted.returncode:
-        pytest.skip("only root may mount a disk of one megabyte")
+        pytest.skip("only root may mount a disk of two megabytes")
     yield folder
     subprocess.run(["umount", "-l", str(folder)], check=True)
 

@@ -158,7 +158,7 @@ class Judge:
             StorageError: The disk is full.
         """
         networks = [candidate.choices for candidate in candidates]
-        accuracies = self._judged(networks, inherited_accuracy, "candidates")
+        accuracies = self._judged(networks, inherited_accuracy, "candidates", shares=True)
         judged = [
             replace(
                 candidate,
@@ -176,14 +176,13 @@ class Judge:
         Raises:
             Transient, StorageError: As `rank`.
         """
-        return self._judged(networks, inherited_entropy, "networks")
+        return self._judged(networks, inherited_entropy, "networks", shares=False)
 
     def _judged(
-        self, networks: Sequence[Choices], measure: Callable[..., float], noun: str
+        self, networks: Sequence[Choices], measure: Callable[..., float], noun: str, *, shares: bool
     ) -> list[float]:
         """A number of 0 or more for each network, by all processes together."""
-        identity = self._identity(measure.__name__)
-        shares = measure is inherited_accuracy
+        identity = self._identity(noun)
         known = self._known(networks, identity, shares)
         left = [number for number, value in enumerate(known) if value < 0]
         own = left[self.processes.rank :: self.processes.world]
@@ -222,7 +221,7 @@ class Judge:
 
     # --- what is known already, and what the processes tell each other
 
-    def _identity(self, measure: str) -> str:
+    def _identity(self, noun: str) -> str:
         """Hash of the weights and of all else that a number depends on."""
         digest = hashlib.sha256()
         if self.folder is None:
@@ -232,7 +231,7 @@ class Judge:
             flat = tensor.detach().cpu().contiguous().reshape(-1)
             digest.update(flat.view(torch.uint8).numpy().tobytes())
         digest.update(self.chosen.validation.numpy().tobytes())
-        digest.update(f"{measure} {self.chosen.calibration} {self.compute.dtype}".encode())
+        digest.update(f"{noun} {self.chosen.calibration} {self.compute.dtype}".encode())
         return digest.hexdigest()
 
     def _file(self, identity: str) -> Path | None:

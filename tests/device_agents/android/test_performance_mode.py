@@ -332,6 +332,6 @@ def test_a_missing_runner_names_what_builds_it(
 
 
 def test_other_backends_and_runners_are_refused(device: LoopbackDevice) -> None:
-    for changes in ({"backend": "onnxruntime"}, {"runner": "python"}):
+    for changes in ({"backend": "coreml"}, {"runner": "python"}):
         with pytest.raises(UsageError):
             agent_for(device, Said(), **changes)

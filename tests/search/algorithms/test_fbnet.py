@@ -131,7 +131,7 @@ def test_the_cpu_preset_ends_cold_and_is_short() -> None:
 
 
 def test_an_unknown_preset_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(UsageError, match="Known: cpu, fbnet"):
+    with pytest.raises(UsageError, match="Known: cpu, cpu-judged, fbnet"):
         make_search_recipe("fbnet", "gpu")
 
 

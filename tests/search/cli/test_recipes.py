@@ -48,7 +48,7 @@ def test_a_recipe_is_shown_as_its_file_and_copied(desk: Desk) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--recipe", "fbent"], "Known: cpu, fbnet"),
+        (["--recipe", "fbent"], "Known: cpu, cpu-judged, fbnet"),
         (["--recipe", "nowhere.toml"], "Cannot read nowhere.toml"),
         (["--set", "epoch=3"], "The nearest is epochs"),
         (["--set", "epochs"], "is no key=value"),

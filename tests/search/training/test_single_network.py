@@ -159,7 +159,7 @@ def test_presets_make_new_recipes_by_name(name: str) -> None:
 
 
 def test_an_unknown_preset_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(UsageError, match="cpu, fbnet"):
+    with pytest.raises(UsageError, match="cpu, cpu-judged, fbnet"):
         make_training_recipe("papr")
 
 
