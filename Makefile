@@ -102,7 +102,7 @@ runner: $(STAMP)
 
 $(STAMP): pyproject.toml setup.py constraints.txt $(wildcard constraints/*.txt)
 	$(PYTHON) -m venv $(VENV)
-	@echo "installing PyTorch (its CPU wheel is 183 MB; the plain one brings several GB of CUDA)" >&2
+	@echo "installing PyTorch (CPU wheel: 183 MB; the plain one brings GBs of CUDA)" >&2
 	$(BIN)/python $(PIP) $(call CONSTRAINTS,$(PYTHON)) torch==2.13.0 $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 	@echo "installing the kit and its runtimes (270 MB)" >&2
 	$(BIN)/python $(PIP) $(call CONSTRAINTS,$(PYTHON)) -e '.[profile]'

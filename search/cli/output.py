@@ -1,5 +1,6 @@
 """Output of the search's verbs: human-readable, JSON or CSV."""
 
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -32,7 +33,7 @@ def show_search(output: "SearchOutput", output_format: str) -> None:
         if len(rows) > _SHOWN:
             print(f"({_SHOWN} of {len(rows)} candidates)")
         for line in _summary(result):
-            print(line)
+            print("\n".join(_hanging(line)))
         print(f"written to {output.architecture}")
         if test is not None:
             accuracy = f"top-1 {test.top1:.2%} on {test.images} test images"
@@ -103,6 +104,13 @@ def _summary(result: SearchResult) -> Iterator[str]:
     if result.waivers:
         yield f"waived     {' '.join(result.waivers)}"
     yield f"took       {result.seconds:.0f} s on {result.data}"
+
+
+def _hanging(line: str) -> list[str]:
+    """A line of the summary in 80 columns, under its first word's text; words stay whole."""
+    return textwrap.wrap(
+        line, 80, subsequent_indent=" " * 11, break_long_words=False, break_on_hyphens=False
+    )
 
 
 def _target(target_us: float) -> str:

@@ -120,6 +120,7 @@ class Bars(Silent):
     def __init__(self) -> None:
         self._bar = progress_bar("{task.description:<18}")
         self._task: TaskID | None = None
+        self._ended: TaskID | None = None
         self._title = ""
 
     def __enter__(self) -> Self:
@@ -132,7 +133,10 @@ class Bars(Silent):
     def stage(self, title: str, total: int, done: int = 0, *, opening: str = "") -> None:
         del opening  # a bar shows where it begins
         self.end_stage()
-        self._title = title
+        if self._ended is not None and _kind(title) == _kind(self._title):
+            # Of the passes of a campaign only the last: more bars than rows hide the moving one.
+            self._bar.remove_task(self._ended)
+        self._title, self._ended = title, None
         self._task = self._bar.add_task(title, total=total, completed=done)
 
     def advance(self, steps: int = 1, note: str = "") -> None:
@@ -147,11 +151,16 @@ class Bars(Silent):
         """Keep the bar, its clock stopped."""
         if self._task is not None:
             self._bar.stop_task(self._task)
-            self._task = None
+            self._task, self._ended = None, self._task
 
     def say(self, text: str) -> None:
         """Print above the bars."""
         self._bar.console.print(plain(text), highlight=False, markup=False)
+
+
+def _kind(title: str) -> str:
+    """What stages of one kind begin with: `pass` of "pass 3 of 28"."""
+    return title.partition(" ")[0]
 
 
 def _duration(seconds: float) -> str:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from search.console.progress import Lines, Silent, make_progress
+from search.console.progress import Bars, Lines, Silent, make_progress
 
 
 def test_silence_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
@@ -44,3 +44,14 @@ def test_lines_tell_the_time_left_from_what_was_done_in_this_run(
         "pass 1: 50 of 100",
         "pass 1: 60 of 100, 44 s left",
     ]
+
+
+def test_bars_of_passes_leave_only_the_last_so_that_the_moving_one_is_seen() -> None:
+    bars = Bars()
+    bars.stage("build", 3)
+    for number in range(1, 29):
+        bars.stage(f"pass {number} of 28", 2)
+        bars.advance(2)
+    bars.stage("memory", 1)
+    shown = [task.description for task in bars._bar.tasks]
+    assert shown == ["build", "pass 28 of 28", "memory"]
