@@ -43,7 +43,14 @@ def to_markdown(report: Report) -> str:
     for check in report.checks:
         lines += [
             *(["", f"## {check.name}", ""] if check.facts else []),
-            *(f"- {name}: {value}" for name, value in check.facts.items()),
+            *(line for name, value in check.facts.items() for line in _fact(name, value)),
         ]
     lines += ["", "## said", "", *(f"- {text}" for text in report.said)] if report.said else []
     return "\n".join(lines) + "\n"
+
+
+def _fact(name: str, value: Any) -> list[str]:
+    """A point of a list; of a mapping, one below it for each entry."""
+    if isinstance(value, dict):
+        return [f"- {name}:", *(f"  - {key}: {one}" for key, one in value.items())]
+    return [f"- {name}: {value}"]

@@ -91,18 +91,18 @@ def _print_difference(difference: "Difference", out: "Console") -> None:
     from search.operators.words import short_name
 
     for line in difference.identity:
-        out.print(f"differs in {line}")
+        _print_wrapped(out, f"differs in {line}")
     if difference.clocks:
-        out.print(_clocks(difference.clocks))
+        _print_wrapped(out, _clocks(difference.clocks))
     for line in _common_lines(difference):
-        out.print(line)
+        _print_wrapped(out, line)
     _print_changes(out, difference)
     for title, keys in (("only in old", difference.only_old), ("only in new", difference.only_new)):
         _print_names(out, title, [short_name(key) for key in keys])
     moved = [f"{short_name(key)} {old} -> {new}" for key, old, new in difference.moved]
     _print_names(out, "ran elsewhere", moved)
     if difference.unknown_processor:
-        out.print(difference.unknown_processor)
+        _print_wrapped(out, difference.unknown_processor)
     if difference.dispatch_us:
         before_us, after_us = difference.dispatch_us
         out.print(f"dispatch of a call: {before_us:.1f} us -> {after_us:.1f} us")
@@ -183,4 +183,8 @@ def _print_names(out: "Console", title: str, names: Sequence[str]) -> None:
     if names:
         more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
         line = f"{title}: {'; '.join(names[:_NAMED])}{more}"
-        out.print("\n".join(textwrap.wrap(line, _COLUMNS, subsequent_indent="  ")))
+        _print_wrapped(out, line)
+
+
+def _print_wrapped(out: "Console", line: str) -> None:
+    out.print("\n".join(textwrap.wrap(line, _COLUMNS, subsequent_indent="  ")))

@@ -40,15 +40,15 @@ class Step:
     def wide(self) -> list[str]:
         """Lines that a terminal had to break in the middle of a word or a number.
 
-        A path or an address of one word cannot be broken, `make` repeats commands, and pip warns
-        as it likes.
+        A path or an address of one word cannot be broken, `make` repeats commands, pip warns as
+        it likes, and a row of a Markdown table is one line.
         """
         lines = (text.rpartition("\r")[2] for text in self.plain().split("\n"))
         return [
             line
             for line in lines
             if len(line) > COLUMNS
-            and not line.startswith(("+", ".venv/", "python", "WARNING: "))
+            and not line.startswith(("+", "| ", ".venv/", "python", "WARNING: "))
             and all(len(word) < COLUMNS // 2 for word in line.split())
         ]
 

@@ -30,7 +30,7 @@ def test_a_machine_beyond_the_bound_fails_with_the_command(bench: Bench, steady:
     new = moved(bench, 1.2)
     done = bench.call("diff", str(steady.path), str(new.path))
     assert done.code == 1
-    assert "BEYOND what tables should differ by" in done.out
+    assert "BEYOND what tables should differ by" in done.out.replace("\n  ", " ")
     assert "0 slower, 0 faster" in done.out
     assert "measure the table again: python -m profiler --device simulated" in done.err
     found = json.loads(bench.call("diff", str(steady.path), str(new.path), "--format", "json").out)
