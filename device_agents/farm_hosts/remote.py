@@ -26,7 +26,7 @@ from device_agents.protocol import (
     dump_plan,
     dump_record,
 )
-from search.errors import KitError
+from search.errors import KitError, UsageError
 from search.table.manifest import DeviceInfo, Source
 
 _POLL_S = 2.0
@@ -174,11 +174,11 @@ class RemotePhone:
 
     def reserve(self) -> str:
         """Refused: a farm measures, it fetches no outputs."""
-        raise NotImplementedError
+        raise _no_outputs("A file of outputs")
 
     def collect(self, name: str) -> bytes:
         """Refused: a farm measures, it fetches no outputs."""
-        raise NotImplementedError
+        raise _no_outputs(name)
 
     def run(self, plan: Plan) -> Iterator[Record]:
         """Run one plan; its measurements come at the end, if they count.
@@ -268,3 +268,10 @@ class RemotePhone:
     def _tell(self, said: tuple[str, ...]) -> None:
         for text in said:
             self._say(text)
+
+
+def _no_outputs(asked: str) -> KitError:
+    return UsageError(
+        f"{asked} was asked of a farm, which measures alone.",
+        "Name a phone of this host: --serial.",
+    )
