@@ -13,6 +13,7 @@ from search.recipes.keys import (
     NonNegative,
     Positive,
     ShareOfAll,
+    UpToOne,
     check_fields,
     key,
     part_epochs,
@@ -40,7 +41,7 @@ class SearchRecipe:
             search say which, not its recipe.
         weight_share: Share of the images that train the weights.
         weight_rate, weight_momentum, weight_decay: Of the weights' optimiser.
-        optimiser: Of the weights: `sgd`, or `rmsprop` in TensorFlow's form.
+        optimiser: Of the weights: `sgd`, `adamw`, or `rmsprop` in TensorFlow's form.
         nesterov, rho, epsilon: As in `search.training.recipe.TrainingRecipe`.
         decay_all: Also decay batch norm's scales and all biases.
         schedule: Of the weights' rate: `cosine` falls to 0; `exponential` multiplies by
@@ -54,6 +55,8 @@ class SearchRecipe:
             search ends with, or `judged`, networks judged with its weights.
         score_networks: How many are judged for that; None takes four for each free
             parameter of their additive model.
+        score_pooling: How far a judged candidate's score is moved towards what candidates of its
+            name are worth in all layers (`search.pipeline.networks.pooling`).
         sync_batch_norm: Processes compute together what one would: batch norm and noise.
 
     Raises:
@@ -84,6 +87,7 @@ class SearchRecipe:
     score_networks: Annotated[int, Field(ge=15, le=10**6)] | None = field(
         default=None, metadata=key("scores.networks")
     )
+    score_pooling: UpToOne = field(default=0.0, metadata=key("scores.pooled"))
     sync_batch_norm: bool = False
 
     def __post_init__(self) -> None:

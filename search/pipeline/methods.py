@@ -140,7 +140,7 @@ class SharedWeightsSearch:
             probabilities = algorithm.probabilities().numpy()
             return from_probabilities(probabilities, problem.space, origin)
         judge = self._judge(algorithm, data, context, number)
-        scores = judged_scores(judge, problem.space, number, context.options.seed, origin)
+        scores = judged_scores(judge, problem.space, self.recipe, context.options.seed, origin)
         context.progress.say(scores.origin)
         return scores
 

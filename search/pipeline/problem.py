@@ -5,8 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
 from search.architecture import Architecture
 from search.costs.base import COSTS, LATENCY, Costs, CostTarget, Unit
 from search.costs.joint import Limit
@@ -19,8 +17,8 @@ from search.latency.space_costs import counted_costs, recounted
 from search.latency.table_checks import Waivers as Waivers
 from search.latency.table_checks import check_source, check_trust
 from search.latency.table_checks import check_table as check_table
-from search.selection.chance_constrained import select_chance_constrained
 from search.selection.exact import network_of
+from search.selection.sure_within_limits import require_sure
 from search.spaces.base import LayeredSpace
 from search.spaces.classes import classes_of, network_with_classes, space_with_classes
 from search.spaces.registry import is_spec, make_space, parse_space
@@ -194,6 +192,8 @@ class SearchProblem:
             return True
         if self.probability is None or estimate is None:
             return self.target.met_by(cost)
+        if self.limits and not self.target.met_by(cost):
+            return False
         return estimate.probability_below(self.target.value) >= self.probability
 
     def used_by(self, cost: float) -> bool:
@@ -342,14 +342,24 @@ def with_probability(problem: SearchProblem, probability: float | None) -> Searc
     """The same problem, its target to be met with this probability.
 
     Raises:
-        UsageError: No latency target, more limits, or no network that is so sure.
+        UsageError: No latency target, or no network that is so sure.
     """
     if probability is None:
         return problem
     if problem.target_us is None:
         raise UsageError("--probability is that of meeting a latency target.", "Give --target-ms.")
-    if problem.limits:
-        raise UsageError("--probability and --most exclude each other.", "Leave out one.")
-    equal = np.where(problem.costs.legal, 0.0, -np.inf)
-    select_chance_constrained(equal, problem.model, problem.space, problem.target_us, probability)
-    return replace(problem, probability=probability)
+    problem = replace(problem, probability=probability)
+    require_surely(problem)
+    return problem
+
+
+def require_surely(problem: SearchProblem) -> None:
+    """Make sure that some network meets the target as surely as is asked, within all limits.
+
+    Raises:
+        UsageError: There is none; states the lowest target that one meets.
+    """
+    if problem.probability is None or problem.target_us is None:
+        return
+    wanted = problem.target_us, problem.probability
+    require_sure(problem.model, problem.space, *wanted, problem.limits)

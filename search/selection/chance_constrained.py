@@ -58,6 +58,18 @@ def select_chance_constrained(
         TableError: The calibration's covariance has a negative variance.
         MissingOperator: The table does not cover the space.
     """
+    require_probability(probability, target_us)
+    values = score_matrix(scores)
+    quantile = LatencyQuantile(model, space, values, probability)
+    return _Search(quantile, values, target_us, most_networks).run()
+
+
+def require_probability(probability: float, target_us: float) -> None:
+    """Refuse a probability or a target that means nothing.
+
+    Raises:
+        UsageError: It does.
+    """
     if not 0.5 <= probability < 1:
         raise UsageError(
             f"The probability must be at least 0.5 and below 1, not {probability}.",
@@ -65,9 +77,6 @@ def select_chance_constrained(
         )
     if not math.isfinite(target_us):
         raise UsageError(f"The latency target {target_us} is not a number of microseconds.")
-    values = score_matrix(scores)
-    quantile = LatencyQuantile(model, space, values, probability)
-    return _Search(quantile, values, target_us, most_networks).run()
 
 
 class _Search:

@@ -43,6 +43,7 @@ from search.pipeline.supernet_scores import load_supernet, split_of
 from search.selection.scores import read_scores_for
 from search.spaces.registry import make_space
 from search.supernets.batch_norm import recalibrate
+from search.training.compute.allocator import keep_freed_memory
 from search.training.evaluate import evaluate
 
 SHARED = ("fbnet", "fp-nas", "parsec")
@@ -80,6 +81,7 @@ def main() -> None:
     """Run what is missing, then print the comparison."""
     options = _options()
     torch.set_num_threads(1)
+    keep_freed_memory()  # as every command does
     bench = _bench(options)
     for seed in range(options.first_seed, options.first_seed + options.seeds):
         for method in options.methods:
@@ -108,6 +110,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--label", default="cpu", help="of a recipe with its --set")
     parser.add_argument("--recipe", default="cpu")
     parser.add_argument("--set", nargs="+", default=[], help="of methods with shared weights")
+    parser.add_argument("--set-trial", nargs="+", default=[], help="of random and evolution")
     parser.add_argument("--trials", type=int, default=4, help="networks random search trains")
     parser.add_argument("--zico", type=int, default=60, help="networks zero-cost scores")
     parser.add_argument("--networks", type=int, default=100, help="judged for Kendall's tau")
@@ -186,7 +189,7 @@ def _search_options(bench: Bench, method: str, seed: int, folder: Path) -> Searc
         resume=resume,
         accept_changes=False,
         quiet=True,
-        settings=score.get(method, tuple(options.set) if method in SHARED else ()),
+        settings=score.get(method, tuple(options.set_trial if method in TRIALS else options.set)),
     )
 
 
