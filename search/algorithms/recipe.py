@@ -44,6 +44,8 @@ class SearchRecipe:
         optimiser: Of the weights: `sgd`, `adamw`, or `rmsprop` in TensorFlow's form.
         nesterov, rho, epsilon: As in `search.training.recipe.TrainingRecipe`.
         decay_all: Also decay batch norm's scales and all biases.
+        weight_ema: How slowly the average of the weights moves, which candidates then inherit;
+            0 keeps none.
         schedule: Of the weights' rate: `cosine` falls to 0; `exponential` multiplies by
             `decay` every `decay_epochs`.
         warmup_epochs: The weights' rate first rises from zero in a straight line.
@@ -75,6 +77,7 @@ class SearchRecipe:
     rho: BelowOne = field(default=0.9, metadata=key("weights.rho"))
     epsilon: Positive = field(default=1e-3, metadata=key("weights.epsilon"))
     decay_all: bool = field(default=True, metadata=key("weights.decay_all"))
+    weight_ema: BelowOne = field(default=0.0, metadata=key("weights.ema"))
     schedule: str = field(default="cosine", metadata=key("schedule.name"))
     decay: ShareOfAll = field(default=0.97, metadata=key("schedule.decay"))
     decay_epochs: Positive = field(default=2.4, metadata=key("schedule.decay_every", part_epochs))

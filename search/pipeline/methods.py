@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import ClassVar, Protocol
 
+from search.algorithms.averages import settle_averages
 from search.algorithms.base import SearchAlgorithm
 from search.algorithms.baselines.search import BaselineResult, evolve, random_search
 from search.algorithms.baselines.trials import ShortTraining, TrialFile
@@ -120,6 +121,7 @@ class SharedWeightsSearch:
                 recompute=context.compute.recompute,
             )
         self._train(algorithm, data, context)
+        settle_averages(algorithm.module)
         scores = self._scores(algorithm, data, context)
         if context.processes.leads:
             write_text(context.options.folder / SCORES, dump_scores(scores))

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from scipy.stats import spearmanr
 from torch import Tensor
 
+from search.algorithms.averages import settled
 from search.algorithms.registry import load_supernet_class
 from search.console.progress import Progress
 from search.data.base import ImageSet
@@ -87,13 +88,8 @@ def load_supernet(folder: Path) -> TrainedSupernet:
     checkpoint = parse_checkpoint(content, str(path))
     space = parse_space(checkpoint.identity.space)
     weights = load_supernet_class(checkpoint.identity.algorithm)(space)
-    state = {
-        name.removeprefix(_PREFIX): tensor
-        for name, tensor in checkpoint.module.items()
-        if name.startswith(_PREFIX)
-    }
     try:
-        weights.load_state_dict(state)
+        weights.load_state_dict(settled(checkpoint.module, _PREFIX))
     except RuntimeError as error:
         raise UsageError(
             f"{path} does not hold weights of {space.label}.",
