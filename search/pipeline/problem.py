@@ -49,7 +49,8 @@ class SearchProblem:
     `limits` are kept to beside the target.
 
     `classes` is how many the networks found tell apart, where that differs from the
-    table: its rows then still price them, with the classifier of the table's own classes.
+    table: its rows then still price them, with the classifier of the table's own classes
+    where it has no row of theirs.
     """
 
     priced: PricedTable | None
@@ -64,17 +65,21 @@ class SearchProblem:
     def with_classes(self, classes: int) -> "SearchProblem":
         """The same problem, whose networks tell that many classes apart.
 
-        What is counted is counted with the new classifier; what was measured stays.
+        What is counted is counted with the new classifier; what was measured stays, unless
+        the table holds the new classifier's row too.
 
         Raises:
             UsageError: The space cannot be made for them.
         """
         space = space_with_classes(self.space, classes)
         cost = self.costs.unit.cost
+        priced = None if self.priced is None else self.priced.with_classes(classes)
+        latencies = self.costs if priced is self.priced or priced is None else priced.costs
         return replace(
             self,
             classes=classes,
-            costs=self.costs if self.weighs_latency else counted_costs(space, cost),
+            priced=priced,
+            costs=latencies if self.weighs_latency else counted_costs(space, cost),
             limits=tuple(recounted(limit, space) for limit in self.limits),
             without_table=space if self.priced is None else None,
         )
@@ -145,7 +150,7 @@ class SearchProblem:
     def estimate(self, network: Architecture) -> Estimate | None:
         """The predicted latency of a network; None without a table.
 
-        It is priced with the classifier of the table's own classes.
+        It is priced with the classifier of the problem's classes, or else of the table's own.
         """
         if self.priced is None:
             return None
