@@ -22,8 +22,8 @@ from search.recipes.keys import (
 from search.training.recipe import OPTIMIZERS, decayed
 
 # How the weights are trained while the architecture rests (`search.algorithms.path_sampling`).
-OWN, MIXTURE = "own", "mixture"
-SAMPLINGS = (OWN, "uniform", "fair", MIXTURE)
+OWN, FAIR, MIXTURE = "own", "fair", "mixture"
+SAMPLINGS = (OWN, "uniform", FAIR, MIXTURE)
 
 SCHEDULES = ("cosine", "exponential")
 # What scores come from.

@@ -15,7 +15,8 @@ within other targets.
 Runs are files in the folder and none is repeated, so an interrupted experiment goes on where
 it was; `runs.json` holds all. Seeds go round: one is finished for all methods before the next.
 `--label fair --set weights.sampling=fair` keeps the runs of another recipe beside the others.
-Prints means with standard errors, and differences from random search and the parameter count.
+Prints means with standard errors, and paired differences from random search and the parameter
+count.
 """
 
 import argparse
@@ -249,16 +250,25 @@ def _print(rows: Sequence[Row]) -> None:
 
 
 def _against(group: list[Row], groups: dict[tuple[str, str], list[Row]], rival: str) -> str:
-    """How many points more of true accuracy, with the standard error of the difference."""
-    others = [
-        row["accuracy"] for (_, method), rows in groups.items() if method == rival for row in rows
-    ]
-    own = [row["accuracy"] for row in group]
+    """How many points more of true accuracy in the same seeds, with its standard error.
+
+    A count finds the same network in every seed.
+    """
+    others = {
+        row["seed"]: row["accuracy"]
+        for (_, method), rows in groups.items()
+        if method == rival
+        for row in rows
+    }
     if not others:
         return "not run"
-    error = math.hypot(_error(own), 0.0 if rival in COUNTS else _error(others))
-    more = statistics.mean(own) - statistics.mean(others)
-    return f"{more:+.2f} points, standard error {error:.2f}"
+    if rival in COUNTS:
+        others = dict.fromkeys((row["seed"] for row in group), next(iter(others.values())))
+    more = [row["accuracy"] - others[row["seed"]] for row in group if row["seed"] in others]
+    if not more:
+        return "no seed in common"
+    mean, error = statistics.mean(more), _error(more)
+    return f"{mean:+.2f} points, standard error {error:.2f} ({len(more)} seeds)"
 
 
 def _error(values: Sequence[float]) -> float:
