@@ -75,7 +75,11 @@ def pairs_of(draw: np.random.Generator, whole: bool) -> Costs:
     return paired_costs(CostMatrix(costs=costs, fixed=3.0), pairs)
 
 
-MAKERS: dict[str, Callable[[np.random.Generator, bool], Costs]] = {"chain": chain_of, "factors": factors_of, "pairs": pairs_of}
+MAKERS: dict[str, Callable[[np.random.Generator, bool], Costs]] = {
+    "chain": chain_of,
+    "factors": factors_of,
+    "pairs": pairs_of,
+}
 
 
 def made(kind: str, seed: int) -> tuple[Costs, Array, Any, Array, Array]:
