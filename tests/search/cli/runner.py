@@ -22,9 +22,9 @@ from search.cli.app import main
 from search.operators.spec import OperatorSpec
 from search.spaces.base import LayeredSpace
 from search.spaces.registry import make_space
+from search.table.calibration import Calibration
 from search.table.entries import Entry, Interval, OperatorCounts, Sampling
 from search.table.manifest import (
-    Calibration,
     DeviceInfo,
     Exam,
     Kit,

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from search.latency.model import FEATURES, LatencyModel
 from search.selection.exact import network_of
 from search.spaces.base import LayeredSpace
-from search.table.manifest import Calibration
+from search.table.calibration import Calibration
 
 Array = npt.NDArray[np.float64]
 
