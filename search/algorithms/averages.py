@@ -42,7 +42,7 @@ class WeightAverages(nn.Module):
 
     @torch.no_grad()
     def settle(self) -> None:
-        """Make the averages the weights."""
+        """Write every average into its weight, which then is what the supernet computes with."""
         for weight, average in zip(self._weights.values(), self._averages(), strict=True):
             weight.copy_(average)
 

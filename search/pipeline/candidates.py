@@ -17,7 +17,7 @@ from search.pipeline.result import CandidateRow, LimitRow
 from search.selection.by_costs import sample_between, select_many_within
 from search.selection.exact import Selection, network_of
 from search.selection.scores import Array, Scores, from_probabilities
-from search.selection.sure_within_limits import select_surely
+from search.selection.surely.within_limits import select_surely
 from search.training.chance import chance_level, is_at_chance
 from search.training.compute.seeds import generator_for
 

@@ -18,7 +18,7 @@ from search.latency.table_checks import Waivers as Waivers
 from search.latency.table_checks import check_source, check_trust
 from search.latency.table_checks import check_table as check_table
 from search.selection.exact import network_of
-from search.selection.sure_within_limits import require_sure
+from search.selection.surely.within_limits import require_sure
 from search.spaces.base import LayeredSpace
 from search.spaces.classes import classes_of, network_with_classes, space_with_classes
 from search.spaces.registry import is_spec, make_space, parse_space

@@ -11,9 +11,9 @@ import pytest
 
 from search.errors import TableError, UsageError
 from search.latency.model import FEATURES, LatencyModel
-from search.selection.chance_constrained import select_chance_constrained
 from search.selection.exact import network_of, select
 from search.selection.scores import Scores
+from search.selection.surely.chance_constrained import select_chance_constrained
 from search.spaces.base import LayeredSpace
 from search.spaces.registry import parse_space
 from search.table.store import read_table

@@ -10,9 +10,9 @@ from search.costs.joint import Limit
 from search.errors import UsageError
 from search.latency.model import FEATURES, LatencyModel
 from search.latency.space_costs import counted_costs
-from search.selection import sure_within_limits
-from search.selection.latency_quantile import LatencyQuantile
-from search.selection.sure_within_limits import require_sure, select_surely
+from search.selection.surely import within_limits
+from search.selection.surely.latency_quantile import LatencyQuantile
+from search.selection.surely.within_limits import require_sure, select_surely
 from search.spaces.base import LayeredSpace
 from tests.search.conftest import MakeTable
 from tests.search.selection.brute import Array, Brute, few_scores, made_up_calibration
@@ -104,7 +104,7 @@ def test_without_time_for_a_proof_the_network_still_keeps_its_promise_and_the_ga
     surely_us = LatencyQuantile(model, mini, scores, 0.9).of(np.array(brute.networks))
     target_us = float(np.quantile(surely_us, 0.3))
     proven = select_surely(scores, model, mini, target_us, 0.9, limits)
-    monkeypatch.setattr(sure_within_limits, "MOST_TANGENTS", 1)
+    monkeypatch.setattr(within_limits, "MOST_TANGENTS", 1)
     hasty = select_surely(scores, model, mini, target_us, 0.9, limits)
     assert hasty.probability is not None
     assert hasty.probability >= 0.9

@@ -2,7 +2,7 @@
 
 Limits on counts and on other tables' latencies are sums over layers, known for certain;
 the probability is not a sum, but its quantile is convex and has tangents
-(`search.selection.latency_quantile`). Outer approximation (Duran and Grossmann,
+(`search.selection.surely.latency_quantile`). Outer approximation (Duran and Grossmann,
 Mathematical Programming 36, 1986): select within all limits and all tangents so far, by the
 knapsack of several limits; if the network found is too unsure, its own tangent shuts it out.
 Tangents shut out no network that is sure enough, so the first one found that is, is the best.
@@ -18,13 +18,16 @@ from search.costs.joint import JointCosts, Limit, labels_of
 from search.errors import UsageError
 from search.latency.model import LatencyModel
 from search.selection.by_costs import select_many_within
-from search.selection.chance_constrained import require_probability, select_chance_constrained
 from search.selection.exact import Selection, score_matrix
 from search.selection.frontiers import Summable
 from search.selection.joint import cheapest_within, require_limits
 from search.selection.knapsack import Array, IntArray
-from search.selection.latency_quantile import LatencyQuantile
 from search.selection.scores import Scores
+from search.selection.surely.chance_constrained import (
+    require_probability,
+    select_chance_constrained,
+)
+from search.selection.surely.latency_quantile import LatencyQuantile
 from search.spaces.base import LayeredSpace
 
 # Tangents tried; two to five are usual. The last ones are tightened, so that some network is found.

@@ -1,7 +1,7 @@
 """Exact selection under a latency target that is met with a given probability.
 
 The probability depends on the whole network, not on its layers one by one.
-But tangents of the latency's quantile (`search.selection.latency_quantile`) are
+But tangents of the latency's quantile (`search.selection.surely.latency_quantile`) are
 sums over layers and never above it: selecting under a tangent is a knapsack
 problem whose optimum bounds the true one from above.
 """
@@ -17,8 +17,8 @@ from search.selection.dynamic_program import MOST_STATES
 from search.selection.exact import Selection, score_matrix, score_sums
 from search.selection.frontiers import Networks, Summable, networks_within
 from search.selection.knapsack import Array, IntArray
-from search.selection.latency_quantile import LatencyQuantile, QuantileBound
 from search.selection.scores import Scores
+from search.selection.surely.latency_quantile import LatencyQuantile, QuantileBound
 from search.spaces.base import LayeredSpace
 
 # Tangents tried before the remaining networks are enumerated; two or three are enough.
