@@ -7,16 +7,13 @@ Reads the tables that come with the kit; looks at the page in Chromium where the
 
 import argparse
 import base64
-import shutil
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from _pytest.outcomes import Skipped
 
-from tests.journeys.researcher import Desk
-from tests.journeys.terminal import ROOT, told
+from tests.journeys.terminal import ROOT, Desk, travel
 from tests.profiler.report.browser import Browser, browser
 
 NETWORKS = ("FBNet-A", "FBNet-C")
@@ -121,17 +118,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--keep", action="store_true", help="leave pages and pictures")
     asked = parser.parse_args()
-    folder = Path(tempfile.mkdtemp(prefix="journey-"))
-    try:
-        desk = Desk(folder)
-        problems = list(journey(desk, folder))
-        problems += [problem for step in desk.steps for problem in step.problems()]
-        return told(desk.steps, problems)
-    finally:
-        if asked.keep:
-            print(f"kept: {folder}")
-        else:
-            shutil.rmtree(folder, ignore_errors=True)
+    return travel(journey, keep=asked.keep)
 
 
 if __name__ == "__main__":

@@ -4,11 +4,13 @@ import os
 import pty
 import re
 import select
+import shutil
 import subprocess
 import sys
+import tempfile
 import termios
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -98,6 +100,38 @@ def environment_of(cache: Path) -> dict[str, str]:
     kept = {name: text for name, text in os.environ.items() if name != "VIRTUAL_ENV"}
     own = {"TERM": "xterm", "COLUMNS": str(COLUMNS), "KIT_CACHE": str(cache), "PYTHONPATH": ""}
     return {**kept, **own}
+
+
+class Desk:
+    """Runs the kit's programs in a terminal, and keeps what they showed."""
+
+    def __init__(self, folder: Path) -> None:
+        self._environment = environment_of(folder / "cache")
+        self.steps: list[Step] = []
+
+    def kit(self, *words: str, expected: tuple[int, ...] = (0,)) -> bool:
+        """`python -m words` in the checkout; True where it ended as it should."""
+        return self.run([sys.executable, "-m", *words], ROOT, expected)
+
+    def run(self, words: list[str], folder: Path, expected: tuple[int, ...] = (0,)) -> bool:
+        """Any program; True where it ended as it should."""
+        self.steps.append(in_terminal(words, folder, self._environment, expected))
+        return self.steps[-1].code in expected
+
+
+def travel(journey: Callable[[Desk, Path], Iterable[str]], *, keep: bool) -> int:
+    """A journey in a new folder, which is removed unless it is to be kept; 1 if it stumbled."""
+    folder = Path(tempfile.mkdtemp(prefix="journey-"))
+    try:
+        desk = Desk(folder)
+        problems = list(journey(desk, folder))
+        problems += [problem for step in desk.steps for problem in step.problems()]
+        return told(desk.steps, problems)
+    finally:
+        if keep:
+            print(f"kept: {folder}")
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def told(steps: Sequence[Step], problems: Sequence[str]) -> int:
