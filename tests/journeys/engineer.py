@@ -34,7 +34,8 @@ def journey(desk: Desk, folder: Path) -> Iterator[str]:
     desk.kit("profiler", "tables")
     desk.kit("profiler", "show", one)
     desk.kit("profiler", "validate", one, expected=(0, 1))
-    desk.kit("profiler", "diff", one, other)
+    desk.kit("profiler", "diff", *map(str, newest("p0 fp32 xnnpack")[:2]), expected=(0, 1))
+    desk.kit("profiler", "diff", one, other, expected=(2,))  # they share no operator
     desk.kit("profiler", "compare", *NETWORKS, *tables)
     desk.kit("profiler", "curve", one)
     desk.kit("profiler", "export", "csv", one, "-o", str(folder / "table.csv"))
@@ -45,10 +46,11 @@ def journey(desk: Desk, folder: Path) -> Iterator[str]:
     page = folder / "report.html"
     networks = [word for name in NETWORKS for word in ("--network", name)]
     if desk.kit("profiler", "report", one, other, *networks, "-o", str(page)):
-        yield from _looked_at(page, folder)
+        operators = len((plain / "entries.csv").read_text().splitlines()) - 1
+        yield from _looked_at(page, folder, operators)
 
 
-def _looked_at(page: Path, folder: Path) -> Iterator[str]:
+def _looked_at(page: Path, folder: Path, operators: int) -> Iterator[str]:
     """The page on a desktop, on a phone, in the dark, printed, and by keyboard."""
     try:
         with browser(folder / "chromium") as found:
@@ -59,7 +61,7 @@ def _looked_at(page: Path, folder: Path) -> Iterator[str]:
             ):
                 yield from _seen(found, page, folder / f"{name}.png", (width, height), scheme)
             yield from _by_keyboard(found)
-            yield from _printed(found, folder / "report.pdf")
+            yield from _printed(found, folder / "report.pdf", operators)
             yield from (f"the page complains: {text}" for text in found.complaints)
             outside = [url for url in found.requests if not url.startswith(("file:", "data:"))]
             yield from (f"the page asks the network for {url}" for url in outside)
@@ -99,18 +101,24 @@ def _by_keyboard(found: Browser) -> Iterator[str]:
     yield from (f"cannot be reached by keyboard: {text}" for text in found.run(script))
 
 
-def _printed(found: Browser, pdf: Path) -> Iterator[str]:
+def _printed(found: Browser, pdf: Path, rows: int) -> Iterator[str]:
     """A print holds every row and every figure."""
-    rows = found.run("document.querySelectorAll('tbody tr').length")
     found.call("Emulation.setEmulatedMedia", media="print")
+    found.run("dispatchEvent(new Event('beforeprint'))")
     shown = found.run(
-        "[...document.querySelectorAll('tbody tr')].filter(e => e.offsetHeight > 0).length"
+        "[...document.querySelectorAll('#operators tbody tr')].filter(e => e.offsetHeight).length"
     )
+    empty = found.run(
+        "[...document.querySelectorAll('[data-plot]')].filter(e => !e.querySelector('svg')).length"
+    )
+    found.run("dispatchEvent(new Event('afterprint'))")
     content = base64.b64decode(found.call("Page.printToPDF", printBackground=True)["data"])
     pdf.write_bytes(content)
     print(f"printed: {pdf}, {len(content) / 1e6:.1f} MB, {shown} rows")
-    if shown < rows or not rows:
-        yield f"the print shows {shown} of {rows} rows"
+    if shown < rows:
+        yield f"the print shows {shown} of {rows} operators"
+    if empty:
+        yield f"the print lacks {empty} figures"
 
 
 def main() -> int:

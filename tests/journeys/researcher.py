@@ -19,10 +19,13 @@ SHAPES = ("circle", "square", "triangle")
 _SIDE, _TRAIN, _TEST = 48, 120, 40
 
 
-def draw(folder: Path) -> Path:
-    """Photographs of three shapes as people have them: splits, stray files, one broken file."""
+def draw(folder: Path, train: int = _TRAIN, test: int = _TEST) -> Path:
+    """Photographs of three shapes as people have them: splits, stray files, one broken file.
+
+    `train` and `test` count those of a class.
+    """
     draws = random.Random(0)
-    for split, number in (("train", _TRAIN), ("valid", _TEST)):
+    for split, number in (("train", train), ("valid", test)):
         for shape in SHAPES:
             place = folder / split / shape
             place.mkdir(parents=True)
