@@ -58,7 +58,7 @@ class Desk:
 
     def __init__(self, folder: Path, cache: Path | None) -> None:
         self.checkout = folder / "kit"
-        self._images = draw(folder / "images", train=24, test=8)
+        self._images = draw(folder / "images", train=48, test=8)
         self.environment = {
             **environment_of(cache or folder / "cache"),
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
@@ -82,7 +82,10 @@ class Desk:
         self._made.mkdir()
         (self._made / "net.py").write_text(_OWN_MODEL)
         subprocess.run(
-            [sys.executable, "-c", _MAKE_FILES], cwd=self._made, env=self.environment, check=True
+            [sys.executable, "-W", "ignore", "-c", _MAKE_FILES],
+            cwd=self._made,
+            env=self.environment,
+            check=True,
         )
 
     def begin(self) -> None:
@@ -113,7 +116,8 @@ class Desk:
         for before, name in itertools.pairwise(words):
             if before in ("-o", "--output"):
                 path = self.checkout / name
-                for one in (path, path.with_suffix(".run"), path.with_suffix(".result.json")):
+                beside = (".run", ".result.json") if path.suffix == ".json" else ()
+                for one in (path, *map(path.with_suffix, beside)):
                     shutil.rmtree(one, ignore_errors=True)
                     with contextlib.suppress(OSError):
                         one.unlink()

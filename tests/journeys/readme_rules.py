@@ -46,7 +46,7 @@ SMALLER = (
     Rule(r"--prepare job", "minutes of exporting", "--space fbnet-mini --filter _e1_m16 --fast"),
     Rule(r"search --table TABLE --recipe fp-nas", "60 epochs of 1,797 images", "--limit 32"),
     Rule(r"train net\.json --recipe mine", "350 epochs", "--epochs 1 --limit 64"),
-    Rule(r"search sweep", "24 searches", "--epochs 2 --limit 24"),
+    Rule(r"search sweep", "24 searches", "--epochs 2 --limit 24 --seeds 0"),
     Rule(r"-m profiler refine", "minutes", "--fast"),
 )
 # Texts that are replaced, in this order: placeholders, and values for them.
@@ -73,7 +73,7 @@ STAND_INS: Mapping[str, tuple[Rule, ...]] = {
         Rule(r"\bTABLE\b", "a committed table", "{fp32}"),
     ),
 }
-IMAGES = Rule(r"\bIMAGES\b", "72 drawings of three shapes", "{images}")
+IMAGES = Rule(r"\bIMAGES\b", "144 drawings of three shapes", "{images}")
 # What runs beside the commands after it, and what it says when it is ready.
 SERVES = (
     Rule(r"-m tests\.loopback", "a phone that stays", r"listening on"),
