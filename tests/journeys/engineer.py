@@ -17,6 +17,17 @@ from tests.journeys.terminal import ROOT, Desk, travel
 from tests.profiler.report.browser import Browser, browser
 
 NETWORKS = ("FBNet-A", "FBNet-C")
+# Draws all figures, and lists those in which a point lies below the legend.
+_COVERED = """
+  await Promise.all(boxes.map(draw));
+  const middle = (r) => [r.x + r.width / 2, r.y + r.height / 2];
+  const inside = (r, [x, y]) => x > r.left && x < r.right && y > r.top && y < r.bottom;
+  return boxes.filter((box) => {
+    const legend = box.querySelector(".legend")?.getBoundingClientRect();
+    return legend && [...box.querySelectorAll(".points .point")]
+      .some((point) => inside(legend, middle(point.getBoundingClientRect())));
+  }).map((box) => box.dataset.plot);
+"""
 _DESKTOP, _PHONE = (1280, 900), (390, 844)
 
 
@@ -88,6 +99,8 @@ def _seen(
         yield f"at {width} px the page is {wide} px too wide"
     if not found.run("document.querySelectorAll('svg').length"):
         yield f"at {width} px nothing is drawn"
+    for name in found.run(f"(async () => {{ {_COVERED} }})()"):
+        yield f"at {width} px the legend of {name} covers a point"
     found.picture(picture)
     print(f"looked at: {picture}")
 

@@ -8,6 +8,7 @@ is listed with its reason.
 
 import argparse
 import contextlib
+import re
 import shlex
 import shutil
 import sys
@@ -39,12 +40,12 @@ class Reader:
         self.left_out: list[str] = []
 
     def read(self, readme: Readme, match: str) -> None:
-        """Run all commands of a README in whose lines `match` is found."""
+        """Run all commands of a README in which the expression `match` is found."""
         self._desk.begin()
         for script in readme.scripts():
             with contextlib.ExitStack() as beside:
                 for command in script:
-                    if match in command.line:
+                    if re.search(match, command.line):
                         self._type(readme.name, command, beside)
 
     def _type(self, readme: str, command: Command, beside: contextlib.ExitStack) -> None:
@@ -91,7 +92,7 @@ def _listed(readmes: Sequence[Readme], match: str) -> Iterator[str]:
     for readme in readmes:
         for script in readme.scripts():
             for command in script:
-                if match in command.line:
+                if re.search(match, command.line):
                     reason = reason_not_to_run(command.line)
                     shown = (
                         f"not run: {reason}" if reason else adapted(readme.name, command.line)[0]
@@ -103,7 +104,7 @@ def main() -> int:
     """Run the commands; 1 if a reader would have stumbled."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--readme", default="", help="only those whose names hold this")
-    parser.add_argument("--match", default="", help="only commands that hold this")
+    parser.add_argument("--match", default="", help="only commands with this expression")
     parser.add_argument("--budget", type=float, default=600.0, help="seconds that one may take")
     parser.add_argument("--cache", type=Path, help="the kit's cache; a new one without")
     parser.add_argument("--list", action="store_true", help="only say what would be run")
