@@ -10,7 +10,6 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from signal import SIGINT
 
 from tests.journeys.researcher import draw
 from tests.journeys.terminal import ROOT, environment_of
@@ -143,7 +142,7 @@ class Desk:
 
     @contextlib.contextmanager
     def serving(self, words: list[str], ready: str, within_s: float = 120) -> Iterator[str]:
-        """A program that stays until it is interrupted; gives what it said until it was ready.
+        """A program that stays until it is ended; gives what it said until it was ready.
 
         Raises:
             RuntimeError: It was not ready in time, or left.
@@ -162,8 +161,12 @@ class Desk:
             time.sleep(0.2)
             yield log.read_text()
         finally:
-            process.send_signal(SIGINT)
-            process.wait(60)
+            process.terminate()  # a shell's background jobs ignore Ctrl-C, and so would this
+            try:
+                process.wait(60)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
 
     def close(self) -> None:
         """Unplug the phone."""
