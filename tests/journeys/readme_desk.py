@@ -25,18 +25,17 @@ from torch import nn
 
 def make():
     torch.manual_seed(0)
-    return nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1),
-                         nn.Flatten(), nn.Linear(8, 10)).eval()
-
-INPUTS = (torch.zeros(1, 3, 224, 224),)
-inputs = example_inputs = lambda: INPUTS
+    model = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1),
+                          nn.Flatten(), nn.Linear(8, 10))
+    return model.eval(), (torch.zeros(1, 3, 224, 224),)
 """
 _MAKE_FILES = """
 import shutil, torch
-from net import make, INPUTS
-torch.export.save(torch.export.export(make(), INPUTS), "model.pt2")
+from net import make
+model, inputs = make()
+torch.export.save(torch.export.export(model, inputs), "model.pt2")
 shutil.copy("model.pt2", "mine.pt2")
-torch.onnx.export(make(), INPUTS, "model.onnx", input_names=["x"], dynamo=False)
+torch.onnx.export(model, inputs, "model.onnx", input_names=["x"], dynamo=False)
 from search.architecture import write_architecture
 from search.data.preprocessing import Preparation, write_preparation
 from search.operators.modules import build_network
