@@ -81,7 +81,8 @@ SERVES = (
 )
 # Exit code 1 is an answer: a busy machine, a target missed, a device that is not there.
 MAY_ANSWER_NO = re.compile(
-    r"-m profiler (--device|--space|checkup|validate|diff|refine|import)|-m deploy .*--target-ms"
+    r"-m profiler (--device|--space|checkup|validate|diff|refine|import|compare .*--device)"
+    r"|-m deploy .*--device"
 )
 
 
