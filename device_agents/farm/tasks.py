@@ -119,6 +119,14 @@ def number_of(database: sqlite3.Connection, campaign: str, phone: str) -> int:
     return int(number)
 
 
+def members(database: sqlite3.Connection, campaign: str) -> list[tuple[int, str]]:
+    """Numbers and phones of a campaign, by number."""
+    rows = database.execute(
+        "SELECT number, phone FROM members WHERE campaign = ? ORDER BY number", (campaign,)
+    )
+    return [(int(number), str(phone)) for number, phone in rows]
+
+
 def forget(database: sqlite3.Connection, campaign: str, only_open: bool) -> None:
     """Drop tasks, results and members of a campaign, or its open tasks alone."""
     if only_open:

@@ -170,6 +170,10 @@ class RegistryClient:
         """A phone's number within a campaign."""
         return int(self._call("number_of", {"campaign": campaign, "phone": phone}))
 
+    def members(self, campaign: str) -> list[tuple[int, str]]:
+        """The phones of a campaign, by number."""
+        return list(_typed(list[tuple[int, str]], self._call("members", {"campaign": campaign})))
+
     def forget(self, campaign: str, *, only_open: bool = False) -> None:
         """Drop what is kept of a campaign, or its open tasks alone."""
         self._call("forget", {"campaign": campaign, "only_open": only_open})

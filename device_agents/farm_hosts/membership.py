@@ -12,6 +12,7 @@ from fnmatch import fnmatchcase
 from device_agents.base import AgentSettings
 from device_agents.farm.model import FencedOff, Lease, LeaseLost, PhoneStatus
 from device_agents.farm_hosts.clients import HostClient, RegistryClient
+from device_agents.farm_hosts.keeping import KeptLease
 from device_agents.farm_hosts.phones import RunnerSettings
 from device_agents.farm_hosts.remote import RemotePhone
 from device_agents.farm_hosts.transport import FarmTransport, Unreachable
@@ -52,7 +53,8 @@ class Membership:
 
     Attributes:
         phones: Those that take part now, by number.
-        hashes: The serial hash of every phone that ever took part, by number.
+        hashes: The serial hash of every phone that ever took part, by number; those of earlier
+            launches of the campaign too.
         notes: What happened to phones, for the table.
     """
 
@@ -86,6 +88,7 @@ class Membership:
         """
         self.model = self._choose_model()
         self.registry.forget(self._wish.campaign, only_open=True)
+        self.hashes = dict(self.registry.members(self._wish.campaign))
         self.gather()
 
     def end(self, *, is_complete: bool) -> None:
@@ -188,9 +191,8 @@ class Membership:
         """
         way = self.registry.way(lease.key)
         return RemotePhone(
-            lease,
-            sent_at_s,
-            way,
+            KeptLease(lease, sent_at_s, self.registry),
+            way.address,
             self.registry,
             HostClient(self._transport, way.host, self._secret),
             settings=RunnerSettings.of(self._settings),

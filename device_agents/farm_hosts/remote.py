@@ -1,8 +1,6 @@
 """One leased phone at another host, as a device agent: renews its lease, hands results in."""
 
 import contextlib
-import threading
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,9 +8,9 @@ from types import TracebackType
 from typing import Self
 
 from device_agents.base import DeviceState
-from device_agents.farm.holder import HeldLease, keep_renewed
-from device_agents.farm.model import Lease, LeaseLost, Result, Task, Way
+from device_agents.farm.model import Result, Task
 from device_agents.farm_hosts.clients import HostClient, RegistryClient
+from device_agents.farm_hosts.keeping import KeptLease
 from device_agents.farm_hosts.messages import Reply, read_reply, write
 from device_agents.farm_hosts.phones import OpenPhone, RunnerSettings, RunPart, state_of_json
 from device_agents.farm_hosts.transport import Unreachable
@@ -33,60 +31,64 @@ _POLL_S = 2.0
 _PIECE = 4 * 2**20
 
 
-class RemotePhone:
+class FetchesNothing:
+    """What an agent of a farm refuses."""
+
+    def reserve(self) -> str:
+        """Refused: a farm measures, it fetches no outputs."""
+        raise UsageError(
+            "A farm measures tables; it fetches no outputs.", "Name a phone of this host: --serial."
+        )
+
+    def collect(self, name: str) -> bytes:
+        """Refused: a farm measures, it fetches no outputs."""
+        raise UsageError(f"A farm has no output {name!r}.", "Name a phone of this host: --serial.")
+
+
+class RemotePhone(FetchesNothing):
     """A leased phone as a `DeviceAgent`; its lease is renewed for as long as it is entered.
 
     `Begin` and `Loaded` are yielded as they come, whatever is measured only once the registry
     has kept it: a holder whose lease ended meanwhile yields nothing of it.
 
     Args:
-        lease: As granted.
-        sent_at_s: When the request was sent, by the clock.
-        way: How the phone is reached.
+        kept: Its lease.
+        address: How its host calls it.
         registry, host: The services.
         settings: How its runner is started.
         campaign: What the results are kept under; empty: nothing is handed in.
         say: Told what the phone's agent tells.
-        clock: Seconds.
     """
 
     def __init__(
         self,
-        lease: Lease,
-        sent_at_s: float,
-        way: Way,
+        kept: KeptLease,
+        address: str,
         registry: RegistryClient,
         host: HostClient,
         *,
         settings: RunnerSettings,
         campaign: str,
         say: Callable[[str], None],
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.lease = lease
-        self.way = way
+        self.lease = kept.lease
+        self._kept = kept
+        self._address = address
         self._registry = registry
         self._host = host
         self._settings = settings
         self._campaign = campaign
         self._say = say
-        self._clock = clock
-        self._held = HeldLease(lease, sent_at_s)
-        self._stop = threading.Event()
-        self._lost: LeaseLost | None = None
-        self._thread = threading.Thread(target=self._renew, name="farm lease", daemon=True)
         self._opened: OpenPhone | None = None
         self._names: dict[str, str] = {}
         self._plans = 0
 
-    # --- the lease
-
     def __enter__(self) -> Self:
-        self._thread.start()
+        self._kept.__enter__()
         try:
-            self._opened = self._host.open(self.lease, self.way.address, self._settings)
+            self._opened = self._host.open(self.lease, self._address, self._settings)
         except BaseException:
-            self._give_back()
+            self.__exit__(None, None, None)
             raise
         self._tell(self._opened.said)
         return self
@@ -97,37 +99,9 @@ class RemotePhone:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._give_back()
-
-    def _give_back(self) -> None:
-        """Close the phone and end the lease; what cannot be reached does so by itself."""
-        for end in (self._host.close, self._registry.release):
-            with contextlib.suppress(KitError):
-                end(self.lease.key)
-        self._stop.set()
-        self._thread.join()
-
-    def _renew(self) -> None:
-        try:
-            keep_renewed(self._held, self._registry.renew, clock=self._clock, stop=self._stop)
-        except LeaseLost as error:
-            self._lost = error
-        except KitError as error:
-            self._lost = LeaseLost(error.message, error.remedy)
-
-    def check(self) -> None:
-        """Refuse to go on without the lease.
-
-        Raises:
-            LeaseLost: It has ended, or may have.
-        """
-        if self._lost is not None:
-            raise self._lost
-        if self._held.is_over(self._clock()):
-            raise LeaseLost(
-                f"The lease of {self.lease.phone} could not be renewed in time.",
-                "Look whether the registry runs: python -m profiler farm status.",
-            )
+        with contextlib.suppress(KitError):  # a host that cannot be reached closes it by itself
+            self._host.close(self.lease.key)
+        self._kept.__exit__(kind, error, trace)
 
     # --- DeviceAgent protocol
 
@@ -172,14 +146,6 @@ class RemotePhone:
                 if is_last:
                     return
 
-    def reserve(self) -> str:
-        """Refused: a farm measures, it fetches no outputs."""
-        raise _no_outputs("A file of outputs")
-
-    def collect(self, name: str) -> bytes:
-        """Refused: a farm measures, it fetches no outputs."""
-        raise _no_outputs(name)
-
     def run(self, plan: Plan) -> Iterator[Record]:
         """Run one plan; its measurements come at the end, if they count.
 
@@ -202,7 +168,7 @@ class RemotePhone:
                 yield record
             else:
                 kept.append(record)
-        self.check()
+        self._kept.check()
         if task is not None:
             content = "\n".join(map(dump_record, kept))
             result = Result(
@@ -257,21 +223,14 @@ class RemotePhone:
     def _until_answered(self, ask: Callable[[], object]) -> None:
         """Ask again while the service cannot be reached and the lease lives."""
         while True:
-            self.check()
+            self._kept.check()
             try:
                 ask()
                 return
             except Unreachable:
-                if self._stop.wait(_POLL_S / 4):
+                if self._kept.wait(_POLL_S / 4):
                     raise
 
     def _tell(self, said: tuple[str, ...]) -> None:
         for text in said:
             self._say(text)
-
-
-def _no_outputs(asked: str) -> KitError:
-    return UsageError(
-        f"{asked} was asked of a farm, which measures alone.",
-        "Name a phone of this host: --serial.",
-    )

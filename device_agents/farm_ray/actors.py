@@ -25,7 +25,7 @@ NAMESPACE = "fbnet-kit-farm"
 REGISTRY_METHODS = frozenset(
     (
         *("see", "drain", "quarantine", "acquire", "confirm", "way", "renew", "release", "queue"),
-        *("claim", "submit", "fail", "submit_probe", "number_of", "forget"),
+        *("claim", "submit", "fail", "submit_probe", "number_of", "members", "forget"),
         *("phones", "hosts", "waiting", "campaigns"),
     )
 )

@@ -1,0 +1,153 @@
+"""A farm of real processes on this machine: stand-in phones, `farm start`, two `farm join`."""
+
+import contextlib
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from tests.loopback.ground import processes_of
+
+_START_S = 240.0
+
+
+class FarmProcesses:
+    """The processes of one farm, with a cache of their own in a folder.
+
+    Args:
+        folder: Logs, phones and the cache.
+        port: The farm's; phones get the numbers behind it.
+        phones: How many.
+    """
+
+    def __init__(self, folder: Path, port: int, phones: int) -> None:
+        self.folder = folder.resolve()
+        self.port = port
+        self.phone_ports = [port + 1 + number for number in range(phones)]
+        self.children: dict[str, subprocess.Popen[bytes]] = {}
+
+    @property
+    def address(self) -> str:
+        """HOST:PORT of the farm."""
+        return f"127.0.0.1:{self.port}"
+
+    @contextlib.contextmanager
+    def running(self, *start: str) -> Iterator[None]:
+        """Phones, head and two hosts, each with half of the phones; `start` are its options."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self.module("runner", "device_agents.native").wait()
+            for number in range(len(self.phone_ports)):
+                self.phone(number)
+            self.profiler("start", "farm", "start", "--port", str(self.port), *start)
+            self.wait_for("start", "Ctrl-C")
+            for half in (0, 1):
+                phones = [f"--connect=127.0.0.1:{port}" for port in self.phone_ports[half::2]]
+                self.profiler(
+                    f"join-{half}", "farm", "join", self.address, f"--name=h{half}", *phones
+                )
+            for half in (0, 1):
+                self.wait_for(f"join-{half}", "Ctrl-C")
+            self._wait_for_phones()
+            yield
+        finally:
+            self._end()
+
+    def _wait_for_phones(self) -> None:
+        """Until the farm has seen every phone."""
+        until = time.monotonic() + _START_S
+        while time.monotonic() < until:
+            told = self.profiler("status", "farm", "status", self.address, "--format", "csv")
+            told.wait()
+            if self.said("status").rpartition("$ ")[2].count(" tcp tcp:") == len(self.phone_ports):
+                return
+            time.sleep(1)
+        raise SystemExit(f"not every phone joined; see {self.folder}/status.log")
+
+    def phone(self, number: int) -> None:
+        """A phone's daemon; one that comes back keeps the phone's files and settings."""
+        words = ["--port", str(self.phone_ports[number]), "--serial", f"farm-{number}", "--keep"]
+        root = str(self.root_of(number))
+        self.module(f"phone-{number}", "tests.loopback", *words, "--root", root)
+        self.wait_for(f"phone-{number}", "listening")
+
+    def root_of(self, number: int) -> Path:
+        """A phone's files."""
+        return self.folder / f"phone-{number}"
+
+    def profiler(self, name: str, *words: str) -> "subprocess.Popen[bytes]":
+        """Start a command; its output is in the log of this name."""
+        return self.module(name, "profiler", *words)
+
+    def module(self, name: str, module: str, *words: str) -> "subprocess.Popen[bytes]":
+        """Start a module of the kit; its output is in the log of this name."""
+        return self._start(name, [sys.executable, "-m", module, *words])
+
+    def _start(self, name: str, command: Sequence[str]) -> "subprocess.Popen[bytes]":
+        environment = {**os.environ, "KIT_CACHE": str(self.folder / "c"), "OMP_NUM_THREADS": "1"}
+        with self._log(name).open("ab") as log:
+            log.write(f"$ {shlex.join(command)}\n".encode())
+            log.flush()
+            self.children[name] = subprocess.Popen(
+                command, stdout=log, stderr=log, env=environment, stdin=subprocess.DEVNULL
+            )
+        return self.children[name]
+
+    def _log(self, name: str) -> Path:
+        return self.folder / f"{name}.log"
+
+    def said(self, name: str) -> str:
+        """All that a process of this name has said."""
+        return self._log(name).read_text(errors="replace")
+
+    def wait_for(self, name: str, text: str) -> None:
+        """Until the process has said this since it was last started."""
+        until = time.monotonic() + _START_S
+        while text not in self.said(name).rpartition("\n$ ")[2]:
+            if time.monotonic() > until or self.children[name].poll() is not None:
+                raise SystemExit(f"{name} did not start; see {self._log(name)}")
+            time.sleep(0.1)
+
+    def with_mark(self, mark: str) -> list[int]:
+        """Processes with this in their command line and this farm's cache in their variables."""
+        found = []
+        for path in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                words = (path / "cmdline").read_bytes().replace(b"\0", b" ")
+                variables = (path / "environ").read_bytes()
+                if mark.encode() in words and f"KIT_CACHE={self.folder}/c\0".encode() in variables:
+                    found.append(int(path.name))
+        return found
+
+    def runners(self) -> list[int]:
+        """Runners that measure on the phones now."""
+        return [
+            pid
+            for number in range(len(self.phone_ports))
+            for pid, words in processes_of(self.root_of(number)).items()
+            if b"fbnet-kit/files/" in words.split(b"\0")[0]
+        ]
+
+    def _end(self) -> None:
+        """End all: hosts before the head, phones last; nothing of this farm is left."""
+        for name in sorted(self.children, key=_turn):
+            child = self.children[name]
+            child.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(60)
+            child.kill()
+            child.wait()
+        for pid in self.with_mark(""):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def _turn(name: str) -> int:
+    """When a process is ended: commands first, phones last."""
+    order = ("join", "start", "phone")
+    kind = name.partition("-")[0]
+    return order.index(kind) if kind in order else -1
