@@ -26,6 +26,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
+from profiler.tables.phones import phone_lines
 from search.table.store import Table, read_table
 from tests.benchmarks.farm_processes import FarmProcesses
 
@@ -198,7 +199,7 @@ def verdict(farm: Table | None, one: Table) -> int:
             f"{len(apart)} rows: times of the two tables are {apart[len(apart) // 2]:.1%} "
             f"(median) and {apart[-1]:.1%} (largest) apart"
         )
-    print("\n".join(farm.manifest.notes))
+    print("\n".join([*phone_lines(farm.manifest.phones), *farm.manifest.notes]))
     print("; ".join(problems) or "every item has each block once; the rows are the same")
     return int(bool(problems))
 
