@@ -181,6 +181,15 @@ class HasSiblings(Protocol):
         ...
 
 
+@runtime_checkable
+class HearsStages(Protocol):
+    """An agent that lets others see how far a campaign is."""
+
+    def hear_stage(self, title: str) -> None:
+        """A stage begins, such as "pass 2 of 6"."""
+        ...
+
+
 # Where a device's runtime comes from: ExecuTorch's pinned wheels, the packages that are
 # installed here, or a build with Android's NDK; `auto` is the device's own choice.
 RUNTIMES = ("auto", "wheels", "installed", "ndk")

@@ -170,13 +170,17 @@ class RegistryClient:
         """A phone's number within a campaign."""
         return int(self._call("number_of", {"campaign": campaign, "phone": phone}))
 
+    def note_stage(self, campaign: str, owner: str, stage: str) -> None:
+        """Say how far a campaign is."""
+        self._call("note_stage", {"campaign": campaign, "owner": owner, "stage": stage})
+
     def members(self, campaign: str) -> list[tuple[int, str]]:
         """The phones of a campaign, by number."""
         return list(_typed(list[tuple[int, str]], self._call("members", {"campaign": campaign})))
 
-    def forget(self, campaign: str, *, only_open: bool = False) -> None:
-        """Drop what is kept of a campaign, or its open tasks alone."""
-        self._call("forget", {"campaign": campaign, "only_open": only_open})
+    def forget(self, campaign: str, *, only_open: bool = False, phone: str = "") -> None:
+        """Drop what is kept of a campaign, or the open tasks alone (with a phone: its own)."""
+        self._call("forget", {"campaign": campaign, "only_open": only_open, "phone": phone})
 
     def phones(self) -> list[PhoneStatus]:
         """Whatever phones were ever seen, by id."""

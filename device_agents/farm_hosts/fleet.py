@@ -107,6 +107,10 @@ class FarmFleet(FetchesNothing):
         """Every phone of the campaign, those of earlier launches too, and how far they agree."""
         return self._agreement.siblings(dict(sorted(self._members.hashes.items())))
 
+    def hear_stage(self, title: str) -> None:
+        """Let the farm's users see how far the campaign is."""
+        self._members.tell_stage(title)
+
     # --- one plan
 
     def run(self, plan: Plan) -> Iterator[Record]:

@@ -89,6 +89,7 @@ class Membership:
         self.model = self._choose_model()
         self.registry.forget(self._wish.campaign, only_open=True)
         self.hashes = dict(self.registry.members(self._wish.campaign))
+        self.tell_stage("getting ready")
         self.gather()
 
     def end(self, *, is_complete: bool) -> None:
@@ -99,6 +100,11 @@ class Membership:
         if is_complete:
             with contextlib.suppress(KitError):
                 self.registry.forget(self._wish.campaign)
+
+    def tell_stage(self, title: str) -> None:
+        """Say how far the campaign is; a registry that cannot be reached hears it later."""
+        with contextlib.suppress(KitError):
+            self.registry.note_stage(self._wish.campaign, self.owner, title)
 
     def _choose_model(self) -> str:
         models = models_in(self.registry.phones(), self._wish.models)

@@ -191,8 +191,12 @@ class RemotePhone(FetchesNothing):
             )
             if claimed[-1] == task:
                 return task
-            # One that a launch which broke off left behind; another one takes its place.
-            self._until_answered(lambda: self._registry.forget(self._campaign, only_open=True))
+            # One that this phone left behind when it was lost; another one takes its place.
+            self._until_answered(
+                lambda: self._registry.forget(
+                    self._campaign, only_open=True, phone=self.lease.phone
+                )
+            )
             self._until_answered(lambda: self._registry.queue([task]))
 
     def _lines(self, plan: Plan) -> Iterator[str]:

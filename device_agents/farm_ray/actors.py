@@ -26,6 +26,7 @@ REGISTRY_METHODS = frozenset(
     (
         *("see", "drain", "quarantine", "acquire", "confirm", "way", "renew", "release", "queue"),
         *("claim", "submit", "fail", "submit_probe", "number_of", "members", "forget"),
+        "note_stage",
         *("phones", "hosts", "waiting", "campaigns"),
     )
 )

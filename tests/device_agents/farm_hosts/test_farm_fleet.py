@@ -165,6 +165,16 @@ def test_a_phone_that_disagrees_is_apart_from_the_others_and_they_are_not(farm: 
     assert all(abs(share) < AGREEMENT for share in apart.values())
 
 
+def test_others_see_how_far_a_campaign_is_and_what_each_phone_did(farm: Farm) -> None:
+    with farm.fleet(campaign="c") as fleet:
+        assert [one.stage for one in farm.registry.campaigns()] == ["getting ready"]
+        fleet.hear_stage("pass 2 of 6")
+        list(fleet.run(farm.plan(fleet)))
+        (seen,) = farm.registry.campaigns()
+    assert (seen.stage, seen.done, seen.owner) == ("pass 2 of 6", 4, fleet._members.owner)
+    assert seen.phones == (("aa", 1), ("bb", 1), ("cc", 1), ("dd", 1))
+
+
 def test_a_phone_that_is_lost_is_compared_by_the_passes_that_it_measured(farm: Farm) -> None:
     with farm.fleet() as fleet:
         plan = farm.plan(fleet)
