@@ -31,7 +31,7 @@ def serve_pages(
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            names = (f"{name}:{server.server_port}" for name in (_LOOPBACK, "localhost"))
+            names = [f"{name}:{server.server_port}" for name in (_LOOPBACK, "localhost")]
             if self.headers.get("Host") not in names:
                 self.send_error(403)
                 return
