@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from device_agents.native import build as native
 from tests.loopback.ground import processes_of
 
 _START_S = 240.0
@@ -22,12 +24,26 @@ class FarmProcesses:
         folder: Logs, phones and the cache.
         port: The farm's; phones get the numbers behind it.
         phones: How many.
+        phone_words: More options of each phone.
+        ways: What `farm join` of each of two hosts is told; by default its phones' own daemons.
     """
 
-    def __init__(self, folder: Path, port: int, phones: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        port: int,
+        phones: int,
+        *,
+        phone_words: Sequence[str] = (),
+        ways: Sequence[Sequence[str]] = (),
+    ) -> None:
         self.folder = folder.resolve()
         self.port = port
         self.phone_ports = [port + 1 + number for number in range(phones)]
+        self.phone_words = phone_words
+        self.ways = ways or [
+            [f"--connect=127.0.0.1:{port}" for port in self.phone_ports[half::2]] for half in (0, 1)
+        ]
         self.children: dict[str, subprocess.Popen[bytes]] = {}
 
     @property
@@ -40,16 +56,14 @@ class FarmProcesses:
         """Phones, head and two hosts, each with half of the phones; `start` are its options."""
         self.folder.mkdir(parents=True, exist_ok=True)
         try:
-            self.module("runner", "device_agents.native").wait()
+            self._take_runner()
             for number in range(len(self.phone_ports)):
                 self.phone(number)
+            self.prepare()
             self.profiler("start", "farm", "start", "--port", str(self.port), *start)
             self.wait_for("start", "Ctrl-C")
-            for half in (0, 1):
-                phones = [f"--connect=127.0.0.1:{port}" for port in self.phone_ports[half::2]]
-                self.profiler(
-                    f"join-{half}", "farm", "join", self.address, f"--name=h{half}", *phones
-                )
+            for half, way in enumerate(self.ways):
+                self.profiler(f"join-{half}", "farm", "join", self.address, f"--name=h{half}", *way)
             for half in (0, 1):
                 self.wait_for(f"join-{half}", "Ctrl-C")
             self._wait_for_phones()
@@ -57,13 +71,26 @@ class FarmProcesses:
         finally:
             self._end()
 
+    def _take_runner(self) -> None:
+        """The native runner from this user's cache; it is built there once."""
+        if native.find() is None:
+            subprocess.run([sys.executable, "-m", "device_agents.native"], check=True)
+        built = native.find()
+        assert built is not None
+        own = self.folder / "c" / "runners" / built.parent.name
+        shutil.copytree(built.parent, own, dirs_exist_ok=True)
+
+    def prepare(self) -> None:
+        """What is done between the start of the phones and that of the farm: nothing here."""
+
     def _wait_for_phones(self) -> None:
         """Until the farm has seen every phone."""
         until = time.monotonic() + _START_S
         while time.monotonic() < until:
             told = self.profiler("status", "farm", "status", self.address, "--format", "csv")
             told.wait()
-            if self.said("status").rpartition("$ ")[2].count(" tcp tcp:") == len(self.phone_ports):
+            rows = self.said("status").rpartition("\n$ ")[2].splitlines()[2:]
+            if len(rows) == len(self.phone_ports):
                 return
             time.sleep(1)
         raise SystemExit(f"not every phone joined; see {self.folder}/status.log")
@@ -72,7 +99,7 @@ class FarmProcesses:
         """A phone's daemon; one that comes back keeps the phone's files and settings."""
         words = ["--port", str(self.phone_ports[number]), "--serial", f"farm-{number}", "--keep"]
         root = str(self.root_of(number))
-        self.module(f"phone-{number}", "tests.loopback", *words, "--root", root)
+        self.module(f"phone-{number}", "tests.loopback", *words, *self.phone_words, "--root", root)
         self.wait_for(f"phone-{number}", "listening")
 
     def root_of(self, number: int) -> Path:
