@@ -1,6 +1,8 @@
 """One leased phone at another host, as a device agent: renews its lease, hands results in."""
 
 import contextlib
+import math
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -29,6 +31,9 @@ from search.table.manifest import DeviceInfo, Source
 
 _POLL_S = 2.0
 _PIECE = 4 * 2**20
+# A host that is silent for so many times to live is given up, and its phone with it: the lease
+# alone would be renewed for ever.
+_HOST_PATIENCE = 2.0
 
 
 class FetchesNothing:
@@ -202,14 +207,16 @@ class RemotePhone(FetchesNothing):
     def _lines(self, plan: Plan) -> Iterator[str]:
         """The records of a run as they arrive, over breaks of the connection."""
         key, got = self.lease.key, 0
-        self._until_answered(lambda: self._host.run(key, plan.nonce, dump_plan(plan)))
+        patience_s = _HOST_PATIENCE * self.lease.ttl_s
+        self._until_answered(lambda: self._host.run(key, plan.nonce, dump_plan(plan)), patience_s)
         try:
             while True:
                 parts: list[RunPart] = []
                 self._until_answered(
                     lambda: parts.append(  # noqa: B023 (called at once)
                         self._host.records(key, plan.nonce, got, _POLL_S)  # noqa: B023
-                    )
+                    ),
+                    patience_s,
                 )
                 part = parts[-1]
                 self._tell(part.said)
@@ -224,15 +231,21 @@ class RemotePhone(FetchesNothing):
             with contextlib.suppress(KitError):
                 self._host.stop(key, plan.nonce)
 
-    def _until_answered(self, ask: Callable[[], object]) -> None:
-        """Ask again while the service cannot be reached and the lease lives."""
+    def _until_answered(self, ask: Callable[[], object], patience_s: float = math.inf) -> None:
+        """Ask again while the service cannot be reached and the lease lives.
+
+        Raises:
+            LeaseLost: It ended meanwhile.
+            Unreachable: The service cannot be reached for so long.
+        """
+        until_s = time.monotonic() + patience_s
         while True:
             self._kept.check()
             try:
                 ask()
                 return
             except Unreachable:
-                if self._kept.wait(_POLL_S / 4):
+                if self._kept.wait(_POLL_S / 4) or time.monotonic() >= until_s:
                     raise
 
     def _tell(self, said: tuple[str, ...]) -> None:

@@ -8,14 +8,16 @@ command's calls, or the campaign itself is killed, one to four of them within tw
 phones measure, or while what was killed before is still coming back. Supervisors start them again,
 the campaign by --resume; a campaign that ends before all kills are spent is followed by another
 one. Every item of every table must have each of its blocks once, and the rows of a campaign on one
-phone at one host. Each run is a farm of its own with a seed of its own; what ended well is kept in
-DIR, and not run again. Ends with 1, and the reason, if anything was wrong. What is measured are
-times of this machine, not of phones.
+phone at one host. With --namespaces each of the two hosts has a network of its own, and the cable
+between them is cut from time to time. Each run is a farm of its own with a seed of its own; what
+ended well is kept in DIR, and not run again. Ends with 1, and the reason, if anything was wrong.
+What is measured are times of this machine, not of phones.
 """
 
 import argparse
 import contextlib
 import json
+import math
 import os
 import random
 import signal
@@ -28,6 +30,7 @@ from pathlib import Path
 
 from profiler.tables.phones import phone_lines
 from search.table.store import Table, read_table
+from tests.benchmarks.farm_namespaces import Namespaces
 from tests.benchmarks.farm_processes import FarmProcesses
 
 WHAT = ["--device", "android", "--space", "fbnet-mini", "--filter", "_e1_", "--fast"]
@@ -54,6 +57,11 @@ def main() -> int:
     options.add_argument("--rounds", type=int, default=60, help="blocks an item, at least")
     options.add_argument("--ttl", type=float, default=15.0, help="of leases, seconds")
     options.add_argument("--port", type=int, default=26_399)
+    options.add_argument(
+        "--namespaces",
+        action="store_true",
+        help="a network namespace a host; their cable is cut too",
+    )
     options.add_argument("--folder", type=Path, help="kept; default: a temporary one")
     given = options.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # ends the farm's processes too
@@ -75,9 +83,11 @@ def run(given: argparse.Namespace, folder: Path, seed: int) -> int:
         return 0
     print(f"--- seed {seed}, {given.kills} kills", flush=True)
     began = time.monotonic()
-    farm = FarmProcesses(folder / f"s{seed}", given.port, given.phones)
+    hosts = Namespaces(given.port) if given.namespaces else None
+    farm = FarmProcesses(folder / f"s{seed}", given.port, given.phones, namespaces=hosts)
     trial = Trial(farm, [*WHAT, "--iterations", str(given.rounds)], random.Random(seed))
-    code = trial.run(given.kills, given.ttl)
+    with hosts.made() if hosts else contextlib.nullcontext():
+        code = trial.run(given.kills, given.ttl)
     told = {"killed": dict(sorted(trial.killed.items())), "campaigns": trial.campaigns}
     told["seconds"] = round(time.monotonic() - began)
     print(f"seed {seed}: {json.dumps(told)}: {'wrong' if code else 'all is well'}", flush=True)
@@ -93,6 +103,8 @@ class Trial:
         self.farm = farm
         self.what = what
         self.draw = draw
+        self.kinds = (*KINDS, "cable") if farm.namespaces else KINDS
+        self.mended_s = math.inf
         self.killed: Counter[str] = Counter()
         self.campaigns = 0
 
@@ -103,6 +115,8 @@ class Trial:
             while left:
                 left = self.campaign(left)
                 tables.append(self.table(f"farm-{self.campaigns}"))
+            if self.mended_s < math.inf:
+                self.mend()
             port = self.farm.phone_ports[0]
             output = str(self.farm.folder / "one")
             self.command("one", "--connect", f"127.0.0.1:{port}", "-o", output).wait()
@@ -128,6 +142,8 @@ class Trial:
                 time.sleep(0.5)
                 began = any((output / ".journal").glob("*.sqlite"))
                 child = self.command("campaign", *words, *(["--resume"] if began else []))
+            if time.monotonic() > self.mended_s:
+                self.mend()
             if kills and not due:
                 due, next_s = self.burst(kills)
             if due and time.monotonic() > next_s:
@@ -154,8 +170,12 @@ class Trial:
 
     def kill_one(self, campaign: "subprocess.Popen[bytes]") -> int:
         """Kill one process of a kind drawn by chance; 0 where there is none of it now."""
-        kind = self.draw.choice(KINDS)
-        if kind == "daemon":
+        kind = self.draw.choice(self.kinds)
+        if kind == "cable":
+            if self.mended_s < math.inf:
+                return 0
+            self.cut()
+        elif kind == "daemon":
             number = self.draw.randrange(len(self.farm.phone_ports))
             self.farm.children[f"phone-{number}"].kill()
             self.farm.children[f"phone-{number}"].wait()
@@ -173,6 +193,18 @@ class Trial:
         self.killed[kind] += 1
         print(f"{time.strftime('%X')} killed {kind}", flush=True)
         return 1
+
+    def cut(self) -> None:
+        """Part the two hosts for a while: too short for anything to notice, or for everything."""
+        assert self.farm.namespaces is not None
+        self.farm.namespaces.cut()
+        self.mended_s = time.monotonic() + self.draw.choice((2.0, 10.0, 40.0))
+
+    def mend(self) -> None:
+        """Let the two hosts reach each other again."""
+        assert self.farm.namespaces is not None
+        self.farm.namespaces.mend()
+        self.mended_s = math.inf
 
     def table(self, name: str) -> Table | None:
         folders = [path.parent for path in (self.farm.folder / name).glob("*/*/manifest.json")]

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from device_agents.native import build as native
+from tests.benchmarks.farm_namespaces import Namespaces
 from tests.loopback.ground import processes_of
 
 _START_S = 240.0
@@ -26,6 +27,7 @@ class FarmProcesses:
         phones: How many.
         phone_words: More options of each phone.
         ways: What `farm join` of each of two hosts is told; by default its phones' own daemons.
+        namespaces: Where the two hosts live; the head and the campaigns are at the first.
     """
 
     def __init__(
@@ -36,11 +38,13 @@ class FarmProcesses:
         *,
         phone_words: Sequence[str] = (),
         ways: Sequence[Sequence[str]] = (),
+        namespaces: Namespaces | None = None,
     ) -> None:
         self.folder = folder.resolve()
         self.port = port
         self.phone_ports = [port + 1 + number for number in range(phones)]
         self.phone_words = phone_words
+        self.namespaces = namespaces
         self.ways = ways or [
             [f"--connect=127.0.0.1:{port}" for port in self.phone_ports[half::2]] for half in (0, 1)
         ]
@@ -49,7 +53,10 @@ class FarmProcesses:
     @property
     def address(self) -> str:
         """HOST:PORT of the farm."""
-        return f"127.0.0.1:{self.port}"
+        return f"{self._listen(0)}:{self.port}"
+
+    def _listen(self, half: int) -> str:
+        return self.namespaces.addresses[half] if self.namespaces else "127.0.0.1"
 
     @contextlib.contextmanager
     def running(self, *start: str) -> Iterator[None]:
@@ -60,10 +67,12 @@ class FarmProcesses:
             for number in range(len(self.phone_ports)):
                 self.phone(number)
             self.prepare()
-            self.profiler("start", "farm", "start", "--port", str(self.port), *start)
+            own = ["--port", str(self.port), "--listen", self._listen(0)]
+            self.profiler("start", "farm", "start", *own, *start)
             self.wait_for("start", "Ctrl-C")
             for half, way in enumerate(self.ways):
-                self.profiler(f"join-{half}", "farm", "join", self.address, f"--name=h{half}", *way)
+                own = [self.address, f"--name=h{half}", "--listen", self._listen(half)]
+                self.profiler(f"join-{half}", "farm", "join", *own, *way)
             for half in (0, 1):
                 self.wait_for(f"join-{half}", "Ctrl-C")
             self._wait_for_phones()
@@ -116,6 +125,8 @@ class FarmProcesses:
 
     def _start(self, name: str, command: Sequence[str]) -> "subprocess.Popen[bytes]":
         environment = {**os.environ, "KIT_CACHE": str(self.folder / "c"), "OMP_NUM_THREADS": "1"}
+        if self.namespaces is not None:
+            command = self.namespaces.within(_half_of(name), command)
         with self._log(name).open("ab") as log:
             log.write(f"$ {shlex.join(command)}\n".encode())
             log.flush()
@@ -171,6 +182,12 @@ class FarmProcesses:
         for pid in self.with_mark(""):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+
+
+def _half_of(name: str) -> int:
+    """The host of a process: phones with odd numbers hang on the second."""
+    kind, _, number = name.partition("-")
+    return int(number) % 2 if kind in ("join", "phone") else 0
 
 
 def _turn(name: str) -> int:

@@ -101,6 +101,7 @@ class Farm:
         services: dict[str, Any] = {
             REGISTRY: ObjectService(self.registry, REGISTRY_METHODS, SECRET, one_at_a_time=True)
         }
+        self.services = services
         self.transport = InProcess(services)
         self.hosts = {}
         for host, names in shelves.items():

@@ -85,6 +85,19 @@ def test_a_phone_that_comes_back_has_its_own_items_in_the_next_pass(farm: Farm) 
     assert items == [item for item in range(len(KEYS)) if item % 4 == 1]
 
 
+def test_the_items_of_a_host_that_is_switched_off_for_good_are_measured_by_the_others(
+    farm: Farm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("device_agents.farm_hosts.remote._HOST_PATIENCE", 0.0)
+    with farm.fleet() as fleet:
+        plan = farm.plan(fleet)
+        del farm.services["host-shelf-1"]
+        records = list(fleet.run(plan))
+        hosts = {phone.lease.phone for phone in fleet._members.phones.values()}
+    assert every_item_once(records)
+    assert hosts == {"cc", "dd"}
+
+
 def test_a_fleet_that_lost_every_phone_waits_for_one(farm: Farm) -> None:
     for phone in farm.phones.values():
         phone.breaks_at = 6
