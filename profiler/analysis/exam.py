@@ -14,8 +14,9 @@ from scipy import stats as scipy_stats
 from profiler.analysis.arrays import Array
 from profiler.analysis.in_network import InNetworkModel, fit_in_network
 from search.latency.model import estimate_from_features, feature_vector
+from search.table.calibration import Calibration
 from search.table.entries import Entry
-from search.table.manifest import Calibration, Exam, Score
+from search.table.manifest import Exam, Score
 from search.table.store import EXAM_COLUMNS
 
 Statistic = Callable[[Array, Array], float]

@@ -6,7 +6,7 @@ from profiler.analysis.exam import MeasuredNetwork
 from profiler.planning.plan import CampaignPlan, wanted_operators
 from search.console.messages import counted
 from search.latency.model import estimate_from_features
-from search.table.manifest import Calibration
+from search.table.calibration import Calibration
 
 
 def added_notes(

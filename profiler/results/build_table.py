@@ -23,9 +23,9 @@ from profiler.results.provenance import kit_info
 from profiler.results.rows import CampaignResult, make_entry
 from profiler.settings import BAR_MAPE, BAR_SPEARMAN
 from search.errors import DeviceError
+from search.table.calibration import Calibration
 from search.table.entries import Entry
 from search.table.manifest import (
-    Calibration,
     Exam,
     Manifest,
     Prediction,

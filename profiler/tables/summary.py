@@ -9,7 +9,8 @@ from profiler.tables.versions import exporter_of
 from search.console.messages import counted
 from search.latency.trust import table_problems, wide_rows
 from search.operators.words import space_label
-from search.table.manifest import Calibration, Exam, Manifest, Origin, Prediction, Protocol, Score
+from search.table.calibration import Calibration
+from search.table.manifest import Exam, Manifest, Origin, Prediction, Protocol, Score
 from search.table.store import Table
 
 _COLUMNS, _INDENT = 80, 13

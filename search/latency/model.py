@@ -22,9 +22,9 @@ from search.errors import TableError
 from search.operators.spec import OperatorSpec
 from search.spaces.base import LayeredSpace
 from search.spaces.registry import parse_space
+from search.table.calibration import Calibration
 from search.table.columns import AGAIN
 from search.table.entries import Entry
-from search.table.manifest import Calibration
 from search.table.store import Table
 
 Array = npt.NDArray[np.float64]

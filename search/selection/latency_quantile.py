@@ -25,7 +25,7 @@ from search.selection.exact import network_of
 from search.selection.frontiers import Summable, cheapest_choices, summable, weighted_sum
 from search.selection.knapsack import Array, IntArray
 from search.spaces.base import LayeredSpace
-from search.table.manifest import Calibration
+from search.table.calibration import Calibration
 
 
 class LatencyQuantile:

@@ -16,7 +16,9 @@ table under tests/golden/.
              `stay_on` of older tables held whatever powered the phone: true is unknown here
     4 -> 5   peak memory of networks (`memory`, more columns of exam.csv), unknown in older tables;
              the same columns
-    5 -> 6   which of several phones measured a row (the column `phone`), and how far they agree
+    5 -> 6   effects of neighbouring layers (`calibration.pairs`), none in older tables;
+             the same columns
+    6 -> 7   which of several phones measured a row (the column `phone`), and how far they agree
              (`phones`), unknown in older tables
 """
 
@@ -68,8 +70,13 @@ def _manifest_4(content: Content) -> Content:
 
 
 def _manifest_5(content: Content) -> Content:
-    # What schema 6 brings is unknown here: the fields' defaults say so.
+    # Likewise what schema 6 brings.
     return {**content, "schema_version": 6}
+
+
+def _manifest_6(content: Content) -> Content:
+    # Likewise what schema 7 brings.
+    return {**content, "schema_version": 7}
 
 
 def _phone_3(value: Any) -> Any:
@@ -83,7 +90,7 @@ def _rows_2(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(in_network_us="", state_sensitivity="")
 
 
-def _rows_5(frame: pd.DataFrame) -> pd.DataFrame:
+def _rows_6(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(phone="")
 
 
@@ -92,7 +99,8 @@ UPGRADES: Mapping[int, Upgrade] = {
     2: Upgrade(manifest=_manifest_2, rows=_rows_2),
     3: Upgrade(manifest=_manifest_3),
     4: Upgrade(manifest=_manifest_4),
-    5: Upgrade(manifest=_manifest_5, rows=_rows_5),
+    5: Upgrade(manifest=_manifest_5),
+    6: Upgrade(manifest=_manifest_6, rows=_rows_6),
 }
 
 

@@ -27,7 +27,7 @@ from search.selection.by_costs import (
 from search.selection.chance_constrained import select_chance_constrained
 from search.selection.exact import network_of
 from search.spaces.registry import make_space
-from search.table.manifest import Calibration
+from search.table.calibration import Calibration
 from search.table.store import read_table
 from tests.search.cli.runner import write
 
