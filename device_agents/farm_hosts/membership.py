@@ -5,7 +5,7 @@ import getpass
 import socket
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -130,10 +130,11 @@ class Membership:
             Unreachable: The farm does not answer: at the beginning, or for minutes.
         """
         request, told = uuid.uuid4().hex, ""
+        failed: set[str] = set()
         patient_until_s = time.monotonic() + _PATIENCE_S
         while True:
             try:
-                lease = self._ask(request)
+                lease = self._ask(request, failed if self.phones else ())
                 if lease is None and self.phones:
                     return
                 news = self._why_waiting() if lease is None else told
@@ -144,17 +145,24 @@ class Membership:
                 lease, news = None, f"{error.message} Trying again."
             if lease is not None:
                 request = uuid.uuid4().hex
-                continue
+                if all(one.lease != lease for one in self.phones.values()):
+                    failed.add(lease.phone)  # it is left alone while others measure
+                if self.phones:
+                    continue
             if news != told:
                 told = news
                 self._settings.say(news)
             time.sleep(self._poll_s)
 
-    def _ask(self, request: str) -> Lease | None:
+    def _ask(self, request: str, but_not: Collection[str]) -> Lease | None:
         """Ask for one phone, and let it take part."""
         sent_at_s = time.monotonic()
         lease = self.registry.acquire(
-            self.owner, self.model, request, waits=not self.phones, left_out=self._left_out
+            self.owner,
+            self.model,
+            request,
+            waits=not self.phones,
+            left_out=[*self._left_out, *but_not],
         )
         if lease is not None:
             self._take(lease, sent_at_s)

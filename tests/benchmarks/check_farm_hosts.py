@@ -34,8 +34,10 @@ from tests.benchmarks.farm_namespaces import Namespaces
 from tests.benchmarks.farm_processes import FarmProcesses
 
 WHAT = ["--device", "android", "--space", "fbnet-mini", "--filter", "_e1_", "--fast"]
-KINDS = ("registry", "host", "host", "raylet", "head", "daemon", "daemon", "campaign", "campaign")
-KINDS += ("carrier", "runner")
+KINDS = (
+    *("registry", "raylet", "head", "carrier", "runner"),
+    *(kind for kind in ("host", "daemon", "campaign") for _ in range(2)),
+)
 MARKS = {
     "registry": "ray::RegistryActor",
     "host": "ray::HostActor",

@@ -41,6 +41,9 @@ class Phone:
     # Number of a record at which the cable breaks, once.
     breaks_at: int | None = None
     is_there: bool = True
+    # Whether an agent can open it; how often one tried.
+    opens: bool = True
+    tries: int = 0
     runs: list[int] = field(default_factory=list)
 
     @property
@@ -57,6 +60,9 @@ class PhoneAgent(SimulatedAgent):
         self.token = token
 
     def __enter__(self) -> Self:
+        self.phone.tries += 1
+        if not self.phone.opens:
+            raise ConnectionLost("The cable is broken.")
         Gate(self).open(self.token)
         return self
 

@@ -72,6 +72,17 @@ def test_the_items_of_a_phone_that_is_lost_are_measured_by_the_others(farm: Farm
     assert "items moved from a phone that was lost" in remarks
 
 
+def test_a_phone_that_cannot_be_opened_is_tried_once_while_others_measure(farm: Farm) -> None:
+    farm.phones["aa"].opens = False
+    with farm.fleet() as fleet:
+        assert sorted(fleet._members.hashes.values()) == ["bb", "cc", "dd"]
+        assert farm.phones["aa"].tries <= 2  # the first may be asked for before any other is held
+        records = list(fleet.run(farm.plan(fleet)))
+        notes = " ".join(fleet.remarks())
+    assert every_item_once(records)
+    assert "the phone aa could not be used: The cable is broken." in notes
+
+
 def test_a_phone_that_comes_back_has_its_own_items_in_the_next_pass(farm: Farm) -> None:
     with farm.fleet() as fleet:
         plan = farm.plan(fleet)

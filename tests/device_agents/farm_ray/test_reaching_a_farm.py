@@ -96,7 +96,7 @@ def _carrier_that_says(error: str, monkeypatch: pytest.MonkeyPatch) -> None:
         started: subprocess.Popen[bytes] = real([sys.executable, "-c", code], **options)  # type: ignore[call-overload]
         return started
 
-    monkeypatch.setattr(transport.subprocess, "Popen", popen)
+    monkeypatch.setattr("device_agents.farm_ray.transport.subprocess.Popen", popen)
     monkeypatch.setattr(transport, "require_ray", lambda: None)
 
 
@@ -126,6 +126,6 @@ def test_a_command_to_a_farm_that_is_not_there_starts_nothing(
     secret: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(transport, "require_ray", lambda: None)
-    monkeypatch.setattr(transport.subprocess, "Popen", None)
+    monkeypatch.setattr("device_agents.farm_ray.transport.subprocess.Popen", None)
     with pytest.raises(Unreachable, match="nothing listens"):
         RayTransport(f"127.0.0.1:{_free()}", secret).ask("registry", b"", 5.0)
