@@ -132,8 +132,9 @@ def _calibration_lines(calibration: Calibration | None) -> list[str]:
         f"{slope:.3g} {name}"
         for name, slope in zip(calibration.features, calibration.slopes, strict=True)
     )
+    pairs = " + neighbours" if calibration.pairs else ""
     return [
-        f"  model      {calibration.intercept_us:.0f} us + {terms}",
+        f"  model      {calibration.intercept_us:.0f} us + {terms}{pairs}",
         f"             cross-validated MAPE {calibration.cross_validated_mape:.2%} on "
         f"{calibration.networks} networks; plain sum {calibration.raw_sum_mape:.2%}",
     ]
