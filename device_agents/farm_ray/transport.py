@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 
 from device_agents.farm_hosts.messages import NotAdmitted
-from device_agents.farm_hosts.transport import unreachable
+from device_agents.farm_hosts.transport import Unreachable, unreachable
 from device_agents.farm_ray.processes import (
     OTHER_SECRET,
     listens,
@@ -65,8 +65,8 @@ class RayTransport:
             raise unreachable(service, str(error) or "it took too long") from error
         finally:
             self._open.pop(number, None)
-        if told["error"] is not None:
-            raise unreachable(service, str(told["error"][0]))  # type: ignore[index]
+        if isinstance(error := told["error"], list):
+            raise Unreachable(*map(str, error))
         return reply
 
     def _started(self) -> "subprocess.Popen[bytes]":

@@ -83,11 +83,11 @@ def test_a_node_with_another_secret_is_told_what_to_copy(
     assert "--secret" in told.value.remedy
 
 
-def _carrier_that_says(error: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What carries a command's calls ends after this first word."""
+def _carrier_that_says(error: str | None, monkeypatch: pytest.MonkeyPatch, more: str = "") -> None:
+    """What carries a command's calls says this first, and then does more."""
     code = (
         "import sys; from device_agents.farm_ray.processes import write_frame; "
-        f"write_frame(sys.stdout.buffer, {{'id': 0, 'error': {error!r}}})"
+        f"write_frame(sys.stdout.buffer, {{'id': 0, 'error': {error!r}}})" + more
     )
     real = subprocess.Popen
 
@@ -129,3 +129,21 @@ def test_a_command_to_a_farm_that_is_not_there_starts_nothing(
     monkeypatch.setattr("device_agents.farm_ray.transport.subprocess.Popen", None)
     with pytest.raises(Unreachable, match="nothing listens"):
         RayTransport(f"127.0.0.1:{_free()}", secret).ask("registry", b"", 5.0)
+
+
+def test_what_cannot_be_reached_behind_ray_is_said_once(
+    taken: socket.socket, secret: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = ["The farm's registry cannot be reached: it is not there.", "Look there."]
+    more = (
+        "; from device_agents.farm_ray.processes import read_frame; "
+        "asked, _ = read_frame(sys.stdin.buffer); "
+        f"write_frame(sys.stdout.buffer, {{'id': asked['id'], 'error': {said!r}}}); "
+        "sys.stdin.buffer.read()"
+    )
+    _carrier_that_says(None, monkeypatch, more)
+    carried = RayTransport(f"127.0.0.1:{_port(taken)}", secret)
+    with pytest.raises(Unreachable) as told:
+        carried.ask("registry", b"", 30.0)
+    carried.close()
+    assert [told.value.message, told.value.remedy] == said
