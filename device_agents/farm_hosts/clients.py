@@ -234,13 +234,14 @@ class HostClient:
         words = {"sha256": sha256, "upload": upload, "offset": offset, "is_last": is_last}
         self._call("put", words, content, timeout_s=_LONG_S)
 
-    def has(self, sha256: str) -> bool:
-        """Whether the host has a file."""
-        return bool(self._call("has", {"sha256": sha256}))
+    def missing(self, hashes: Sequence[str]) -> list[str]:
+        """The files, of these, that the host does not have."""
+        return [str(sha256) for sha256 in self._call("missing", {"hashes": list(hashes)})]
 
-    def deliver(self, key: str, sha256: str) -> str:
-        """Copy a file of the host to a phone; its name there."""
-        return str(self._call("deliver", {"key": key, "sha256": sha256}, timeout_s=_LONG_S))
+    def deliver(self, key: str, hashes: Sequence[str]) -> list[str]:
+        """Copy files of the host to a phone; their names there."""
+        words = {"key": key, "hashes": list(hashes)}
+        return [str(name) for name in self._call("deliver", words, timeout_s=_LONG_S)]
 
     def run(self, key: str, run: str, plan: str) -> None:
         """Begin to run a plan under a name; one that runs already goes on."""

@@ -200,12 +200,12 @@ class FarmFleet(FetchesNothing):
 
     def _run_on(self, phone: RemotePhone, plan: Plan) -> Iterator[Record]:
         """Run a plan on one phone, which gets its files first and has names of its own for them."""
+        wanted = {item.file for item in plan.items}
+        wanted |= {item.input for item in plan.items if item.input}
+        names = phone.deliver_all({sha256: self._files[sha256] for sha256 in sorted(wanted)})
         items = tuple(
             item.model_copy(
-                update={
-                    "file": phone.deliver(self._files[item.file], item.file),
-                    "input": item.input and phone.deliver(self._files[item.input], item.input),
-                }
+                update={"file": names[item.file], "input": item.input and names[item.input]}
             )
             for item in plan.items
         )

@@ -4,7 +4,7 @@ import contextlib
 import math
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -31,6 +31,8 @@ from search.table.manifest import DeviceInfo, Source
 
 _POLL_S = 2.0
 _PIECE = 4 * 2**20
+# Files that one call has copied to a phone.
+_AT_ONCE = 20
 # A host that is silent for so many times to live is given up, and its phone with it: the lease
 # alone would be renewed for ever.
 _HOST_PATIENCE = 2.0
@@ -134,11 +136,17 @@ class RemotePhone(FetchesNothing):
 
     def deliver(self, path: Path, sha256: str) -> str:
         """Send a file to the host unless it has it, and have it copied to the phone."""
-        if sha256 not in self._names:
-            if not self._host.has(sha256):
-                self._send(path, sha256)
-            self._names[sha256] = self._host.deliver(self.lease.key, sha256)
-        return self._names[sha256]
+        return self.deliver_all({sha256: path})[sha256]
+
+    def deliver_all(self, files: Mapping[str, Path]) -> Mapping[str, str]:
+        """The same for many files, by hash, in few calls; their names on the phone."""
+        new = [sha256 for sha256 in files if sha256 not in self._names]
+        for sha256 in self._host.missing(new) if new else ():
+            self._send(files[sha256], sha256)
+        for start in range(0, len(new), _AT_ONCE):
+            some = new[start : start + _AT_ONCE]
+            self._names.update(zip(some, self._host.deliver(self.lease.key, some), strict=True))
+        return self._names
 
     def _send(self, path: Path, sha256: str) -> None:
         size, offset, upload = path.stat().st_size, 0, uuid.uuid4().hex
