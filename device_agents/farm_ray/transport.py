@@ -65,8 +65,8 @@ class RayTransport:
             raise unreachable(service, str(error) or "it took too long") from error
         finally:
             self._open.pop(number, None)
-        if isinstance(error := told["error"], list):
-            raise Unreachable(*map(str, error))
+        if isinstance(words := told["error"], list):
+            raise Unreachable(*map(str, words))
         return reply
 
     def _started(self) -> "subprocess.Popen[bytes]":

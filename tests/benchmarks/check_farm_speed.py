@@ -15,6 +15,7 @@ command takes some seconds more, with and without a farm. Run it on a quiet mach
 
 import argparse
 import contextlib
+import signal
 import sys
 import tempfile
 import time
@@ -37,6 +38,7 @@ def main() -> int:
     options.add_argument("--record-ms", type=float, default=16.0, help="of each phone")
     options.add_argument("--folder", type=Path, help="kept; default: a temporary one")
     given = options.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # ends the farm's processes too
     with tempfile.TemporaryDirectory(prefix="ks-") as spare, contextlib.ExitStack() as stack:
         folder = given.folder or Path(spare)
         servers = [stack.enter_context(AdbServer(folder / f"adb-{half}")) for half in (0, 1)]
