@@ -8,6 +8,7 @@ from torch import Tensor
 
 from search.algorithms.base import SearchAlgorithm
 from search.architecture import Architecture
+from search.console.messages import counted
 from search.costs.joint import shares_of
 from search.errors import UsageError
 from search.operators.spec import OperatorSpec
@@ -152,10 +153,10 @@ def candidates_at_chance(candidates: Sequence[Candidate], labels: Tensor) -> str
     poor = [one for one in judged if is_at_chance(one.accuracy or 0.0, one.images or 1, chance)]
     if not poor:
         return ""
-    return (
-        f"Warning: {len(poor)} of {len(judged)} candidates are at chance level ({chance:.1%}): "
-        "their order means nothing. Give more --epochs, or more images."
-    )
+    of = f"{len(poor)} of {counted(len(judged), 'candidate')} {'is' if len(poor) == 1 else 'are'}"
+    nothing = "their order means nothing" if len(poor) > 1 else "its accuracy means nothing"
+    more = "Give more --epochs, or more images."
+    return f"Warning: {of} at chance level ({chance:.1%}): {nothing}. {more}"
 
 
 def _peak_memory(problem: SearchProblem, network: Architecture) -> dict[str, float]:

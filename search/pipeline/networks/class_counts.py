@@ -55,7 +55,7 @@ def priced_otherwise(problem: SearchProblem, classes: int) -> str:
     info = manifest.space.model_copy(update={"spec": spec})
     command = profile_command(manifest.model_copy(update={"space": info}))
     return (
-        f"The table has no classifier of {classes} classes, the images have {classes}: latencies "
-        f"are those of networks with its classifier of {own}. Measure its one row once the network "
-        f"is found (python -m profiler refine TABLE --from NET), or a table of their own: {command}"
+        f"The images have {classes} classes, and the table no classifier of as many: latencies are "
+        f"those of networks with its classifier of {own}. Measure its one row once the network is "
+        f"found (python -m profiler refine TABLE --from NET), or a table of their own: {command}"
     )
