@@ -216,7 +216,7 @@ def test_networks_get_the_classes_of_the_images_and_the_table_keeps_its_own_pric
     assert other.estimate(network) == problem.estimate(usual)
     assert other.prices_other_classes
     assert not problem.prices_other_classes
-    assert "no classifier of 3 classes" in said
+    assert "The images have 3 classes, and the table no classifier of as many" in said
     assert f"--space {network.space}" in said
 
 
