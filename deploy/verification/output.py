@@ -116,8 +116,10 @@ def _network(result: DeployResult) -> dict[str, object]:
 def _proof(report: VerificationReport) -> dict[str, object]:
     profile = report.profile.content() if report.profile else None
     sustained = report.sustained.content() if report.sustained else None
-    content = asdict(replace(report, profile=None, sustained=None))
+    predicted = report.sustained_prediction
+    content = asdict(replace(report, profile=None, sustained=None, sustained_prediction=None))
     content |= {"profile": profile, "sustained": sustained}
+    content |= {"sustained_prediction": predicted.content() if predicted else None}
     return {**content, "images_per_s": report.images_per_s}
 
 
@@ -253,7 +255,9 @@ def _report_lines(report: VerificationReport) -> Iterator[str]:
     if report.footprint is not None:
         yield from footprint_lines(report.footprint)
     if report.sustained is not None:
-        for number, text in enumerate(report.sustained.lines()):
+        own = report.sustained_prediction
+        said = (*report.sustained.lines(), *(own.lines() if own else ()))
+        for number, text in enumerate(said):
             yield f"  {'sustained' if number == 0 else '':<10}  {text}"
     if report.profile is not None:
         yield from profile_lines(report.profile)

@@ -235,10 +235,8 @@ class AndroidAgent:
         if self._may_have_restarted:
             self._performance_mode.renew(self._remark)
             self._may_have_restarted = False
-        limit_c = plan.max_temperature_c
-        thermal = wait_until_cool(self.adb_device, limit_c, self._settings.say)
-        if limit_c is not None and thermal.cpu_c is None:
-            self._remark(NO_TEMPERATURE)
+        if plan.cool:
+            self._wait_until_cool(plan.max_temperature_c)
         start = self._placed_runner()
         remote_path = self._store.put_plan(dump_plan(plan))
         command = ["env", f"KIT_RUNNER_SHA256={self._runner.sha256}", *start, remote_path]
@@ -275,6 +273,11 @@ class AndroidAgent:
             running.close()
             with contextlib.suppress(KitError):
                 self._store.remove(remote_path)
+
+    def _wait_until_cool(self, limit_c: float | None) -> None:
+        thermal = wait_until_cool(self.adb_device, limit_c, self._settings.say)
+        if limit_c is not None and thermal.cpu_c is None:
+            self._remark(NO_TEMPERATURE)
 
     def _fenced(self, plan: Plan) -> Plan:
         """The plan with this lease's fence, for the runner to keep; as it is without a lease.

@@ -84,7 +84,8 @@ class Agreement:
     `difference` is predicted over measured, less 1; `at_clock` the same for the
     table's own figure, with the measurement stated at the table's clock, where both
     are known. `within` is None unless the prediction is restated for today: whether
-    the measurement then lies in its interval.
+    the measurement then lies in its interval. A prediction of the sustained state is
+    compared with the last `minute` of a run (None: with the time in the burst).
     """
 
     network: str
@@ -93,6 +94,7 @@ class Agreement:
     difference: float
     at_clock: float | None
     within: bool | None = None
+    minute: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

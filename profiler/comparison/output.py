@@ -253,6 +253,8 @@ def _agreement_line(agreement: Agreement) -> str:
         stated = f", {'inside' if agreement.within else 'OUTSIDE'} its interval"
     else:
         stated = "" if clock is None else f" ({clock:+.1%} at the clock of {one})"
+    if agreement.minute is not None:
+        other = f"minute {agreement.minute} of {other}"
     return f"{agreement.network}: {one} is {agreement.difference:+.1%} off {other}{stated}"
 
 

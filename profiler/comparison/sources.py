@@ -24,7 +24,7 @@ from profiler.measuring.own_models import (
     refuse_missing_kernels,
     timed_model,
 )
-from profiler.measuring.sustain import Sustain
+from profiler.measuring.sustained.sustain import Sustain
 from profiler.settings import CampaignSettings
 from profiler.tables.predict import predict_network
 from profiler.tables.versions import newest_tables

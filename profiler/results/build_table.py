@@ -13,6 +13,7 @@ from profiler.analysis.exam import MeasuredNetwork, examine, fit_model
 from profiler.analysis.judge import Measurement
 from profiler.analysis.sentinel import drift
 from profiler.journal import Journal
+from profiler.measuring.sustained.heating import sustained_load, sustained_notes
 from profiler.planning.plan import EMPTY, CampaignPlan
 from profiler.results.added import added_notes
 from profiler.results.judged import Measurements, judge_journal
@@ -74,6 +75,7 @@ def build_table(result: CampaignResult) -> tuple[Manifest, tuple[Entry, ...], pd
             *state_notes,
             *added_notes(plan, _networks(plan.added, by_key, by_name), calibration),
             *_network_notes(result),
+            *sustained_notes(journal),
         ),
         files_sha256={},
     )
@@ -261,6 +263,7 @@ def _protocol(result: CampaignResult, measurements: Measurements) -> Protocol:
         max_temperature_c=journal.hottest_c(),
         load_average_start=result.state_before.load_average,
         duration_s=float(journal.fact("measuring_s") or 0),
+        sustained=sustained_load(journal),
     )
 
 

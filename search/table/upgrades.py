@@ -16,6 +16,8 @@ table under tests/golden/.
              `stay_on` of older tables held whatever powered the phone: true is unknown here
     4 -> 5   peak memory of networks (`memory`, more columns of exam.csv), unknown in older tables;
              the same columns
+    5 -> 6   the load of a table of the sustained state (`protocol.sustained`): older tables are of
+             the burst; the same columns
 """
 
 from collections.abc import Callable, Mapping
@@ -65,6 +67,11 @@ def _manifest_4(content: Content) -> Content:
     return {**content, "schema_version": 5}
 
 
+def _manifest_5(content: Content) -> Content:
+    # No older kit measured the sustained state: the field's default says so.
+    return {**content, "schema_version": 6}
+
+
 def _phone_3(value: Any) -> Any:
     """A field of the protocol; a phone's state without a `stay_on` that may be untrue."""
     if isinstance(value, dict) and value.get("stay_on") is True:
@@ -81,6 +88,7 @@ UPGRADES: Mapping[int, Upgrade] = {
     2: Upgrade(manifest=_manifest_2, rows=_rows_2),
     3: Upgrade(manifest=_manifest_3),
     4: Upgrade(manifest=_manifest_4),
+    5: Upgrade(manifest=_manifest_5),
 }
 
 

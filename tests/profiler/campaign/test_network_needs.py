@@ -13,6 +13,7 @@ from profiler.tables.summary import summary
 from search.errors import DeviceLost
 from search.latency.peak_memory import estimate_memory
 from search.table.exam import NEEDS_COLUMNS
+from search.table.manifest import TABLE_SCHEMA
 from search.table.store import Table, read_table
 from tests.profiler.conftest import Bench
 
@@ -94,7 +95,7 @@ def test_memory_can_be_left_out(bench: Bench) -> None:
     assert bench.call(*bench.words("--no-memory", "--quiet")).code == 0
     manifest = read_table(bench.written()[0]).manifest
     assert manifest.memory is None
-    assert manifest.schema_version == 5
+    assert manifest.schema_version == TABLE_SCHEMA
 
 
 def test_predictions_of_the_memory_model_are_those_written_with_the_exam(table: Table) -> None:

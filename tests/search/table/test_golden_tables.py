@@ -159,15 +159,25 @@ def test_a_table_of_schema_4_does_not_know_what_networks_need_beside_time() -> N
     assert tuple(old.exam.columns) == EXAM_COLUMNS
 
 
+# --- schema 6 -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [path.name for path in sorted(GOLDEN.glob("table_v[1-5]*"))])
+def test_every_table_before_schema_6_is_of_the_burst(name: str) -> None:
+    manifest = read_table(GOLDEN / name).manifest
+    assert (manifest.protocol.sustained, manifest.load_state) == (None, "burst")
+
+
 # --- today's schema, every field ------------------------------------------------
 
 
 @pytest.fixture(scope="module")
 def complete() -> Table:
-    return read_table(GOLDEN / "table_v5_complete")
+    return read_table(GOLDEN / "table_v6_complete")
 
 
 def test_the_complete_table_of_todays_schema_keeps_every_value(complete: Table) -> None:
+    assert complete.manifest.load_state == "sustained"
     written = {**MANIFEST.model_dump(), "files_sha256": {}}
     assert {**complete.manifest.model_dump(), "files_sha256": {}} == written
     assert complete.entries == ROWS
@@ -183,7 +193,7 @@ def _unknown(content: object, where: str = "manifest") -> list[str]:
 
 
 def test_no_field_of_the_complete_table_is_unknown(complete: Table) -> None:
-    content = json.loads((GOLDEN / "table_v5_complete" / MANIFEST_NAME).read_text())
+    content = json.loads((GOLDEN / "table_v6_complete" / MANIFEST_NAME).read_text())
     assert _unknown(content) == []
     assert set(content) == {*Manifest.model_fields, SEAL}
     for column in COLUMNS:
