@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from deploy.artefact import Artefact, ExportSpec
 from deploy.models.prepare import OwnModel
-from deploy.verification.breakdown import Footprint, TimeProfile
+from deploy.verification.breakdown import Footprint, MemoryPrediction, TimeProfile
 from deploy.verification.machine import MachineNow, TodaysPrediction
 from deploy.verification.sustained import Sustained, SustainedPrediction
 from search.architecture import Architecture
@@ -199,6 +199,7 @@ class VerificationReport:
     notes: tuple[str, ...] = ()
     machine: MachineNow | None = None
     footprint: Footprint | None = None
+    memory_prediction: MemoryPrediction | None = None
     profile: TimeProfile | None = None
     batch: int = 1
     sustained: Sustained | None = None

@@ -215,6 +215,9 @@ class AndroidAgent:
         """True: every plan has a runner of its own."""
         return True
 
+    def restart(self) -> None:
+        """Nothing to end: no runner goes on."""
+
     def remarks(self) -> tuple[str, ...]:
         """What was told about the device that its measurements depend on."""
         return tuple(self._remarks)

@@ -87,6 +87,9 @@ class SimulatedAgent:
         """True: the peak of its memory is that of one plan."""
         return True
 
+    def restart(self) -> None:
+        """Nothing to end: no runner goes on."""
+
     def deliver(self, path: Path, sha256: str) -> str:  # noqa: ARG002
         """Nothing is copied: the file's own path."""
         return str(path)

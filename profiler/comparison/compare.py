@@ -218,6 +218,9 @@ def predicted_cell(
         high_us=high_us,
         note=outcome.note,
         table_us=table_us,
+        memory_kb=outcome.memory.value_kb if outcome.memory else None,
+        memory_low_kb=outcome.memory.low_kb if outcome.memory else None,
+        memory_high_kb=outcome.memory.high_kb if outcome.memory else None,
     )
 
 
@@ -225,6 +228,7 @@ def _measured_cell(name: str, column: int, run: Run) -> Cell:
     time = run.timing.timed.get(name)
     if time is None:
         return Cell(network=name, column=column, note=run.timing.failed[name])
+    footprint = run.footprints.get(name)
     return Cell(
         network=name,
         column=column,
@@ -233,7 +237,8 @@ def _measured_cell(name: str, column: int, run: Run) -> Cell:
         high_us=time.high_us,
         note="; ".join(_measured_notes(name, time, run)),
         stable=time.stable and _as_expected(name, run),
-        footprint=run.footprints.get(name),
+        footprint=footprint,
+        memory_kb=footprint.own_kb if footprint else None,
     )
 
 

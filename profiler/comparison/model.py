@@ -35,7 +35,8 @@ class Cell:
     """One network in one setting: a latency with its 95 % interval, or a reason for none.
 
     `table_us` is what a table says itself where its prediction was restated for the
-    machine as it is today; None elsewhere.
+    machine as it is today; None elsewhere. `memory_kb` is the peak of the network's own
+    memory: measured, or predicted with a 95 % interval where a table tells it.
     """
 
     network: str
@@ -47,6 +48,9 @@ class Cell:
     stable: bool = True
     table_us: float | None = None
     footprint: Footprint | None = None
+    memory_kb: float | None = None
+    memory_low_kb: float | None = None
+    memory_high_kb: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -88,6 +88,7 @@ class MeasuringLoop:
         blocks = sum(min(done.get(item.name, 0), rounds) for item in items)
         if runner.heating is not None:
             runner.heating.begin()
+            runner.heating.before_launch()  # here, so that the pass's bar does not wait for it
         self.progress.stage(one.title, len(items) * rounds, blocks)
         for batch in batches(remaining, self.settings.seed, one.number):
             runner.run(one.number, batch)

@@ -17,7 +17,7 @@ from profiler.measuring.sustained.heating import sustained_load, sustained_notes
 from profiler.planning.plan import EMPTY, CampaignPlan
 from profiler.results.added import added_notes
 from profiler.results.judged import Measurements, judge_journal
-from profiler.results.memory import memory_model, with_needs
+from profiler.results.memory import memory_model, memory_notes, with_needs
 from profiler.results.old_state import at_state_of
 from profiler.results.provenance import kit_info
 from profiler.results.rows import CampaignResult, make_entry
@@ -76,6 +76,7 @@ def build_table(result: CampaignResult) -> tuple[Manifest, tuple[Entry, ...], pd
             *added_notes(plan, _networks(plan.added, by_key, by_name), calibration),
             *_network_notes(result),
             *sustained_notes(journal),
+            *memory_notes(plan, journal, memory),
         ),
         files_sha256={},
     )

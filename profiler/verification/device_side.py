@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from deploy.exporters.error_limits import deployment_limit
+from deploy.verification.breakdown import MemoryPrediction
 from deploy.verification.device_side import (
     DeviceDefaults,
     DeviceOptions,
@@ -29,7 +30,7 @@ from profiler.verification.settings import (
     latency_of,
     network_time,
 )
-from profiler.verification.tables import find_tables
+from profiler.verification.tables import Found, find_tables
 from search.console.progress import Progress, make_progress
 from search.errors import UsageError
 from search.latency.model import Estimate
@@ -73,6 +74,7 @@ class AgentVerifier:
                 architecture=found[1].architecture if found else None,
             )
             report = with_footprint(report, target, agent, settings, subject)
+            report = with_memory_prediction(report, found)
             report = with_sustained(report, agent, settings, subject, request.sustain_s, progress)
             predicted = tables.sustained_prediction(report.sustained, subject.name)
             report = replace(report, sustained_prediction=predicted)
@@ -84,6 +86,27 @@ class AgentVerifier:
 
 
 device_side = AgentVerifier()
+
+
+def with_memory_prediction(report: VerificationReport, found: Found | None) -> VerificationReport:
+    """The report with the network's own peak memory as the table predicts it.
+
+    A note where the table does not tell it.
+    """
+    if found is None or report.footprint is None:
+        return report
+    table, memory = found[0], found[1].memory
+    if memory is None:
+        note = f"{table.label} does not tell the memory of networks"
+        return replace(report, notes=(*report.notes, note))
+    predicted = MemoryPrediction(
+        table=table.label,
+        value_kb=memory.value_kb,
+        low_kb=memory.low_kb,
+        high_kb=memory.high_kb,
+        measured_kb=report.footprint.own_kb,
+    )
+    return replace(report, memory_prediction=predicted)
 
 
 def _settings(device: DeviceOptions, dtype: str) -> CampaignSettings:

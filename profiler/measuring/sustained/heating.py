@@ -25,8 +25,8 @@ from search.table.protocol import SustainedLoad
 _PROGRAMS = 4
 # Long, as hardly anything is read off these blocks.
 BLOCK_NS = 20_000_000
-# Seconds under load for each second of rest, and the fewest before a further launch.
-_LOAD_PER_REST, _LEAST_AGAIN_S = 20.0, 3.0
+# Seconds under load for each second of rest; the fewest and the most before a further launch.
+_LOAD_PER_REST, _LEAST_AGAIN_S, _MOST_AGAIN_S = 20.0, 3.0, 60.0
 # A change of the last minute, and a share of rest, that are worth a note.
 _SETTLED, _MOST_REST = 0.02, 0.1
 _FACT = "sustained load"
@@ -79,7 +79,8 @@ class Heating:
             return
         # Once more before the next launch as before this one.
         needed_s = (_LOAD_PER_REST * 2 * before.rest_ns - before.busy_ns) / 1e9
-        load = self._load(min(self._sustain_s, max(_LEAST_AGAIN_S, needed_s)), Silent())
+        again_s = min(max(_LEAST_AGAIN_S, needed_s), _MOST_AGAIN_S)
+        load = self._load(again_s, Silent())
         self._rested_ns += max(0, load.began_ns - self._last_ns)
         self._last_ns = load.ended_ns
 
