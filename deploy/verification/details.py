@@ -15,7 +15,7 @@ def model_content(model: OwnModel) -> dict[str, object]:
     """What a model is, as JSON types."""
     return {
         "name": model.name,
-        "dtype": "fp32",
+        "dtype": model.dtype,
         "source": model.source.text,
         "format": model.source.kind,
         "inputs": [spec.content() for spec in model.inputs],

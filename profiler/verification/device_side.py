@@ -82,7 +82,7 @@ class AgentVerifier:
 
     def verify_model(self, request: ModelRequest) -> VerificationReport:
         """The same for a model of the user's own."""
-        return verify_model(request, _settings(request.device, "fp32"))
+        return verify_model(request, _settings(request.device, request.model.dtype))
 
 
 device_side = AgentVerifier()
