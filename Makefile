@@ -1,7 +1,8 @@
 # Two commands do everything: `make profile` and `make test`. `make install` makes the
 # environment alone: its programs lie in .venv/bin.
-# `make check` runs what continuous integration runs: `test`, `lint` and
-# `test-light`, the tests of what needs no torch, in an environment without it.
+# `make check` runs what continuous integration runs: `test`, `test-thorough` (the tests
+# marked so: many seeds, emulators, compilers, whole installations), `lint` and `test-light`,
+# the tests of what needs no torch, in an environment without it.
 # `make coverage` runs the tests and reports which branches none has taken.
 #
 # Tests run in a random order, and each run states its seed:
@@ -61,17 +62,20 @@ LIGHT := tests/test_layers.py tests/test_sizes.py tests/search/test_architecture
   tests/search/operators/test_spec.py tests/search/recipes tests/search/selection/test_scores.py \
   tests/search/spaces/test_spaces.py tests/search/table tests/search/zoo tests/test_wheel.py
 
-.PHONY: install profile check test test-light lint coverage runner network clean
+.PHONY: install profile check test test-thorough test-light lint coverage runner network clean
 
 install: $(STAMP) runner
 
 profile: $(STAMP) runner
 	$(BIN)/python -m profiler --device $(DEVICE) $(ARGS)
 
-check: test lint test-light
+check: test lint test-light test-thorough
 
 test: $(STAMP_TEST) runner
-	$(PYTEST) $(ARGS)
+	$(PYTEST) -m "not thorough" $(ARGS)
+
+test-thorough: $(STAMP_TEST) runner
+	$(PYTEST) -m thorough $(ARGS)
 
 test-light: $(STAMP_LIGHT)
 	$(BIN_LIGHT)/python -m pytest $(LIGHT) $(ARGS)

@@ -10,6 +10,8 @@ import pytest
 from tests.product import ROOT
 from tests.waiting import PATIENCE_S
 
+pytestmark = pytest.mark.thorough
+
 # Packages of the extras; a module of one of these names cannot be imported below.
 EXTRAS = [
     "adb_shell",

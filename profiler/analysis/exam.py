@@ -13,9 +13,12 @@ from scipy import stats as scipy_stats
 
 from profiler.analysis.arrays import Array
 from profiler.analysis.in_network import InNetworkModel, fit_in_network
-from search.latency.model import estimate_from_features, feature_vector
+from search.latency.model import Estimate, estimate_from_features, feature_vector
+from search.latency.pairs import PairEffects
+from search.operators.spec import OperatorSpec
+from search.table.calibration import Calibration, PairEffect
 from search.table.entries import Entry
-from search.table.manifest import Calibration, Exam, Score
+from search.table.manifest import Exam, Score
 from search.table.store import EXAM_COLUMNS
 
 Statistic = Callable[[Array, Array], float]
@@ -37,16 +40,27 @@ _REPEATS = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeasuredNetwork:
-    """A network that was measured: rows of its operators, and its time in microseconds."""
+    """A network that was measured: rows of its operators, and its time in microseconds.
+
+    `layers` are all its operators in order, skips among them; empty where the space's layers
+    depend on each other, and neighbours are not told apart.
+    """
 
     name: str
     entries: tuple[Entry, ...]
     measured_us: float
+    layers: tuple[OperatorSpec, ...] = ()
 
     def features(self, names: Sequence[str]) -> Array:
         """Features by name, summed over its operators."""
         total: Array = np.sum([feature_vector(entry, names) for entry in self.entries], axis=0)
         return total
+
+    def estimate(self, calibration: Calibration) -> Estimate:
+        """What the model predicts."""
+        pairs_us = sum(PairEffects(calibration).along(self.layers))
+        features = self.features(calibration.features)
+        return estimate_from_features(features, calibration, pairs_us=pairs_us)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +86,11 @@ def fit_model(networks: Sequence[MeasuredNetwork], seed: int) -> NetworkModel | 
     if plain is None:
         return None
     measured = [network.measured_us for network in networks]
-    fitted = fit_in_network([network.entries for network in networks], measured)
+    fitted = fit_in_network(
+        [network.entries for network in networks],
+        measured,
+        [network.layers for network in networks],
+    )
     error = float(np.abs(fitted.errors).mean())
     if error > _WORTH_IT * plain.cross_validated_mape:
         return NetworkModel(calibration=plain, in_network=None)
@@ -87,6 +105,10 @@ def fit_model(networks: Sequence[MeasuredNetwork], seed: int) -> NetworkModel | 
         cross_validated_mape=error,
         raw_sum_mape=plain.raw_sum_mape,
         method="operators inside networks: mixed model, leave-one-out predictive density",
+        pairs=tuple(
+            PairEffect(height=height, first=first, second=second, effect_us=effect_us)
+            for (height, first, second), effect_us in fitted.pairs.items()
+        ),
     )
     return NetworkModel(calibration=calibration, in_network=fitted)
 
@@ -181,10 +203,7 @@ def examine(
         bar_spearman: Smallest rank correlation that passes.
         seed: For the scores' bootstrap intervals.
     """
-    estimates = [
-        estimate_from_features(network.features(calibration.features), calibration)
-        for network in networks
-    ]
+    estimates = [network.estimate(calibration) for network in networks]
     predicted = np.array([estimate.value_us for estimate in estimates])
     measured = np.array([network.measured_us for network in networks])
     rows = [

@@ -5,13 +5,12 @@ a network it does not. How much that costs differs by image size, by kind of blo
 from operator to operator. The latency of a network is taken as
 
     intercept + sum over operators of steady (1 + slope + effects) + further features
+              + effects of neighbouring layers
 
 where the effects (of the image size, of the block's groups, and the operator's own) are
 random with small prior variances, so that networks correct an operator as far as they
-speak of it, and what they leave open stays with the operator's own time. This is a
-Gaussian linear mixed model in its dual form (Rasmussen and Williams, Gaussian Processes
-for Machine Learning, section 2.1); the noise is that of the highest leave-one-out
-predictive density (equations 5.10 to 5.12 there).
+speak of it, and what they leave open stays with the operator's own time. Neighbours have
+effects of their own only where networks clearly say so (`profiler.analysis.layer_pairs`).
 """
 
 import itertools
@@ -21,14 +20,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from profiler.analysis.arrays import Array
+from profiler.analysis.layer_pairs import Layers, solve_with_pairs
+from profiler.analysis.mixed_model import MixedModel
 from search.latency.model import FEATURES
+from search.latency.pairs import Pair
 from search.operators.spec import OperatorSpec
 from search.table.entries import Entry
 
 # Prior deviations of effects, as shares of an operator's time: 5 % by image size, 2 % by
 # each finer group, 3 % of its own.
 _BY_SIZE, _BY_GROUP, _OWN = 0.05, 0.02, 0.03
-_NOISES = tuple(np.geomspace(3e-4, 0.05, 12).tolist())
 # Features common to all operators: prior mean of the weight, and its deviation as a share
 # of a typical network's latency that the whole sum may take.
 _COMMON = {
@@ -55,13 +56,14 @@ class InNetworkModel:
     """A fitted model; `errors` (N,) are relative, of each network predicted from the others.
 
     `weights` are those of the common features, `effects` by group: shares of an
-    operator's own time.
+    operator's own time. `pairs` are microseconds of neighbouring layers.
     """
 
     intercept_us: float
     weights: Mapping[str, float]
     effects: Mapping[Hashable, float]
     errors: Array
+    pairs: Mapping[Pair, float]
 
     def cost_us(self, entry: Entry) -> float:
         """What an operator adds to a network's latency, in microseconds."""
@@ -71,26 +73,26 @@ class InNetworkModel:
 
 
 def fit_in_network(
-    networks: Sequence[Sequence[Entry]], measured_us: Sequence[float]
+    networks: Sequence[Sequence[Entry]],
+    measured_us: Sequence[float],
+    layers: Sequence[Layers] = (),
 ) -> InNetworkModel:
-    """Fit the model to whole networks: rows of their operators, and their latencies."""
-    columns = _Columns(networks, np.asarray(measured_us, dtype=np.float64))
-    best = max(map(columns.solve, _NOISES), key=lambda solution: solution.density)
-    intercept_us, *weights = best.weights.tolist()
-    number = len(_COMMON)
+    """Fit the model to whole networks: rows of their operators, and their latencies.
+
+    `layers` are all of each network, skips among them; without them no neighbours have effects.
+    """
+    measured = np.asarray(measured_us, dtype=np.float64)
+    columns = _Columns(networks, measured)
+    best = solve_with_pairs(columns.model, layers, measured)
+    intercept_us, *weights = best.solution.weights.tolist()
+    common, groups = len(_COMMON), len(columns.groups)
     return InNetworkModel(
         intercept_us=intercept_us,
-        weights=dict(zip(_COMMON, weights[:number], strict=True)),
-        effects=dict(zip(columns.groups, weights[number:], strict=True)),
-        errors=best.errors,
+        weights=dict(zip(_COMMON, weights[:common], strict=True)),
+        effects=dict(zip(columns.groups, weights[common : common + groups], strict=True)),
+        errors=best.solution.errors,
+        pairs=dict(zip(best.pairs, weights[common + groups :], strict=True)),
     )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Solution:
-    density: float
-    weights: Array
-    errors: Array
 
 
 class _Columns:
@@ -107,11 +109,11 @@ class _Columns:
         # A weight may move the sum by so much; without any of it, it has nothing to move.
         deviations = np.divide(shares * typical_us, size, out=np.zeros(len(size)), where=size > 0)
         grouped, random = self._grouped(networks)
-        self.design = np.hstack([np.ones((len(common), 1)), common, grouped]) / measured_us[:, None]
-        self.means = np.zeros(self.design.shape[1])
-        self.means[1 : 1 + len(_COMMON)] = [mean for mean, _ in _COMMON.values()]
-        self.variances = np.concatenate([[_INTERCEPT * typical_us], deviations, random]) ** 2
-        self.target = 1 - self.design @ self.means
+        design = np.hstack([np.ones((len(common), 1)), common, grouped]) / measured_us[:, None]
+        means = np.zeros(design.shape[1])
+        means[1 : 1 + len(_COMMON)] = [mean for mean, _ in _COMMON.values()]
+        variances = np.concatenate([[_INTERCEPT * typical_us], deviations, random]) ** 2
+        self.model = MixedModel(design=design, means=means, variances=variances)
 
     @staticmethod
     def _sum(network: Sequence[Entry], name: str) -> float:
@@ -131,14 +133,3 @@ class _Columns:
         self.groups = tuple(deviations)
         matrix = np.array([[own.get(name, 0.0) for name in self.groups] for own in times])
         return matrix, np.array(list(deviations.values()))
-
-    def solve(self, noise: float) -> _Solution:
-        """Posterior means, and each network predicted from the others."""
-        spread = (self.design * self.variances) @ self.design.T
-        inverse = np.linalg.inv(spread + noise**2 * np.eye(len(self.target)))
-        solved = inverse @ self.target
-        left_out = 1 / np.diag(inverse)
-        errors = solved * left_out  # measured less predicted, over measured
-        density = -0.5 * float((np.log(left_out) + errors**2 / left_out).sum())
-        weights: Array = self.means + self.variances * (self.design.T @ solved)
-        return _Solution(density=density, weights=weights, errors=-errors)

@@ -129,18 +129,22 @@ def layer_view(table: Table, network: NamedNetwork) -> dict[str, Any]:
     except KitError as error:
         return {"problem": error.message.rstrip(".")}
     model = LatencyModel(table)
-    rows = [_layer(model, operator) for operator in predicted.architecture.operators]
+    operators = predicted.architecture.operators
+    rows = [
+        _layer(model, operator, us)
+        for operator, us in zip(operators, model.layers_us(operators), strict=True)
+    ]
     return {"problem": "", "total_us": round(predicted.estimate.value_us, 1), "layers": rows}
 
 
-def _layer(model: LatencyModel, operator: OperatorSpec) -> list[Any]:
+def _layer(model: LatencyModel, operator: OperatorSpec, us: float) -> list[Any]:
     """Words, microseconds, kernel (0: a skip, -1: neither) and half the interval in percent."""
     kernel = {"ir": operator.kernel, "skip": 0}.get(operator.kind, -1)
     half = None
     if not model.costs_nothing(operator):
         entry = model.table.lookup(operator)
         half = float(f"{100 * entry.relative_half_width:.3g}") if entry.has_interval else None
-    return [short_name(operator.key), round(model.operator_us(operator), 2), kernel, half]
+    return [short_name(operator.key), round(us, 2), kernel, half]
 
 
 # --- accuracy --------------------------------------------------------------------

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from profiler.analysis.exam import MeasuredNetwork
 from profiler.planning.plan import CampaignPlan, wanted_operators
 from search.console.messages import counted
-from search.latency.model import estimate_from_features
-from search.table.manifest import Calibration
+from search.table.calibration import Calibration
 
 
 def added_notes(
@@ -39,7 +38,7 @@ def _against(name: str, network: MeasuredNetwork, calibration: Calibration | Non
     whole = f"{name} was timed as a whole in the same run: {network.measured_us:.1f} us"
     if calibration is None:
         return whole
-    estimate = estimate_from_features(network.features(calibration.features), calibration)
+    estimate = network.estimate(calibration)
     error = estimate.value_us / network.measured_us - 1
     return (
         f"{whole}, predicted {estimate.value_us:.1f} us "

@@ -22,10 +22,12 @@ from profiler.results.old_state import at_state_of
 from profiler.results.provenance import kit_info
 from profiler.results.rows import CampaignResult, make_entry
 from profiler.settings import BAR_MAPE, BAR_SPEARMAN
+from search.costs.matrix import CostMatrix
 from search.errors import DeviceError
+from search.spaces.base import LayeredSpace
+from search.table.calibration import Calibration
 from search.table.entries import Entry
 from search.table.manifest import (
-    Calibration,
     Exam,
     Manifest,
     Prediction,
@@ -47,12 +49,12 @@ def build_table(result: CampaignResult) -> tuple[Manifest, tuple[Entry, ...], pd
     entries, prediction = _complete(entries, result)
     by_key = {entry.key: entry for entry in entries if entry.status != "failed"}
     seed, by_name = plan.settings.seed, measurements.by_name
-    model = fit_model(_networks(plan.calibration, by_key, by_name), seed)
+    model = fit_model(_networks(plan.calibration, by_key, by_name, plan.space), seed)
     if model is not None:
         entries = tuple(model.price(entry) for entry in entries)
         by_key = {key: model.price(entry) for key, entry in by_key.items()}
     calibration = model.calibration if model else None
-    exam, rows = _examine(_networks(plan.exam, by_key, by_name), calibration, seed)
+    exam, rows = _examine(_networks(plan.exam, by_key, by_name, plan.space), calibration, seed)
     memory = memory_model(plan, journal)
     manifest = Manifest(
         table_id=uuid.uuid4().hex,
@@ -73,7 +75,7 @@ def build_table(result: CampaignResult) -> tuple[Manifest, tuple[Entry, ...], pd
         notes=(
             *result.notes,
             *state_notes,
-            *added_notes(plan, _networks(plan.added, by_key, by_name), calibration),
+            *added_notes(plan, _networks(plan.added, by_key, by_name, plan.space), calibration),
             *_network_notes(result),
             *sustained_notes(journal),
             *memory_notes(plan, journal, memory),
@@ -123,9 +125,11 @@ def _networks(
     networks: Sequence[ExportSpec],
     entries: Mapping[str, Entry],
     measurements: Mapping[str, Measurement],
+    space: LayeredSpace,
 ) -> list[MeasuredNetwork]:
     """Networks that were measured and whose operators all have rows."""
     measured = []
+    independent = isinstance(space.costs(lambda _: 0.0), CostMatrix)
     for network in networks:
         keys = [operator.key for operator in network.operators if operator.kind != "skip"]
         if network.name in measurements and all(key in entries for key in keys):
@@ -134,6 +138,7 @@ def _networks(
                     name=network.name,
                     entries=tuple(entries[key] for key in keys),
                     measured_us=measurements[network.name].centre_us,
+                    layers=network.operators if independent else (),
                 )
             )
     return measured

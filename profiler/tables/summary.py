@@ -8,7 +8,8 @@ from profiler.tables.versions import exporter_of
 from search.console.messages import counted
 from search.latency.trust import table_problems, wide_rows
 from search.operators.words import space_label
-from search.table.manifest import Calibration, Exam, Manifest, Origin, Prediction, Protocol, Score
+from search.table.calibration import Calibration
+from search.table.manifest import Exam, Manifest, Origin, Prediction, Protocol, Score
 from search.table.store import Table
 
 _COLUMNS, _INDENT = 80, 13
@@ -132,8 +133,9 @@ def _calibration_lines(calibration: Calibration | None) -> list[str]:
         f"{slope:.3g} {name}"
         for name, slope in zip(calibration.features, calibration.slopes, strict=True)
     )
+    pairs = " + neighbours" if calibration.pairs else ""
     return [
-        f"  model      {calibration.intercept_us:.0f} us + {terms}",
+        f"  model      {calibration.intercept_us:.0f} us + {terms}{pairs}",
         f"             cross-validated MAPE {calibration.cross_validated_mape:.2%} on "
         f"{calibration.networks} networks; plain sum {calibration.raw_sum_mape:.2%}",
     ]

@@ -109,8 +109,8 @@ def by_rows(table: Table, operators: Sequence[OperatorSpec], whole_us: float) ->
     """A network's operators by the rows of a table, against its measured latency."""
     model = LatencyModel(table)
     parts = tuple(
-        Part(name=short_name(operator.key), us=model.operator_us(operator), where="row")
-        for operator in operators
+        Part(name=short_name(operator.key), us=us, where="row")
+        for operator, us in zip(operators, model.layers_us(operators), strict=True)
     )
     return TimeProfile(
         source="table",

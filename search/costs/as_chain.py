@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from search.costs.base import Costs, IntArray
+from search.costs.base import Costs
 from search.costs.chain import ChainCosts, Transition
 from search.costs.factors import FactorCosts
 from search.costs.matrix import CostMatrix
@@ -33,34 +33,31 @@ def chain_of(costs: Costs) -> ChainCosts:
 
 
 def along_one_chain(chains: Sequence[ChainCosts]) -> list[ChainCosts]:
-    """The same costs along the finest of these chains.
+    """The same costs along one chain, each of whose states is a state of every chain.
 
-    Its states are those of each other one, each in several versions that follow each other in
-    number: a chain that remembers more than another (`search.latency.peak_memory`).
+    Only combinations that a network reaches are states: where one chain remembers all that
+    another does (`search.latency.peak_memory`), they are its own.
 
     Raises:
         TypeError: Chains of different spaces.
     """
-    finest = max(chains, key=lambda chain: sum(len(one.costs) for one in chain.transitions))
-    return [_refined(chain, finest) for chain in chains]
-
-
-def _refined(chain: ChainCosts, finest: ChainCosts) -> ChainCosts:
-    if chain is finest:
-        return chain
-    transitions = tuple(
-        Transition(
-            costs=own.costs[_version_of(len(fine.costs), len(own.costs))],
-            next_state=fine.next_state,
+    if len({chain.widths for chain in chains}) > 1:
+        raise TypeError("Chains of different spaces have no states in common.")
+    states = np.zeros((1, len(chains)), dtype=np.int64)  # by state, the number in each chain
+    walked: list[list[Transition]] = []
+    for layer in zip(*(chain.transitions for chain in chains), strict=True):
+        reached = [step.next_state[own] for step, own in zip(layer, states.T, strict=True)]
+        paid = [step.costs[own] for step, own in zip(layer, states.T, strict=True)]
+        joint = np.stack(reached, axis=-1)
+        states, number = np.unique(joint.reshape(-1, len(chains)), axis=0, return_inverse=True)
+        next_state = number.reshape(joint.shape[:-1])
+        walked.append([Transition(costs=costs, next_state=next_state) for costs in paid])
+    return [
+        ChainCosts(
+            fixed=chain.fixed,
+            transitions=tuple(step[place] for step in walked),
+            last=chain.last[states[:, place]],
+            unit=chain.unit,
         )
-        for own, fine in zip(chain.transitions, finest.transitions, strict=True)
-    )
-    last = chain.last[_version_of(len(finest.last), len(chain.last))]
-    return ChainCosts(fixed=chain.fixed, transitions=transitions, last=last, unit=chain.unit)
-
-
-def _version_of(fine: int, coarse: int) -> IntArray:
-    if fine % coarse:
-        raise TypeError(f"A chain of {fine} states is none of {coarse} states in versions.")
-    states: IntArray = np.arange(fine) // (fine // coarse)
-    return states
+        for place, chain in enumerate(chains)
+    ]

@@ -2,7 +2,9 @@
 
     latency(network) = intercept + sum over operators of slopes . features
 
-which is additive over layers, so it is also a cost matrix layers x candidates.
+which is additive over layers, so it is also a cost matrix layers x candidates; where a table
+lists effects of neighbouring layers (`search.latency.pairs`), these are added, and the costs of
+a space are a matrix and some pairs of layers.
 Without a calibration it is the sum of centres (FBNet, arXiv 1812.03443,
 equation 3, plus the fixed parts).
 """
@@ -17,14 +19,16 @@ import numpy.typing as npt
 
 from search.architecture import Architecture
 from search.costs.base import Costs
-from search.costs.matrix import CostMatrix, require_matrix
+from search.costs.matrix import CostMatrix
+from search.costs.pairs import independent_costs
 from search.errors import TableError
+from search.latency.pairs import PairEffects
 from search.operators.spec import OperatorSpec
 from search.spaces.base import LayeredSpace
 from search.spaces.registry import parse_space
+from search.table.calibration import Calibration
 from search.table.columns import AGAIN
 from search.table.entries import Entry
-from search.table.manifest import Calibration
 from search.table.store import Table
 
 Array = npt.NDArray[np.float64]
@@ -86,6 +90,7 @@ class LatencyModel:
         constant_us = 0.0 if origin is None else origin.constant_us or 0.0
         self._covered = frozenset(() if origin is None else origin.covered)
         self._calibration = table.manifest.calibration or _plain_sum(constant_us)
+        self._pairs = PairEffects(self._calibration)
 
     def operator_us(self, operator: OperatorSpec) -> float:
         """The latency that one operator adds to a network.
@@ -97,6 +102,16 @@ class LatencyModel:
         features = feature_vector(self.table.lookup(operator), self._calibration.features)
         return float(features @ np.asarray(self._calibration.slopes))
 
+    def layers_us(self, operators: Sequence[OperatorSpec]) -> list[float]:
+        """What each operator of a network adds to its latency, the effect of its neighbour in it.
+
+        With the intercept they add up to the latency.
+        """
+        effects = self._pairs.along(operators)
+        return [
+            self.operator_us(one) + effect for one, effect in zip(operators, effects, strict=True)
+        ]
+
     def estimate(self, architecture: Architecture) -> Estimate:
         """Predict the latency of one network, with interval."""
         names = self._calibration.features
@@ -106,7 +121,9 @@ class LatencyModel:
             if not self.costs_nothing(operator)
         ]
         total = sum(rows, start=np.zeros(len(names)))
-        return estimate_from_features(total, self._calibration, self._wide_us(architecture))
+        pairs_us = sum(self._pairs.along(architecture.operators))
+        wide_us = self._wide_us(architecture)
+        return estimate_from_features(total, self._calibration, wide_us, pairs_us)
 
     def _wide_us(self, architecture: Architecture) -> float:
         """Standard deviation that wide rows add; what usual rows do, the calibration knows."""
@@ -124,26 +141,31 @@ class LatencyModel:
 
     def space_costs(self, space: LayeredSpace) -> Costs:
         """Latencies of all networks of a space."""
-        return space.costs(self.operator_us, self._calibration.intercept_us)
+        costs = space.costs(self.operator_us, self._calibration.intercept_us)
+        return self._pairs.add_to(costs, space)
 
     def cost_matrix(self, space: LayeredSpace | None = None) -> CostMatrix:
         """Latencies of every candidate of every layer of a space (default: the table's).
+
+        Without what neighbouring layers cost together, where the table tells it; `space_costs`
+        has that too.
 
         Raises:
             UsageError: The layers of the space are not independent.
         """
         space = space or parse_space(self.table.manifest.space.spec)
-        return require_matrix(self.space_costs(space), space.label)
+        return independent_costs(self.space_costs(space), space.label)
 
 
 def estimate_from_features(
-    features: Array, calibration: Calibration, further_us: float = 0.0
+    features: Array, calibration: Calibration, further_us: float = 0.0, pairs_us: float = 0.0
 ) -> Estimate:
     """Predict the latency of a network from its summed features.
 
-    `further_us` is a standard deviation in microseconds that the calibration knows nothing of.
+    `further_us` is a standard deviation in microseconds that the calibration knows nothing of,
+    `pairs_us` the sum of the effects of neighbouring layers.
     """
-    value = calibration.intercept_us + float(features @ np.asarray(calibration.slopes))
+    value = calibration.intercept_us + float(features @ np.asarray(calibration.slopes)) + pairs_us
     row = np.concatenate([[1.0], features])
     spread = float(row @ np.asarray(calibration.covariance) @ row)
     residual = calibration.relative_residual * value

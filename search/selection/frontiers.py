@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from search.costs.as_chain import along_one_chain, chain_of
 from search.costs.base import Costs
 from search.costs.chain import ChainCosts, Transition
 from search.costs.factors import FactorCosts
@@ -50,6 +51,8 @@ def summable(costs: Costs) -> Summable:
 
 def weighted_sum(parts: Sequence[Summable], weights: Array, fixed: float) -> Summable:
     """sum of weight * part, and `fixed`; all parts are of one space."""
+    if any(isinstance(part, ChainCosts) for part in parts):
+        parts = along_one_chain([chain_of(part) for part in parts])
     fixed += sum(float(weight) * part.fixed for weight, part in zip(weights, parts, strict=True))
     chains = [part for part in parts if isinstance(part, ChainCosts)]
     if not chains:

@@ -5,6 +5,9 @@ both functions of the network's summed features F:
 
     v = w . y,  d^2 = y' C y + (r v)^2,  y = (1, F)
 
+(where a table lists effects of neighbouring layers, their sum is one more of the features,
+whose weight is 1)
+
 so P(latency <= target) >= p means v + z d <= target with z the normal
 quantile of p. The left side is not a sum over layers, but for p >= 1/2 it is
 convex in F: its tangent at any network is a sum over layers, lies below it
@@ -20,12 +23,13 @@ import numpy as np
 
 from search.errors import TableError
 from search.latency.model import LatencyModel, feature_vector
+from search.latency.pairs import PairEffects
 from search.operators.spec import OperatorSpec
 from search.selection.exact import network_of
 from search.selection.frontiers import Summable, cheapest_choices, summable, weighted_sum
 from search.selection.knapsack import Array, IntArray
 from search.spaces.base import LayeredSpace
-from search.table.manifest import Calibration
+from search.table.calibration import Calibration
 
 
 class LatencyQuantile:
@@ -47,7 +51,7 @@ class LatencyQuantile:
         self._parts = _features(model, space)
         calibration = model.table.manifest.calibration
         if calibration is not None:
-            self._weights = np.array([calibration.intercept_us, *calibration.slopes])
+            self._weights = _weights(calibration)
             deviations = calibration.interval_factor / 1.96
             self._root = NormalDist().inv_cdf(probability) * deviations * _root(calibration)
         else:
@@ -113,7 +117,10 @@ class QuantileBound:
 
 
 def _features(model: LatencyModel, space: LayeredSpace) -> list[Summable]:
-    """Every feature of the latency model as costs of the space's networks."""
+    """Every feature of the latency model as costs of the space's networks.
+
+    Where neighbouring layers have effects, the last one is their sum.
+    """
     calibration = model.table.manifest.calibration
     names = ("steady_us",) if calibration is None else calibration.features
     rows: dict[OperatorSpec, Array] = {}
@@ -125,18 +132,30 @@ def _features(model: LatencyModel, space: LayeredSpace) -> list[Summable]:
             rows[operator] = feature_vector(model.table.lookup(operator), names)
         return float(rows[operator][number])
 
-    return [summable(space.costs(partial(feature, number=number))) for number in range(len(names))]
+    parts = [space.costs(partial(feature, number=number)) for number in range(len(names))]
+    if calibration is not None and calibration.pairs:
+        nothing = space.costs(lambda _: 0.0)
+        parts.append(PairEffects(calibration).add_to(nothing, space))
+    return [summable(part) for part in parts]
+
+
+def _weights(calibration: Calibration) -> Array:
+    """The weight of each part of (1, F); that of neighbours' effects is 1."""
+    of_pairs = (1.0,) if calibration.pairs else ()
+    return np.array([calibration.intercept_us, *calibration.slopes, *of_pairs])
 
 
 def _root(calibration: Calibration) -> Array:
     """R with |R y|^2 = y' C y + (r v)^2."""
-    covariance = np.asarray(calibration.covariance)
+    weights = _weights(calibration)
+    covariance = np.zeros((len(weights), len(weights)))
+    known = 1 + len(calibration.slopes)
+    covariance[:known, :known] = calibration.covariance
     values, vectors = np.linalg.eigh((covariance + covariance.T) / 2)
     if values.min() < -1e-9 * max(values.max(), 0.0):
         raise TableError(
             "The covariance of the table's calibration has a negative variance.",
             "Measure the table again.",
         )
-    weights = np.array([calibration.intercept_us, *calibration.slopes])
     spread = np.sqrt(np.maximum(values, 0.0))[:, np.newaxis] * vectors.T
     return np.vstack([spread, calibration.relative_residual * weights])

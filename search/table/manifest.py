@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
 
+from search.table.calibration import Calibration
 from search.table.memory import MemoryModel
 from search.table.protocol import LoadState
 from search.table.protocol import PhoneState as PhoneState
@@ -27,13 +28,9 @@ from search.table.values import (
     Share,
 )
 
-TABLE_SCHEMA = 6
+TABLE_SCHEMA = 7
 
 Source = Literal["measured", "imported", "predicted", "simulated"]
-# What a calibration may multiply; `search.latency.model` computes them from a row.
-FEATURE_NAMES = frozenset(
-    ("steady_us", "first_extra_us", "in_network_us", "operators", "weight_mb", "moved_mb")
-)
 
 
 def _moment(text: str) -> str:
@@ -172,44 +169,6 @@ class RuntimeInfo(Part):
     toolchain: dict[str, str] = {}
 
 
-class Calibration(Part):
-    """Network latency = intercept + sum over operators of slopes . features.
-
-    `features` names columns of an operator (`search.latency.model.FEATURES`);
-    `covariance` is that of (intercept, *slopes). `relative_residual` is the
-    cross-validated relative error (root mean square) of one network, the
-    noise of the operators' rows included; an interval reaches
-    `interval_factor` (Student's t) standard deviations to either side.
-
-    Raises:
-        ValueError: Features, slopes and covariance do not fit each other.
-    """
-
-    features: tuple[str, ...]
-    slopes: tuple[Finite, ...]
-    intercept_us: Finite
-    covariance: tuple[tuple[Finite, ...], ...]
-    networks: Count
-    relative_residual: NotNegative
-    interval_factor: NotNegative
-    cross_validated_mape: NotNegative
-    raw_sum_mape: NotNegative
-    method: str
-
-    @model_validator(mode="after")
-    def _fits_together(self) -> Self:
-        size = len(self.features)
-        if not size or len(set(self.features)) != size:
-            raise ValueError("a model needs features, each of them once")
-        if unknown := set(self.features) - FEATURE_NAMES:
-            raise ValueError(f"no operator has the feature {min(unknown)!r:.40}")
-        if len(self.slopes) != size:
-            raise ValueError(f"{size} features have {len(self.slopes)} slopes")
-        if [len(row) for row in self.covariance] != [size + 1] * (size + 1):
-            raise ValueError(f"the covariance of {size} slopes is not of {size + 1} x {size + 1}")
-        return self
-
-
 class Score(Part):
     """A statistic with its bootstrap interval."""
 
@@ -290,7 +249,7 @@ class Prediction(Part):
 class Manifest(Part):
     """The whole of `manifest.json`."""
 
-    schema_version: Literal[6] = 6
+    schema_version: Literal[7] = 7
     table_id: str
     parent_id: str | None = None
     created_utc: Moment

@@ -81,7 +81,7 @@ class Protocol(_Part):
     `cores_offline` are cores that the device has and that were switched off before or after the
     run, and `refused_settings` what it answered where it refused to be made steady.
     `sustained` is the load of a table of the sustained state; null: of the burst, as every table
-    before schema 6.
+    before schema 7.
     An imported table knows little of this; what it does not know is null.
     """
 

@@ -16,7 +16,9 @@ table under tests/golden/.
              `stay_on` of older tables held whatever powered the phone: true is unknown here
     4 -> 5   peak memory of networks (`memory`, more columns of exam.csv), unknown in older tables;
              the same columns
-    5 -> 6   the load of a table of the sustained state (`protocol.sustained`): older tables are of
+    5 -> 6   effects of neighbouring layers (`calibration.pairs`), none in older tables;
+             the same columns
+    6 -> 7   the load of a table of the sustained state (`protocol.sustained`): older tables are of
              the burst; the same columns
 """
 
@@ -68,8 +70,13 @@ def _manifest_4(content: Content) -> Content:
 
 
 def _manifest_5(content: Content) -> Content:
-    # No older kit measured the sustained state: the field's default says so.
+    # Likewise what schema 6 brings.
     return {**content, "schema_version": 6}
+
+
+def _manifest_6(content: Content) -> Content:
+    # No older kit measured the sustained state: the field's default says so.
+    return {**content, "schema_version": 7}
 
 
 def _phone_3(value: Any) -> Any:
@@ -89,6 +96,7 @@ UPGRADES: Mapping[int, Upgrade] = {
     3: Upgrade(manifest=_manifest_3),
     4: Upgrade(manifest=_manifest_4),
     5: Upgrade(manifest=_manifest_5),
+    6: Upgrade(manifest=_manifest_6),
 }
 
 

@@ -170,6 +170,7 @@ def asked(backend: str, runner: str) -> AgentSettings:
     return AgentSettings(backend=backend, threads=1, affinity=None, runner=runner)
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("executorch")
 class TestPythonExecutorch(ExportedContract):
     settings = asked("xnnpack", "python")
@@ -190,6 +191,7 @@ class TestNativeFromWheels(ExportedContract):
     runner = "executorch-native"
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("onnxruntime")
 class TestOnnxruntime(ExportedContract):
     settings = asked("onnxruntime", "auto")

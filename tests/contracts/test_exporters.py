@@ -90,11 +90,13 @@ class TestCoremlFp32(CoremlContract):
     error_limit, fault = 1e-5, 1.001
 
 
+@pytest.mark.thorough
 class TestCoremlW8(CoremlContract):
     dtype = "w8"
     error_limit, fault = 0.02, 2.0
 
 
+@pytest.mark.thorough
 class TestCoremlDelegate:
     @pytest.fixture(autouse=True)
     def _needs_the_delegate(self) -> None:

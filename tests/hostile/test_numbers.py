@@ -25,7 +25,8 @@ from search.documents import parse_json
 from search.errors import DeviceLost, KitError
 from search.latency.model import FEATURES
 from search.selection.scores import parse_scores
-from search.table.manifest import FEATURE_NAMES, Manifest
+from search.table.calibration import FEATURE_NAMES
+from search.table.manifest import Manifest
 from search.table.store import SEAL
 from tests.hostile.conftest import Material
 from tests.hostile.damage import DEEP, LONG, NO_NUMBERS, numbers_of, with_text

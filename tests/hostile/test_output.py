@@ -23,6 +23,8 @@ from tests.hostile.watchdog import run
 from tests.journeys.terminal import in_terminal
 from tests.profiler.conftest import Finished
 
+pytestmark = pytest.mark.thorough
+
 ROOT = Path(__file__).resolve().parents[2]
 ESCAPE = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202eevil\r"
 MARKUP = '<script>alert(1)</script><img src=x onerror="alert(2)">&quot;'

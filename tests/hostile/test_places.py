@@ -20,6 +20,8 @@ from tests.hostile.conftest import Material, table_commands
 from tests.hostile.watchdog import run
 from tests.profiler.conftest import Bench, bench
 
+pytestmark = pytest.mark.thorough
+
 __all__ = ["bench"]
 
 ROOT = Path(__file__).resolve().parents[2]

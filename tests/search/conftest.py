@@ -8,9 +8,9 @@ import pytest
 
 from search.spaces.base import LayeredSpace
 from search.spaces.registry import make_space
+from search.table.calibration import Calibration
 from search.table.entries import Entry, Interval, OperatorCounts, Sampling
 from search.table.manifest import (
-    Calibration,
     DeviceInfo,
     Kit,
     Manifest,

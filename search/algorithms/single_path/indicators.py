@@ -17,7 +17,8 @@ from search.algorithms.single_path.recipe import FORMULAS
 from search.costs.base import Costs
 from search.costs.chain import ChainCosts
 from search.costs.joint import JointCosts
-from search.costs.matrix import CostMatrix, require_matrix
+from search.costs.matrix import CostMatrix
+from search.costs.pairs import independent_costs
 from search.errors import UsageError
 from search.operators.words import space_label
 from search.spaces.base import Layer, SearchSpace
@@ -126,6 +127,9 @@ def runtime_of(space: SearchSpace, matrix: CostMatrix, formula: str) -> RuntimeM
 def runtime_model_of(space: SearchSpace, costs: Costs, formula: str) -> nn.Module:
     """The runtime model by any costs of independent layers, of one kind or under several limits.
 
+    What neighbouring layers cost together is left out: the formula is that of the paper. The
+    network found is priced with it.
+
     Raises:
         UsageError: As `runtime_of`; the layers are not independent.
     """
@@ -133,7 +137,7 @@ def runtime_model_of(space: SearchSpace, costs: Costs, formula: str) -> nn.Modul
         return LargestShare(costs, lambda part: runtime_model_of(space, part, formula))
     if isinstance(costs, ChainCosts):  # the peak of memory, which is no sum over layers
         return ExpectedOfIndicators(space, costs)
-    return runtime_of(space, require_matrix(costs, space_label(space.spec)), formula)
+    return runtime_of(space, independent_costs(costs, space_label(space.spec)), formula)
 
 
 class ExpectedOfIndicators(nn.Module):

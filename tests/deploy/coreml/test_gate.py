@@ -26,6 +26,8 @@ from tests.deploy.coreml.planted import (
 )
 from tests.deploy.coreml.tampering import Tampered, tamper, tamper_manifest
 
+pytestmark = pytest.mark.thorough
+
 LENGTHS = {"chain": 4, "sixteen": 16}
 EXTRA = {"relu6": ("ir_k3_e3_m48_g1_relu6_i16_o16_h12_w12_s1_r1_p1_b1_{dtype}",)}
 

@@ -18,6 +18,8 @@ from search.errors import ExportError
 from search.operators.spec import parse_key
 from tests.contracts.conftest import SPECS
 
+pytestmark = pytest.mark.thorough
+
 Change = Callable[[Any], None]
 LENGTHS = (1, 2)
 

@@ -43,6 +43,7 @@ def operators(keys: tuple[str, ...], dtype: str = "fp32") -> tuple[OperatorSpec,
     return tuple(parse_key(f"{key}_{dtype}") for key in keys)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("dtype", ["fp32", "int8"])
 def test_a_network_of_every_operation_is_what_executorch_lowers(dtype: str) -> None:
     pytest.importorskip("executorch.exir", reason="needs ExecuTorch")
@@ -185,6 +186,7 @@ print([name for name in ("executorch.exir", "torchao", "torch._dynamo") if name 
 """
 
 
+@pytest.mark.thorough
 def test_writing_and_checking_a_program_loads_no_compiler() -> None:
     pytest.importorskip("executorch.exir", reason="needs ExecuTorch")
     done = subprocess.run(

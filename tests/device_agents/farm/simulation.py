@@ -105,14 +105,13 @@ class Farm:
             if run not in phone.runs:
                 return  # it was stopped
             phone.runs.remove(run)
-            try:
-                if self.plan.bug != "token not checked" and phone.token != token:
-                    return  # the runner's own look at the fence
-                if run.is_disturbed:
-                    self.found.append(f"two measurements at once on {phone.name} were accepted")
-                phone.written.add((task, token))
-            finally:
-                ended((phone.name, token))
+            if self.plan.bug != "token not checked" and phone.token != token:
+                ended(None)  # the runner's own look at the fence: it stops, and says so
+                return
+            if run.is_disturbed:
+                self.found.append(f"two measurements at once on {phone.name} were accepted")
+            phone.written.add((task, token))
+            ended((phone.name, token))
 
         self.net.after(wait_s, None, end)
 

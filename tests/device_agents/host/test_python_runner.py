@@ -39,6 +39,8 @@ from device_agents.protocol import (
 from search.errors import DeviceLost
 from tests.waiting import PATIENCE_S
 
+pytestmark = pytest.mark.thorough
+
 ROOT = Path(__file__).resolve().parents[3]
 
 

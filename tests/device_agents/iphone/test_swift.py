@@ -14,6 +14,8 @@ from device_agents.iphone.transport import BUNDLE
 from device_agents.protocol import Hello, Loaded, Plan, PlanItem, Sample, dump_plan
 from tests.device_agents.iphone.swift import APP, Swift, find_swift
 
+pytestmark = pytest.mark.thorough
+
 CORE = APP / "Sources/AgentCore"
 
 

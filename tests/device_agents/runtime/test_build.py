@@ -22,6 +22,8 @@ from device_agents.runtime.pins import SYSTEM_LIBRARIES
 from device_agents.runtime.targets import LIBRARIES, PHONE, RUNNER
 from search.errors import DeviceError, UsageError
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.fixture
 def runtime(phone_runtime: Runtime, own_cache: Path) -> Runtime:

@@ -8,8 +8,9 @@ import pytest
 from profiler.analysis.exam import MIN_NETWORKS, MeasuredNetwork, calibrate, examine
 from search.latency.model import estimate_from_features
 from search.spaces.registry import make_space
+from search.table.calibration import Calibration
 from search.table.entries import Entry, Interval, OperatorCounts
-from search.table.manifest import Calibration, Exam
+from search.table.manifest import Exam
 
 KEYS = [operator.key for operator in make_space("fbnet").operators]
 INTERCEPT_US = 300.0

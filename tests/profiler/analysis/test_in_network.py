@@ -1,7 +1,8 @@
 """Operators inside networks: planted shares are found, and nothing is made of noise."""
 
+import itertools
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +12,8 @@ from profiler.analysis.exam import MIN_NETWORKS, MeasuredNetwork, NetworkModel, 
 from profiler.analysis.in_network import fit_in_network
 from search.errors import TableError
 from search.latency.model import feature_vector
+from search.latency.pairs import expansion_of
+from search.operators.spec import OperatorSpec
 from search.spaces.registry import make_space
 from search.table.entries import Entry, Interval, OperatorCounts
 
@@ -43,15 +46,24 @@ def shares(spread: float) -> dict[str, float]:
 
 
 def networks(
-    number: int, truth: dict[str, float], *, noise: float = 0.004
+    number: int,
+    truth: dict[str, float],
+    *,
+    noise: float = 0.004,
+    together_us: Callable[[OperatorSpec, OperatorSpec], float] = lambda *_: 0.0,
 ) -> list[MeasuredNetwork]:
     generator, draw, found = random.Random(2), np.random.default_rng(3), []
     for place in range(number):
         operators = SPACE.random_architecture(generator, f"n{place}").operators
         chosen = tuple(ROWS[o.key] for o in operators if o.kind != "skip")
         us = INTERCEPT_US + sum(row.known_time.centre_us * (1 + truth[row.key]) for row in chosen)
+        us += sum(itertools.starmap(together_us, itertools.pairwise(operators)))
         measured = us * float(np.exp(draw.normal(0, noise)))
-        found.append(MeasuredNetwork(name=f"n{place}", entries=chosen, measured_us=measured))
+        found.append(
+            MeasuredNetwork(
+                name=f"n{place}", entries=chosen, measured_us=measured, layers=operators
+            )
+        )
     return found
 
 
@@ -130,3 +142,34 @@ def test_a_failed_row_has_no_price() -> None:
     assert model is not None
     failed = Entry(key=next(iter(ROWS)), status="failed", reason="crash")
     assert model.price(failed) == failed
+
+
+def _shared_by_the_largest(first: OperatorSpec, second: OperatorSpec) -> float:
+    """Two expanded neighbours at 112 x 112 share memory, the more the more they expand."""
+    if second.height != 112:
+        return 0.0
+    return -80.0 * min(expansion_of(first) or 0, expansion_of(second) or 0)
+
+
+def test_neighbours_that_share_memory_are_found_at_their_size_and_foretell_other_networks() -> None:
+    every = networks(160, shares(0.03), together_us=_shared_by_the_largest)
+    model = fit_model(every[:60], 0)
+    assert model is not None
+    pairs = {pair.key: pair.effect_us for pair in model.calibration.pairs}
+    assert {height for height, _, _ in pairs} == {112}
+    # What only one of both neighbours decides is the operator's own: the interaction is left.
+    interaction = pairs[112, 6, 6] - pairs[112, 6, 1] - pairs[112, 1, 6] + pairs[112, 1, 1]
+    assert interaction == pytest.approx(-80.0 * (6 - 1 - 1 + 1), rel=0.35)
+    with_pairs = held_out_error(model, every[60:])
+    unaware = [replace(network, layers=()) for network in every]
+    plain = fit_model(unaware[:60], 0)
+    assert plain is not None
+    assert plain.calibration.pairs == ()
+    assert with_pairs < 0.75 * held_out_error(plain, unaware[60:])
+
+
+def test_neighbours_have_no_effect_where_networks_are_sums() -> None:
+    for noise in (0.0, 0.004, 0.02):
+        model = fit_model(networks(60, shares(0.06), noise=noise), 0)
+        assert model is not None
+        assert model.calibration.pairs == ()

@@ -16,6 +16,8 @@ from search.operators.spec import parse_key
 from search.spaces.registry import make_space
 from search.table.entries import Entry, Interval, OperatorCounts
 
+pytestmark = pytest.mark.thorough
+
 PASSES = 22
 NETWORKS = draw_networks(make_space("fbnet", always_pointwise=False), 40, 0)
 

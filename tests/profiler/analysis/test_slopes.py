@@ -251,6 +251,7 @@ def flipped(table: Table) -> list[Entry]:
     return [entry for entry in table.entries if entry.key.startswith("ir_")]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("factor", [1.1, 1.7])
 @pytest.mark.parametrize("copies", [4, 16])
 def test_every_flip_that_the_phone_tells_is_detected(
@@ -262,6 +263,7 @@ def test_every_flip_that_the_phone_tells_is_detected(
         assert "changes with the number of copies" in (entry.reason or "")
 
 
+@pytest.mark.thorough
 def test_every_flip_between_passes_is_detected(bench: Any) -> None:
     truth = replace(SLOW, flip_on="ir_", flip_copies=1, flip_factor=1.3, flip_every_s=0.7)
     for entry in flipped(phone(bench, truth, passes=6)):
@@ -269,6 +271,7 @@ def test_every_flip_between_passes_is_detected(bench: Any) -> None:
         assert "ran on ne and on not ne" in (entry.reason or "")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("copies", [4, 16])
 def test_a_flip_of_longer_chains_shows_without_any_placement(bench: Any, copies: int) -> None:
     truth = replace(SLOW, unit=None, flip_on="ir_", flip_copies=copies, flip_factor=1.7)

@@ -151,6 +151,7 @@ def test_a_table_tells_all_that_is_known_of_the_device(bench, campaign: Campaign
     assert (protocol.cores_offline, protocol.refused_settings) == ((), {})
 
 
+@pytest.mark.thorough
 def test_what_a_phone_refuses_and_lacks_is_in_its_table(bench, tmp_path: Path) -> None:
     phone = replace(this_host(), stay_on_refused=True, offline=(62, 63), missing=("sha256sum",))
     with LoopbackDevice(tmp_path / "device", phone=phone) as device:
@@ -169,6 +170,7 @@ def test_what_a_phone_refuses_and_lacks_is_in_its_table(bench, tmp_path: Path) -
         assert any(part in note for note in table.manifest.notes)
 
 
+@pytest.mark.thorough
 def test_a_rerun_copies_no_artefact_and_tells_what_changed(
     bench, campaign: Campaign, device: LoopbackDevice
 ) -> None:
@@ -187,6 +189,7 @@ def test_a_rerun_copies_no_artefact_and_tells_what_changed(
     assert re.search(r"since .*-v1: \d+ operators? slower", ended.err)
 
 
+@pytest.mark.thorough
 def test_another_phone_is_another_folder(bench, campaign: Campaign, device: LoopbackDevice) -> None:
     assert campaign().code == 0
     (device.files.within("loopback/props") / "ro.serialno").write_text("loopback-0002\n")
@@ -194,6 +197,7 @@ def test_another_phone_is_another_folder(bench, campaign: Campaign, device: Loop
     assert len({folder.parent for folder in bench.written()}) == 2
 
 
+@pytest.mark.thorough
 def test_a_daemon_that_is_killed_again_and_again_costs_no_operator(
     bench, campaign: Campaign, device: LoopbackDevice
 ) -> None:
@@ -226,6 +230,7 @@ def test_a_daemon_that_is_killed_again_and_again_costs_no_operator(
     assert device.settings.history()[-1].endswith("false")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("lines", [1, 9, 40])
 def test_output_cut_in_the_middle_of_a_line_costs_nothing(
     bench, campaign: Campaign, device: LoopbackDevice, lines: int
@@ -264,6 +269,7 @@ def test_a_lost_device_is_resumed_where_it_was(
     check_whole(only_table(bench), rounds=67)
 
 
+@pytest.mark.thorough
 def test_a_device_that_comes_back_without_its_files_gets_them_again(
     bench, campaign: Campaign, device: LoopbackDevice
 ) -> None:
@@ -292,6 +298,7 @@ def test_a_full_device_ends_with_its_sentence(
     assert "devices clean" in ended.err
 
 
+@pytest.mark.thorough
 def test_noise_in_every_answer_changes_no_result(
     bench, campaign: Campaign, device: LoopbackDevice
 ) -> None:
@@ -301,6 +308,7 @@ def test_noise_in_every_answer_changes_no_result(
     assert not device.files.within("data/local/tmp/owned").exists()
 
 
+@pytest.mark.thorough
 def test_the_kits_folder_is_listed_and_removed(
     bench, campaign: Campaign, device: LoopbackDevice
 ) -> None:

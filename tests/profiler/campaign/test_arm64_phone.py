@@ -29,6 +29,8 @@ from tests.loopback.device import LoopbackDevice
 from tests.loopback.emulation import find_emulator
 from tests.loopback.phones import PHONES
 
+pytestmark = pytest.mark.thorough
+
 THREE = ("residual", "stride", "groups of two")
 FEW = ["--space", "fbnet-mini", "--filter", "_e1_m16_g1.*_o16", "--fast"]
 FEW += ["--iterations", "4", "--min-time", "200"]

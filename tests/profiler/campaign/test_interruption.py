@@ -23,6 +23,8 @@ from search.spaces.registry import make_space
 from search.table.store import Table, read_table
 from tests.waiting import PATIENCE_S
 
+pytestmark = pytest.mark.thorough
+
 SPACE = make_space("fbnet-mini")
 FAST = PRESETS["fast"]
 PASSES, ROUNDS = FAST.passes, FAST.rounds

@@ -28,6 +28,8 @@ from search.table.store import Table, read_table
 from tests.device_agents.iphone.standin import Standin, listed
 from tests.device_agents.iphone.swift import find_swift
 
+pytestmark = pytest.mark.thorough
+
 # As slow as an iPhone X might be, so that the small space's operators take microseconds.
 TRUTH = Truth.from_options(
     {**load_device("simulated-iphone").options, "gmacs_per_s": 50.0, "gb_per_s": 3.75}

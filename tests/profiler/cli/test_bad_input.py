@@ -204,6 +204,7 @@ def test_a_disk_without_room_for_a_table_is_refused_before_any_work(bench) -> No
     assert is_one_sentence(ended.err)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("size", [70_000, 150_000])
 def test_a_disk_that_fills_up_on_the_way_keeps_what_was_measured_for_resume(
     bench, size: int

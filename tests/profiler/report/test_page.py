@@ -34,6 +34,8 @@ from search.zoo.resolve import NamedNetwork
 from tests.profiler.conftest import Bench
 from tests.profiler.report.browser import Browser, browser
 
+pytestmark = pytest.mark.thorough
+
 FRONT = {
     "schema_version": 1,
     "table": "a table",

@@ -15,6 +15,8 @@ from search.table.entries import Interval
 from search.table.store import Table
 from tests.profiler.conftest import Bench
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.fixture(scope="module")
 def budgeted(bench_at: object, tmp_path_factory: pytest.TempPathFactory) -> Table:

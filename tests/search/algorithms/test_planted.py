@@ -15,6 +15,8 @@ from tests.search.algorithms import planted
 from tests.search.algorithms.training_walk import walk
 from tests.search.targets import latency_target
 
+pytestmark = pytest.mark.thorough
+
 RECIPE = FBNetRecipe(
     epochs=20,
     batch=100,

@@ -18,6 +18,8 @@ from tests.search.algorithms.planted_super import PlantedSuperLayer
 from tests.search.algorithms.training_walk import walk
 from tests.search.targets import latency_target
 
+pytestmark = pytest.mark.thorough
+
 SPACE = planted.PlantedSpace()
 NUMBER, BATCH = 1600, 50
 FP_NAS = CategoricalRecipe(

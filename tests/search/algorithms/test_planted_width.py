@@ -16,6 +16,8 @@ from tests.search.algorithms import planted_width as planted
 from tests.search.algorithms.training_walk import walk
 from tests.search.targets import latency_target
 
+pytestmark = pytest.mark.thorough
+
 RECIPE = FBNetV2Recipe(
     epochs=16,
     batch=100,

@@ -14,6 +14,8 @@ from search.spaces.registry import make_space
 from tests.search.algorithms import surrogate
 from tests.search.algorithms.training_walk import walk
 
+pytestmark = pytest.mark.thorough
+
 SPACE = make_space("fbnet")
 # The paper's, but for a theta that is ten times as fast over a sixteenth of its steps.
 RECIPE = FBNetRecipe(epochs=25, freeze_epochs=0, theta_rate=0.1, annealing=0.15)

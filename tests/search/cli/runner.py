@@ -21,9 +21,9 @@ from PIL import Image
 from search.cli.app import main
 from search.spaces.base import LayeredSpace
 from search.spaces.registry import make_space
+from search.table.calibration import Calibration
 from search.table.entries import Entry, Interval, OperatorCounts, Sampling
 from search.table.manifest import (
-    Calibration,
     DeviceInfo,
     Exam,
     Kit,

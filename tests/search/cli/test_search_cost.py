@@ -25,6 +25,7 @@ CASES = [
 OPTION = {"flops": "--target-mflops", "params": "--target-mparams", "memory": "--target-mb"}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("algorithm", "name", "cost"), CASES)
 def test_every_method_meets_a_target_of_any_cost(
     desk: Desk, algorithm: str, name: str, cost: str

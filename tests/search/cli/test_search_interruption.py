@@ -71,6 +71,7 @@ def interrupt(desk: Desk, words: list[str], progress: Impatient) -> Finished:
 
 # The search has 3 + 3 + 1 steps, the training 2. Ctrl-C waits for the end of
 # the step after it; in the last one for the end of the epoch.
+@pytest.mark.thorough
 @pytest.mark.parametrize(("steps", "kept"), [(1, 2), (3, 4), (7, 7)])
 def test_ctrl_c_after_any_step_then_resume_gives_what_an_unbroken_run_gives(
     desk: Desk, searched: Searched, steps: int, kept: int
@@ -85,6 +86,7 @@ def test_ctrl_c_after_any_step_then_resume_gives_what_an_unbroken_run_gives(
     check_same(desk, searched.desk)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("steps", [8, 9])
 def test_ctrl_c_in_the_training_keeps_the_network_found_and_the_search(
     desk: Desk, searched: Searched, steps: int
@@ -100,6 +102,7 @@ def test_ctrl_c_in_the_training_keeps_the_network_found_and_the_search(
     check_same(desk, searched.desk)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_kill_is_heard_as_ctrl_c_is(
     desk: Desk, searched: Searched, number: signal.Signals
@@ -146,6 +149,7 @@ def test_ctrl_c_while_candidates_are_judged_does_not_train_again(
     check_same(desk, searched.desk)
 
 
+@pytest.mark.thorough
 def test_candidates_that_were_judged_before_an_interruption_are_not_judged_again(
     desk: Desk, searched: Searched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -179,6 +183,7 @@ def test_candidates_that_were_judged_before_an_interruption_are_not_judged_again
     check_same(desk, searched.desk)
 
 
+@pytest.mark.thorough
 def test_the_time_of_a_resumed_search_is_that_of_all_its_parts(desk: Desk) -> None:
     interrupt(desk, desk.words(), Impatient(2))
     path = desk.path("arch.run/last.pt")

@@ -22,6 +22,7 @@ CASES = [
 ]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("algorithm", "name"), CASES)
 def test_every_method_keeps_to_all_limits(desk: Desk, algorithm: str, name: str) -> None:
     space = make_space(name, resolution=16)

@@ -20,6 +20,7 @@ SPACES = (
 )
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("algorithm", "name"), SPACES)
 def test_a_search_writes_a_network_within_its_target_and_can_be_resumed(
     desk: Desk, algorithm: str, name: str

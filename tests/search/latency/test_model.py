@@ -19,8 +19,8 @@ from search.latency.model import FEATURES, Estimate, LatencyModel, feature_vecto
 from search.operators.spec import OperatorSpec, parse_key
 from search.spaces.base import LayeredSpace
 from search.spaces.registry import make_space
+from search.table.calibration import Calibration
 from search.table.entries import Entry, Interval, OperatorCounts
-from search.table.manifest import Calibration
 from search.table.store import Table
 
 MakeTable = Callable[..., Table]

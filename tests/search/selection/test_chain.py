@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from hypothesis import strategies as st
 from search.costs.base import Costs, CostTarget, Unit
 from search.costs.chain import ChainCosts, Transition
 from search.costs.factors import Factor, FactorCosts
+from search.costs.matrix import CostMatrix
+from search.costs.pairs import paired_costs
 from search.errors import UsageError
 from search.latency.model import LatencyModel
 from search.selection.along_chain import select_many_along_chain
@@ -27,12 +30,12 @@ from search.selection.by_costs import (
 from search.selection.chance_constrained import select_chance_constrained
 from search.selection.exact import network_of
 from search.spaces.registry import make_space
-from search.table.manifest import Calibration
+from search.table.calibration import Calibration
 from search.table.store import read_table
 from tests.search.cli.runner import write
 
 Array = npt.NDArray[np.float64]
-KINDS = ("chain", "factors")
+KINDS = ("chain", "factors", "pairs")
 
 
 def chain_of(draw: np.random.Generator, whole: bool) -> ChainCosts:
@@ -58,10 +61,31 @@ def factors_of(draw: np.random.Generator, whole: bool) -> FactorCosts:
     return FactorCosts(widths=widths, fixed=3.0, factors=tuple(factors))
 
 
+def pairs_of(draw: np.random.Generator, whole: bool) -> Costs:
+    """Five layers, some of which cost more or less after the one before."""
+    widths = draw.integers(2, 4, 5)
+    costs = np.full((5, widths.max()), np.inf)
+    for row, width in zip(costs, widths, strict=True):
+        row[:width] = draw.integers(0, 6, width) if whole else draw.normal(size=width)
+    shapes = {layer: tuple(widths[layer : layer + 2]) for layer in (0, 2, 3)}
+    pairs = {
+        layer: draw.integers(-3, 3, shape).astype(float) if whole else draw.normal(size=shape)
+        for layer, shape in shapes.items()
+    }
+    return paired_costs(CostMatrix(costs=costs, fixed=3.0), pairs)
+
+
+MAKERS: dict[str, Callable[[np.random.Generator, bool], Costs]] = {
+    "chain": chain_of,
+    "factors": factors_of,
+    "pairs": pairs_of,
+}
+
+
 def made(kind: str, seed: int) -> tuple[Costs, Array, Any, Array, Array]:
     """Costs, scores, and all networks with theirs; of even seeds in whole numbers."""
     draw, whole = np.random.default_rng(seed), seed % 2 == 0
-    costs = (chain_of if kind == "chain" else factors_of)(draw, whole)
+    costs = MAKERS[kind](draw, whole)
     drawn = (
         draw.integers(-5, 1, costs.legal.shape) if whole else draw.normal(size=costs.legal.shape)
     )

@@ -17,7 +17,7 @@ from search.selection.exact import network_of, select
 from search.selection.scores import Scores
 from search.spaces.base import LayeredSpace
 from search.spaces.registry import parse_space
-from search.table.manifest import Calibration
+from search.table.calibration import Calibration
 from search.table.store import read_table
 from tests.search.conftest import MakeTable
 

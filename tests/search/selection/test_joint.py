@@ -23,7 +23,7 @@ from search.selection.joint_program import make_joint_problem, solve
 from tests.search.selection.test_chain import made
 
 Array = npt.NDArray[np.float64]
-KINDS = ("matrix", "chain", "factors")
+KINDS = ("matrix", "chain", "factors", "pairs")
 
 
 def _another(costs: Costs, seed: int) -> Costs:

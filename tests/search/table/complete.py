@@ -10,10 +10,10 @@ from pathlib import Path
 import pandas as pd
 
 from search.spaces.registry import make_space
+from search.table.calibration import Calibration, PairEffect
 from search.table.entries import Entry, Interval, OperatorCounts, Sampling, Spread, TimedFile
 from search.table.exam import NEEDS_COLUMNS
 from search.table.manifest import (
-    Calibration,
     CoreKind,
     CpuCache,
     CpuCluster,
@@ -204,6 +204,7 @@ def _calibration() -> Calibration:
         cross_validated_mape=0.01,
         raw_sum_mape=0.05,
         method="ridge",
+        pairs=(PairEffect(height=112, first=3, second=6, effect_us=-12.5),),
     )
 
 

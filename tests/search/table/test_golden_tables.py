@@ -162,8 +162,17 @@ def test_a_table_of_schema_4_does_not_know_what_networks_need_beside_time() -> N
 # --- schema 6 -------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", [path.name for path in sorted(GOLDEN.glob("table_v[1-5]*"))])
-def test_every_table_before_schema_6_is_of_the_burst(name: str) -> None:
+def test_a_table_of_schema_5_has_no_effects_of_neighbouring_layers() -> None:
+    calibration = read_table(GOLDEN / "table_v5_complete").manifest.calibration
+    assert calibration is not None
+    assert calibration.pairs == ()
+
+
+# --- schema 7 -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [path.name for path in sorted(GOLDEN.glob("table_v[1-6]*"))])
+def test_every_table_before_schema_7_is_of_the_burst(name: str) -> None:
     manifest = read_table(GOLDEN / name).manifest
     assert (manifest.protocol.sustained, manifest.load_state) == (None, "burst")
 
@@ -173,7 +182,7 @@ def test_every_table_before_schema_6_is_of_the_burst(name: str) -> None:
 
 @pytest.fixture(scope="module")
 def complete() -> Table:
-    return read_table(GOLDEN / "table_v6_complete")
+    return read_table(GOLDEN / "table_v7_complete")
 
 
 def test_the_complete_table_of_todays_schema_keeps_every_value(complete: Table) -> None:
@@ -193,7 +202,7 @@ def _unknown(content: object, where: str = "manifest") -> list[str]:
 
 
 def test_no_field_of_the_complete_table_is_unknown(complete: Table) -> None:
-    content = json.loads((GOLDEN / "table_v6_complete" / MANIFEST_NAME).read_text())
+    content = json.loads((GOLDEN / "table_v7_complete" / MANIFEST_NAME).read_text())
     assert _unknown(content) == []
     assert set(content) == {*Manifest.model_fields, SEAL}
     for column in COLUMNS:

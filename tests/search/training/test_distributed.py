@@ -20,6 +20,8 @@ from tests.search.training.standins import Pictures, TinySearch, run, same_bits,
 from tests.search.training.two_processes import start_two
 from tests.waiting import PATIENCE_S
 
+pytestmark = pytest.mark.thorough
+
 ROOT = Path(__file__).resolve().parents[3]
 WORKER = "tests.search.training.process"
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}

@@ -18,6 +18,8 @@ from tests.search.training.standins import (
 from tests.search.training.systems import NUMBER, SIDE, SYSTEMS
 from tests.search.training.two_processes import gradients, run_pair
 
+pytestmark = pytest.mark.thorough
+
 IMAGES = Pictures(NUMBER, side=SIDE)
 
 
