@@ -140,7 +140,11 @@ class StartsFresh(Protocol):
 
     @property
     def starts_fresh(self) -> bool:
-        """True where a plan with rounds gets a process of its own, which tells its peak memory."""
+        """True where the plan after a `restart` gets a process of its own."""
+        ...
+
+    def restart(self) -> None:
+        """End a runner that would go on: the next plan, if it has rounds, gets a new process."""
         ...
 
 

@@ -128,7 +128,11 @@ class Fence(Wire):
 
 
 class Plan(Wire):
-    """The work of one launch of a runner."""
+    """The work of one launch of a runner.
+
+    `cool` is for the agent and never on the wire: whether it may first wait until the device is
+    not throttled any more. Plans of sustained load do not cool.
+    """
 
     schema_version: Literal[1] = 1
     nonce: str
@@ -145,6 +149,7 @@ class Plan(Wire):
     sentinel_every: int = Field(default=10, ge=1)
     max_temperature_c: Celsius | None = None
     fence: Fence | None = None
+    cool: bool = Field(default=True, exclude=True)
     items: tuple[PlanItem, ...]
 
     @model_validator(mode="after")

@@ -9,6 +9,7 @@ from device_agents.native.record import runtime_of_target
 from search.console.messages import counted
 from search.errors import UsageError
 from search.table.manifest import Manifest
+from search.table.protocol import LoadState
 from search.table.values import MOST_COUNT
 
 
@@ -144,11 +145,14 @@ class CampaignSettings:
     budget_s: float | None = None
     added_operators: tuple[str, ...] = ()
     added_networks: tuple[AddedNetwork, ...] = ()
+    # The device is kept under load for so long before the first pass, and between passes.
+    sustain_s: float | None = None
 
     def __post_init__(self) -> None:
         self._check_effort()
         self._check_runtime()
         self._check_prediction()
+        self._check_sustained()
 
     def _check_effort(self) -> None:
         effort = self.effort
@@ -203,6 +207,25 @@ class CampaignSettings:
                 "Add --max-operators or --budget.",
             )
 
+    def _check_sustained(self) -> None:
+        if self.sustain_s is None:
+            return
+        if self.cooldown_s or self.max_temperature_c is not None:
+            raise UsageError(
+                "--sustain keeps the device hot; --cooldown and --max-temp let it cool.",
+                "Leave one of them out.",
+            )
+        if self.budget_s is not None and self.sustain_s >= self.budget_s:
+            raise UsageError(
+                f"--sustain alone takes {self.sustain_s / 60:g} minutes, all of --budget.",
+                "Give more time, or a shorter load.",
+            )
+
+    @property
+    def load_state(self) -> LoadState:
+        """The state that the campaign's table is of."""
+        return "burst" if self.sustain_s is None else "sustained"
+
     def with_passes(self, passes: int) -> "CampaignSettings":
         """These settings with so many passes and no extra ones, for records made already."""
         effort = replace(self.effort, passes=passes, extra_passes=0, networks_every=1)
@@ -219,6 +242,8 @@ class CampaignSettings:
                 del content[name]
         if self.runtime == "auto":
             del content["runtime"]
+        if self.sustain_s is None:
+            del content["sustain_s"]
         if self.budget_s is not None:
             content["max_operators"] = None  # fewer are left to build when it is resumed
         content["measure"] = content.pop("operators_first")  # its name in older journals

@@ -19,21 +19,31 @@ from search.errors import ExportError
 
 # Tensors mostly; each operation knows the types of its arguments.
 Arguments = Mapping[str, Any]
-Evaluate = Callable[[Arguments], Tensor]
+Evaluate = Callable[[Arguments], Tensor | tuple[Tensor, ...]]
+Operations = Mapping[str, Evaluate]
 
 
-def evaluate(function: Function, *inputs: Tensor) -> tuple[Tensor, ...]:
+def evaluate(
+    function: Function, *inputs: Tensor, operations: "Operations | None" = None
+) -> tuple[Tensor, ...]:
     """Run one function; inputs in its own order, outputs as 32-bit floats.
+
+    Args:
+        function: The function.
+        inputs: A tensor an input.
+        operations: By kind; those that the kit emits unless given.
 
     Raises:
         ExportError: An operation that the kit does not emit, or a value whose
             shape is not the declared one.
     """
-    values = evaluate_all(function, *inputs)
+    values = evaluate_all(function, *inputs, operations=operations)
     return tuple(values[name] for name in function.outputs)
 
 
-def evaluate_all(function: Function, *inputs: Tensor) -> dict[str, Value]:
+def evaluate_all(
+    function: Function, *inputs: Tensor, operations: "Operations | None" = None
+) -> dict[str, Value]:
     """Run one function; every value by name, in the order of computation.
 
     Raises:
@@ -45,8 +55,9 @@ def evaluate_all(function: Function, *inputs: Tensor) -> dict[str, Value]:
         raise ExportError(f"{function.name} takes {counted(len(function.inputs), 'input')}.")
     for (name, kind), value in zip(function.inputs, inputs, strict=True):
         values[name] = _rounded(value.float().contiguous(), kind, name)
+    known = OPERATIONS if operations is None else operations
     for op in function.operations:
-        for (name, kind), value in zip(op.outputs, (_apply(op, values),), strict=True):
+        for (name, kind), value in zip(op.outputs, _apply(op, values, known), strict=True):
             values[name] = _rounded(value, kind, name)
     unknown = [name for name in function.outputs if name not in values]
     if unknown:
@@ -54,8 +65,10 @@ def evaluate_all(function: Function, *inputs: Tensor) -> dict[str, Value]:
     return values
 
 
-def _apply(op: Operation, values: Mapping[str, Value]) -> Tensor:
-    if op.kind not in OPERATIONS:
+def _apply(
+    op: Operation, values: Mapping[str, Value], operations: "Operations"
+) -> tuple[Tensor, ...]:
+    if op.kind not in operations:
         raise ExportError(f"The program holds an operation that the kit never emits: {op.kind}.")
     try:
         arguments = {name: _argument(values, names) for name, names in op.arguments.items()}
@@ -63,9 +76,10 @@ def _apply(op: Operation, values: Mapping[str, Value]) -> Tensor:
         raise ExportError(f"{op.name} reads {error}, which nothing computes.") from error
     try:
         # Up to iOS 16 compressed weights carry their content as attributes.
-        return OPERATIONS[op.kind]({**op.attributes, **arguments})
+        result = operations[op.kind]({**op.attributes, **arguments})
     except (RuntimeError, KeyError, TypeError, ValueError) as error:
         raise ExportError(f"{op.name} ({op.kind}) cannot be computed: {error}") from error
+    return result if isinstance(result, tuple) else (result,)
 
 
 def _argument(values: Mapping[str, Value], names: tuple[str, ...]) -> Any:

@@ -107,7 +107,7 @@ def _export(module: nn.Module, example: Tensor, *, exporter: _Coreml) -> bytes:
     )
     try:
         if not any(True for _ in module.parameters()):
-            return _saved(convert(_empty_program(example, kind, system)))
+            return saved(convert(_empty_program(example, kind, system)))
         program = torch.export.export(module, (example.contiguous(),), strict=False)
         model = convert(
             program.run_decompositions({}),
@@ -115,7 +115,7 @@ def _export(module: nn.Module, example: Tensor, *, exporter: _Coreml) -> bytes:
             inputs=[ct.TensorType("x", shape=tuple(example.shape), dtype=kind)],
             outputs=[ct.TensorType("y", dtype=kind)],
         )
-        return _saved(_compress(model) if exporter.quantised_weights else model)
+        return saved(_compress(model) if exporter.quantised_weights else model)
     except Exception as error:
         raise ExportError(f"Core ML's converter cannot take this module: {error}") from error
 
@@ -145,7 +145,8 @@ def _compress(model: Any) -> Any:
     return cto.linear_quantize_weights(model, cto.OptimizationConfig(global_config=config))
 
 
-def _saved(model: Any) -> bytes:
+def saved(model: Any) -> bytes:
+    """A converted model as one file, the same for the same model."""
     # The date would make two builds of one network differ.
     model.user_defined_metadata.pop("com.github.apple.coremltools.conversion_date", None)
     with tempfile.TemporaryDirectory(prefix="kit-package-") as temporary:

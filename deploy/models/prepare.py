@@ -7,20 +7,27 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from deploy.artefact import Artefact, cached_path, find_artefact, store
 from deploy.exporters.error_limits import ErrorLimit, deployment_limit
 from deploy.exporters.quiet import quiet
 from deploy.models.difference import largest_difference
-from deploy.models.routes import BACKENDS, check_route
+from deploy.models.routes import BACKENDS, check_route, is_coreml, model_dtype
 from deploy.models.source import ModelSource
 from deploy.models.tensors import Array, Case, TensorSpec, random_values, read_values
 from search.errors import ExportError, UsageError
 from search.files import sha256_bytes, sha256_file
 
-_PACKAGES = {"xnnpack": ("torch", "executorch"), "onnxruntime": ("torch", "onnx", "onnxscript")}
-_SOURCES = ("lower", "program", "prepare")
+if TYPE_CHECKING:
+    from deploy.models.program import TorchModel
+
+_PACKAGES = {
+    ".pte": ("torch", "executorch"),
+    ".onnx": ("torch", "onnx", "onnxscript"),
+    ".mlpackage": ("torch", "coremltools"),
+}
+_SOURCES = ("lower", "program", "prepare", "coreml_file")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,13 +35,16 @@ class ModelOptions:
     """What a user says about a model beside its name.
 
     `shapes` fix dimensions that are open (`parse_shapes`); `inputs` is a .npz file of real
-    inputs, and without it `cases` seeded ones are drawn.
+    inputs, and without it `cases` seeded ones are drawn. `dtype` is the number format of a Core ML
+    package (None: the backend's own), `target` the oldest system that is to load it.
     """
 
     shapes: Mapping[str, tuple[int, ...]]
     inputs: Path | None = None
     cases: int = 4
     seed: int = 0
+    dtype: str | None = None
+    target: str = "iOS16"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -59,6 +69,23 @@ class OwnModel:
     delegates: int = 0
     planned_bytes: int | None = None
     notes: tuple[str, ...] = ()
+    dtype: str = "fp32"
+
+    @property
+    def wire_inputs(self) -> tuple[TensorSpec, ...]:
+        """The inputs as a runner takes them from files."""
+        return self._on_wire(self.inputs)
+
+    @property
+    def wire_outputs(self) -> tuple[TensorSpec, ...]:
+        """The outputs as a runner writes them to files."""
+        return self._on_wire(self.outputs)
+
+    def _on_wire(self, specs: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:
+        """The app on an iPhone takes and gives 32-bit floats, whatever the package holds."""
+        if not is_coreml(self.backend):
+            return specs
+        return tuple(replace(spec, dtype="float32") for spec in specs)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -95,6 +122,8 @@ def _from_torch(source: ModelSource, backend: str, options: ModelOptions) -> Own
     from deploy.models.program import load_torch_model
 
     model = load_torch_model(source, options.shapes)
+    if is_coreml(backend):
+        return _as_package(source, backend, options, model)
     given = _values(model.inputs, options, model.values() if model.own_inputs else None)
     cases = tuple(Case(inputs=values, expected=model.answers(values)) for values in given)
     began, address = time.monotonic(), _address(source, backend, model.inputs)
@@ -106,6 +135,47 @@ def _from_torch(source: ModelSource, backend: str, options: ModelOptions) -> Own
     read = _read_pte if backend == "xnnpack" else _read_onnx_bytes
     file = read(source, content, cases, model.inputs)
     return _finished(source, backend, file, cases, "torch", address, began, options)
+
+
+def _as_package(
+    source: ModelSource, backend: str, options: ModelOptions, model: "TorchModel"
+) -> OwnModel:
+    """A Core ML package, computed by the kit's interpreter on this machine."""
+    from deploy.models import coreml_file
+
+    dtype = model_dtype(backend, options.dtype)
+    names = coreml_file.package_inputs(model, dtype)
+    own = None
+    if model.own_inputs:
+        pairs = zip(model.values(), names, strict=True)
+        own = tuple(value.astype(spec.dtype) for value, spec in pairs)
+    began, address = time.monotonic(), _address(source, backend, names, options.target)
+    found = find_artefact(_place(backend, address)) if address else None
+    content = found.path.read_bytes() if found else b""
+    content = content or coreml_file.to_package(model, dtype, options.target)
+    function, inputs, outputs = coreml_file.read_package(content)
+    if inputs != names:
+        raise ExportError(f"The package converted from {source.text} takes other inputs.")
+    cases = tuple(
+        Case(inputs=values, expected=_in_formats(model, values, outputs))
+        for values in _values(names, options, own)
+    )
+    actual = coreml_file.run_package(function, outputs, cases[0].inputs)
+    file = _File(content=content, inputs=inputs, outputs=outputs, actual=actual)
+    made = _finished(source, backend, file, cases, "torch", address, began, options)
+    return replace(made, dtype=dtype)
+
+
+def _in_formats(
+    model: "TorchModel", values: Sequence[Array], outputs: Sequence[TensorSpec]
+) -> tuple[Array, ...]:
+    """torch's answers, with integers and truth values of 32 bits as the package has them."""
+    own = [value.astype(s.dtype) for value, s in zip(values, model.inputs, strict=True)]
+    answers = model.answers(own)
+    return tuple(
+        value if value.dtype.kind == "f" else value.astype(spec.dtype)
+        for value, spec in zip(answers, outputs, strict=True)
+    )
 
 
 def _from_pte(source: ModelSource, options: ModelOptions) -> OwnModel:
@@ -268,7 +338,9 @@ def _place(backend: str, address: str) -> Path:
     return cached_path(f"own-{backend}", BACKENDS[backend], address)
 
 
-def _address(source: ModelSource, backend: str, inputs: Sequence[TensorSpec]) -> str | None:
+def _address(
+    source: ModelSource, backend: str, inputs: Sequence[TensorSpec], target: str = ""
+) -> str | None:
     """What decides the file's content; None for a factory, which may return anything each time."""
     if source.kind != "pt2":
         return None
@@ -278,11 +350,13 @@ def _address(source: ModelSource, backend: str, inputs: Sequence[TensorSpec]) ->
         "backend": backend,
         "toolchain": _versions(backend),
     }
+    if target:
+        content["target"] = target
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def _versions(backend: str) -> dict[str, str]:
     folder = Path(__file__).parent
     sources = b"\0".join((folder / f"{name}.py").read_bytes() for name in _SOURCES)
-    tools = {name: version(name) for name in _PACKAGES[backend]}
+    tools = {name: version(name) for name in _PACKAGES[BACKENDS[backend]]}
     return {**tools, "kit": sha256_bytes(sources)[:16]}

@@ -1,9 +1,37 @@
 """Which model may become a file for which backend, and a word where there is no way."""
 
+from deploy.exporters.registry import COMPUTE_UNITS
 from deploy.models.source import ModelSource
 from search.errors import UsageError
 
-BACKENDS = {"xnnpack": ".pte", "onnxruntime": ".onnx"}
+BACKENDS = {
+    "xnnpack": ".pte",
+    "onnxruntime": ".onnx",
+    **dict.fromkeys(("coreml", *(f"coreml-{unit}" for unit in COMPUTE_UNITS)), ".mlpackage"),
+}
+# Number formats of files by the kind of backend, the usual one first.
+_DTYPES = {".pte": ("fp32",), ".onnx": ("fp32",), ".mlpackage": ("fp16", "fp32")}
+
+
+def is_coreml(backend: str) -> bool:
+    """Whether models become Core ML packages for it."""
+    return BACKENDS.get(backend) == ".mlpackage"
+
+
+def model_dtype(backend: str, asked: str | None) -> str:
+    """The number format of a model's file.
+
+    Raises:
+        UsageError: It is not made in that one.
+    """
+    known = _DTYPES[BACKENDS[backend]]
+    if asked in (None, *known):
+        return asked or known[0]
+    raise UsageError(
+        f"A model of your own is taken as it is, not made {asked}: for {backend} it becomes "
+        f"{' or '.join(known)}.",
+        "Quantise it before it is exported (torchao's prepare_pt2e and convert_pt2e).",
+    )
 
 
 def check_route(source: ModelSource, backend: str) -> None:
@@ -33,8 +61,7 @@ def check_route(source: ModelSource, backend: str) -> None:
     if backend not in BACKENDS:
         raise UsageError(
             f"Models of your own run on the backends {', '.join(BACKENDS)}, not on {backend}.",
-            "A torch model becomes a Core ML package with coremltools.convert, on the exported "
-            "program; this kit checks packages of its own networks alone.",
+            "Give one of these with --backend.",
         )
 
 

@@ -1,7 +1,7 @@
 """Where a network's time goes, and what it needs beside time: memory, loading, size."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Literal
 
 ProfileSource = Literal["tracer", "profiler", "table"]
@@ -125,6 +125,35 @@ class Footprint:
         if self.peak_rss_kb is None or self.base_rss_kb is None:
             return None
         return self.peak_rss_kb - self.base_rss_kb
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryPrediction:
+    """A network's own peak memory as a table predicts it (kilobytes, 95 % interval).
+
+    `measured_kb` is what was measured beside it; None where the device does not tell it.
+    """
+
+    table: str
+    value_kb: float
+    low_kb: float
+    high_kb: float
+    measured_kb: int | None
+
+    @property
+    def difference(self) -> float | None:
+        """Predicted over measured, less 1."""
+        return self.value_kb / self.measured_kb - 1 if self.measured_kb else None
+
+    @property
+    def within(self) -> bool | None:
+        """Whether the measurement lies in the interval."""
+        known = self.measured_kb
+        return None if known is None else self.low_kb <= known <= self.high_kb
+
+    def content(self) -> dict[str, object]:
+        """All of it, as JSON types."""
+        return {**asdict(self), "difference": self.difference, "within": self.within}
 
 
 def by_kind(parts: Sequence[Part]) -> list[tuple[str, int, float]]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
 from deploy.models.prepare import OwnModel
-from deploy.verification.breakdown import Footprint, TimeProfile, by_kind
+from deploy.verification.breakdown import Footprint, MemoryPrediction, TimeProfile, by_kind
 from search.console.messages import counted
 
 _SHOWN = 12
@@ -15,7 +15,7 @@ def model_content(model: OwnModel) -> dict[str, object]:
     """What a model is, as JSON types."""
     return {
         "name": model.name,
-        "dtype": "fp32",
+        "dtype": model.dtype,
         "source": model.source.text,
         "format": model.source.kind,
         "inputs": [spec.content() for spec in model.inputs],
@@ -46,7 +46,9 @@ def model_lines(model: OwnModel) -> Iterator[str]:
         yield f"              and {len(ranked) - _SHOWN} more kinds"
 
 
-def footprint_lines(footprint: Footprint) -> Iterator[str]:
+def footprint_lines(
+    footprint: Footprint, predicted: MemoryPrediction | None = None
+) -> Iterator[str]:
     """Size, loading and memory, as far as they are known."""
     size = f"{footprint.file_bytes / 1e6:.2f} MB file"
     if footprint.planned_bytes is not None:
@@ -60,8 +62,32 @@ def footprint_lines(footprint: Footprint) -> Iterator[str]:
     if footprint.peak_rss_kb is not None:
         base = ""
         if footprint.base_rss_kb is not None:
-            base = f", {footprint.base_rss_kb / 1e3:.1f} MB of it the runner's own"
-        yield f"  memory      {footprint.peak_rss_kb / 1e3:.1f} MB at the peak{base}"
+            base = f", {_megabytes(footprint.base_rss_kb)} MB of it the runner's"
+        yield f"  memory      {_megabytes(footprint.peak_rss_kb)} MB at the peak{base}"
+    else:
+        yield "  memory      not told by this device's runner"
+    if predicted is not None:
+        yield from _memory_lines(predicted)
+
+
+def _memory_lines(predicted: MemoryPrediction) -> Iterator[str]:
+    """The network's own peak, predicted and measured."""
+    low, high = (_megabytes(kb) for kb in (predicted.low_kb, predicted.high_kb))
+    yield (
+        f"              {_megabytes(predicted.value_kb)} MB [{low}, {high}] predicted as the "
+        "network's own"
+    )
+    if predicted.measured_kb is not None and predicted.difference is not None:
+        where = "inside" if predicted.within else "OUTSIDE"
+        yield (
+            f"              {_megabytes(predicted.measured_kb)} MB measured: predicted is "
+            f"{predicted.difference:+.1%} off, {where} its interval"
+        )
+
+
+def _megabytes(kilobytes: float) -> str:
+    """Of a million bytes, as `--most memory-mb` counts."""
+    return f"{kilobytes * 1024 / 1e6:.2f}"
 
 
 def profile_lines(profile: TimeProfile) -> Iterator[str]:

@@ -15,9 +15,9 @@ import numpy.typing as npt
 
 from deploy.artefact import Artefact, ExportSpec
 from deploy.models.prepare import OwnModel
-from deploy.verification.breakdown import Footprint, TimeProfile
+from deploy.verification.breakdown import Footprint, MemoryPrediction, TimeProfile
 from deploy.verification.machine import MachineNow, TodaysPrediction
-from deploy.verification.sustained import Sustained
+from deploy.verification.sustained import Sustained, SustainedPrediction
 from search.architecture import Architecture
 from search.errors import UsageError
 
@@ -74,7 +74,8 @@ class VerificationRequest:
 
     `table` is a table to predict by; None takes the newest one below `tables`
     that was measured in the same setting, if there is any. With `sustain_s` it is called for
-    so many seconds more without a pause.
+    so many seconds more without a pause, and the last minute compared with what a table of the
+    sustained state predicts.
     """
 
     architecture: Architecture
@@ -198,9 +199,11 @@ class VerificationReport:
     notes: tuple[str, ...] = ()
     machine: MachineNow | None = None
     footprint: Footprint | None = None
+    memory_prediction: MemoryPrediction | None = None
     profile: TimeProfile | None = None
     batch: int = 1
     sustained: Sustained | None = None
+    sustained_prediction: SustainedPrediction | None = None
 
     @property
     def images_per_s(self) -> float | None:

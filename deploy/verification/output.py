@@ -116,8 +116,12 @@ def _network(result: DeployResult) -> dict[str, object]:
 def _proof(report: VerificationReport) -> dict[str, object]:
     profile = report.profile.content() if report.profile else None
     sustained = report.sustained.content() if report.sustained else None
-    content = asdict(replace(report, profile=None, sustained=None))
+    predicted, memory = report.sustained_prediction, report.memory_prediction
+    plain = replace(report, profile=None, sustained=None, sustained_prediction=None)
+    content = asdict(replace(plain, memory_prediction=None))
     content |= {"profile": profile, "sustained": sustained}
+    content |= {"sustained_prediction": predicted.content() if predicted else None}
+    content |= {"memory_prediction": memory.content() if memory else None}
     return {**content, "images_per_s": report.images_per_s}
 
 
@@ -140,6 +144,7 @@ def as_row(result: DeployResult) -> dict[str, object]:
     machine = prediction.machine if prediction else None
     today = prediction.today if prediction else None
     footprint = report.footprint if report else None
+    memory = report.memory_prediction if report else None
     return {
         "network": result.name,
         "dtype": result.dtype,
@@ -179,6 +184,7 @@ def as_row(result: DeployResult) -> dict[str, object]:
         "peak_rss_kb": footprint.peak_rss_kb if footprint else None,
         "base_rss_kb": footprint.base_rss_kb if footprint else None,
         "planned_bytes": footprint.planned_bytes if footprint else None,
+        "predicted_memory_kb": memory.value_kb if memory else None,
         "problems": "; ".join(result.problems),
     }
 
@@ -251,9 +257,11 @@ def _report_lines(report: VerificationReport) -> Iterator[str]:
     if report.machine is not None:
         yield from _machine_lines(report.machine)
     if report.footprint is not None:
-        yield from footprint_lines(report.footprint)
+        yield from footprint_lines(report.footprint, report.memory_prediction)
     if report.sustained is not None:
-        for number, text in enumerate(report.sustained.lines()):
+        own = report.sustained_prediction
+        said = (*report.sustained.lines(), *(own.lines() if own else ()))
+        for number, text in enumerate(said):
             yield f"  {'sustained' if number == 0 else '':<10}  {text}"
     if report.profile is not None:
         yield from profile_lines(report.profile)

@@ -4,7 +4,13 @@ import sys
 from dataclasses import replace
 
 from deploy.models.prepare import ModelOptions, OwnModel, prepare_model
-from deploy.models.routes import BACKENDS, check_route, default_backend
+from deploy.models.routes import (
+    BACKENDS,
+    check_route,
+    default_backend,
+    is_coreml,
+    model_dtype,
+)
 from deploy.models.source import ModelSource
 from deploy.models.tensors import parse_shapes
 from deploy.verification.device_side import DeviceVerifier, ModelRequest, load_device_verifier
@@ -12,9 +18,8 @@ from deploy.verification.options import DeployOptions, backend_for
 from deploy.verification.result import DeployResult, file_name
 from search.errors import UsageError
 
-_DTYPE = "fp32"
 # Options that say something of the kit's own networks.
-_FOREIGN = ("batch", "weights", "data", "train_folder", "val_folder", "deployment_target")
+_FOREIGN = ("batch", "weights", "data", "train_folder", "val_folder")
 
 
 def run_model(options: DeployOptions, source: ModelSource) -> DeployResult:
@@ -31,14 +36,21 @@ def run_model(options: DeployOptions, source: ModelSource) -> DeployResult:
     verifier = load_device_verifier() if device else None
     backend = _backend(options, source, verifier)
     check_route(source, backend)
+    dtype = model_dtype(backend, options.dtype)
+    if options.deployment_target is not None and not is_coreml(backend):
+        raise UsageError(
+            f"--deployment-target is for Core ML packages, not for {backend}.", "Leave it out."
+        )
     wished = ModelOptions(
         shapes=parse_shapes(options.shape),
         inputs=options.inputs,
         cases=options.images or ModelOptions(shapes={}).cases,
         seed=options.seed,
+        dtype=dtype,
+        target=options.deployment_target or ModelOptions(shapes={}).target,
     )
     if verifier and device:
-        verifier.reach(replace(device, backend=backend), _DTYPE)
+        verifier.reach(replace(device, backend=backend), dtype)
     if not options.quiet:
         print(f"reading {source.text} for {backend}", file=sys.stderr, flush=True)
     model = prepare_model(source, backend, wished)
@@ -61,7 +73,7 @@ def run_model(options: DeployOptions, source: ModelSource) -> DeployResult:
         backend=backend,
         weights=source.text,
         calibration="none",
-        file=options.folder / file_name(model.name, _DTYPE, BACKENDS[backend])
+        file=options.folder / file_name(model.name, dtype, BACKENDS[backend])
         if options.folder
         else None,
         report=report,
@@ -84,11 +96,6 @@ def _check(options: DeployOptions) -> None:
                 "brings all of that.",
                 "Leave it out; real inputs go with --inputs FILE.npz.",
             )
-    if options.dtype not in (None, _DTYPE):
-        raise UsageError(
-            f"A model of your own is taken as it is, not made {options.dtype}.",
-            "Quantise it before it is exported (torchao's prepare_pt2e and convert_pt2e).",
-        )
     if options.inputs is not None and not options.inputs.is_file():
         raise UsageError(f"There are no inputs at {options.inputs}.")
 

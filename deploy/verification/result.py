@@ -37,8 +37,11 @@ class DeployResult:
 
     @property
     def dtype(self) -> str:
-        """Number format; a model of the user's own is taken as it is, and timed as fp32."""
-        return self.architecture.dtype if self.architecture is not None else "fp32"
+        """Number format of the file."""
+        if self.architecture is not None:
+            return self.architecture.dtype
+        assert self.model is not None
+        return self.model.dtype
 
     @property
     def problems(self) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """Latency of networks that are called for minutes without a pause: clock, heat and speed."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -120,6 +120,44 @@ class Sustained:
         if not self.ended:
             return ""
         return f": ended in minute {self.minutes[-1].number} of {self.asked_s / 60:g}: {self.ended}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SustainedPrediction:
+    """What a table of the sustained state predicts, against the last minute of a run.
+
+    Microseconds; `difference` is predicted over measured, less 1, `within` whether the minute's
+    median lies in the 95 % interval. Both times are of the day that they were measured on.
+    """
+
+    table: str
+    value_us: float
+    low_us: float
+    high_us: float
+    minute: int
+    measured_us: float
+
+    @property
+    def difference(self) -> float:
+        """Predicted over measured, less 1."""
+        return self.value_us / self.measured_us - 1
+
+    @property
+    def within(self) -> bool:
+        """Whether the last minute lies in the interval."""
+        return self.low_us <= self.measured_us <= self.high_us
+
+    def content(self) -> dict[str, object]:
+        """All of it, as JSON types."""
+        return {**asdict(self), "difference": self.difference, "within": self.within}
+
+    def lines(self) -> Iterator[str]:
+        """Prediction and difference, without indents."""
+        low, high = self.low_us / 1e3, self.high_us / 1e3
+        where = "inside" if self.within else "OUTSIDE"
+        yield f"predicted {self.value_us / 1e3:.3f} ms [{low:.3f}, {high:.3f}]"
+        yield f"by {self.table}"
+        yield f"{self.difference:+.1%} off minute {self.minute}, {where} its interval"
 
 
 def _states(first: SustainedMinute, last: SustainedMinute) -> Iterator[str]:

@@ -221,6 +221,9 @@ class AndroidAgent:
         """True: every plan has a runner of its own."""
         return True
 
+    def restart(self) -> None:
+        """Nothing to end: no runner goes on."""
+
     def remarks(self) -> tuple[str, ...]:
         """What was told about the device that its measurements depend on."""
         return tuple(self._remarks)
@@ -241,10 +244,8 @@ class AndroidAgent:
         if self._may_have_restarted:
             self._performance_mode.renew(self._remark)
             self._may_have_restarted = False
-        limit_c = plan.max_temperature_c
-        thermal = wait_until_cool(self.adb_device, limit_c, self._settings.say)
-        if limit_c is not None and thermal.cpu_c is None:
-            self._remark(NO_TEMPERATURE)
+        if plan.cool:
+            self._wait_until_cool(plan.max_temperature_c)
         start = self._placed_runner()
         remote_path = self._store.put_plan(dump_plan(plan))
         command = ["env", f"KIT_RUNNER_SHA256={self._runner.sha256}", *start, remote_path]
@@ -281,6 +282,11 @@ class AndroidAgent:
             running.close()
             with contextlib.suppress(KitError):
                 self._store.remove(remote_path)
+
+    def _wait_until_cool(self, limit_c: float | None) -> None:
+        thermal = wait_until_cool(self.adb_device, limit_c, self._settings.say)
+        if limit_c is not None and thermal.cpu_c is None:
+            self._remark(NO_TEMPERATURE)
 
     def _fenced(self, plan: Plan) -> Plan:
         """The plan with this lease's fence, for the runner to keep; as it is without a lease.

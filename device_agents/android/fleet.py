@@ -115,6 +115,14 @@ class Fleet:
         """The content of an output of the first phone."""
         return self._agents[0].collect(name)
 
+    @property
+    def starts_fresh(self) -> bool:
+        """True: every plan has runners of its own; one with a single item is the first phone's."""
+        return True
+
+    def restart(self) -> None:
+        """Nothing to end: no runner goes on."""
+
     def remarks(self) -> tuple[str, ...]:
         """What was told about each phone that its measurements depend on."""
         return tuple({text: None for agent in self._agents for text in agent.remarks()})
@@ -133,7 +141,9 @@ class Fleet:
             DeviceLost, DeviceTimeout, DeviceError: Of any phone; the others
                 are stopped.
         """
-        parts = zip(range(len(self._agents)), self._agents, self._parts(plan), strict=True)
+        plans = self._parts(plan)
+        working = {number for number, part in enumerate(plans) if part.items} or {0}
+        parts = zip(range(len(self._agents)), self._agents, plans, strict=True)
         with running_together(parts) as arrived:
             running, counts, has_hello = len(self._agents), Counter[str](), False
             peak: int | None = None
@@ -148,7 +158,8 @@ class Fleet:
                         has_hello = True
                         yield record
                 elif isinstance(record, Bye):
-                    peak = max((kb for kb in (peak, record.max_rss_kb) if kb), default=None)
+                    told = record.max_rss_kb if number in working else None
+                    peak = max((kb for kb in (peak, told) if kb), default=None)
                 elif self._is_kept(number, record):
                     counts[record.type] += 1
                     yield on_common_clock(number, record)

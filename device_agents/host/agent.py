@@ -141,8 +141,12 @@ class HostAgent:
 
     @property
     def starts_fresh(self) -> bool:
-        """Whether a plan with rounds gets a new process: Python's runner takes seconds to start."""
-        return self._native
+        """True: Python's runner goes on from plan to plan, but not over a restart."""
+        return True
+
+    def restart(self) -> None:
+        """End the runner: the next plan gets a new process."""
+        self._stop()
 
     def remarks(self) -> tuple[str, ...]:
         """What was told about the cores and the limits that the measurements depend on."""

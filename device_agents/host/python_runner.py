@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from typing import IO, Any
@@ -105,6 +106,8 @@ class _PlanRun:
             # An equal count would keep the pool's old threads and affinity.
             _portable_lib._unsafe_reset_threadpool(1)
             _portable_lib._unsafe_reset_threadpool(plan.threads)
+        else:
+            import_module(package)  # here, so that its memory counts as the runner's
         observed = tuple(sorted(os.sched_getaffinity(0))) if plan.affinity else None
         return Hello(
             nonce=plan.nonce,

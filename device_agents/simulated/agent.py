@@ -55,6 +55,8 @@ class SimulatedAgent:
         self._settings = settings
         self.truth = truth
         self._busy_ns = 0
+        self._cooled_s = 0.0  # of the busy time, what no longer counts as load
+        self._idle_ns = 0
         self._written = 0
         self._random = random.Random(truth.seed)  # noqa: S311
         self._lost = False
@@ -84,6 +86,9 @@ class SimulatedAgent:
     def starts_fresh(self) -> bool:
         """True: the peak of its memory is that of one plan."""
         return True
+
+    def restart(self) -> None:
+        """Nothing to end: no runner goes on."""
 
     def deliver(self, path: Path, sha256: str) -> str:  # noqa: ARG002
         """Nothing is copied: the file's own path."""
@@ -119,6 +124,7 @@ class SimulatedAgent:
 
     def _records(self, plan: Plan) -> Iterator[Record]:
         _check_fence(plan)
+        self._rest(plan)
         yield Hello(
             nonce=plan.nonce,
             runner="simulated",
@@ -196,7 +202,7 @@ class SimulatedAgent:
             loops=loops,
             ns=ns,
             switches=switches,
-            at_ns=self._busy_ns,
+            at_ns=self._now_ns,
             freq_khz=self._clock_khz(),
             temperature_mc=self._temperature_mc(),
         )
@@ -214,7 +220,7 @@ class SimulatedAgent:
             first_ns=first,
             switches=switches,
             attempts=attempts,
-            at_ns=self._busy_ns,
+            at_ns=self._now_ns,
             freq_khz=self._clock_khz(),
             temperature_mc=self._temperature_mc(),
         )
@@ -269,7 +275,7 @@ class SimulatedAgent:
         """State, drift and throttling at the present simulated time."""
         busy_s = self._busy_ns / 1e9
         factor = 1 + self.truth.drift_per_s * busy_s
-        factor *= self.truth.heat_factor(specs, busy_s)
+        factor *= self.truth.heat_factor(specs, self._heat())
         if state := self.truth.log_state(busy_s):
             factor *= math.exp(self.truth.sensitivity(specs) * state)
         period = self.truth.throttle_after_s + self.truth.throttle_for_s
@@ -282,7 +288,27 @@ class SimulatedAgent:
         """From 30 to 75 degrees; unknown of a device that does not warm up."""
         if not self.truth.heat_slowdown:
             return None
-        return round(30_000 + 45_000 * self.truth.heat(self._busy_ns / 1e9))
+        return round(30_000 + 45_000 * self._heat())
+
+    def _heat(self) -> float:
+        return self.truth.heat(self._loaded_s())
+
+    def _loaded_s(self) -> float:
+        return self._busy_ns / 1e9 - self._cooled_s
+
+    @property
+    def _now_ns(self) -> int:
+        """The device's clock: it goes on while a runner starts."""
+        return self._busy_ns + self._idle_ns
+
+    def _rest(self, plan: Plan) -> None:
+        """Cool down before a plan: wholly where it may wait, else while its runner starts."""
+        hot_s = self._loaded_s()
+        self._idle_ns += round(self.truth.start_s * 1e9)
+        if plan.cool:
+            self._cooled_s += hot_s
+        elif self.truth.start_s:
+            self._cooled_s += hot_s - self.truth.rested(hot_s, self.truth.start_s)
 
     def _clock_khz(self) -> int | None:
         if self.truth.clock_khz is None:

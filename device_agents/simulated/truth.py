@@ -37,6 +37,7 @@ class Truth:
     are those in the mean state.
     With `heat_slowdown` it warms up over `heat_s` of busy time, tells its temperature, and is
     slower by up to that share when hot; programs feel it unequally, by the share `heat_spread`.
+    It cools as fast for the `start_s` before each plan, and wholly before a plan that may wait.
     Its runner holds `runner_mb` of memory. A program's own peak is the larger of its weights twice,
     while it loads, and of its weights and `arena_share` of its activations, while it runs.
     With `unit` it reports where programs are placed. A program that repeats an
@@ -71,6 +72,7 @@ class Truth:
     heat_slowdown: float = 0.0
     heat_s: float = 120.0
     heat_spread: float = 0.0
+    start_s: float = 0.0
     runner_mb: float = 8.0
     arena_share: float = 1.1
     unit: str | None = None
@@ -145,16 +147,20 @@ class Truth:
         digest = hashlib.sha256(f"{self.seed} {spec.key}".encode()).digest()
         return 0.85 + 0.3 * digest[0] / 255
 
-    def heat(self, busy_s: float) -> float:
-        """How hot the device is at this busy time, from 0 to 1."""
-        return 1 - math.exp(-busy_s / self.heat_s)
+    def heat(self, loaded_s: float) -> float:
+        """How hot the device is after so long under load, from 0 to 1."""
+        return 1 - math.exp(-loaded_s / self.heat_s)
 
-    def heat_factor(self, specs: tuple[OperatorSpec, ...], busy_s: float) -> float:
-        """How many times as long a program takes because the device is hot."""
+    def rested(self, loaded_s: float, rest_s: float) -> float:
+        """The time under load that is as hot as a longer one with this rest after it."""
+        return -self.heat_s * math.log1p(-self.heat(loaded_s) * math.exp(-rest_s / self.heat_s))
+
+    def heat_factor(self, specs: tuple[OperatorSpec, ...], heat: float) -> float:
+        """How many times as long a program takes at this heat, from 0 to 1."""
         if not self.heat_slowdown:
             return 1.0
         luck = 2 * self._chance(f"heat {' '.join(spec.key for spec in specs)}") - 1
-        return 1 + self.heat_slowdown * (1 + self.heat_spread * luck) * self.heat(busy_s)
+        return 1 + self.heat_slowdown * (1 + self.heat_spread * luck) * heat
 
     def memory_kb(self, specs: tuple[OperatorSpec, ...]) -> int:
         """The true peak of a program's own memory, in kilobytes."""

@@ -43,17 +43,19 @@ class MachineState:
 
     `at_ns` and `log_slowdown` are (N,), one an undisturbed block in order of
     time, of an item of average sensitivity; `sensitivity` is by item, and empty where the
-    machine was too quiet to show any.
+    machine was too quiet to show any. Stretches slower than the median state by `throttled`
+    are no part of it.
     """
 
     at_ns: Indices
     log_slowdown: Array
     sensitivity: Mapping[str, float]
+    throttled: float = THROTTLED
 
     @property
     def range(self) -> tuple[float, float]:
         """5th and 95th percentile of the slowdown; 1 is the mean state."""
-        counted = self.log_slowdown[~_throttled(self.log_slowdown)]
+        counted = self.log_slowdown[~_throttled(self.log_slowdown, self.throttled)]
         low, high = np.exp(np.percentile(counted, [5, 95]))
         return float(low), float(high)
 
@@ -63,7 +65,7 @@ class MachineState:
         They reach a few blocks further to either side, where neighbours did not yet tell.
         """
         reach = np.ones(2 * NEIGHBOURS[0] + 1)
-        slow = np.convolve(_throttled(self.log_slowdown), reach, "same") > 0
+        slow = np.convolve(_throttled(self.log_slowdown, self.throttled), reach, "same") > 0
         edges = np.diff(slow, prepend=False, append=False)
         places = np.flatnonzero(edges)
         return [
@@ -92,7 +94,9 @@ class MachineState:
 
 
 def estimate_state(
-    blocks: Mapping[str, Sequence[TimedBlock]], clock_khz: int | None = None
+    blocks: Mapping[str, Sequence[TimedBlock]],
+    clock_khz: int | None = None,
+    throttled: float = THROTTLED,
 ) -> MachineState | None:
     """The machine's state over a run; None of too few blocks.
 
@@ -100,6 +104,8 @@ def estimate_state(
         blocks: By item, in any order; those with a context switch are passed over.
         clock_khz: The clock at which times are stated, so that the state is
             what remains when the clock is taken out.
+        throttled: How many times as slow as in the median state a stretch must be to be left
+            out; infinite where throttling is what is to be measured.
     """
     series = _series(blocks, clock_khz)
     if len(series.log_us) < FEWEST_BLOCKS:
@@ -115,14 +121,15 @@ def estimate_state(
     known = state.std() > _LEAST_SPREAD
     return MachineState(
         at_ns=series.at_ns,
-        log_slowdown=_from_mean(state, series.at_ns // CLOCK_STEP_NS),
+        log_slowdown=_from_mean(state, series.at_ns // CLOCK_STEP_NS, throttled),
         sensitivity=dict(zip(series.names, relative.tolist(), strict=True)) if known else {},
+        throttled=throttled,
     )
 
 
-def _from_mean(state: Array, phones: Indices) -> Array:
+def _from_mean(state: Array, phones: Indices, throttled: float) -> Array:
     """The state from its mean over what counts, each phone's from its own."""
-    counted = ~_throttled(state)
+    counted = ~_throttled(state, throttled)
     centred = state.copy()
     for phone in np.unique(phones):
         own = phones == phone
@@ -131,8 +138,8 @@ def _from_mean(state: Array, phones: Indices) -> Array:
     return centred
 
 
-def _throttled(log_slowdown: Array) -> Flags:
-    slow: Flags = log_slowdown > np.median(log_slowdown) + np.log(THROTTLED)
+def _throttled(log_slowdown: Array, by: float) -> Flags:
+    slow: Flags = log_slowdown > np.median(log_slowdown) + np.log(by)
     return slow
 
 

@@ -1,13 +1,14 @@
 """Blocks of a whole run in time: their clock, the machine's state, and what does not count."""
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
 from profiler.analysis.blocks import Clock, TimedBlock, clock_of
-from profiler.analysis.machine_state import MachineState, estimate_state
+from profiler.analysis.machine_state import THROTTLED, MachineState, estimate_state
 from profiler.analysis.sentinel import slow_windows
 
 # Fields of a block by their columns in a table's samples.
@@ -46,6 +47,8 @@ def make_timeline(
     blocks: Mapping[str, Sequence[TimedBlock]],
     sentinel_ns: Sequence[int] = (),
     sentinel_us: Sequence[float] = (),
+    *,
+    sustained: bool = False,
 ) -> Timeline:
     """Estimate clock and state from the blocks of all items.
 
@@ -53,11 +56,14 @@ def make_timeline(
         blocks: By item.
         sentinel_ns: Moments at which the sentinel was timed.
         sentinel_us: Its times, for runs of too few blocks.
+        sustained: Whether the device was kept under load: what is throttled there is its state,
+            and counts.
     """
     clock = clock_of(itertools.chain.from_iterable(blocks.values()))
-    state = estimate_state(blocks, clock.median_khz if clock else None)
+    throttled = math.inf if sustained else THROTTLED
+    state = estimate_state(blocks, clock.median_khz if clock else None, throttled)
     if state is None:
-        windows = slow_windows(sentinel_ns, sentinel_us)
+        windows = [] if sustained else slow_windows(sentinel_ns, sentinel_us)
         return Timeline(blocks=blocks, clock=clock, state=None, slow=windows)
     return Timeline(
         blocks=state.restate(blocks), clock=clock, state=state, slow=state.throttled_windows()

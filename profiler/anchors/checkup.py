@@ -91,6 +91,11 @@ def _machine_check(
         raise UsageError(
             f"The table {table.label} is of another device than {own}.", "Name one of this device."
         )
+    if table.manifest.load_state == "sustained":
+        raise UsageError(
+            f"The table {table.label} is of the sustained state; a checkup is of the burst.",
+            "Name a table of the burst, or leave --table out.",
+        )
     try:
         return (_compared(device, table, timeout_s, progress),)
     except KitError as error:
@@ -112,7 +117,9 @@ def _newest(known: Mapping[Path, Manifest], own: str, device: Device) -> Table |
     ranked = [
         (_setting(manifest) == usual, manifest.created_utc, folder)
         for folder, manifest in known.items()
-        if manifest.device.id == own and manifest.source != "imported"
+        if manifest.device.id == own
+        and manifest.source != "imported"
+        and manifest.load_state == "burst"
     ]
     return read_table(max(ranked)[2]) if ranked else None
 

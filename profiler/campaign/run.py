@@ -17,7 +17,7 @@ from profiler.journal import Journal, journal_path, require_unfinished
 from profiler.measuring.artefacts import build_artefacts, check_sentinel
 from profiler.measuring.items import TimedItem
 from profiler.measuring.loop import MeasuringLoop
-from profiler.measuring.memory import MOST_EXAMINED, MOST_FITTED, MemoryStage
+from profiler.measuring.memory import MemoryStage, leave_out
 from profiler.planning.cores import check_device_cores
 from profiler.planning.deadline import drop_unbuilt, measure_deadline
 from profiler.planning.plan import CampaignPlan
@@ -82,6 +82,8 @@ def run_campaign(
             _measure(plan, agent, journal, artefacts, progress, began)
             if options.memory:
                 _measure_memory(plan, agent, journal, artefacts, progress, began)
+            else:
+                leave_out(journal, "it was not asked for")
         finally:
             _add_time(journal, time.monotonic() - started)
         table = _written(journal) or _write(plan, agent, journal, artefacts, options, before)
@@ -206,8 +208,9 @@ def _measure_memory(
         progress=progress,
         ends=measure_deadline(plan, began),
     )
-    networks = (*plan.calibration[:MOST_FITTED], *plan.exam[:MOST_EXAMINED])
-    stage.run([network.name for network in networks])
+    stage.run(
+        [network.name for network in plan.calibration], [network.name for network in plan.exam]
+    )
 
 
 def _add_time(journal: Journal, seconds: float) -> None:

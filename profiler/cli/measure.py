@@ -143,6 +143,14 @@ def measure(
         float | None,
         typer.Option("--max-temp", help="Wait above this, Celsius.", rich_help_panel=EFFORT),
     ] = None,
+    sustain: Annotated[
+        str | None,
+        typer.Option(
+            help="A table of the sustained state: load the device for so long first (2m to 24h), "
+            "and keep it under load.",
+            rich_help_panel=EFFORT,
+        ),
+    ] = None,
     timeout_s: TimeoutOption = 120.0,
     jobs: Annotated[
         int | None, typer.Option(help="Parallel builds.", rich_help_panel=EFFORT)
@@ -219,7 +227,7 @@ def measure(
         each_model=each_model,
         leave_out=leave_out or (),
     )
-    shelf.check()
+    shelf.check(sustain)
     target = find_device(device, serial=serial, adb_server=adb_server, connect=connect)
     target = named_for_farm(target, shelf)
     plan = plan_campaign(options, target)

@@ -63,6 +63,7 @@ def _row(table: "TableFacts") -> dict[str, Any]:
         "exam": table.exam,
         "version": table.version,
         "source": table.source,
+        "state": table.state,
         "problem": table.problem,
         "path": str(table.path),
     }
@@ -88,7 +89,9 @@ def print_tables(tables: "Sequence[TableFacts]", root: Path, out: "Console") -> 
 
 
 def _cells(table: "TableFacts") -> tuple[str, ...]:
-    mark = "" if table.source == "measured" else f" [{table.source}]"
+    marks = [table.source] if table.source != "measured" else []
+    marks += [table.state] if table.state == "sustained" else []
+    mark = f" [{', '.join(marks)}]" if marks else ""
     return (
         f"  {table.space}{mark}",
         table.dtype,

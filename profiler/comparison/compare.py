@@ -31,6 +31,7 @@ from profiler.comparison.states import (
     is_setting_of,
     machine_states,
     restated_agreement,
+    sustained_agreements,
     table_label,
     tables_today,
 )
@@ -68,20 +69,7 @@ def compare(
     columns += [_run_column(run) for run in runs]
     refuse_mixture([column.kind == "simulated" for column in columns], allow_simulated)
     outcomes = [[try_predict(table, network) for network in networks] for table in tables]
-    cells = [
-        predicted_cell(network.name, number, outcome, today.get(number))
-        for number, row in enumerate(outcomes)
-        for network, outcome in zip(networks, row, strict=True)
-    ]
-    names = [*(network.name for network in networks), *(model.name for model in models)]
-    cells += [
-        Cell(network=one.name, column=n, note=_OWN) for n in range(len(tables)) for one in models
-    ]
-    cells += [
-        _measured_cell(name, number, run)
-        for number, run in enumerate(runs, len(tables))
-        for name in names
-    ]
+    cells = _cells(networks, models, outcomes, runs, today)
     _refuse_nothing(cells, bool(runs))
     for column, printed in published_columns(networks, len(columns)):
         columns.append(column)
@@ -92,7 +80,10 @@ def compare(
         columns=tuple(columns),
         cells=tuple(cells),
         verdicts=tuple(_verdicts(cells, len(columns))),
-        agreements=tuple(_agreements(columns, cells, today, _pairs(tables, runs))),
+        agreements=(
+            *_agreements(columns, cells, today, _pairs(tables, runs)),
+            *sustained_agreements(tables, runs, cells),
+        ),
         layers=tuple(_layers(tables, predictions)),
         shifts=tuple(_relative_costs(tables, predictions)),
         states=tuple(state for state, _ in states if state.machine or state.notes),
@@ -185,6 +176,30 @@ def try_predict(table: Table, network: NamedNetwork) -> TablePrediction | KitErr
         return error
 
 
+def _cells(
+    networks: Sequence[NamedNetwork],
+    models: Sequence[ModelEntry],
+    outcomes: Sequence[Sequence[TablePrediction | KitError]],
+    runs: Sequence[Run],
+    today: Mapping[int, TableToday],
+) -> list[Cell]:
+    """All cells but the published ones: tables' columns, then runs'."""
+    cells = [
+        predicted_cell(network.name, number, outcome, today.get(number))
+        for number, row in enumerate(outcomes)
+        for network, outcome in zip(networks, row, strict=True)
+    ]
+    cells += [
+        Cell(network=one.name, column=n, note=_OWN) for n in range(len(outcomes)) for one in models
+    ]
+    names = [*(network.name for network in networks), *(model.name for model in models)]
+    return cells + [
+        _measured_cell(name, number, run)
+        for number, run in enumerate(runs, len(outcomes))
+        for name in names
+    ]
+
+
 def predicted_cell(
     name: str, column: int, outcome: TablePrediction | KitError, today: TableToday | None = None
 ) -> Cell:
@@ -203,6 +218,9 @@ def predicted_cell(
         high_us=high_us,
         note=outcome.note,
         table_us=table_us,
+        memory_kb=outcome.memory.value_kb if outcome.memory else None,
+        memory_low_kb=outcome.memory.low_kb if outcome.memory else None,
+        memory_high_kb=outcome.memory.high_kb if outcome.memory else None,
     )
 
 
@@ -210,6 +228,7 @@ def _measured_cell(name: str, column: int, run: Run) -> Cell:
     time = run.timing.timed.get(name)
     if time is None:
         return Cell(network=name, column=column, note=run.timing.failed[name])
+    footprint = run.footprints.get(name)
     return Cell(
         network=name,
         column=column,
@@ -218,7 +237,8 @@ def _measured_cell(name: str, column: int, run: Run) -> Cell:
         high_us=time.high_us,
         note="; ".join(_measured_notes(name, time, run)),
         stable=time.stable and _as_expected(name, run),
-        footprint=run.footprints.get(name),
+        footprint=footprint,
+        memory_kb=footprint.own_kb if footprint else None,
     )
 
 

@@ -35,7 +35,8 @@ class Cell:
     """One network in one setting: a latency with its 95 % interval, or a reason for none.
 
     `table_us` is what a table says itself where its prediction was restated for the
-    machine as it is today; None elsewhere.
+    machine as it is today; None elsewhere. `memory_kb` is the peak of the network's own
+    memory: measured, or predicted with a 95 % interval where a table tells it.
     """
 
     network: str
@@ -47,6 +48,9 @@ class Cell:
     stable: bool = True
     table_us: float | None = None
     footprint: Footprint | None = None
+    memory_kb: float | None = None
+    memory_low_kb: float | None = None
+    memory_high_kb: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +88,8 @@ class Agreement:
     `difference` is predicted over measured, less 1; `at_clock` the same for the
     table's own figure, with the measurement stated at the table's clock, where both
     are known. `within` is None unless the prediction is restated for today: whether
-    the measurement then lies in its interval.
+    the measurement then lies in its interval. A prediction of the sustained state is
+    compared with the last `minute` of a run (None: with the time in the burst).
     """
 
     network: str
@@ -93,6 +98,7 @@ class Agreement:
     difference: float
     at_clock: float | None
     within: bool | None = None
+    minute: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,6 +21,7 @@ from search.console.output import emit
 from search.operators.words import short_name
 
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_MB_KB = 1e6 / 1024  # a megabyte, a million bytes, in kilobytes of 1024
 _ABREAST = 4  # columns that fit into 80 characters
 
 
@@ -89,6 +90,9 @@ def as_rows(comparison: Comparison) -> Iterator[dict[str, object]]:
             "ratio_high": ratio.high if ratio else None,
             "note": cell.note,
             "table_us": cell.table_us,
+            "memory_kb": cell.memory_kb,
+            "memory_low_kb": cell.memory_low_kb,
+            "memory_high_kb": cell.memory_high_kb,
             **_footprint_columns(cell.footprint),
         }
 
@@ -138,27 +142,40 @@ def _print_comparison(comparison: Comparison, out: Console, top: int) -> None:
 
 
 def _print_footprints(cells: Sequence[Cell], out: Console) -> None:
-    """Size, loading and memory of what was measured, a row a network and column."""
-    known = [(cell, cell.footprint) for cell in cells if cell.footprint is not None]
+    """Memory, size and loading, measured or predicted, a row a network and column."""
+    known = [cell for cell in cells if cell.footprint or cell.memory_kb is not None]
     if not known:
         return
     out.print("")
     grid = RichTable(box=None, pad_edge=False)
     grid.add_column("beside time", max_width=18, overflow="fold")
-    for name in ("", "file MB", "load ms", "first ms", "peak MB", "runner MB", "planned MB"):
+    for name in ("", "own MB", "runner MB", "planned MB", "file MB", "load ms", "first ms"):
         grid.add_column(name, justify="right")
-    for cell, footprint in known:
-        grid.add_row(
-            cell.network,
-            _letter(cell.column),
-            _number(footprint.file_bytes, 1e6),
-            _number(footprint.load_us, 1e3),
-            _number(footprint.first_us, 1e3),
-            _number(footprint.peak_rss_kb, 1e3),
-            _number(footprint.base_rss_kb, 1e3),
-            _number(footprint.planned_bytes, 1e6),
-        )
+    for cell in known:
+        rest = ["-"] * 5 if cell.footprint is None else _footprint_cells(cell.footprint)
+        grid.add_row(cell.network, _letter(cell.column), _memory(cell), *rest)
     out.print(grid)
+
+
+def _footprint_cells(footprint: Footprint) -> list[str]:
+    return [
+        _number(footprint.base_rss_kb, _MB_KB),
+        _number(footprint.planned_bytes, 1e6),
+        _number(footprint.file_bytes, 1e6),
+        _number(footprint.load_us, 1e3),
+        _number(footprint.first_us, 1e3),
+    ]
+
+
+def _memory(cell: Cell) -> str:
+    """A network's own peak memory, with the interval of a prediction."""
+    if cell.memory_kb is None:
+        return "-"
+    text = f"{cell.memory_kb / _MB_KB:.2f}"
+    if cell.memory_low_kb is None or cell.memory_high_kb is None:
+        return text
+    half = (cell.memory_high_kb - cell.memory_low_kb) / 2 / cell.memory_kb
+    return f"{text} +-{half:.1%}"
 
 
 def _number(value: float | None, unit: float) -> str:
@@ -253,6 +270,8 @@ def _agreement_line(agreement: Agreement) -> str:
         stated = f", {'inside' if agreement.within else 'OUTSIDE'} its interval"
     else:
         stated = "" if clock is None else f" ({clock:+.1%} at the clock of {one})"
+    if agreement.minute is not None:
+        other = f"minute {agreement.minute} of {other}"
     return f"{agreement.network}: {one} is {agreement.difference:+.1%} off {other}{stated}"
 
 

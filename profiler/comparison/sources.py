@@ -21,10 +21,11 @@ from profiler.measuring.footprint import measure_footprint
 from profiler.measuring.own_models import (
     compare_model,
     input_file,
+    refuse_interface,
     refuse_missing_kernels,
     timed_model,
 )
-from profiler.measuring.sustain import Sustain
+from profiler.measuring.sustained.sustain import Sustain
 from profiler.settings import CampaignSettings
 from profiler.tables.predict import predict_network
 from profiler.tables.versions import newest_tables
@@ -225,7 +226,7 @@ def run_on_device(
         UsageError: Unknown device, backend or dtype, or a busy device.
         DeviceError, DeviceLost, DeviceTimeout: The device.
     """
-    own = ("fp32",) if models else (target.dtype,)
+    own = ("fp32",) if models and target.platform != "ios" else (target.dtype,)
     runs = []
     for dtype in dict.fromkeys(dtypes or own):
         settings = timing_settings(target, dtype, measuring)
@@ -255,7 +256,8 @@ def _ready(
         options = replace(options, shapes={})
     model = prepare_model(source, settings.backend, options)
     refuse_missing_kernels(model, target, settings)
-    given = stack.enter_context(input_file(model.inputs, model.cases[:1]))
+    refuse_interface(model, target)
+    given = stack.enter_context(input_file(model.wire_inputs, model.cases[:1]))
     return replace(model, name=name), given
 
 

@@ -34,21 +34,25 @@ class TableToday:
 def setting_label(
     device: str, dtype: str, backend: str, threads: int | None, batch: int = 1
 ) -> str:
-    """A column's name: the same for a table and for a run on its device."""
+    """A column's name: the same for a table of the burst and for a run on its device."""
     images = "" if batch == 1 else f" b{batch}"
     return f"{device} {dtype} {backend} t{'?' if threads is None else threads}{images}"
+
+
+_SUSTAINED = " sustained"
 
 
 def table_label(table: Table) -> str:
     """The name of a table's column."""
     manifest = table.manifest
-    return setting_label(
+    label = setting_label(
         manifest.device.id,
         manifest.protocol.dtype,
         manifest.runtime.backend,
         manifest.protocol.threads,
         table.batch,
     )
+    return label + (_SUSTAINED if manifest.load_state == "sustained" else "")
 
 
 def is_setting_of(table: Table, label: str, device: DeviceInfo | None) -> bool:
@@ -65,6 +69,11 @@ def is_setting_of(table: Table, label: str, device: DeviceInfo | None) -> bool:
     if own.removeprefix(known.id) != label.removeprefix(device.id):
         return False
     return compare_devices(known, device).verdict != "different"
+
+
+def is_sustained_setting_of(table: Table, run: Run) -> bool:
+    """Whether the minutes of a run are of the setting of a table of the sustained state."""
+    return run.sustained is not None and is_setting_of(table, run.label + _SUSTAINED, run.device)
 
 
 def anchors_of(table: Table, networks: Sequence[NamedNetwork]) -> TableAnchors:
@@ -118,6 +127,32 @@ def tables_today(
         for state, factor in states
         if factor is not None
     }
+
+
+def sustained_agreements(
+    tables: Sequence[Table], runs: Sequence[Run], cells: Sequence[Cell]
+) -> Iterator[Agreement]:
+    """Predictions of the sustained state beside the last minute of runs of their setting."""
+    for column, table in enumerate(tables):
+        for number, run in enumerate(runs, len(tables)):
+            if run.sustained is None or not is_sustained_setting_of(table, run):
+                continue
+            minute = run.sustained.last
+            for cell in cells:
+                us = minute.latency_us.get(cell.network)
+                if cell.column == column and cell.latency_us and us:
+                    within = None
+                    if cell.low_us is not None and cell.high_us is not None:
+                        within = cell.low_us <= us <= cell.high_us
+                    yield Agreement(
+                        network=cell.network,
+                        predicted=column,
+                        measured=number,
+                        difference=cell.latency_us / us - 1,
+                        at_clock=None,
+                        within=within,
+                        minute=minute.number,
+                    )
 
 
 def restated_agreement(predicted: Cell, measured: Cell, today: TableToday) -> Agreement:

@@ -21,6 +21,7 @@ from profiler.measuring.blame import Action, Blame, LaunchProgress
 from profiler.measuring.items import SENTINEL_ID, DeliveredFiles, TimedItem, plan_items
 from profiler.measuring.pinning import check_pinning
 from profiler.measuring.sample_buffer import SampleBuffer
+from profiler.measuring.sustained.heating import Heating
 from profiler.settings import CampaignSettings
 from search.console.progress import Progress
 from search.errors import ConnectionLost, DeviceLost, DeviceTimeout
@@ -30,7 +31,8 @@ from search.errors import ConnectionLost, DeviceLost, DeviceTimeout
 class BatchRunner:
     """Runs batches of `items`; records go to the journal as they come.
 
-    A runner that dies costs at most the item that killed it.
+    A runner that dies costs at most the item that killed it. With `heating` the device is under
+    load before each launch.
     """
 
     settings: CampaignSettings
@@ -42,6 +44,7 @@ class BatchRunner:
     progress: Progress
     # The cores that the runner is to run on, chosen by the user or by the agent; None: any.
     cores: tuple[int, ...] | None = None
+    heating: Heating | None = None
     _ids: dict[str, int] = field(init=False)
     _names: dict[int, str] = field(init=False)
 
@@ -99,6 +102,8 @@ class BatchRunner:
         rounds, done = self.settings.effort.rounds, self.journal.rounds_done(number)
         fewest = min(done.get(item.name, 0) for item in batch)
         buffer = SampleBuffer(self.journal, number, self._names, done, rounds)
+        if self.heating is not None:
+            self.heating.before_launch()
         try:
             plan = self._plan(number, batch, rounds - fewest, fewest)
             for record in self.agent.run(plan):
@@ -107,9 +112,13 @@ class BatchRunner:
             return error
         finally:
             buffer.flush()
+            if self.heating is not None:
+                self.heating.after_launch()
         return None
 
     def _take(self, record: Record, launch: LaunchProgress, buffer: SampleBuffer) -> None:
+        if self.heating is not None:
+            self.heating.note(record)
         match record:
             case Hello():
                 launch.greeted = True
@@ -156,5 +165,6 @@ class BatchRunner:
             min_block_ns=round(effort.min_block_us * 1e3),
             sentinel=SENTINEL_ID if watched else None,
             max_temperature_c=settings.max_temperature_c,
+            cool=self.heating is None,
             items=tuple(items),
         )

@@ -14,7 +14,7 @@ from search.errors import DeviceError
 from search.files import sha256_file
 
 # Where a plan gets a process of its own, or a new agent's first plans do.
-_PLATFORMS = ("host", "android")
+_PLATFORMS = ("host", "android", "simulated")
 
 
 def measure_footprint(

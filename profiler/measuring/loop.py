@@ -15,6 +15,7 @@ from profiler.journal import Journal
 from profiler.measuring.batch import BatchRunner
 from profiler.measuring.items import DeliveredFiles, TimedItem
 from profiler.measuring.passes import Pass, batches, due, passes
+from profiler.measuring.sustained.heating import Heating
 from profiler.settings import CampaignSettings
 from search.console.progress import Progress
 
@@ -54,9 +55,21 @@ class MeasuringLoop:
             files=files,
             progress=self.progress,
             cores=self.settings.affinity or self.agent.state().pinned,
+            heating=self._heating(),
         )
         for one in passes(self.settings.effort, self.unsettled, self.ends):
             self._run_pass(one, runner)
+
+    def _heating(self) -> Heating | None:
+        if self.settings.sustain_s is None:
+            return None
+        return Heating(
+            settings=self.settings,
+            agent=self.agent,
+            journal=self.journal,
+            items=self.items,
+            progress=self.progress,
+        )
 
     def _able(self) -> list[TimedItem]:
         failed = self.journal.failures()
@@ -73,6 +86,9 @@ class MeasuringLoop:
         if self.settings.cooldown_s and one.number:
             time.sleep(self.settings.cooldown_s)
         blocks = sum(min(done.get(item.name, 0), rounds) for item in items)
+        if runner.heating is not None:
+            runner.heating.begin()
+            runner.heating.before_launch()  # here, so that the pass's bar does not wait for it
         self.progress.stage(one.title, len(items) * rounds, blocks)
         if isinstance(self.agent, HearsStages):
             self.agent.hear_stage(one.title)

@@ -18,7 +18,11 @@ from search.errors import DeviceError, KitError, StorageError
 
 # Enough for the model of peak memory; each of them costs a start of the runner.
 MOST_FITTED, MOST_EXAMINED = 30, 20
+# Of a runner that takes longer to start, as Python's does with torch.
+_SLOW_S = 1.0
+_FEWER_FITTED, _FEWER_EXAMINED = 12, 8
 _FACT, _RUNNER = "footprint of ", "footprint without a network"
+_NONE = "no memory of networks"
 _TRIES = 2
 
 
@@ -37,29 +41,43 @@ class MemoryStage:
     progress: Progress
     ends: float = math.inf
 
-    def run(self, names: Sequence[str]) -> None:
-        """Measure those networks, of these names, that the journal does not hold yet."""
+    def run(self, fitted: Sequence[str], examined: Sequence[str]) -> None:
+        """Measure those networks, of these names, that the journal does not hold yet.
+
+        Fewer of them where the runner starts slowly.
+        """
         if not (isinstance(self.agent, StartsFresh) and self.agent.starts_fresh):
+            leave_out(self.journal, "the runners of this device measure no network alone")
             return
-        failed, known = self.journal.failures(), footprints(self.journal)
-        able = [name for name in names if name in self.artefacts and name not in failed]
-        todo = [name for name in able if name not in known]
-        if not todo:
+        if not (fitted or examined):
             return
-        self.progress.stage("memory", len(able), len(able) - len(todo))
+        leave_out(self.journal, "")  # what an earlier run stated
         try:
-            self._measure_all(todo)
+            self._measure(fitted[:MOST_FITTED], examined[:MOST_EXAMINED])
         except StorageError:
             raise
         except KitError as error:
+            leave_out(self.journal, error.message)
             self.progress.say(f"memory of networks is not measured any further: {error.message}")
 
-    def _measure_all(self, names: Sequence[str]) -> None:
+    def _measure(self, fitted: Sequence[str], examined: Sequence[str]) -> None:
+        began = time.monotonic()
+        peak_kb = self._try(())[1]
+        if peak_kb is None:
+            leave_out(self.journal, "the runner does not tell it on this system")
+            return
+        if time.monotonic() - began > _SLOW_S:
+            fitted, examined = fitted[:_FEWER_FITTED], examined[:_FEWER_EXAMINED]
         if runner_kb(self.journal) is None:
-            peak_kb = self._try(())[1]
-            if peak_kb is None:
-                return  # the runner does not tell it
             self.journal.set_fact(_RUNNER, str(peak_kb))
+        failed, known = self.journal.failures(), footprints(self.journal)
+        names = (*fitted, *examined)
+        able = [name for name in names if name in self.artefacts and name not in failed]
+        todo = [name for name in able if name not in known]
+        self.progress.stage("memory", len(able), len(able) - len(todo))
+        self._measure_all(todo)
+
+    def _measure_all(self, names: Sequence[str]) -> None:
         for name in names:
             if time.monotonic() > self.ends:
                 return
@@ -80,7 +98,9 @@ class MemoryStage:
         )
 
     def _try(self, items: tuple[PlanItem, ...]) -> tuple[Loaded | None, int | None]:
+        assert isinstance(self.agent, StartsFresh)
         for left in reversed(range(_TRIES)):
+            self.agent.restart()
             try:
                 return launch_alone(self.agent, self.settings, items, rounds=1)
             except DeviceError:
@@ -102,3 +122,13 @@ def runner_kb(journal: Journal) -> int | None:
     """Peak resident memory of the runner without a network; None where it is not known."""
     text = journal.fact(_RUNNER)
     return None if text is None else int(text)
+
+
+def leave_out(journal: Journal, reason: str) -> None:
+    """State why the memory of networks is not measured, or not of all of them."""
+    journal.set_fact(_NONE, reason)
+
+
+def why_left_out(journal: Journal) -> str | None:
+    """That reason; None where there is none."""
+    return journal.fact(_NONE) or None

@@ -53,6 +53,23 @@ def refuse_missing_kernels(model: OwnModel, target: Device, settings: CampaignSe
     )
 
 
+def refuse_interface(model: OwnModel, target: Device) -> None:
+    """Refuse a model whose inputs or outputs the device's runner cannot hand on.
+
+    Raises:
+        DeviceError: It is such a model.
+    """
+    values = (*model.inputs, *model.outputs)
+    alone = len(model.inputs) == len(model.outputs) == 1
+    if target.platform != "ios" or (alone and all(v.dtype.startswith("float") for v in values)):
+        return
+    raise DeviceError(
+        "The app on an iPhone calls models of one input and one output, both of floats; "
+        f"{model.name} has {', '.join(value.words for value in values)}.",
+        "Export the package with --export-format mlpackage -o FOLDER, which is checked too.",
+    )
+
+
 @contextlib.contextmanager
 def input_file(specs: Sequence[TensorSpec], cases: Sequence[Case]) -> Iterator[Path]:
     """A tensor file of the inputs of these cases, while the context is open."""
@@ -77,9 +94,11 @@ def compare_model(agent: DeviceAgent, settings: CampaignSettings, model: OwnMode
     worst, errors, magnitudes, same = 0.0, 0.0, 0.0, 0
     for start in range(0, len(model.cases), most):
         cases = model.cases[start : start + most]
-        with input_file(model.inputs, cases) as path:
+        with input_file(model.wire_inputs, cases) as path:
             content = run_file(agent, settings, file, artefact.sha256, path)
-        for case, actual in zip(cases, _split(content, model.outputs, len(cases)), strict=True):
+        for case, actual in zip(
+            cases, _split(content, model.wire_outputs, len(cases)), strict=True
+        ):
             worst = max(worst, largest_difference(actual, case.expected))
             error, magnitude = squares(actual, case.expected)
             errors, magnitudes = errors + error, magnitudes + magnitude

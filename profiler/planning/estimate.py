@@ -35,6 +35,8 @@ _BUILD_TIMES = {
 _SQUEEZE = 0.65  # more for squeeze-excite
 _GMACS_PER_S = 50.0
 _NETWORK_LOAD_S = 0.06
+# Of a device that is kept under load, before each pass.
+_LOAD_AGAIN_S = 4.0
 
 
 def estimate_seconds(plan: CampaignPlan, built: Mapping[str, Artefact] | None = None) -> float:
@@ -61,7 +63,10 @@ def measuring_seconds(plan: CampaignPlan) -> float:
     networks_s = effort.rounds * flops / _GMACS_PER_S / 1e9 * calls
     networks_s += _NETWORK_LOAD_S * len(plan.networks)
     operators_s = effort.rounds * timed * _visit_s(effort)
-    return effort.passes * (operators_s + networks_s / effort.networks_every + 1)
+    passes_s = effort.passes * (operators_s + networks_s / effort.networks_every + 1)
+    if plan.settings.sustain_s is None:
+        return passes_s
+    return passes_s + plan.settings.sustain_s + effort.passes * _LOAD_AGAIN_S
 
 
 def operator_seconds(plan: CampaignPlan, operators: Sequence[OperatorSpec]) -> list[float]:

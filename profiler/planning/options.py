@@ -11,6 +11,7 @@ from device_agents.base import default_runtime
 from device_agents.cpu import default_affinity, parse_cpu_list
 from device_agents.device import Device
 from profiler.planning.cores import check_host_cores
+from profiler.planning.load import sustain_seconds
 from profiler.planning.plan import CampaignPlan, make_plan
 from profiler.settings import PRESETS, CampaignSettings, Effort
 from search.architecture import require_batch
@@ -170,6 +171,7 @@ class MeasureOptions:
     from_table: Path | None
     cooldown_s: float
     max_temperature_c: float | None
+    sustain: str | None
     timeout_s: float
     jobs: int | None
     memory: bool
@@ -284,6 +286,7 @@ def make_settings(options: MeasureOptions, device: Device) -> CampaignSettings:
         cooldown_s=options.cooldown_s,
         pin=options.affinity != "none",
         chains=device.chains,
+        sustain_s=sustain_seconds(options.sustain, device),
     )
 
 

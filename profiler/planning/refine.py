@@ -89,6 +89,7 @@ def refined_settings(
             )
             for network in networks
         ),
+        sustain_s=None if protocol.sustained is None else protocol.sustained.load_s,
     )
 
 

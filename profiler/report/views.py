@@ -62,6 +62,7 @@ def _facts(table: Table) -> dict[str, str]:
         "dtype": manifest.protocol.dtype,
         "backend": manifest.runtime.backend,
         "threads": f"{threads} thread{'' if threads == 1 else 's'}",
+        "state": manifest.load_state,
         "version": version[1] if version else "",
         "source": manifest.source,
     }

@@ -13,10 +13,11 @@ from profiler.analysis.exam import MeasuredNetwork, examine, fit_model
 from profiler.analysis.judge import Measurement
 from profiler.analysis.sentinel import drift
 from profiler.journal import Journal
+from profiler.measuring.sustained.heating import sustained_load, sustained_notes
 from profiler.planning.plan import EMPTY, CampaignPlan
 from profiler.results.added import added_notes
 from profiler.results.judged import Measurements, judge_journal
-from profiler.results.memory import memory_model, with_needs
+from profiler.results.memory import memory_model, memory_notes, with_needs
 from profiler.results.old_state import at_state_of
 from profiler.results.phones import measuring_phones, with_phones
 from profiler.results.provenance import kit_info
@@ -78,6 +79,8 @@ def build_table(result: CampaignResult) -> tuple[Manifest, tuple[Entry, ...], pd
             *state_notes,
             *added_notes(plan, _networks(plan.added, by_key, by_name, plan.space), calibration),
             *_network_notes(result),
+            *sustained_notes(journal),
+            *memory_notes(plan, journal, memory),
         ),
         files_sha256={},
     )
@@ -268,6 +271,7 @@ def _protocol(result: CampaignResult, measurements: Measurements) -> Protocol:
         max_temperature_c=journal.hottest_c(),
         load_average_start=result.state_before.load_average,
         duration_s=float(journal.fact("measuring_s") or 0),
+        sustained=sustained_load(journal),
     )
 
 

@@ -58,7 +58,9 @@ def judge_journal(plan: CampaignPlan, journal: Journal) -> Measurements:
 
 def judge_items(journal: Journal, settings: CampaignSettings) -> Measurements:
     """Judge every item by itself, all at the machine's mean state and at the same clock."""
-    timeline = make_timeline(journal.blocks(), *journal.sentinels())
+    timeline = make_timeline(
+        journal.blocks(), *journal.sentinels(), sustained=settings.sustain_s is not None
+    )
     judged = {
         name: judge(
             blocks,

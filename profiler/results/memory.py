@@ -8,7 +8,7 @@ from deploy.artefact import Artefact, ExportSpec
 from deploy.verification.breakdown import Footprint
 from profiler.analysis.memory import MemoryMeasured, examine_memory, fit_memory
 from profiler.journal import Journal
-from profiler.measuring.memory import footprints, runner_kb
+from profiler.measuring.memory import footprints, runner_kb, why_left_out
 from profiler.planning.plan import CampaignPlan
 from search.latency.peak_memory import estimate_memory
 from search.table.exam import NEEDS_COLUMNS
@@ -26,6 +26,18 @@ def memory_model(plan: CampaignPlan, journal: Journal) -> MemoryModel | None:
         return None
     exam = examine_memory(_measured(plan.exam, found), model)
     return model.model_copy(update={"exam": exam})
+
+
+def memory_notes(
+    plan: CampaignPlan, journal: Journal, model: MemoryModel | None
+) -> tuple[str, ...]:
+    """Why the table does not tell the memory of networks, or not of all; nothing where it does."""
+    reason = why_left_out(journal)
+    if not plan.calibration or (model is not None and reason is None):
+        return ()
+    few = f"{len(footprints(journal))} networks were measured, too few for a model"
+    what = "no memory of networks" if model is None else "memory of fewer networks"
+    return (f"{what}: {reason or few}",)
 
 
 def with_needs(

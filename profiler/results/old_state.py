@@ -78,6 +78,7 @@ def _differences(reference: Table, result: CampaignResult) -> Sequence[str]:
         "backend": (manifest.runtime.backend, settings.backend),
         "threads": (manifest.protocol.threads, settings.threads),
         "chains": (manifest.protocol.chain_lengths, settings.chains),
+        "state": (manifest.load_state, settings.load_state),
     }
     return [name for name, (theirs, ours) in pairs.items() if theirs != ours]
 

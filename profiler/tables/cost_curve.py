@@ -227,7 +227,9 @@ def network_times_us(table: Table) -> dict[str, float]:
     """Every random network of the campaign, judged from its raw blocks as the campaign did."""
     blocks = sampled_blocks(table.samples())
     protocol = table.manifest.protocol
-    timeline = make_timeline(blocks if protocol.state_reference else {})
+    timeline = make_timeline(
+        blocks if protocol.state_reference else {}, sustained=protocol.sustained is not None
+    )
     times_us = {}
     for name in blocks:
         if not name.startswith("random-"):

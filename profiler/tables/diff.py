@@ -346,6 +346,7 @@ def identity_differences(old: Manifest, new: Manifest) -> tuple[str, ...]:
         "threads": (old.protocol.threads, new.protocol.threads),
         "chains": (_lengths(old), _lengths(new)),
         "affinity": (old.protocol.affinity_observed, new.protocol.affinity_observed),
+        "state": (old.load_state, new.load_state),
         "governor": (old.protocol.governor, new.protocol.governor),
         "source": (old.source, new.source),
         "space": (space_label(old.space.spec), space_label(new.space.spec)),

@@ -19,6 +19,8 @@ def memory_lines(table: Table) -> Iterator[str]:
         span = f"{_megabytes(memory, 1024)} at the peak of a network's own, " if memory else ""
         yield f"  memory     {span}beside {model.runner_kb * 1024 / 1e6:.1f} MB of the runner"
         yield from _model_lines(model)
+    elif table.manifest.calibration is not None:
+        yield "  memory     of networks is not told by this table"
     if (size := known.get("file_bytes")) and (load := known.get("load_us")):
         first = known.get("first_call_us")
         called = f", first call {_milliseconds(first)}" if first else ""

@@ -8,6 +8,7 @@ from search.architecture import Architecture
 from search.console.messages import counted
 from search.errors import MissingOperator, UsageError
 from search.latency.model import Estimate, LatencyModel
+from search.latency.peak_memory import MemoryEstimate, estimate_memory
 from search.spaces.classes import network_with_classes
 from search.spaces.registry import parse_space
 from search.table.store import Table
@@ -23,7 +24,8 @@ class TablePrediction:
     where `note` states it.
     Without a calibration (`calibrated` false) the error is not known, and the
     estimate's interval means nothing. `lends_classifier` where that of other classes
-    stands in for the network's own.
+    stands in for the network's own. `memory` is the peak of the network's own memory; None
+    where the table does not tell it.
     """
 
     architecture: Architecture
@@ -31,6 +33,7 @@ class TablePrediction:
     note: str = ""
     calibrated: bool = True
     lends_classifier: bool = False
+    memory: MemoryEstimate | None = None
 
     @property
     def interval_us(self) -> tuple[float, float] | tuple[None, None]:
@@ -114,7 +117,13 @@ def _predict(model: LatencyModel, architecture: Architecture, note: str = "") ->
         estimate=model.estimate(architecture),
         note=note,
         calibrated=model.table.manifest.calibration is not None,
+        memory=_memory(model.table, architecture),
     )
+
+
+def _memory(table: Table, architecture: Architecture) -> MemoryEstimate | None:
+    model = table.manifest.memory
+    return None if model is None else estimate_memory(model, architecture.operators)
 
 
 def _remedy(table: Table, missing: set[str], remedy: str) -> str:

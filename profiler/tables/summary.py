@@ -15,6 +15,8 @@ from search.table.store import Table
 
 _COLUMNS, _INDENT = 80, 13
 _NAMED = 5
+# Of the last minute of a load against the first: below this nothing has changed.
+_AS_FAST = 0.005
 # From the 5th to the 95th percentile of the machine's state: what a reader may call it.
 _RESTLESSNESS = (("quiet", 0.02), ("busy at times", 0.08), ("restless", math.inf))
 
@@ -31,6 +33,7 @@ def summary(table: Table) -> list[str]:
         f"  runtime    {runtime.name} {runtime.version or '?'}, {runtime.backend}, "
         f"{runtime.runner} runner{_programs(manifest)}",
         f"  protocol   {_protocol(manifest.protocol)}",
+        *_sustained_lines(manifest.protocol),
         *_machine_lines(manifest.protocol),
         f"  space      {space_label(space.spec)}: {space.candidates} candidates",
         *_batch_lines(table),
@@ -171,6 +174,28 @@ def _machine_lines(protocol: Protocol) -> list[str]:
         f"  machine    {word}: at an unchanged clock it ran {1 - protocol.state_low:.1%} faster to "
         f"{protocol.state_high - 1:.1%} slower than in its mean state, at which times are stated"
     ]
+
+
+def _sustained_lines(protocol: Protocol) -> list[str]:
+    """Under which load times were taken; nothing of the burst, which is the usual."""
+    load = protocol.sustained
+    if load is None:
+        return []
+    words = [f"under load for {load.load_s / 60:g} min before the first pass, and before each"]
+    if load.slowdown is not None:
+        words.append(f"in the last minute {_slower(load.slowdown)}")
+    if load.clock_first_khz and load.clock_last_khz:
+        first, last = load.clock_first_khz / 1e6, load.clock_last_khz / 1e6
+        words.append(f"clock {first:.2f} to {last:.2f} GHz")
+    if load.temperature_first_c is not None and load.temperature_last_c is not None:
+        words.append(f"{load.temperature_first_c:.0f} to {load.temperature_last_c:.0f} C")
+    return [f"  state      SUSTAINED: {'; '.join(words)}"]
+
+
+def _slower(ratio: float) -> str:
+    if abs(ratio - 1) < _AS_FAST:
+        return "as fast as in the first"
+    return f"{abs(ratio - 1):.1%} {'slower' if ratio > 1 else 'faster'} than in the first"
 
 
 def _wide_lines(table: Table) -> list[str]:

@@ -22,6 +22,8 @@ def table_stem(settings: CampaignSettings) -> str:
         stem += f"-{settings.runtime}"
     if settings.chains:
         stem += "-chains"
+    if settings.sustain_s is not None:
+        stem += "-sustained"
     if settings.filter is not None:
         return f"{stem}-partial"
     return f"{stem}-budget" if settings.max_operators else stem

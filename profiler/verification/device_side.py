@@ -1,6 +1,9 @@
 """`DeviceVerifier` of the kit: outputs, time and prediction of one deployed network."""
 
+from dataclasses import replace
+
 from deploy.exporters.error_limits import deployment_limit
+from deploy.verification.breakdown import MemoryPrediction
 from deploy.verification.device_side import (
     DeviceDefaults,
     DeviceOptions,
@@ -18,8 +21,7 @@ from profiler.anchors.machine import TableAnchors, for_today, machine_now
 from profiler.campaign.network_timing import NetworkTime, time_networks
 from profiler.measuring.agents import TimingOptions, open_agent, timing_settings
 from profiler.settings import PRESETS, CampaignSettings
-from profiler.tables.predict import TablePrediction, predict_network
-from profiler.tables.versions import newest_tables
+from profiler.tables.predict import TablePrediction
 from profiler.verification.devices import device_of
 from profiler.verification.extras import Subject, with_footprint, with_profile, with_sustained
 from profiler.verification.models import verify_model
@@ -27,18 +29,12 @@ from profiler.verification.outputs import compare_outputs
 from profiler.verification.reports import report_of
 from profiler.verification.settings import (
     network_time,
-    processor_doubts,
-    setting_differences,
-    table_of_setting,
 )
-from search.architecture import Architecture
-from search.console.messages import counted
+from profiler.verification.tables import Found, find_tables
 from search.console.progress import Progress, make_progress
-from search.errors import KitError, UsageError
+from search.errors import UsageError
 from search.latency.model import Estimate
-from search.table.manifest import DeviceInfo
-from search.table.store import Table, read_manifest, read_table
-from search.zoo.resolve import NamedNetwork
+from search.table.store import Table
 
 
 class AgentVerifier:
@@ -67,8 +63,9 @@ class AgentVerifier:
             make_progress(request.quiet) as progress,
             measuring_lock(agent.info()),
         ):
-            found, notes = _find_table(request, settings, agent.info())
-            report = _verify(request, settings, agent, progress, found, notes)
+            tables = find_tables(request, settings, agent.info())
+            found = tables.burst
+            report = _verify(request, settings, agent, progress, found, tables.notes)
             subject = Subject(
                 artefact=request.artefact,
                 name=request.architecture.name,
@@ -76,15 +73,39 @@ class AgentVerifier:
                 architecture=found[1].architecture if found else None,
             )
             report = with_footprint(report, target, agent, settings, subject)
+            report = with_memory_prediction(report, found)
             report = with_sustained(report, agent, settings, subject, request.sustain_s, progress)
+            predicted = tables.sustained_prediction(report.sustained, subject.name)
+            report = replace(report, sustained_prediction=predicted)
         return with_profile(report, target, settings, subject) if request.profile else report
 
     def verify_model(self, request: ModelRequest) -> VerificationReport:
         """The same for a model of the user's own."""
-        return verify_model(request, _settings(request.device, "fp32"))
+        return verify_model(request, _settings(request.device, request.model.dtype))
 
 
 device_side = AgentVerifier()
+
+
+def with_memory_prediction(report: VerificationReport, found: Found | None) -> VerificationReport:
+    """The report with the network's own peak memory as the table predicts it.
+
+    A note where the table does not tell it.
+    """
+    if found is None or report.footprint is None:
+        return report
+    table, memory = found[0], found[1].memory
+    if memory is None:
+        note = f"{table.label} does not tell the memory of networks"
+        return replace(report, notes=(*report.notes, note))
+    predicted = MemoryPrediction(
+        table=table.label,
+        value_kb=memory.value_kb,
+        low_kb=memory.low_kb,
+        high_kb=memory.high_kb,
+        measured_kb=report.footprint.own_kb,
+    )
+    return replace(report, memory_prediction=predicted)
 
 
 def _settings(device: DeviceOptions, dtype: str) -> CampaignSettings:
@@ -178,79 +199,3 @@ def _today(estimate: Estimate, time: NetworkTime, target_us: float | None) -> To
         table_error=time.centre_us / estimate.value_us - 1,
         within=estimate.low_us <= time.centre_us <= estimate.high_us,
     )
-
-
-# --- the table to predict by
-
-
-def _find_table(
-    request: VerificationRequest, settings: CampaignSettings, device: DeviceInfo
-) -> tuple[tuple[Table, TablePrediction] | None, tuple[str, ...]]:
-    """The table with its prediction, and the notes of the report on it."""
-    # The deployed network itself must be predicted: no other convention stands in.
-    network = NamedNetwork(name=request.architecture.name, architecture=request.architecture)
-    table = table_of_setting(request.table, settings, device)
-    if table is not None:
-        _require_batch(table, request.architecture)
-        doubts = processor_doubts(table.manifest, device)
-        prediction = predict_network(table, network)
-        return (table, prediction), (*doubts, *_trust(table), *_stand_in(prediction))
-    return _newest(request, network, settings, device)
-
-
-def _newest(
-    request: VerificationRequest,
-    network: NamedNetwork,
-    settings: CampaignSettings,
-    device: DeviceInfo,
-) -> tuple[tuple[Table, TablePrediction] | None, tuple[str, ...]]:
-    """The first newest table that is known to be of this setting and predicts the network.
-
-    One that holds its very classifier goes before one that lends another.
-    """
-    reasons: list[str] = []
-    lent: tuple[tuple[Table, TablePrediction], tuple[str, ...]] | None = None
-    for folder in newest_tables(request.tables):
-        try:
-            manifest = read_manifest(folder)
-            if setting_differences(manifest, settings, device):
-                continue
-            if doubts := processor_doubts(manifest, device):
-                reasons.append(f"{doubts[0]}; if it is, name it with --table {folder}")
-                continue
-            table = read_table(folder)
-            _require_batch(table, request.architecture)
-            prediction = predict_network(table, network)
-            if not prediction.lends_classifier:
-                return (table, prediction), _trust(table)
-            lent = lent or ((table, prediction), (*_trust(table), *_stand_in(prediction)))
-        except KitError as error:
-            reasons.append(error.message)
-    if lent is not None:
-        return lent
-    why = reasons[0] if reasons else f"no table of this setting below {request.tables}"
-    return None, (f"no prediction: {why}",)
-
-
-def _require_batch(table: Table, architecture: Architecture) -> None:
-    """Refuse a table of calls on another number of images.
-
-    Raises:
-        UsageError: It is.
-    """
-    if table.batch != architecture.batch:
-        raise UsageError(
-            f"The table {table.label} is of {counted(table.batch, 'image')} a call, "
-            f"{architecture.name} takes {architecture.batch}.",
-            f"Give --batch {table.batch}, or another table.",
-        )
-
-
-def _stand_in(prediction: TablePrediction) -> tuple[str, ...]:
-    """That another classifier than the network's was priced, if so."""
-    return (f"predicted {prediction.note}",) if prediction.note else ()
-
-
-def _trust(table: Table) -> tuple[str, ...]:
-    problem = table.manifest.exam_problem
-    return (f"the table has {problem}",) if problem else ()

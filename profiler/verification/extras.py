@@ -13,7 +13,7 @@ from device_agents.lock import measuring_lock
 from profiler.measuring.agents import open_agent
 from profiler.measuring.footprint import measure_footprint
 from profiler.measuring.profiling import profile_network
-from profiler.measuring.sustain import Sustain
+from profiler.measuring.sustained.sustain import Sustain
 from profiler.settings import CampaignSettings
 from search.architecture import Architecture
 from search.console.progress import Progress

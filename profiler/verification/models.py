@@ -10,6 +10,7 @@ from profiler.measuring.agents import open_agent
 from profiler.measuring.own_models import (
     compare_model,
     input_file,
+    refuse_interface,
     refuse_missing_kernels,
     timed_model,
 )
@@ -30,7 +31,8 @@ def verify_model(request: ModelRequest, settings: CampaignSettings) -> Verificat
     """
     model, target = request.model, device_of(request.device)
     refuse_missing_kernels(model, target, settings)
-    with input_file(model.inputs, model.cases[:1]) as given:
+    refuse_interface(model, target)
+    with input_file(model.wire_inputs, model.cases[:1]) as given:
         subject = Subject(artefact=model.artefact, name=model.name, input_file=given)
         with (
             open_agent(target, settings) as agent,

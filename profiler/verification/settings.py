@@ -49,6 +49,13 @@ def table_of_setting(
     if path is None:
         return None
     table = read_table(path)
+    if table.manifest.load_state == "sustained" and settings.load_state == "burst":
+        raise UsageError(
+            f"The table {table.label} is of the sustained state, and networks are timed in the "
+            "burst.",
+            "Add --sustain 10m: its prediction of a network of this kit is compared with the last "
+            "minute; or name a table of the burst.",
+        )
     differences = setting_differences(table.manifest, settings, device)
     if differences:
         raise UsageError(
@@ -79,6 +86,7 @@ def setting_differences(
         "backend": (manifest.runtime.backend, settings.backend),
         "threads": (manifest.protocol.threads, settings.threads),
         "runtime": (runtime_of(manifest), settings.runtime),
+        "state": (manifest.load_state, settings.load_state),
     }
     likeness = compare_devices(manifest.device, device)
     found = []

@@ -16,9 +16,9 @@ from search.pipeline.limits.most import weighed
 from search.pipeline.problem import TARGET_UTILISATION, SearchProblem
 from search.pipeline.result import CandidateRow, LimitRow
 from search.selection.by_costs import sample_between, select_many_within
-from search.selection.chance_constrained import select_chance_constrained
 from search.selection.exact import Selection, network_of
 from search.selection.scores import Array, Scores, from_probabilities
+from search.selection.surely.within_limits import select_surely
 from search.training.chance import chance_level, is_at_chance
 from search.training.compute.seeds import generator_for
 
@@ -61,9 +61,8 @@ def exact_selection(scores: Scores, problem: SearchProblem) -> Selection:
     scores.require(problem.space)
     if problem.probability is None:
         return select_many_within(weighed(problem), scores.values, [problem.target.value])[0]
-    return select_chance_constrained(
-        scores, problem.model, problem.space, problem.target.value, problem.probability
-    )
+    wanted = problem.target.value, problem.probability
+    return select_surely(scores, problem.model, problem.space, *wanted, problem.limits)
 
 
 def candidates_of(

@@ -11,14 +11,15 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from search.table.calibration import Calibration
 from search.table.memory import MemoryModel
 from search.table.phones import MeasuringPhones
+from search.table.protocol import LoadState
+from search.table.protocol import PhoneState as PhoneState
+from search.table.protocol import Protocol as Protocol
+from search.table.protocol import SustainedLoad as SustainedLoad
 from search.table.values import (
     MOST_CORRELATION,
-    Celsius,
-    ClockKhz,
     Correlation,
     Count,
     Cpu,
-    Factor,
     Finite,
     FolderName,
     Microseconds,
@@ -26,7 +27,6 @@ from search.table.values import (
     NotNegative,
     PositiveCount,
     Share,
-    Threads,
 )
 
 TABLE_SCHEMA = 7
@@ -162,82 +162,6 @@ class RuntimeInfo(Part):
     toolchain: dict[str, str] = {}
 
 
-class PhoneState(Part):
-    """State of a phone at one moment, as far as it affects speed; temperatures in Celsius.
-
-    `power_sources` are those of ac, usb, wireless and dock that power it (empty: its battery
-    alone), and `stay_on` says whether its screen stays on with these.
-    """
-
-    battery_percent: Count | None = None
-    battery_temperature_c: Celsius | None = None
-    powered: bool | None = None
-    power_sources: tuple[str, ...] | None = None
-    low_power: bool | None = None
-    screen_on: bool | None = None
-    dozing: bool | None = None
-    stay_on: bool | None = None
-    thermal_status: str | None = None
-    cpu_temperature_c: Celsius | None = None
-    skin_temperature_c: Celsius | None = None
-
-
-class Protocol(Part):
-    """Measurement protocol. Rows of differing protocols never share a table.
-
-    Times are stated at `clock_khz`, the median clock of the run (null: no
-    runner measured it, and times are as they came); `clock_low_khz` and
-    `clock_high_khz` are the 5th and 95th percentile of the blocks' clocks.
-    `state_reference` is the state of the machine at which they are stated ("mean": the
-    mean one of the run; null: it was not estimated), and `state_low` and `state_high` are
-    the 5th and 95th percentile of how much slower it was at a block than there.
-    With `chain_lengths` an operator's cost is the slope over chains of so many
-    copies, and `chain_intercept_us` the median of the remaining cost of a call.
-    `placements` records by operator on which units it ran, where that is known.
-    `cores_offline` are cores that the device has and that were switched off before or after the
-    run, and `refused_settings` what it answered where it refused to be made steady.
-    An imported table knows little of this; what it does not know is null.
-    """
-
-    dtype: str
-    threads: Threads | None
-    affinity_asked: tuple[Cpu, ...] | None = None
-    affinity_observed: tuple[Cpu, ...] | None = None
-    governor: str | None = None
-    fixed_performance_mode: bool | None = None
-    refused_settings: dict[str, str] = {}
-    cores_offline: tuple[int, ...] | None = None
-    phone_before: PhoneState | None = None
-    phone_after: PhoneState | None = None
-    preset: str
-    order: Literal["random"] | None = "random"
-    seed: Count | None = None
-    passes: Count | None = None
-    rounds_per_pass: Count | None = None
-    warmup: Count | None = None
-    min_block_us: Microseconds | None = None
-    target_relative_ci: NotNegative | None = None
-    ci_level: Share = 0.95
-    temperature_limit_c: Celsius | None = None
-    preempted_rejected: Count = 0
-    sentinel_key: str | None = None
-    sentinel_median_us: Microseconds | None = None
-    sentinel_drift: Finite | None = None
-    dispatch_floor_us: Microseconds | None = None
-    chain_lengths: tuple[PositiveCount, ...] = ()
-    chain_intercept_us: Finite | None = None
-    placements: dict[str, str] = {}
-    clock_khz: ClockKhz | None = None
-    clock_low_khz: ClockKhz | None = None
-    clock_high_khz: ClockKhz | None = None
-    state_reference: Literal["mean"] | None = None
-    state_low: Factor | None = None
-    state_high: Factor | None = None
-    max_temperature_c: Celsius | None = None
-    load_average_start: NotNegative | None = None
-    duration_s: NotNegative | None = None
-
-
 class Score(Part):
     """A statistic with its bootstrap interval."""
 
@@ -338,6 +262,11 @@ class Manifest(Part):
     context: dict[str, str] = {}
     notes: tuple[str, ...] = ()
     files_sha256: dict[str, str]
+
+    @property
+    def load_state(self) -> LoadState:
+        """Whether times are of a device that rests between its runs, or of one kept under load."""
+        return "burst" if self.protocol.sustained is None else "sustained"
 
     @property
     def exam_problem(self) -> str:

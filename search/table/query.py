@@ -1,8 +1,8 @@
 """Tables by a few words instead of their paths: `fbnet-mini`, `fbnet int8 v1`, `latest`.
 
 A word that is a fact of a table (its space, dtype, backend, threads as `t1`,
-version as `v1`, device, kind of device, source) chooses by that fact; any other
-one chooses by a part of device and name. Of each table only the newest version
+version as `v1`, device, kind of device, source, `burst` or `sustained`) chooses by that
+fact; any other one chooses by a part of device and name. Of each table only the newest version
 is meant, unless a version is among the words; `latest` takes the one measured last.
 """
 
@@ -37,6 +37,7 @@ class TableFacts:
     version: int | None = None
     source: str = ""
     kind: str = ""
+    state: str = ""
     problem: str = ""
 
     @property
@@ -48,7 +49,8 @@ class TableFacts:
     def facts(self) -> frozenset[str]:
         """The words that choose it by a fact."""
         words = {self.space, self.dtype, self.backend, self.device, self.kind, self.source}
-        return frozenset({*words, f"t{self.threads}", f"v{self.version}", self.path.name} - {""})
+        numbers = {f"t{self.threads}", f"v{self.version}"}
+        return frozenset({*words, *numbers, self.state, self.path.name} - {""})
 
     @property
     def _line(self) -> tuple[str, str]:
@@ -81,6 +83,7 @@ def _facts(folder: Path) -> TableFacts:
         version=version,
         source=manifest.source,
         kind=manifest.device.kind,
+        state=manifest.load_state,
     )
 
 

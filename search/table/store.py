@@ -102,9 +102,11 @@ def profile_command(manifest: Manifest) -> str:
     known = ("host", "simulated", "android")
     device = manifest.device.kind if manifest.device.kind in known else "NAME"
     space, protocol = manifest.space, manifest.protocol
+    load = protocol.sustained
+    sustain = "" if load is None else f" --sustain {load.load_s:.0f}s"
     return (
         f"python -m profiler --device {device} --space {space.spec} --dtype {protocol.dtype} "
-        f"--backend {manifest.runtime.backend} --threads {protocol.threads}"
+        f"--backend {manifest.runtime.backend} --threads {protocol.threads}{sustain}"
     )
 
 

@@ -19,7 +19,8 @@ table under tests/golden/.
     5 -> 6   effects of neighbouring layers (`calibration.pairs`), none in older tables;
              the same columns
     6 -> 7   which of several phones measured a row (the column `phone`), and how far they agree
-             (`phones`), unknown in older tables
+             (`phones`), unknown in older tables; the load of a table of the sustained state
+             (`protocol.sustained`): older tables are of the burst
 """
 
 from collections.abc import Callable, Mapping
@@ -75,7 +76,7 @@ def _manifest_5(content: Content) -> Content:
 
 
 def _manifest_6(content: Content) -> Content:
-    # Likewise what schema 7 brings.
+    # Likewise what schema 7 brings; no older kit measured the sustained state.
     return {**content, "schema_version": 7}
 
 

@@ -36,8 +36,11 @@ class FarmOptions:
     each_model: bool
     leave_out: Sequence[str]
 
-    def check(self) -> None:
+    def check(self, sustain: str | None = None) -> None:
         """Refuse what belongs to a farm without one, and what excludes each other.
+
+        Args:
+            sustain: `--sustain` as typed, for which a farm's phones cannot be taken.
 
         Raises:
             UsageError: One of these.
@@ -53,6 +56,11 @@ class FarmOptions:
                 raise UsageError(f"{', '.join(typed)}: only with --farm.", "Add --farm HOST:PORT.")
             return
         parse_address(self.farm, "--farm")
+        if sustain is not None:
+            raise UsageError(
+                "--sustain is of one phone: those of a farm share the work, and rest in between.",
+                "Name one phone with --serial, or leave --sustain out.",
+            )
         if self.model and self.each_model:
             raise UsageError("--model and --each-model exclude each other.")
 

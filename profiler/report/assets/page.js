@@ -220,6 +220,13 @@ function redraw(which = (box) => box.dataset.drawn) {
   boxes.filter(which).forEach(draw);
 }
 
+// A network's own peak memory, in megabytes of a million bytes.
+function memoryWords(cell) {
+  const megabytes = (kilobytes) => (kilobytes * 1024) / 1e6;
+  const half = cell.memory_low_kb === null ? "" : ` ± ${((50 * (cell.memory_high_kb - cell.memory_low_kb)) / cell.memory_kb).toFixed(1)} %`;
+  return `${megabytes(cell.memory_kb).toFixed(2)} MB${half}`;
+}
+
 function drawMatrix() {
   const { networks, columns, cells } = data.matrix;
   const head = element("tr");
@@ -242,6 +249,7 @@ function drawMatrix() {
       const cell = element("td", digits(found.latency_us / 1e3), { class: found.latency_us === best[n] ? "best" : "", title: found.note });
       const half = found.low_us === null ? null : (50 * (found.high_us - found.low_us)) / found.latency_us;
       if (half !== null) cell.append(element("span", `± ${half.toFixed(1)} %`, { class: "half" }));
+      if (found.memory_kb) cell.append(element("span", memoryWords(found), { class: "half" }));
       row.append(cell);
     });
     return row;

@@ -108,9 +108,10 @@ function csvOfGrid() {
 
 function csvOfMatrix() {
   const { networks, columns, cells } = data.matrix;
-  const head = ["network", "table", "kind", "latency_us", "low_us", "high_us", "note"];
+  const head = ["network", "table", "kind", "latency_us", "low_us", "high_us", "note", "memory_kb", "memory_low_kb", "memory_high_kb"];
   return toCsv([head, ...cells.map((cell) => [cell.network ?? networks[cell.row], columns[cell.column].label,
-    columns[cell.column].kind, cell.latency_us, cell.low_us, cell.high_us, cell.note])]);
+    columns[cell.column].kind, cell.latency_us, cell.low_us, cell.high_us, cell.note,
+    cell.memory_kb, cell.memory_low_kb, cell.memory_high_kb])]);
 }
 
 function csvButton(name, content) {

@@ -121,6 +121,17 @@ def test_a_throttled_pass_is_left_out_and_is_no_part_of_the_mean_state() -> None
     assert np.abs(errors(blocks, CENTRES_US)).max() < 0.02
 
 
+def test_under_sustained_load_a_throttled_pass_counts_and_is_part_of_the_mean_state() -> None:
+    blocks, _ = run(3, throttled_pass=2)
+    timeline = make_timeline(blocks, sustained=True)
+    assert timeline.slow == []
+    judged = [judge(own, target=0.5) for own in timeline.blocks.values()]
+    ratios = [
+        one.centre_us / us for one, us in zip(judged, CENTRES_US.values(), strict=True) if one
+    ]
+    assert np.median(ratios) == pytest.approx(1.6 ** (1 / 8), abs=0.01)  # one pass of eight
+
+
 def test_a_state_that_changes_little_leaves_no_windows() -> None:
     assert make_timeline(run(4, jump=THROTTLED - 1.05)[0]).slow == []
 

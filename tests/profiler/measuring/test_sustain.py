@@ -16,7 +16,7 @@ from device_agents.protocol import Plan, Record, Sample
 from device_agents.simulated.agent import SimulatedAgent
 from device_agents.simulated.truth import Truth
 from profiler.measuring.agents import TimingOptions, timing_settings
-from profiler.measuring.sustain import Sustain
+from profiler.measuring.sustained.sustain import Sustain
 from profiler.settings import PRESETS
 from search.console.progress import Silent
 from search.errors import DeviceLost, UsageError

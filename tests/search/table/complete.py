@@ -29,6 +29,7 @@ from search.table.manifest import (
     RuntimeInfo,
     Score,
     SpaceInfo,
+    SustainedLoad,
 )
 from search.table.memory import MemoryExam, MemoryModel, MemoryPiece
 from search.table.phones import MeasuringPhone, MeasuringPhones
@@ -181,6 +182,16 @@ def _protocol() -> Protocol:
         max_temperature_c=41.5,
         load_average_start=0.25,
         duration_s=12.5,
+        sustained=SustainedLoad(
+            load_s=600.0,
+            slowdown=1.25,
+            last_change=1.0625,
+            clock_first_khz=2_000_000,
+            clock_last_khz=1_600_000,
+            temperature_first_c=30.5,
+            temperature_last_c=71.5,
+            rest_share=0.0625,
+        ),
     )
 
 

@@ -177,6 +177,12 @@ def test_a_table_of_schema_6_does_not_know_which_phone_measured_a_row() -> None:
     assert {entry.sampling.phone for entry in old.entries} == {None}
 
 
+@pytest.mark.parametrize("name", [path.name for path in sorted(GOLDEN.glob("table_v[1-6]*"))])
+def test_every_table_before_schema_7_is_of_the_burst(name: str) -> None:
+    manifest = read_table(GOLDEN / name).manifest
+    assert (manifest.protocol.sustained, manifest.load_state) == (None, "burst")
+
+
 # --- today's schema, every field ------------------------------------------------
 
 
@@ -186,6 +192,7 @@ def complete() -> Table:
 
 
 def test_the_complete_table_of_todays_schema_keeps_every_value(complete: Table) -> None:
+    assert complete.manifest.load_state == "sustained"
     written = {**MANIFEST.model_dump(), "files_sha256": {}}
     assert {**complete.manifest.model_dump(), "files_sha256": {}} == written
     assert complete.entries == ROWS

@@ -46,20 +46,15 @@ class Sustain:
         Raises:
             DeviceError: The device cannot run a network, or told no block at all.
         """
-        samples = _Samples(names=list(self.artefacts), seconds=seconds, progress=self.progress)
         self.progress.stage("sustained", math.ceil(seconds))
-        items = [self._item(number, name) for number, name in enumerate(self.artefacts)]
-        ended, failures = "", 0
-        while not samples.complete and not ended:
-            before = samples.count
-            try:
-                self._launch(items, samples)
-            except KeyboardInterrupt:
-                ended = "interrupted"
-            except (DeviceLost, DeviceTimeout) as error:
-                failures = 1 if samples.count > before else failures + 1
-                if failures == _TRIES:
-                    ended = error.message
+        samples = self._samples(seconds)
+        ended = ""
+        try:
+            self._call(samples)
+        except KeyboardInterrupt:
+            ended = "interrupted"
+        except (DeviceLost, DeviceTimeout) as error:
+            ended = error.message
         minutes = samples.minutes()
         if not minutes:
             why = f": {ended}" if ended else ""
@@ -68,6 +63,34 @@ class Sustain:
                 "Others took the core in every one: end other programs, or give other cores.",
             )
         return Sustained(asked_s=seconds, minutes=minutes, ended=ended)
+
+    def load(self, seconds: float) -> "Load":
+        """Only keep the device busy for so long; minutes without an undisturbed block are left out.
+
+        Raises:
+            DeviceError: The device cannot run a network.
+            DeviceLost, DeviceTimeout: It is lost again and again.
+        """
+        self.progress.stage("load", math.ceil(seconds))
+        samples = self._samples(seconds)
+        self._call(samples)
+        return Load(minutes=samples.minutes(), began_ns=samples.began_ns, ended_ns=samples.ended_ns)
+
+    def _samples(self, seconds: float) -> "_Samples":
+        return _Samples(names=list(self.artefacts), seconds=seconds, progress=self.progress)
+
+    def _call(self, samples: "_Samples") -> None:
+        """Launch plans until the time is over; a device that is lost is tried again."""
+        items = [self._item(number, name) for number, name in enumerate(self.artefacts)]
+        failures = 0
+        while not samples.complete:
+            before = samples.count
+            try:
+                self._launch(items, samples)
+            except (DeviceLost, DeviceTimeout):
+                failures = 1 if samples.count > before else failures + 1
+                if failures == _TRIES:
+                    raise
 
     def _item(self, number: int, name: str) -> PlanItem:
         artefact, given = self.artefacts[name], self.inputs.get(name)
@@ -86,9 +109,10 @@ class Sustain:
             threads=self.settings.threads,
             affinity=self.settings.affinity,
             order_seed=self.settings.seed + samples.count,
-            rounds=max(1, math.ceil(_PLAN_S / block_s / len(items))),
+            rounds=max(1, math.ceil(min(_PLAN_S, samples.left_s) / block_s / len(items))),
             warmup=1,
             min_block_ns=self.block_ns,
+            cool=False,
             items=tuple(items),
         )
         records = self.agent.run(plan)
@@ -109,6 +133,15 @@ class Sustain:
                 close()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """A time under load: its minutes, and its begin and end by the device's clock."""
+
+    minutes: tuple[SustainedMinute, ...]
+    began_ns: int
+    ended_ns: int
+
+
 @dataclass
 class _Samples:
     """Blocks by minute of the device's clock, as they come; disturbed ones only count as time."""
@@ -118,7 +151,8 @@ class _Samples:
     progress: Progress
     count: int = 0
     complete: bool = False
-    _began_ns: int | None = None
+    began_ns: int = 0
+    ended_ns: int = 0
     _told_s: int = 0
     _blocks: dict[int, list[Sample]] = field(default_factory=lambda: defaultdict(list))
     _finished: dict[int, SustainedMinute] = field(default_factory=dict)
@@ -126,9 +160,10 @@ class _Samples:
     def add(self, sample: Sample) -> None:
         """Take a block; tells of each minute that is over."""
         self.count += 1
-        if self._began_ns is None:
-            self._began_ns = sample.at_ns - sample.ns
-        elapsed_s = (sample.at_ns - self._began_ns) / 1e9
+        if self.count == 1:
+            self.began_ns = sample.at_ns - sample.ns
+        self.ended_ns = sample.at_ns
+        elapsed_s = (sample.at_ns - self.began_ns) / 1e9
         minute = min(int(elapsed_s / _MINUTE_S), math.ceil(self.seconds / _MINUTE_S) - 1)
         for number in range(int(self._told_s / _MINUTE_S), minute):
             self._tell(number)
@@ -138,6 +173,11 @@ class _Samples:
         if not sample.switches:
             self._blocks[minute].append(sample)
         self.complete = elapsed_s >= self.seconds
+
+    @property
+    def left_s(self) -> float:
+        """What is left of the time, by the last block."""
+        return max(0.0, self.seconds - self._told_s)
 
     def minutes(self) -> tuple[SustainedMinute, ...]:
         """Those with an undisturbed block."""

@@ -1,0 +1,1 @@
+"""A device under load for minutes: networks timed in it, and campaigns of that state."""
