@@ -1,6 +1,6 @@
 """A farm's overhead, and its speed with four phones, as ratios of campaigns in one run.
 
-    python -m tests.benchmarks.check_farm_speed [--record-ms 5] [--folder DIR]
+    python -m tests.benchmarks.check_farm_speed [--record-ms 10] [--folder DIR]
 
 Needs the extras profile and farm, adb, and builds the native runner. Four loopback phones of a
 simulated speed: each record of a runner (a program loaded, a block timed) takes at least so many
@@ -29,13 +29,13 @@ from tests.loopback.adb_server import AdbServer
 
 MOST_OVERHEAD, LEAST_SPEEDUP = 0.02, 3.6
 WHAT = ["--device", "android", "--space", "fbnet-mini", "--fast", "--networks", "300"]
-WHAT += ["--no-memory"]
+WHAT += ["--no-memory", "--iterations", "6"]
 PORT = 25_399
 
 
 def main() -> int:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    options.add_argument("--record-ms", type=float, default=5.0, help="of each phone")
+    options.add_argument("--record-ms", type=float, default=10.0, help="of each phone")
     options.add_argument("--folder", type=Path, help="kept; default: a temporary one")
     given = options.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # ends the farm's processes too
