@@ -50,6 +50,10 @@ STAMP_LIGHT := $(VENV_LIGHT)/.installed
 # that forbids to keep the result (container images often do) would compile them in each process.
 unexport PYTHONDONTWRITEBYTECODE
 PIP := -m pip install --quiet --disable-pip-version-check --no-compile
+# pip works for a minute and more: now and then a line says that it does. Ended with the recipe.
+ALIVE_S ?= 15
+ALIVE = s=0; while sleep $(ALIVE_S) >&- 2>&-; do s=$$((s+$(ALIVE_S))); \
+  echo "  $$s s, $$(du -sm $(1) | cut -f1) MB in $(1)"; done >&2 & alive=$$!; trap 'kill $$alive' EXIT;
 # Versions that were tested with an environment's Python; an error names the Pythons there are.
 CONSTRAINTS = -c $(or $(wildcard constraints/$(shell \
   $(1) -c 'import sys; print("%d.%d" % sys.version_info[:2])').txt),$(error \
@@ -107,18 +111,20 @@ runner: $(STAMP)
 $(STAMP): pyproject.toml setup.py constraints.txt $(wildcard constraints/*.txt)
 	$(PYTHON) -m venv $(VENV)
 	@echo "installing PyTorch (CPU wheel: 183 MB; the plain one brings GBs of CUDA)" >&2
-	$(BIN)/python $(PIP) $(call CONSTRAINTS,$(PYTHON)) torch==2.13.0 $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
+	@$(call ALIVE,$(VENV)) $(BIN)/python $(PIP) $(call CONSTRAINTS,$(PYTHON)) torch==2.13.0 $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 	@echo "installing the kit and its runtimes (270 MB)" >&2
-	$(BIN)/python $(PIP) $(call CONSTRAINTS,$(PYTHON)) -e '.[profile]'
+	@$(call ALIVE,$(VENV)) $(BIN)/python $(PIP) $(call CONSTRAINTS,$(PYTHON)) -e '.[profile]'
 	touch $@
 
 $(STAMP_TEST): $(STAMP)
-	$(BIN)/python $(PIP) $(call CONSTRAINTS,$(PYTHON)) -e '.[profile,test]'
+	@echo "installing what the tests need" >&2
+	@$(call ALIVE,$(VENV)) $(BIN)/python $(PIP) $(call CONSTRAINTS,$(PYTHON)) -e '.[profile,test]'
 	touch $@
 
 $(STAMP_LIGHT): pyproject.toml setup.py constraints.txt $(wildcard constraints/*.txt)
 	$(PYTHON_LIGHT) -m venv $(VENV_LIGHT)
-	$(BIN_LIGHT)/python $(PIP) $(call CONSTRAINTS,$(PYTHON_LIGHT)) -e '.[light-test]'
+	@echo "installing the light environment of the tests" >&2
+	@$(call ALIVE,$(VENV_LIGHT)) $(BIN_LIGHT)/python $(PIP) $(call CONSTRAINTS,$(PYTHON_LIGHT)) -e '.[light-test]'
 	touch $@
 
 clean:

@@ -53,10 +53,12 @@ def refuse_hidden_packages() -> None:
     if not hidden:
         return
     package, origin = next(iter(hidden.items()))
+    # Lines of 80 columns: what folds them is in a package that Python might not find.
     print(
-        f"{origin} hides the kit's package {package!r}: Python finds it first.\n"
-        "Rename it, run the kit in another folder, or call it by fbnet-kit, which does not look\n"
-        "into the current folder (fbnet-kit profile, fbnet-kit search, fbnet-kit deploy).",
+        f"{origin}\nhides the kit's package {package!r}: Python finds it first.\n"
+        "Rename it, run the kit in another folder, or call it by fbnet-kit, which does\n"
+        "not look into the current folder: fbnet-kit profile, fbnet-kit search,\n"
+        "fbnet-kit deploy.",
         file=sys.stderr,
     )
     sys.exit(_USAGE)

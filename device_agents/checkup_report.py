@@ -37,9 +37,8 @@ def to_markdown(report: Report) -> str:
     """The report as Markdown, to be pasted into a message."""
     kind = " (rehearsal, not a phone)" if report.rehearsal else ""
     lines = [f"# Checkup of {report.device.removesuffix(kind)}{kind}", ""]
-    lines += ["| check | result | |", "| --- | --- | --- |"]
     for check in report.checks:
-        lines.append(f"| {check.name} | {'ok' if check.passed else 'FAILED'} | {check.says} |")
+        lines.append(f"- {'ok    ' if check.passed else 'FAILED'} {check.name}: {check.says}")
     for check in report.checks:
         lines += [
             *(["", f"## {check.name}", ""] if check.facts else []),

@@ -87,13 +87,18 @@ class Readme:
 
     def commands(self) -> Iterator[Command]:
         """Command lines of this project's Python, its Makefile and `fbnet-kit`."""
-        for block in self.blocks:
-            for line in block.text.replace("\\\n", " ").splitlines():
-                if match := _COMMAND.match(line.strip().removeprefix("$ ")):
-                    yield Command(match.group(1), whole=True)
+        for script in self.scripts():
+            yield from script
         for span in self.spans:
             if match := _COMMAND.match(span):
                 yield Command(match.group(1), whole=False)
+
+    def scripts(self) -> Iterator[tuple[Command, ...]]:
+        """Command lines that are ready to be typed, by the blocks in which they stand."""
+        for block in self.blocks:
+            lines = block.text.replace("\\\n", " ").splitlines()
+            found = [_COMMAND.match(line.strip().removeprefix("$ ")) for line in lines]
+            yield tuple(Command(match.group(1), whole=True) for match in found if match)
 
     def samples(self) -> Iterator[tuple[str, str]]:
         """Commands that begin with `$`, each with the output shown for it."""

@@ -174,7 +174,7 @@ def test_a_users_file_with_a_packages_name_is_named_and_not_run(
         text=True,
     )
     assert called.returncode == 2
-    assert f"{hidden}.py hides the kit's package {hidden!r}" in called.stderr
+    assert f"{hidden}.py\nhides the kit's package {hidden!r}" in called.stderr
     assert "fbnet-kit" in called.stderr
     assert "foreign" not in called.stderr
 

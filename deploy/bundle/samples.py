@@ -54,7 +54,9 @@ def python_sample(facts: BundleFacts) -> str:
 
 _PYTHON_PILLOW = "from PIL import Image\n"
 _PYTHON_IMPORTS = {
-    ".pte": "import torch\nfrom executorch.runtime import Runtime\n",
+    # Packages that come with it remark on every start on parts that this does not use.
+    ".pte": "import logging\nlogging.disable(logging.WARNING)\n"
+    "import torch\nfrom executorch.runtime import Runtime\n",
     ".onnx": "import onnxruntime\n",
 }
 _PYTHON_PTE = """\
@@ -90,7 +92,8 @@ def _python_image(image: ImageInput, spec: TensorSpec) -> str:
         f"small = image.resize({size}, Image.Resampling.BILINEAR, {box})\n",
         f"mean, std = {_tuple(image.mean)}, {_tuple(image.std)}\n",
         "pixels = (np.asarray(small) / 255 - mean) / std\n",
-        f"inputs = [pixels.transpose(2, 0, 1)[None].astype({spec.dtype!r})]\n",
+        # Without the order the values keep that of the image, which ExecuTorch takes as it is.
+        f"inputs = [pixels.transpose(2, 0, 1)[None].astype({spec.dtype!r}, order='C')]\n",
     ]
     return "".join(lines)
 

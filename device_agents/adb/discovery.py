@@ -239,7 +239,7 @@ def _select_named(
     missing = [serial for serial, found in zip(serials, chosen, strict=True) if found is None]
     if missing:
         raise _not_found(
-            device, detected, notes, f"the serial {', '.join(map(printable, missing))}"
+            device, detected, notes, f"phone with the serial {', '.join(map(printable, missing))}"
         )
     devices = [found for found in chosen if found is not None]
     for candidate in devices:

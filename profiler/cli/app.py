@@ -32,8 +32,9 @@ def completion(
       python -m profiler completion fish > ~/.config/fish/completions/kit.fish
     """
     from search.console.completion import completion_script
+    from search.console.plain import print_whole
 
-    typer.echo(completion_script(shell), nl=False)
+    print_whole(completion_script(shell))
 
 
 app = make_app()

@@ -98,12 +98,13 @@ def export(
       python -m profiler export once-for-all tables/pixel/fbnet-v1 > table.yaml
     """
     from profiler.tables.export import export_tables
+    from search.console.plain import print_whole
     from search.files import write_text
     from search.table.query import read_named
 
     text = export_tables(name, [read_named(folder) for folder in tables])
     if output is None:
-        typer.echo(text, nl=False)
+        print_whole(text)
     else:
         write_text(output, text)
         typer.echo(f"written to {output}", err=True)

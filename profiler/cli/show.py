@@ -46,6 +46,7 @@ def show_table(
 ) -> None:
     """Print one table; `pattern` is looked for in keys and in their short names."""
     from search.console.output import console, to_json
+    from search.console.plain import print_whole
     from search.operators.words import short_name
     from search.table.columns import entries_to_csv, row_of
 
@@ -55,10 +56,11 @@ def show_table(
         if pattern is None or pattern in entry.key or pattern in short_name(entry.key)
     ]
     if output_format == "csv":
-        print(entries_to_csv(entries), end="")  # byte for byte as in the table's folder
+        print_whole(entries_to_csv(entries))  # byte for byte as in the table's folder
     elif output_format == "json":
         manifest = table.manifest.model_dump(mode="json")
-        print(to_json({"manifest": manifest, "entries": [row_of(entry) for entry in entries]}))
+        rows = [row_of(entry) for entry in entries]
+        print_whole(to_json({"manifest": manifest, "entries": rows}) + "\n")
     else:
         _print_table(table, entries, top, keys, console())
 

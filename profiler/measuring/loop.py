@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from device_agents.base import DeviceAgent
+from device_agents.base import DeviceAgent, HearsStages
 from profiler.journal import Journal
 from profiler.measuring.batch import BatchRunner
 from profiler.measuring.items import DeliveredFiles, TimedItem
@@ -90,5 +90,7 @@ class MeasuringLoop:
             runner.heating.begin()
             runner.heating.before_launch()  # here, so that the pass's bar does not wait for it
         self.progress.stage(one.title, len(items) * rounds, blocks)
+        if isinstance(self.agent, HearsStages):
+            self.agent.hear_stage(one.title)
         for batch in batches(remaining, self.settings.seed, one.number):
             runner.run(one.number, batch)

@@ -26,15 +26,14 @@ from profiler.verification.devices import device_of
 from profiler.verification.extras import Subject, with_footprint, with_profile, with_sustained
 from profiler.verification.models import verify_model
 from profiler.verification.outputs import compare_outputs
+from profiler.verification.reports import report_of
 from profiler.verification.settings import (
-    latency_of,
     network_time,
 )
 from profiler.verification.tables import Found, find_tables
 from search.console.progress import Progress, make_progress
 from search.errors import UsageError
 from search.latency.model import Estimate
-from search.latency.trust import preempted_sentence
 from search.table.store import Table
 
 
@@ -148,29 +147,19 @@ def _verify(
     anchors = TableAnchors.of(found[0], [found[1].architecture]) if found else None
     singles = anchors.exports if anchors else ()
     timing = time_networks([request.export], agent, settings, progress, anchors=singles)
-    name = request.export.name
-    time = network_time(timing, name)
-    rejected, blocks = (time.rejected, time.blocks) if time else (timing.preempted[name], 0)
-    prediction = None
+    time, prediction = network_time(timing, request.export.name), None
     if found and anchors and time:
         machine, remarks = anchors.factor_in(timing)
         notes = (*notes, *remarks)
         prediction = _prediction(*found, time, request.target_us, machine)
-    hello, info = timing.hello, agent.info()
-    assert hello is not None
-    return VerificationReport(
-        device=info.id,
-        model=info.model,
-        source=agent.source,
-        runtime=f"{hello.runtime} {hello.runtime_version or '?'}",
-        runner=hello.runner,
-        backend=settings.backend,
-        threads=hello.threads,
+    return report_of(
+        request.export.name,
+        timing,
+        agent,
+        settings,
         numbers=numbers,
-        latency=latency_of(time) if time else None,
-        disturbed=preempted_sentence(rejected, blocks, agent.state().load_average),
-        prediction=prediction,
         target_us=request.target_us,
+        prediction=prediction,
         notes=notes,
         batch=request.architecture.batch,
     )

@@ -2,8 +2,7 @@
 
 from dataclasses import replace
 
-from deploy.verification.device_side import ModelRequest, OutputErrors, VerificationReport
-from device_agents.base import DeviceAgent
+from deploy.verification.device_side import ModelRequest, VerificationReport
 from device_agents.lock import measuring_lock
 from profiler.anchors.machine import TableAnchors, machine_now
 from profiler.campaign.network_timing import NetworkTimes, time_networks
@@ -18,9 +17,9 @@ from profiler.measuring.own_models import (
 from profiler.settings import CampaignSettings
 from profiler.verification.devices import device_of
 from profiler.verification.extras import Subject, with_footprint, with_profile, with_sustained
-from profiler.verification.settings import latency_of, network_time, table_of_setting
+from profiler.verification.reports import report_of
+from profiler.verification.settings import table_of_setting
 from search.console.progress import make_progress
-from search.latency.trust import preempted_sentence
 from search.table.store import Table
 
 
@@ -52,39 +51,13 @@ def verify_model(request: ModelRequest, settings: CampaignSettings) -> Verificat
                 anchors=anchors.exports if anchors else (),
                 ready=[timed_model(model, given)],
             )
-            report = _report(request, settings, agent, numbers, timing)
+            report = report_of(
+                model.name, timing, agent, settings, numbers=numbers, target_us=request.target_us
+            )
             report = _with_machine(report, anchors, timing, table)
             report = with_footprint(report, target, agent, settings, subject)
             report = with_sustained(report, agent, settings, subject, request.sustain_s, progress)
         return with_profile(report, target, settings, subject) if request.profile else report
-
-
-def _report(
-    request: ModelRequest,
-    settings: CampaignSettings,
-    agent: DeviceAgent,
-    numbers: OutputErrors,
-    timing: NetworkTimes,
-) -> VerificationReport:
-    name = request.model.name
-    time = network_time(timing, name)
-    rejected, blocks = (time.rejected, time.blocks) if time else (timing.preempted[name], 0)
-    hello, info = timing.hello, agent.info()
-    assert hello is not None
-    return VerificationReport(
-        device=info.id,
-        model=info.model,
-        source=agent.source,
-        runtime=f"{hello.runtime} {hello.runtime_version or '?'}",
-        runner=hello.runner,
-        backend=settings.backend,
-        threads=hello.threads,
-        numbers=numbers,
-        latency=latency_of(time) if time else None,
-        disturbed=preempted_sentence(rejected, blocks, agent.state().load_average),
-        prediction=None,
-        target_us=request.target_us,
-    )
 
 
 def _with_machine(

@@ -13,6 +13,7 @@ from search.recipes.keys import (
     NonNegative,
     Positive,
     ShareOfAll,
+    UpToOne,
     check_fields,
     key,
     part_epochs,
@@ -21,8 +22,8 @@ from search.recipes.keys import (
 from search.training.recipe import OPTIMIZERS, decayed
 
 # How the weights are trained while the architecture rests (`search.algorithms.path_sampling`).
-OWN, MIXTURE = "own", "mixture"
-SAMPLINGS = (OWN, "uniform", "fair", MIXTURE)
+OWN, FAIR, MIXTURE = "own", "fair", "mixture"
+SAMPLINGS = (OWN, "uniform", FAIR, MIXTURE)
 
 SCHEDULES = ("cosine", "exponential")
 # What scores come from.
@@ -40,9 +41,11 @@ class SearchRecipe:
             search say which, not its recipe.
         weight_share: Share of the images that train the weights.
         weight_rate, weight_momentum, weight_decay: Of the weights' optimiser.
-        optimiser: Of the weights: `sgd`, or `rmsprop` in TensorFlow's form.
+        optimiser: Of the weights: `sgd`, `adamw`, or `rmsprop` in TensorFlow's form.
         nesterov, rho, epsilon: As in `search.training.recipe.TrainingRecipe`.
         decay_all: Also decay batch norm's scales and all biases.
+        weight_ema: How slowly the average of the weights moves, which candidates then inherit;
+            0 keeps none.
         schedule: Of the weights' rate: `cosine` falls to 0; `exponential` multiplies by
             `decay` every `decay_epochs`.
         warmup_epochs: The weights' rate first rises from zero in a straight line.
@@ -54,6 +57,8 @@ class SearchRecipe:
             search ends with, or `judged`, networks judged with its weights.
         score_networks: How many are judged for that; None takes four for each free
             parameter of their additive model.
+        score_pooling: How far a judged candidate's score is moved towards what candidates of its
+            name are worth in all layers (`search.pipeline.networks.pooling`).
         sync_batch_norm: Processes compute together what one would: batch norm and noise.
 
     Raises:
@@ -72,6 +77,7 @@ class SearchRecipe:
     rho: BelowOne = field(default=0.9, metadata=key("weights.rho"))
     epsilon: Positive = field(default=1e-3, metadata=key("weights.epsilon"))
     decay_all: bool = field(default=True, metadata=key("weights.decay_all"))
+    weight_ema: BelowOne = field(default=0.0, metadata=key("weights.ema"))
     schedule: str = field(default="cosine", metadata=key("schedule.name"))
     decay: ShareOfAll = field(default=0.97, metadata=key("schedule.decay"))
     decay_epochs: Positive = field(default=2.4, metadata=key("schedule.decay_every", part_epochs))
@@ -84,6 +90,7 @@ class SearchRecipe:
     score_networks: Annotated[int, Field(ge=15, le=10**6)] | None = field(
         default=None, metadata=key("scores.networks")
     )
+    score_pooling: UpToOne = field(default=0.0, metadata=key("scores.pooled"))
     sync_batch_norm: bool = False
 
     def __post_init__(self) -> None:

@@ -79,8 +79,8 @@ def _summary(result: SearchResult) -> Iterator[str]:
         yield f"throughput {rate:.0f} images/s, {result.batch} images a call"
     if (truth := result.truth) is not None:
         regret = f"{100 * truth.regret:.2f} points"
-        yield f"truth      {truth.accuracy:.2%} by {truth.benchmark}, {regret}"
-        yield f"           below the best of {truth.networks} networks within the limits"
+        best = f"below the best of {truth.networks} networks within the limits"
+        yield f"truth      {truth.accuracy:.2%} by {truth.benchmark}, {regret} {best}"
     if chosen.peak_memory_mb is not None:
         yield (
             f"memory     {chosen.peak_memory_mb:.2f} MB of its own at the peak, predicted "
@@ -91,16 +91,16 @@ def _summary(result: SearchResult) -> Iterator[str]:
     if result.target_used is not None and result.target_used < TARGET_UTILISATION:
         yield f"target     does not bind: the network uses {result.target_used:.0%} of it"
     if result.priced_classes is not None:
-        yield f"classes    {result.classes}; the table prices a classifier of "
-        yield f"           {result.priced_classes}, so latencies are those of that network"
+        priced = f"the table prices a classifier of {result.priced_classes}"
+        yield f"classes    {result.classes}; {priced}, so latencies are those of that network"
     failures = [candidate.failed for candidate in result.candidates if candidate.failed]
     if failures:
         share = f"{len(failures)} of {len(result.candidates)} trials"
         yield f"failed     {share}; the first: {failures[0]}"
     if result.wide_rows:
         used = ", ".join(result.wide_rows_used) or "none"
-        yield f"wide       {result.wide_rows} rows of the table are wider than was asked for; "
-        yield f"           the network holds {used} of them, and its interval covers that"
+        wide = f"{result.wide_rows} rows of the table are wider than was asked for"
+        yield f"wide       {wide}; the network holds {used} of them, and its interval covers that"
     if result.waivers:
         yield f"waived     {' '.join(result.waivers)}"
     yield f"took       {result.seconds:.0f} s on {result.data}"

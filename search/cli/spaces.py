@@ -6,15 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from search.cli.options import OUTPUT, OutputFormat, complete_space, examples
+from search.cli.copies import Copy, show_list, show_or_copy
+from search.cli.options import OutputFormat, complete_space, examples
 from search.console.app import check_format, make_app
 from search.console.help import PanelCommand
 from search.errors import KitError, UsageError
-from search.files import check_file, write_text
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from search.spaces.base import LayeredSpace
     from search.spaces.custom.definition import SpaceDefinition
 
@@ -23,6 +21,7 @@ EXAMPLES = examples(
     "python -m search spaces show fbnet-mini -o mine.toml",
     "python -m search spaces check mine.toml",
 )
+_LEFT = ("space", "searched_by", "from", "problem")
 app = make_app(help="List spaces, show the file of one, or check a file.", epilog=EXAMPLES)
 
 
@@ -33,7 +32,8 @@ def spaces(context: typer.Context, output_format: OutputFormat = "table") -> Non
         check_format(output_format)
         from search.spaces.registry import known_names, origins
 
-        _print([_row(name, " and ".join(origins(name))) for name in known_names()], output_format)
+        rows = [_row(name, " and ".join(origins(name))) for name in known_names()]
+        show_list(rows, output_format, left=_LEFT)
 
 
 @app.command(cls=PanelCommand, epilog=examples("python -m search spaces show uib-mini"))
@@ -45,12 +45,7 @@ def show(
             autocompletion=complete_space,
         ),
     ],
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output", "-o", help="Write it there, to be changed.", rich_help_panel=OUTPUT
-        ),
-    ] = None,
+    output: Copy = None,
 ) -> None:
     """Print a space as a TOML file: a copy of it is a space of your own."""
     from dataclasses import replace
@@ -64,15 +59,7 @@ def show(
         stem = "" if output is None else output.stem
         fits = SPACE_NAME.fullmatch(stem) and stem not in known_names()
         definition = replace(definition, name=stem if fits else f"my-{definition.name}")
-    text = toml_text(definition)
-    if output is None:
-        print(text, end="")
-        return
-    check_file(output, "--output", (".toml",))
-    if output.exists():
-        raise UsageError(f"{output} exists.", "Choose another --output.")
-    write_text(output, text)
-    print(f"written to {output}")
+    show_or_copy(toml_text(definition), output)
 
 
 @app.command(cls=PanelCommand, epilog=examples("python -m search spaces check mine.toml"))
@@ -87,7 +74,7 @@ def check(
     if file.suffix != ".toml":
         raise UsageError(f"{file} is no .toml file.", "Name the file of a space.")
     definition = cast("SpaceDefinition", find_definition(str(file)))
-    _print([_facts(definition.space(), definition.name)], output_format)
+    show_list([_facts(definition.space(), definition.name)], output_format, left=_LEFT)
 
 
 def _find_definition(name: str) -> "SpaceDefinition":
@@ -127,13 +114,3 @@ def _facts(space: "LayeredSpace", name: str) -> dict[str, Any]:
         "resolution": space.before[0].height,
         "searched_by": " ".join(methods_of(space)),
     }
-
-
-def _print(rows: list[dict[str, Any]], output_format: str) -> None:
-    from search.cli.output import grid_of
-    from search.console.output import emit
-
-    def table(console: "Console") -> None:
-        console.print(grid_of(rows, left=("space", "searched_by", "from", "problem")))
-
-    emit(output_format, table=table, content=lambda: rows, rows=lambda: rows)

@@ -36,7 +36,7 @@ from search.console.suggestions import tables as complete_table
 from search.errors import UsageError
 
 EXAMPLES = examples(
-    "python -m search specialise --supernet net.run --target-ms 3 --table T1 T2",
+    "python -m search specialise --supernet net.run --data IMAGES --target-ms 3 --table T1 T2",
     "python -m search specialise --supernet R --target-ms 3 --target-ms 5 --table T1 T2",
 )
 

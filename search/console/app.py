@@ -13,7 +13,6 @@ import typer
 
 from search.console.completion import variable_of
 from search.console.help import HELP_NAMES, PanelGroup
-from search.console.messages import for_reader
 from search.console.plain import discard_output, plain_output
 from search.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, KitError, UsageError
 
@@ -150,7 +149,7 @@ def _fail(text: str, code: int) -> int:
     # Nobody is left to be told where standard error cannot be written either.
     with contextlib.suppress(OSError):
         text = text if len(text) <= _MOST_SAID else f"{text[:_MOST_SAID]}..."
-        typer.echo(for_reader(text), err=True)
+        typer.echo(text, err=True)
     return code
 
 

@@ -19,9 +19,9 @@ body { margin: 2rem auto; max-width: 1400px; padding: 0 1rem; background: var(--
   color: var(--ink); font: 15px/1.45 system-ui, sans-serif; }
 h1 { font-size: 1.35rem; margin: 0 0 .2rem; } p { color: var(--faint); margin: 0 0 1.2rem; }
 main { display: grid; gap: 1.4rem;
-  grid-template-columns: repeat(auto-fill, minmax(min(380px, 100%), 1fr)); }
+  grid-template-columns: repeat(auto-fit, minmax(min(380px, 100%), 1fr)); }
 h2 { font-size: 1.1rem; margin: .6rem 0 0; grid-column: 1 / -1; }
-figure { margin: 0; } figcaption { font-weight: 600; }
+figure { margin: 0; max-width: 760px; } figcaption { font-weight: 600; }
 .key { font-weight: 400; color: var(--faint); margin-left: .8em; display: inline-block; }
 .key i { display: inline-block; width: 1.1em; height: 3px; margin-right: .35em;
   vertical-align: middle; border-radius: 2px; }

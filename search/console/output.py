@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from search.console.plain import raw_stream
+from search.console.plain import print_whole, raw_stream
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -32,9 +32,9 @@ def emit(
         rows: The result as rows of equal columns.
     """
     if output_format == "json":
-        print(to_json(content()))
+        print_whole(f"{to_json(content())}\n")
     elif output_format == "csv":
-        print(to_csv(rows()), end="")
+        print_whole(to_csv(rows()))
     else:
         table(console())
 

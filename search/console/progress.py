@@ -4,6 +4,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Protocol, Self
 
+from search.console.messages import folded
 from search.console.output import progress_bar
 from search.console.plain import plain
 
@@ -155,7 +156,9 @@ class Bars(Silent):
 
     def say(self, text: str) -> None:
         """Print above the bars."""
-        self._bar.console.print(plain(text), highlight=False, markup=False)
+        console = self._bar.console
+        lines = folded(plain(text), console.width)
+        console.print(lines, highlight=False, markup=False, soft_wrap=True)
 
 
 def _kind(title: str) -> str:

@@ -84,8 +84,8 @@ class Broken:
             return ""
         shown = ", ".join(repr(name) for name in names[: self.SHOWN])
         more = ", ..." if len(names) > self.SHOWN else ""
-        images = "image" if len(names) == 1 else "images"
-        return f"{len(names):,} {images} could not be read and are left out: {shown}{more}."
+        images, are = ("image", "is") if len(names) == 1 else ("images", "are")
+        return f"{len(names):,} {images} could not be read and {are} left out: {shown}{more}."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

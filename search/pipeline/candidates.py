@@ -8,6 +8,7 @@ from torch import Tensor
 
 from search.algorithms.base import SearchAlgorithm
 from search.architecture import Architecture
+from search.console.messages import counted
 from search.costs.joint import shares_of
 from search.errors import UsageError
 from search.operators.spec import OperatorSpec
@@ -15,9 +16,9 @@ from search.pipeline.limits.most import weighed
 from search.pipeline.problem import TARGET_UTILISATION, SearchProblem
 from search.pipeline.result import CandidateRow, LimitRow
 from search.selection.by_costs import sample_between, select_many_within
-from search.selection.chance_constrained import select_chance_constrained
 from search.selection.exact import Selection, network_of
 from search.selection.scores import Array, Scores, from_probabilities
+from search.selection.surely.within_limits import select_surely
 from search.training.chance import chance_level, is_at_chance
 from search.training.compute.seeds import generator_for
 
@@ -60,9 +61,8 @@ def exact_selection(scores: Scores, problem: SearchProblem) -> Selection:
     scores.require(problem.space)
     if problem.probability is None:
         return select_many_within(weighed(problem), scores.values, [problem.target.value])[0]
-    return select_chance_constrained(
-        scores, problem.model, problem.space, problem.target.value, problem.probability
-    )
+    wanted = problem.target.value, problem.probability
+    return select_surely(scores, problem.model, problem.space, *wanted, problem.limits)
 
 
 def candidates_of(
@@ -153,10 +153,10 @@ def candidates_at_chance(candidates: Sequence[Candidate], labels: Tensor) -> str
     poor = [one for one in judged if is_at_chance(one.accuracy or 0.0, one.images or 1, chance)]
     if not poor:
         return ""
-    return (
-        f"Warning: {len(poor)} of {len(judged)} candidates are at chance level ({chance:.1%}): "
-        "their order means nothing. Give more --epochs, or more images."
-    )
+    of = f"{len(poor)} of {counted(len(judged), 'candidate')} {'is' if len(poor) == 1 else 'are'}"
+    nothing = "their order means nothing" if len(poor) > 1 else "its accuracy means nothing"
+    more = "Give more --epochs, or more images."
+    return f"Warning: {of} at chance level ({chance:.1%}): {nothing}. {more}"
 
 
 def _peak_memory(problem: SearchProblem, network: Architecture) -> dict[str, float]:

@@ -6,10 +6,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import ClassVar, Protocol
 
+from search.algorithms.averages import settle_averages
 from search.algorithms.base import SearchAlgorithm
 from search.algorithms.baselines.search import BaselineResult, evolve, random_search
 from search.algorithms.baselines.trials import ShortTraining, TrialFile
-from search.algorithms.fp_nas.recipe import CategoricalRecipe
 from search.algorithms.recipe import SearchRecipe
 from search.algorithms.registry import METHODS, load_method
 from search.algorithms.zero_cost.recipe import ZERO_COST
@@ -30,6 +30,7 @@ from search.pipeline.context import RunContext
 from search.pipeline.limits.most import weighed
 from search.pipeline.networks.judged_scores import judged_scores, networks_to_judge
 from search.pipeline.networks.judging import Judge, choose_images
+from search.pipeline.networks.search_work import SpaceWork, search_passes
 from search.pipeline.options import SearchOptions
 from search.pipeline.problem import SearchProblem
 from search.pipeline.run_folder import TRIALS
@@ -43,6 +44,8 @@ from search.training.retrain import with_policy
 from search.training.run.trace import TraceLine
 
 SCORES = "scores.json"
+# Candidates of a search that are selected, not sampled.
+_SELECTED = 3
 # Networks that random search and evolution train.
 TRIAL_BUDGET = 8
 _BASELINES: dict[str, Callable[..., BaselineResult]] = {
@@ -120,13 +123,18 @@ class SharedWeightsSearch:
                 recompute=context.compute.recompute,
             )
         self._train(algorithm, data, context)
+        settle_averages(algorithm.module)
         scores = self._scores(algorithm, data, context)
         if context.processes.leads:
             write_text(context.options.folder / SCORES, dump_scores(scores))
         judged = scores if self.recipe.judges_networks else None
         samples = self.recipe.samples
         found = candidates_of(algorithm, problem, seed=seed, samples=samples, judged=judged)
-        ranked = self._judge(algorithm, data, context, len(found)).rank(found)
+        # Networks judged for the scores have used a part of what judging may take.
+        flops = [problem.network(one.choices, one.origin).flops for one in found]
+        work = SpaceWork.of(problem.space)
+        number = networks_to_judge(self.recipe, problem.space) + work.networks(flops)
+        ranked = self._judge(algorithm, data, context, number).rank(found)
         # The judged selection stays first: more networks spoke for it than for any accuracy.
         ranked.sort(key=lambda candidate: not candidate.origin.startswith(JUDGED_SELECTION))
         return choose_candidate(ranked, problem), ranked
@@ -139,18 +147,20 @@ class SharedWeightsSearch:
         if not number:
             probabilities = algorithm.probabilities().numpy()
             return from_probabilities(probabilities, problem.space, origin)
-        judge = self._judge(algorithm, data, context, number)
-        scores = judged_scores(judge, problem.space, number, context.options.seed, origin)
+        # The candidates that are judged later have their part of what judging may take.
+        judge = self._judge(algorithm, data, context, number + self.recipe.samples + _SELECTED)
+        scores = judged_scores(judge, problem.space, self.recipe, context.options.seed, origin)
         context.progress.say(scores.origin)
         return scores
 
     def _judge(
-        self, algorithm: SearchAlgorithm, data: Data, context: RunContext, candidates: int
+        self, algorithm: SearchAlgorithm, data: Data, context: RunContext, candidates: float
     ) -> Judge:
         train_indices, validation_indices = split_indices(
             data.train.labels, algorithm.splits, context.options.seed
         )
-        passes = self.recipe.epochs * len(data.train) * self._networks_a_step(context)
+        work = SpaceWork.of(context.problem.space)
+        passes = search_passes(self.algorithm, self.recipe, work, len(data.train))
         return Judge(
             weights=algorithm,
             module=algorithm.module,
@@ -162,15 +172,6 @@ class SharedWeightsSearch:
             processes=context.processes,
             progress=context.progress,
         )
-
-    def _networks_a_step(self, context: RunContext) -> float:
-        """How many networks an image passes in a step of the search."""
-        layers = context.problem.space.layers
-        if self.algorithm == "fbnet":  # all candidates of every layer
-            return sum(len(layer.choices) for layer in layers) / len(layers)
-        if isinstance(self.recipe, CategoricalRecipe):
-            return self.recipe.draws or self.recipe.least_draws
-        return 1.0
 
     def _train(
         self, algorithm: SearchAlgorithm, data: Data, context: RunContext

@@ -5,8 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
 from search.architecture import Architecture
 from search.costs.base import COSTS, LATENCY, Costs, CostTarget, Unit
 from search.costs.joint import Limit
@@ -19,8 +17,8 @@ from search.latency.space_costs import counted_costs, recounted
 from search.latency.table_checks import Waivers as Waivers
 from search.latency.table_checks import check_source, check_trust
 from search.latency.table_checks import check_table as check_table
-from search.selection.chance_constrained import select_chance_constrained
 from search.selection.exact import network_of
+from search.selection.surely.within_limits import require_sure
 from search.spaces.base import LayeredSpace
 from search.spaces.classes import classes_of, network_with_classes, space_with_classes
 from search.spaces.registry import is_spec, make_space, parse_space
@@ -51,7 +49,8 @@ class SearchProblem:
     `limits` are kept to beside the target.
 
     `classes` is how many the networks found tell apart, where that differs from the
-    table: its rows then still price them, with the classifier of the table's own classes.
+    table: its rows then still price them, with the classifier of the table's own classes
+    where it has no row of theirs.
     """
 
     priced: PricedTable | None
@@ -66,17 +65,21 @@ class SearchProblem:
     def with_classes(self, classes: int) -> "SearchProblem":
         """The same problem, whose networks tell that many classes apart.
 
-        What is counted is counted with the new classifier; what was measured stays.
+        What is counted is counted with the new classifier; what was measured stays, unless
+        the table holds the new classifier's row too.
 
         Raises:
             UsageError: The space cannot be made for them.
         """
         space = space_with_classes(self.space, classes)
         cost = self.costs.unit.cost
+        priced = None if self.priced is None else self.priced.with_classes(classes)
+        latencies = self.costs if priced is self.priced or priced is None else priced.costs
         return replace(
             self,
             classes=classes,
-            costs=self.costs if self.weighs_latency else counted_costs(space, cost),
+            priced=priced,
+            costs=latencies if self.weighs_latency else counted_costs(space, cost),
             limits=tuple(recounted(limit, space) for limit in self.limits),
             without_table=space if self.priced is None else None,
         )
@@ -147,7 +150,7 @@ class SearchProblem:
     def estimate(self, network: Architecture) -> Estimate | None:
         """The predicted latency of a network; None without a table.
 
-        It is priced with the classifier of the table's own classes.
+        It is priced with the classifier of the problem's classes, or else of the table's own.
         """
         if self.priced is None:
             return None
@@ -194,6 +197,8 @@ class SearchProblem:
             return True
         if self.probability is None or estimate is None:
             return self.target.met_by(cost)
+        if self.limits and not self.target.met_by(cost):
+            return False
         return estimate.probability_below(self.target.value) >= self.probability
 
     def used_by(self, cost: float) -> bool:
@@ -342,14 +347,24 @@ def with_probability(problem: SearchProblem, probability: float | None) -> Searc
     """The same problem, its target to be met with this probability.
 
     Raises:
-        UsageError: No latency target, more limits, or no network that is so sure.
+        UsageError: No latency target, or no network that is so sure.
     """
     if probability is None:
         return problem
     if problem.target_us is None:
         raise UsageError("--probability is that of meeting a latency target.", "Give --target-ms.")
-    if problem.limits:
-        raise UsageError("--probability and --most exclude each other.", "Leave out one.")
-    equal = np.where(problem.costs.legal, 0.0, -np.inf)
-    select_chance_constrained(equal, problem.model, problem.space, problem.target_us, probability)
-    return replace(problem, probability=probability)
+    problem = replace(problem, probability=probability)
+    require_surely(problem)
+    return problem
+
+
+def require_surely(problem: SearchProblem) -> None:
+    """Make sure that some network meets the target as surely as is asked, within all limits.
+
+    Raises:
+        UsageError: There is none; states the lowest target that one meets.
+    """
+    if problem.probability is None or problem.target_us is None:
+        return
+    wanted = problem.target_us, problem.probability
+    require_sure(problem.model, problem.space, *wanted, problem.limits)

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from search.architecture import Architecture, write_architecture
+from search.console.messages import counted
 from search.costs.base import slack_target
 from search.data.base import Data
 from search.files import write_text
@@ -240,7 +241,7 @@ def _write_candidates(candidates: Sequence[Candidate], context: RunContext) -> N
 def _retrain(network: Architecture, recipe: TrainingRecipe, context: RunContext) -> TrainedNetwork:
     """Train the chosen network from scratch; the first process writes its weights."""
     options = context.options
-    context.progress.say(f"training {network.name} for {recipe.epochs} epochs")
+    context.progress.say(f"training {network.name} for {counted(recipe.epochs, 'epoch')}")
     data = _images_of(network, context)
     trained = retrain(
         network,

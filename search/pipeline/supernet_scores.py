@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from scipy.stats import spearmanr
 from torch import Tensor
 
+from search.algorithms.averages import settled
 from search.algorithms.registry import load_supernet_class
 from search.console.progress import Progress
 from search.data.base import ImageSet
@@ -27,6 +28,7 @@ from search.errors import UsageError
 from search.files import sha256_bytes
 from search.pipeline.images import RunImages
 from search.pipeline.networks.inherited import Shared, inherited_entropy
+from search.pipeline.networks.pooling import pool
 from search.pipeline.options import DataOptions
 from search.selection.scores import Scores, read_scores, write_scores
 from search.spaces.base import LayeredSpace
@@ -86,13 +88,8 @@ def load_supernet(folder: Path) -> TrainedSupernet:
     checkpoint = parse_checkpoint(content, str(path))
     space = parse_space(checkpoint.identity.space)
     weights = load_supernet_class(checkpoint.identity.algorithm)(space)
-    state = {
-        name.removeprefix(_PREFIX): tensor
-        for name, tensor in checkpoint.module.items()
-        if name.startswith(_PREFIX)
-    }
     try:
-        weights.load_state_dict(state)
+        weights.load_state_dict(settled(checkpoint.module, _PREFIX))
     except RuntimeError as error:
         raise UsageError(
             f"{path} does not hold weights of {space.label}.",
@@ -185,24 +182,26 @@ class AdditiveFit:
 
 
 def fit_additive_scores(
-    networks: IntArray, entropies: Array, space: LayeredSpace, origin: str
+    networks: IntArray, entropies: Array, space: LayeredSpace, origin: str, pooled: float = 0.0
 ) -> AdditiveFit:
     """Additive scores: minus each candidate's share in the cross entropy.
 
     The correlation is that of a fit to the first four fifths on the last
-    fifth; the scores are fitted to all.
+    fifth; the scores are fitted to all. With `pooled`, each is moved by that share
+    towards what candidates of its name are worth in all layers.
 
     Raises:
         UsageError: Too few networks to leave some out.
     """
-    widths = [len(layer.choices) for layer in space.layers]
+    names = [[choice.name for choice in layer.choices] for layer in space.layers]
+    widths = [len(row) for row in names]
     fitted = len(networks) - round(_LEFT_OUT * len(networks))
     if len(networks) - fitted < 3:
         raise UsageError("Scores need at least 15 networks.", "Raise --networks.")
-    trial = _solve(networks[:fitted], entropies[:fitted], widths)
+    trial = pool(_solve(networks[:fitted], entropies[:fitted], widths), names, pooled)
     predicted = trial[np.arange(len(widths)), networks[fitted:]].sum(axis=1)
     spearman = float(spearmanr(predicted, -entropies[fitted:]).statistic)
-    values = _solve(networks, entropies, widths)
+    values = pool(_solve(networks, entropies, widths), names, pooled)
     description = (
         f"{origin}; additive fit of {len(networks)} networks, rank correlation {spearman:.3f} "
         f"on the {len(networks) - fitted} left out of a fit to the others"

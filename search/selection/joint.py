@@ -158,15 +158,24 @@ def least_cost(limit: Limit, others: Sequence[Limit], share: float = 1.0) -> flo
     """The lowest cost of one kind of all networks within the other limits; None for none."""
     if not others:
         return limit.costs.cheapest()
+    choices = cheapest_within(limit, others, share)
+    return None if choices is None else float(limit.costs.cost_of([choices])[0])
+
+
+def cheapest_within(limit: Limit, others: Sequence[Limit], share: float = 1.0) -> IntArray | None:
+    """The network of the lowest cost of one kind within the other limits; None for none.
+
+    Args:
+        limit: What is to be low; whatever the most of it.
+        others: One at least.
+        share: Of the other limits that may be used.
+    """
     chain, *chains = along_one_chain([chain_of(one.costs) for one in (limit, *others)])
     scores = [-transition.costs for transition in chain.transitions]
     # What comes after the last layer is paid with it.
     after = chain.transitions[-1].next_state
     scores[-1] = scores[-1] - chain.last[after]
-    found = solve(make_joint_problem(scores, chains, [share * other.most for other in others]))
-    if found.choices is None:
-        return None
-    return float(limit.costs.cost_of([found.choices])[0])
+    return solve(make_joint_problem(scores, chains, [share * one.most for one in others])).choices
 
 
 def _amount(limit: Limit, cost: float) -> str:

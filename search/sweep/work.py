@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from search.console.messages import counted
 from search.console.progress import Progress
 from search.errors import EXIT_INTERRUPTED, EXIT_OK
 from search.files import write_text
@@ -110,7 +111,7 @@ def run_sweep(
 
 def _opening(runs: Sequence[Run], ahead: Sequence[Run]) -> str:
     done = len(runs) - len(ahead)
-    return f"sweep: {len(runs)} runs, {done} of them finished before"
+    return f"sweep: {counted(len(runs), 'run')}, {done} of them finished before"
 
 
 def _finished(run: Run, folder: Path) -> Outcome | None:

@@ -4,13 +4,13 @@ Units are in the names; unknown is null. `TABLE_SCHEMA` counts the schema of
 manifest and rows; `search.table.upgrades` holds one step for each older one.
 """
 
-from datetime import datetime
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from search.table.calibration import Calibration
 from search.table.memory import MemoryModel
+from search.table.phones import MeasuringPhones
 from search.table.protocol import LoadState
 from search.table.protocol import PhoneState as PhoneState
 from search.table.protocol import Protocol as Protocol
@@ -23,6 +23,7 @@ from search.table.values import (
     Finite,
     FolderName,
     Microseconds,
+    Moment,
     NotNegative,
     PositiveCount,
     Share,
@@ -31,14 +32,6 @@ from search.table.values import (
 TABLE_SCHEMA = 7
 
 Source = Literal["measured", "imported", "predicted", "simulated"]
-
-
-def _moment(text: str) -> str:
-    datetime.fromisoformat(text)
-    return text
-
-
-Moment = Annotated[str, AfterValidator(_moment)]
 
 
 class Part(BaseModel):
@@ -265,6 +258,7 @@ class Manifest(Part):
     origin: Origin | None = None
     prediction: Prediction | None = None
     memory: MemoryModel | None = None
+    phones: MeasuringPhones | None = None
     context: dict[str, str] = {}
     notes: tuple[str, ...] = ()
     files_sha256: dict[str, str]

@@ -150,8 +150,8 @@ def find_table(named: Path | str, root: Path = ROOT) -> Path:
             LIST_THEM,
         )
     raise UsageError(
-        f"{len(found)} tables fit {str(named)!r}: {_labels(found)}.",
-        "Add a word that only one of them has, its version, or 'latest'.",
+        f"{len(found)} tables fit {str(named)!r}:\n{_labels(found)}",
+        "\nAdd a word that only one of them has, its version, or 'latest'.",
     )
 
 
@@ -168,4 +168,4 @@ def read_named(named: Path | str, root: Path = ROOT) -> Table:
 def _labels(tables: Sequence[TableFacts]) -> str:
     named = [table.label for table in tables[:_NAMED]]
     more = len(tables) - len(named)
-    return ", ".join([*named, *([f"and {more} more"] if more else [])])
+    return "\n".join(f"  {text}" for text in (*named, *([f"and {more} more"] if more else [])))

@@ -18,8 +18,9 @@ table under tests/golden/.
              the same columns
     5 -> 6   effects of neighbouring layers (`calibration.pairs`), none in older tables;
              the same columns
-    6 -> 7   the load of a table of the sustained state (`protocol.sustained`): older tables are of
-             the burst; the same columns
+    6 -> 7   which of several phones measured a row (the column `phone`), and how far they agree
+             (`phones`), unknown in older tables; the load of a table of the sustained state
+             (`protocol.sustained`): older tables are of the burst
 """
 
 from collections.abc import Callable, Mapping
@@ -75,7 +76,7 @@ def _manifest_5(content: Content) -> Content:
 
 
 def _manifest_6(content: Content) -> Content:
-    # No older kit measured the sustained state: the field's default says so.
+    # Likewise what schema 7 brings; no older kit measured the sustained state.
     return {**content, "schema_version": 7}
 
 
@@ -90,13 +91,17 @@ def _rows_2(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(in_network_us="", state_sensitivity="")
 
 
+def _rows_6(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.assign(phone="")
+
+
 UPGRADES: Mapping[int, Upgrade] = {
     1: Upgrade(manifest=_manifest_1),
     2: Upgrade(manifest=_manifest_2, rows=_rows_2),
     3: Upgrade(manifest=_manifest_3),
     4: Upgrade(manifest=_manifest_4),
     5: Upgrade(manifest=_manifest_5),
-    6: Upgrade(manifest=_manifest_6),
+    6: Upgrade(manifest=_manifest_6, rows=_rows_6),
 }
 
 

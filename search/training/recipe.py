@@ -22,7 +22,7 @@ from search.recipes.keys import (
     part_epochs,
 )
 
-OPTIMIZERS = ("sgd", "rmsprop")
+OPTIMIZERS = ("sgd", "rmsprop", "adamw")
 SCHEDULES = ("steps", "cosine", "exponential")
 POLICIES = ("none", "randaugment", "autoaugment", "autoaugment-cifar")
 KEPT = ("last", "best")
@@ -46,12 +46,12 @@ class TrainingRecipe:
             after every step.
         milestones: Epochs, for `steps`.
         warmup_epochs: The rate first rises from zero in a straight line.
-        optimizer: `sgd`, or `rmsprop` in TensorFlow's form.
-        momentum: Of either.
+        optimizer: `sgd`, `adamw`, or `rmsprop` in TensorFlow's form.
+        momentum: Of any; beta1 of `adamw`.
         nesterov: Nesterov's form of it, for `sgd`.
         rho, epsilon: Of `rmsprop`: how slowly its mean square moves, and what is added
-            to it inside the root.
-        weight_decay: L2, coupled with the gradient.
+            to it inside the root; of `adamw` (where rho is its beta2) outside.
+        weight_decay: L2, coupled with the gradient; of `adamw` decoupled from it.
         decay_all: Also decay batch norm's scales and all biases.
         clip_norm: The gradient's norm is scaled down to this; None does not.
         dropout: Share of the classifier's inputs that is dropped.

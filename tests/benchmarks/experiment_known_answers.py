@@ -15,7 +15,8 @@ within other targets.
 Runs are files in the folder and none is repeated, so an interrupted experiment goes on where
 it was; `runs.json` holds all. Seeds go round: one is finished for all methods before the next.
 `--label fair --set weights.sampling=fair` keeps the runs of another recipe beside the others.
-Prints means with standard errors, and differences from random search and the parameter count.
+Prints means with standard errors, and paired differences from random search and the parameter
+count.
 """
 
 import argparse
@@ -43,6 +44,7 @@ from search.pipeline.supernet_scores import load_supernet, split_of
 from search.selection.scores import read_scores_for
 from search.spaces.registry import make_space
 from search.supernets.batch_norm import recalibrate
+from search.training.compute.allocator import keep_freed_memory
 from search.training.evaluate import evaluate
 
 SHARED = ("fbnet", "fp-nas", "parsec")
@@ -80,6 +82,7 @@ def main() -> None:
     """Run what is missing, then print the comparison."""
     options = _options()
     torch.set_num_threads(1)
+    keep_freed_memory()  # as every command does
     bench = _bench(options)
     for seed in range(options.first_seed, options.first_seed + options.seeds):
         for method in options.methods:
@@ -108,6 +111,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--label", default="cpu", help="of a recipe with its --set")
     parser.add_argument("--recipe", default="cpu")
     parser.add_argument("--set", nargs="+", default=[], help="of methods with shared weights")
+    parser.add_argument("--set-trial", nargs="+", default=[], help="of random and evolution")
     parser.add_argument("--trials", type=int, default=4, help="networks random search trains")
     parser.add_argument("--zico", type=int, default=60, help="networks zero-cost scores")
     parser.add_argument("--networks", type=int, default=100, help="judged for Kendall's tau")
@@ -186,7 +190,7 @@ def _search_options(bench: Bench, method: str, seed: int, folder: Path) -> Searc
         resume=resume,
         accept_changes=False,
         quiet=True,
-        settings=score.get(method, tuple(options.set) if method in SHARED else ()),
+        settings=score.get(method, tuple(options.set_trial if method in TRIALS else options.set)),
     )
 
 
@@ -246,16 +250,25 @@ def _print(rows: Sequence[Row]) -> None:
 
 
 def _against(group: list[Row], groups: dict[tuple[str, str], list[Row]], rival: str) -> str:
-    """How many points more of true accuracy, with the standard error of the difference."""
-    others = [
-        row["accuracy"] for (_, method), rows in groups.items() if method == rival for row in rows
-    ]
-    own = [row["accuracy"] for row in group]
+    """How many points more of true accuracy in the same seeds, with its standard error.
+
+    A count finds the same network in every seed.
+    """
+    others = {
+        row["seed"]: row["accuracy"]
+        for (_, method), rows in groups.items()
+        if method == rival
+        for row in rows
+    }
     if not others:
         return "not run"
-    error = math.hypot(_error(own), 0.0 if rival in COUNTS else _error(others))
-    more = statistics.mean(own) - statistics.mean(others)
-    return f"{more:+.2f} points, standard error {error:.2f}"
+    if rival in COUNTS:
+        others = dict.fromkeys((row["seed"] for row in group), next(iter(others.values())))
+    more = [row["accuracy"] - others[row["seed"]] for row in group if row["seed"] in others]
+    if not more:
+        return "no seed in common"
+    mean, error = statistics.mean(more), _error(more)
+    return f"{mean:+.2f} points, standard error {error:.2f} ({len(more)} seeds)"
 
 
 def _error(values: Sequence[float]) -> float:

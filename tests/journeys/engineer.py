@@ -7,19 +7,27 @@ Reads the tables that come with the kit; looks at the page in Chromium where the
 
 import argparse
 import base64
-import shutil
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from _pytest.outcomes import Skipped
 
-from tests.journeys.researcher import Desk
-from tests.journeys.terminal import ROOT, told
+from tests.journeys.terminal import ROOT, Desk, travel
 from tests.profiler.report.browser import Browser, browser
 
 NETWORKS = ("FBNet-A", "FBNet-C")
+# Draws all figures, and lists those in which a point lies below the legend.
+_COVERED = """
+  await Promise.all(boxes.map(draw));
+  const middle = (r) => [r.x + r.width / 2, r.y + r.height / 2];
+  const inside = (r, [x, y]) => x > r.left && x < r.right && y > r.top && y < r.bottom;
+  return boxes.filter((box) => {
+    const legend = box.querySelector(".legend")?.getBoundingClientRect();
+    return legend && [...box.querySelectorAll(".points .point")]
+      .some((point) => inside(legend, middle(point.getBoundingClientRect())));
+  }).map((box) => box.dataset.plot);
+"""
 _DESKTOP, _PHONE = (1280, 900), (390, 844)
 
 
@@ -37,7 +45,8 @@ def journey(desk: Desk, folder: Path) -> Iterator[str]:
     desk.kit("profiler", "tables")
     desk.kit("profiler", "show", one)
     desk.kit("profiler", "validate", one, expected=(0, 1))
-    desk.kit("profiler", "diff", one, other)
+    desk.kit("profiler", "diff", *map(str, newest("p0 fp32 xnnpack")[:2]), expected=(0, 1))
+    desk.kit("profiler", "diff", one, other, expected=(2,))  # they share no operator
     desk.kit("profiler", "compare", *NETWORKS, *tables)
     desk.kit("profiler", "curve", one)
     desk.kit("profiler", "export", "csv", one, "-o", str(folder / "table.csv"))
@@ -48,10 +57,11 @@ def journey(desk: Desk, folder: Path) -> Iterator[str]:
     page = folder / "report.html"
     networks = [word for name in NETWORKS for word in ("--network", name)]
     if desk.kit("profiler", "report", one, other, *networks, "-o", str(page)):
-        yield from _looked_at(page, folder)
+        operators = len((plain / "entries.csv").read_text().splitlines()) - 1
+        yield from _looked_at(page, folder, operators)
 
 
-def _looked_at(page: Path, folder: Path) -> Iterator[str]:
+def _looked_at(page: Path, folder: Path, operators: int) -> Iterator[str]:
     """The page on a desktop, on a phone, in the dark, printed, and by keyboard."""
     try:
         with browser(folder / "chromium") as found:
@@ -62,7 +72,7 @@ def _looked_at(page: Path, folder: Path) -> Iterator[str]:
             ):
                 yield from _seen(found, page, folder / f"{name}.png", (width, height), scheme)
             yield from _by_keyboard(found)
-            yield from _printed(found, folder / "report.pdf")
+            yield from _printed(found, folder / "report.pdf", operators)
             yield from (f"the page complains: {text}" for text in found.complaints)
             outside = [url for url in found.requests if not url.startswith(("file:", "data:"))]
             yield from (f"the page asks the network for {url}" for url in outside)
@@ -89,6 +99,8 @@ def _seen(
         yield f"at {width} px the page is {wide} px too wide"
     if not found.run("document.querySelectorAll('svg').length"):
         yield f"at {width} px nothing is drawn"
+    for name in found.run(f"(async () => {{ {_COVERED} }})()"):
+        yield f"at {width} px the legend of {name} covers a point"
     found.picture(picture)
     print(f"looked at: {picture}")
 
@@ -102,18 +114,24 @@ def _by_keyboard(found: Browser) -> Iterator[str]:
     yield from (f"cannot be reached by keyboard: {text}" for text in found.run(script))
 
 
-def _printed(found: Browser, pdf: Path) -> Iterator[str]:
+def _printed(found: Browser, pdf: Path, rows: int) -> Iterator[str]:
     """A print holds every row and every figure."""
-    rows = found.run("document.querySelectorAll('tbody tr').length")
     found.call("Emulation.setEmulatedMedia", media="print")
+    found.run("dispatchEvent(new Event('beforeprint'))")
     shown = found.run(
-        "[...document.querySelectorAll('tbody tr')].filter(e => e.offsetHeight > 0).length"
+        "[...document.querySelectorAll('#operators tbody tr')].filter(e => e.offsetHeight).length"
     )
+    empty = found.run(
+        "[...document.querySelectorAll('[data-plot]')].filter(e => !e.querySelector('svg')).length"
+    )
+    found.run("dispatchEvent(new Event('afterprint'))")
     content = base64.b64decode(found.call("Page.printToPDF", printBackground=True)["data"])
     pdf.write_bytes(content)
     print(f"printed: {pdf}, {len(content) / 1e6:.1f} MB, {shown} rows")
-    if shown < rows or not rows:
-        yield f"the print shows {shown} of {rows} rows"
+    if shown < rows:
+        yield f"the print shows {shown} of {rows} operators"
+    if empty:
+        yield f"the print lacks {empty} figures"
 
 
 def main() -> int:
@@ -121,17 +139,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--keep", action="store_true", help="leave pages and pictures")
     asked = parser.parse_args()
-    folder = Path(tempfile.mkdtemp(prefix="journey-"))
-    try:
-        desk = Desk(folder)
-        problems = list(journey(desk, folder))
-        problems += [problem for step in desk.steps for problem in step.problems()]
-        return told(desk.steps, problems)
-    finally:
-        if asked.keep:
-            print(f"kept: {folder}")
-        else:
-            shutil.rmtree(folder, ignore_errors=True)
+    return travel(journey, keep=asked.keep)
 
 
 if __name__ == "__main__":

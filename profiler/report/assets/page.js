@@ -26,6 +26,8 @@ function layout(x, y, more = {}) {
     margin: { l: 50, r: 12, t: 8, b: 42 }, showlegend: false, hovermode: "closest", ...more };
 }
 
+// A legend above the plot, however many lines it takes: it hides no point.
+const ABOVE = { orientation: "h", x: 0, y: 1.02, yanchor: "bottom" };
 const PAPER_PX = 640;
 const SETTINGS = { displayModeBar: false, responsive: true };
 
@@ -124,7 +126,7 @@ function drawPair() {
       hoverinfo: "skip", line: { color: colours().faint, width: 1, dash: "dot" } });
   }
   return [traces, layout(logAxis(`${a.name}: ${a.setting}, µs`, points.map((p) => p.x)), logAxis(`${b.name}: ${b.setting}, µs`, points.map((p) => p.y)),
-    { showlegend: true, legend: { orientation: "h", y: 1.08, x: 0 } })];
+    { showlegend: true, legend: ABOVE })];
 }
 
 function drawShift() {
@@ -190,7 +192,7 @@ function drawCurve(box) {
   const ticks = [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100];
   const y = axis("mean error, %", { type: "log", tickvals: ticks, ticktext: ticks.map(String) });
   return [traces, layout(x, y,
-    { showlegend: true, legend: { orientation: "h", y: 1.08, x: 0 } })];
+    { showlegend: true, legend: ABOVE })];
 }
 
 const DRAW = { exam: drawExam, curve: drawCurve, pair: drawPair, shift: drawShift, front: drawFront, drift: drawDrift,

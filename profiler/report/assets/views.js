@@ -50,11 +50,12 @@ function drawAccuracy() {
     name: `${data.tables[number].name}: ${data.tables[number].setting}`,
     x: points.map((p) => p[1]), y: points.map((p) => p[4]), hovertext: points.map((p) =>
       `${p[0]} by ${data.tables[number].name}<br>${withInterval(p[1], halfOf(p[1], p[2], p[3]), "ms")}<br>top-1 ${p[4]} %, as printed by its authors`),
-    text: points.map((p) => p[0].replace(/^FBNet-?/, "")), textposition: "top center", textfont: { size: 9 },
+    // FBNet-A keeps its whole name, since a letter alone is a table.
+    text: points.map((p) => p[0].replace(/^FBNet(-(?=..)|(?=V))/, "")), cliponaxis: false, textposition: "top center", textfont: { size: 9 },
     marker: { color: colours().series[number % 6], size: 7 }, hovertemplate: "%{hovertext}<extra></extra>" }))
     .filter((trace) => trace.x.length);
   return [traces, layout(axis("predicted latency, ms"), axis("top-1 printed, %"),
-    { showlegend: traces.length > 1, legend: { orientation: "h", y: 1.1, x: 0 } })];
+    { showlegend: traces.length > 1, legend: ABOVE })];
 }
 
 // Reasons of the matrix's empty cells, each once, with the columns that it holds for.

@@ -4,8 +4,9 @@
     expanded_conv-input:20x20x48-...-expand:288-kernel:3-stride:1-idskip:1-se:1-hs:1
 
 ProxylessNAS writes the expansion as a ratio; once-for-all writes the middle
-channels, squeeze-excite and h-swish. `-groups:` and `-pointwise:1` (the first
-1x1 kept at expansion 1) are additions of this kit, for tables of its own.
+channels, squeeze-excite and h-swish. `-groups:`, `-pointwise:1` (the first 1x1
+kept at expansion 1) and `-depthwise:2` (two depthwise convolutions in a row) are
+additions of this kit, for tables of its own.
 """
 
 import re
@@ -20,6 +21,7 @@ _BLOCK = re.compile(
     rf"expanded_conv-input:{_SIZE}-output:{_SIZE}-expand:(?P<expand>\d+)-kernel:(?P<kernel>\d+)"
     r"-stride:(?P<stride>\d+)-idskip:(?P<skip>[01])(?:-se:(?P<se>[01])-hs:(?P<hs>[01]))?"
     r"(?:-groups:(?P<groups>\d+))?(?:-pointwise:(?P<pointwise>1))?"
+    r"(?:-depthwise:(?P<depthwise>[2-9]))?"
 )
 _PLAIN = re.compile(rf"(?P<kind>Conv(?:_\d)?|AvgPool2D)-input:{_SIZE}-output:{_SIZE}")
 _LOGITS = re.compile(rf"Logits-input:{_SIZE}-output:(?P<classes>\d+)")
@@ -110,6 +112,7 @@ def _block(match: re.Match[str], dialect: Dialect) -> OperatorSpec:
         expansion=float(f"{middle / channels:.6g}"),
         mid_channels=middle,
         groups=int(match["groups"] or 1),
+        depthwise=int(match["depthwise"] or 1),
         squeeze_channels=_squeezed(middle) if match["se"] == "1" else 0,
         activation=dialect.activation(match["hs"] == "1"),
         in_channels=channels,
@@ -155,9 +158,10 @@ def once_for_all_key(operator: OperatorSpec) -> str:
         return f"Conv-{before}-{after}"
     if o.kind == "conv" and (o.kernel, o.stride, o.groups) == (1, 1, 1):
         return f"Conv_{2 if o.height == 1 else 1}-{before}-{after}"
-    if o.kind == "ir" and o.depthwise == 1:
+    if o.kind == "ir":
         more = f"-groups:{o.groups}" if o.groups > 1 else ""
         more += "-pointwise:1" if o.first_pointwise and o.mid_channels == o.in_channels else ""
+        more += f"-depthwise:{o.depthwise}" if o.depthwise > 1 else ""
         return (
             f"expanded_conv-{before}-{after}-expand:{o.mid_channels}-kernel:{o.kernel}"
             f"-stride:{o.stride}-idskip:{o.residual:d}-se:{o.squeeze_channels > 0:d}"

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from search.algorithms.averages import average_weights
 from search.algorithms.expected_cost import expected_cost_of
 from search.algorithms.fbnet.recipe import FBNetRecipe
 from search.algorithms.independent_layers import IndependentLayers
@@ -131,6 +132,7 @@ class FBNetSearch(IndependentLayers):
                 f"A negligible weight of {recipe.negligible} could hide a whole layer."
             )
         self._optimizers = {WEIGHTS: self._of_weights(), THETA: self._adam()}
+        average_weights(self.module, self._optimizers[WEIGHTS], recipe)
         self._learning: str | None = None
 
     def require(self, space: SearchSpace, costs: Costs) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from search.algorithms.averages import average_weights
 from search.algorithms.fp_nas.categorical import CategoricalModule
 from search.algorithms.fp_nas.importance import GradientMean, alpha_weights, unique_rows
 from search.algorithms.fp_nas.recipe import CategoricalRecipe
@@ -91,6 +92,7 @@ class CategoricalSearch(IndependentLayers):
             FACTORS: _adam(self.module.factors.parameters(), recipe),
             JOINT: _adam([self.module.theta], recipe),
         }
+        average_weights(self.module, self._optimizers[WEIGHTS], recipe)
 
     # --- training ------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from search.algorithms.averages import average_weights
 from search.algorithms.independent_layers import IndependentLayers, entropy
 from search.algorithms.losses import require_costs, require_reachable
 from search.algorithms.optimizers import weight_groups, weight_optimizer
@@ -132,6 +133,8 @@ class SinglePathSearch(IndependentLayers):
             recipe.multiplier,
         )
         self._optimizer = self._make_optimizer()
+        thresholds = self.module.supernet.thresholds()
+        average_weights(self.module, self._optimizer, recipe, thresholds)
 
     def _make_optimizer(self) -> torch.optim.Optimizer:
         recipe, supernet = self.recipe, self.module.supernet

@@ -11,7 +11,7 @@ from search.costs.joint import JointCosts, Limit
 from search.errors import UsageError
 from search.latency.peak_memory import memory_costs, require_memory
 from search.latency.space_costs import counted_costs
-from search.pipeline.problem import TARGET_OPTIONS, SearchProblem, load_problem
+from search.pipeline.problem import TARGET_OPTIONS, SearchProblem, load_problem, require_surely
 from search.selection.joint import require_limits
 from search.selection.scores import same_choices
 from search.spaces.base import LayeredSpace
@@ -47,10 +47,6 @@ def with_limits(problem: SearchProblem, most: Sequence[str]) -> SearchProblem:
     """
     if not most:
         return problem
-    if problem.probability is not None:
-        raise UsageError(
-            "--probability and --most exclude each other.", "Leave out one, or lower --target-ms."
-        )
     limits = [limit for text in most for limit in _limits(problem, text)]
     if problem.target is None:
         own = [n for n, limit in enumerate(limits) if limit.costs is problem.costs]
@@ -61,6 +57,7 @@ def with_limits(problem: SearchProblem, most: Sequence[str]) -> SearchProblem:
         problem = replace(problem, target=CostTarget(value=value, unit=problem.costs.unit))
     problem = replace(problem, limits=tuple(limits))
     require_limits(all_limits(problem))
+    require_surely(problem)
     return problem
 
 

@@ -43,14 +43,14 @@ def read_run(run: Path) -> RunState:
     Raises:
         UsageError: There is no run, or a trace that is given is none.
     """
+    begun = "Name the folder of a run that has begun (<output>.run of a search)."
+    if not run.exists():
+        raise UsageError(f"There is no {run}.", begun)
     if not run.is_dir():
         return RunState(search=read_trace(run))
     traces = [path for path in (run / TRACE, run / RETRAIN / TRACE) if path.is_file()]
     if not traces and not (run / NOTE).is_file():
-        raise UsageError(
-            f"{run} holds no trace.",
-            "Name the folder of a run that has begun (<output>.run of a search).",
-        )
+        raise UsageError(f"{run} holds no trace.", begun)
     note = _ready(lambda: read_note(run))
     return RunState(
         search=_ready(lambda: read_trace(run / TRACE)) or (),

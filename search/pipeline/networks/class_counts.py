@@ -26,7 +26,8 @@ def settle_classes(
         images: Where they come from; knows how many classes there are in all.
 
     Returns:
-        The problem; the sentence is empty where all counts are equal.
+        The problem; the sentence is empty where all counts are equal, or the table has the
+        row of a classifier of the images' classes.
 
     Raises:
         UsageError: The space cannot be made for that many classes.
@@ -43,7 +44,8 @@ def settle_classes(
             "the table is."
         )
         return problem, note
-    return problem.with_classes(searched), priced_otherwise(problem, searched)
+    other = problem.with_classes(searched)
+    return other, priced_otherwise(problem, searched) if other.prices_other_classes else ""
 
 
 def priced_otherwise(problem: SearchProblem, classes: int) -> str:
@@ -53,6 +55,7 @@ def priced_otherwise(problem: SearchProblem, classes: int) -> str:
     info = manifest.space.model_copy(update={"spec": spec})
     command = profile_command(manifest.model_copy(update={"space": info}))
     return (
-        f"The table has no classifier of {classes} classes, the images have {classes}: latencies "
-        f"are those of networks with its classifier of {own}. A table of their own: {command}"
+        f"The images have {classes} classes, and the table no classifier of as many: latencies are "
+        f"those of networks with its classifier of {own}. Measure its one row once the network is "
+        f"found (python -m profiler refine TABLE --from NET), or a table of their own: {command}"
     )

@@ -18,7 +18,9 @@ def networks_to_judge(recipe: SearchRecipe, space: LayeredSpace) -> int:
     return recipe.score_networks or networks_for(_widths(space))
 
 
-def judged_scores(judge: Judge, space: LayeredSpace, number: int, seed: int, origin: str) -> Scores:
+def judged_scores(
+    judge: Judge, space: LayeredSpace, recipe: SearchRecipe, seed: int, origin: str
+) -> Scores:
     """An additive model of the cross entropies of networks drawn evenly over the space.
 
     What theta has learnt of a candidate comes from the mixtures or draws of the search's end; these
@@ -27,13 +29,15 @@ def judged_scores(judge: Judge, space: LayeredSpace, number: int, seed: int, ori
     Args:
         judge: With the trained weights.
         space: What to score.
-        number: Networks to judge, 15 at least.
+        recipe: Says how many networks are judged, and how far scores are pooled.
         seed: Of the networks drawn.
         origin: Of the weights, as text.
     """
+    number = networks_to_judge(recipe, space)
     networks = draw_balanced(_widths(space), number, seed)
     entropies = judge.entropies([tuple(row) for row in networks.tolist()])
-    return fit_additive_scores(networks, np.array(entropies), space, origin).scores
+    pooled = recipe.score_pooling
+    return fit_additive_scores(networks, np.array(entropies), space, origin, pooled).scores
 
 
 def _widths(space: LayeredSpace) -> Sequence[int]:

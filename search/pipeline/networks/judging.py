@@ -1,7 +1,8 @@
 """Candidates judged with inherited weights: each process its share, kept as they are done.
 
 Judging takes about a tenth of the search at most. What decides is the number of images
-that pass a network, not the clock, so that equal seeds judge equally on any machine.
+that pass a network, and how large it is, not the clock, so that equal seeds judge equally
+on any machine.
 """
 
 import hashlib
@@ -28,8 +29,8 @@ from search.training.compute.precision import Compute
 from search.training.compute.seeds import generator_for
 
 JUDGED = "judged"
-# Of the image passes of a search; a step passes forward and, at twice the price, backward.
-_SHARE, _PASSES_A_STEP = 0.1, 3
+# Of the work of a search.
+_SHARE = 0.1
 # Fewer images tell no two networks apart.
 _LEAST = 500
 _REMEMBERED_BYTES = 2**30
@@ -46,19 +47,19 @@ class JudgingImages:
 
 
 def choose_images(
-    candidates: int, train: Tensor, validation: Tensor, search_passes: float
+    candidates: float, train: Tensor, validation: Tensor, search_passes: float
 ) -> JudgingImages:
     """As many images as a tenth of the search allows, and 500 of each kind at least.
 
     Args:
-        candidates: How many are to be judged.
+        candidates: How many are to be judged, in networks of mean size.
         train: Images that trained the weights.
         validation: Images that trained none; a part of them is drawn evenly.
-        search_passes: Images times networks that they passed in the search, forward.
+        search_passes: Of the search, from `search.pipeline.networks.search_work`.
     """
     calibration = min(CALIBRATION_IMAGES, len(train))
     wanted = candidates * (calibration + len(validation))
-    share = min(1.0, _SHARE * _PASSES_A_STEP * search_passes / max(wanted, 1))
+    share = min(1.0, _SHARE * search_passes / max(wanted, 1))
     number = max(round(share * len(validation)), min(_LEAST, len(validation)))
     if number < len(validation):
         order = torch.randperm(len(validation), generator=generator_for("judging"))

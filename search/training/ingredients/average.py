@@ -6,6 +6,11 @@ import torch
 from torch import Tensor, nn
 
 
+def share_of(decay: float, step: int) -> float:
+    """How far the average moves after a step, counted from 1: more at first."""
+    return 1 - min(decay, (1 + step) / (10 + step))
+
+
 class AveragedNetwork(nn.Module):
     """A network and the exponential moving average of its weights and statistics.
 
@@ -36,7 +41,7 @@ class AveragedNetwork(nn.Module):
         """Move the average; for a hook after the optimiser's step."""
         step = int(self.updates) + 1
         self.updates.fill_(step)
-        share = 1 - min(self._decay, (1 + step) / (10 + step))
+        share = share_of(self._decay, step)
         moving: tuple[list[Tensor], list[Tensor]] = ([], [])
         for mean, value in zip(
             self.average.state_dict().values(), self.network.state_dict().values(), strict=True

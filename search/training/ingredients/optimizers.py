@@ -93,18 +93,20 @@ def make_optimizer(
     rho: float,
     epsilon: float,
 ) -> torch.optim.Optimizer:
-    """The optimiser of a recipe: `sgd`, or `rmsprop` in TensorFlow's form.
+    """The optimiser of a recipe: `sgd`, `adamw`, or `rmsprop` in TensorFlow's form.
 
     Args:
         name: Which.
         groups: Of parameters, each with its weight decay.
         rate: The highest rate.
-        momentum: Of either.
+        momentum: Of any; beta1 of `adamw` (arXiv 1711.05101), whose decay is decoupled.
         nesterov: Of `sgd`.
-        rho, epsilon: Of `rmsprop`.
+        rho, epsilon: Of `rmsprop`; of `adamw` beta2, and what is added outside the root.
     """
     if name == "rmsprop":
         return TensorFlowRMSprop(groups, rate, rho=rho, momentum=momentum, epsilon=epsilon)
+    if name == "adamw":
+        return torch.optim.AdamW(groups, lr=rate, betas=(momentum, rho), eps=epsilon)
     return torch.optim.SGD(groups, lr=rate, momentum=momentum, nesterov=nesterov)
 
 

@@ -14,7 +14,7 @@ def test_without_the_program_the_first_step_says_how_to_install_it(
     report = tmp_path / "report.json"
     done = bench.call("checkup", "--device", "iphonex", "-o", str(report))
     assert done.code == 1
-    assert "| program | FAILED |" in done.out
+    assert "- FAILED program: " in done.out
     assert "pipx install pymobiledevice3" in done.out
     content = json.loads(report.read_text())
     assert content["device"] == "iPhone X"

@@ -21,6 +21,7 @@ from search.latency.trust import table_problems
 from search.pipeline.problem import Waivers, load_problem
 from search.spaces.registry import make_space
 from search.table.store import Table, read_table
+from search.zoo import zoo_architecture
 
 
 @dataclass(frozen=True)
@@ -264,6 +265,12 @@ def test_every_operator_of_the_fbnet_space_comes_back_from_once_for_alls_style(
         )
     else:
         assert again == operator
+
+
+def test_two_depthwise_convolutions_in_a_row_come_back_from_once_for_alls_style() -> None:
+    blocks = [o for o in zoo_architecture("FBNet-C").operators if o.depthwise > 1]
+    assert blocks
+    assert [parse_mobile_key(once_for_all_key(o), ONCE_FOR_ALL) for o in blocks] == blocks
 
 
 def test_a_measured_table_becomes_once_for_alls_style_but_no_other(measured: Table) -> None:

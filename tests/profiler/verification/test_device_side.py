@@ -84,8 +84,7 @@ class Computing(SimulatedAgent):
         return self.outputs
 
     def run(self, plan: Plan) -> Iterator[Record]:
-        written = plan.items and plan.items[0].output
-        return iter(()) if written else super().run(plan)
+        return iter(()) if plan.items and plan.items[0].output else super().run(plan)
 
 
 @pytest.mark.parametrize(("factor", "problems"), [(1.0, 0), (1.01, 1)])

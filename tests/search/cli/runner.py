@@ -8,7 +8,7 @@ import random
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -19,6 +19,7 @@ import pytest
 from PIL import Image
 
 from search.cli.app import main
+from search.operators.spec import OperatorSpec
 from search.spaces.base import LayeredSpace
 from search.spaces.registry import make_space
 from search.table.calibration import Calibration
@@ -82,6 +83,7 @@ def write(
     missing: int = 0,
     failed: int = 0,
     sha256: str = "",
+    more: Sequence[OperatorSpec] = (),
     **changes: Any,
 ) -> Path:
     """A table with seeded times of 0.1 to 2 ms a candidate.
@@ -92,6 +94,7 @@ def write(
         seed: Of the times, and of the table's id.
         missing, failed: That many rows at the end are left out, or have no time.
         sha256: Of another definition of the space.
+        more: Operators beyond the space, measured as well.
         changes: In place of fields of the manifest.
     """
     draw = random.Random(seed)
@@ -100,8 +103,11 @@ def write(
         _failed(operator.key) if number >= len(kept) - failed else _row(operator, draw)
         for number, operator in enumerate(kept)
     ]
+    entries += [_row(operator, draw) for operator in more]
     values = _made_up(folder.name, seed, kept[0].dtype)
-    values["space"] = _coverage(space, sha256 or space.sha256, failed=failed, missing=missing)
+    values["space"] = _coverage(
+        space, sha256 or space.sha256, failed=failed, missing=missing, more=len(more)
+    )
     manifest = Manifest(**{**values, **changes})
     samples = pd.DataFrame({"item": [kept[0].key], "pass": [0], "round": [0], "ns": [1000]})
     write_table(folder, manifest, entries, samples, _examined(manifest.exam))
@@ -116,8 +122,10 @@ def _examined(made: Exam | None) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(EXAM_COLUMNS))
 
 
-def _coverage(space: LayeredSpace, sha256: str, *, failed: int, missing: int) -> SpaceInfo:
-    expected = len(space.operators)
+def _coverage(
+    space: LayeredSpace, sha256: str, *, failed: int, missing: int, more: int
+) -> SpaceInfo:
+    expected = len(space.operators) + more
     return SpaceInfo(
         spec=space.spec,
         sha256=sha256,

@@ -204,7 +204,7 @@ def test_a_folder_of_images_of_mixed_modes_and_sizes_is_searched_on(
     words = desk.words("--data", str(root), "--limit", "60")
     ended = desk.call(*words)
     assert ended.code == 0, ended.err
-    assert "1 image could not be read and are left out: 'class3/broken.png'" in ended.err
+    assert "1 image could not be read and is left out: 'class3/broken.png'" in ended.err
     assert "10 classes" in desk.json("arch.result.json")["data"]
 
 

@@ -19,8 +19,8 @@ from search.latency.pairs import Pair, PairEffects, expansion_of, pair_of
 from search.latency.peak_memory import memory_costs
 from search.operators.counts import count
 from search.selection.by_costs import front_of, select_many_within
-from search.selection.chance_constrained import select_chance_constrained
 from search.selection.exact import network_of
+from search.selection.surely.chance_constrained import select_chance_constrained
 from search.spaces.base import LayeredSpace
 from search.spaces.registry import make_space
 from search.table.calibration import Calibration, PairEffect

@@ -18,20 +18,13 @@ from search.selection.by_costs import sampler_of, select_many_within
 from search.selection.exact import network_of
 from search.spaces.base import LayeredSpace
 from search.spaces.registry import make_space
-from search.table.memory import MemoryModel, MemoryPiece
+from search.table.memory import MemoryPiece
 from tests.search.conftest import MakeTable
+from tests.search.memory_models import memory_model
 
-MODEL = MemoryModel(
-    pieces=(
-        MemoryPiece(intercept_bytes=4e5, weights=2.0),
-        MemoryPiece(intercept_bytes=1e6, weights=1.1, chained=0.5, live=0.9),
-    ),
-    runner_kb=8000,
-    networks=20,
-    relative_residual=0.02,
-    interval_factor=2.0,
-    cross_validated_mape=0.015,
-    method="made up",
+MODEL = memory_model(
+    MemoryPiece(intercept_bytes=4e5, weights=2.0),
+    MemoryPiece(intercept_bytes=1e6, weights=1.1, chained=0.5, live=0.9),
 )
 SPACES = ("fbnet-mini", "fbnet", "fbnetv2-mini", "fp-nas-mini")
 

@@ -144,13 +144,13 @@ def test_other_weights_are_judged_anew(
 
 def test_judging_passes_a_tenth_of_the_images_that_the_search_passed() -> None:
     train, validation = torch.arange(40_000), torch.arange(40_000, 50_000)
-    usual = choose_images(30, train, validation, search_passes=14 * 50_000 * 8)
+    usual = choose_images(30, train, validation, search_passes=3 * 14 * 50_000 * 8)
     assert (usual.calibration, len(usual.validation)) == (2000, 10_000)
-    short = choose_images(30, train, validation, search_passes=400_000)
+    short = choose_images(30, train, validation, search_passes=1_200_000)
     passes = 30 * (short.calibration + len(short.validation))
-    assert passes == pytest.approx(0.1 * 3 * 400_000, rel=0.01)
+    assert passes == pytest.approx(0.1 * 1_200_000, rel=0.01)
     assert torch.isin(short.validation, validation).all()
-    assert torch.equal(short.validation, choose_images(30, train, validation, 400_000).validation)
+    assert torch.equal(short.validation, choose_images(30, train, validation, 1_200_000).validation)
     least = choose_images(30, train, validation, search_passes=1)
     assert (least.calibration, len(least.validation)) == (500, 500)
     few = choose_images(30, torch.arange(48), torch.arange(48, 60), search_passes=1)

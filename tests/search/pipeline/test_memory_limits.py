@@ -23,22 +23,15 @@ from search.selection.by_costs import sample_between, select_many_within
 from search.selection.joint import require_limits
 from search.spaces.base import LayeredSpace
 from search.spaces.registry import make_space
-from search.table.memory import MemoryModel, MemoryPiece
+from search.table.memory import MemoryPiece
 from search.table.store import Table
 from tests.search.conftest import MakeTable
+from tests.search.memory_models import memory_model
 
 # Loading decides for networks of many weights, running for those of large activations.
-MODEL = MemoryModel(
-    pieces=(
-        MemoryPiece(intercept_bytes=1e5, weights=2.0),
-        MemoryPiece(intercept_bytes=2e4, weights=1.0, chained=0.5, live=0.4),
-    ),
-    runner_kb=8000,
-    networks=20,
-    relative_residual=0.02,
-    interval_factor=2.0,
-    cross_validated_mape=0.015,
-    method="made up",
+MODEL = memory_model(
+    MemoryPiece(intercept_bytes=1e5, weights=2.0),
+    MemoryPiece(intercept_bytes=2e4, weights=1.0, chained=0.5, live=0.4),
 )
 SPACE = make_space("nas-bench-macro")
 

@@ -216,8 +216,30 @@ def test_networks_get_the_classes_of_the_images_and_the_table_keeps_its_own_pric
     assert other.estimate(network) == problem.estimate(usual)
     assert other.prices_other_classes
     assert not problem.prices_other_classes
-    assert "no classifier of 3 classes" in said
+    assert "The images have 3 classes, and the table no classifier of as many" in said
     assert f"--space {network.space}" in said
+
+
+def test_a_row_of_the_classifier_prices_networks_of_the_images_classes(
+    table: Path, tmp_path: Path
+) -> None:
+    three = make_space("fbnet-mini", resolution=16, classes=3)
+    refined = write(tmp_path / "refined", more=[three.after[-1]])
+    problem = load_problem(refined, 6.0, NONE)
+    other, said = settle_classes(problem, images_of(3), IMAGES)
+    assert said == ""
+    assert not other.prices_other_classes
+    network, usual = other.network([0] * 6, "net"), problem.network([0] * 6, "net")
+    own, old = other.estimate(network), problem.estimate(usual)
+    assert own is not None
+    assert old is not None
+    assert own == problem.model.estimate(network)
+    assert own.value_us != pytest.approx(old.value_us)
+    costs = [float(each.costs.cost_of([[0] * 6])[0]) for each in (other, problem)]
+    assert costs == pytest.approx([own.value_us, old.value_us])
+    # The table beside it, without that row, gives the prices of its own classifier.
+    plain, _ = settle_classes(load_problem(table, 6.0, NONE), images_of(3), IMAGES)
+    assert plain.prices_other_classes
 
 
 def test_a_search_on_some_classes_finds_a_network_for_all_where_the_table_is_for_all(

@@ -27,8 +27,8 @@ from search.selection.by_costs import (
     select_many_within,
     select_within,
 )
-from search.selection.chance_constrained import select_chance_constrained
 from search.selection.exact import network_of
+from search.selection.surely.chance_constrained import select_chance_constrained
 from search.spaces.registry import make_space
 from search.table.calibration import Calibration
 from search.table.store import read_table

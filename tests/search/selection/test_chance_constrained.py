@@ -1,6 +1,5 @@
 """Selection with a promised probability: never below it, and the best such network."""
 
-import itertools
 import math
 import re
 from collections.abc import Sequence
@@ -12,83 +11,17 @@ import pytest
 
 from search.errors import TableError, UsageError
 from search.latency.model import FEATURES, LatencyModel
-from search.selection.chance_constrained import select_chance_constrained
 from search.selection.exact import network_of, select
 from search.selection.scores import Scores
+from search.selection.surely.chance_constrained import select_chance_constrained
 from search.spaces.base import LayeredSpace
 from search.spaces.registry import parse_space
-from search.table.calibration import Calibration
 from search.table.store import read_table
 from tests.search.conftest import MakeTable
+from tests.search.selection.brute import SUMMED, Brute, few_scores, made_up_calibration
 
 ROOT = Path(__file__).resolve().parents[3]
 Array = npt.NDArray[np.float64]
-
-
-# Of one block of the small space, so that each feature can matter as much as the time.
-_SUMMED = tuple(name for name in FEATURES if name != "in_network_us")
-TYPICAL = {
-    "steady_us": 250.0,
-    "first_extra_us": 10.0,
-    "in_network_us": 260.0,
-    "operators": 1.0,
-    "weight_mb": 0.02,
-    "moved_mb": 0.1,
-}
-
-
-def _calibration(
-    seed: int, features: Sequence[str], spread_us: float = 20.0, residual: float = 0.1
-) -> Calibration:
-    generator = np.random.default_rng(seed)
-    typical = np.array([1.0, *(TYPICAL[name] for name in features)])
-    root = spread_us / typical[:, np.newaxis] * generator.normal(size=(len(typical), len(typical)))
-    return Calibration(
-        features=tuple(features),
-        slopes=tuple(generator.uniform(0.5, 1.5, len(features))),
-        intercept_us=-25.0,
-        covariance=tuple(map(tuple, root @ root.T)),
-        networks=10,
-        relative_residual=residual,
-        interval_factor=2.5,
-        cross_validated_mape=0.01,
-        raw_sum_mape=0.1,
-        method="made up",
-    )
-
-
-def _few(space: LayeredSpace, seed: int, a_layer: int) -> Array:
-    """Scores of some candidates only, so that all networks can be tried."""
-    generator = np.random.default_rng(seed)
-    widths = [len(layer.choices) for layer in space.layers]
-    scores = np.full((len(widths), max(widths)), -math.inf)
-    for row, width in enumerate(widths):
-        columns = generator.choice(width, min(a_layer, width), replace=False)
-        scores[row, columns] = generator.normal(size=len(columns))
-    return scores
-
-
-class _Brute:
-    """Every network with its score and its probability, by the model's own estimate."""
-
-    def __init__(self, scores: Array, model: LatencyModel, space: LayeredSpace) -> None:
-        legal = [np.flatnonzero(np.isfinite(row)).tolist() for row in scores]
-        self.networks = list(itertools.product(*legal))
-        self.scores = [
-            math.fsum(scores[row, choice] for row, choice in enumerate(network))
-            for network in self.networks
-        ]
-        self.estimates = [
-            model.estimate(network_of(space, network, "any")) for network in self.networks
-        ]
-
-    def best(self, target_us: float, probability: float) -> float | None:
-        sure = [
-            score
-            for score, estimate in zip(self.scores, self.estimates, strict=True)
-            if estimate.probability_below(target_us) >= probability
-        ]
-        return max(sure, default=None)
 
 
 @pytest.mark.parametrize(
@@ -110,9 +43,11 @@ def test_of_all_networks_that_are_sure_enough_the_best_is_found_and_proven(
     spread_us: float,
     residual: float,
 ) -> None:
-    model = LatencyModel(make_table(calibration=_calibration(seed, features, spread_us, residual)))
-    scores = _few(mini, seed, 3)
-    brute = _Brute(scores, model, mini)
+    model = LatencyModel(
+        make_table(calibration=made_up_calibration(seed, features, spread_us, residual))
+    )
+    scores = few_scores(mini, seed, 3)
+    brute = Brute(scores, model, mini)
     values = sorted(estimate.value_us for estimate in brute.estimates)
     found_any = 0
     for probability in (0.5, 0.8, 0.99):
@@ -138,19 +73,19 @@ def test_candidates_that_a_tangent_undervalues_are_tried_as_well(
 ) -> None:
     # Uncertainty as large as the latency: tangents at two networks disagree
     # on which candidate of a layer is the cheaper one.
-    model = LatencyModel(make_table(112, _calibration(112, tuple(FEATURES), 100.0, 0.0)))
-    scores = _few(mini, 112, 3)
+    model = LatencyModel(make_table(112, made_up_calibration(112, tuple(FEATURES), 100.0, 0.0)))
+    scores = few_scores(mini, 112, 3)
     target_us = 6 * model.cost_matrix(mini).cheapest()
     found = select_chance_constrained(scores, model, mini, target_us, 0.9)
     assert found.optimal
-    assert found.score == pytest.approx(_Brute(scores, model, mini).best(target_us, 0.9))
+    assert found.score == pytest.approx(Brute(scores, model, mini).best(target_us, 0.9))
 
 
 def test_a_probability_that_is_missed_by_the_last_digits_is_missed(
     make_table: MakeTable, mini: LayeredSpace
 ) -> None:
-    model = LatencyModel(make_table(calibration=_calibration(0, ("steady_us",), 5.0, 0.1)))
-    scores = _few(mini, 0, 3)
+    model = LatencyModel(make_table(calibration=made_up_calibration(0, ("steady_us",), 5.0, 0.1)))
+    scores = few_scores(mini, 0, 3)
     roomy_us = 3 * model.cost_matrix(mini).cheapest()
     first = select_chance_constrained(scores, model, mini, roomy_us, 0.9)
     estimate = model.estimate(first.architecture(mini, "first"))
@@ -173,9 +108,9 @@ def test_a_probability_that_is_missed_by_the_last_digits_is_missed(
 def test_with_all_candidates_the_probability_is_never_missed(
     make_table: MakeTable, mini: LayeredSpace, seed: int
 ) -> None:
-    model = LatencyModel(make_table(seed, _calibration(seed, tuple(FEATURES), 5.0, 0.1)))
+    model = LatencyModel(make_table(seed, made_up_calibration(seed, tuple(FEATURES), 5.0, 0.1)))
     costs = model.cost_matrix(mini)
-    scores = _few(mini, seed, 9)
+    scores = few_scores(mini, seed, 9)
     for target_us in np.array([4.0, 6.0, 9.0]) * costs.cheapest():
         plain = select(scores, costs, target_us)
         previous = plain.score
@@ -194,8 +129,8 @@ def test_a_result_that_is_not_proven_keeps_an_honest_bound(
 ) -> None:
     unproven = worse = 0
     for seed in range(120):
-        model = LatencyModel(make_table(seed, _calibration(seed, _SUMMED, 60.0, 0.0)))
-        scores = _few(mini, seed, 9)
+        model = LatencyModel(make_table(seed, made_up_calibration(seed, SUMMED, 60.0, 0.0)))
+        scores = few_scores(mini, seed, 9)
         target_us = 4 * model.cost_matrix(mini).cheapest()
         try:
             hasty = select_chance_constrained(scores, model, mini, target_us, 0.9, most_networks=1)
@@ -215,7 +150,7 @@ def test_without_an_interval_the_result_is_the_plain_selection(
 ) -> None:
     model = LatencyModel(make_table())
     costs = model.cost_matrix(mini)
-    scores = Scores(values=_few(mini, 0, 9), space=mini.spec, origin="made up")
+    scores = Scores(values=few_scores(mini, 0, 9), space=mini.spec, origin="made up")
     target_us = 2 * costs.cheapest()
     sure = select_chance_constrained(scores, model, mini, target_us, 0.99)
     plain = select(scores, costs, target_us)
@@ -227,9 +162,9 @@ def test_without_an_interval_the_result_is_the_plain_selection(
 def test_an_impossible_promise_is_told_the_lowest_possible_target_which_then_works(
     make_table: MakeTable, mini: LayeredSpace
 ) -> None:
-    model = LatencyModel(make_table(calibration=_calibration(0, ("steady_us",), 5.0, 0.2)))
-    scores = _few(mini, 0, 3)
-    brute = _Brute(scores, model, mini)
+    model = LatencyModel(make_table(calibration=made_up_calibration(0, ("steady_us",), 5.0, 0.2)))
+    scores = few_scores(mini, 0, 3)
+    brute = Brute(scores, model, mini)
     target_us = min(estimate.value_us for estimate in brute.estimates) * 1.05
     assert select_chance_constrained(scores, model, mini, target_us, 0.5).cost <= target_us
     with pytest.raises(UsageError, match="lowest target met so surely") as caught:
@@ -250,24 +185,26 @@ def test_a_probability_out_of_range_is_refused(
 ) -> None:
     with pytest.raises(UsageError, match=r"at least 0\.5 and below 1"):
         select_chance_constrained(
-            _few(mini, 0, 9), LatencyModel(make_table()), mini, 1e4, probability
+            few_scores(mini, 0, 9), LatencyModel(make_table()), mini, 1e4, probability
         )
 
 
 def test_a_target_that_is_no_number_is_refused(make_table: MakeTable, mini: LayeredSpace) -> None:
     with pytest.raises(UsageError, match="not a number"):
-        select_chance_constrained(_few(mini, 0, 9), LatencyModel(make_table()), mini, math.nan, 0.9)
+        select_chance_constrained(
+            few_scores(mini, 0, 9), LatencyModel(make_table()), mini, math.nan, 0.9
+        )
 
 
 def test_a_covariance_with_a_negative_variance_is_refused(
     make_table: MakeTable, mini: LayeredSpace
 ) -> None:
-    broken = _calibration(0, ("steady_us",)).model_copy(
+    broken = made_up_calibration(0, ("steady_us",)).model_copy(
         update={"covariance": ((1.0, 0.0), (0.0, -1.0))}
     )
     model = LatencyModel(make_table(calibration=broken))
     with pytest.raises(TableError, match="negative variance"):
-        select_chance_constrained(_few(mini, 0, 9), model, mini, 1e4, 0.9)
+        select_chance_constrained(few_scores(mini, 0, 9), model, mini, 1e4, 0.9)
 
 
 def test_scores_of_another_space_are_refused(make_table: MakeTable, mini: LayeredSpace) -> None:

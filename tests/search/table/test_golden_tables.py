@@ -171,6 +171,12 @@ def test_a_table_of_schema_5_has_no_effects_of_neighbouring_layers() -> None:
 # --- schema 7 -------------------------------------------------------------------
 
 
+def test_a_table_of_schema_6_does_not_know_which_phone_measured_a_row() -> None:
+    old = read_table(GOLDEN / "table_v6_complete")
+    assert old.manifest.phones is None
+    assert {entry.sampling.phone for entry in old.entries} == {None}
+
+
 @pytest.mark.parametrize("name", [path.name for path in sorted(GOLDEN.glob("table_v[1-6]*"))])
 def test_every_table_before_schema_7_is_of_the_burst(name: str) -> None:
     manifest = read_table(GOLDEN / name).manifest

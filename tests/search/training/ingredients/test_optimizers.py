@@ -100,3 +100,21 @@ def test_a_recipes_word_makes_its_optimiser(name: str, kind: type) -> None:
     )
     assert type(made) is kind
     assert made.param_groups[0]["momentum"] == 0.9
+
+
+def test_adamw_takes_momentum_and_rho_as_its_betas_and_decays_apart_from_the_gradient() -> None:
+    ours, torchs = (nn.Parameter(torch.tensor(1.0, dtype=torch.float64)) for _ in range(2))
+    groups = [{"params": [ours], "weight_decay": 0.1}]
+    made = make_optimizer(
+        "adamw", groups, rate=0.01, momentum=0.8, nesterov=False, rho=0.99, epsilon=1e-8
+    )
+    plain = torch.optim.AdamW([torchs], 0.01, betas=(0.8, 0.99), eps=1e-8, weight_decay=0.1)
+    gradients = [2.0, -1.0, 0.0]
+    assert moved(made, ours, gradients) == moved(plain, torchs, gradients)
+    # Without a gradient there is only the decay: 1 * (1 - 0.01 * 0.1).
+    rested = nn.Parameter(torch.tensor(1.0, dtype=torch.float64))
+    groups = [{"params": [rested], "weight_decay": 0.1}]
+    other = make_optimizer(
+        "adamw", groups, rate=0.01, momentum=0.8, nesterov=False, rho=0.99, epsilon=1e-8
+    )
+    assert moved(other, rested, [0.0]) == pytest.approx([0.999], rel=1e-12)

@@ -1,7 +1,7 @@
 """Exact selection under a latency target that is met with a given probability.
 
 The probability depends on the whole network, not on its layers one by one.
-But tangents of the latency's quantile (`search.selection.latency_quantile`) are
+But tangents of the latency's quantile (`search.selection.surely.latency_quantile`) are
 sums over layers and never above it: selecting under a tangent is a knapsack
 problem whose optimum bounds the true one from above.
 """
@@ -17,8 +17,8 @@ from search.selection.dynamic_program import MOST_STATES
 from search.selection.exact import Selection, score_matrix, score_sums
 from search.selection.frontiers import Networks, Summable, networks_within
 from search.selection.knapsack import Array, IntArray
-from search.selection.latency_quantile import LatencyQuantile, QuantileBound
 from search.selection.scores import Scores
+from search.selection.surely.latency_quantile import LatencyQuantile, QuantileBound
 from search.spaces.base import LayeredSpace
 
 # Tangents tried before the remaining networks are enumerated; two or three are enough.
@@ -58,6 +58,18 @@ def select_chance_constrained(
         TableError: The calibration's covariance has a negative variance.
         MissingOperator: The table does not cover the space.
     """
+    require_probability(probability, target_us)
+    values = score_matrix(scores)
+    quantile = LatencyQuantile(model, space, values, probability)
+    return _Search(quantile, values, target_us, most_networks).run()
+
+
+def require_probability(probability: float, target_us: float) -> None:
+    """Refuse a probability or a target that means nothing.
+
+    Raises:
+        UsageError: It does.
+    """
     if not 0.5 <= probability < 1:
         raise UsageError(
             f"The probability must be at least 0.5 and below 1, not {probability}.",
@@ -65,9 +77,6 @@ def select_chance_constrained(
         )
     if not math.isfinite(target_us):
         raise UsageError(f"The latency target {target_us} is not a number of microseconds.")
-    values = score_matrix(scores)
-    quantile = LatencyQuantile(model, space, values, probability)
-    return _Search(quantile, values, target_us, most_networks).run()
 
 
 class _Search:

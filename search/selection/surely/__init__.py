@@ -1,0 +1,1 @@
+"""Selection under a latency that is met with a given probability."""
