@@ -1,11 +1,8 @@
 """Campaigns on the loopback device, from the command line: the whole way and its faults."""
 
+# ruff: noqa: F811 (fixtures are imported, and asked for by name)
 import json
-import re
-import shutil
-import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,114 +15,25 @@ from deploy.cli import main as deploy_main
 from deploy.exporters.registry import exporter_entry
 from deploy.network import seeded_network
 from deploy.verification.device_side import Chunk, DeviceOptions, VerificationRequest
-from device_agents.adb.device import AdbDevice
-from device_agents.native import build as native
 from device_agents.protocol import CLOCK_STEP_NS
 from profiler.tables.summary import summary
 from profiler.verification.device_side import device_side
 from search.spaces.registry import make_space
-from search.table.store import Table, read_table
 from tests.device_agents.conftest import server  # noqa: F401 (a fixture)
 from tests.loopback.adb_server import AdbServer
 from tests.loopback.device import LoopbackDevice
-from tests.loopback.faults import NOISE
-from tests.loopback.phone import this_host
-from tests.waiting import PATIENCE_S, wait_until
-
-# Three blocks, their reference operator and the empty program: seconds to build.
-PASSES, ROUNDS = 6, 2
-FEW = ["--space", "fbnet-mini", "--filter", "_e1_m16", "--fast", "--precision", "90"]
-FEW += ["--iterations", str(PASSES * ROUNDS), "--min-time", "200"]
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache with the runner in it; artefacts are built once for all tests."""
-    pytest.importorskip("executorch.exir", reason="needs ExecuTorch")
-    if native.find() is None and not any(map(shutil.which, native.COMPILERS)):
-        pytest.skip("no C++ compiler to build the native runner with")
-    runner = native.build()
-    folder = tmp_path_factory.mktemp("cache")
-    place = folder / "runners" / runner.parent.name / runner.name
-    place.parent.mkdir(parents=True)
-    shutil.copy(runner, place)
-    return folder
-
-
-@pytest.fixture(autouse=True)
-def surroundings(bench, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # After `bench`, whose own cache is empty.
-    monkeypatch.setenv("KIT_CACHE", str(cache))
-    monkeypatch.setenv("ANDROID_USER_HOME", str(tmp_path))
-
-
-@pytest.fixture
-def device(tmp_path: Path) -> Iterator[LoopbackDevice]:
-    with LoopbackDevice(tmp_path / "device") as device:
-        if device.ground != "namespace":
-            pytest.skip("plans name device paths, which need a mount namespace")
-        yield device
-
-
-@dataclass(frozen=True)
-class Ended:
-    code: int
-    out: str
-    err: str
-
-
-def when_measuring(device: LoopbackDevice, act: Callable[[], None]) -> None:
-    """Act once a runner was started on the device."""
-
-    def is_measuring() -> bool:
-        return any("KIT_RUNNER_SHA256" in text for text in list(device.commands))
-
-    def wait() -> None:
-        wait_until(is_measuring, "a runner on the device")
-        act()
-
-    threading.Thread(target=wait, daemon=True).start()
-
-
-@pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A device that went away is given up soon; until then it may take its time."""
-    reconnect = AdbDevice.reconnect
-
-    def hastily(self: AdbDevice) -> None:
-        self.timeout_s = 0.5
-        reconnect(self)
-
-    monkeypatch.setattr(AdbDevice, "reconnect", hastily)
-    monkeypatch.setattr("device_agents.android.agent._PATIENCE_S", 0.5)
-
-
-Campaign = Callable[..., Ended]
-
-
-@pytest.fixture
-def campaign(bench, device: LoopbackDevice) -> Campaign:
-    def run(*words: str) -> Ended:
-        way = ["--device", "android", "--connect", device.address, "-o", str(bench.output)]
-        done = bench.call(*FEW, *way, *words)
-        return Ended(done.code, done.out, done.err)
-
-    return run
-
-
-def only_table(bench) -> Table:
-    (folder,) = bench.written()
-    return read_table(folder)
-
-
-def check_whole(table: Table, rounds: int = ROUNDS) -> None:
-    """No operator lost, none counted twice."""
-    samples = table.samples()
-    base = samples[samples["pass"] < PASSES]
-    assert {entry.status for entry in table.entries} == {"ok"}
-    assert not samples.duplicated(["item", "pass", "round"]).any()
-    assert base.groupby("item").size().eq(PASSES * rounds).all()
-    assert {entry.key for entry in table.entries} <= set(base["item"])
+from tests.profiler.campaign.loopback_phone import (  # noqa: F401 (fixtures among them)
+    FEW,
+    Campaign,
+    cache,
+    campaign,
+    check_whole,
+    device,
+    impatient,
+    only_table,
+    surroundings,
+    when_measuring,
+)
 
 
 def test_a_table_tells_all_that_is_known_of_the_device(bench, campaign: Campaign) -> None:
@@ -150,97 +58,6 @@ def test_a_table_tells_all_that_is_known_of_the_device(bench, campaign: Campaign
         assert (state.thermal_status, state.battery_percent) == ("none", 90)
         assert (state.power_sources, state.stay_on) == (("usb",), True)
     assert (protocol.cores_offline, protocol.refused_settings) == ((), {})
-
-
-@pytest.mark.thorough
-def test_what_a_phone_refuses_and_lacks_is_in_its_table(bench, tmp_path: Path) -> None:
-    phone = replace(this_host(), stay_on_refused=True, offline=(62, 63), missing=("sha256sum",))
-    with LoopbackDevice(tmp_path / "device", phone=phone) as device:
-        if device.ground != "namespace":
-            pytest.skip("plans name device paths, which need a mount namespace")
-        way = ["--device", "android", "--connect", device.address, "-o", str(bench.output)]
-        ended = bench.call(*FEW, *way)
-    assert ended.code == 0, ended.err
-    assert "has no sha256sum: sha1sum checks" in ended.err
-    table = only_table(bench)
-    protocol = table.manifest.protocol
-    assert protocol.cores_offline == (62, 63)
-    assert "SecurityException" in protocol.refused_settings["stay-on"]
-    for part in ("refused to keep its screen on", "Cores 62-63 are switched off"):
-        assert ended.err.count(part) == 1  # told once
-        assert any(part in note for note in table.manifest.notes)
-
-
-@pytest.mark.thorough
-def test_a_rerun_copies_no_artefact_and_tells_what_changed(
-    bench, campaign: Campaign, device: LoopbackDevice
-) -> None:
-    assert campaign().code == 0
-    before, commands = device.traffic.files_pushed, len(device.commands)
-    folder = device.files.within("data/local/tmp/fbnet-kit/files")
-    held = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
-    ended = campaign()
-    assert ended.code == 0
-    runs = [text for text in device.commands[commands:] if "KIT_RUNNER_SHA256" in text]
-    assert len(runs) == PASSES  # one launch a pass
-    assert device.traffic.files_pushed - before == PASSES  # the plans, and nothing else
-    assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == held
-    first, second = map(read_table, bench.written())
-    assert second.manifest.parent_id == first.manifest.table_id
-    assert re.search(r"since .*-v1: \d+ operators? slower", ended.err)
-
-
-@pytest.mark.thorough
-def test_another_phone_is_another_folder(bench, campaign: Campaign, device: LoopbackDevice) -> None:
-    assert campaign().code == 0
-    (device.files.within("loopback/props") / "ro.serialno").write_text("loopback-0002\n")
-    assert campaign().code == 0
-    assert len({folder.parent for folder in bench.written()}) == 2
-
-
-@pytest.mark.thorough
-def test_a_daemon_that_is_killed_again_and_again_costs_no_operator(
-    bench, campaign: Campaign, device: LoopbackDevice
-) -> None:
-    over, done = threading.Event(), threading.Event()
-    kills: list[int] = []
-
-    def kill() -> None:
-        while not over.wait(0.3) and len(kills) < 6:
-            device.stop()
-            over.wait(0.2)
-            device.start()
-            kills.append(1)
-        done.set()
-
-    when_measuring(device, kill)
-    ended = campaign("--iterations", "84")
-    for _ in range(12):
-        if ended.code != 3:
-            break
-        # A busy machine may not bring one sample between two kills: five times is too often.
-        # Nor is a device found that is down just then.
-        ended = campaign("--iterations", "84", "--resume")
-    over.set()
-    assert done.wait(PATIENCE_S)
-    assert ended.code == 0, ended.err
-    assert kills
-    check_whole(only_table(bench), rounds=14)
-    files = device.files.within("data/local/tmp/fbnet-kit/files")
-    assert not [path for path in files.iterdir() if path.suffix == ".part"]
-    assert device.settings.history()[-1].endswith("false")
-
-
-@pytest.mark.thorough
-@pytest.mark.parametrize("lines", [1, 9, 40])
-def test_output_cut_in_the_middle_of_a_line_costs_nothing(
-    bench, campaign: Campaign, device: LoopbackDevice, lines: int
-) -> None:
-    device.faults.drop_mid_line = lines
-    ended = campaign()
-    assert ended.code == 0, ended.err
-    assert device.faults.fired == 1
-    check_whole(only_table(bench))
 
 
 def test_a_frozen_device_ends_with_code_3_and_the_command_that_goes_on(
@@ -270,23 +87,6 @@ def test_a_lost_device_is_resumed_where_it_was(
     check_whole(only_table(bench), rounds=67)
 
 
-@pytest.mark.thorough
-def test_a_device_that_comes_back_without_its_files_gets_them_again(
-    bench, campaign: Campaign, device: LoopbackDevice
-) -> None:
-    folder = device.files.within("data/local/tmp/fbnet-kit")
-
-    def wipe() -> None:
-        device.stop()
-        shutil.rmtree(folder)
-        device.start()
-
-    when_measuring(device, wipe)
-    ended = campaign("--iterations", "402")
-    assert ended.code == 0, ended.err
-    check_whole(only_table(bench), rounds=67)
-
-
 def test_a_full_device_ends_with_its_sentence(
     bench, campaign: Campaign, device: LoopbackDevice
 ) -> None:
@@ -299,36 +99,11 @@ def test_a_full_device_ends_with_its_sentence(
     assert "devices clean" in ended.err
 
 
-@pytest.mark.thorough
-def test_noise_in_every_answer_changes_no_result(
-    bench, campaign: Campaign, device: LoopbackDevice
-) -> None:
-    device.faults.noise = NOISE
-    assert campaign().code == 0
-    check_whole(only_table(bench))
-    assert not device.files.within("data/local/tmp/owned").exists()
-
-
-@pytest.mark.thorough
-def test_the_kits_folder_is_listed_and_removed(
-    bench, campaign: Campaign, device: LoopbackDevice
-) -> None:
-    assert campaign().code == 0
-    folder = device.files.within("data/local/tmp/fbnet-kit")
-    words = ["devices", "clean", "--connect", device.address]
-    listed = bench.call(*words, "--dry-run")
-    assert "would be removed" in listed.out
-    assert folder.is_dir()
-    removed = bench.call(*words)
-    assert re.search(r"\d+ files, \d+\.\d MiB removed", removed.out)
-    assert not folder.exists()
-
-
 def test_two_phones_of_one_model_share_a_campaign_and_the_table_says_who_took_what(
     bench,
     device: LoopbackDevice,
     tmp_path: Path,
-    server: AdbServer,  # noqa: F811
+    server: AdbServer,
 ) -> None:
     other = replace(device.phone, serial="loopback-0002")
     with LoopbackDevice(tmp_path / "other", phone=other) as second:
