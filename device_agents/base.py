@@ -153,6 +153,43 @@ class HasRemarks(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Siblings:
+    """Phones that measure as one device, and how far they agree on what all of them ran.
+
+    Attributes:
+        hashes: The hash of each one's serial number, by the number that is in its samples'
+            `at_ns` (`device_agents.protocol.CLOCK_STEP_NS`).
+        shared_items: How many items all of them ran.
+        apart: The share by which one is slower than the others (below 0: faster), by number: the
+            median over these items. Who ran none of them is not there.
+        most_apart: The largest difference on one item, slowest against fastest; None: unknown.
+    """
+
+    hashes: Mapping[int, str]
+    shared_items: int = 0
+    apart: Mapping[int, float] = field(default_factory=dict)
+    most_apart: float | None = None
+
+
+@runtime_checkable
+class HasSiblings(Protocol):
+    """An agent that is several phones."""
+
+    def siblings(self) -> Siblings:
+        """The phones that took part so far."""
+        ...
+
+
+@runtime_checkable
+class HearsStages(Protocol):
+    """An agent that lets others see how far a campaign is."""
+
+    def hear_stage(self, title: str) -> None:
+        """A stage begins, such as "pass 2 of 6"."""
+        ...
+
+
 # Where a device's runtime comes from: ExecuTorch's pinned wheels, the packages that are
 # installed here, or a build with Android's NDK; `auto` is the device's own choice.
 RUNTIMES = ("auto", "wheels", "installed", "ndk")

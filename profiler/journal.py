@@ -307,6 +307,16 @@ class Journal:
         ).fetchall()
         return [int(row[0]) for row in rows], [row[1] / row[2] / 1e3 for row in rows]
 
+    def numbers(self, step_ns: int) -> dict[str, tuple[int, ...]]:
+        """By item, which of several clocks its blocks are of: number k begins at k steps."""
+        rows = self._connection.execute(
+            "SELECT DISTINCT item, at_ns / ? FROM blocks ORDER BY 1, 2", (step_ns,)
+        )
+        found: dict[str, tuple[int, ...]] = {}
+        for item, number in rows:
+            found[str(item)] = (*found.get(str(item), ()), int(number))
+        return found
+
     def hottest_c(self) -> float | None:
         """Highest temperature that any block reported."""
         row = self._connection.execute("SELECT MAX(temperature_mc) FROM blocks").fetchone()

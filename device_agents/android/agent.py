@@ -121,9 +121,15 @@ class AndroidAgent:
         self.adb_device.connect()
         self.identity: Identity = identify(self.adb_device)
         self._open.enter_context(device_lock(self.identity.lock_key, str(self.identity.info.model)))
-        self._gate = Gate(PhoneFence(self.adb_device))
+        fence = PhoneFence(self.adb_device)
+        self._gate = Gate(fence)
         if self._token is not None:
             self._gate.open(self._token)
+        elif fence.fence() and fence.is_measuring():
+            raise DeviceError(
+                "This phone is in a farm, and somebody measures on it at this moment.",
+                "Ask the farm for it (--farm HOST:PORT); python -m profiler farm status tells who.",
+            )
         self._performance_mode = PerformanceMode(
             self.adb_device, self.identity.serial_hash, self._settings.say
         )

@@ -34,6 +34,19 @@ done
 exit 1
 """
 
+# Whether any such process is there.
+_RUNS = f"""
+plans=$(ls {shlex.quote(PLANS)} 2>/dev/null) || exit 1
+for entry in /proc/[0-9]*; do
+  [ "$entry" = "/proc/$$" ] && continue
+  words=$(tr '\\0' ' ' 2>/dev/null < "$entry/cmdline") || continue
+  for plan in $plans; do
+    case "$words" in *"/$plan"*) exit 0 ;; esac
+  done
+done
+exit 1
+"""
+
 
 class PhoneFence:
     """The phone's side of a lease (`device_agents.farm.fence.PhoneSide`), over adb."""
@@ -71,6 +84,10 @@ class PhoneFence:
             DeviceError: One of them cannot be ended.
         """
         self._device.check(["sh", "-c", _STOP], "An earlier run on the device does not end")
+
+    def is_measuring(self) -> bool:
+        """Whether a runner of the kit runs on this phone."""
+        return self._device.run(["sh", "-c", _RUNS]).code == 0
 
     def _tidy(self, kept: int) -> None:
         """Remove tokens below the largest: they tell nothing."""

@@ -19,7 +19,7 @@ from device_agents.android.shared_work import (
     part_of,
     running_together,
 )
-from device_agents.base import AgentSettings, DeviceState
+from device_agents.base import AgentSettings, DeviceState, Siblings
 from device_agents.device import Device
 from device_agents.protocol import Bye, Hello, Plan, Record
 from search.errors import DeviceError
@@ -116,13 +116,13 @@ class Fleet:
         return self._agents[0].collect(name)
 
     def remarks(self) -> tuple[str, ...]:
+        """What was told about each phone that its measurements depend on."""
+        return tuple({text: None for agent in self._agents for text in agent.remarks()})
+
+    def siblings(self) -> Siblings:
         """The phones, and how far they agree on the shared items."""
-        hashes = [agent.info().serial_hash for agent in self._agents]
-        remarks = [f"measured by {len(hashes)} phones of one model: {', '.join(map(str, hashes))}"]
-        if agreement := self._agreement.remark({n: f"phone {h}" for n, h in enumerate(hashes)}):
-            remarks.append(agreement)
-        own = {text: None for agent in self._agents for text in agent.remarks()}
-        return (*remarks, *own)
+        hashes = (agent.info().serial_hash or "?" for agent in self._agents)
+        return self._agreement.siblings(dict(enumerate(hashes)))
 
     # --- one plan
 

@@ -16,11 +16,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
-from device_agents.base import DeviceState
+from device_agents.base import DeviceState, Siblings
 from device_agents.protocol import CLOCK_STEP_NS, Plan, PlanItem, Record, Sample, Sentinel
 
 SHARED_ITEMS = 3
-_AGREE = 0.05
 
 # A phone's number, and a record, the end of its plan (None) or the error that ended it.
 Message = tuple[int, Record | BaseException | None]
@@ -57,37 +56,38 @@ class Agreement:
         if isinstance(record, Sample) and record.item < SHARED_ITEMS:
             self._times[record.item][number].append(record.ns / record.loops)
 
-    def remark(self, names: Mapping[int, str]) -> str:
-        """A sentence on how far the phones agree; empty where no item was run by all of them.
-
-        Who is further from the others than they should be is named.
+    def siblings(self, hashes: Mapping[int, str]) -> Siblings:
+        """How far the phones agree; who ran no shared item is not compared.
 
         Args:
-            names: The phones by number.
+            hashes: Hash of each phone's serial number, by its number.
         """
-        common = [phones for phones in self._times.values() if set(names) <= set(phones)]
-        if not common or len(names) < 2:
-            return ""
-        medians = [
-            {number: statistics.median(phones[number]) for number in names} for phones in common
-        ]
-        worst = max(max(times.values()) / min(times.values()) - 1 for times in medians)
-        verdict = "they agree" if worst <= _AGREE else "THEY DO NOT AGREE"
-        told = f"{verdict}: on {len(common)} shared operators they differ by at most {worst:.1%}"
-        return "; ".join([told, *(self._odd(medians, names) if worst > _AGREE else ())])
+        seen = [{n: statistics.median(one) for n, one in by.items()} for by in self._times.values()]
+        return compare(hashes, seen)
 
-    @staticmethod
-    def _odd(medians: Sequence[Mapping[int, float]], names: Mapping[int, str]) -> Iterator[str]:
-        """The phones that are apart from the others, and by how much."""
-        for number, name in names.items():
-            apart = statistics.median(
-                times[number]
-                / statistics.median(time for other, time in times.items() if other != number)
-                - 1
-                for times in medians
-            )
-            if abs(apart) > _AGREE:
-                yield f"{name} is {abs(apart):.1%} {'slower' if apart > 0 else 'faster'}"
+
+def compare(hashes: Mapping[int, str], medians: Sequence[Mapping[int, float]]) -> Siblings:
+    """How far phones agree, from the median time of each on each item; in any one unit."""
+    numbers = set().union(*medians) & set(hashes)
+    common = [
+        {number: times[number] for number in numbers} for times in medians if numbers <= set(times)
+    ]
+    if len(numbers) < 2 or not common:
+        return Siblings(hashes=hashes)
+    return Siblings(
+        hashes=hashes,
+        shared_items=len(common),
+        apart={number: _apart(number, common) for number in sorted(numbers)},
+        most_apart=max(max(times.values()) / min(times.values()) - 1 for times in common),
+    )
+
+
+def _apart(number: int, common: Sequence[Mapping[int, float]]) -> float:
+    """By which share a phone is slower than the median of the others, in the median of items."""
+    return statistics.median(
+        times[number] / statistics.median(us for other, us in times.items() if other != number) - 1
+        for times in common
+    )
 
 
 def joint_state(states: Sequence[DeviceState]) -> DeviceState:

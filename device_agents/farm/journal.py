@@ -5,9 +5,11 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
+import filelock
+
 from search.errors import StorageError, UsageError
 
-FARM_SCHEMA = 1
+FARM_SCHEMA = 2
 _TABLES = """
 CREATE TABLE phones (
     id TEXT PRIMARY KEY, model TEXT NOT NULL, token INTEGER NOT NULL,
@@ -40,6 +42,29 @@ CREATE TABLE members (
 CREATE INDEX open_tasks ON tasks (campaign, done, holder);
 CREATE INDEX held_tasks ON tasks (holder);
 """
+
+# What each schema brought to the one before; the first stands above.
+_STEPS = {
+    1: "CREATE TABLE stages (campaign TEXT PRIMARY KEY, owner TEXT NOT NULL, stage TEXT NOT NULL);"
+}
+
+
+@contextlib.contextmanager
+def journal_lock(path: Path) -> Iterator[None]:
+    """Keep a second farm from the same journal; the system frees it even after kill -9.
+
+    Raises:
+        UsageError: Another farm keeps its leases there.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with filelock.FileLock(path.with_name(f"{path.name}.lock")).acquire(timeout=0):
+            yield
+    except filelock.Timeout as error:
+        raise UsageError(
+            f"Another farm keeps its leases in {path}.",
+            "Join that one (its farm start printed the address), or name another --journal.",
+        ) from error
 
 
 class FarmJournal:
@@ -77,10 +102,14 @@ class FarmJournal:
             raise self._refused(f"has schema {version}; this kit reads up to {FARM_SCHEMA}")
         self._database.execute("PRAGMA journal_mode = WAL")
         self._database.execute("PRAGMA synchronous = FULL")
-        if version == 0:
-            if self._database.execute("SELECT count(*) FROM sqlite_master").fetchone() != (0,):
-                raise self._refused("is no journal of a farm")
-            script = f"BEGIN IMMEDIATE; {_TABLES} PRAGMA user_version = {FARM_SCHEMA}; COMMIT;"
+        known = self._database.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if version == 0 and known != (0,):
+            raise self._refused("is no journal of a farm")
+        if version < FARM_SCHEMA:
+            new = ("" if version else _TABLES) + "".join(
+                _STEPS[step] for step in range(max(version, 1), FARM_SCHEMA)
+            )
+            script = f"BEGIN IMMEDIATE; {new} PRAGMA user_version = {FARM_SCHEMA}; COMMIT;"
             self._database.executescript(script)
 
     def _refused(self, what: str) -> UsageError:

@@ -162,9 +162,16 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CampaignStatus:
-    """How far one campaign is, in tasks."""
+    """How far one campaign is, in tasks: a task is what one phone runs at one go.
+
+    `stage` is what its holder last said ("pass 2 of 6"), empty where it has not; `phones` are the
+    tasks done by each phone.
+    """
 
     campaign: str
     queued: int
     running: int
     done: int
+    owner: str = ""
+    stage: str = ""
+    phones: tuple[tuple[str, int], ...] = ()

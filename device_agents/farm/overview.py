@@ -53,6 +53,11 @@ class Overview:
         with self._journal.transaction() as database:
             return tasks.progress(database)
 
+    def members(self, campaign: str) -> list[tuple[int, str]]:
+        """The phones of a campaign, by the number that each has there."""
+        with self._journal.transaction() as database:
+            return tasks.members(database, campaign)
+
     def results(self, campaign: str) -> list[Result]:
         """All results of a campaign, each with the phone that measured it."""
         with self._journal.transaction() as database:

@@ -339,10 +339,21 @@ class Registry(Overview):
         with self._journal.transaction() as database:
             return tasks.number_of(database, campaign, phone)
 
-    def forget(self, campaign: str, *, only_open: bool = False) -> None:
-        """Drop what is kept of a campaign: all of it, or the tasks that are not done."""
+    def note_stage(self, campaign: str, owner: str, stage: str) -> None:
+        """Keep what a campaign's holder says of how far it is, for people to see."""
         with self._journal.transaction() as database:
-            tasks.forget(database, campaign, only_open)
+            tasks.note_stage(database, campaign, owner[:200], stage[:200])
+
+    def forget(self, campaign: str, *, only_open: bool = False, phone: str = "") -> None:
+        """Drop what is kept of a campaign: all of it, or the tasks that are not done.
+
+        With a phone, its own open tasks alone: those of its siblings run on.
+        """
+        with self._journal.transaction() as database:
+            if only_open:
+                tasks.forget_open(database, campaign, phone)
+            else:
+                tasks.forget(database, campaign)
 
 
 def _held(database: sqlite3.Connection, key: str, purpose: Purpose) -> tuple[str, int]:

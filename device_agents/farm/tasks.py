@@ -79,13 +79,36 @@ def end_lease(database: sqlite3.Connection, key: str) -> None:
 def progress(database: sqlite3.Connection) -> list[CampaignStatus]:
     """Tasks of each campaign by state."""
     rows = database.execute(
-        "SELECT campaign, sum(done = 0 AND holder IS NULL), sum(done = 0 AND holder NOT NULL), "
-        "sum(done) FROM tasks GROUP BY campaign ORDER BY campaign"
+        "SELECT known.campaign, total(done = 0 AND holder IS NULL), "
+        "total(done = 0 AND holder NOT NULL), total(done), "
+        "coalesce(owner, ''), coalesce(stage, '') "
+        "FROM (SELECT campaign FROM tasks UNION SELECT campaign FROM stages) AS known "
+        "LEFT JOIN tasks ON tasks.campaign = known.campaign "
+        "LEFT JOIN stages ON stages.campaign = known.campaign "
+        "GROUP BY known.campaign ORDER BY known.campaign"
     )
+    by_phone: dict[str, list[tuple[str, int]]] = {}
+    for campaign, phone, done in database.execute(
+        "SELECT campaign, phone, count(*) FROM results GROUP BY campaign, phone ORDER BY phone"
+    ):
+        by_phone.setdefault(campaign, []).append((phone, done))
     return [
-        CampaignStatus(campaign=campaign, queued=queued, running=running, done=done)
-        for campaign, queued, running, done in rows
+        CampaignStatus(
+            campaign=campaign,
+            queued=int(queued),
+            running=int(running),
+            done=int(done),
+            owner=owner,
+            stage=stage,
+            phones=tuple(by_phone.get(campaign, ())),
+        )
+        for campaign, queued, running, done, owner, stage in rows
     ]
+
+
+def note_stage(database: sqlite3.Connection, campaign: str, owner: str, stage: str) -> None:
+    """Keep what a campaign's holder says of how far it is; the last word counts."""
+    database.execute("INSERT OR REPLACE INTO stages VALUES (?, ?, ?)", (campaign, owner, stage))
 
 
 def results(database: sqlite3.Connection, campaign: str) -> list[Result]:
@@ -119,12 +142,24 @@ def number_of(database: sqlite3.Connection, campaign: str, phone: str) -> int:
     return int(number)
 
 
-def forget(database: sqlite3.Connection, campaign: str, only_open: bool) -> None:
-    """Drop tasks, results and members of a campaign, or its open tasks alone."""
-    if only_open:
-        database.execute("DELETE FROM tasks WHERE campaign = ? AND done = 0", (campaign,))
-        return
-    for table in ("tasks", "results", "members"):
+def members(database: sqlite3.Connection, campaign: str) -> list[tuple[int, str]]:
+    """Numbers and phones of a campaign, by number."""
+    rows = database.execute(
+        "SELECT number, phone FROM members WHERE campaign = ? ORDER BY number", (campaign,)
+    )
+    return [(int(number), str(phone)) for number, phone in rows]
+
+
+def forget_open(database: sqlite3.Connection, campaign: str, phone: str) -> None:
+    """Drop the open tasks of a campaign: those of one phone, or all where none is named."""
+    database.execute(
+        "DELETE FROM tasks WHERE campaign = ? AND done = 0 AND ? IN (phone, '')", (campaign, phone)
+    )
+
+
+def forget(database: sqlite3.Connection, campaign: str) -> None:
+    """Drop all that is kept of a campaign."""
+    for table in ("tasks", "results", "members", "stages"):
         database.execute(f"DELETE FROM {table} WHERE campaign = ?", (campaign,))  # noqa: S608
 
 

@@ -170,9 +170,17 @@ class RegistryClient:
         """A phone's number within a campaign."""
         return int(self._call("number_of", {"campaign": campaign, "phone": phone}))
 
-    def forget(self, campaign: str, *, only_open: bool = False) -> None:
-        """Drop what is kept of a campaign, or its open tasks alone."""
-        self._call("forget", {"campaign": campaign, "only_open": only_open})
+    def note_stage(self, campaign: str, owner: str, stage: str) -> None:
+        """Say how far a campaign is."""
+        self._call("note_stage", {"campaign": campaign, "owner": owner, "stage": stage})
+
+    def members(self, campaign: str) -> list[tuple[int, str]]:
+        """The phones of a campaign, by number."""
+        return list(_typed(list[tuple[int, str]], self._call("members", {"campaign": campaign})))
+
+    def forget(self, campaign: str, *, only_open: bool = False, phone: str = "") -> None:
+        """Drop what is kept of a campaign, or the open tasks alone (with a phone: its own)."""
+        self._call("forget", {"campaign": campaign, "only_open": only_open, "phone": phone})
 
     def phones(self) -> list[PhoneStatus]:
         """Whatever phones were ever seen, by id."""
@@ -226,13 +234,14 @@ class HostClient:
         words = {"sha256": sha256, "upload": upload, "offset": offset, "is_last": is_last}
         self._call("put", words, content, timeout_s=_LONG_S)
 
-    def has(self, sha256: str) -> bool:
-        """Whether the host has a file."""
-        return bool(self._call("has", {"sha256": sha256}))
+    def missing(self, hashes: Sequence[str]) -> list[str]:
+        """The files, of these, that the host does not have."""
+        return [str(sha256) for sha256 in self._call("missing", {"hashes": list(hashes)})]
 
-    def deliver(self, key: str, sha256: str) -> str:
-        """Copy a file of the host to a phone; its name there."""
-        return str(self._call("deliver", {"key": key, "sha256": sha256}, timeout_s=_LONG_S))
+    def deliver(self, key: str, hashes: Sequence[str]) -> list[str]:
+        """Copy files of the host to a phone; their names there."""
+        words = {"key": key, "hashes": list(hashes)}
+        return [str(name) for name in self._call("deliver", words, timeout_s=_LONG_S)]
 
     def run(self, key: str, run: str, plan: str) -> None:
         """Begin to run a plan under a name; one that runs already goes on."""

@@ -16,18 +16,19 @@ from device_agents.android.shared_work import (
     part_of,
     running_together,
 )
-from device_agents.base import AgentSettings, DeviceState
+from device_agents.base import AgentSettings, DeviceState, Siblings
 from device_agents.farm.model import LeaseLost
+from device_agents.farm_hosts.assignment import Assignment
 from device_agents.farm_hosts.membership import Membership, Wish, is_its_own_fault
 from device_agents.farm_hosts.probe import Probes
-from device_agents.farm_hosts.remote import RemotePhone
+from device_agents.farm_hosts.remote import FetchesNothing, RemotePhone
 from device_agents.farm_hosts.transport import FarmTransport
 from device_agents.protocol import Bye, Hello, Plan, PlanItem, Record, Sentinel
 from search.errors import ConnectionLost, DeviceError, UsageError
 from search.table.manifest import DeviceInfo, Source
 
 
-class FarmFleet:
+class FarmFleet(FetchesNothing):
     """Phones of a farm as one `DeviceAgent`.
 
     It takes the phones that are free when it is opened (and waits for one where none is), keeps
@@ -49,8 +50,7 @@ class FarmFleet:
         self._members = Membership(transport, secret, wish, settings)
         self._probes = Probes(self._members, self._run_on, settings.say)
         self._files: dict[str, Path] = {}
-        self._owners: dict[int, int] = {}
-        self._moved: set[int] = set()
+        self._assignment = Assignment()
         self._agreement = Agreement()
         self._sentinel_us: list[float] = []
 
@@ -93,41 +93,23 @@ class FarmFleet:
         self._files[sha256] = path
         return sha256
 
-    def reserve(self) -> str:
-        """Refused.
-
-        Raises:
-            DeviceError: Always.
-        """
-        raise DeviceError(
-            "A farm measures tables; it fetches no outputs.", "Take one phone at a cable for that."
-        )
-
-    def collect(self, name: str) -> bytes:
-        """Refused.
-
-        Raises:
-            DeviceError: Always.
-        """
-        raise DeviceError(f"A farm has no output {name!r}.")
-
     def remarks(self) -> tuple[str, ...]:
-        """The phones, what each measured, and how far they agree."""
-        hashes, phones = self._members.hashes, self._members.phones
-        names = {number: f"phone {hashed}" for number, hashed in sorted(hashes.items())}
-        rows = Counter(self._owners.values())
-        took = [f"number {number} is {names[number]}, {rows[number]} items" for number in names]
-        remarks = [
-            f"measured by {len(names)} phones of one model: {', '.join(hashes.values())}",
-            f"a sample's phone is at_ns // 2**50 in samples.parquet: {'; '.join(took)}",
-            self._agreement.remark({number: names[number] for number in phones}),
-        ]
-        if self._moved:
-            remarks.append(f"{len(self._moved)} items moved from a phone that was lost to another")
-        for phone in phones.values():
+        """What happened to phones, and what was told about each."""
+        remarks = []
+        if moved := self._assignment.moved:
+            remarks.append(f"{len(moved)} items moved from a phone that was lost to another")
+        for phone in self._members.phones.values():
             with contextlib.suppress(ConnectionLost):
                 remarks += phone.remarks()
-        return tuple(dict.fromkeys(filter(None, (*remarks, *self._members.notes))))
+        return tuple(dict.fromkeys((*remarks, *self._members.notes)))
+
+    def siblings(self) -> Siblings:
+        """Every phone of the campaign, those of earlier launches too, and how far they agree."""
+        return self._agreement.siblings(dict(sorted(self._members.hashes.items())))
+
+    def hear_stage(self, title: str) -> None:
+        """Let the farm's users see how far the campaign is."""
+        self._members.tell_stage(title)
 
     # --- one plan
 
@@ -141,6 +123,8 @@ class FarmFleet:
         counts: Counter[str] = Counter()
         first: Hello | None = None
         open_items = {item.id: item for item in plan.items}
+        if self._assignment.lacks(self._members.phones):
+            self._members.gather()  # one that was lost may be back, or another one free
         while first is None or open_items:
             if not self._members.phones:
                 self._members.gather()
@@ -159,9 +143,10 @@ class FarmFleet:
 
     def _run_once(self, plan: Plan, open_items: dict[int, PlanItem]) -> Iterator[Record]:
         """One try at what is open; takes out what a phone finished, and phones that were lost."""
-        parts = self._parts(plan, open_items)
+        where = self._assignment.spread(open_items, self._members.phones)
+        parts = self._parts(plan, where)
         own = {
-            number: {item.id for item in part.items if self._owners.get(item.id) == number}
+            number: {item.id for item in part.items if where.get(item.id) == number}
             for number, part in parts.items()
         }
         running = set(parts)
@@ -197,16 +182,9 @@ class FarmFleet:
         if is_own and not isinstance(record, Bye):
             yield on_common_clock(number, record)
 
-    def _parts(self, plan: Plan, open_items: Mapping[int, PlanItem]) -> dict[int, Plan]:
+    def _parts(self, plan: Plan, where: Mapping[int, int]) -> dict[int, Plan]:
         """The plan of each phone that has something to do: its items, and those that all share."""
-        numbers = sorted(self._members.phones)
-        for item in open_items:
-            owner = self._owners.get(item)
-            if owner not in numbers:
-                if owner is not None:
-                    self._moved.add(item)
-                self._owners[item] = numbers[item % len(numbers)]
-        busy = {self._owners[item] for item in open_items} or set(numbers[:1])
+        busy = set(where.values()) or {min(self._members.phones)}
         return {
             number: part_of(
                 plan,
@@ -214,10 +192,7 @@ class FarmFleet:
                     item
                     for item in plan.items
                     if item.id == plan.sentinel
-                    or (
-                        item.id in open_items
-                        and (self._owners[item.id] == number or is_shared(plan, item))
-                    )
+                    or (item.id in where and (where[item.id] == number or is_shared(plan, item)))
                 ],
             )
             for number in sorted(busy)
@@ -225,12 +200,12 @@ class FarmFleet:
 
     def _run_on(self, phone: RemotePhone, plan: Plan) -> Iterator[Record]:
         """Run a plan on one phone, which gets its files first and has names of its own for them."""
+        wanted = {item.file for item in plan.items}
+        wanted |= {item.input for item in plan.items if item.input}
+        names = phone.deliver_all({sha256: self._files[sha256] for sha256 in sorted(wanted)})
         items = tuple(
             item.model_copy(
-                update={
-                    "file": phone.deliver(self._files[item.file], item.file),
-                    "input": item.input and phone.deliver(self._files[item.input], item.input),
-                }
+                update={"file": names[item.file], "input": item.input and names[item.input]}
             )
             for item in plan.items
         )

@@ -30,8 +30,11 @@ from search.files import sha256_file
 
 # What a holder may call.
 METHODS = frozenset(
-    ("open", "close", "state", "remarks", "lacking", "has", "put", "deliver", "run", "records")
-) | {"stop"}
+    (
+        *("open", "close", "state", "remarks", "lacking", "missing", "put", "deliver"),
+        *("run", "records", "stop"),
+    )
+)
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _UPLOAD = re.compile(r"[0-9a-f]{32}")
 # A registry that cannot be asked for so long may have given the phone away.
@@ -199,9 +202,9 @@ class HostAgent:
                 return sorted(sizes)
             return sorted(opened.agent.lacking(sizes))
 
-    def has(self, sha256: str) -> bool:
-        """Whether this host has a file."""
-        return self._path(sha256).exists()
+    def missing(self, hashes: list[str]) -> list[str]:
+        """The files, of these, that this host does not have."""
+        return [sha256 for sha256 in hashes if not self._path(sha256).exists()]
 
     def put(
         self, sha256: str, upload: str, offset: int, is_last: bool, content: bytes = b""
@@ -229,10 +232,10 @@ class HostAgent:
             raise DeviceError(f"A program arrived damaged at {self.host}.", "Send it again.")
         part.replace(path)
 
-    def deliver(self, key: str, sha256: str) -> str:
-        """Copy a file of this host to the phone, unless that has it; returns its name there."""
+    def deliver(self, key: str, hashes: list[str]) -> list[str]:
+        """Copy files of this host to the phone, unless that has them; their names there."""
         with self._held(key) as opened:
-            return opened.agent.deliver(self._path(sha256), sha256)
+            return [opened.agent.deliver(self._path(sha256), sha256) for sha256 in hashes]
 
     def run(self, key: str, run: str, plan: str) -> None:
         """Begin to run a plan; asked again under the same name, it goes on."""

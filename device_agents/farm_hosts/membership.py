@@ -5,13 +5,14 @@ import getpass
 import socket
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from device_agents.base import AgentSettings
 from device_agents.farm.model import FencedOff, Lease, LeaseLost, PhoneStatus
 from device_agents.farm_hosts.clients import HostClient, RegistryClient
+from device_agents.farm_hosts.keeping import KeptLease
 from device_agents.farm_hosts.phones import RunnerSettings
 from device_agents.farm_hosts.remote import RemotePhone
 from device_agents.farm_hosts.transport import FarmTransport, Unreachable
@@ -52,7 +53,8 @@ class Membership:
 
     Attributes:
         phones: Those that take part now, by number.
-        hashes: The serial hash of every phone that ever took part, by number.
+        hashes: The serial hash of every phone that ever took part, by number; those of earlier
+            launches of the campaign too.
         notes: What happened to phones, for the table.
     """
 
@@ -86,6 +88,8 @@ class Membership:
         """
         self.model = self._choose_model()
         self.registry.forget(self._wish.campaign, only_open=True)
+        self.hashes = dict(self.registry.members(self._wish.campaign))
+        self.tell_stage("getting ready")
         self.gather()
 
     def end(self, *, is_complete: bool) -> None:
@@ -96,6 +100,11 @@ class Membership:
         if is_complete:
             with contextlib.suppress(KitError):
                 self.registry.forget(self._wish.campaign)
+
+    def tell_stage(self, title: str) -> None:
+        """Say how far the campaign is; a registry that cannot be reached hears it later."""
+        with contextlib.suppress(KitError):
+            self.registry.note_stage(self._wish.campaign, self.owner, title)
 
     def _choose_model(self) -> str:
         models = models_in(self.registry.phones(), self._wish.models)
@@ -121,10 +130,11 @@ class Membership:
             Unreachable: The farm does not answer: at the beginning, or for minutes.
         """
         request, told = uuid.uuid4().hex, ""
+        failed: set[str] = set()
         patient_until_s = time.monotonic() + _PATIENCE_S
         while True:
             try:
-                lease = self._ask(request)
+                lease = self._ask(request, failed if self.phones else ())
                 if lease is None and self.phones:
                     return
                 news = self._why_waiting() if lease is None else told
@@ -135,17 +145,24 @@ class Membership:
                 lease, news = None, f"{error.message} Trying again."
             if lease is not None:
                 request = uuid.uuid4().hex
-                continue
+                if all(one.lease != lease for one in self.phones.values()):
+                    failed.add(lease.phone)  # it is left alone while others measure
+                if self.phones:
+                    continue
             if news != told:
                 told = news
                 self._settings.say(news)
             time.sleep(self._poll_s)
 
-    def _ask(self, request: str) -> Lease | None:
+    def _ask(self, request: str, but_not: Collection[str]) -> Lease | None:
         """Ask for one phone, and let it take part."""
         sent_at_s = time.monotonic()
         lease = self.registry.acquire(
-            self.owner, self.model, request, waits=not self.phones, left_out=self._left_out
+            self.owner,
+            self.model,
+            request,
+            waits=not self.phones,
+            left_out=[*self._left_out, *but_not],
         )
         if lease is not None:
             self._take(lease, sent_at_s)
@@ -188,9 +205,8 @@ class Membership:
         """
         way = self.registry.way(lease.key)
         return RemotePhone(
-            lease,
-            sent_at_s,
-            way,
+            KeptLease(lease, sent_at_s, self.registry),
+            way.address,
             self.registry,
             HostClient(self._transport, way.host, self._secret),
             settings=RunnerSettings.of(self._settings),

@@ -1,18 +1,18 @@
 """One leased phone at another host, as a device agent: renews its lease, hands results in."""
 
 import contextlib
-import threading
+import math
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from device_agents.base import DeviceState
-from device_agents.farm.holder import HeldLease, keep_renewed
-from device_agents.farm.model import Lease, LeaseLost, Result, Task, Way
+from device_agents.farm.model import Result, Task
 from device_agents.farm_hosts.clients import HostClient, RegistryClient
+from device_agents.farm_hosts.keeping import KeptLease
 from device_agents.farm_hosts.messages import Reply, read_reply, write
 from device_agents.farm_hosts.phones import OpenPhone, RunnerSettings, RunPart, state_of_json
 from device_agents.farm_hosts.transport import Unreachable
@@ -31,62 +31,71 @@ from search.table.manifest import DeviceInfo, Source
 
 _POLL_S = 2.0
 _PIECE = 4 * 2**20
+# Files that one call has copied to a phone.
+_AT_ONCE = 20
+# A host that is silent for so many times to live is given up, and its phone with it: the lease
+# alone would be renewed for ever.
+_HOST_PATIENCE = 2.0
 
 
-class RemotePhone:
+class FetchesNothing:
+    """What an agent of a farm refuses."""
+
+    def reserve(self) -> str:
+        """Refused: a farm measures, it fetches no outputs."""
+        raise UsageError(
+            "A farm measures tables; it fetches no outputs.", "Name a phone of this host: --serial."
+        )
+
+    def collect(self, name: str) -> bytes:
+        """Refused: a farm measures, it fetches no outputs."""
+        raise UsageError(f"A farm has no output {name!r}.", "Name a phone of this host: --serial.")
+
+
+class RemotePhone(FetchesNothing):
     """A leased phone as a `DeviceAgent`; its lease is renewed for as long as it is entered.
 
     `Begin` and `Loaded` are yielded as they come, whatever is measured only once the registry
     has kept it: a holder whose lease ended meanwhile yields nothing of it.
 
     Args:
-        lease: As granted.
-        sent_at_s: When the request was sent, by the clock.
-        way: How the phone is reached.
+        kept: Its lease.
+        address: How its host calls it.
         registry, host: The services.
         settings: How its runner is started.
         campaign: What the results are kept under; empty: nothing is handed in.
         say: Told what the phone's agent tells.
-        clock: Seconds.
     """
 
     def __init__(
         self,
-        lease: Lease,
-        sent_at_s: float,
-        way: Way,
+        kept: KeptLease,
+        address: str,
         registry: RegistryClient,
         host: HostClient,
         *,
         settings: RunnerSettings,
         campaign: str,
         say: Callable[[str], None],
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.lease = lease
-        self.way = way
+        self.lease = kept.lease
+        self._kept = kept
+        self._address = address
         self._registry = registry
         self._host = host
         self._settings = settings
         self._campaign = campaign
         self._say = say
-        self._clock = clock
-        self._held = HeldLease(lease, sent_at_s)
-        self._stop = threading.Event()
-        self._lost: LeaseLost | None = None
-        self._thread = threading.Thread(target=self._renew, name="farm lease", daemon=True)
         self._opened: OpenPhone | None = None
         self._names: dict[str, str] = {}
         self._plans = 0
 
-    # --- the lease
-
     def __enter__(self) -> Self:
-        self._thread.start()
+        self._kept.__enter__()
         try:
-            self._opened = self._host.open(self.lease, self.way.address, self._settings)
+            self._opened = self._host.open(self.lease, self._address, self._settings)
         except BaseException:
-            self._give_back()
+            self.__exit__(None, None, None)
             raise
         self._tell(self._opened.said)
         return self
@@ -97,37 +106,9 @@ class RemotePhone:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._give_back()
-
-    def _give_back(self) -> None:
-        """Close the phone and end the lease; what cannot be reached does so by itself."""
-        for end in (self._host.close, self._registry.release):
-            with contextlib.suppress(KitError):
-                end(self.lease.key)
-        self._stop.set()
-        self._thread.join()
-
-    def _renew(self) -> None:
-        try:
-            keep_renewed(self._held, self._registry.renew, clock=self._clock, stop=self._stop)
-        except LeaseLost as error:
-            self._lost = error
-        except KitError as error:
-            self._lost = LeaseLost(error.message, error.remedy)
-
-    def check(self) -> None:
-        """Refuse to go on without the lease.
-
-        Raises:
-            LeaseLost: It has ended, or may have.
-        """
-        if self._lost is not None:
-            raise self._lost
-        if self._held.is_over(self._clock()):
-            raise LeaseLost(
-                f"The lease of {self.lease.phone} could not be renewed in time.",
-                "Look whether the registry runs: python -m profiler farm status.",
-            )
+        with contextlib.suppress(KitError):  # a host that cannot be reached closes it by itself
+            self._host.close(self.lease.key)
+        self._kept.__exit__(kind, error, trace)
 
     # --- DeviceAgent protocol
 
@@ -155,11 +136,17 @@ class RemotePhone:
 
     def deliver(self, path: Path, sha256: str) -> str:
         """Send a file to the host unless it has it, and have it copied to the phone."""
-        if sha256 not in self._names:
-            if not self._host.has(sha256):
-                self._send(path, sha256)
-            self._names[sha256] = self._host.deliver(self.lease.key, sha256)
-        return self._names[sha256]
+        return self.deliver_all({sha256: path})[sha256]
+
+    def deliver_all(self, files: Mapping[str, Path]) -> Mapping[str, str]:
+        """The same for many files, by hash, in few calls; their names on the phone."""
+        new = [sha256 for sha256 in files if sha256 not in self._names]
+        for sha256 in self._host.missing(new) if new else ():
+            self._send(files[sha256], sha256)
+        for start in range(0, len(new), _AT_ONCE):
+            some = new[start : start + _AT_ONCE]
+            self._names.update(zip(some, self._host.deliver(self.lease.key, some), strict=True))
+        return self._names
 
     def _send(self, path: Path, sha256: str) -> None:
         size, offset, upload = path.stat().st_size, 0, uuid.uuid4().hex
@@ -171,14 +158,6 @@ class RemotePhone:
                 offset += len(content)
                 if is_last:
                     return
-
-    def reserve(self) -> str:
-        """Refused: a farm measures, it fetches no outputs."""
-        raise _no_outputs("A file of outputs")
-
-    def collect(self, name: str) -> bytes:
-        """Refused: a farm measures, it fetches no outputs."""
-        raise _no_outputs(name)
 
     def run(self, plan: Plan) -> Iterator[Record]:
         """Run one plan; its measurements come at the end, if they count.
@@ -202,7 +181,7 @@ class RemotePhone:
                 yield record
             else:
                 kept.append(record)
-        self.check()
+        self._kept.check()
         if task is not None:
             content = "\n".join(map(dump_record, kept))
             result = Result(
@@ -225,21 +204,27 @@ class RemotePhone:
             )
             if claimed[-1] == task:
                 return task
-            # One that a launch which broke off left behind; another one takes its place.
-            self._until_answered(lambda: self._registry.forget(self._campaign, only_open=True))
+            # One that this phone left behind when it was lost; another one takes its place.
+            self._until_answered(
+                lambda: self._registry.forget(
+                    self._campaign, only_open=True, phone=self.lease.phone
+                )
+            )
             self._until_answered(lambda: self._registry.queue([task]))
 
     def _lines(self, plan: Plan) -> Iterator[str]:
         """The records of a run as they arrive, over breaks of the connection."""
         key, got = self.lease.key, 0
-        self._until_answered(lambda: self._host.run(key, plan.nonce, dump_plan(plan)))
+        patience_s = _HOST_PATIENCE * self.lease.ttl_s
+        self._until_answered(lambda: self._host.run(key, plan.nonce, dump_plan(plan)), patience_s)
         try:
             while True:
                 parts: list[RunPart] = []
                 self._until_answered(
                     lambda: parts.append(  # noqa: B023 (called at once)
                         self._host.records(key, plan.nonce, got, _POLL_S)  # noqa: B023
-                    )
+                    ),
+                    patience_s,
                 )
                 part = parts[-1]
                 self._tell(part.said)
@@ -254,24 +239,23 @@ class RemotePhone:
             with contextlib.suppress(KitError):
                 self._host.stop(key, plan.nonce)
 
-    def _until_answered(self, ask: Callable[[], object]) -> None:
-        """Ask again while the service cannot be reached and the lease lives."""
+    def _until_answered(self, ask: Callable[[], object], patience_s: float = math.inf) -> None:
+        """Ask again while the service cannot be reached and the lease lives.
+
+        Raises:
+            LeaseLost: It ended meanwhile.
+            Unreachable: The service cannot be reached for so long.
+        """
+        until_s = time.monotonic() + patience_s
         while True:
-            self.check()
+            self._kept.check()
             try:
                 ask()
                 return
             except Unreachable:
-                if self._stop.wait(_POLL_S / 4):
+                if self._kept.wait(_POLL_S / 4) or time.monotonic() >= until_s:
                     raise
 
     def _tell(self, said: tuple[str, ...]) -> None:
         for text in said:
             self._say(text)
-
-
-def _no_outputs(asked: str) -> KitError:
-    return UsageError(
-        f"{asked} was asked of a farm, which measures alone.",
-        "Name a phone of this host: --serial.",
-    )

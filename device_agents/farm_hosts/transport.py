@@ -70,5 +70,5 @@ def unreachable(service: str, why: str = "nothing answers") -> Unreachable:
     what = "The farm's registry" if service == REGISTRY else f"The farm's {service}"
     return Unreachable(
         f"{what} cannot be reached: {why}.",
-        "See python -m profiler farm status; what was kept is not measured twice.",
+        "Look whether farm start runs on its first host; what was kept is not measured twice.",
     )

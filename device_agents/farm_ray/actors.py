@@ -25,7 +25,8 @@ NAMESPACE = "fbnet-kit-farm"
 REGISTRY_METHODS = frozenset(
     (
         *("see", "drain", "quarantine", "acquire", "confirm", "way", "renew", "release", "queue"),
-        *("claim", "submit", "fail", "submit_probe", "number_of", "forget"),
+        *("claim", "submit", "fail", "submit_probe", "number_of", "members", "forget"),
+        "note_stage",
         *("phones", "hosts", "waiting", "campaigns"),
     )
 )
@@ -89,12 +90,16 @@ class ActorTransport:
 
     def ask(self, service: str, request: bytes, timeout_s: float) -> bytes:
         import ray
-        from ray.exceptions import RayError
+        from ray.exceptions import GetTimeoutError, RayError
 
         try:
             actor = ray.get_actor(service, namespace=NAMESPACE)
             reply: bytes = ray.get(actor.answer.remote(request), timeout=timeout_s)
-        except (RayError, ValueError, ConnectionError, OSError, RuntimeError) as error:
+        except ValueError as error:
+            raise unreachable(service, "it is not there, or not yet again") from error
+        except GetTimeoutError as error:
+            raise unreachable(service, f"no answer within {timeout_s:.0f} s") from error
+        except (RayError, ConnectionError, OSError, RuntimeError) as error:
             raise unreachable(service, f"{type(error).__name__}: {error}"[:200]) from error
         return reply
 

@@ -12,7 +12,7 @@ import threading
 from typing import IO
 
 from device_agents.farm_ray.actors import ActorTransport
-from device_agents.farm_ray.processes import read_frame, write_frame
+from device_agents.farm_ray.processes import WRONG_TOKEN, read_frame, write_frame
 from search.errors import KitError
 
 _THREADS = 32
@@ -55,7 +55,12 @@ def main() -> None:
     # Ray prints; only replies may stand on standard output.
     replies = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    connect(sys.argv[1])
+    try:
+        connect(sys.argv[1])
+    except ConnectionError as error:
+        refused = WRONG_TOKEN in f"{error.__cause__} {error.__context__}"
+        write_frame(replies, {"id": 0, "error": "secret" if refused else "unreachable"})
+        os._exit(1)
     write_frame(replies, {"id": 0, "error": None})
     serve(sys.stdin.buffer, replies)
     os._exit(0)

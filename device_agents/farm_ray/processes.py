@@ -5,6 +5,7 @@ import importlib.util
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -23,6 +24,24 @@ _SLOW = "timed out during startup"
 _START_S = 120.0
 _TRIES = 3
 _END_S = 10.0
+_CONNECT_S = 5.0
+# In what Ray says where its token is another one than ours.
+WRONG_TOKEN = "InvalidAuthToken"  # noqa: S105 (what it says, not a token)
+OTHER_SECRET = (
+    "This farm has another secret.",
+    "Copy the secret of its first host to this one (mode 600), or name it by --secret "
+    "(--farm-secret of a campaign).",
+)
+
+
+def listens(address: str) -> bool:
+    """Whether anything accepts connections at HOST:PORT; Ray takes half a minute to tell."""
+    host, _, port = address.rpartition(":")
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), _CONNECT_S):
+            return True
+    except OSError:
+        return False
 
 
 def require_ray() -> None:
@@ -82,6 +101,17 @@ def _started(
     options: Mapping[str, str], environment: Mapping[str, str], log: Path
 ) -> "subprocess.Popen[bytes]":
     """A node that is ready; tried again where Ray gave up after half a minute (a busy host)."""
+    if "head" in options and listens(address := f"{options['node-ip-address']}:{options['port']}"):
+        raise DeviceError(
+            f"Something listens at {address} already.",
+            f"If it is a farm, join it (python -m profiler farm join {address}); or name another "
+            "--port.",
+        )
+    if "address" in options and not listens(options["address"]):
+        raise DeviceError(
+            f"Nothing listens at {options['address']}.",
+            "Start the farm on its first host: python -m profiler farm start.",
+        )
     for attempt in range(_TRIES):
         with log.open("wb") as stream:
             node = subprocess.Popen(
@@ -161,7 +191,10 @@ def _wait_until_ready(node: "subprocess.Popen[bytes]", log: Path) -> None:
         if node.poll() is not None:
             break
         time.sleep(0.2)
-    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines() or ["nothing"]
+    text = log.read_text(encoding="utf-8", errors="replace")
+    if WRONG_TOKEN in text:
+        raise DeviceError(*OTHER_SECRET)
+    lines = text.strip().splitlines() or ["nothing"]
     raise DeviceError(
         f"Ray's node did not start; it said: {lines[-1][:300]}",
         f"See {log}. Is the address free, and the secret that of the farm?",

@@ -8,8 +8,11 @@ import sys
 import threading
 from pathlib import Path
 
-from device_agents.farm_hosts.transport import unreachable
+from device_agents.farm_hosts.messages import NotAdmitted
+from device_agents.farm_hosts.transport import Unreachable, unreachable
 from device_agents.farm_ray.processes import (
+    OTHER_SECRET,
+    listens,
     ray_environment,
     read_frame,
     require_ray,
@@ -62,8 +65,8 @@ class RayTransport:
             raise unreachable(service, str(error) or "it took too long") from error
         finally:
             self._open.pop(number, None)
-        if told["error"] is not None:
-            raise unreachable(service, str(told["error"][0]))  # type: ignore[index]
+        if isinstance(words := told["error"], list):
+            raise Unreachable(*map(str, words))
         return reply
 
     def _started(self) -> "subprocess.Popen[bytes]":
@@ -71,6 +74,8 @@ class RayTransport:
         if self._carrier is not None and self._carrier.poll() is None:
             return self._carrier
         self._end(self._carrier)
+        if not listens(self._address):
+            raise unreachable("registry", f"nothing listens at {self._address}")
         carrier = subprocess.Popen(
             [sys.executable, "-m", _MODULE, self._address],
             env=ray_environment(self._secret, self._address),
@@ -83,11 +88,16 @@ class RayTransport:
         self._open[0] = ready
         threading.Thread(target=self._read, args=(carrier,), daemon=True).start()
         try:
-            ready.result(_CONNECT_S)
+            told, _ = ready.result(_CONNECT_S)
+            if told["error"] == "secret":
+                self._end(carrier)
+                raise NotAdmitted(*OTHER_SECRET)
+            if told["error"] is not None:
+                raise ConnectionLost(f"Ray does not answer at {self._address}")
         except (ConnectionLost, concurrent.futures.TimeoutError) as error:
             self._end(carrier)
             raise unreachable(
-                "registry", f"Ray does not let this host in at {self._address}"
+                "registry", str(error) or f"Ray does not answer at {self._address}"
             ) from error
         self._carrier = carrier
         return carrier

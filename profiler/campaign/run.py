@@ -11,7 +11,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from deploy.artefact import Artefact
-from device_agents.base import DeviceAgent, DeviceState, HasRemarks
+from device_agents.base import DeviceAgent, DeviceState, HasRemarks, HasSiblings
 from device_agents.lock import measuring_lock
 from profiler.journal import Journal, journal_path, require_unfinished
 from profiler.measuring.artefacts import build_artefacts, check_sentinel
@@ -246,6 +246,7 @@ def _write(
         context=dict(options.context),
         notes=(*options.notes, *remarks),
         state_of=options.state_of,
+        siblings=agent.siblings() if isinstance(agent, HasSiblings) else None,
     )
     manifest, entries, exam = build_table(result)
     samples = samples_frame(journal)

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from device_agents.base import DeviceAgent
+from device_agents.base import DeviceAgent, HearsStages
 from profiler.journal import Journal
 from profiler.measuring.batch import BatchRunner
 from profiler.measuring.items import DeliveredFiles, TimedItem
@@ -74,5 +74,7 @@ class MeasuringLoop:
             time.sleep(self.settings.cooldown_s)
         blocks = sum(min(done.get(item.name, 0), rounds) for item in items)
         self.progress.stage(one.title, len(items) * rounds, blocks)
+        if isinstance(self.agent, HearsStages):
+            self.agent.hear_stage(one.title)
         for batch in batches(remaining, self.settings.seed, one.number):
             runner.run(one.number, batch)

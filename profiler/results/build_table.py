@@ -18,6 +18,7 @@ from profiler.results.added import added_notes
 from profiler.results.judged import Measurements, judge_journal
 from profiler.results.memory import memory_model, with_needs
 from profiler.results.old_state import at_state_of
+from profiler.results.phones import measuring_phones, with_phones
 from profiler.results.provenance import kit_info
 from profiler.results.rows import CampaignResult, make_entry
 from profiler.settings import BAR_MAPE, BAR_SPEARMAN
@@ -45,7 +46,7 @@ def build_table(result: CampaignResult) -> tuple[Manifest, tuple[Entry, ...], pd
         result.state_of, judged, result, judged.timeline.clock_khz
     )
     entries = tuple(make_entry(operator, measurements, result) for operator in plan.operators)
-    entries, prediction = _complete(entries, result)
+    entries, prediction = _complete(with_phones(entries, result), result)
     by_key = {entry.key: entry for entry in entries if entry.status != "failed"}
     seed, by_name = plan.settings.seed, measurements.by_name
     model = fit_model(_networks(plan.calibration, by_key, by_name, plan.space), seed)
@@ -70,6 +71,7 @@ def build_table(result: CampaignResult) -> tuple[Manifest, tuple[Entry, ...], pd
         exam=exam,
         prediction=prediction,
         memory=memory,
+        phones=measuring_phones(result),
         context=dict(result.context),
         notes=(
             *result.notes,

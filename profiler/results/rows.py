@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from deploy.artefact import Artefact
-from device_agents.base import DeviceState
+from device_agents.base import DeviceState, Siblings
 from profiler.analysis.judge import Measurement
 from profiler.journal import Journal
 from profiler.planning.plan import CampaignPlan
@@ -37,6 +37,7 @@ class CampaignResult:
     context: Mapping[str, str]
     notes: tuple[str, ...]
     state_of: Table | None = None
+    siblings: Siblings | None = None
 
 
 def make_entry(operator: OperatorSpec, measurements: Measurements, result: CampaignResult) -> Entry:

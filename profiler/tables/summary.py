@@ -4,6 +4,7 @@ import math
 import textwrap
 
 from profiler.tables.memory import memory_lines
+from profiler.tables.phones import phone_lines
 from profiler.tables.versions import exporter_of
 from search.console.messages import counted
 from search.latency.trust import table_problems, wide_rows
@@ -42,6 +43,7 @@ def summary(table: Table) -> list[str]:
         *_calibration_lines(manifest.calibration),
         *_exam_lines(manifest.exam),
         *memory_lines(table),
+        *phone_lines(manifest.phones),
         *_wide_lines(table),
         *(f"  note       {note}" for note in manifest.notes),
         *_verdict_lines(table),

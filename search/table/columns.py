@@ -81,6 +81,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("artefact_error", "artefact", "error", _number_or_none),
     Column("in_network_us", "", "in_network_us", _number_or_none, since=3),
     Column("state_sensitivity", "spread", "state_sensitivity", _number_or_none, since=3),
+    Column("phone", "sampling", "phone", _text_or_none, since=7),
 )
 
 

@@ -1,6 +1,7 @@
 """Entry: one row of a latency table, its values in groups."""
 
 import math
+import re
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -9,6 +10,7 @@ from search.operators.counts import count
 from search.operators.spec import OperatorSpec, parse_key
 from search.table.values import MOST_US, is_time_us
 
+_PHONES = re.compile(r"[A-Za-z0-9._?+-]{1,2000}")
 STATUSES = ("ok", "unstable", "failed", "predicted")
 
 
@@ -78,12 +80,24 @@ class Spread:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampling:
-    """How often an operator was timed; `rejected_blocks` were disturbed and left out."""
+    """How often an operator was timed; `rejected_blocks` were disturbed and left out.
+
+    `phone` is the one of several that timed it, by the hash of its serial number; of an operator
+    that moved from a phone that was lost it is all of them, joined by "+". None: there was one.
+
+    Raises:
+        TableError: `phone` cannot be such a hash.
+    """
 
     blocks: int = 0
     calls: int = 0
     passes: int = 0
     rejected_blocks: int = 0
+    phone: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.phone is not None and not _PHONES.fullmatch(self.phone):
+            raise TableError(f"{self.phone[:80]!r} is no hash of a phone's serial number.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

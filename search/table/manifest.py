@@ -4,13 +4,13 @@ Units are in the names; unknown is null. `TABLE_SCHEMA` counts the schema of
 manifest and rows; `search.table.upgrades` holds one step for each older one.
 """
 
-from datetime import datetime
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from search.table.calibration import Calibration
 from search.table.memory import MemoryModel
+from search.table.phones import MeasuringPhones
 from search.table.values import (
     MOST_CORRELATION,
     Celsius,
@@ -22,23 +22,16 @@ from search.table.values import (
     Finite,
     FolderName,
     Microseconds,
+    Moment,
     NotNegative,
     PositiveCount,
     Share,
     Threads,
 )
 
-TABLE_SCHEMA = 6
+TABLE_SCHEMA = 7
 
 Source = Literal["measured", "imported", "predicted", "simulated"]
-
-
-def _moment(text: str) -> str:
-    datetime.fromisoformat(text)
-    return text
-
-
-Moment = Annotated[str, AfterValidator(_moment)]
 
 
 class Part(BaseModel):
@@ -325,7 +318,7 @@ class Prediction(Part):
 class Manifest(Part):
     """The whole of `manifest.json`."""
 
-    schema_version: Literal[6] = 6
+    schema_version: Literal[7] = 7
     table_id: str
     parent_id: str | None = None
     created_utc: Moment
@@ -341,6 +334,7 @@ class Manifest(Part):
     origin: Origin | None = None
     prediction: Prediction | None = None
     memory: MemoryModel | None = None
+    phones: MeasuringPhones | None = None
     context: dict[str, str] = {}
     notes: tuple[str, ...] = ()
     files_sha256: dict[str, str]

@@ -18,6 +18,8 @@ table under tests/golden/.
              the same columns
     5 -> 6   effects of neighbouring layers (`calibration.pairs`), none in older tables;
              the same columns
+    6 -> 7   which of several phones measured a row (the column `phone`), and how far they agree
+             (`phones`), unknown in older tables
 """
 
 from collections.abc import Callable, Mapping
@@ -72,6 +74,11 @@ def _manifest_5(content: Content) -> Content:
     return {**content, "schema_version": 6}
 
 
+def _manifest_6(content: Content) -> Content:
+    # Likewise what schema 7 brings.
+    return {**content, "schema_version": 7}
+
+
 def _phone_3(value: Any) -> Any:
     """A field of the protocol; a phone's state without a `stay_on` that may be untrue."""
     if isinstance(value, dict) and value.get("stay_on") is True:
@@ -83,12 +90,17 @@ def _rows_2(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(in_network_us="", state_sensitivity="")
 
 
+def _rows_6(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.assign(phone="")
+
+
 UPGRADES: Mapping[int, Upgrade] = {
     1: Upgrade(manifest=_manifest_1),
     2: Upgrade(manifest=_manifest_2, rows=_rows_2),
     3: Upgrade(manifest=_manifest_3),
     4: Upgrade(manifest=_manifest_4),
     5: Upgrade(manifest=_manifest_5),
+    6: Upgrade(manifest=_manifest_6, rows=_rows_6),
 }
 
 

@@ -5,9 +5,10 @@ them every product, ratio and square that the kit forms of such values is a numb
 """
 
 import math
+from datetime import datetime
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 # A picosecond, and eleven days.
 LEAST_US, MOST_US = 1e-6, 1e12
@@ -33,6 +34,14 @@ PositiveCount = Annotated[int, Field(ge=1, le=MOST_COUNT)]
 Threads = Annotated[int, Field(ge=1, le=65_536)]
 Cpu = Annotated[int, Field(ge=0, le=65_535)]
 ClockKhz = Annotated[int, Field(ge=1, le=MOST_CLOCK_KHZ)]
+
+
+def _moment(text: str) -> str:
+    datetime.fromisoformat(text)
+    return text
+
+
+Moment = Annotated[str, AfterValidator(_moment)]
 # A device's id is a folder's name.
 FolderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$", max_length=200)]
 

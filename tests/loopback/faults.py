@@ -1,7 +1,8 @@
 """What can be made to go wrong, at the start or while the device runs."""
 
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields
 
 NOISE = (
@@ -32,6 +33,7 @@ class Faults:
         truncate_output_bytes: End one command's output there as if nothing were wrong.
         delay_s: Wait before each message to the host.
         bytes_per_second: Speed limit of what is sent, per connection.
+        record_s: Time that a record of a runner takes at least: a phone that is so slow.
         refuse_authentication: Never let anybody in.
         quota_bytes: Writes beyond so many bytes on the device fail.
         noise: Put this before and behind each command's output; see `HOSTILE`.
@@ -44,6 +46,7 @@ class Faults:
     truncate_output_bytes: int | None = None
     delay_s: float = 0.0
     bytes_per_second: float | None = None
+    record_s: float = 0.0
     refuse_authentication: bool = False
     quota_bytes: int | None = None
     noise: bytes = b""
@@ -57,7 +60,7 @@ class Faults:
     @classmethod
     def switches(cls) -> dict[str, type]:
         """Names of the switches and what each takes, for a command line."""
-        kinds = {"delay_s": float, "bytes_per_second": float, "noise": str}
+        kinds = {"delay_s": float, "bytes_per_second": float, "record_s": float, "noise": str}
         kinds["refuse_authentication"] = bool
         hidden = {"fired", "_moving", "_lock"}
         return {f.name: kinds.get(f.name, int) for f in fields(cls) if f.name not in hidden}
@@ -99,6 +102,35 @@ class Faults:
             setattr(self, switch, None)
             self.fired += 1
             return left, True
+
+
+class Pace:
+    """Keeps the records of one command apart by `Faults.record_s`, however late one of them was."""
+
+    _BEGIN = b'{"type":'
+
+    def __init__(self, faults: Faults) -> None:
+        self._faults = faults
+        self._next_s = time.monotonic()
+        self._is_record = False
+        self._at_start = True
+
+    def parts(self, data: bytes) -> Iterator[bytes]:
+        """The same bytes, line by line, each record's end in its time."""
+        if not self._faults.record_s:
+            yield data
+            return
+        for line in data.splitlines(keepends=True):
+            if self._at_start:
+                self._is_record = line.startswith(self._BEGIN)
+            self._at_start = line.endswith(b"\n")
+            if self._is_record and self._at_start:
+                self._wait()
+            yield line
+
+    def _wait(self) -> None:
+        self._next_s += self._faults.record_s
+        time.sleep(max(0.0, self._next_s - time.monotonic()))
 
 
 class OutputGate:

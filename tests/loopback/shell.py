@@ -17,7 +17,7 @@ from enum import IntEnum
 from pathlib import Path
 from typing import IO
 
-from .faults import Cut, Faults, OutputGate
+from .faults import Cut, Faults, OutputGate, Pace
 from .ground import Ground
 from .messages import Disconnected
 from .streams import Stream, StreamClosed
@@ -132,8 +132,10 @@ class Shell:
         """Pass on until the end; once nobody reads any more, the command cannot write either."""
         seen = self._settings.ground.output_filter()
         try:
+            pace = Pace(self._settings.faults)
             while data := os.read(source.fileno(), PIECE_BYTES):
-                self._show(stream, seen(data), kind)
+                for part in pace.parts(seen(data)):
+                    self._show(stream, part, kind)
             self._show(stream, seen(b"", last=True), kind)
         except (StreamClosed, Disconnected):
             with contextlib.suppress(Disconnected):

@@ -151,6 +151,20 @@ def test_a_slow_line_takes_its_time(host: Host, device: LoopbackDevice) -> None:
     assert time.monotonic() - start > 0.4
 
 
+def test_records_of_a_slow_phone_take_their_time_and_other_lines_do_not(
+    host: Host, device: LoopbackDevice
+) -> None:
+    device.faults.record_s = 0.05
+    start = time.monotonic()
+    assert host.v1("for n in $(seq 1 2000); do echo $n; done").count(b"\n") == 2000
+    between = time.monotonic()
+    records = b"".join(b'{"type":"sample","item":%d}\n' % n for n in range(8))
+    push(host, records + b"end", f"{TMP}/records")
+    assert host.v1(f"cat {TMP}/records") == records + b"end"
+    assert time.monotonic() - between >= 8 * 0.05
+    assert between - start < 2000 * 0.05
+
+
 def test_a_full_device_refuses_a_push_and_removes_what_came(
     host: Host, device: LoopbackDevice
 ) -> None:

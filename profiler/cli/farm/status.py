@@ -69,9 +69,10 @@ def _phone(one: dict[str, Any]) -> tuple[str, ...]:
 def _campaign(one: dict[str, Any]) -> tuple[str, ...]:
     return (
         one["campaign"],
-        f"{one['done']} parts done",
-        f"{one['running']} running",
-        f"{one['queued']} queued",
+        one["owner"],
+        one["stage"],
+        f"{one['done']} parts done, {one['running']} running, {one['queued']} queued",
+        ", ".join(f"{phone} {done}" for phone, done in one["phones"]),
     )
 
 

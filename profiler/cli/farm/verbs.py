@@ -1,4 +1,4 @@
-"""The verbs `farm start`, `farm join`, `farm status` and `farm drain`."""
+"""The verbs `farm start`, `farm join`, `farm status`, `farm watch` and `farm drain`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -54,6 +54,7 @@ def start(
       python -m profiler farm start
       python -m profiler farm start --listen 192.168.0.2 --journal /srv/farm.sqlite
     """
+    from device_agents.farm.journal import journal_lock
     from device_agents.farm.model import Limits
     from device_agents.farm_hosts.admission import default_secret, make_secret, read_secret
     from device_agents.farm_ray.processes import head_options, require_ray
@@ -74,11 +75,12 @@ def start(
         actor={"what": "registry", "journal": str(kept), "ttl_s": ttl_s},
         log=folder / "head.log",
     )
-    _keep(
-        part,
-        f"farm at {address}, its secret in {file}\n"
-        f"on each host, also on this one: python -m profiler farm join {address}",
-    )
+    with journal_lock(kept):
+        _keep(
+            part,
+            f"farm at {address}, its secret in {file}\n"
+            f"on each host, also on this one: python -m profiler farm join {address}",
+        )
 
 
 @farm_app.command(cls=PanelCommand)
@@ -178,6 +180,37 @@ def status(
         content=lambda: seen,
         rows=lambda: seen["phones"],
     )
+
+
+@farm_app.command(cls=PanelCommand)
+def watch(
+    address: AddressArgument,
+    port: Annotated[
+        int, typer.Option(help="Of this machine; a free one if 0.", min=0, max=65535)
+    ] = 0,
+    every_s: Annotated[
+        float, typer.Option("--every", help="Seconds between two looks.", min=1)
+    ] = 5.0,
+    secret: SecretOption = None,
+) -> None:
+    """Serve a farm's page to a browser on this machine (Ctrl-C ends); it changes nothing.
+
+    \b
+    Examples:
+      python -m profiler farm watch 127.0.0.1:6399
+      python -m profiler farm watch 192.168.0.2:6399 --port 8080
+    """
+    import contextlib
+
+    from profiler.cli.farm.watch import serve
+
+    with (
+        _Registry(address, secret) as registry,
+        serve(registry, address, port, every_s=every_s) as server,
+    ):
+        typer.echo(f"http://127.0.0.1:{server.server_port}/ shows {address}; Ctrl-C ends")
+        with contextlib.suppress(KeyboardInterrupt):
+            server.serve_forever()
 
 
 @farm_app.command(cls=PanelCommand)

@@ -1,14 +1,12 @@
 """The page of a run as it grows, served to browsers of this machine alone."""
 
-from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 
+from search.console.serving import serve_pages
 from search.errors import UsageError
 from search.pipeline.live.page import RunState, read_run, run_page
 from search.training.run.plot import trace_csv
-
-_LOOPBACK = "127.0.0.1"
 
 
 def serve(
@@ -33,35 +31,14 @@ def serve(
     def page() -> str:
         return run_page(_now(run), str(run), target_ms=target_ms, refresh_s=every_s)
 
-    answers: dict[str, tuple[str, Callable[[], str]]] = {
-        "/": ("text/html", page),
-        "/trace.csv": ("text/csv", lambda: trace_csv(_now(run).search)),
-        "/retrain.csv": ("text/csv", lambda: trace_csv(_now(run).retraining)),
-    }
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            kind, content = answers.get(self.path, ("", str))
-            if not kind:
-                self.send_error(404)
-                return
-            body = content().encode()
-            self.send_response(200)
-            self.send_header("Content-Type", f"{kind}; charset=utf-8")
-            self.send_header("Cache-Control", "no-store")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            """Nobody wants a line for each page."""
-
-    try:
-        return ThreadingHTTPServer((_LOOPBACK, port), Handler)
-    except OSError as error:
-        raise UsageError(
-            f"Port {port} cannot be used: {error.strerror}.", "Leave --port out for a free one."
-        ) from error
+    return serve_pages(
+        {
+            "/": ("text/html", page),
+            "/trace.csv": ("text/csv", lambda: trace_csv(_now(run).search)),
+            "/retrain.csv": ("text/csv", lambda: trace_csv(_now(run).retraining)),
+        },
+        port,
+    )
 
 
 def _now(run: Path) -> RunState:

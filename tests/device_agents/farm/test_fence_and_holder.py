@@ -12,7 +12,7 @@ import pytest
 
 from device_agents.farm.fence import FenceFolder, Gate
 from device_agents.farm.holder import HeldLease, keep_renewed
-from device_agents.farm.journal import FarmJournal
+from device_agents.farm.journal import FarmJournal, journal_lock
 from device_agents.farm.model import FencedOff, Lease, LeaseLost, Task
 from device_agents.farm.registry import Registry
 from search.errors import DeviceTimeout, StorageError, UsageError
@@ -178,6 +178,35 @@ def test_other_databases_are_refused(tmp_path: Path, script: str, message: str) 
     database.close()
     with pytest.raises(UsageError, match=message):
         FarmJournal(path)
+
+
+def test_a_journal_of_the_first_schema_keeps_what_it_has(tmp_path: Path) -> None:
+    path = tmp_path / "old.sqlite"
+    task = Task(campaign="c", item="1", pass_number=0)
+    journal = FarmJournal(path)
+    Registry(journal).queue([task])
+    with journal.transaction() as database:
+        database.execute("DROP TABLE stages")
+        database.execute("PRAGMA user_version = 1")
+    journal.close()
+    journal = FarmJournal(path)
+    registry = Registry(journal)
+    registry.note_stage("c", "ann", "pass 2 of 6")
+    (campaign,) = registry.campaigns()
+    assert (campaign.queued, campaign.owner, campaign.stage) == (1, "ann", "pass 2 of 6")
+    journal.close()
+
+
+def test_two_farms_never_keep_their_leases_in_one_journal(tmp_path: Path) -> None:
+    path = tmp_path / "farm" / "journal.sqlite"
+    with (
+        journal_lock(path),
+        pytest.raises(UsageError, match="Another farm keeps its leases"),
+        journal_lock(path),
+    ):
+        pass
+    with journal_lock(path):  # free again
+        pass
 
 
 def test_a_folder_that_is_not_there_is_a_storage_error(tmp_path: Path) -> None:

@@ -41,6 +41,9 @@ class Phone:
     # Number of a record at which the cable breaks, once.
     breaks_at: int | None = None
     is_there: bool = True
+    # Whether an agent can open it; how often one tried.
+    opens: bool = True
+    tries: int = 0
     runs: list[int] = field(default_factory=list)
 
     @property
@@ -57,6 +60,9 @@ class PhoneAgent(SimulatedAgent):
         self.token = token
 
     def __enter__(self) -> Self:
+        self.phone.tries += 1
+        if not self.phone.opens:
+            raise ConnectionLost("The cable is broken.")
         Gate(self).open(self.token)
         return self
 
@@ -101,6 +107,7 @@ class Farm:
         services: dict[str, Any] = {
             REGISTRY: ObjectService(self.registry, REGISTRY_METHODS, SECRET, one_at_a_time=True)
         }
+        self.services = services
         self.transport = InProcess(services)
         self.hosts = {}
         for host, names in shelves.items():

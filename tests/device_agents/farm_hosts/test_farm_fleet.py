@@ -9,6 +9,7 @@ from device_agents.farm.model import LeaseLost
 from device_agents.farm_hosts.fleet import FarmFleet
 from device_agents.protocol import CLOCK_STEP_NS, Bye, Hello, Record, Sample, Sentinel
 from search.errors import ConnectionLost, UsageError
+from search.table.phones import AGREEMENT
 from tests.device_agents.farm_hosts.shelves import KEYS, Farm
 
 ROUNDS = 3
@@ -41,7 +42,8 @@ def test_all_free_phones_share_a_plan_and_each_item_stays_with_one(farm: Farm) -
         plan = farm.plan(fleet)
         first, second = (list(fleet.run(plan)) for _ in range(2))
         assert {one.owner is not None for one in farm.registry.phones()} == {True}
-        remarks = fleet.remarks()
+        siblings = fleet.siblings()
+        assert fleet.remarks() == ()
     assert every_item_once(first)
     assert every_item_once(second)
     assert phones_of(first) == phones_of(second)
@@ -52,9 +54,10 @@ def test_all_free_phones_share_a_plan_and_each_item_stays_with_one(farm: Farm) -
         2,
         3,
     }
-    assert remarks[0] == "measured by 4 phones of one model: aa, bb, cc, dd"
-    assert "number 2 is phone cc" in remarks[1]
-    assert remarks[2].startswith("they agree: on 3 shared operators")
+    assert siblings.hashes == {0: "aa", 1: "bb", 2: "cc", 3: "dd"}
+    assert siblings.shared_items == 3
+    assert siblings.most_apart is not None
+    assert siblings.most_apart < AGREEMENT
     assert {one.owner for one in farm.registry.phones()} == {None}
     assert farm.registry.campaigns() == []
 
@@ -67,6 +70,43 @@ def test_the_items_of_a_phone_that_is_lost_are_measured_by_the_others(farm: Farm
     assert every_item_once(records)
     assert "the phone bb was lost: The cable broke." in remarks
     assert "items moved from a phone that was lost" in remarks
+
+
+def test_a_phone_that_cannot_be_opened_is_tried_once_while_others_measure(farm: Farm) -> None:
+    farm.phones["aa"].opens = False
+    with farm.fleet() as fleet:
+        assert sorted(fleet._members.hashes.values()) == ["bb", "cc", "dd"]
+        assert farm.phones["aa"].tries <= 2  # the first may be asked for before any other is held
+        records = list(fleet.run(farm.plan(fleet)))
+        notes = " ".join(fleet.remarks())
+    assert every_item_once(records)
+    assert "the phone aa could not be used: The cable is broken." in notes
+
+
+def test_a_phone_that_comes_back_has_its_own_items_in_the_next_pass(farm: Farm) -> None:
+    with farm.fleet() as fleet:
+        plan = farm.plan(fleet)
+        farm.phones["bb"].breaks_at = 9
+        lost = list(fleet.run(plan))
+        back = list(fleet.run(plan))
+    assert every_item_once(lost)
+    assert every_item_once(back)
+    assert {1} not in phones_of(lost).values()
+    items = [item for item, phones in phones_of(back).items() if phones == {1}]
+    assert items == [item for item in range(len(KEYS)) if item % 4 == 1]
+
+
+def test_the_items_of_a_host_that_is_switched_off_for_good_are_measured_by_the_others(
+    farm: Farm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("device_agents.farm_hosts.remote._HOST_PATIENCE", 0.0)
+    with farm.fleet() as fleet:
+        plan = farm.plan(fleet)
+        del farm.services["host-shelf-1"]
+        records = list(fleet.run(plan))
+        hosts = {phone.lease.phone for phone in fleet._members.phones.values()}
+    assert every_item_once(records)
+    assert hosts == {"cc", "dd"}
 
 
 def test_a_fleet_that_lost_every_phone_waits_for_one(farm: Farm) -> None:
@@ -139,15 +179,34 @@ def test_a_phone_in_quarantine_comes_back_by_a_probe_that_agrees(farm: Farm) -> 
     assert health == {"aa": "ready", "bb": "ready", "cc": "ready", "dd": "quarantined"}
 
 
-def test_a_phone_that_disagrees_is_named(farm: Farm) -> None:
+def test_a_phone_that_disagrees_is_apart_from_the_others_and_they_are_not(farm: Farm) -> None:
     farm.phones["cc"].slower = 3.0
     with farm.fleet() as fleet:
         list(fleet.run(farm.plan(fleet)))
-        remark = fleet.remarks()[2]
-    assert remark.startswith("THEY DO NOT AGREE")
-    assert "phone cc is" in remark
-    assert "slower" in remark
-    assert "phone aa" not in remark
+        siblings = fleet.siblings()
+    apart = {siblings.hashes[number]: share for number, share in siblings.apart.items()}
+    assert apart.pop("cc") > AGREEMENT
+    assert all(abs(share) < AGREEMENT for share in apart.values())
+
+
+def test_others_see_how_far_a_campaign_is_and_what_each_phone_did(farm: Farm) -> None:
+    with farm.fleet(campaign="c") as fleet:
+        assert [one.stage for one in farm.registry.campaigns()] == ["getting ready"]
+        fleet.hear_stage("pass 2 of 6")
+        list(fleet.run(farm.plan(fleet)))
+        (seen,) = farm.registry.campaigns()
+    assert (seen.stage, seen.done, seen.owner) == ("pass 2 of 6", 4, fleet._members.owner)
+    assert seen.phones == (("aa", 1), ("bb", 1), ("cc", 1), ("dd", 1))
+
+
+def test_a_phone_that_is_lost_is_compared_by_the_passes_that_it_measured(farm: Farm) -> None:
+    with farm.fleet() as fleet:
+        plan = farm.plan(fleet)
+        list(fleet.run(plan))
+        farm.phones["bb"].breaks_at = 9
+        list(fleet.run(plan))
+        siblings = fleet.siblings()
+    assert set(siblings.apart) == {0, 1, 2, 3}
 
 
 def test_a_resumed_campaign_knows_its_phones_by_the_same_numbers(farm: Farm) -> None:
@@ -166,3 +225,13 @@ def test_a_resumed_campaign_knows_its_phones_by_the_same_numbers(farm: Farm) -> 
     farm.watch()
     with farm.fleet(campaign="c") as fleet:
         assert fleet._members.hashes == {0: "bb", 1: "cc", 2: "dd", 3: "aa"}
+
+
+def test_a_resumed_campaign_knows_the_phones_that_take_part_no_more(farm: Farm) -> None:
+    with pytest.raises(RuntimeError), farm.fleet(campaign="c") as fleet:
+        raise RuntimeError
+    farm.phones["aa"].is_there = False
+    farm.watch()
+    with farm.fleet(campaign="c") as fleet:
+        assert list(fleet._members.phones) == [1, 2, 3]
+        assert fleet.siblings().hashes == {0: "aa", 1: "bb", 2: "cc", 3: "dd"}

@@ -21,6 +21,7 @@ from deploy.verification.device_side import Chunk, DeviceOptions, VerificationRe
 from device_agents.adb.device import AdbDevice
 from device_agents.native import build as native
 from device_agents.protocol import CLOCK_STEP_NS
+from profiler.tables.summary import summary
 from profiler.verification.device_side import device_side
 from search.spaces.registry import make_space
 from search.table.store import Table, read_table
@@ -349,7 +350,16 @@ def test_two_phones_of_one_model_share_a_campaign_and_the_table_says_who_took_wh
     phones = samples["at_ns"] // CLOCK_STEP_NS
     assert set(phones) == {0, 1}
     assert phones.groupby(samples["item"]).nunique().eq(1).all()
-    assert any("on 3 shared operators they differ" in note for note in table.manifest.notes)
+    both = table.manifest.phones
+    assert both is not None
+    assert (both.shared_items, [phone.number for phone in both.phones]) == (3, [0, 1])
+    assert sum(phone.items for phone in both.phones) == samples["item"].nunique()
+    named = {number: both.phones[number].serial_hash for number in (0, 1)}
+    own = phones.groupby(samples["item"]).first().map(named)
+    assert {row.key: row.sampling.phone for row in table.entries} == {
+        row.key: own[row.key] for row in table.entries
+    }
+    assert "  phones     2 phones of one model" in "\n".join(summary(table))
 
 
 def test_a_network_is_compared_with_torch_and_timed_on_the_device(

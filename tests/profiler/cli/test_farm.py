@@ -55,7 +55,17 @@ class Seen:
         return [Waiting(owner="bob@desk", model="Pixel 8", for_s=12.0)]
 
     def campaigns(self) -> list[CampaignStatus]:
-        return [CampaignStatus(campaign="fbnet ann 1", queued=1, running=2, done=3)]
+        return [
+            CampaignStatus(
+                campaign="fbnet ann 1",
+                queued=1,
+                running=2,
+                done=3,
+                owner="ann@desk",
+                stage="pass 2 of 6",
+                phones=(("3f9a", 2), ("51bc", 1)),
+            )
+        ]
 
 
 def test_a_farm_is_shown_with_who_holds_what_and_who_waits() -> None:
@@ -69,7 +79,7 @@ def test_a_farm_is_shown_with_who_holds_what_and_who_waits() -> None:
         "waiting",
         "bob@desk Pixel 8 12 s",
         "campaigns",
-        "fbnet ann 1 3 parts done 2 running 1 queued",
+        "fbnet ann 1 ann@desk pass 2 of 6 3 parts done, 2 running, 1 queued 3f9a 2, 51bc 1",
     ]
 
 

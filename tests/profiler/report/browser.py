@@ -87,10 +87,11 @@ class Browser:
                 return answer["result"]
             self._note(answer)
 
-    def open(self, path: Path) -> None:
-        """Load a file and wait until it has loaded."""
+    def open(self, page: Path | str) -> None:
+        """Load a file, or an address, and wait until it has loaded."""
         self._loaded = False
-        self.call("Page.navigate", url=path.resolve().as_uri())
+        url = page if isinstance(page, str) else page.resolve().as_uri()
+        self.call("Page.navigate", url=url)
         until = time.monotonic() + 120
         while not self._loaded:
             self._note(self._receive(until))

@@ -31,6 +31,7 @@ from search.table.manifest import (
     SpaceInfo,
 )
 from search.table.memory import MemoryExam, MemoryModel, MemoryPiece
+from search.table.phones import MeasuringPhone, MeasuringPhones
 from search.table.store import EXAM_COLUMNS, write_table
 
 _SPACE = make_space("fbnet-mini", always_pointwise=False)
@@ -56,7 +57,9 @@ def _entry(place: int, status: str, reason: str | None) -> Entry:
             p95_us=us + 1,
             state_sensitivity=0.75 + place / 4,
         ),
-        sampling=Sampling(blocks=12, calls=1200, passes=3, rejected_blocks=1),
+        sampling=Sampling(
+            blocks=12, calls=1200, passes=3, rejected_blocks=1, phone="3f9a0c21+51bc77e0"
+        ),
         counts=OperatorCounts.of(_OPERATORS[place]),
         artefact=TimedFile(sha256="ab" * 32, error=1.5e-7),
     )
@@ -266,6 +269,17 @@ def _memory() -> MemoryModel:
     )
 
 
+def _phones() -> MeasuringPhones:
+    return MeasuringPhones(
+        phones=(
+            MeasuringPhone(number=1, serial_hash="3f9a0c21", items=3, apart=0.125),
+            MeasuringPhone(number=2, serial_hash="51bc77e0", items=4, apart=-0.125),
+        ),
+        shared_items=3,
+        most_apart=0.15625,
+    )
+
+
 MANIFEST = Manifest(
     table_id="16fd2706-8baf-433b-82eb-8c7fada847da",
     parent_id="7c9e6679-7425-40de-944b-e07fc1f90ae7",
@@ -289,6 +303,7 @@ MANIFEST = Manifest(
     origin=_origin(),
     prediction=_prediction(),
     memory=_memory(),
+    phones=_phones(),
     context={"room": "cold"},
     notes=("made up",),
     files_sha256={},

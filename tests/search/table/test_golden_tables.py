@@ -168,12 +168,21 @@ def test_a_table_of_schema_5_has_no_effects_of_neighbouring_layers() -> None:
     assert calibration.pairs == ()
 
 
+# --- schema 7 -------------------------------------------------------------------
+
+
+def test_a_table_of_schema_6_does_not_know_which_phone_measured_a_row() -> None:
+    old = read_table(GOLDEN / "table_v6_complete")
+    assert old.manifest.phones is None
+    assert {entry.sampling.phone for entry in old.entries} == {None}
+
+
 # --- today's schema, every field ------------------------------------------------
 
 
 @pytest.fixture(scope="module")
 def complete() -> Table:
-    return read_table(GOLDEN / "table_v6_complete")
+    return read_table(GOLDEN / "table_v7_complete")
 
 
 def test_the_complete_table_of_todays_schema_keeps_every_value(complete: Table) -> None:
@@ -192,7 +201,7 @@ def _unknown(content: object, where: str = "manifest") -> list[str]:
 
 
 def test_no_field_of_the_complete_table_is_unknown(complete: Table) -> None:
-    content = json.loads((GOLDEN / "table_v6_complete" / MANIFEST_NAME).read_text())
+    content = json.loads((GOLDEN / "table_v7_complete" / MANIFEST_NAME).read_text())
     assert _unknown(content) == []
     assert set(content) == {*Manifest.model_fields, SEAL}
     for column in COLUMNS:

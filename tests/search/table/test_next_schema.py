@@ -30,7 +30,7 @@ class NextSpread(Spread):
 
 
 class NextManifest(Manifest):
-    schema_version: Literal[7] = 7  # type: ignore[assignment]
+    schema_version: Literal[8] = 8  # type: ignore[assignment]
     mood: str
 
 

@@ -69,6 +69,7 @@ def test_raw_samples_of_a_table_in_memory_are_refused(make_table: Callable[..., 
 _OPTIONAL_US = st.none() | st.floats(0.001, 1e9, allow_nan=False)
 _TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40)
 _COUNT = st.integers(0, 2**62)
+_PHONE = st.sampled_from([None, "3f9a0c21", "3f9a0c21+51bc77e0"])
 
 
 @st.composite
@@ -95,7 +96,13 @@ def _entries(draw: st.DrawFn, key: str) -> Entry:
         status=status,
         reason=draw(_TEXT) if status != "ok" else draw(st.none() | _TEXT),
         **({} if status == "failed" else times),
-        sampling=Sampling(**{field.name: draw(_COUNT) for field in fields(Sampling)}),
+        sampling=Sampling(
+            blocks=draw(_COUNT),
+            calls=draw(_COUNT),
+            passes=draw(_COUNT),
+            rejected_blocks=draw(_COUNT),
+            phone=draw(_PHONE),
+        ),
         counts=OperatorCounts(**{field.name: draw(_COUNT) for field in fields(OperatorCounts)}),
         artefact=TimedFile(sha256=sha, error=error),
     )
