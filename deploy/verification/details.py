@@ -8,7 +8,7 @@ from deploy.verification.breakdown import Footprint, MemoryPrediction, TimeProfi
 from search.console.messages import counted
 
 _SHOWN = 12
-_BAR = 24
+_NAME, _BAR = 38, 16  # with the numbers, 80 columns
 
 
 def model_content(model: OwnModel) -> dict[str, object]:
@@ -100,7 +100,7 @@ def profile_lines(profile: TimeProfile) -> Iterator[str]:
         bar = "#" * round(_BAR * us / longest) if longest else ""
         number = f" x{count}" if count > 1 else ""
         share = us / profile.total_us
-        yield f"    {us:>9.1f} us {share:>6.1%}  {(name + number)[:40]:<40} {bar}".rstrip()
+        yield f"    {us:>9.1f} us {share:>6.1%}  {(name + number)[:_NAME]:<{_NAME}} {bar}".rstrip()
     rest = kinds[_SHOWN:]
     if rest:
         us = sum(one[2] for one in rest)

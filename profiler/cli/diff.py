@@ -187,4 +187,7 @@ def _print_names(out: "Console", title: str, names: Sequence[str]) -> None:
 
 
 def _print_wrapped(out: "Console", line: str) -> None:
-    out.print("\n".join(textwrap.wrap(line, _COLUMNS, subsequent_indent="  ")))
+    lines = textwrap.wrap(
+        line, _COLUMNS, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+    )
+    out.print("\n".join(lines))

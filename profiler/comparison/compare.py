@@ -138,7 +138,8 @@ def _run_column(run: Run) -> ComparisonColumn:
     kind: Kind = "simulated" if run.simulated else "measured"
     hello, clock = run.timing.hello, run.timing.clock
     facts = [f"{hello.runner} runner"] if hello else []
-    facts += [f"{time.passes} pass(es)" for time in list(run.timing.timed.values())[:1]]
+    timed = list(run.timing.timed.values())[:1]
+    facts += ["1 pass" if time.passes == 1 else f"{time.passes} passes" for time in timed]
     facts += [f"{clock.median_khz / 1e6:.2f} GHz"] if clock else []
     return ComparisonColumn(
         label=run.label,
