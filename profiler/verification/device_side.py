@@ -96,7 +96,7 @@ def with_memory_prediction(report: VerificationReport, found: Found | None) -> V
         return report
     table, memory = found[0], found[1].memory
     if memory is None:
-        note = f"{table.label} does not tell the memory of networks"
+        note = "the table of the prediction tells no memory of networks"
         return replace(report, notes=(*report.notes, note))
     predicted = MemoryPrediction(
         table=table.label,

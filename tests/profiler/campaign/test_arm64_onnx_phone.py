@@ -26,6 +26,8 @@ from tests.loopback.emulation import find_emulator
 from tests.loopback.phones import PHONES
 from tests.profiler.conftest import Bench
 
+pytestmark = pytest.mark.thorough
+
 FEW = ["--space", "fbnet-mini", "--filter", "_e1_m16_g1.*_o16", "--fast"]
 FEW += ["--iterations", "4", "--min-time", "200"]
 

@@ -225,6 +225,7 @@ def test_a_unit_that_the_phone_lacks_is_refused_before_anything_is_built(
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.thorough
 class TestPackages:
     """One operator's chains as real packages."""
 

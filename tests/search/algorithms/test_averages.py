@@ -13,6 +13,8 @@ from search.latency.space_costs import counted_costs
 from search.spaces.registry import make_space
 from tests.search.algorithms.test_path_sampling import batch_of, search_of
 
+pytestmark = pytest.mark.thorough
+
 DECAY = 0.15  # below (1 + t) / (10 + t) from the first step on
 KINDS = ("fbnet", "fbnetv2", "fp-nas", "single-path")
 

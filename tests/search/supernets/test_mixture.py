@@ -249,6 +249,7 @@ def test_bfloat16_and_channels_last_stay_near_the_plain_result(gradient: bool) -
     assert (found - expected).abs().max() < 0.1 * expected.abs().max()
 
 
+@pytest.mark.thorough
 def test_compiling_compiles_each_searched_layer_and_keeps_the_state_dict() -> None:
     space = make_space("fbnet", resolution=32, width=0.25, head_channels=8)
     supernet, batch, weights = supernet_of(space), images(2, space), soft(space)
