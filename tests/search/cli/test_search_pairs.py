@@ -9,7 +9,7 @@ from search.latency.model import LatencyModel
 from search.spaces.registry import make_space
 from search.table.store import read_table
 from tests.search.cli.runner import Desk, write
-from tests.search.latency.test_pairs import calibration_of, effects_of
+from tests.search.selection.test_pairs import calibration_of, effects_of
 
 CASES = [
     ("fbnet", "fbnet-mini"),
