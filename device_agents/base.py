@@ -133,6 +133,14 @@ class KeepsFiles(Protocol):
         """
         ...
 
+    def deliver_all(self, files: Mapping[str, Path]) -> Mapping[str, str]:
+        """As `deliver` for many files (by sha256) at once; the name of each there, by sha256.
+
+        Raises:
+            DeviceError: As `deliver`; of one file.
+        """
+        ...
+
 
 @runtime_checkable
 class StartsFresh(Protocol):

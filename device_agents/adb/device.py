@@ -5,7 +5,6 @@ once, and the command repeated. Files appear under their name only after the
 device itself has confirmed their content.
 """
 
-import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from device_agents.adb import shell, sync
+from device_agents.adb.copying import Copying, FileCopy
 from device_agents.adb.shell import CommandResult
 from device_agents.adb.transport import AdbTransport
 from search.errors import ConnectionLost, DeviceError, Transient
@@ -21,9 +21,6 @@ from search.errors import ConnectionLost, DeviceError, Transient
 COMMAND_S = 20.0
 CONNECT_S = 10.0
 _PAUSE_S = 0.25
-# Programs that print a file's checksum, and the algorithm of each; Android 7 lacks the first.
-_CHECKSUMS = {"sha256sum": "sha256", "sha1sum": "sha1", "md5sum": "md5"}
-_NO_PROGRAM = (126, 127)  # a shell's exit codes for a program that it cannot start
 _ATTEMPTS = 2
 
 Result = TypeVar("Result")
@@ -47,10 +44,7 @@ class AdbDevice:
         say: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.transport = transport
-        self._say = say
-        self._programs = list(
-            _CHECKSUMS
-        )  # for checksums: of these, the first one that the device has
+        self._copying = Copying(self, say)
         self.patience_s = patience_s
         self.timeout_s = timeout_s
 
@@ -141,61 +135,19 @@ class AdbDevice:
             DeviceError: The device is full, or the copy differs.
             ConnectionLost, DeviceTimeout: Both attempts failed.
         """
-        self._retry_once(lambda: self._push(source, path, sha256, mode, progress))
+        self.push_all([FileCopy(source=source, path=path, sha256=sha256, mode=mode)], progress)
 
-    def _push(
-        self, source: Path, path: str, sha256: str, mode: int, progress: Callable[[int], None]
+    def push_all(
+        self, copies: Sequence[FileCopy], progress: Callable[[int], None] = lambda _: None
     ) -> None:
-        part = f"{path}.part"
-        with (
-            source.open("rb") as content,
-            closing(self.transport.open("sync:", self.timeout_s)) as stream,
-        ):
-            sync.send_file(stream, content, part, mode, self.timeout_s, progress)
-        copied, expected, chmod = self._checksums_of(source, part, sha256, mode)
-        if copied != expected:
-            self.run(["rm", "-f", part])
-            raise DeviceError(
-                f"The copy of {source.name} on the device differs from the original.",
-                "Try another cable or port; see also whether the device is full.",
-            )
-        rename = self.run(["mv", "-f", part, path])
-        # Repeated after a break, the rename may be done already.
-        if rename.code and self.run(["test", "-f", path]).code:
-            raise DeviceError(f"The device cannot rename {part}: {rename.last_error_line}.")
-        if chmod.code:
-            raise DeviceError(f"The device cannot set the mode of {path}: {chmod.last_error_line}.")
+        """Copy files in few round trips, each as `push` does.
 
-    def _checksums_of(
-        self, source: Path, part: str, sha256: str, mode: int
-    ) -> tuple[str, str, CommandResult]:
-        """Checksum of the copy and of the original, and the result of setting the mode.
-
-        The device computes it with a program that it has; without one, the copy is read back.
+        Where one is refused, those before it are there; so are all whose copies are right.
 
         Raises:
-            DeviceError: It cannot read the copy.
+            DeviceError, ConnectionLost, DeviceTimeout: As `push`.
         """
-        set_mode = ["chmod", f"{mode:o}", part]
-        while self._programs:
-            program = self._programs[0]
-            answer, chmod = self.run_all([[program, part], set_mode])
-            if answer.code in _NO_PROGRAM:
-                self._programs.pop(0)
-                other = f"{self._programs[0]} checks" if self._programs else "reading back checks"
-                self._say(f"The device has no {program}: {other} the files that are copied to it.")
-                continue
-            if answer.code:
-                self.run(["rm", "-f", part])
-                raise DeviceError(
-                    f"The device cannot check the copy of {source.name}: {answer.last_error_line}."
-                )
-            algorithm = _CHECKSUMS[program]
-            original = sha256
-            if algorithm != "sha256":
-                original = _digest(source.read_bytes(), algorithm)
-            return answer.text.split(" ")[0].lstrip("\\"), original, chmod
-        return _digest(b"".join(self._pull(part)), "sha256"), sha256, self.run(set_mode)
+        self._retry_once(lambda: self._copying.copy(copies, progress))
 
     def pull(self, path: str) -> bytes:
         """The content of a file.
@@ -204,9 +156,14 @@ class AdbDevice:
             DeviceError: There is no such file.
             ConnectionLost, DeviceTimeout: Both attempts failed.
         """
-        return self._retry_once(lambda: b"".join(self._pull(path)))
+        return self._retry_once(lambda: b"".join(self.read(path)))
 
-    def _pull(self, path: str) -> Iterator[bytes]:
+    def read(self, path: str) -> Iterator[bytes]:
+        """The parts of a file, as they come; not repeated where the connection breaks.
+
+        Raises:
+            DeviceError, ConnectionLost, DeviceTimeout: As `pull`, at the first attempt.
+        """
         with closing(self.transport.open("sync:", self.timeout_s)) as stream:
             yield from sync.receive_file(stream, path, self.timeout_s)
 
@@ -219,7 +176,3 @@ class AdbDevice:
                     raise
                 self.reconnect()
         raise AssertionError("the last attempt returns or raises")
-
-
-def _digest(content: bytes, algorithm: str) -> str:
-    return hashlib.new(algorithm, content, usedforsecurity=False).hexdigest()

@@ -7,10 +7,11 @@ copied is never copied again, and one that it copied in part is never used.
 import re
 import secrets
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from device_agents.adb.copying import FileCopy
 from device_agents.adb.device import AdbDevice
 from device_agents.android.parsers import parse_free_kb
 from search.errors import DeviceError
@@ -22,6 +23,8 @@ _RUNTIMES = f"{ROOT}/runtimes"
 _NAME = re.compile(r"[0-9a-f]{64}")
 # Space that is left free on the device.
 _SPARE_BYTES = 50 * 2**20
+# Files that are copied at once, and their bytes.
+_GROUP, _GROUP_BYTES = 16, 32 * 2**20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,22 +67,37 @@ class FileStore:
             DeviceError: It changed since it was built, there is no space, or
                 the copy differs.
         """
-        remote_path = f"{_FILES}/{sha256}"
-        if sha256 in self._stored_files():
-            return remote_path
-        try:
-            size, actual = path.stat().st_size, sha256_file(path)
-        except OSError as error:
-            raise DeviceError(f"Cannot read {path}: {error.strerror}.") from error
-        if actual != sha256:
-            raise DeviceError(f"{path} changed since it was built.", "Run again to rebuild it.")
-        self._check_space(size)
-        self._device.push(path, remote_path, sha256, mode=0o755 if executable else 0o644)
-        self._stored_files().add(sha256)
-        self.pushed_bytes += size
-        if self._free is not None:
-            self._free -= size
-        return remote_path
+        return self.put_all({sha256: path}, executable)[sha256]
+
+    def put_all(self, files: Mapping[str, Path], executable: bool = False) -> dict[str, str]:
+        """Make files available in few round trips; the path of each on the device, by sha256.
+
+        Raises:
+            DeviceError: As `put`; the files before the one that it speaks of are there.
+        """
+        sizes = {
+            sha256: _checked_size(path, sha256)
+            for sha256, path in files.items()
+            if sha256 not in self._stored_files()
+        }
+        self._check_space(sum(sizes.values()))
+        for group in _groups(sizes):
+            self._push_group({sha256: files[sha256] for sha256 in group}, executable)
+            size = sum(sizes[sha256] for sha256 in group)
+            self.pushed_bytes += size
+            if self._free is not None:
+                self._free -= size
+        return {sha256: f"{_FILES}/{sha256}" for sha256 in files}
+
+    def _push_group(self, files: Mapping[str, Path], executable: bool) -> None:
+        mode = 0o755 if executable else 0o644
+        self._device.push_all(
+            [
+                FileCopy(source=path, path=f"{_FILES}/{sha256}", sha256=sha256, mode=mode)
+                for sha256, path in files.items()
+            ]
+        )
+        self._stored_files().update(files)
 
     def put_folder(self, folder: Path, files: Mapping[str, str], sha256: str) -> str:
         """Make a folder of programs available, whole or not at all; returns its path there.
@@ -193,6 +211,30 @@ class FileStore:
                 f"{(size + _SPARE_BYTES) / 2**20:.0f} MiB are needed.",
                 "Make room on it, or remove the kit's files: python -m profiler devices clean.",
             )
+
+
+def _checked_size(path: Path, sha256: str) -> int:
+    """Size of a file that still has its content."""
+    try:
+        size, actual = path.stat().st_size, sha256_file(path)
+    except OSError as error:
+        raise DeviceError(f"Cannot read {path}: {error.strerror}.") from error
+    if actual != sha256:
+        raise DeviceError(f"{path} changed since it was built.", "Run again to rebuild it.")
+    return size
+
+
+def _groups(sizes: Mapping[str, int]) -> Iterator[list[str]]:
+    """What is copied at once: a broken connection repeats no more than that."""
+    group: list[str] = []
+    for sha256, size in sizes.items():
+        full = len(group) == _GROUP or sum(sizes[one] for one in group) + size > _GROUP_BYTES
+        if group and full:
+            yield group
+            group = []
+        group.append(sha256)
+    if group:
+        yield group
 
 
 def _inside(remote_path: str) -> str:

@@ -3,6 +3,7 @@
 import contextlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -104,8 +105,14 @@ class Fleet:
 
     def deliver(self, path: Path, sha256: str) -> str:
         """Copy a file to all phones."""
-        paths = {agent.deliver(path, sha256) for agent in self._agents}
-        return paths.pop()  # files are named by their content: the same name on each
+        return self.deliver_all({sha256: path})[sha256]
+
+    def deliver_all(self, files: Mapping[str, Path]) -> Mapping[str, str]:
+        """Copy files to all phones, to each at the same time."""
+        with ThreadPoolExecutor(len(self._agents)) as pool:
+            copies = [pool.submit(agent.deliver_all, files) for agent in self._agents]
+        names = [copy.result() for copy in copies]
+        return names[0]  # files are named by their content: the same name on each
 
     def reserve(self) -> str:
         """A path on the first phone, which computes all outputs."""

@@ -235,7 +235,11 @@ class HostAgent:
     def deliver(self, key: str, hashes: list[str]) -> list[str]:
         """Copy files of this host to the phone, unless that has them; their names there."""
         with self._held(key) as opened:
-            return [opened.agent.deliver(self._path(sha256), sha256) for sha256 in hashes]
+            agent, files = opened.agent, {sha256: self._path(sha256) for sha256 in hashes}
+            if not isinstance(agent, KeepsFiles):
+                return [agent.deliver(path, sha256) for sha256, path in files.items()]
+            names = agent.deliver_all(files)
+            return [names[sha256] for sha256 in hashes]
 
     def run(self, key: str, run: str, plan: str) -> None:
         """Begin to run a plan; asked again under the same name, it goes on."""

@@ -11,6 +11,8 @@ from search.console.progress import Progress
 from search.files import sha256_file
 
 SENTINEL_ID = 1_000_000
+# Files that an agent is handed together, between two looks at the progress.
+_AT_ONCE = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,9 +43,11 @@ class DeliveredFiles:
             return
         megabytes = sum(sizes[sha256] for sha256 in missing) / 2**20
         progress.stage(f"copy {megabytes:.0f} MiB", len(missing))
-        for sha256 in sorted(missing):
-            self.deliver(wanted[sha256])
-            progress.advance()
+        order = sorted(missing)
+        for start in range(0, len(order), _AT_ONCE):
+            some = {sha256: wanted[sha256].path for sha256 in order[start : start + _AT_ONCE]}
+            self._names.update(self.agent.deliver_all(some))
+            progress.advance(len(some))
 
     def deliver(self, artefact: Artefact) -> str:
         """The name by which a plan calls this file on the device."""

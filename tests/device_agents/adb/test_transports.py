@@ -4,14 +4,17 @@ import hashlib
 import os
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from adb_shell.auth.keygen import keygen
 
+from device_agents.adb.copying import FileCopy
 from device_agents.adb.device import AdbDevice
 from device_agents.adb.direct import tcp_transport
 from device_agents.adb.keys import load_signers
+from device_agents.adb.transport import Stream
 from search.errors import ConnectionLost, DeviceError, DeviceTimeout, KitError, UsageError
 from tests.device_agents.conftest import TRANSPORTS, Connection
 from tests.loopback.device import LoopbackDevice
@@ -161,6 +164,63 @@ def test_a_copy_that_differs_is_refused_and_removed(phone: AdbDevice, tmp_path: 
     with pytest.raises(DeviceError, match="differs from the original"):
         phone.push(tmp_path / "file", f"{FOLDER}/x", "0" * 64)
     assert phone.run(["ls", FOLDER]).text == ""
+
+
+def copies_of(folder: Path, contents: dict[str, bytes]) -> list[FileCopy]:
+    for name, content in contents.items():
+        (folder / name).write_bytes(content)
+    return [
+        FileCopy(
+            source=folder / name,
+            path=f"{FOLDER}/{name}",
+            sha256=hashlib.sha256(content).hexdigest(),
+        )
+        for name, content in contents.items()
+    ]
+
+
+def test_many_files_are_copied_in_few_round_trips(
+    phone: AdbDevice, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    phone.run(["mkdir", "-p", FOLDER])
+    contents = {f"file{number:02}": hashlib.shake_128(b"x").digest(999) for number in range(30)}
+    opened: list[str] = []
+    really = phone.transport.open
+
+    def open_counted(service: str, timeout_s: float) -> Stream:
+        opened.append(service)
+        return really(service, timeout_s)
+
+    monkeypatch.setattr(phone.transport, "open", open_counted)
+    phone.push_all(copies_of(tmp_path, contents))
+    assert len(opened) < 10  # a script holds some twenty commands
+    assert phone.run(["ls", FOLDER]).text.split() == sorted(contents)
+    assert all(phone.pull(f"{FOLDER}/{name}") == contents[name] for name in ("file00", "file29"))
+
+
+def test_of_many_files_those_are_there_whose_copies_are_right(
+    phone: AdbDevice, tmp_path: Path
+) -> None:
+    phone.run(["mkdir", "-p", FOLDER])
+    copies = copies_of(tmp_path, {name: name.encode() for name in ("a", "b", "c")})
+    copies[1] = replace(copies[1], sha256="0" * 64)
+    with pytest.raises(DeviceError, match="copy of b on the device differs"):
+        phone.push_all(copies)
+    assert phone.run(["ls", FOLDER]).text.split() == ["a", "c"]
+
+
+def test_files_before_one_that_is_refused_are_there(phone: AdbDevice, tmp_path: Path) -> None:
+    phone.run(["mkdir", "-p", FOLDER])
+    copies = copies_of(tmp_path, {name: name.encode() for name in ("a", "b", "c")})
+    copies[1] = replace(copies[1], path=f"{FOLDER}/{'b' * 300}")  # too long a name
+    with pytest.raises(DeviceError, match="refused the file"):
+        phone.push_all(copies)
+    assert phone.run(["ls", FOLDER]).text == "a"
+
+
+def test_no_files_need_no_device(phone: AdbDevice) -> None:
+    phone.close()
+    phone.push_all([])
 
 
 def test_a_file_that_is_not_there_is_an_error_of_the_device(phone: AdbDevice) -> None:
