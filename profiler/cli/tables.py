@@ -1,5 +1,6 @@
 """The verb `tables`: which tables there are."""
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -81,11 +82,38 @@ def print_tables(tables: "Sequence[TableFacts]", root: Path, out: "Console") -> 
         grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
         for name in ("  space", "dtype", "backend", "threads", "measured", "exam", "version"):
             grid.add_column(name, justify="right" if name == "threads" else "left")
-        for table in (one for one in own if not one.problem):
-            grid.add_row(*_cells(table))
+        sound = [table for table in own if not table.problem]
+        for cells in _rows_of(sound):
+            grid.add_row(*cells)
         out.print(grid)
         for table in (one for one in own if one.problem):
             out.print(f"  {table.path.name}: {table.problem}", soft_wrap=False)
+
+
+def _rows_of(tables: "Sequence[TableFacts]") -> list[tuple[str, ...]]:
+    """The cells of each table; rows that would be the same tell what of their names differs."""
+    rows = [_cells(table) for table in tables]
+    counts = Counter(rows)
+    return [
+        (f"{row[0]} {_apart(table, _twins(tables, rows, row))}", *row[1:])
+        if counts[row] > 1
+        else row
+        for table, row in zip(tables, rows, strict=True)
+    ]
+
+
+def _twins(
+    tables: "Sequence[TableFacts]", rows: Sequence[tuple[str, ...]], row: tuple[str, ...]
+) -> list[set[str]]:
+    """The parts of the names of all tables with these cells."""
+    pairs = zip(tables, rows, strict=True)
+    return [set(table.path.name.split("-")) for table, other in pairs if other == row]
+
+
+def _apart(table: "TableFacts", twins: Sequence[set[str]]) -> str:
+    """The parts of a table's name that not all its twins have; each is a word that names it."""
+    common = set.intersection(*twins)
+    return " ".join(part for part in table.path.name.split("-") if part not in common)
 
 
 def _cells(table: "TableFacts") -> tuple[str, ...]:
