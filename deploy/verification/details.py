@@ -50,37 +50,42 @@ def footprint_lines(
     footprint: Footprint, predicted: MemoryPrediction | None = None
 ) -> Iterator[str]:
     """Size, loading and memory, as far as they are known."""
+    for name, text in footprint_facts(footprint, predicted):
+        yield f"  {name:<10}  {text}"
+
+
+def footprint_facts(
+    footprint: Footprint, predicted: MemoryPrediction | None = None
+) -> Iterator[tuple[str, str]]:
+    """The same as names and texts; a text that goes on with the one before has no name."""
     size = f"{footprint.file_bytes / 1e6:.2f} MB file"
     if footprint.planned_bytes is not None:
         size += f", {footprint.planned_bytes / 1e6:.2f} MB planned to compute in"
-    yield f"  size        {size}"
+    yield "size", size
     if footprint.load_us is not None:
         first = ""
         if footprint.first_us is not None:
             first = f", first call {footprint.first_us / 1e3:.3f} ms"
-        yield f"  loading     {footprint.load_us / 1e3:.3f} ms{first}"
+        yield "loading", f"{footprint.load_us / 1e3:.3f} ms{first}"
     if footprint.peak_rss_kb is not None:
         base = ""
         if footprint.base_rss_kb is not None:
             base = f", {_megabytes(footprint.base_rss_kb)} MB of it the runner's"
-        yield f"  memory      {_megabytes(footprint.peak_rss_kb)} MB at the peak{base}"
+        yield "memory", f"{_megabytes(footprint.peak_rss_kb)} MB at the peak{base}"
     else:
-        yield "  memory      not told by this device's runner"
+        yield "memory", "not told by this device's runner"
     if predicted is not None:
-        yield from _memory_lines(predicted)
+        yield from (("", text) for text in _memory_texts(predicted))
 
 
-def _memory_lines(predicted: MemoryPrediction) -> Iterator[str]:
+def _memory_texts(predicted: MemoryPrediction) -> Iterator[str]:
     """The network's own peak, predicted and measured."""
     low, high = (_megabytes(kb) for kb in (predicted.low_kb, predicted.high_kb))
-    yield (
-        f"              {_megabytes(predicted.value_kb)} MB [{low}, {high}] predicted as the "
-        "network's own"
-    )
+    yield f"{_megabytes(predicted.value_kb)} MB [{low}, {high}] predicted as the network's own"
     if predicted.measured_kb is not None and predicted.difference is not None:
         where = "inside" if predicted.within else "OUTSIDE"
         yield (
-            f"              {_megabytes(predicted.measured_kb)} MB measured: predicted is "
+            f"{_megabytes(predicted.measured_kb)} MB measured: predicted is "
             f"{predicted.difference:+.1%} off, {where} its interval"
         )
 

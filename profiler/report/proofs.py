@@ -6,12 +6,14 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from deploy.verification.breakdown import Part, by_kind
+from deploy.verification.breakdown import Footprint, MemoryPrediction, Part, by_kind
+from deploy.verification.details import footprint_facts
 from search.documents import parse_document, read_text
 from search.errors import UsageError
 
 _SCHEMA = 1
 _MOST_BARS = 200
+_Count = Annotated[int, Field(ge=0, le=10**15)]
 _Us = Annotated[float, Field(ge=-1e12, le=1e12, allow_inf_nan=False)]
 
 
@@ -37,11 +39,30 @@ class _Profile(_Loose):
     notes: list[str] = []
 
 
+class _Footprint(_Loose):
+    file_bytes: _Count
+    load_us: _Us | None = None
+    first_us: _Us | None = None
+    planned_bytes: _Count | None = None
+    peak_rss_kb: _Count | None = None
+    base_rss_kb: _Count | None = None
+
+
+class _MemoryPrediction(_Loose):
+    table: Annotated[str, Field(max_length=4096)]
+    value_kb: _Us
+    low_kb: _Us
+    high_kb: _Us
+    measured_kb: int | None = None
+
+
 class _Proof(_Loose):
     device: str
     source: str = "measured"
     backend: str
     profile: _Profile | None = None
+    footprint: _Footprint | None = None
+    memory_prediction: _MemoryPrediction | None = None
 
 
 class _Network(_Loose):
@@ -77,6 +98,8 @@ class ProofChart:
     kinds: tuple[ProofBar, ...]
     left_out: int
     notes: tuple[str, ...]
+    # What the network needs beside its time: name and text; without a name one goes on.
+    needs: tuple[tuple[str, str], ...] = ()
 
 
 def read_proof(path: Path) -> ProofChart:
@@ -113,6 +136,19 @@ def read_proof(path: Path) -> ProofChart:
         kinds=_bars([*kinds[:_MOST_BARS], rest], profile.total_us or profile.whole_us),
         left_out=max(0, len(parts) - _MOST_BARS),
         notes=tuple(profile.notes),
+        needs=_needs(file.proof),
+    )
+
+
+def _needs(proof: _Proof) -> tuple[tuple[str, str], ...]:
+    if proof.footprint is None:
+        return ()
+    predicted = proof.memory_prediction
+    return tuple(
+        footprint_facts(
+            Footprint(**proof.footprint.model_dump()),
+            None if predicted is None else MemoryPrediction(**predicted.model_dump()),
+        )
     )
 
 

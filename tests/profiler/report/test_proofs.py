@@ -65,6 +65,40 @@ def test_a_page_of_proofs_alone_escapes_names(tmp_path: Path) -> None:
     assert "not delegated" in page
 
 
+def test_what_a_network_needs_beside_time_is_on_the_page(tmp_path: Path) -> None:
+    pytest.importorskip("jinja2", reason="the page is made with jinja2")
+    pytest.importorskip("plotly", reason="pages bring plotly")
+    from profiler.report.page import render
+
+    content = record()
+    content["proof"]["footprint"] = {
+        "file_bytes": 2_000_000,
+        "load_us": 1500.0,
+        "first_us": 800.0,
+        "planned_bytes": 600_000,
+        "peak_rss_kb": 20_000,
+        "base_rss_kb": 10_000,
+    }
+    content["proof"]["memory_prediction"] = {
+        "table": "t",
+        "value_kb": 11_000.0,
+        "low_kb": 10_500.0,
+        "high_kb": 11_500.0,
+        "measured_kb": 10_000,
+    }
+    chart = read_proof(saved(tmp_path, content))
+    assert chart.needs == (
+        ("size", "2.00 MB file, 0.60 MB planned to compute in"),
+        ("loading", "1.500 ms, first call 0.800 ms"),
+        ("memory", "20.48 MB at the peak, 10.24 MB of it the runner's"),
+        ("", "11.26 MB [10.75, 11.78] predicted as the network's own"),
+        ("", "10.24 MB measured: predicted is +10.0% off, OUTSIDE its interval"),
+    )
+    page = render(PageContents(tables=(), networks=(), fronts=(), proofs=(chart,)), "title")
+    assert "<dt>memory</dt><dd>20.48 MB at the peak" in page
+    assert read_proof(saved(tmp_path, record())).needs == ()
+
+
 @pytest.mark.parametrize(
     ("content", "why"),
     [
