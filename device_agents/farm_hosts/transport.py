@@ -65,10 +65,16 @@ class Unreachable(ConnectionLost):
     """A service does not answer now; it may do so later, with all that it keeps."""
 
 
-def unreachable(service: str, why: str = "nothing answers") -> Unreachable:
+class Silent(Unreachable):
+    """A service was asked, and did not reply in time."""
+
+
+def unreachable(
+    service: str, why: str = "nothing answers", kind: type[Unreachable] = Unreachable
+) -> Unreachable:
     """The error where a service cannot be reached."""
     what = "The farm's registry" if service == REGISTRY else f"The farm's {service}"
-    return Unreachable(
+    return kind(
         f"{what} cannot be reached: {why}.",
         "Look whether farm start runs on its first host; what was kept is not measured twice.",
     )

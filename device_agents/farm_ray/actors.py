@@ -16,7 +16,7 @@ from device_agents.farm_hosts.clients import RegistryClient
 from device_agents.farm_hosts.host import METHODS, HostAgent
 from device_agents.farm_hosts.service import ObjectService
 from device_agents.farm_hosts.survey import AndroidPhones, Shelf, Survey
-from device_agents.farm_hosts.transport import REGISTRY, host_service, unreachable
+from device_agents.farm_hosts.transport import REGISTRY, Silent, host_service, unreachable
 from device_agents.farm_ray.processes import host_resource
 from search.cache import cache_root
 from search.errors import KitError
@@ -98,7 +98,7 @@ class ActorTransport:
         except ValueError as error:
             raise unreachable(service, "it is not there, or not yet again") from error
         except GetTimeoutError as error:
-            raise unreachable(service, f"no answer within {timeout_s:.0f} s") from error
+            raise unreachable(service, f"no answer within {timeout_s:.0f} s", Silent) from error
         except (RayError, ConnectionError, OSError, RuntimeError) as error:
             raise unreachable(service, f"{type(error).__name__}: {error}"[:200]) from error
         return reply

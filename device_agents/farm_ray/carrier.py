@@ -11,6 +11,7 @@ import sys
 import threading
 from typing import IO
 
+from device_agents.farm_hosts.transport import Silent
 from device_agents.farm_ray.actors import ActorTransport
 from device_agents.farm_ray.processes import WRONG_TOKEN, read_frame, write_frame
 from search.errors import KitError
@@ -42,6 +43,7 @@ def serve(calls: IO[bytes], replies: IO[bytes]) -> None:
             told: dict[str, object] = {"id": header["id"], "error": None}
         except KitError as error:
             reply, told = b"", {"id": header["id"], "error": [error.message, error.remedy]}
+            told["silent"] = isinstance(error, Silent)
         with writing:
             write_frame(replies, told, reply)
 

@@ -21,9 +21,14 @@ from device_agents.farm_ray.processes import (
 from search.errors import ConnectionLost
 
 _CONNECT_S = 90.0
+# Calls in a row without a reply, after which the connection itself is taken to be dead: a head
+# that was started again at the same address answers all of Ray's own questions, and no call.
+_MOST_SILENT = 2
 _MODULE = "device_agents.farm_ray.carrier"
 
 _Reply = tuple[dict[str, object], bytes]
+# A call that waits: the process that carries it, and its reply.
+_Call = tuple["subprocess.Popen[bytes]", "concurrent.futures.Future[_Reply]"]
 
 
 class RayTransport:
@@ -43,8 +48,9 @@ class RayTransport:
         self._secret = secret
         self._lock = threading.Lock()
         self._numbers = itertools.count(1)
-        self._open: dict[int, concurrent.futures.Future[_Reply]] = {}
+        self._open: dict[int, _Call] = {}
         self._carrier: subprocess.Popen[bytes] | None = None
+        self._silent = 0
 
     def ask(self, service: str, request: bytes, timeout_s: float) -> bytes:
         number = next(self._numbers)
@@ -53,7 +59,7 @@ class RayTransport:
         with self._lock:
             carrier = self._started()
             assert carrier.stdin is not None
-            self._open[number] = future
+            self._open[number] = carrier, future
             try:
                 write_frame(carrier.stdin, header, request)
             except OSError as error:
@@ -61,13 +67,28 @@ class RayTransport:
                 raise unreachable(service, "the connection to Ray broke") from error
         try:
             told, reply = future.result(timeout_s + 10)
-        except (ConnectionLost, concurrent.futures.TimeoutError) as error:
-            raise unreachable(service, str(error) or "it took too long") from error
+        except concurrent.futures.TimeoutError as error:
+            self._count_silence(carrier)
+            raise unreachable(service, "it took too long") from error
+        except ConnectionLost as error:
+            raise unreachable(service, str(error)) from error
         finally:
             self._open.pop(number, None)
         if isinstance(words := told["error"], list):
+            if told.get("silent"):
+                self._count_silence(carrier)
             raise Unreachable(*map(str, words))
+        self._silent = 0
         return reply
+
+    def _count_silence(self, carrier: "subprocess.Popen[bytes]") -> None:
+        """End a carrier none of whose last calls was replied to: the next call gets another."""
+        with self._lock:
+            self._silent += 1
+            if self._silent >= _MOST_SILENT and carrier is self._carrier:
+                self._silent = 0
+                self._end(carrier)
+                self._carrier = None
 
     def _started(self) -> "subprocess.Popen[bytes]":
         """The process that carries; a new one where the old one ended."""
@@ -85,7 +106,7 @@ class RayTransport:
             start_new_session=True,  # Ctrl-C is this process's to handle
         )
         ready: concurrent.futures.Future[_Reply] = concurrent.futures.Future()
-        self._open[0] = ready
+        self._open[0] = carrier, ready
         threading.Thread(target=self._read, args=(carrier,), daemon=True).start()
         try:
             told, _ = ready.result(_CONNECT_S)
@@ -106,11 +127,11 @@ class RayTransport:
         assert carrier.stdout is not None
         with contextlib.suppress(OSError, ValueError):
             while (frame := read_frame(carrier.stdout)) is not None:
-                future = self._open.get(int(str(frame[0]["id"])))
-                if future is not None and not future.done():
-                    future.set_result(frame)
-        for future in list(self._open.values()):
-            if not future.done():
+                call = self._open.get(int(str(frame[0]["id"])))
+                if call is not None and not call[1].done():
+                    call[1].set_result(frame)
+        for its_carrier, future in list(self._open.values()):
+            if its_carrier is carrier and not future.done():
                 future.set_exception(ConnectionLost("the connection to Ray ended"))
 
     def close(self) -> None:

@@ -83,6 +83,34 @@ def test_a_node_with_another_secret_is_told_what_to_copy(
     assert "--secret" in told.value.remedy
 
 
+def test_a_connection_that_two_calls_in_a_row_got_no_reply_by_is_made_anew(
+    taken: socket.socket, secret: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = ["The farm's registry cannot be reached: no answer within 30 s.", "Look there."]
+    # Replies with its own number to every third call, and says of the others that none came.
+    more = (
+        "; import os; from device_agents.farm_ray.processes import read_frame\n"
+        "for turn in range(9):\n"
+        "  asked, _ = read_frame(sys.stdin.buffer)\n"
+        f"  silent = {{'id': asked['id'], 'error': {said!r}, 'silent': True}}\n"
+        "  answer = {'id': asked['id'], 'error': None}\n"
+        "  number = str(os.getpid()).encode()\n"
+        "  write = (answer, number) if turn in (0, 2) else (silent, b'')\n"
+        "  write_frame(sys.stdout.buffer, *write)\n"
+    )
+    _carrier_that_says(None, monkeypatch, more)
+    carried = RayTransport(f"127.0.0.1:{_port(taken)}", secret)
+    first = carried.ask("registry", b"", 30.0)
+    with pytest.raises(Unreachable):
+        carried.ask("registry", b"", 30.0)
+    assert carried.ask("registry", b"", 30.0) == first  # once is no reason
+    for _ in range(2):
+        with pytest.raises(Unreachable, match="no answer within 30 s"):
+            carried.ask("registry", b"", 30.0)
+    assert carried.ask("registry", b"", 30.0) != first
+    carried.close()
+
+
 def _carrier_that_says(error: str | None, monkeypatch: pytest.MonkeyPatch, more: str = "") -> None:
     """What carries a command's calls says this first, and then does more."""
     code = (
