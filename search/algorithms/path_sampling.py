@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from search.supernets.base import one_hot
+from search.training.ingredients.lessons import lesson_loss
 from search.training.protocol import Batch, StepReport
 
 # Of the Gumbel softmax of `mixture`: hot enough that no candidate is left out.
@@ -80,7 +81,7 @@ def learn_paths(
         with batch.autocast():
             logits = module(batch.images, weights.to(batch.images.device))
         precise = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        loss = nn.functional.cross_entropy(precise, batch.labels, label_smoothing=label_smoothing)
+        loss = lesson_loss(batch, precise, label_smoothing)
         batch.backward(loss / len(networks))
         entropy += float(loss.detach()) / len(networks)
         hits += float((logits.argmax(1) == batch.labels).sum()) / len(networks)

@@ -16,16 +16,16 @@ from search.recipes.keys import (
     UpToOne,
     check_fields,
     key,
+    keys_of,
     part_epochs,
     whole_epochs,
 )
-from search.training.recipe import OPTIMIZERS, decayed
+from search.training.recipe import OPTIMIZERS, POLICIES, SCHEDULES, decayed
 
 # How the weights are trained while the architecture rests (`search.algorithms.path_sampling`).
 OWN, FAIR, MIXTURE = "own", "fair", "mixture"
 SAMPLINGS = (OWN, "uniform", FAIR, MIXTURE)
 
-SCHEDULES = ("cosine", "exponential")
 # What scores come from.
 DISTRIBUTION, JUDGED = "distribution", "judged"
 
@@ -47,10 +47,15 @@ class SearchRecipe:
         weight_ema: How slowly the average of the weights moves, which candidates then inherit;
             0 keeps none.
         schedule: Of the weights' rate: `cosine` falls to 0; `exponential` multiplies by
-            `decay` every `decay_epochs`.
+            `decay` every `decay_epochs`; `steps` by `step_factor` at each of `milestones`.
         warmup_epochs: The weights' rate first rises from zero in a straight line.
         clip_norm: The gradient's norm is scaled down to this; None does not.
         label_smoothing: Share of the target spread over all classes.
+        policy, operations, magnitude: Random changes of training images beside crops and flips.
+        erasing, mixup, dropout, drop_path: As in `TrainingRecipe`, where weights learn; the
+            architecture learns from images and networks as they are.
+        teacher, teacher_weights, distillation, distillation_temperature: A network that the
+            weights learn from as well, likewise.
         freeze_epochs: Epochs in which the architecture rests.
         samples: Networks drawn at the end.
         scores: What the exact selection goes by: `distribution`, the probabilities that the
@@ -82,8 +87,25 @@ class SearchRecipe:
     decay: ShareOfAll = field(default=0.97, metadata=key("schedule.decay"))
     decay_epochs: Positive = field(default=2.4, metadata=key("schedule.decay_every", part_epochs))
     warmup_epochs: NonNegative = field(default=0.0, metadata=key("schedule.warmup", part_epochs))
+    milestones: tuple[NonNegative, ...] = field(
+        default=(), metadata=key("schedule.milestones", part_epochs)
+    )
+    step_factor: ShareOfAll = field(default=0.1, metadata=key("schedule.factor"))
     clip_norm: Positive | None = field(default=None, metadata=key("weights.clip_norm"))
     label_smoothing: BelowOne = 0.0
+    policy: str = field(default="none", metadata=key("augment.policy"))
+    operations: Count = field(default=2, metadata=key("augment.operations"))
+    magnitude: UpToOne = field(default=0.3, metadata=key("augment.magnitude"))
+    erasing: UpToOne = field(default=0.0, metadata=key("augment.erasing"))
+    mixup: NonNegative = field(default=0.0, metadata=key("augment.mixup"))
+    dropout: BelowOne = 0.0
+    drop_path: BelowOne = 0.0
+    teacher: str = field(default="", metadata=key("distillation.teacher"))
+    teacher_weights: str = field(default="", metadata=key("distillation.weights"))
+    distillation: UpToOne = field(default=0.5, metadata=key("distillation.share"))
+    distillation_temperature: Positive = field(
+        default=1.0, metadata=key("distillation.temperature")
+    )
     freeze_epochs: int = field(default=0, metadata=key("freeze", whole_epochs))
     samples: Count = 6
     scores: str = field(default=DISTRIBUTION, metadata=key("scores.by"))
@@ -99,6 +121,7 @@ class SearchRecipe:
             ("weights.optimizer", self.optimiser, OPTIMIZERS),
             ("schedule.name", self.schedule, SCHEDULES),
             ("scores.by", self.scores, (DISTRIBUTION, JUDGED)),
+            ("augment.policy", self.policy, POLICIES),
         ):
             if word not in known:
                 raise UsageError(f"Unknown {name} {word!r}.", f"Known: {', '.join(known)}.")
@@ -109,6 +132,11 @@ class SearchRecipe:
             ("weights.nesterov", not self.nesterov or self.optimiser == "sgd"),
             ("weights.nesterov", not self.nesterov or self.weight_momentum > 0),
         )
+        if bool(self.teacher) != bool(self.teacher_weights):
+            raise UsageError(
+                "distillation.teacher and distillation.weights go together.",
+                "Give the teacher's architecture and its file of weights.",
+            )
 
     def require(self, *right: tuple[str, bool]) -> None:
         """Refuse values that do not go together.
@@ -118,7 +146,9 @@ class SearchRecipe:
         """
         for name, holds in right:
             if not holds:
-                raise UsageError(f"{name} is out of range in this recipe: {self}.")
+                found = keys_of(type(self)).get(name)
+                value = "" if found is None else f" of {getattr(self, found.name)!r}"
+                raise UsageError(f"{name}{value} is out of range in this recipe.")
 
     @property
     def judges_networks(self) -> bool:
@@ -131,6 +161,9 @@ class SearchRecipe:
             return self.weight_rate * epoch / self.warmup_epochs
         if self.schedule == "exponential":
             return decayed(self.weight_rate, self.decay, epoch / self.decay_epochs)
+        if self.schedule == "steps":
+            passed = sum(epoch >= at for at in self.milestones)
+            return float(self.weight_rate * self.step_factor**passed)
         past = epoch - self.warmup_epochs
         share = min(past / (self.epochs - self.warmup_epochs), 1.0)
         return self.weight_rate * 0.5 * (1 + math.cos(math.pi * share))

@@ -12,6 +12,7 @@ from search.algorithms.baselines.search import BaselineResult, evolve, random_se
 from search.algorithms.baselines.trials import ShortTraining, TrialFile
 from search.algorithms.recipe import SearchRecipe
 from search.algorithms.registry import METHODS, load_method
+from search.algorithms.taught import TaughtSearch
 from search.algorithms.zero_cost.recipe import ZERO_COST
 from search.costs.base import CostTarget
 from search.costs.joint import labels_of
@@ -34,13 +35,14 @@ from search.pipeline.networks.search_work import SpaceWork, search_passes
 from search.pipeline.options import SearchOptions
 from search.pipeline.problem import SearchProblem
 from search.pipeline.run_folder import TRIALS
+from search.pipeline.train import find_teacher
 from search.pipeline.zero_cost import ZeroCostSelection
 from search.selection.scores import Scores, dump_scores, from_probabilities, read_scores_for
 from search.training.compute.seeds import fresh_weights
 from search.training.engine import train
 from search.training.progress import TrainingProgress
 from search.training.recipe import TrainingRecipe
-from search.training.retrain import with_policy
+from search.training.retrain import recorded_recipe, with_policy
 from search.training.run.trace import TraceLine
 
 SCORES = "scores.json"
@@ -177,12 +179,14 @@ class SharedWeightsSearch:
         self, algorithm: SearchAlgorithm, data: Data, context: RunContext
     ) -> tuple[TraceLine, ...]:
         problem, options = context.problem, context.options
+        teacher = find_teacher(self.recipe, data)
+        values = recorded_recipe(self.recipe, teacher)
         return train(
-            algorithm,
-            data.train,
+            TaughtSearch(algorithm, self.recipe, teacher, recompute=context.compute.recompute),
+            with_policy(data, self.recipe).train,
             context.settings(self.recipe),
             space=context.searched_space().spec,
-            recipe=json.dumps({**asdict(self.recipe), **_target(problem)}, sort_keys=True),
+            recipe=json.dumps({**values, **_target(problem)}, sort_keys=True),
             table_id=problem.table_id,
             folder=options.folder,
             resume=options.resume,

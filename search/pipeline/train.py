@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from search.algorithms.recipe import SearchRecipe
 from search.architecture import Architecture
 from search.console.progress import Progress
 from search.data.base import Data
@@ -99,7 +100,7 @@ def warn_of_chance(accuracy: Accuracy, data: Data, progress: Progress) -> None:
         progress.say(warning)
 
 
-def find_teacher(recipe: TrainingRecipe, data: Data) -> Teacher | None:
+def find_teacher(recipe: TrainingRecipe | SearchRecipe, data: Data) -> Teacher | None:
     """The recipe's teacher, read; None where it names none.
 
     Raises:

@@ -17,6 +17,15 @@ class Phase:
     split: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taught:
+    """What a teacher says of a batch's images (logits), and how much of the loss it is."""
+
+    logits: Tensor
+    share: float
+    temperature: float
+
+
 def _same(numbers: Tensor) -> Tensor:
     return numbers
 
@@ -33,7 +42,9 @@ class Batch:
     would, `mean` averages numbers over them, weighted by images, and `whole`
     is the number of images they have together; None for a process alone.
     `loss_scale` keeps small gradients from vanishing in float16; the engine
-    takes it out again.
+    takes it out again. `other` are labels that were mixed in, and `kept` is then the share
+    of `labels`; `taught` is what a teacher says of the images: of all three
+    `search.training.ingredients.lessons` makes a loss.
     """
 
     images: Tensor
@@ -44,6 +55,9 @@ class Batch:
     mean: Callable[[Tensor], Tensor] = _same
     whole: int | None = None
     loss_scale: float = 1.0
+    other: Tensor | None = None
+    kept: float = 1.0
+    taught: Taught | None = None
 
     def scaled(self, loss: Tensor) -> Tensor:
         """A loss as its gradients are to be computed."""

@@ -4,6 +4,7 @@ import io
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from torch import nn
@@ -108,7 +109,7 @@ def retrain(
         with_policy(data, recipe).train,
         settings,
         space=" ".join(operator.key for operator in architecture.operators),
-        recipe=_recorded(recipe, teacher),
+        recipe=json.dumps(recorded_recipe(recipe, teacher), sort_keys=True),
         folder=folder,
         resume=resume,
         accept_changes=accept_changes,
@@ -148,15 +149,26 @@ def _validation(
     )
 
 
-def _recorded(recipe: TrainingRecipe, teacher: Teacher | None) -> str:
-    """The recipe as checkpoints record it; a teacher by its weights, wherever they lie."""
-    values = json.loads(recipe_text(recipe))
+def recorded_recipe(recipe: object, teacher: Teacher | None) -> dict[str, object]:
+    """A recipe's values as checkpoints record them; a teacher by its weights, wherever they lie."""
+    values: dict[str, object] = json.loads(recipe_text(recipe))
     if teacher is not None:
         values |= {"teacher": teacher.identity, "teacher_weights": ""}
-    return json.dumps(values, sort_keys=True)
+    return values
 
 
-def with_policy(data: Data, recipe: TrainingRecipe) -> Data:
+class ChangesImages(Protocol):
+    """What of a recipe, of a network's training or of a search, its policy is made of."""
+
+    @property
+    def policy(self) -> str: ...
+    @property
+    def operations(self) -> int: ...
+    @property
+    def magnitude(self) -> float: ...
+
+
+def with_policy(data: Data, recipe: ChangesImages) -> Data:
     """Images whose training set is changed at random as the recipe says."""
     if recipe.policy == "none":
         return data

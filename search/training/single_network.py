@@ -3,23 +3,16 @@
 from collections.abc import Mapping
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from search.data.base import ImageSet
-from search.errors import UsageError
 from search.training.evaluate import evaluate
 from search.training.ingredients.average import AveragedNetwork
+from search.training.ingredients.lessons import Lessons, lesson_loss, omissions
 from search.training.ingredients.optimizers import decay_groups, make_optimizer
-from search.training.ingredients.regularization import (
-    Drawing,
-    erase,
-    last_linear,
-    mix,
-    residual_blocks,
-)
-from search.training.ingredients.teacher import Teacher, distillation_loss
+from search.training.ingredients.teacher import Teacher
 from search.training.protocol import Batch, Phase, StepReport
-from search.training.recipe import TrainingRecipe
+from search.training.recipe import TRAIN, TrainingRecipe
 
 
 class SingleNetworkTraining:
@@ -53,10 +46,9 @@ class SingleNetworkTraining:
         watch_every: int = 1,
         teacher: Teacher | None = None,
     ) -> None:
-        if recipe.teacher and teacher is None:
-            raise UsageError(f"The recipe's teacher {recipe.teacher} was not read.")
+        self._lessons = Lessons(recipe=recipe, teacher=teacher)
         self.recipe, self.epochs = recipe, recipe.epochs
-        self._watch, self._watch_every, self._teacher = watch, watch_every, teacher
+        self._watch, self._watch_every = watch, watch_every
         self._epoch = 0
         self._optimizer = make_optimizer(
             recipe.optimizer,
@@ -70,30 +62,12 @@ class SingleNetworkTraining:
         self.module = self.result = network
         if recipe.ema:
             self._average(network)
-        self._drawing = Drawing()
-        self._hook(network)
+        self._drawing = omissions(network, recipe, TRAIN)
 
     def _average(self, network: nn.Module) -> None:
         averaged = AveragedNetwork(network, self.recipe.ema)
         self._optimizer.register_step_post_hook(averaged.update)
         self.module, self.result = averaged, averaged.average
-
-    def _hook(self, network: nn.Module) -> None:
-        if self.recipe.dropout:
-            classifier = last_linear(network)
-            if classifier is None:
-                raise UsageError(
-                    "The recipe has dropout before a linear classifier; there is none."
-                )
-            self._drawing.dropout(classifier, self.recipe.dropout)
-        if self.recipe.drop_path:
-            blocks = residual_blocks(network)
-            if not blocks:
-                raise UsageError(
-                    "The recipe has drop_path; the network has no block that adds its input.",
-                    "Set train.drop_path to 0.",
-                )
-            self._drawing.drop_path(blocks, self.recipe.drop_path)
 
     def phases(self, epoch: int) -> tuple[Phase, ...]:
         """All training images, once."""
@@ -117,17 +91,11 @@ class SingleNetworkTraining:
         del phase
         for group in self._optimizer.param_groups:
             group["lr"] = self.recipe.rate(self._epoch + batch.fraction)
-        images, other, share = self._changed(batch)
+        lesson = self._lessons.lesson(batch)
         with self._drawing.drawing_from(batch.generator), batch.autocast():
-            logits = self.module(images)
+            logits = self.module(lesson.images)
         logits = logits.float()
-        loss = self._loss(logits, batch.labels, other, share)
-        if self._teacher is not None:
-            with batch.autocast():
-                taught = self._teacher.logits(images)
-            part, temperature = self.recipe.distillation, self.recipe.distillation_temperature
-            taught_loss = distillation_loss(logits, taught.float(), temperature)
-            loss = (1 - part) * loss + part * taught_loss
+        loss = lesson_loss(lesson, logits, self.recipe.label_smoothing)
         batch.backward(loss)
         with torch.no_grad():
             plain = nn.functional.cross_entropy(logits, batch.labels)
@@ -138,25 +106,6 @@ class SingleNetworkTraining:
             correct=int(correct.item()),
             images=len(batch.labels),
         )
-
-    def _changed(self, batch: Batch) -> tuple[Tensor, Tensor | None, float]:
-        """Images as they are learnt from; the labels mixed in, and the share of the first."""
-        images = batch.images
-        if self.recipe.erasing:
-            images = erase(images, self.recipe.erasing, batch.generator)
-        if not self.recipe.mixup:
-            return images, None, 1.0
-        mixed = mix(images, self.recipe.mixup, batch.generator)
-        return mixed.images, batch.labels[mixed.other.to(batch.labels.device)], mixed.share
-
-    def _loss(self, logits: Tensor, labels: Tensor, other: Tensor | None, share: float) -> Tensor:
-        """Cross entropy, smoothed and mixed as in the recipe."""
-        smoothing = self.recipe.label_smoothing
-        loss = nn.functional.cross_entropy(logits, labels, label_smoothing=smoothing)
-        if other is None:
-            return loss
-        rest = nn.functional.cross_entropy(logits, other, label_smoothing=smoothing)
-        return share * loss + (1 - share) * rest
 
     def progress(self) -> Mapping[str, float]:
         """The last rate, and accuracy on the watched images where there are any."""

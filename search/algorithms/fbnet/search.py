@@ -32,6 +32,7 @@ from search.operators.modules import build_operator
 from search.spaces.base import SearchSpace
 from search.supernets.base import Build, legal_mask
 from search.supernets.mixture import MixtureSupernet
+from search.training.ingredients.lessons import lesson_loss
 from search.training.protocol import Batch, Phase, StepReport
 
 WEIGHTS, THETA = "weights", "theta"
@@ -200,9 +201,7 @@ class FBNetSearch(IndependentLayers):
         with batch.autocast():
             logits = self.module(batch.images, weights)
         precise = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        cross_entropy = nn.functional.cross_entropy(
-            precise, batch.labels, label_smoothing=self.recipe.label_smoothing
-        )
+        cross_entropy = lesson_loss(batch, precise, self.recipe.label_smoothing)
         plain = phase == WEIGHTS and not self.recipe.literal
         loss = cross_entropy if plain else self.loss(cross_entropy, cost)
         batch.backward(loss)

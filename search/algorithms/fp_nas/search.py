@@ -28,6 +28,7 @@ from search.operators.modules import build_operator
 from search.spaces.base import SearchSpace
 from search.spaces.fp_nas.space import SlicedSpace
 from search.supernets.base import Build
+from search.training.ingredients.lessons import lesson_loss
 from search.training.protocol import Batch, Phase, StepReport
 
 WEIGHTS, FACTORS, JOINT = "weights", "factors", "joint"
@@ -220,9 +221,7 @@ class CategoricalSearch(IndependentLayers):
         with batch.autocast():
             logits = self.module(batch.images, weights)
         precise = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        cross_entropy = nn.functional.cross_entropy(
-            precise, batch.labels, label_smoothing=self.recipe.label_smoothing
-        )
+        cross_entropy = lesson_loss(batch, precise, self.recipe.label_smoothing)
         return cross_entropy, int((logits.argmax(1) == batch.labels).sum())
 
     def _report(

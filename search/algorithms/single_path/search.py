@@ -31,6 +31,7 @@ from search.supernets.superkernel import (
     SuperkernelSupernet,
     straight_through_step,
 )
+from search.training.ingredients.lessons import lesson_loss
 from search.training.protocol import Batch, Phase, StepReport
 
 WEIGHTS = "weights"
@@ -176,9 +177,7 @@ class SinglePathSearch(IndependentLayers):
         with batch.autocast():
             logits = self.module(batch.images, used)
         precise = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        cross_entropy = nn.functional.cross_entropy(
-            precise, batch.labels, label_smoothing=self.recipe.label_smoothing
-        )
+        cross_entropy = lesson_loss(batch, precise, self.recipe.label_smoothing)
         loss = cross_entropy if self.warming else self._loss(cross_entropy, runtime)
         batch.backward(loss)
         return StepReport(
