@@ -50,34 +50,27 @@ class TaughtSearch:
 
     @property
     def name(self) -> str:
-        """The search's."""
         return self._method.name
 
     @property
     def epochs(self) -> int:
-        """The search's."""
         return self._method.epochs
 
     @property
     def splits(self) -> tuple[float, ...]:
-        """The search's."""
         return self._method.splits
 
     @property
     def module(self) -> nn.Module:
-        """The search's."""
         return self._method.module
 
     def phases(self, epoch: int) -> tuple[Phase, ...]:
-        """The search's."""
         return self._method.phases(epoch)
 
     def optimizer(self, phase: str) -> torch.optim.Optimizer:
-        """The search's."""
         return self._method.optimizer(phase)
 
     def start_epoch(self, epoch: int) -> None:
-        """As the search does."""
         self._method.start_epoch(epoch)
 
     def backward(self, phase: str, batch: Batch) -> StepReport:
@@ -89,5 +82,4 @@ class TaughtSearch:
             return self._method.backward(phase, lesson)
 
     def progress(self) -> Mapping[str, float]:
-        """The search's."""
         return self._method.progress()
