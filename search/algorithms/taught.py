@@ -7,6 +7,8 @@ from torch import nn
 
 from search.algorithms.recipe import SearchRecipe
 from search.errors import UsageError
+from search.supernets.mixture import MixtureSupernet
+from search.supernets.sliced import SlicedSupernet
 from search.training.ingredients.lessons import Lessons, omissions
 from search.training.ingredients.teacher import Teacher
 from search.training.protocol import Batch, Phase, StepReport, TrainingMethod
@@ -44,6 +46,7 @@ class TaughtSearch:
                 "--recompute computes activations twice, with other omissions each time.",
                 "Leave it out, or set dropout and drop_path to 0.",
             )
+        _require_whole_blocks(method, recipe)
         self._method = method
         self._lessons = Lessons(recipe=recipe, teacher=teacher)
         self._drawing = omissions(method.module, recipe, method.name)
@@ -83,3 +86,19 @@ class TaughtSearch:
 
     def progress(self) -> Mapping[str, float]:
         return self._method.progress()
+
+
+def _require_whole_blocks(method: TrainingMethod, recipe: SearchRecipe) -> None:
+    """Refuse omissions that a supernet could not carry out: it never calls what is left out."""
+    supernet = getattr(method.module, "supernet", None)
+    mixes, slices = isinstance(supernet, MixtureSupernet), isinstance(supernet, SlicedSupernet)
+    for key, is_wanted in (
+        ("drop_path", bool(recipe.drop_path) and not mixes),
+        ("dropout", bool(recipe.dropout) and slices),
+    ):
+        if is_wanted:
+            raise UsageError(
+                f"The shared weights of {method.name} run blocks in parts on this space, so that "
+                f"{key} has nothing to leave out.",
+                f"Set {method.name}.{key} to 0.",
+            )

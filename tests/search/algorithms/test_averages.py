@@ -19,7 +19,7 @@ DECAY = 0.15  # below (1 + t) / (10 + t) from the first step on
 KINDS = ("fbnet", "fbnetv2", "fp-nas", "single-path")
 
 
-def _search(kind: str, ema: float) -> Any:
+def averaged_search(kind: str, ema: float) -> Any:
     if kind != "single-path":
         return search_of(kind, weight_ema=ema)
     torch.manual_seed(0)
@@ -41,7 +41,7 @@ def _weights(search: Any) -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_networks_inherit_the_average_that_the_recipe_asks_for(kind: str) -> None:
-    search = _search(kind, DECAY)
+    search = averaged_search(kind, DECAY)
     supernet = search.module.supernet
     spared = {id(one) for one in supernet.thresholds()} if kind == "single-path" else set()
     spared_names = {name for name, one in supernet.named_parameters() if id(one) in spared}
@@ -68,7 +68,7 @@ def test_networks_inherit_the_average_that_the_recipe_asks_for(kind: str) -> Non
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_without_one_nothing_is_kept_and_the_last_weights_stay(kind: str) -> None:
-    search = _search(kind, 0.0)
+    search = averaged_search(kind, 0.0)
     assert not any("averages" in name for name in search.module.state_dict())
     before = _weights(search)
     settle_averages(search.module)

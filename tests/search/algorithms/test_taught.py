@@ -8,13 +8,18 @@ import torch
 from torch import Tensor, nn
 
 from search.algorithms.fbnet.recipe import FBNetRecipe
+from search.algorithms.fp_nas.recipe import CategoricalRecipe
+from search.algorithms.fp_nas.search import CategoricalSearch
 from search.algorithms.recipes import open_recipe, search_recipe
 from search.algorithms.taught import TaughtSearch
 from search.errors import UsageError
+from search.latency.space_costs import counted_costs
+from search.spaces.registry import make_space
 from search.training.ingredients.lessons import lesson_loss
 from search.training.ingredients.teacher import Teacher
 from search.training.protocol import Batch, StepReport
-from tests.search.algorithms.test_path_sampling import batch_of, search_of
+from tests.search.algorithms.test_averages import averaged_search
+from tests.search.algorithms.test_path_sampling import CATEGORICAL, batch_of, search_of
 
 KINDS = ("fbnet", "fp-nas")
 
@@ -89,6 +94,29 @@ def test_what_changes_at_random_comes_from_the_steps_generator(kind: str, change
     plain.start_epoch(3)
     assert losses[0] == losses[1] != losses[2]
     assert losses[0] != plain.backward("weights", batch_of(seed=1)).loss
+
+
+@pytest.mark.parametrize("kind", ["fbnetv2", "single-path"])
+def test_dropout_works_and_paths_that_are_parts_cannot_be_dropped(kind: str) -> None:
+    side = 16 if kind == "fbnetv2" else 8
+    losses = []
+    for change in ({}, {"dropout": 0.9}):
+        search = taught(averaged_search(kind, 0.0), change)
+        search.start_epoch(3)
+        losses.append(search.backward("weights", batch_of(side, seed=1)).loss)
+    assert losses[0] != losses[1]
+    with pytest.raises(UsageError, match=rf"run blocks in parts.*{kind}\.drop_path to 0"):
+        taught(averaged_search(kind, 0.0), {"drop_path": 0.2})
+
+
+def test_slices_leave_nothing_out() -> None:
+    torch.manual_seed(0)
+    space = make_space("fp-nas-mini", resolution=16, classes=4)
+    recipe = CategoricalRecipe(**CATEGORICAL)
+    for key in ("dropout", "drop_path"):
+        search = CategoricalSearch(space, counted_costs(space, "flops"), recipe=recipe)
+        with pytest.raises(UsageError, match=f"{key} has nothing to leave out"):
+            taught(search, {key: 0.5})
 
 
 def test_nothing_is_left_out_where_the_architecture_learns() -> None:
