@@ -73,6 +73,8 @@ class Reader:
             words, self._desk.checkout, self._desk.environment, codes, self._budget_s
         )
         self.steps.append(replace(step, line=said))
+        # Said at once: a run that is broken off has told what it found.
+        print(f"{step.seconds:7.1f} s", *step.problems(), sep="\nSTUMBLE: ", flush=True)
 
     def _serve(self, said: str, words: list[str], ready: str, beside: contextlib.ExitStack) -> None:
         try:
