@@ -66,6 +66,7 @@ STAND_INS: Mapping[str, tuple[Rule, ...]] = {
         Rule(r"refine TABLE", "a committed table of small networks", "refine {mini}"),
         Rule(r"\b(TABLE|OLD)\b", "a committed table", "{fp32}"),
         Rule(r"mobile_trim\.yaml", "the published file", "{proxylessnas}"),
+        Rule(r"--sustain 10m", "minutes of load", "--sustain 2m"),
     ),
     "device_agents/README.md": (
         Rule(r"\bHOST_TABLE\b", "a committed table of small networks", "{mini}"),
