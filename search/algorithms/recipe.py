@@ -20,7 +20,14 @@ from search.recipes.keys import (
     part_epochs,
     whole_epochs,
 )
-from search.training.recipe import OPTIMIZERS, POLICIES, SCHEDULES, decayed
+from search.training.recipe import (
+    OPTIMIZERS,
+    POLICIES,
+    SCHEDULES,
+    check_teacher,
+    decayed,
+    stepped,
+)
 
 # How the weights are trained while the architecture rests (`search.algorithms.path_sampling`).
 OWN, FAIR, MIXTURE = "own", "fair", "mixture"
@@ -132,11 +139,7 @@ class SearchRecipe:
             ("weights.nesterov", not self.nesterov or self.optimiser == "sgd"),
             ("weights.nesterov", not self.nesterov or self.weight_momentum > 0),
         )
-        if bool(self.teacher) != bool(self.teacher_weights):
-            raise UsageError(
-                "distillation.teacher and distillation.weights go together.",
-                "Give the teacher's architecture and its file of weights.",
-            )
+        check_teacher(self.teacher, self.teacher_weights)
 
     def require(self, *right: tuple[str, bool]) -> None:
         """Refuse values that do not go together.
@@ -162,8 +165,7 @@ class SearchRecipe:
         if self.schedule == "exponential":
             return decayed(self.weight_rate, self.decay, epoch / self.decay_epochs)
         if self.schedule == "steps":
-            passed = sum(epoch >= at for at in self.milestones)
-            return float(self.weight_rate * self.step_factor**passed)
+            return stepped(self.weight_rate, self.step_factor, self.milestones, epoch)
         past = epoch - self.warmup_epochs
         share = min(past / (self.epochs - self.warmup_epochs), 1.0)
         return self.weight_rate * 0.5 * (1 + math.cos(math.pi * share))

@@ -1,6 +1,7 @@
 """Hyperparameters for training one fixed network."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -133,6 +134,7 @@ class TrainingRecipe:
         self._check_together()
 
     def _check_together(self) -> None:
+        check_teacher(self.teacher, self.teacher_weights)
         for problem, remedy in (
             (
                 self.warmup_epochs > self.epochs and "schedule.warmup is longer than the training",
@@ -145,11 +147,6 @@ class TrainingRecipe:
             (
                 self.nesterov and self.optimizer != "sgd" and "optimizer.nesterov is of sgd alone",
                 "Set optimizer.nesterov to false.",
-            ),
-            (
-                bool(self.teacher) != bool(self.teacher_weights)
-                and "distillation.teacher and distillation.weights go together",
-                "Give the teacher's architecture and its file of weights.",
             ),
             (
                 self.validate_every < 0 and "validation.every is out of range",
@@ -170,12 +167,29 @@ class TrainingRecipe:
         if epoch < self.warmup_epochs:
             return self.learning_rate * epoch / self.warmup_epochs
         if self.schedule == "steps":
-            passed = sum(epoch >= at for at in self.milestones)
-            return float(self.learning_rate * self.step_factor**passed)
+            return stepped(self.learning_rate, self.step_factor, self.milestones, epoch)
         if self.schedule == "exponential":
             return decayed(self.learning_rate, self.decay, epoch / self.decay_epochs)
         left = (self.epochs - epoch) / max(self.epochs - self.warmup_epochs, 1e-9)
         return self.learning_rate * 0.5 * (1 - math.cos(math.pi * left))
+
+
+def check_teacher(teacher: str, weights: str) -> None:
+    """Refuse a recipe's teacher without weights, or weights without one.
+
+    Raises:
+        UsageError: One is given, the other not.
+    """
+    if bool(teacher) != bool(weights):
+        raise UsageError(
+            "distillation.teacher and distillation.weights go together.",
+            "Give the teacher's architecture and its file of weights.",
+        )
+
+
+def stepped(rate: float, factor: float, milestones: Sequence[float], epoch: float) -> float:
+    """A rate that was multiplied by `factor` at each milestone passed."""
+    return float(rate * factor ** sum(epoch >= at for at in milestones))
 
 
 def decayed(rate: float, decay: float, periods: float) -> float:
